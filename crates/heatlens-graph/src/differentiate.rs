@@ -1,0 +1,139 @@
+//! Differentiation: a graph in, the graph of its derivative out.
+//!
+//! The walk is the whole algorithm: visit the nodes from the last to the first, ask each for the
+//! gradients of its inputs, and add what arrives at the same value along several ways. Who answers
+//! for a node is the one thing that can be changed, through [`Rules`]: guided back-propagation,
+//! deconvnet and the relevance methods are rules.
+//!
+//! Conventions: the derivative of ReLU at 0 is 0; a tie in a max-pool window sends the whole
+//! gradient to the first position, as PyTorch does.
+
+use crate::builder::Builder;
+use crate::error::GraphError;
+use crate::fact::{Dim, Shape};
+use crate::graph::{Graph, Node, ValueId};
+use crate::op::at;
+
+/// Who answers for a node's derivative.
+pub trait Rules {
+    /// The gradients of `node`'s inputs, or `None` to leave the node to its operator.
+    ///
+    /// # Errors
+    /// If the rule applies to the node but cannot be built.
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Option<Result<Vec<Option<ValueId>>, GraphError>>;
+}
+
+/// Every operator answers for itself: the true derivative.
+#[derive(Clone, Copy, Debug)]
+pub struct DefaultRules;
+
+impl Rules for DefaultRules {
+    fn vjp(
+        &self,
+        _: &mut Builder<'_>,
+        _: &Node,
+        _: &[Option<ValueId>],
+        _: &[bool],
+    ) -> Option<Result<Vec<Option<ValueId>>, GraphError>> {
+        None
+    }
+}
+
+/// Appends the gradient of Σ `seed` ⊙ `from` with respect to each value of `wrt`.
+///
+/// `seed` has the shape of `from` (or broadcasts to it) and says what flows in: ones for a plain
+/// gradient, a one-hot row to choose a class. Only nodes on a way from `wrt` to `from` are asked,
+/// so a gradient at the last layer costs nothing below it.
+///
+/// # Errors
+/// If a node has no derivative, or `from` does not depend on one of `wrt`.
+pub fn differentiate(
+    graph: &mut Graph,
+    scope: &str,
+    from: ValueId,
+    seed: ValueId,
+    wrt: &[ValueId],
+    rules: &dyn Rules,
+) -> Result<Vec<ValueId>, GraphError> {
+    let on_the_way = depends_on(graph, wrt);
+    let mut grads: Vec<Option<ValueId>> = vec![None; graph.values().len()];
+    let shape = graph.fact(from).shape.clone();
+    let mut builder = Builder::new(graph, scope);
+    grads[from.index()] = Some(builder.expand(seed, shape)?);
+
+    let last = builder.graph().producer(from).map_or(0, |node| node.index() + 1);
+    for index in (0..last).rev() {
+        let node = builder.graph().nodes()[index].clone();
+        let output_grads: Vec<_> = node.outputs.iter().map(|o| grads[o.index()]).collect();
+        let wanted: Vec<bool> =
+            node.inputs.iter().map(|i| i.is_some_and(|i| on_the_way[i.index()])).collect();
+        if output_grads.iter().all(Option::is_none) || !wanted.contains(&true) {
+            continue;
+        }
+        let input_grads = match rules.vjp(&mut builder, &node, &output_grads, &wanted) {
+            Some(answer) => answer?,
+            None => node.op.vjp(&mut builder, &node, &output_grads, &wanted)?,
+        };
+        for (position, (input, grad)) in node.inputs.iter().zip(input_grads).enumerate() {
+            if let (Some(input), Some(grad), true) = (input, grad, wanted[position]) {
+                let shape = builder.shape(*input);
+                let grad = unbroadcast(&mut builder, grad, &shape)?;
+                grads[input.index()] = Some(match grads[input.index()] {
+                    Some(other) => builder.add(other, grad)?,
+                    None => grad,
+                });
+            }
+        }
+    }
+    wrt.iter()
+        .map(|w| {
+            let name = || graph.value(*w).name.clone();
+            grads[w.index()].ok_or_else(|| GraphError::Unreachable { value: name() })
+        })
+        .collect()
+}
+
+/// For every value, whether it is one of `roots` or is computed from one.
+#[must_use]
+pub fn depends_on(graph: &Graph, roots: &[ValueId]) -> Vec<bool> {
+    let mut found = vec![false; graph.values().len()];
+    for root in roots {
+        found[root.index()] = true;
+    }
+    for node in graph.nodes() {
+        if node.inputs.iter().flatten().any(|i| found[i.index()]) {
+            for output in &node.outputs {
+                found[output.index()] = true;
+            }
+        }
+    }
+    found
+}
+
+/// Sums a gradient over the axes along which the value was repeated.
+fn unbroadcast(builder: &mut Builder<'_>, grad: ValueId, shape: &Shape) -> Result<ValueId, GraphError> {
+    let found = builder.shape(grad);
+    if found == *shape {
+        return Ok(grad);
+    }
+    let extra = found.rank().checked_sub(shape.rank()).ok_or_else(|| {
+        GraphError::Malformed(format!("a gradient of shape {found} came back for a value of shape {shape}"))
+    })?;
+    let repeated = |(axis, dim): (usize, &Dim)| {
+        (axis < extra || (shape.0[axis - extra].is_one() && !dim.is_one())).then_some(axis)
+    };
+    let axes: Vec<usize> = found.0.iter().enumerate().filter_map(repeated).collect();
+    let summed = builder.sum(grad, &axes, true)?;
+    builder.reshape(summed, shape.clone())
+}
+
+/// The error for a wanted input that has no derivative.
+pub(crate) fn no_derivative(node: &Node, index: usize) -> GraphError {
+    at(node, crate::error::OpError::NoDerivative { index })
+}

@@ -1,0 +1,302 @@
+//! Values and nodes.
+//!
+//! A [`Graph`] owns two lists. A *value* is an array known by name, type and shape: an input, a
+//! constant, or an output of a node. A *node* applies an operator to values. Nodes stand in the
+//! order in which they can run, so walking the list is walking the graph. Ids stay valid for the
+//! life of a graph: rewrites make a new graph instead of editing one that somebody holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::error::GraphError;
+use crate::fact::Fact;
+use crate::op::Operator;
+use crate::tensor::Tensor;
+
+/// Names a value of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+/// Names a node of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) u32);
+
+impl ValueId {
+    /// Position in [`Graph::values`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl NodeId {
+    /// Position in [`Graph::nodes`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Fed from outside at each run.
+    Input,
+    /// Stored in the model: a weight or another constant.
+    Constant(Tensor),
+    /// Computed by a node, as its output at this position.
+    Node(NodeId, usize),
+}
+
+/// An array of the graph.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Unique in its graph.
+    pub name: String,
+    /// Element type and shape.
+    pub fact: Fact,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// An operator applied to values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The name its author gave it, or one made from the operator.
+    pub name: String,
+    /// What it does.
+    pub op: Arc<dyn Operator>,
+    /// Its inputs; `None` where an optional one is left out.
+    pub inputs: Vec<Option<ValueId>>,
+    /// Its outputs.
+    pub outputs: Vec<ValueId>,
+    /// What the exporter wrote beside the node (module paths, for instance).
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A network, or a program derived from one.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// What the file calls the graph.
+    pub name: String,
+    /// Free text of the file by key (class names and preprocessing in files of our own).
+    pub metadata: BTreeMap<String, String>,
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    by_name: BTreeMap<String, ValueId>,
+    node_names: BTreeSet<String>,
+}
+
+impl Graph {
+    /// An empty graph.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// All values, in the order in which they were added.
+    #[must_use]
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// All nodes, each after the nodes it reads from.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The values fed from outside.
+    #[must_use]
+    pub fn inputs(&self) -> &[ValueId] {
+        &self.inputs
+    }
+
+    /// The values handed out.
+    #[must_use]
+    pub fn outputs(&self) -> &[ValueId] {
+        &self.outputs
+    }
+
+    /// A value of this graph.
+    ///
+    /// # Panics
+    /// If `id` belongs to another, larger graph.
+    #[must_use]
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// A node of this graph.
+    ///
+    /// # Panics
+    /// If `id` belongs to another, larger graph.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// Element type and shape of a value.
+    #[must_use]
+    pub fn fact(&self, id: ValueId) -> &Fact {
+        &self.value(id).fact
+    }
+
+    /// The stored array behind a value, if it is a constant.
+    #[must_use]
+    pub fn constant(&self, id: ValueId) -> Option<&Tensor> {
+        match &self.value(id).origin {
+            Origin::Constant(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// The node that computes a value, if one does.
+    #[must_use]
+    pub fn producer(&self, id: ValueId) -> Option<NodeId> {
+        match self.value(id).origin {
+            Origin::Node(node, _) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The nodes that read a value, in order.
+    #[must_use]
+    pub fn consumers(&self, id: ValueId) -> Vec<NodeId> {
+        (0u32..)
+            .zip(&self.nodes)
+            .filter(|(_, node)| node.inputs.contains(&Some(id)))
+            .map(|(i, _)| NodeId(i))
+            .collect()
+    }
+
+    /// The value called `name`.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All value ids in order.
+    pub fn value_ids(&self) -> impl DoubleEndedIterator<Item = ValueId> + use<> {
+        (0..u32::try_from(self.values.len()).unwrap_or(u32::MAX)).map(ValueId)
+    }
+
+    /// All node ids in order.
+    pub fn node_ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
+    }
+
+    /// Adds a value that is fed from outside. A taken name gets a number appended.
+    pub fn add_input(&mut self, name: &str, fact: Fact) -> ValueId {
+        let id = self.add_value(name, fact, Origin::Input);
+        self.inputs.push(id);
+        id
+    }
+
+    /// Adds a stored array. A taken name gets a number appended.
+    pub fn add_constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
+        let fact = Fact { dtype: tensor.dtype(), shape: crate::Shape::fixed(tensor.shape()) };
+        self.add_value(name, fact, Origin::Constant(tensor))
+    }
+
+    /// Applies an operator; its outputs are named after the node (`name`, or `name:1`, `name:2` …).
+    ///
+    /// # Errors
+    /// If the operator refuses the inputs.
+    pub fn add_node(
+        &mut self,
+        name: &str,
+        op: Arc<dyn Operator>,
+        inputs: &[Option<ValueId>],
+    ) -> Result<NodeId, GraphError> {
+        self.add_named_node(name, op, inputs, &[])
+    }
+
+    /// Applies an operator and names its outputs; outputs beyond `output_names` are named after the
+    /// node. A taken node name gets a number appended.
+    ///
+    /// # Errors
+    /// If the operator refuses the inputs.
+    pub fn add_named_node(
+        &mut self,
+        name: &str,
+        op: Arc<dyn Operator>,
+        inputs: &[Option<ValueId>],
+        output_names: &[String],
+    ) -> Result<NodeId, GraphError> {
+        let facts: Vec<Option<&Fact>> = inputs.iter().map(|i| i.map(|id| self.fact(id))).collect();
+        let outputs = op.infer(&facts).map_err(|source| GraphError::Node {
+            node: name.to_owned(),
+            op: op.spelling().name.to_owned(),
+            source,
+        })?;
+        let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| too_large())?);
+        let name = first_free(name, self.nodes.len(), |n| self.node_names.contains(n));
+        self.node_names.insert(name.clone());
+        let outputs = outputs
+            .into_iter()
+            .enumerate()
+            .map(|(i, fact)| {
+                let own = if i == 0 { name.clone() } else { format!("{name}:{i}") };
+                self.add_value(output_names.get(i).unwrap_or(&own), fact, Origin::Node(id, i))
+            })
+            .collect();
+        let node = Node { name, op, inputs: inputs.to_vec(), outputs, metadata: BTreeMap::new() };
+        self.nodes.push(node);
+        Ok(id)
+    }
+
+    /// Attaches what the exporter wrote beside a node.
+    pub fn set_node_metadata(&mut self, id: NodeId, metadata: BTreeMap<String, String>) {
+        if let Some(node) = self.nodes.get_mut(id.index()) {
+            node.metadata = metadata;
+        }
+    }
+
+    /// Chooses what is handed out.
+    pub fn set_outputs(&mut self, outputs: &[ValueId]) {
+        self.outputs = outputs.to_vec();
+    }
+
+    /// Turns a stored array into an input of the same name, so that training can feed it anew at each step.
+    pub fn make_input(&mut self, id: ValueId) {
+        let value = &mut self.values[id.index()];
+        if matches!(value.origin, Origin::Constant(_)) {
+            value.origin = Origin::Input;
+            self.inputs.push(id);
+        }
+    }
+
+    /// Replaces a stored array by another of the same type and shape; says whether they agreed.
+    pub fn set_constant(&mut self, id: ValueId, tensor: Tensor) -> bool {
+        let value = &mut self.values[id.index()];
+        let fits = matches!(&value.origin, Origin::Constant(old) if old.shape() == tensor.shape() && old.dtype() == tensor.dtype());
+        if fits {
+            value.origin = Origin::Constant(tensor);
+        }
+        fits
+    }
+
+    fn add_value(&mut self, name: &str, fact: Fact, origin: Origin) -> ValueId {
+        let id = ValueId(u32::try_from(self.values.len()).unwrap_or(u32::MAX));
+        let name = first_free(name, self.values.len(), |n| self.by_name.contains_key(n));
+        self.by_name.insert(name.clone(), id);
+        self.values.push(Value { name, fact, origin });
+        id
+    }
+}
+
+/// The name itself, or with a number behind it that makes it free. Numbers start at the count of
+/// names already given, so that long derived graphs stay linear.
+fn first_free(wanted: &str, count: usize, taken: impl Fn(&str) -> bool) -> String {
+    if !taken(wanted) {
+        return wanted.to_owned();
+    }
+    (count..).map(|i| format!("{wanted}_{i}")).find(|name| !taken(name)).unwrap_or_default()
+}
+
+fn too_large() -> GraphError {
+    GraphError::Malformed("more than 2^32 nodes".to_owned())
+}

@@ -1,0 +1,154 @@
+//! Reading a node's attributes such that none goes unnoticed.
+//!
+//! An attribute that nobody asks for would change what a node computes without a word, so
+//! [`Attributes::finish`] refuses whatever is left.
+
+use std::collections::BTreeMap;
+
+use super::proto::attribute_proto::AttributeType;
+use super::proto::{AttributeProto, NodeProto, TensorProto};
+use crate::error::OpError;
+use crate::op::invalid;
+
+/// The attributes of one node that nobody has read yet.
+#[derive(Debug)]
+pub(super) struct Attributes<'a> {
+    left: BTreeMap<&'a str, &'a AttributeProto>,
+    op: &'a str,
+    opset: i64,
+}
+
+impl<'a> Attributes<'a> {
+    /// The attributes of `node`, in a file that asks for version `opset` of the operator set.
+    pub(super) fn new(node: &'a NodeProto, opset: i64) -> Result<Self, OpError> {
+        let mut left = BTreeMap::new();
+        for attribute in &node.attribute {
+            if left.insert(attribute.name(), attribute).is_some() {
+                return Err(invalid(format!("attribute {:?} is given twice", attribute.name())));
+            }
+        }
+        Ok(Self { left, op: node.op_type(), opset })
+    }
+
+    /// The operator's name.
+    pub(super) fn op(&self) -> &'a str {
+        self.op
+    }
+
+    /// Version of the operator set.
+    pub(super) fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// Refuses what nobody has read.
+    pub(super) fn finish(self) -> Result<(), OpError> {
+        let left: Vec<String> = self.left.into_keys().map(|name| format!("attribute {name:?}")).collect();
+        if left.is_empty() { Ok(()) } else { Err(OpError::Unsupported(left.join(", "))) }
+    }
+
+    /// Drops an attribute that has no effect after training.
+    pub(super) fn ignore(&mut self, name: &str) {
+        self.left.remove(name);
+    }
+
+    /// A whole number.
+    pub(super) fn int(&mut self, name: &str) -> Result<Option<i64>, OpError> {
+        Ok(self.take(name, AttributeType::Int)?.map(AttributeProto::i))
+    }
+
+    /// A whole number that is 0 or 1; 0 if it is absent.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, OpError> {
+        match self.int(name)? {
+            None | Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            Some(other) => Err(invalid(format!("expected 0 or 1 for {name:?}, found {other}"))),
+        }
+    }
+
+    /// Several whole numbers.
+    pub(super) fn ints(&mut self, name: &str) -> Result<Option<&'a [i64]>, OpError> {
+        Ok(self.take(name, AttributeType::Ints)?.map(|a| a.ints.as_slice()))
+    }
+
+    /// Several sizes: whole numbers, none below 0.
+    pub(super) fn sizes(&mut self, name: &str) -> Result<Option<Vec<usize>>, OpError> {
+        let Some(ints) = self.ints(name)? else { return Ok(None) };
+        let sizes: Result<Vec<usize>, _> = ints.iter().map(|&i| usize::try_from(i)).collect();
+        sizes.map(Some).map_err(|_| OpError::Unsupported(format!("a negative number in {name:?} ({ints:?})")))
+    }
+
+    /// A number.
+    pub(super) fn float(&mut self, name: &str) -> Result<Option<f32>, OpError> {
+        Ok(self.take(name, AttributeType::Float)?.map(AttributeProto::f))
+    }
+
+    /// Several numbers.
+    pub(super) fn floats(&mut self, name: &str) -> Result<Option<&'a [f32]>, OpError> {
+        Ok(self.take(name, AttributeType::Floats)?.map(|a| a.floats.as_slice()))
+    }
+
+    /// Text.
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<&'a str>, OpError> {
+        let Some(attribute) = self.take(name, AttributeType::String)? else { return Ok(None) };
+        let text = std::str::from_utf8(attribute.s.as_deref().unwrap_or_default());
+        text.map(Some).map_err(|_| invalid(format!("attribute {name:?} is no text")))
+    }
+
+    /// A stored array.
+    pub(super) fn tensor(&mut self, name: &str) -> Result<Option<&'a TensorProto>, OpError> {
+        Ok(self.take(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))
+    }
+
+    fn take(&mut self, name: &str, wanted: AttributeType) -> Result<Option<&'a AttributeProto>, OpError> {
+        let Some(attribute) = self.left.remove(name) else { return Ok(None) };
+        if !attribute.ref_attr_name().is_empty() {
+            return Err(invalid(format!("attribute {name:?} refers to a function's, outside of a function")));
+        }
+        // The first version of the format had no `type`.
+        if attribute.r#type.is_none() || attribute.r#type() == wanted {
+            return Ok(Some(attribute));
+        }
+        let found = attribute.r#type().as_str_name();
+        Err(invalid(format!("expected attribute {name:?} to be {}, found {found}", wanted.as_str_name())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeProto {
+        let attribute = |name: &str, i| AttributeProto {
+            name: Some(name.to_owned()),
+            r#type: Some(AttributeType::Int.into()),
+            i: Some(i),
+            ..AttributeProto::default()
+        };
+        NodeProto { attribute: vec![attribute("axis", 2), attribute("surprise", 1)], ..NodeProto::default() }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_refused_by_name() {
+        let node = node();
+        let mut attributes = Attributes::new(&node, 17).unwrap();
+        assert_eq!(attributes.int("axis").unwrap(), Some(2));
+        assert_eq!(attributes.int("absent").unwrap(), None);
+        let error = attributes.finish().unwrap_err().to_string();
+        assert_eq!(error, "attribute \"surprise\" is not supported");
+    }
+
+    #[test]
+    fn another_type_is_an_error() {
+        let node = node();
+        let mut attributes = Attributes::new(&node, 17).unwrap();
+        let error = attributes.float("axis").unwrap_err().to_string();
+        assert_eq!(error, "expected attribute \"axis\" to be FLOAT, found INT");
+    }
+
+    #[test]
+    fn twice_is_an_error() {
+        let mut node = node();
+        node.attribute.extend(node.attribute.clone());
+        assert!(Attributes::new(&node, 17).is_err());
+    }
+}

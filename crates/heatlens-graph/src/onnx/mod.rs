@@ -1,0 +1,71 @@
+//! ONNX files: reading them into a [`Graph`], and writing any [`Graph`] as one.
+//!
+//! Reading ([`open_file`], [`open`]) trusts nothing: `limits` bounds what the bytes may ask for,
+//! `proto` decodes them, `read` walks the nodes, and the table in `ops` turns each into one of our
+//! operators. A node that is unknown, or known but with an attribute that is not, is refused by
+//! name together with all others of its kind; nothing is computed differently from what the file
+//! says without a warning.
+//!
+//! Writing ([`write()`]) goes the other way by each operator's own spelling. Operators that ONNX does
+//! not know are first rewritten in those it knows.
+
+mod attributes;
+mod error;
+mod limits;
+mod lower;
+mod ops;
+mod proto;
+mod read;
+mod scope;
+mod sniff;
+mod tensor;
+mod value_info;
+mod write;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub use error::{NodeError, OnnxError};
+pub use read::open;
+pub use write::write;
+
+use crate::graph::Graph;
+
+/// A model file that was read.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The network.
+    pub graph: Graph,
+    /// What the user should know about how the file was read, one sentence each (half precision
+    /// computed in single, nodes exported in training mode …). Often empty.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a model file. What its name ends in does not matter.
+///
+/// # Errors
+/// If the file can't be read, is larger than 2 GiB, is no ONNX model, or has nodes we do not know.
+pub fn open_file(path: &Path) -> Result<Opened, OnnxError> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed, so that the excess shows; devices without end stop there too.
+    let mut file = File::open(path).map_err(OnnxError::Io)?.take(limits::MAX_FILE + 1);
+    file.read_to_end(&mut bytes).map_err(OnnxError::Io)?;
+    open(bytes)
+}
+
+/// Reads a model from memory, the graph alone: [`open`] without its warnings.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(bytes: Vec<u8>) -> Result<Graph, OnnxError> {
+    open(bytes).map(|opened| opened.graph)
+}
+
+/// Reads a model file, the graph alone: [`open_file`] without its warnings.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn read_file(path: &Path) -> Result<Graph, OnnxError> {
+    open_file(path).map(|opened| opened.graph)
+}

@@ -1,0 +1,115 @@
+//! Operators that work element by element.
+
+use super::{Recipe, plain};
+use crate::error::OpError;
+use crate::fact::DType;
+use crate::onnx::attributes::Attributes;
+use crate::onnx::proto::tensor_proto::DataType;
+use crate::onnx::tensor::dtype;
+use crate::op::binary::{Binary, BinaryFunction};
+use crate::op::cast::Cast;
+use crate::op::clip::Clip;
+use crate::op::identity::Identity;
+use crate::op::invalid;
+use crate::op::unary::{Unary, UnaryFunction};
+use crate::op::r#where::Where;
+
+pub(super) fn unary(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let function = UnaryFunction::ALL.into_iter().find(|f| f.name() == attributes.op());
+    plain(Unary(function.ok_or_else(|| invalid("no function of one value"))?))
+}
+
+fn binary_function(name: &str) -> Result<BinaryFunction, OpError> {
+    let function = BinaryFunction::ALL.into_iter().find(|f| f.name() == name);
+    function.ok_or_else(|| invalid("no function of two values"))
+}
+
+pub(super) fn binary(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    plain(Binary(binary_function(attributes.op())?))
+}
+
+/// `Pow`, whose exponent may be of another type.
+pub(super) fn pow(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    Ok(Box::new(|scope| {
+        let (base, mut exponent) = (scope.input(0)?, scope.input(1)?);
+        let (to, from) = (scope.fact(base).dtype, scope.fact(exponent).dtype);
+        if (to, from) == (DType::F32, DType::I64) {
+            exponent = scope.step(Cast { to }, &[exponent])?;
+        }
+        scope.finish(Binary(BinaryFunction::Pow), &[Some(base), Some(exponent)])
+    }))
+}
+
+/// `Max`, `Min` and `Sum`: any number of inputs, taken two at a time from the left.
+pub(super) fn variadic(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let name = if attributes.op() == "Sum" { "Add" } else { attributes.op() };
+    let function = binary_function(name)?;
+    Ok(Box::new(move |scope| {
+        let last = scope.len().saturating_sub(1);
+        let mut result = scope.input(0)?;
+        for i in 1..last {
+            let next = scope.input(i)?;
+            result = scope.step(Binary(function), &[result, next])?;
+        }
+        if last == 0 {
+            return scope.finish(Identity::Identity, &[Some(result)]);
+        }
+        let next = scope.input(last)?;
+        scope.finish(Binary(function), &[Some(result), Some(next)])
+    }))
+}
+
+/// `Clip`: bounds are attributes before operator set 11, inputs after.
+pub(super) fn clip(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let old = attributes.opset() < 11;
+    let (low, high) = if old { (attributes.float("min")?, attributes.float("max")?) } else { (None, None) };
+    Ok(Box::new(move |scope| {
+        let (mut low, mut high) = (low, high);
+        if !old {
+            (low, high) = (scope.number(1, "a bound")?, scope.number(2, "a bound")?);
+        } else if scope.len() > 1 {
+            return Err(invalid("bounds as inputs need operator set 11").into());
+        }
+        let clip = Clip { min: low.unwrap_or(f32::MIN), max: high.unwrap_or(f32::MAX) };
+        let x = scope.input(0)?;
+        scope.finish(clip, &[Some(x)])
+    }))
+}
+
+pub(super) fn cast(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    // Both concern 8-bit floats only, which are refused anyway.
+    attributes.ignore("saturate");
+    attributes.ignore("round_mode");
+    let code = attributes.int("to")?.ok_or_else(|| invalid("expected an attribute \"to\""))?;
+    let code = i32::try_from(code).map_err(|_| invalid(format!("unknown element type {code}")))?;
+    let to = dtype(code)?;
+    let kept = to != DType::F32 || code == DataType::Float as i32;
+    Ok(Box::new(move |scope| {
+        if !kept {
+            scope.warn("half and double precision are computed in single precision");
+        }
+        let x = scope.input(0)?;
+        scope.finish(Cast { to }, &[Some(x)])
+    }))
+}
+
+pub(super) fn identity(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    plain(Identity::Identity)
+}
+
+/// `Dropout` after training: it passes everything, whatever its ratio.
+pub(super) fn dropout(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    attributes.ignore("ratio");
+    attributes.ignore("seed");
+    Ok(Box::new(|scope| {
+        if scope.truth(2, "training_mode")? == Some(true) {
+            scope.warn("training_mode is on; it runs as after training, passing everything");
+        }
+        let x = scope.input(0)?;
+        scope.finish(Identity::Dropout, &[Some(x)])
+    }))
+}
+
+pub(super) fn choose(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    plain(Where)
+}

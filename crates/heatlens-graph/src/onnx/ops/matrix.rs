@@ -1,0 +1,39 @@
+//! Matrix products.
+
+use super::{Recipe, plain};
+use crate::error::OpError;
+use crate::onnx::attributes::Attributes;
+use crate::op::gemm::Gemm;
+use crate::op::matmul::MatMul;
+use crate::op::reshape::{Squeeze, Unsqueeze};
+
+pub(super) fn gemm(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    plain(Gemm {
+        trans_a: attributes.flag("transA")?,
+        trans_b: attributes.flag("transB")?,
+        alpha: attributes.float("alpha")?.unwrap_or(1.0),
+        beta: attributes.float("beta")?.unwrap_or(1.0),
+    })
+}
+
+/// `MatMul`: a vector counts as a row on the left and as a column on the right, and that axis
+/// vanishes from the product.
+pub(super) fn matmul(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    Ok(Box::new(|scope| {
+        let (mut a, mut b) = (scope.input(0)?, scope.input(1)?);
+        let mut gone = Vec::new();
+        if scope.fact(b).shape.rank() == 1 {
+            b = scope.step(Unsqueeze { axes: vec![1] }, &[b])?;
+            gone.push(-1);
+        }
+        if scope.fact(a).shape.rank() == 1 {
+            a = scope.step(Unsqueeze { axes: vec![0] }, &[a])?;
+            gone.push(if gone.is_empty() { -2 } else { 0 });
+        }
+        if gone.is_empty() {
+            return scope.finish(MatMul, &[Some(a), Some(b)]);
+        }
+        let product = scope.step(MatMul, &[a, b])?;
+        scope.finish(Squeeze { axes: gone }, &[Some(product)])
+    }))
+}

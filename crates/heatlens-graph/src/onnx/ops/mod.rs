@@ -1,0 +1,134 @@
+//! From ONNX's operators to ours: one row for each operator of the standard that we read.
+//!
+//! A row names the operator, the first operator set it is read from, the number of inputs it may
+//! have, and the function that reads it. Reading has two steps: attributes become a [`Recipe`],
+//! then the recipe sees the inputs. So the attributes of every node are checked even where an
+//! earlier node is unknown, and one error can list all that is wrong with a file.
+//!
+//! To add an operator, write its function in the file it belongs to and add its row below.
+
+mod constant;
+mod elementwise;
+mod matrix;
+mod normalization;
+mod reduce;
+mod shape;
+mod slice;
+mod window;
+
+use std::ops::RangeInclusive;
+
+use super::attributes::Attributes;
+use super::scope::{Problem, Scope, Slot};
+use crate::error::OpError;
+use crate::op::Operator;
+
+/// The oldest operator set we read: from here on arithmetic broadcasts as in NumPy.
+pub(super) const OLDEST: i64 = 7;
+/// The newest operator set whose attributes and inputs were compared with the rows below (onnx 1.23).
+pub(super) const NEWEST: i64 = 28;
+
+/// What remains to be done once the attributes are read.
+pub(super) type Recipe = Box<dyn FnOnce(&mut Scope<'_>) -> Result<Slot, Problem>>;
+
+/// An operator of the standard.
+pub(super) struct Row {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// The first operator set whose definition of it we read.
+    pub(super) since: i64,
+    /// How many inputs it may have, over all versions.
+    pub(super) inputs: RangeInclusive<usize>,
+    /// Reads its attributes.
+    pub(super) read: fn(&mut Attributes<'_>) -> Result<Recipe, OpError>,
+}
+
+/// The row of an operator.
+pub(super) fn find(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name)
+}
+
+/// The recipe of an operator that its attributes say all about.
+fn plain(op: impl Operator) -> Result<Recipe, OpError> {
+    Ok(Box::new(move |scope| {
+        let inputs = scope.inputs()?;
+        scope.finish(op, &inputs)
+    }))
+}
+
+const fn row(
+    name: &'static str,
+    since: i64,
+    inputs: RangeInclusive<usize>,
+    read: fn(&mut Attributes<'_>) -> Result<Recipe, OpError>,
+) -> Row {
+    Row { name, since, inputs, read }
+}
+
+const ANY: usize = usize::MAX;
+
+static ROWS: [Row; 53] = [
+    row("Abs", 6, 1..=1, elementwise::unary),
+    row("Add", 7, 2..=2, elementwise::binary),
+    row("AveragePool", 7, 1..=1, window::average_pool),
+    row("BatchNormalization", 7, 5..=5, normalization::batch_normalization),
+    row("Cast", 6, 1..=1, elementwise::cast),
+    row("Clip", 6, 1..=3, elementwise::clip),
+    row("Concat", 4, 1..=ANY, shape::concat),
+    row("Constant", 1, 0..=0, constant::constant),
+    row("Conv", 1, 2..=3, window::conv),
+    row("Div", 7, 2..=2, elementwise::binary),
+    row("Dropout", 7, 1..=3, elementwise::dropout),
+    row("Equal", 7, 2..=2, elementwise::binary),
+    row("Exp", 6, 1..=1, elementwise::unary),
+    row("Expand", 8, 2..=2, shape::expand),
+    row("Flatten", 1, 1..=1, shape::flatten),
+    row("Gemm", 7, 2..=3, matrix::gemm),
+    row("GlobalAveragePool", 1, 1..=1, window::global_average_pool),
+    row("GlobalMaxPool", 1, 1..=1, window::global_max_pool),
+    row("Greater", 7, 2..=2, elementwise::binary),
+    row("GreaterOrEqual", 12, 2..=2, elementwise::binary),
+    row("Identity", 1, 1..=1, elementwise::identity),
+    row("Less", 7, 2..=2, elementwise::binary),
+    row("LessOrEqual", 12, 2..=2, elementwise::binary),
+    row("Log", 6, 1..=1, elementwise::unary),
+    row("LogSoftmax", 1, 1..=1, reduce::softmax),
+    row("MatMul", 1, 2..=2, matrix::matmul),
+    row("Max", 6, 1..=ANY, elementwise::variadic),
+    row("MaxPool", 1, 1..=1, window::max_pool),
+    row("Min", 6, 1..=ANY, elementwise::variadic),
+    row("Mul", 7, 2..=2, elementwise::binary),
+    row("Neg", 6, 1..=1, elementwise::unary),
+    row("Pad", 2, 1..=4, slice::pad),
+    row("Pow", 7, 2..=2, elementwise::pow),
+    row("Reciprocal", 6, 1..=1, elementwise::unary),
+    row("ReduceMax", 1, 1..=2, reduce::reduce),
+    row("ReduceMean", 1, 1..=2, reduce::reduce),
+    row("ReduceMin", 1, 1..=2, reduce::reduce),
+    row("ReduceSum", 1, 1..=2, reduce::reduce),
+    row("Relu", 6, 1..=1, elementwise::unary),
+    row("Reshape", 5, 2..=2, shape::reshape),
+    row("Sigmoid", 6, 1..=1, elementwise::unary),
+    row("Sign", 9, 1..=1, elementwise::unary),
+    row("Slice", 1, 1..=5, slice::slice),
+    row("Softmax", 1, 1..=1, reduce::softmax),
+    row("Softplus", 1, 1..=1, elementwise::unary),
+    row("Sqrt", 6, 1..=1, elementwise::unary),
+    row("Squeeze", 1, 1..=2, shape::squeeze),
+    row("Sub", 7, 2..=2, elementwise::binary),
+    row("Sum", 6, 1..=ANY, elementwise::variadic),
+    row("Tanh", 6, 1..=1, elementwise::unary),
+    row("Transpose", 1, 1..=1, shape::transpose),
+    row("Unsqueeze", 1, 1..=2, shape::unsqueeze),
+    row("Where", 9, 3..=3, elementwise::choose),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_unique() {
+        assert!(ROWS.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+}

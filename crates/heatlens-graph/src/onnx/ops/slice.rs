@@ -1,0 +1,172 @@
+//! Parts of axes, and axes made longer.
+
+use super::Recipe;
+use crate::error::OpError;
+use crate::fact::{Dim, Shape};
+use crate::onnx::attributes::Attributes;
+use crate::onnx::scope::{Problem, Scope, Slot};
+use crate::op::identity::Identity;
+use crate::op::invalid;
+use crate::op::pad::Pad;
+use crate::op::slice::Slice;
+
+/// Starts, ends, axes and steps as the file gives them.
+struct Ranges {
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    axes: Option<Vec<i64>>,
+    steps: Option<Vec<i64>>,
+}
+
+/// `Slice`: its numbers are attributes before operator set 10, inputs after.
+pub(super) fn slice(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    if attributes.opset() >= 10 {
+        return Ok(Box::new(|scope| {
+            let need = |list: Option<Vec<i64>>, index| list.ok_or(OpError::MissingInput { index });
+            let ranges = Ranges {
+                starts: need(scope.ints(1, "starts")?, 1)?,
+                ends: need(scope.ints(2, "ends")?, 2)?,
+                axes: scope.ints(3, "axes")?,
+                steps: scope.ints(4, "steps")?,
+            };
+            apply(scope, &ranges)
+        }));
+    }
+    let list = |ints: Option<&[i64]>| ints.map(<[i64]>::to_vec);
+    let missing = || invalid("expected attributes \"starts\" and \"ends\"");
+    let ranges = Ranges {
+        starts: list(attributes.ints("starts")?).ok_or_else(missing)?,
+        ends: list(attributes.ints("ends")?).ok_or_else(missing)?,
+        axes: list(attributes.ints("axes")?),
+        steps: None,
+    };
+    Ok(Box::new(move |scope| apply(scope, &ranges)))
+}
+
+/// One node for each axis that is cut.
+fn apply(scope: &mut Scope<'_>, ranges: &Ranges) -> Result<Slot, Problem> {
+    let mut x = scope.input(0)?;
+    let mut slices = ranges.resolve(&scope.fact(x).shape)?;
+    let Some(last) = slices.pop() else { return scope.finish(Identity::Identity, &[Some(x)]) };
+    for slice in slices {
+        x = scope.step(slice, &[x])?;
+    }
+    scope.finish(last, &[Some(x)])
+}
+
+impl Ranges {
+    fn resolve(&self, shape: &Shape) -> Result<Vec<Slice>, OpError> {
+        let n = self.starts.len();
+        let axes = match &self.axes {
+            Some(axes) => axes.clone(),
+            None => (0i64..).take(n).collect(),
+        };
+        let steps = self.steps.clone().unwrap_or_else(|| vec![1; n]);
+        if [self.ends.len(), axes.len(), steps.len()] != [n; 3] {
+            return Err(invalid("expected as many starts as ends, axes and steps"));
+        }
+        let mut slices = Vec::with_capacity(n);
+        for (((&start, &end), &axis), &step) in self.starts.iter().zip(&self.ends).zip(&axes).zip(&steps) {
+            let at = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
+            if slices.iter().any(|s: &Slice| s.axis == at) {
+                return Err(invalid(format!("axis {axis} is cut twice")));
+            }
+            match shape.0.get(at) {
+                Some(Dim::Fixed(size)) => slices.push(cut(at, *size, start, end, step)?),
+                // All samples: nothing is cut.
+                _ if start == 0 && step == 1 && end >= i64::from(i32::MAX) => {}
+                _ => return Err(OpError::Unsupported("a part of the batch".to_owned())),
+            }
+        }
+        Ok(slices)
+    }
+}
+
+/// The elements `start..end` by `step` of an axis of `size`; negative ends count from the back,
+/// and what lies outside is cut off.
+fn cut(axis: usize, size: usize, start: i64, end: i64, step: i64) -> Result<Slice, OpError> {
+    let step = usize::try_from(step).ok().filter(|&s| s > 0);
+    let step = step.ok_or_else(|| OpError::Unsupported("a slice that runs backwards".to_owned()))?;
+    let whole = i64::try_from(size).map_err(|_| invalid("sizes overflow"))?;
+    let clamp = |v: i64| usize::try_from((if v < 0 { v + whole } else { v }).clamp(0, whole)).unwrap_or(0);
+    let (start, end) = (clamp(start), clamp(end));
+    Ok(Slice { axis, start, len: end.saturating_sub(start).div_ceil(step), step })
+}
+
+/// `Pad` with a constant: its numbers are attributes before operator set 11, inputs after.
+pub(super) fn pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let mode = attributes.text("mode")?.unwrap_or("constant");
+    if mode != "constant" {
+        return Err(OpError::Unsupported(format!("padding by {mode:?}")));
+    }
+    let old = attributes.opset() < 11;
+    let (pads, value) = if old {
+        (attributes.ints("pads")?.map(<[i64]>::to_vec), attributes.float("value")?)
+    } else {
+        (None, None)
+    };
+    Ok(Box::new(move |scope| {
+        let (mut pads, mut value, mut axes) = (pads, value, None);
+        if !old {
+            pads = scope.ints(1, "padding")?;
+            value = scope.number(2, "the padding's value")?;
+            axes = scope.ints(3, "axes")?;
+        }
+        let pads = pads.ok_or_else(|| invalid("expected padding, found none"))?;
+        let x = scope.input(0)?;
+        let (begin, end) = sides(&scope.fact(x).shape, &pads, axes)?;
+        scope.finish(Pad { begin, end, value: value.unwrap_or(0.0) }, &[Some(x)])
+    }))
+}
+
+/// Padding in front of and behind each axis.
+fn sides(shape: &Shape, pads: &[i64], axes: Option<Vec<i64>>) -> Result<(Vec<usize>, Vec<usize>), OpError> {
+    let axes = axes.unwrap_or_else(|| (0i64..).take(shape.rank()).collect());
+    let (front, back) = pads.split_at(pads.len() / 2);
+    if front.len() != axes.len() || back.len() != axes.len() {
+        return Err(invalid(format!(
+            "expected two numbers of padding for each of {} axes, found {pads:?}",
+            axes.len()
+        )));
+    }
+    let (mut begin, mut end) = (vec![0; shape.rank()], vec![0; shape.rank()]);
+    for ((&axis, &front), &back) in axes.iter().zip(front).zip(back) {
+        let at = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
+        let size =
+            |v: i64| usize::try_from(v).map_err(|_| OpError::Unsupported("negative padding".to_owned()));
+        if let (Some(b), Some(e)) = (begin.get_mut(at), end.get_mut(at)) {
+            (*b, *e) = (size(front)?, size(back)?);
+        }
+    }
+    Ok((begin, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_as_numpy_cuts_them() {
+        for (start, end, step, expected) in [
+            (0, i64::MAX, 1, (0, 10)),
+            (-3, i64::MAX, 1, (7, 3)),
+            (2, -2, 3, (2, 2)),
+            (i64::MIN, 4, 1, (0, 4)),
+            (8, 3, 1, (8, 0)),
+            (99, 100, 1, (10, 0)),
+        ] {
+            let slice = cut(0, 10, start, end, step).unwrap();
+            assert_eq!((slice.start, slice.len), expected, "{start}..{end} by {step}");
+        }
+        assert!(cut(0, 10, 9, 0, -1).is_err());
+    }
+
+    #[test]
+    fn padding_may_name_its_axes() {
+        let shape = Shape::batched(&[3, 8, 8]);
+        let (begin, end) = sides(&shape, &[1, 2, 3, 4], Some(vec![-2, -1])).unwrap();
+        assert_eq!((begin, end), (vec![0, 0, 1, 2], vec![0, 0, 3, 4]));
+        assert!(sides(&shape, &[1, 2], None).is_err());
+        assert!(sides(&shape, &[-1, 0], Some(vec![2])).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! Convolution and pooling: sliding windows and the ways to pad them.
+
+use super::{Recipe, plain};
+use crate::error::OpError;
+use crate::fact::Dim;
+use crate::onnx::attributes::Attributes;
+use crate::op::conv::Conv;
+use crate::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use crate::op::invalid;
+use crate::op::pool::{AveragePool, MaxPool};
+use crate::op::window::{Window, spatial_sizes};
+
+/// The window's attributes before the input's sizes are known.
+struct WindowAttributes {
+    kernel: Option<Vec<usize>>,
+    strides: Option<Vec<usize>>,
+    dilations: Option<Vec<usize>>,
+    pads: Option<Vec<usize>>,
+    padding: AutoPad,
+}
+
+/// ONNX's `auto_pad`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AutoPad {
+    NotSet,
+    Valid,
+    /// As many windows as the stride has room for; an odd rest of padding goes behind.
+    SameUpper,
+    /// The same; an odd rest goes in front.
+    SameLower,
+}
+
+impl WindowAttributes {
+    fn read(attributes: &mut Attributes<'_>) -> Result<Self, OpError> {
+        let padding = match attributes.text("auto_pad")? {
+            None | Some("NOTSET" | "") => AutoPad::NotSet,
+            Some("VALID") => AutoPad::Valid,
+            Some("SAME_UPPER") => AutoPad::SameUpper,
+            Some("SAME_LOWER") => AutoPad::SameLower,
+            Some(other) => return Err(invalid(format!("unknown auto_pad {other:?}"))),
+        };
+        let pads = attributes.sizes("pads")?;
+        if padding != AutoPad::NotSet && pads.iter().flatten().any(|&p| p != 0) {
+            return Err(invalid("auto_pad and pads exclude each other"));
+        }
+        Ok(Self {
+            kernel: attributes.sizes("kernel_shape")?,
+            strides: attributes.sizes("strides")?,
+            dilations: attributes.sizes("dilations")?,
+            pads,
+            padding,
+        })
+    }
+
+    /// Whether the padding is such that the windows fit exactly, where rounding has no say.
+    fn is_same(&self) -> bool {
+        matches!(self.padding, AutoPad::SameUpper | AutoPad::SameLower)
+    }
+
+    /// The window over an input of spatial sizes `input`; `weights` are the kernel sizes where
+    /// the attribute may be left out.
+    fn resolve(self, input: &[usize], weights: Option<Vec<usize>>) -> Result<Window, OpError> {
+        let kernel =
+            self.kernel.or(weights).ok_or_else(|| invalid("expected an attribute \"kernel_shape\""))?;
+        let n = kernel.len();
+        let mut window = Window {
+            strides: self.strides.unwrap_or_else(|| vec![1; n]),
+            dilations: self.dilations.unwrap_or_else(|| vec![1; n]),
+            ..Window::new(&kernel)
+        };
+        match self.padding {
+            AutoPad::Valid => {}
+            AutoPad::NotSet => {
+                let pads = self.pads.unwrap_or_else(|| vec![0; 2 * n]);
+                let both = pads.get(..n).zip(pads.get(n..)).filter(|(_, end)| end.len() == n);
+                let (begin, end) = both.ok_or_else(|| {
+                    invalid(format!("expected {} numbers of padding, found {pads:?}", 2 * n))
+                })?;
+                (window.pads_begin, window.pads_end) = (begin.to_vec(), end.to_vec());
+            }
+            AutoPad::SameUpper | AutoPad::SameLower => {
+                let axes = input.iter().zip(&window.kernel).zip(&window.strides).zip(&window.dilations);
+                let totals: Result<Vec<usize>, OpError> =
+                    axes.map(|(((&i, &k), &s), &d)| same_padding(i, k, s, d)).collect();
+                let (small, large): (Vec<usize>, Vec<usize>) =
+                    totals?.iter().map(|&t| (t / 2, t - t / 2)).unzip();
+                let upper = self.padding == AutoPad::SameUpper;
+                (window.pads_begin, window.pads_end) = if upper { (small, large) } else { (large, small) };
+            }
+        }
+        Ok(window)
+    }
+}
+
+/// The padding of one axis such that ⌈input ÷ stride⌉ windows fit.
+fn same_padding(input: usize, kernel: usize, stride: usize, dilation: usize) -> Result<usize, OpError> {
+    let needed = || {
+        let windows = input.checked_add(stride.checked_sub(1)?)? / stride;
+        let span = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+        windows.saturating_sub(1).checked_mul(stride)?.checked_add(span)
+    };
+    let needed = needed().ok_or_else(|| invalid("window size and step must be at least 1"))?;
+    Ok(needed.saturating_sub(input))
+}
+
+pub(super) fn conv(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let window = WindowAttributes::read(attributes)?;
+    let group = attributes.int("group")?.unwrap_or(1);
+    let group = usize::try_from(group).map_err(|_| invalid(format!("{group} groups")))?;
+    Ok(Box::new(move |scope| {
+        let inputs = scope.inputs()?;
+        let (x, w) = (scope.input(0)?, scope.input(1)?);
+        let sizes = scope.fact(w).shape.0.iter().skip(2);
+        let fixed = |d: &Dim| if let Dim::Fixed(d) = d { Some(*d) } else { None };
+        let kernel: Option<Vec<usize>> = sizes.map(fixed).collect();
+        let window = window.resolve(&spatial_sizes(scope.fact(x))?, kernel)?;
+        scope.finish(Conv { window, group }, &inputs)
+    }))
+}
+
+pub(super) fn max_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let window = WindowAttributes::read(attributes)?;
+    // The order of the second output, the indices, which is refused where something reads it.
+    attributes.ignore("storage_order");
+    let ceil_mode = attributes.flag("ceil_mode")? && !window.is_same();
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        let window = window.resolve(&spatial_sizes(scope.fact(x))?, None)?;
+        scope.finish(MaxPool { window, ceil_mode }, &[Some(x)])
+    }))
+}
+
+pub(super) fn average_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let window = WindowAttributes::read(attributes)?;
+    let ceil_mode = attributes.flag("ceil_mode")? && !window.is_same();
+    let count_include_pad = attributes.flag("count_include_pad")?;
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        let window = window.resolve(&spatial_sizes(scope.fact(x))?, None)?;
+        scope.finish(AveragePool { window, ceil_mode, count_include_pad }, &[Some(x)])
+    }))
+}
+
+pub(super) fn global_average_pool(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    plain(GlobalPool(GlobalPoolFunction::Average))
+}
+
+pub(super) fn global_max_pool(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    plain(GlobalPool(GlobalPoolFunction::Max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(padding: AutoPad) -> Window {
+        let attributes = WindowAttributes {
+            kernel: Some(vec![4, 3]),
+            strides: Some(vec![1, 2]),
+            dilations: None,
+            pads: None,
+            padding,
+        };
+        attributes.resolve(&[5, 6], None).unwrap()
+    }
+
+    #[test]
+    fn an_odd_rest_goes_where_its_name_says() {
+        let upper = window(AutoPad::SameUpper);
+        assert_eq!((upper.pads_begin, upper.pads_end), (vec![1, 0], vec![2, 1]));
+        let lower = window(AutoPad::SameLower);
+        assert_eq!((lower.pads_begin, lower.pads_end), (vec![2, 1], vec![1, 0]));
+        assert_eq!(window(AutoPad::Valid), Window::new(&[4, 3]).strides(&[1, 2]));
+    }
+
+    #[test]
+    fn same_padding_gives_the_promised_size() {
+        for input in 1..9 {
+            for (kernel, stride, dilation) in
+                [(1, 1, 1), (1, 3, 1), (3, 1, 1), (3, 2, 1), (2, 4, 1), (3, 2, 2)]
+            {
+                let total = same_padding(input, kernel, stride, dilation).unwrap();
+                let mut window = Window::new(&[kernel]).strides(&[stride]);
+                (window.dilations, window.pads_end) = (vec![dilation], vec![total]);
+                assert_eq!(window.output_sizes(&[input], false).unwrap(), [input.div_ceil(stride)]);
+            }
+        }
+        assert!(same_padding(5, 3, 0, 1).is_err());
+    }
+}

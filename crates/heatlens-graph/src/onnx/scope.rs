@@ -1,0 +1,193 @@
+//! One node while it is read: its inputs, by the file's names, and the nodes it becomes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::proto::{NodeProto, to_map};
+use crate::error::{GraphError, OpError};
+use crate::fact::Fact;
+use crate::graph::{Graph, ValueId};
+use crate::op::{Operator, invalid};
+use crate::tensor::{Data, Tensor};
+
+/// What the file calls by one name.
+#[derive(Clone, Debug)]
+pub(super) enum Slot {
+    /// A stored array that no node has needed as a value yet. Shapes and axes end here: they
+    /// become part of an operator.
+    Stored(Tensor),
+    /// A value of the graph.
+    Value(ValueId),
+    /// An output of a node that could not be read.
+    Lost,
+    /// A stored array that cannot be read, and why.
+    Unreadable(OpError),
+}
+
+/// Why a node could not be read.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// It is the node's own.
+    Own(OpError),
+    /// An earlier node could not be read, so nothing can be said of this one.
+    Upstream,
+}
+
+impl From<OpError> for Problem {
+    fn from(error: OpError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<GraphError> for Problem {
+    fn from(error: GraphError) -> Self {
+        Self::Own(match error {
+            GraphError::Node { source, .. } => source,
+            other => invalid(other.to_string()),
+        })
+    }
+}
+
+/// What reading a file builds.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) graph: Graph,
+    pub(super) slots: BTreeMap<String, Slot>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Reading {
+    /// The value behind a slot; a stored array becomes one.
+    pub(super) fn value(&mut self, name: &str) -> Result<ValueId, Problem> {
+        let missing = || invalid(format!("{name:?} is read but computed by no earlier node"));
+        match self.slots.get(name).ok_or_else(missing)? {
+            Slot::Value(id) => Ok(*id),
+            Slot::Lost => Err(Problem::Upstream),
+            Slot::Unreadable(error) => Err(Problem::Own(named(name, error))),
+            Slot::Stored(tensor) => {
+                let id = self.graph.add_constant(name, tensor.clone());
+                self.slots.insert(name.to_owned(), Slot::Value(id));
+                Ok(id)
+            }
+        }
+    }
+
+    /// Says something once.
+    pub(super) fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+}
+
+fn named(name: &str, error: &OpError) -> OpError {
+    match error {
+        OpError::Unsupported(what) => OpError::Unsupported(format!("array {name:?}: {what}")),
+        other => invalid(format!("array {name:?}: {other}")),
+    }
+}
+
+/// One node while it is read.
+#[derive(Debug)]
+pub(super) struct Scope<'a> {
+    pub(super) reading: &'a mut Reading,
+    pub(super) node: &'a NodeProto,
+    pub(super) name: &'a str,
+}
+
+impl Scope<'_> {
+    /// How many inputs are given.
+    pub(super) fn len(&self) -> usize {
+        self.node.input.len()
+    }
+
+    /// The input at `index`, `None` if it is left out.
+    pub(super) fn optional(&mut self, index: usize) -> Result<Option<ValueId>, Problem> {
+        match self.node.input.get(index) {
+            Some(name) if !name.is_empty() => self.reading.value(name).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The input at `index`.
+    pub(super) fn input(&mut self, index: usize) -> Result<ValueId, Problem> {
+        self.optional(index)?.ok_or(Problem::Own(OpError::MissingInput { index }))
+    }
+
+    /// All inputs.
+    pub(super) fn inputs(&mut self) -> Result<Vec<Option<ValueId>>, Problem> {
+        (0..self.len()).map(|i| self.optional(i)).collect()
+    }
+
+    /// Type and shape of a value.
+    pub(super) fn fact(&self, id: ValueId) -> &Fact {
+        self.reading.graph.fact(id)
+    }
+
+    /// The input at `index` as a stored array, `None` if it is left out.
+    pub(super) fn constant(&mut self, index: usize, what: &str) -> Result<Option<Tensor>, Problem> {
+        let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
+        if let Some(Slot::Stored(tensor)) = self.reading.slots.get(name) {
+            return Ok(Some(tensor.clone()));
+        }
+        let id = self.reading.value(name)?;
+        let tensor = self.reading.graph.constant(id).cloned();
+        tensor
+            .map(Some)
+            .ok_or_else(|| OpError::Unsupported(format!("{what} that is computed ({name:?})")).into())
+    }
+
+    /// The input at `index` as stored whole numbers, `None` if it is left out.
+    pub(super) fn ints(&mut self, index: usize, what: &str) -> Result<Option<Vec<i64>>, Problem> {
+        let Some(tensor) = self.constant(index, what)? else { return Ok(None) };
+        match tensor.as_i64() {
+            Some(values) if tensor.shape().len() <= 1 => Ok(Some(values.to_vec())),
+            _ => Err(invalid(format!("expected a list of whole numbers as {what}")).into()),
+        }
+    }
+
+    /// The input at `index` as one stored number, `None` if it is left out.
+    pub(super) fn number(&mut self, index: usize, what: &str) -> Result<Option<f32>, Problem> {
+        let Some(tensor) = self.constant(index, what)? else { return Ok(None) };
+        match tensor.data() {
+            Data::F32(values) if values.len() == 1 => Ok(values.first().copied()),
+            _ => Err(invalid(format!("expected one number as {what}")).into()),
+        }
+    }
+
+    /// The input at `index` as a stored truth value, `None` if it is left out.
+    pub(super) fn truth(&mut self, index: usize, what: &str) -> Result<Option<bool>, Problem> {
+        let Some(tensor) = self.constant(index, what)? else { return Ok(None) };
+        match tensor.data() {
+            Data::Bool(values) if values.len() == 1 => Ok(values.first().copied()),
+            _ => Err(invalid(format!("expected one truth value as {what}")).into()),
+        }
+    }
+
+    /// Adds something to what the user should know.
+    pub(super) fn warn(&mut self, text: &str) {
+        let text = format!("node {:?} ({}): {text}", self.name, self.node.op_type());
+        self.reading.warn(text);
+    }
+
+    /// Applies an operator on the way; its output is named after the node.
+    pub(super) fn step(&mut self, op: impl Operator, inputs: &[ValueId]) -> Result<ValueId, Problem> {
+        let name = format!("{}/{}", self.name, op.spelling().name);
+        let inputs: Vec<_> = inputs.iter().copied().map(Some).collect();
+        let node = self.reading.graph.add_node(&name, Arc::new(op), &inputs)?;
+        self.first_output(node)
+    }
+
+    /// Applies the operator whose output is the node's.
+    pub(super) fn finish(&mut self, op: impl Operator, inputs: &[Option<ValueId>]) -> Result<Slot, Problem> {
+        let names = self.node.output.get(..1).unwrap_or_default();
+        let node = self.reading.graph.add_named_node(self.name, Arc::new(op), inputs, names)?;
+        self.reading.graph.set_node_metadata(node, to_map(&self.node.metadata_props));
+        self.first_output(node).map(Slot::Value)
+    }
+
+    fn first_output(&self, node: crate::graph::NodeId) -> Result<ValueId, Problem> {
+        let outputs = &self.reading.graph.node(node).outputs;
+        outputs.first().copied().ok_or_else(|| Problem::Own(invalid("the operator has no output")))
+    }
+}

@@ -1,0 +1,236 @@
+//! Stored arrays: ONNX's many encodings into our three types, and back.
+
+use half::{bf16, f16};
+use prost::bytes::Bytes;
+
+use super::proto::TensorProto;
+use super::proto::tensor_proto::{DataLocation, DataType};
+use crate::error::OpError;
+use crate::fact::DType;
+use crate::op::invalid;
+use crate::tensor::{Data, Tensor};
+
+/// An array and whether reading it lost something.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) tensor: Tensor,
+    /// Whether double precision was rounded to single.
+    pub(super) rounded: bool,
+}
+
+/// The element type in a graph of what ONNX numbers `code`, if there is one.
+pub(super) fn dtype(code: i32) -> Result<DType, OpError> {
+    match DataType::try_from(code) {
+        Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double) => Ok(DType::F32),
+        Ok(DataType::Int32 | DataType::Int64) => Ok(DType::I64),
+        Ok(DataType::Bool) => Ok(DType::Bool),
+        Ok(other) => Err(OpError::Unsupported(format!("element type {}", other.as_str_name()))),
+        Err(_) => Err(invalid(format!("unknown element type {code}"))),
+    }
+}
+
+/// What ONNX calls an element type of a graph.
+pub(super) fn data_type(dtype: DType) -> DataType {
+    match dtype {
+        DType::F32 => DataType::Float,
+        DType::I64 => DataType::Int64,
+        DType::Bool => DataType::Bool,
+    }
+}
+
+/// Decodes an array. Nothing is allocated before the data are known to be there.
+///
+/// # Errors
+/// If the elements are of a type we do not compute in, are kept in another file, or do not fill the shape.
+pub(super) fn read(proto: &TensorProto) -> Result<Stored, OpError> {
+    if proto.data_location() == DataLocation::External {
+        let place = proto.external_data.iter().find(|e| e.key() == "location").map_or("?", |e| e.value());
+        return Err(OpError::Unsupported(format!(
+            "data in another file ({place:?}; save the model in one file, `onnx.save(model, path)`)"
+        )));
+    }
+    if proto.segment.is_some() {
+        return Err(OpError::Unsupported("an array in segments".to_owned()));
+    }
+    let shape: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+    let shape = shape.ok_or_else(|| invalid(format!("negative size in {:?}", proto.dims)))?;
+    let len = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let len = len.ok_or_else(|| invalid(format!("sizes {shape:?} overflow")))?;
+    let dtype = dtype(proto.data_type())?;
+    let source = Source { proto, len };
+    let data = match dtype {
+        DType::F32 => Data::F32(source.floats()?.into()),
+        DType::I64 => Data::I64(source.ints()?.into()),
+        DType::Bool => Data::Bool(source.bools()?.into()),
+    };
+    let tensor = Tensor::new(shape, data).ok_or_else(|| invalid("the elements do not fill the shape"))?;
+    Ok(Stored { tensor, rounded: proto.data_type() == DataType::Double as i32 })
+}
+
+struct Source<'a> {
+    proto: &'a TensorProto,
+    len: usize,
+}
+
+impl Source<'_> {
+    /// The raw bytes, `SIZE` for each element, if that is how the array is stored.
+    fn raw<const SIZE: usize, T>(&self, decode: impl Fn([u8; SIZE]) -> T) -> Result<Option<Vec<T>>, OpError> {
+        let Some(raw) = &self.proto.raw_data else { return Ok(None) };
+        let (chunks, rest) = raw.as_chunks::<SIZE>();
+        self.check(chunks.len() + usize::from(!rest.is_empty()))?;
+        if !rest.is_empty() {
+            return Err(invalid(format!("{} bytes of raw data for elements of {SIZE}", raw.len())));
+        }
+        Ok(Some(chunks.iter().map(|&chunk| decode(chunk)).collect()))
+    }
+
+    /// The elements of a typed list.
+    fn list<S: Copy, T>(
+        &self,
+        list: &[S],
+        decode: impl Fn(S) -> Result<T, OpError>,
+    ) -> Result<Vec<T>, OpError> {
+        self.check(list.len())?;
+        list.iter().map(|&v| decode(v)).collect()
+    }
+
+    fn check(&self, found: usize) -> Result<(), OpError> {
+        let (len, dims) = (self.len, &self.proto.dims);
+        if found == len {
+            Ok(())
+        } else {
+            Err(invalid(format!("{found} elements for sizes {dims:?}, expected {len}")))
+        }
+    }
+
+    fn floats(&self) -> Result<Vec<f32>, OpError> {
+        let proto = self.proto;
+        #[allow(clippy::cast_possible_truncation)] // rounding to single precision is the purpose
+        let single = |v: f64| v as f32;
+        // Typed lists keep 16-bit floats as bit patterns in 32-bit integers.
+        let bits = |v: i32| u16::try_from(v).map_err(|_| invalid(format!("{v} is no 16-bit pattern")));
+        match proto.data_type() {
+            c if c == DataType::Float16 as i32 => match self.raw(|b| f16::from_le_bytes(b).to_f32())? {
+                Some(values) => Ok(values),
+                None => self.list(&proto.int32_data, |v| Ok(f16::from_bits(bits(v)?).to_f32())),
+            },
+            c if c == DataType::Bfloat16 as i32 => match self.raw(|b| bf16::from_le_bytes(b).to_f32())? {
+                Some(values) => Ok(values),
+                None => self.list(&proto.int32_data, |v| Ok(bf16::from_bits(bits(v)?).to_f32())),
+            },
+            c if c == DataType::Double as i32 => match self.raw(|b| single(f64::from_le_bytes(b)))? {
+                Some(values) => Ok(values),
+                None => self.list(&proto.double_data, |v| Ok(single(v))),
+            },
+            _ => match self.raw(f32::from_le_bytes)? {
+                Some(values) => Ok(values),
+                None => self.list(&proto.float_data, Ok),
+            },
+        }
+    }
+
+    fn ints(&self) -> Result<Vec<i64>, OpError> {
+        if self.proto.data_type() == DataType::Int32 as i32 {
+            return match self.raw(|b| i64::from(i32::from_le_bytes(b)))? {
+                Some(values) => Ok(values),
+                None => self.list(&self.proto.int32_data, |v| Ok(i64::from(v))),
+            };
+        }
+        match self.raw(i64::from_le_bytes)? {
+            Some(values) => Ok(values),
+            None => self.list(&self.proto.int64_data, Ok),
+        }
+    }
+
+    fn bools(&self) -> Result<Vec<bool>, OpError> {
+        match self.raw(|[b]: [u8; 1]| b != 0)? {
+            Some(values) => Ok(values),
+            None => self.list(&self.proto.int32_data, |v| Ok(v != 0)),
+        }
+    }
+}
+
+/// Encodes an array: raw, little-endian. Double precision, which only the reference evaluator
+/// makes, is rounded to single.
+pub(super) fn write(name: &str, tensor: &Tensor) -> TensorProto {
+    #[allow(clippy::cast_possible_truncation)] // as said above
+    let raw: Vec<u8> = match tensor.data() {
+        Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Data::F64(v) => v.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect(),
+        Data::I64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Data::Bool(v) => v.iter().map(|&b| u8::from(b)).collect(),
+    };
+    TensorProto {
+        name: Some(name.to_owned()),
+        dims: tensor.shape().iter().map(|&d| i64::try_from(d).unwrap_or(i64::MAX)).collect(),
+        data_type: Some(data_type(tensor.dtype()).into()),
+        raw_data: Some(Bytes::from(raw)),
+        ..TensorProto::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proto(kind: DataType, dims: &[i64]) -> TensorProto {
+        TensorProto { data_type: Some(kind.into()), dims: dims.to_vec(), ..TensorProto::default() }
+    }
+
+    fn raw(kind: DataType, dims: &[i64], bytes: &[u8]) -> TensorProto {
+        TensorProto { raw_data: Some(Bytes::copy_from_slice(bytes)), ..proto(kind, dims) }
+    }
+
+    #[test]
+    fn every_encoding_gives_the_same_numbers() {
+        let half = TensorProto { int32_data: vec![0x3c00, 0xc100], ..proto(DataType::Float16, &[2]) };
+        let brain = TensorProto { int32_data: vec![0x3f80, 0xc020], ..proto(DataType::Bfloat16, &[2]) };
+        let double = TensorProto { double_data: vec![1.0, -2.5], ..proto(DataType::Double, &[2]) };
+        let single = TensorProto { float_data: vec![1.0, -2.5], ..proto(DataType::Float, &[2]) };
+        let packed = raw(DataType::Float16, &[2], &[0x00, 0x3c, 0x00, 0xc1]);
+        for (proto, rounded) in
+            [(half, false), (brain, false), (double, true), (single, false), (packed, false)]
+        {
+            let stored = read(&proto).unwrap();
+            assert_eq!(stored.tensor.as_f32().unwrap(), [1.0, -2.5]);
+            assert_eq!(stored.rounded, rounded);
+        }
+        let int = TensorProto { int32_data: vec![-7], ..proto(DataType::Int32, &[]) };
+        assert_eq!(read(&int).unwrap().tensor.as_i64().unwrap(), [-7]);
+        let flags = raw(DataType::Bool, &[2], &[0, 1]);
+        assert_eq!(read(&flags).unwrap().tensor.to_f64(), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn sizes_must_match_the_data() {
+        for proto in [
+            raw(DataType::Float, &[3], &[0; 8]),
+            raw(DataType::Float, &[2], &[0; 9]),
+            raw(DataType::Float, &[1 << 40, 1 << 40], &[0; 8]),
+            raw(DataType::Float, &[1 << 40], &[0; 8]),
+            raw(DataType::Float, &[-2], &[0; 8]),
+            raw(DataType::Uint8, &[2], &[0; 2]),
+            raw(DataType::Undefined, &[2], &[0; 2]),
+            TensorProto { int64_data: vec![1], ..proto(DataType::Int64, &[2]) },
+            TensorProto { int32_data: vec![-1], ..proto(DataType::Float16, &[1]) },
+            TensorProto { data_location: Some(1), ..proto(DataType::Float, &[1]) },
+        ] {
+            assert!(read(&proto).is_err(), "{proto:?}");
+        }
+        let error = read(&raw(DataType::Float, &[3], &[0; 8])).unwrap_err().to_string();
+        assert_eq!(error, "2 elements for sizes [3], expected 3");
+    }
+
+    #[test]
+    fn writing_and_reading_is_the_identity() {
+        for tensor in [
+            Tensor::f32(&[2, 2], vec![0.1, f32::MIN_POSITIVE, -0.0, f32::INFINITY]),
+            Tensor::scalar(3.0),
+            Tensor::i64(&[i64::MIN, 0]),
+            Tensor::new(vec![3], Data::Bool([true, false, true].into())).unwrap(),
+            Tensor::f32(&[0, 4], Vec::new()),
+        ] {
+            assert_eq!(read(&write("t", &tensor)).unwrap().tensor, tensor);
+        }
+    }
+}

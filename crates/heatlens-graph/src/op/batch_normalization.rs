@@ -1,0 +1,114 @@
+//! Batch normalisation as it runs after training: with stored statistics.
+//!
+//! Training sees the primitives instead; see [`crate::rewrite::batch_statistics`].
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::unary::UnaryFunction;
+use crate::op::window::channels;
+use crate::op::{
+    Attribute, Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value,
+    wants,
+};
+use crate::tensor::Tensor;
+
+/// `(x − mean) ÷ √(variance + epsilon) · scale + bias`, channel by channel. Inputs: x (N×C×…),
+/// scale, bias, mean, variance (C each).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNormalization {
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+impl BatchNormalization {
+    /// Appends √(variance + epsilon)⁻¹ as a C-vector.
+    fn inverse_deviation(self, b: &mut Builder<'_>, variance: ValueId) -> Result<ValueId, GraphError> {
+        let epsilon = b.scalar(self.epsilon);
+        let sum = b.add(variance, epsilon)?;
+        let root = b.unary(UnaryFunction::Sqrt, sum)?;
+        b.unary(UnaryFunction::Reciprocal, root)
+    }
+}
+
+/// A C-vector as it broadcasts over N×C×….
+fn per_channel(b: &mut Builder<'_>, vector: ValueId, rank: usize) -> Result<ValueId, GraphError> {
+    let mut shape = Shape(vec![1.into()]);
+    shape.0.extend(b.shape(vector).0);
+    shape.0.resize(rank, 1.into());
+    b.reshape(vector, shape)
+}
+
+impl Operator for BatchNormalization {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("BatchNormalization").with("epsilon", Attribute::Float(self.epsilon))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        let c = channels(x)?;
+        for i in 1..5 {
+            let found = &require(inputs, i)?.shape;
+            if *found != Shape::fixed(&[c]) {
+                return Err(invalid(format!("expected {c} statistics at input {i}, found {found}")));
+            }
+        }
+        Ok(vec![x.clone()])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let x = require(inputs, 0)?;
+        let mut channel = Vec::new();
+        for i in 1..5 {
+            channel.push(require(inputs, i)?.to_f64());
+        }
+        let c = x.shape()[1];
+        let area: usize = x.shape()[2..].iter().product();
+        let normalise = |(i, v): (usize, f64)| {
+            let k = i / area % c;
+            let deviation = (channel[3][k] + f64::from(self.epsilon)).sqrt();
+            (v - channel[2][k]) / deviation * channel[0][k] + channel[1][k]
+        };
+        float_result(first_shape(shapes)?, x.to_f64().into_iter().enumerate().map(normalise).collect())
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 5]) };
+        for index in [3, 4] {
+            if wants(wanted, index) {
+                return Err(crate::differentiate::no_derivative(node, index));
+            }
+        }
+        let rank = builder.shape(grad).rank();
+        let (scale, mean, variance) =
+            (require_value(node, 1)?, require_value(node, 3)?, require_value(node, 4)?);
+        let inverse = self.inverse_deviation(builder, variance)?;
+        let dx = if wants(wanted, 0) {
+            let factor = builder.mul(scale, inverse)?;
+            let factor = per_channel(builder, factor, rank)?;
+            Some(builder.mul(grad, factor)?)
+        } else {
+            None
+        };
+        let axes: Vec<usize> = (0..rank).filter(|&a| a != 1).collect();
+        let dscale = if wants(wanted, 1) {
+            let x = require_value(node, 0)?;
+            let (mean, inverse) = (per_channel(builder, mean, rank)?, per_channel(builder, inverse, rank)?);
+            let centred = builder.sub(x, mean)?;
+            let normal = builder.mul(centred, inverse)?;
+            let product = builder.mul(grad, normal)?;
+            Some(builder.sum(product, &axes, false)?)
+        } else {
+            None
+        };
+        let dbias = wants(wanted, 2).then(|| builder.sum(grad, &axes, false)).transpose()?;
+        Ok(vec![dx, dscale, dbias, None, None])
+    }
+}

@@ -1,0 +1,242 @@
+//! Functions of two values with NumPy broadcasting. One row of [`BinaryFunction`] is one operator.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact};
+use crate::graph::{Node, ValueId};
+use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::unary::UnaryFunction;
+use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::tensor::{Data, Tensor};
+
+/// The functions, named as ONNX names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BinaryFunction {
+    /// a + b.
+    Add,
+    /// a − b.
+    Sub,
+    /// a · b.
+    Mul,
+    /// a ÷ b.
+    Div,
+    /// The larger; a tie sends the gradient to a.
+    Max,
+    /// The smaller; a tie sends the gradient to a.
+    Min,
+    /// aᵇ; differentiable in a, and in b where a > 0.
+    Pow,
+    /// a = b, as a mask.
+    Equal,
+    /// a > b, as a mask.
+    Greater,
+    /// a ≥ b, as a mask.
+    GreaterOrEqual,
+    /// a < b, as a mask.
+    Less,
+    /// a ≤ b, as a mask.
+    LessOrEqual,
+}
+
+impl BinaryFunction {
+    /// Every function.
+    pub const ALL: [Self; 12] = [
+        Self::Add,
+        Self::Sub,
+        Self::Mul,
+        Self::Div,
+        Self::Max,
+        Self::Min,
+        Self::Pow,
+        Self::Equal,
+        Self::Greater,
+        Self::GreaterOrEqual,
+        Self::Less,
+        Self::LessOrEqual,
+    ];
+
+    /// The ONNX operator.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "Add",
+            Self::Sub => "Sub",
+            Self::Mul => "Mul",
+            Self::Div => "Div",
+            Self::Max => "Max",
+            Self::Min => "Min",
+            Self::Pow => "Pow",
+            Self::Equal => "Equal",
+            Self::Greater => "Greater",
+            Self::GreaterOrEqual => "GreaterOrEqual",
+            Self::Less => "Less",
+            Self::LessOrEqual => "LessOrEqual",
+        }
+    }
+
+    /// Whether the result is a mask.
+    #[must_use]
+    pub fn is_comparison(self) -> bool {
+        matches!(self, Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual)
+    }
+
+    /// The value at (a, b); a comparison gives 1 or 0.
+    #[must_use]
+    pub fn value(self, a: f64, b: f64) -> f64 {
+        let mask = |holds: bool| f64::from(u8::from(holds));
+        match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+            Self::Div => a / b,
+            Self::Max if a.is_nan() || b.is_nan() => f64::NAN,
+            Self::Max => a.max(b),
+            Self::Min if a.is_nan() || b.is_nan() => f64::NAN,
+            Self::Min => a.min(b),
+            Self::Pow => a.powf(b),
+            Self::Equal => mask(a == b),
+            Self::Greater => mask(a > b),
+            Self::GreaterOrEqual => mask(a >= b),
+            Self::Less => mask(a < b),
+            Self::LessOrEqual => mask(a <= b),
+        }
+    }
+
+    /// The value of whole numbers, where the result is one: ONNX divides towards zero.
+    fn whole_value(self, a: i64, b: i64) -> Option<i64> {
+        match self {
+            Self::Add => a.checked_add(b),
+            Self::Sub => a.checked_sub(b),
+            Self::Mul => a.checked_mul(b),
+            Self::Div => a.checked_div(b),
+            Self::Max => Some(a.max(b)),
+            Self::Min => Some(a.min(b)),
+            Self::Pow => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
+            _ => None,
+        }
+    }
+}
+
+/// Applies a function to pairs of elements. Inputs: a, b. Output: the broadcast shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binary(pub BinaryFunction);
+
+impl Operator for Binary {
+    fn spelling(&self) -> Spelling {
+        Spelling::new(self.0.name())
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (a, b) = (require(inputs, 0)?, require(inputs, 1)?);
+        if a.dtype != b.dtype {
+            return Err(invalid(format!("inputs of different types, {:?} and {:?}", a.dtype, b.dtype)));
+        }
+        if a.dtype == DType::Bool && self.0 != BinaryFunction::Equal {
+            return Err(invalid("expected numbers, found truth values"));
+        }
+        let dtype = if self.0.is_comparison() { DType::Bool } else { a.dtype };
+        Ok(vec![Fact { dtype, shape: broadcast(&a.shape, &b.shape)? }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (a, b) = (require(inputs, 0)?, require(inputs, 1)?);
+        let shape = first_shape(shapes)?;
+        let (sa, sb) = (strides_in(a.shape(), shape), strides_in(b.shape(), shape));
+        let data = match (a.as_i64(), b.as_i64()) {
+            (Some(a), Some(b)) if !self.0.is_comparison() => {
+                let mut values = Vec::new();
+                for_each_index(shape, |i| {
+                    values.push(self.0.whole_value(a[offset(i, &sa)], b[offset(i, &sb)]));
+                });
+                let values: Option<Vec<i64>> = values.into_iter().collect();
+                Data::I64(values.ok_or_else(|| invalid("whole-number overflow or division by zero"))?.into())
+            }
+            _ => {
+                let (a, b) = (a.to_f64(), b.to_f64());
+                let mut values = Vec::new();
+                for_each_index(shape, |i| values.push(self.0.value(a[offset(i, &sa)], b[offset(i, &sb)])));
+                if self.0.is_comparison() {
+                    Data::Bool(values.into_iter().map(|v| v != 0.0).collect())
+                } else {
+                    Data::F64(values.into())
+                }
+            }
+        };
+        let result =
+            Tensor::new(shape.to_vec(), data).ok_or_else(|| invalid("the result does not fill its shape"))?;
+        Ok(vec![result])
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None, None]) };
+        let sides =
+            Sides { a: require_value(node, 0)?, b: require_value(node, 1)?, y: node.outputs[0], grad };
+        let left = if wants(wanted, 0) { sides.left(self.0, builder)? } else { None };
+        let right = if wants(wanted, 1) { sides.right(self.0, builder)? } else { None };
+        Ok(vec![left, right])
+    }
+}
+
+/// The values around a binary node while its derivative is built.
+struct Sides {
+    a: ValueId,
+    b: ValueId,
+    y: ValueId,
+    grad: ValueId,
+}
+
+impl Sides {
+    fn left(&self, function: BinaryFunction, b: &mut Builder<'_>) -> Result<Option<ValueId>, GraphError> {
+        Ok(Some(match function {
+            BinaryFunction::Add | BinaryFunction::Sub => self.grad,
+            BinaryFunction::Mul => b.mul(self.grad, self.b)?,
+            BinaryFunction::Div => b.div(self.grad, self.b)?,
+            BinaryFunction::Max | BinaryFunction::Min => {
+                let chosen = b.binary(BinaryFunction::Equal, self.a, self.y)?;
+                b.keep_where(chosen, self.grad)?
+            }
+            BinaryFunction::Pow => {
+                let one = b.scalar(1.0);
+                let less = b.sub(self.b, one)?;
+                let power = b.binary(BinaryFunction::Pow, self.a, less)?;
+                let slope = b.mul(self.b, power)?;
+                b.mul(self.grad, slope)?
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn right(&self, function: BinaryFunction, b: &mut Builder<'_>) -> Result<Option<ValueId>, GraphError> {
+        Ok(Some(match function {
+            BinaryFunction::Add => self.grad,
+            BinaryFunction::Sub => b.neg(self.grad)?,
+            BinaryFunction::Mul => b.mul(self.grad, self.a)?,
+            BinaryFunction::Div => {
+                let ratio = b.div(self.y, self.b)?;
+                let product = b.mul(self.grad, ratio)?;
+                b.neg(product)?
+            }
+            BinaryFunction::Max => {
+                let chosen = b.binary(BinaryFunction::Greater, self.b, self.a)?;
+                b.keep_where(chosen, self.grad)?
+            }
+            BinaryFunction::Min => {
+                let chosen = b.binary(BinaryFunction::Less, self.b, self.a)?;
+                b.keep_where(chosen, self.grad)?
+            }
+            BinaryFunction::Pow => {
+                let log = b.unary(UnaryFunction::Log, self.a)?;
+                let slope = b.mul(self.y, log)?;
+                b.mul(self.grad, slope)?
+            }
+            _ => return Ok(None),
+        }))
+    }
+}

@@ -1,0 +1,57 @@
+//! Another element type.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact};
+use crate::graph::{Node, ValueId};
+use crate::op::{Attribute, Operator, Spelling, first_grad, first_shape, invalid, require, wants};
+use crate::tensor::{Data, Tensor};
+
+/// Input: x. Output: x as `to`. Half and double precision count as `F32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cast {
+    /// The wanted type.
+    pub to: DType,
+}
+
+impl Operator for Cast {
+    fn spelling(&self) -> Spelling {
+        // The numbers of ONNX's TensorProto.DataType.
+        let code = match self.to {
+            DType::F32 => 1,
+            DType::I64 => 7,
+            DType::Bool => 9,
+        };
+        Spelling::new("Cast").with("to", Attribute::Int(code))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        Ok(vec![Fact { dtype: self.to, shape: x.shape.clone() }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        #[allow(clippy::cast_possible_truncation)] // towards zero, which is what the standard asks for
+        let data = match (self.to, x.data()) {
+            (DType::I64, Data::I64(v)) => Data::I64(v.clone()),
+            (DType::F32, _) => Data::F64(x.to_f64().into()),
+            (DType::I64, _) => Data::I64(x.to_f64().into_iter().map(|v| v as i64).collect()),
+            (DType::Bool, _) => Data::Bool(x.to_f64().into_iter().map(|v| v != 0.0).collect()),
+        };
+        let y = Tensor::new(shape.to_vec(), data);
+        Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?])
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let from = node.inputs.first().copied().flatten().map(|x| builder.fact(x).dtype);
+        let smooth = self.to == DType::F32 && from == Some(DType::F32);
+        Ok(vec![first_grad(output_grads).filter(|_| smooth && wants(wanted, 0))])
+    }
+}

@@ -1,0 +1,62 @@
+//! Clamping, as in ReLU6.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact};
+use crate::graph::{Node, ValueId};
+use crate::op::binary::BinaryFunction;
+use crate::op::{
+    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+};
+use crate::tensor::Tensor;
+
+/// min(max(x, `min`), `max`). Input: x. The gradient passes strictly inside the bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clip {
+    /// The smallest value let through.
+    pub min: f32,
+    /// The largest value let through.
+    pub max: f32,
+}
+
+impl Operator for Clip {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("Clip").with_constant(Tensor::scalar(self.min)).with_constant(Tensor::scalar(self.max))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        if x.dtype != DType::F32 {
+            return Err(invalid(format!("expected floating-point input, found {:?}", x.dtype)));
+        }
+        Ok(vec![x.clone()])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let x = require(inputs, 0)?.to_f64();
+        let (low, high) = (f64::from(self.min), f64::from(self.max));
+        let clip = |x: f64| BinaryFunction::Min.value(BinaryFunction::Max.value(x, low), high);
+        float_result(first_shape(shapes)?, x.into_iter().map(clip).collect())
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(mut grad), true) = (first_grad(output_grads), wants(wanted, 0)) else {
+            return Ok(vec![None]);
+        };
+        let x = require_value(node, 0)?;
+        for (bound, inside) in [(self.min, BinaryFunction::Greater), (self.max, BinaryFunction::Less)] {
+            if bound.is_finite() && bound.abs() < f32::MAX {
+                let bound = builder.scalar(bound);
+                let mask = builder.binary(inside, x, bound)?;
+                grad = builder.keep_where(mask, grad)?;
+            }
+        }
+        Ok(vec![Some(grad)])
+    }
+}

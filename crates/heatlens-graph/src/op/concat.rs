@@ -1,0 +1,103 @@
+//! Values side by side.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{Dim, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::slice::Slice;
+use crate::op::{
+    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require,
+    require_value, wants,
+};
+use crate::tensor::{Data, Tensor};
+
+/// Joins any number of values along `axis`; their other sizes agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concat {
+    /// The axis; negative ones count from the back.
+    pub axis: i64,
+}
+
+impl Concat {
+    fn axis_of(&self, shape: &Shape) -> Result<usize, OpError> {
+        let axis = shape.axis(self.axis).filter(|&a| !shape.0[a].is_batch());
+        axis.ok_or_else(|| invalid(format!("joining values of shape {shape} along axis {}", self.axis)))
+    }
+}
+
+/// For each row, the parts' runs of `steps` elements.
+fn join<T: Copy>(parts: &[&[T]], steps: &[usize], rows: usize) -> Vec<T> {
+    let mut joined = Vec::new();
+    for row in 0..rows {
+        for (part, step) in parts.iter().zip(steps) {
+            joined.extend_from_slice(&part[row * step..(row + 1) * step]);
+        }
+    }
+    joined
+}
+
+impl Operator for Concat {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("Concat").with("axis", Attribute::Int(self.axis))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let first = require(inputs, 0)?;
+        let axis = self.axis_of(&first.shape)?;
+        let mut total = 0usize;
+        for i in 0..inputs.len() {
+            let x = require(inputs, i)?;
+            let mut template = x.shape.clone();
+            let size = template.0.get(axis).copied();
+            if let (Some(slot), Some(&own)) = (template.0.get_mut(axis), first.shape.0.get(axis)) {
+                *slot = own;
+            }
+            let (true, Some(Dim::Fixed(size))) = (template == first.shape && x.dtype == first.dtype, size)
+            else {
+                return Err(invalid(format!(
+                    "{} and {} do not join along axis {axis}",
+                    first.shape, x.shape
+                )));
+            };
+            total = total.checked_add(size).ok_or_else(|| invalid("sizes overflow"))?;
+        }
+        let mut shape = first.shape.clone();
+        shape.0[axis] = Dim::Fixed(total);
+        Ok(vec![Fact { dtype: first.dtype, shape }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let shape = first_shape(shapes)?;
+        let axis = self.axis_of(&Shape::fixed(shape))?;
+        let rows: usize = shape[..axis].iter().product();
+        let steps: Vec<usize> = inputs.iter().flatten().map(|x| x.len() / rows.max(1)).collect();
+        let whole: Option<Vec<&[i64]>> = inputs.iter().flatten().map(|x| x.as_i64()).collect();
+        if let Some(parts) = whole {
+            let y = Tensor::new(shape.to_vec(), Data::I64(join(&parts, &steps, rows).into()));
+            return Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?]);
+        }
+        let parts: Vec<Vec<f64>> = inputs.iter().flatten().map(|x| x.to_f64()).collect();
+        let parts: Vec<&[f64]> = parts.iter().map(Vec::as_slice).collect();
+        float_result(shape, join(&parts, &steps, rows))
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; node.inputs.len()]) };
+        let axis = self.axis_of(&builder.shape(grad)).map_err(|e| at(node, e))?;
+        let mut start = 0;
+        let mut grads = Vec::with_capacity(node.inputs.len());
+        for i in 0..node.inputs.len() {
+            let size = builder.shape(require_value(node, i)?).0[axis].at(1);
+            let part = Slice { axis, start, len: size, step: 1 };
+            grads.push(wants(wanted, i).then(|| builder.apply(part, &[grad])).transpose()?);
+            start += size;
+        }
+        Ok(grads)
+    }
+}

@@ -1,0 +1,158 @@
+//! Convolution.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{Dim, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
+use crate::op::window::{Window, channels, spatial_sizes};
+use crate::op::{
+    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require,
+    require_value, wants,
+};
+use crate::tensor::Tensor;
+
+/// Cross-correlation over any number of spatial axes. Inputs: x (N×C×spatial), w
+/// (M×C/group×kernel), optional bias (M). Output: N×M×spatial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Size, step and padding.
+    pub window: Window,
+    /// Number of channel groups that don't see each other.
+    pub group: usize,
+}
+
+impl Conv {
+    /// Checks x against w and returns the number of output channels.
+    ///
+    /// # Errors
+    /// If channels, groups or kernel sizes disagree.
+    pub fn check(&self, x: &Fact, w: &Fact) -> Result<usize, OpError> {
+        let c = channels(x)?;
+        let kernel: Vec<Dim> = self.window.kernel.iter().map(|&k| Dim::Fixed(k)).collect();
+        let (Some(&Dim::Fixed(m)), Some(&Dim::Fixed(inner)), Some(found)) =
+            (w.shape.0.first(), w.shape.0.get(1), w.shape.0.get(2..))
+        else {
+            return Err(invalid(format!("expected weights M×C×kernel, found {}", w.shape)));
+        };
+        let g = self.group;
+        if found != kernel.as_slice() {
+            return Err(invalid(format!(
+                "kernel_shape {:?} against weights {}",
+                self.window.kernel, w.shape
+            )));
+        }
+        if g == 0 || !m.is_multiple_of(g) || inner.checked_mul(g) != Some(c) {
+            return Err(invalid(format!(
+                "input {} and weights {} do not fit with {g} groups",
+                x.shape, w.shape
+            )));
+        }
+        Ok(m)
+    }
+}
+
+impl Operator for Conv {
+    fn spelling(&self) -> Spelling {
+        spell(&self.window, self.group, Spelling::new("Conv"))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (x, w) = (require(inputs, 0)?, require(inputs, 1)?);
+        let m = self.check(x, w)?;
+        if let Some(bias) = inputs.get(2).copied().flatten()
+            && bias.shape != Shape::fixed(&[m])
+        {
+            return Err(invalid(format!("expected a bias of {m}, found {}", bias.shape)));
+        }
+        let mut dims = vec![x.shape.0[0], Dim::Fixed(m)];
+        dims.extend(self.window.output_dims(x, false)?);
+        Ok(vec![Fact::f32(Shape(dims))])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, w) = (require(inputs, 0)?, require(inputs, 1)?);
+        let bias = inputs.get(2).copied().flatten().map(Tensor::to_f64);
+        let shape = first_shape(shapes)?;
+        let walk = ConvWalk::new(self, x.shape(), w.shape(), shape);
+        let (x, w) = (x.to_f64(), w.to_f64());
+        let mut y = vec![0.0; shape.iter().product()];
+        if let Some(bias) = bias {
+            for (plane, b) in y.chunks_mut(walk.out_area.max(1)).zip(bias.iter().cycle()) {
+                plane.fill(*b);
+            }
+        }
+        walk.run(|xi, wi, yi| y[yi] += x[xi] * w[wi]);
+        float_result(shape, y)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 3]) };
+        let (x, w) = (require_value(node, 0)?, require_value(node, 1)?);
+        let dx = if wants(wanted, 0) {
+            let input = spatial_sizes(builder.fact(x)).map_err(|e| at(node, e))?;
+            Some(builder.apply(ConvInputGrad { conv: self.clone(), input }, &[grad, w])?)
+        } else {
+            None
+        };
+        let dw = wants(wanted, 1)
+            .then(|| builder.apply(ConvWeightGrad { conv: self.clone() }, &[x, grad]))
+            .transpose()?;
+        let axes: Vec<usize> = (0..builder.shape(grad).rank()).filter(|&a| a != 1).collect();
+        let db = wants(wanted, 2).then(|| builder.sum(grad, &axes, false)).transpose()?;
+        Ok(vec![dx, dw, db])
+    }
+}
+
+pub(crate) fn spell(window: &Window, group: usize, spelling: Spelling) -> Spelling {
+    let spelling = window.spell(spelling);
+    match i64::try_from(group) {
+        Ok(1) | Err(_) => spelling,
+        Ok(group) => spelling.with("group", Attribute::Int(group)),
+    }
+}
+
+/// The triples (input, weight, output) that a convolution multiplies: its forward pass and both
+/// of its gradients are sums over the same triples.
+pub(crate) struct ConvWalk<'a> {
+    conv: &'a Conv,
+    n: usize,
+    c: usize,
+    m: usize,
+    input: &'a [usize],
+    output: &'a [usize],
+    out_area: usize,
+}
+
+impl<'a> ConvWalk<'a> {
+    /// `x`, `w` and `y` are the full shapes of input, weights and output.
+    pub(crate) fn new(conv: &'a Conv, x: &'a [usize], w: &[usize], y: &'a [usize]) -> Self {
+        let (input, output) = (&x[2..], &y[2..]);
+        Self { conv, n: x[0], c: x[1], m: w[0], input, output, out_area: output.iter().product() }
+    }
+
+    /// Calls `visit(x position, w position, y position)`; positions are flat.
+    pub(crate) fn run(&self, mut visit: impl FnMut(usize, usize, usize)) {
+        let (inner, outer) = (self.c / self.conv.group, self.m / self.conv.group);
+        let in_area: usize = self.input.iter().product();
+        let taps = self.conv.window.len();
+        for n in 0..self.n {
+            for m in 0..self.m {
+                for ci in 0..inner {
+                    let x_plane = (n * self.c + m / outer * inner + ci) * in_area;
+                    let w_plane = (m * inner + ci) * taps;
+                    let y_plane = (n * self.m + m) * self.out_area;
+                    self.conv.window.for_each(self.input, self.output, |o, k, s| {
+                        visit(x_plane + s, w_plane + k, y_plane + o);
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The two gradients of a convolution, each an operator with a kernel of its own.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Dim, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::conv::{Conv, ConvWalk, spell};
+use crate::op::window::{channels, spatial_sizes};
+use crate::op::{
+    Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+};
+use crate::tensor::Tensor;
+
+/// The gradient of [`Conv`] with respect to its input. Inputs: dy (N×M×spatial), w
+/// (M×C/group×kernel). Output: dx (N×C×`input`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvInputGrad {
+    /// The convolution.
+    pub conv: Conv,
+    /// Spatial sizes of the convolution's input, which step and padding leave open.
+    pub input: Vec<usize>,
+}
+
+impl Operator for ConvInputGrad {
+    fn spelling(&self) -> Spelling {
+        spell(&self.conv.window, self.conv.group, Spelling::internal("ConvInputGrad"))
+            .with_sizes("input_shape", &self.input)
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (dy, w) = (require(inputs, 0)?, require(inputs, 1)?);
+        let found = spatial_sizes(dy)?;
+        if self.conv.window.output_sizes(&self.input, false)? != found {
+            return Err(invalid(format!("a gradient of {} for an input of {:?}", dy.shape, self.input)));
+        }
+        let inner = channels(w)?;
+        let mut dims = vec![dy.shape.0[0], Dim::Fixed(inner * self.conv.group)];
+        dims.extend(self.input.iter().map(|&d| Dim::Fixed(d)));
+        let dx = Fact::f32(Shape(dims));
+        if self.conv.check(&dx, w)? != channels(dy)? {
+            return Err(invalid(format!("a gradient of {} for weights of {}", dy.shape, w.shape)));
+        }
+        Ok(vec![dx])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (dy, w) = (require(inputs, 0)?, require(inputs, 1)?);
+        let shape = first_shape(shapes)?;
+        let walk = ConvWalk::new(&self.conv, shape, w.shape(), dy.shape());
+        let (dy, w) = (dy.to_f64(), w.to_f64());
+        let mut dx = vec![0.0; shape.iter().product()];
+        walk.run(|xi, wi, yi| dx[xi] += dy[yi] * w[wi]);
+        float_result(shape, dx)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
+        let (dy, w) = (require_value(node, 0)?, require_value(node, 1)?);
+        let ddy = wants(wanted, 0).then(|| builder.apply(self.conv.clone(), &[grad, w])).transpose()?;
+        let dw = wants(wanted, 1)
+            .then(|| builder.apply(ConvWeightGrad { conv: self.conv.clone() }, &[grad, dy]))
+            .transpose()?;
+        Ok(vec![ddy, dw])
+    }
+
+    fn lower(&self, _: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        Err(at(
+            node,
+            OpError::Unsupported("writing the gradient of a convolution as standard ONNX".to_owned()),
+        ))
+    }
+}
+
+/// The gradient of [`Conv`] with respect to its weights, summed over the batch. Inputs: x
+/// (N×C×spatial), dy (N×M×spatial). Output: dw (M×C/group×kernel).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvWeightGrad {
+    /// The convolution.
+    pub conv: Conv,
+}
+
+impl Operator for ConvWeightGrad {
+    fn spelling(&self) -> Spelling {
+        spell(&self.conv.window, self.conv.group, Spelling::internal("ConvWeightGrad"))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (x, dy) = (require(inputs, 0)?, require(inputs, 1)?);
+        let (c, m, g) = (channels(x)?, channels(dy)?, self.conv.group);
+        let found = spatial_sizes(dy)?;
+        if self.conv.window.output_dims(x, false)? != dy.shape.0[2..]
+            || x.shape.0[0] != dy.shape.0[0]
+            || g == 0
+            || !c.is_multiple_of(g)
+            || !m.is_multiple_of(g)
+        {
+            return Err(invalid(format!("a gradient of {found:?} for an input of {}", x.shape)));
+        }
+        let mut dims = vec![m, c / g];
+        dims.extend(&self.conv.window.kernel);
+        Ok(vec![Fact { dtype: DType::F32, shape: Shape::fixed(&dims) }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, dy) = (require(inputs, 0)?, require(inputs, 1)?);
+        let shape = first_shape(shapes)?;
+        let walk = ConvWalk::new(&self.conv, x.shape(), shape, dy.shape());
+        let (x, dy) = (x.to_f64(), dy.to_f64());
+        let mut dw = vec![0.0; shape.iter().product()];
+        walk.run(|xi, wi, yi| dw[wi] += x[xi] * dy[yi]);
+        float_result(shape, dw)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
+        let (x, dy) = (require_value(node, 0)?, require_value(node, 1)?);
+        let dx = if wants(wanted, 0) {
+            let input = spatial_sizes(builder.fact(x)).map_err(|e| at(node, e))?;
+            Some(builder.apply(ConvInputGrad { conv: self.conv.clone(), input }, &[dy, grad])?)
+        } else {
+            None
+        };
+        let ddy = wants(wanted, 1).then(|| builder.apply(self.conv.clone(), &[x, grad])).transpose()?;
+        Ok(vec![dx, ddy])
+    }
+
+    fn lower(&self, _: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        Err(at(
+            node,
+            OpError::Unsupported("writing the weight gradient of a convolution as standard ONNX".to_owned()),
+        ))
+    }
+}

@@ -1,0 +1,53 @@
+//! Repeating along axes of size 1.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::{Operator, Spelling, first_grad, first_shape, float_result, invalid, require, wants};
+use crate::tensor::Tensor;
+
+/// Input: x. Output: x repeated along sizes of 1, and along new axes in front, until it has `shape`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expand {
+    /// The wanted sizes.
+    pub shape: Shape,
+}
+
+impl Operator for Expand {
+    fn spelling(&self) -> Spelling {
+        // With a batch in the shape ONNX has no constant form; the writer of files finds another.
+        let sizes = super::attribute::to_ints(&self.shape.at(1));
+        let spelling = Spelling::new("Expand").with_constant(Tensor::i64(&sizes));
+        Spelling { standard: !self.shape.has_batch(), ..spelling }
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        if x.dtype != DType::F32 || broadcast(&x.shape, &self.shape)? != self.shape {
+            return Err(invalid(format!("{} does not expand to {}", x.shape, self.shape)));
+        }
+        Ok(vec![Fact { dtype: x.dtype, shape: self.shape.clone() }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        let strides = strides_in(x.shape(), shape);
+        let values = x.to_f64();
+        let mut y = Vec::with_capacity(shape.iter().product());
+        for_each_index(shape, |i| y.push(values[offset(i, &strides)]));
+        float_result(shape, y)
+    }
+
+    fn vjp(
+        &self,
+        _: &mut Builder<'_>,
+        _: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        // The walker sums repeated axes back.
+        Ok(vec![first_grad(output_grads).filter(|_| wants(wanted, 0))])
+    }
+}

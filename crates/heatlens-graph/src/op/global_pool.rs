@@ -1,0 +1,69 @@
+//! Pooling over whole planes.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{Dim, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::reduce::{Reduce, ReduceFunction};
+use crate::op::window::{channels, spatial_sizes};
+use crate::op::{Operator, Spelling, require};
+use crate::tensor::Tensor;
+
+/// The pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GlobalPoolFunction {
+    /// The mean of each plane.
+    Average,
+    /// The largest element of each plane; elements that tie share the gradient.
+    Max,
+}
+
+/// Input: x (N×C×spatial). Output: N×C×1×….
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalPool(pub GlobalPoolFunction);
+
+impl GlobalPool {
+    /// The reduction that this is, for a value of rank `rank`.
+    #[must_use]
+    pub fn as_reduce(self, rank: usize) -> Reduce {
+        let function = match self.0 {
+            GlobalPoolFunction::Average => ReduceFunction::Mean,
+            GlobalPoolFunction::Max => ReduceFunction::Max,
+        };
+        let axes: Vec<usize> = (2..rank).collect();
+        Reduce { function, axes: super::to_axes(&axes), keep_dims: true }
+    }
+}
+
+impl Operator for GlobalPool {
+    fn spelling(&self) -> Spelling {
+        Spelling::new(match self.0 {
+            GlobalPoolFunction::Average => "GlobalAveragePool",
+            GlobalPoolFunction::Max => "GlobalMaxPool",
+        })
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        channels(x)?;
+        let spatial = spatial_sizes(x)?;
+        let mut dims = x.shape.0[..2].to_vec();
+        dims.extend(spatial.iter().map(|_| Dim::Fixed(1)));
+        Ok(vec![Fact::f32(Shape(dims))])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        self.as_reduce(require(inputs, 0)?.shape().len()).eval(inputs, shapes)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let rank = builder.shape(node.outputs[0]).rank();
+        self.as_reduce(rank).vjp(builder, node, output_grads, wanted)
+    }
+}

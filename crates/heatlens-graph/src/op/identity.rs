@@ -1,0 +1,44 @@
+//! Operators that do nothing after training.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::Fact;
+use crate::graph::{Node, ValueId};
+use crate::op::{Operator, Spelling, first_grad, require, wants};
+use crate::tensor::Tensor;
+
+/// Input: x. Output: x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// ONNX's `Identity`.
+    Identity,
+    /// ONNX's `Dropout`, which passes everything after training.
+    Dropout,
+}
+
+impl Operator for Identity {
+    fn spelling(&self) -> Spelling {
+        Spelling::new(match self {
+            Self::Identity => "Identity",
+            Self::Dropout => "Dropout",
+        })
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        Ok(vec![require(inputs, 0)?.clone()])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], _: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        Ok(vec![require(inputs, 0)?.clone()])
+    }
+
+    fn vjp(
+        &self,
+        _: &mut Builder<'_>,
+        _: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        Ok(vec![first_grad(output_grads).filter(|_| wants(wanted, 0))])
+    }
+}

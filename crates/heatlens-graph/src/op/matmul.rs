@@ -1,0 +1,84 @@
+//! NumPy's matrix product.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::{
+    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+};
+use crate::tensor::Tensor;
+
+/// The product of the last two axes; axes before them broadcast. Inputs: a (…×M×K), b (…×K×N),
+/// both of rank 2 or more (vectors are read as matrices when a file is opened).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatMul;
+
+impl Operator for MatMul {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("MatMul")
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (a, b) = (require(inputs, 0)?, require(inputs, 1)?);
+        let (ra, rb) = (a.shape.rank(), b.shape.rank());
+        if ra < 2 || rb < 2 || a.dtype != DType::F32 || b.dtype != DType::F32 {
+            return Err(invalid(format!(
+                "expected floating-point matrices, found {} and {}",
+                a.shape, b.shape
+            )));
+        }
+        if a.shape.0[ra - 1] != b.shape.0[rb - 2] {
+            return Err(invalid(format!("matrices {} and {} do not fit", a.shape, b.shape)));
+        }
+        let outer = |shape: &Shape| Shape(shape.0[..shape.rank() - 2].to_vec());
+        let mut shape = broadcast(&outer(&a.shape), &outer(&b.shape))?;
+        shape.0.extend([a.shape.0[ra - 2], b.shape.0[rb - 1]]);
+        Ok(vec![Fact::f32(shape)])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (a, b, shape) = (require(inputs, 0)?, require(inputs, 1)?, first_shape(shapes)?);
+        let (ra, rb, r) = (a.shape().len(), b.shape().len(), shape.len());
+        let (rows, inner, columns) = (shape[r - 2], a.shape()[ra - 1], shape[r - 1]);
+        let outer = &shape[..r - 2];
+        let (sa, sb) = (strides_in(&a.shape()[..ra - 2], outer), strides_in(&b.shape()[..rb - 2], outer));
+        let (va, vb) = (a.to_f64(), b.to_f64());
+        let mut values = Vec::with_capacity(shape.iter().product());
+        for_each_index(outer, |index| {
+            let a = &va[offset(index, &sa) * rows * inner..];
+            let b = &vb[offset(index, &sb) * inner * columns..];
+            for i in 0..rows {
+                for j in 0..columns {
+                    values.push((0..inner).map(|k| a[i * inner + k] * b[k * columns + j]).sum());
+                }
+            }
+        });
+        float_result(shape, values)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
+        let (a, b) = (require_value(node, 0)?, require_value(node, 1)?);
+        let da = if wants(wanted, 0) {
+            let transposed = builder.transpose_last(b)?;
+            Some(builder.matmul(grad, transposed)?)
+        } else {
+            None
+        };
+        let db = if wants(wanted, 1) {
+            let transposed = builder.transpose_last(a)?;
+            Some(builder.matmul(transposed, grad)?)
+        } else {
+            None
+        };
+        Ok(vec![da, db])
+    }
+}

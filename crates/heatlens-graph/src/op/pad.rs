@@ -1,0 +1,144 @@
+//! Surrounding with a constant, and the transpose of [`Slice`].
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Dim, Fact};
+use crate::graph::{Node, ValueId};
+use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::slice::Slice;
+use crate::op::{
+    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+};
+use crate::tensor::Tensor;
+
+/// Surrounds x with `value`. Input: x.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pad {
+    /// Elements in front, for every axis.
+    pub begin: Vec<usize>,
+    /// Elements behind, for every axis.
+    pub end: Vec<usize>,
+    /// What they hold.
+    pub value: f32,
+}
+
+/// Puts x at the places of a slice of an axis of `size`, zeros elsewhere. Input: x, shaped as the slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unslice {
+    /// The slice.
+    pub slice: Slice,
+    /// Size of the whole axis.
+    pub size: usize,
+}
+
+impl Operator for Pad {
+    fn spelling(&self) -> Spelling {
+        let pads: Vec<usize> = self.begin.iter().chain(&self.end).copied().collect();
+        Spelling::new("Pad")
+            .with_constant(Tensor::i64(&super::attribute::to_ints(&pads)))
+            .with_constant(Tensor::scalar(self.value))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        let mut fact = x.clone();
+        let bad = || invalid(format!("padding {:?} and {:?} of {}", self.begin, self.end, x.shape));
+        if x.dtype != DType::F32 || self.begin.len() != x.shape.rank() || self.end.len() != x.shape.rank() {
+            return Err(bad());
+        }
+        for (i, dim) in fact.shape.0.iter_mut().enumerate() {
+            match (self.begin[i], self.end[i], *dim) {
+                (0, 0, _) => {}
+                (front, back, Dim::Fixed(d)) => {
+                    let size = d.checked_add(front).and_then(|d| d.checked_add(back));
+                    *dim = Dim::Fixed(size.ok_or_else(bad)?);
+                }
+                _ => return Err(bad()),
+            }
+        }
+        Ok(vec![fact])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        let strides = dense_strides(shape);
+        let origin = offset(&self.begin, &strides);
+        let mut y = vec![f64::from(self.value); shape.iter().product()];
+        let mut values = x.to_f64().into_iter();
+        for_each_index(x.shape(), |i| y[origin + offset(i, &strides)] = values.next().unwrap_or(f64::NAN));
+        float_result(shape, y)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(mut grad), true) = (first_grad(output_grads), wants(wanted, 0)) else {
+            return Ok(vec![None]);
+        };
+        let shape = builder.shape(require_value(node, 0)?);
+        for (axis, dim) in shape.0.iter().enumerate() {
+            if self.begin[axis] + self.end[axis] > 0 {
+                let inside = Slice { axis, start: self.begin[axis], len: dim.at(1), step: 1 };
+                grad = builder.apply(inside, &[grad])?;
+            }
+        }
+        Ok(vec![Some(grad)])
+    }
+}
+
+impl Operator for Unslice {
+    fn spelling(&self) -> Spelling {
+        let Slice { axis, start, len, step } = self.slice;
+        Spelling::internal("Unslice").with_sizes("slice", &[axis, start, len, step, self.size])
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        let mut fact = x.clone();
+        match fact.shape.0.get_mut(self.slice.axis) {
+            Some(dim) if *dim == Dim::Fixed(self.slice.len) && self.slice.fits(self.size) => {
+                *dim = Dim::Fixed(self.size);
+            }
+            _ => return Err(invalid(format!("{self:?} of {}", x.shape))),
+        }
+        Ok(vec![fact])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        let values = x.to_f64();
+        let mut y = vec![0.0; shape.iter().product()];
+        self.slice
+            .for_each_run(shape, |to, from, run| y[to..to + run].copy_from_slice(&values[from..from + run]));
+        float_result(shape, y)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        _: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+        Ok(vec![Some(builder.apply(self.slice, &[grad])?)])
+    }
+
+    fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let Slice { axis, start, len, step } = self.slice;
+        if step != 1 {
+            let what = "writing the gradient of a slice with steps as standard ONNX".to_owned();
+            return Err(super::at(node, OpError::Unsupported(what)));
+        }
+        let x = require_value(node, 0)?;
+        let rank = builder.shape(x).rank();
+        let (mut begin, mut end) = (vec![0; rank], vec![0; rank]);
+        begin[axis] = start;
+        end[axis] = self.size - start - len;
+        Ok(Some(vec![builder.apply(Pad { begin, end, value: 0.0 }, &[x])?]))
+    }
+}

@@ -1,0 +1,170 @@
+//! Reductions over axes.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Dim, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::binary::BinaryFunction;
+use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::{
+    Attribute, Operator, Spelling, at, first_grad, float_result, invalid, require, require_value, wants,
+};
+use crate::tensor::Tensor;
+
+/// The reductions, named as ONNX names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReduceFunction {
+    /// Σ x.
+    Sum,
+    /// The arithmetic mean.
+    Mean,
+    /// The largest element; elements that tie share the gradient equally.
+    Max,
+    /// The smallest element; elements that tie share the gradient equally.
+    Min,
+}
+
+/// Reduces `axes` (all of them where the list is empty). Input: x.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reduce {
+    /// What is computed.
+    pub function: ReduceFunction,
+    /// The axes; negative ones count from the back; none means all.
+    pub axes: Vec<i64>,
+    /// Whether reduced axes stay as sizes of 1.
+    pub keep_dims: bool,
+}
+
+/// Axes as attributes hold them.
+#[must_use]
+pub fn to_axes(axes: &[usize]) -> Vec<i64> {
+    super::attribute::to_ints(axes)
+}
+
+impl Reduce {
+    /// For each axis of a value of `shape`, whether it is reduced.
+    ///
+    /// # Errors
+    /// If an axis does not exist.
+    pub fn reduced(&self, shape: &Shape) -> Result<Vec<bool>, OpError> {
+        let mut reduced = vec![self.axes.is_empty(); shape.rank()];
+        for &axis in &self.axes {
+            let axis = shape
+                .axis(axis)
+                .ok_or_else(|| invalid(format!("axis {axis} of a value of shape {shape}")))?;
+            reduced[axis] = true;
+        }
+        Ok(reduced)
+    }
+
+    fn kept_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
+        let reduced = self.reduced(shape)?;
+        Ok(Shape(shape.0.iter().zip(reduced).map(|(&d, r)| if r { Dim::Fixed(1) } else { d }).collect()))
+    }
+}
+
+impl Operator for Reduce {
+    fn spelling(&self) -> Spelling {
+        let name = match self.function {
+            ReduceFunction::Sum => "ReduceSum",
+            ReduceFunction::Mean => "ReduceMean",
+            ReduceFunction::Max => "ReduceMax",
+            ReduceFunction::Min => "ReduceMin",
+        };
+        let spelling = Spelling::new(name).with("keepdims", Attribute::Int(i64::from(self.keep_dims)));
+        if self.axes.is_empty() { spelling } else { spelling.with_constant(Tensor::i64(&self.axes)) }
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        if x.dtype != DType::F32 {
+            return Err(invalid(format!("expected floating-point input, found {:?}", x.dtype)));
+        }
+        let reduced = self.reduced(&x.shape)?;
+        let mut dims = self.kept_shape(&x.shape)?.0;
+        if !self.keep_dims {
+            let mut flags = reduced.iter();
+            dims.retain(|_| !flags.next().copied().unwrap_or(false));
+        }
+        Ok(vec![Fact::f32(Shape(dims))])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let x = require(inputs, 0)?;
+        let reduced = self.reduced(&Shape::fixed(x.shape()))?;
+        let kept: Vec<usize> = x.shape().iter().zip(&reduced).map(|(&d, &r)| if r { 1 } else { d }).collect();
+        let strides: Vec<usize> =
+            dense_strides(&kept).into_iter().zip(&reduced).map(|(s, &r)| if r { 0 } else { s }).collect();
+        let len: usize = kept.iter().product();
+        let start = match self.function {
+            ReduceFunction::Sum | ReduceFunction::Mean => 0.0,
+            ReduceFunction::Max => f64::NEG_INFINITY,
+            ReduceFunction::Min => f64::INFINITY,
+        };
+        let mut values = vec![start; len];
+        let mut elements = x.to_f64().into_iter();
+        for_each_index(x.shape(), |i| {
+            let (slot, v) = (&mut values[offset(i, &strides)], elements.next().unwrap_or(f64::NAN));
+            *slot = match self.function {
+                ReduceFunction::Sum | ReduceFunction::Mean => *slot + v,
+                ReduceFunction::Max => BinaryFunction::Max.value(*slot, v),
+                ReduceFunction::Min => BinaryFunction::Min.value(*slot, v),
+            };
+        });
+        if self.function == ReduceFunction::Mean {
+            #[allow(clippy::cast_precision_loss)] // element counts are far below 2^53
+            let count = (x.len() / len.max(1)) as f64;
+            values.iter_mut().for_each(|v| *v /= count);
+        }
+        float_result(super::first_shape(shapes)?, values)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+        let x = require_value(node, 0)?;
+        let shape = builder.shape(x);
+        let kept = self.kept_shape(&shape).map_err(|e| at(node, e))?;
+        let grad = builder.reshape(grad, kept.clone())?;
+        if matches!(self.function, ReduceFunction::Max | ReduceFunction::Min) {
+            let y = builder.reshape(node.outputs[0], kept)?;
+            return Ok(vec![Some(share_among_ties(builder, grad, x, y, &self.axes)?)]);
+        }
+        let grad = builder.expand(grad, shape.clone())?;
+        if self.function == ReduceFunction::Sum {
+            return Ok(vec![Some(grad)]);
+        }
+        let ratio = |whole: &Shape, part: &Shape| -> Option<f32> {
+            let batch_goes = whole.has_batch() && !part.has_batch();
+            #[allow(clippy::cast_precision_loss)]
+            (!batch_goes).then_some(whole.len_per_sample()? as f32 / part.len_per_sample()? as f32)
+        };
+        let count = ratio(&shape, &kept).ok_or_else(|| {
+            at(node, OpError::Unsupported("the derivative of a mean over the batch".to_owned()))
+        })?;
+        Ok(vec![Some(builder.scale(grad, 1.0 / count)?)])
+    }
+}
+
+/// The gradient of a largest or smallest element `y` of `x`.
+fn share_among_ties(
+    b: &mut Builder<'_>,
+    grad: ValueId,
+    x: ValueId,
+    y: ValueId,
+    axes: &[i64],
+) -> Result<ValueId, GraphError> {
+    let mask = b.binary(BinaryFunction::Equal, x, y)?;
+    let one = b.scalar(1.0);
+    let ones = b.keep_where(mask, one)?;
+    let count =
+        b.apply(Reduce { function: ReduceFunction::Sum, axes: axes.to_vec(), keep_dims: true }, &[ones])?;
+    let share = b.div(grad, count)?;
+    b.mul(ones, share)
+}

@@ -1,0 +1,98 @@
+//! A part of an axis.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{Dim, Fact};
+use crate::graph::{Node, ValueId};
+use crate::op::pad::Unslice;
+use crate::op::{
+    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+};
+use crate::tensor::{Data, Tensor};
+
+/// Elements `start`, `start + step`, … of one axis, `len` of them. Input: x. A slice of several
+/// axes is several of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The axis.
+    pub axis: usize,
+    /// The first element.
+    pub start: usize,
+    /// How many elements.
+    pub len: usize,
+    /// Distance of elements, at least 1.
+    pub step: usize,
+}
+
+impl Slice {
+    /// Calls `visit(position in x, position in the slice)` for runs of `run` elements.
+    pub(crate) fn for_each_run(&self, x: &[usize], mut visit: impl FnMut(usize, usize, usize)) {
+        let run: usize = x[self.axis + 1..].iter().product();
+        let outer: usize = x[..self.axis].iter().product();
+        for o in 0..outer {
+            for i in 0..self.len {
+                let from = (o * x[self.axis] + self.start + i * self.step) * run;
+                visit(from, (o * self.len + i) * run, run);
+            }
+        }
+    }
+
+    /// Whether the slice lies inside an axis of `size`.
+    pub(crate) fn fits(&self, size: usize) -> bool {
+        let last = self
+            .len
+            .checked_sub(1)
+            .and_then(|n| n.checked_mul(self.step))
+            .and_then(|n| n.checked_add(self.start));
+        self.step > 0 && last.is_none_or(|last| last < size) && (self.len == 0 || last.is_some())
+    }
+}
+
+impl Operator for Slice {
+    fn spelling(&self) -> Spelling {
+        let int = |v: usize| Tensor::i64(&super::attribute::to_ints(&[v]));
+        Spelling::new("Slice")
+            .with_constant(int(self.start))
+            .with_constant(int(self.start
+                + self.len.saturating_sub(1) * self.step
+                + usize::from(self.len > 0)))
+            .with_constant(int(self.axis))
+            .with_constant(int(self.step))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        let mut fact = x.clone();
+        match fact.shape.0.get_mut(self.axis) {
+            Some(dim @ Dim::Fixed(_)) if self.fits(dim.at(1)) => *dim = Dim::Fixed(self.len),
+            _ => return Err(invalid(format!("{self:?} of {}", x.shape))),
+        }
+        Ok(vec![fact])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        if let Some(values) = x.as_i64() {
+            let mut part = Vec::new();
+            self.for_each_run(x.shape(), |from, _, run| part.extend_from_slice(&values[from..from + run]));
+            let y = Tensor::new(shape.to_vec(), Data::I64(part.into()));
+            return Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?]);
+        }
+        let values = x.to_f64();
+        let mut part = Vec::new();
+        self.for_each_run(x.shape(), |from, _, run| part.extend_from_slice(&values[from..from + run]));
+        float_result(shape, part)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+        let size = builder.shape(require_value(node, 0)?).0[self.axis].at(1);
+        Ok(vec![Some(builder.apply(Unslice { slice: *self, size }, &[grad])?)])
+    }
+}

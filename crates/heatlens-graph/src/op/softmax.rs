@@ -1,0 +1,92 @@
+//! Softmax and its logarithm.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::unary::UnaryFunction;
+use crate::op::{
+    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require, wants,
+};
+use crate::tensor::Tensor;
+
+/// eˣ ÷ Σ eˣ along `axis`, or its logarithm. Input: x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Softmax {
+    /// The axis; negative ones count from the back.
+    pub axis: i64,
+    /// Whether this is `LogSoftmax`.
+    pub log: bool,
+}
+
+impl Softmax {
+    /// The axis of a value of `shape`, counted from the front.
+    ///
+    /// # Errors
+    /// If it does not exist, or is the batch.
+    pub fn axis_of(&self, shape: &Shape) -> Result<usize, OpError> {
+        let axis = shape.axis(self.axis).ok_or_else(|| invalid(format!("axis {} of {shape}", self.axis)))?;
+        if shape.0[axis].is_batch() {
+            return Err(invalid(format!("a softmax over the batch of {shape}")));
+        }
+        Ok(axis)
+    }
+}
+
+impl Operator for Softmax {
+    fn spelling(&self) -> Spelling {
+        Spelling::new(if self.log { "LogSoftmax" } else { "Softmax" }).with("axis", Attribute::Int(self.axis))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        if x.dtype != DType::F32 {
+            return Err(invalid(format!("expected floating-point input, found {:?}", x.dtype)));
+        }
+        self.axis_of(&x.shape)?;
+        Ok(vec![x.clone()])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let x = require(inputs, 0)?;
+        let axis = self.axis_of(&Shape::fixed(x.shape()))?;
+        let (count, step) = (x.shape()[axis], x.shape()[axis + 1..].iter().product::<usize>());
+        let mut values = x.to_f64();
+        for block in values.chunks_mut((count * step).max(1)) {
+            for i in 0..step {
+                let column = |k: usize| k * step + i;
+                let top = (0..count).map(|k| block[column(k)]).fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = (0..count).map(|k| (block[column(k)] - top).exp()).sum();
+                for k in 0..count {
+                    let log = block[column(k)] - top - sum.ln();
+                    block[column(k)] = if self.log { log } else { log.exp() };
+                }
+            }
+        }
+        float_result(first_shape(shapes)?, values)
+    }
+
+    fn vjp(
+        &self,
+        b: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+        let y = node.outputs[0];
+        let axis = self.axis_of(&b.shape(y)).map_err(|e| at(node, e))?;
+        let dx = if self.log {
+            let total = b.sum(grad, &[axis], true)?;
+            let p = b.unary(UnaryFunction::Exp, y)?;
+            let share = b.mul(p, total)?;
+            b.sub(grad, share)?
+        } else {
+            let product = b.mul(grad, y)?;
+            let total = b.sum(product, &[axis], true)?;
+            let rest = b.sub(grad, total)?;
+            b.mul(y, rest)?
+        };
+        Ok(vec![Some(dx)])
+    }
+}

@@ -1,0 +1,72 @@
+//! Axes in another order.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::{Operator, Spelling, first_grad, first_shape, float_result, invalid, require, wants};
+use crate::tensor::{Data, Tensor};
+
+/// Input: x. Output: its axis `i` is axis `perm[i]` of x.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transpose {
+    /// The order.
+    pub perm: Vec<usize>,
+}
+
+impl Transpose {
+    /// The permutation that undoes this one.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        let mut perm = vec![0; self.perm.len()];
+        for (i, &p) in self.perm.iter().enumerate() {
+            perm[p] = i;
+        }
+        Self { perm }
+    }
+}
+
+impl Operator for Transpose {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("Transpose").with_sizes("perm", &self.perm)
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        let mut sorted = self.perm.clone();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(0..x.shape.rank()) {
+            return Err(invalid(format!("perm {:?} for {}", self.perm, x.shape)));
+        }
+        let shape = Shape(self.perm.iter().map(|&p| x.shape.0[p]).collect());
+        Ok(vec![Fact { dtype: x.dtype, shape }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        let dense = dense_strides(x.shape());
+        let strides: Vec<usize> = self.perm.iter().map(|&p| dense[p]).collect();
+        if let Some(values) = x.as_i64() {
+            let mut moved = Vec::with_capacity(values.len());
+            for_each_index(shape, |i| moved.push(values[offset(i, &strides)]));
+            let y = Tensor::new(shape.to_vec(), Data::I64(moved.into()));
+            return Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?]);
+        }
+        let values = x.to_f64();
+        let mut moved = Vec::with_capacity(values.len());
+        for_each_index(shape, |i| moved.push(values[offset(i, &strides)]));
+        float_result(shape, moved)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        _: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+        Ok(vec![Some(builder.apply(self.inverse(), &[grad])?)])
+    }
+}

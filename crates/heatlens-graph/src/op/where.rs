@@ -1,0 +1,75 @@
+//! Choosing between two values by a mask.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact};
+use crate::graph::{Node, ValueId};
+use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::{
+    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+};
+use crate::tensor::{Data, Tensor};
+
+/// Inputs: mask, x, y. Output: x where the mask holds, y elsewhere, broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Where;
+
+impl Operator for Where {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("Where")
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (mask, x, y) = (require(inputs, 0)?, require(inputs, 1)?, require(inputs, 2)?);
+        if mask.dtype != DType::Bool || x.dtype != y.dtype {
+            return Err(invalid(format!(
+                "expected a mask and two values of one type, found {:?}, {:?} and {:?}",
+                mask.dtype, x.dtype, y.dtype
+            )));
+        }
+        let shape = broadcast(&mask.shape, &broadcast(&x.shape, &y.shape)?)?;
+        Ok(vec![Fact { dtype: x.dtype, shape }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (mask, x, y) = (require(inputs, 0)?, require(inputs, 1)?, require(inputs, 2)?);
+        let shape = first_shape(shapes)?;
+        let [sm, sx, sy] = [mask, x, y].map(|t| strides_in(t.shape(), shape));
+        let chosen = mask.to_f64();
+        if let (Some(x), Some(y)) = (x.as_i64(), y.as_i64()) {
+            let mut values = Vec::new();
+            for_each_index(shape, |i| {
+                let keep = chosen[offset(i, &sm)] != 0.0;
+                values.push(if keep { x[offset(i, &sx)] } else { y[offset(i, &sy)] });
+            });
+            let result = Tensor::new(shape.to_vec(), Data::I64(values.into()));
+            return Ok(vec![result.ok_or_else(|| invalid("the result does not fill its shape"))?]);
+        }
+        let (x, y) = (x.to_f64(), y.to_f64());
+        let mut values = Vec::new();
+        for_each_index(shape, |i| {
+            let keep = chosen[offset(i, &sm)] != 0.0;
+            values.push(if keep { x[offset(i, &sx)] } else { y[offset(i, &sy)] });
+        });
+        float_result(shape, values)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 3]) };
+        let mask = require_value(node, 0)?;
+        let x = wants(wanted, 1).then(|| builder.keep_where(mask, grad)).transpose()?;
+        let y = if wants(wanted, 2) {
+            let zero = builder.scalar(0.0);
+            Some(builder.apply(Self, &[mask, zero, grad])?)
+        } else {
+            None
+        };
+        Ok(vec![None, x, y])
+    }
+}

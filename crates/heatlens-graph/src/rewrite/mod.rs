@@ -1,0 +1,7 @@
+//! Graphs in, better graphs out. A rewrite never edits a graph that somebody holds: it builds a
+//! new one and says where each old value went.
+
+pub mod batch_statistics;
+mod simplify;
+
+pub use simplify::{Simplified, needed_nodes, simplify};

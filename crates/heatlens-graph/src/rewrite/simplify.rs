@@ -1,0 +1,139 @@
+//! Keeps what the outputs need, computes what is constant, and computes equal things once.
+//!
+//! Sharing is what makes many methods cheap together: each method derives its own formula from the
+//! network, and whatever two of them have in common comes out here as one node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::GraphError;
+use crate::graph::{Graph, Node, Origin, ValueId};
+use crate::op::at;
+use crate::tensor::{Data, Tensor};
+
+/// A simplified graph and where the old values went.
+#[derive(Clone, Debug)]
+pub struct Simplified {
+    /// The new graph. It has the inputs of the old one, in order, and the wanted values as outputs.
+    pub graph: Graph,
+    /// For each value of the old graph, the value that holds the same in the new one.
+    pub map: Vec<Option<ValueId>>,
+}
+
+/// For every node, whether one of `wanted` depends on it.
+#[must_use]
+pub fn needed_nodes(graph: &Graph, wanted: &[ValueId]) -> Vec<bool> {
+    let mut values = vec![false; graph.values().len()];
+    for id in wanted {
+        values[id.index()] = true;
+    }
+    let mut nodes = vec![false; graph.nodes().len()];
+    for (index, node) in graph.nodes().iter().enumerate().rev() {
+        if node.outputs.iter().any(|o| values[o.index()]) {
+            nodes[index] = true;
+            for input in node.inputs.iter().flatten() {
+                values[input.index()] = true;
+            }
+        }
+    }
+    nodes
+}
+
+/// A computation: the operator as written and what it reads, in the new graph.
+type Key = (String, Vec<Option<ValueId>>);
+
+/// Builds the graph that computes only `wanted`, with constant parts computed and equal
+/// computations merged.
+///
+/// # Errors
+/// If a constant part cannot be computed.
+pub fn simplify(graph: &Graph, wanted: &[ValueId]) -> Result<Simplified, GraphError> {
+    let mut new = Graph::new(&graph.name);
+    new.metadata.clone_from(&graph.metadata);
+    let mut map: Vec<Option<ValueId>> = vec![None; graph.values().len()];
+    for &id in graph.inputs() {
+        let value = graph.value(id);
+        map[id.index()] = Some(new.add_input(&value.name, value.fact.clone()));
+    }
+    let needed = needed_nodes(graph, wanted);
+    let mut constants = Constants::default();
+    let mut seen: HashMap<Key, Vec<ValueId>> = HashMap::new();
+    let mut mapped = |new: &mut Graph, map: &mut Vec<Option<ValueId>>, id: ValueId| {
+        if let (None, Origin::Constant(tensor)) = (map[id.index()], &graph.value(id).origin) {
+            map[id.index()] = Some(constants.add(new, &graph.value(id).name, tensor));
+        }
+        map[id.index()]
+    };
+    for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| *needed) {
+        let inputs: Vec<Option<ValueId>> =
+            node.inputs.iter().map(|i| i.and_then(|i| mapped(&mut new, &mut map, i))).collect();
+        let key = (format!("{:?}", node.op), inputs.clone());
+        let outputs = match seen.get(&key) {
+            Some(outputs) => outputs.clone(),
+            None => rebuild(graph, node, &inputs, &mut new)?,
+        };
+        for (old, &id) in node.outputs.iter().zip(&outputs) {
+            map[old.index()] = Some(id);
+        }
+        seen.insert(key, outputs);
+    }
+    let mut outputs = Vec::new();
+    for &id in wanted {
+        outputs.extend(mapped(&mut new, &mut map, id));
+    }
+    new.set_outputs(&outputs);
+    Ok(Simplified { graph: new, map })
+}
+
+/// Adds a node to the new graph, or its result where every input is constant.
+fn rebuild(
+    graph: &Graph,
+    node: &Node,
+    inputs: &[Option<ValueId>],
+    new: &mut Graph,
+) -> Result<Vec<ValueId>, GraphError> {
+    let names: Vec<String> = node.outputs.iter().map(|&o| graph.value(o).name.clone()).collect();
+    let constants: Vec<Option<&Tensor>> = inputs.iter().map(|i| i.and_then(|i| new.constant(i))).collect();
+    let shapes: Vec<_> = node.outputs.iter().map(|&o| &graph.fact(o).shape).collect();
+    let fixed = shapes.iter().all(|s| !s.has_batch());
+    let known = inputs.iter().zip(&constants).all(|(input, tensor)| input.is_none() || tensor.is_some());
+    if fixed && known {
+        let shapes: Vec<Vec<usize>> = shapes.iter().map(|s| s.at(1)).collect();
+        let results = node.op.eval(&constants, &shapes).map_err(|e| at(node, e))?;
+        return Ok(names.iter().zip(results).map(|(name, t)| new.add_constant(name, single(t))).collect());
+    }
+    let id = new.add_named_node(&node.name, Arc::clone(&node.op), inputs, &names)?;
+    new.set_node_metadata(id, node.metadata.clone());
+    Ok(new.node(id).outputs.clone())
+}
+
+/// Back to what models store.
+#[allow(clippy::cast_possible_truncation)]
+fn single(tensor: Tensor) -> Tensor {
+    match tensor.data() {
+        Data::F64(values) => Tensor::f32(tensor.shape(), values.iter().map(|&v| v as f32).collect()),
+        _ => tensor,
+    }
+}
+
+/// Small constants by content, so that the zeros and ones of derivatives are stored once.
+#[derive(Default)]
+struct Constants {
+    seen: HashMap<(Vec<usize>, Vec<u64>, crate::DType), ValueId>,
+}
+
+impl Constants {
+    const SMALL: usize = 64;
+
+    fn add(&mut self, graph: &mut Graph, name: &str, tensor: &Tensor) -> ValueId {
+        if tensor.len() > Self::SMALL {
+            return graph.add_constant(name, tensor.clone());
+        }
+        let bits = match tensor.data() {
+            Data::I64(v) => v.iter().map(|v| v.cast_unsigned()).collect(),
+            _ => tensor.to_f64().into_iter().map(f64::to_bits).collect(),
+        };
+        let key = (tensor.shape().to_vec(), bits, tensor.dtype());
+        *self.seen.entry(key).or_insert_with(|| graph.add_constant(name, tensor.clone()))
+    }
+}

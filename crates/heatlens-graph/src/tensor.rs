@@ -1,0 +1,143 @@
+//! Concrete arrays: weights, constants, and what the reference evaluator computes with.
+
+use std::sync::Arc;
+
+use crate::fact::DType;
+
+/// The elements of a [`Tensor`], row-major.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Data {
+    /// What models compute in.
+    F32(Arc<[f32]>),
+    /// What the reference evaluator computes in; never stored in a file.
+    F64(Arc<[f64]>),
+    /// Shapes, axes and indices.
+    I64(Arc<[i64]>),
+    /// Masks.
+    Bool(Arc<[bool]>),
+}
+
+/// A dense row-major array. Cloning shares the elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+impl Tensor {
+    /// An array of `shape` over `data`, or `None` if the number of elements differs.
+    #[must_use]
+    pub fn new(shape: Vec<usize>, data: Data) -> Option<Self> {
+        let wanted = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+        let found = match &data {
+            Data::F32(v) => v.len(),
+            Data::F64(v) => v.len(),
+            Data::I64(v) => v.len(),
+            Data::Bool(v) => v.len(),
+        };
+        (wanted == found).then_some(Self { shape, data })
+    }
+
+    /// An `f32` array.
+    ///
+    /// # Panics
+    /// If `values` does not hold exactly the elements of `shape`.
+    #[must_use]
+    pub fn f32(shape: &[usize], values: Vec<f32>) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "elements of {shape:?}");
+        Self { shape: shape.to_vec(), data: Data::F32(values.into()) }
+    }
+
+    /// An `f64` array, for the reference evaluator.
+    ///
+    /// # Panics
+    /// If `values` does not hold exactly the elements of `shape`.
+    #[must_use]
+    pub fn f64(shape: &[usize], values: Vec<f64>) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "elements of {shape:?}");
+        Self { shape: shape.to_vec(), data: Data::F64(values.into()) }
+    }
+
+    /// An `i64` array of rank one.
+    #[must_use]
+    pub fn i64(values: &[i64]) -> Self {
+        Self { shape: vec![values.len()], data: Data::I64(values.into()) }
+    }
+
+    /// A rank-0 `f32`.
+    #[must_use]
+    pub fn scalar(value: f32) -> Self {
+        Self { shape: Vec::new(), data: Data::F32([value].into()) }
+    }
+
+    /// The sizes, outermost first.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements.
+    #[must_use]
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// How many elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element type a graph sees (`F64` counts as `F32`: it is the same value, computed with more digits).
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        match self.data {
+            Data::F32(_) | Data::F64(_) => DType::F32,
+            Data::I64(_) => DType::I64,
+            Data::Bool(_) => DType::Bool,
+        }
+    }
+
+    /// The elements as `f32`, if that is how they are stored.
+    #[must_use]
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match &self.data {
+            Data::F32(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The elements as `i64`, if that is how they are stored.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<&[i64]> {
+        match &self.data {
+            Data::I64(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// Every element as `f64`; `true` is 1.
+    #[must_use]
+    pub fn to_f64(&self) -> Vec<f64> {
+        match &self.data {
+            Data::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
+            Data::F64(v) => v.to_vec(),
+            #[allow(clippy::cast_precision_loss)] // indices are far below 2^53
+            Data::I64(v) => v.iter().map(|&x| x as f64).collect(),
+            Data::Bool(v) => v.iter().map(|&x| f64::from(u8::from(x))).collect(),
+        }
+    }
+
+    /// The same elements under another shape, or `None` if the counts differ.
+    #[must_use]
+    pub fn reshaped(&self, shape: Vec<usize>) -> Option<Self> {
+        Self::new(shape, self.data.clone())
+    }
+}

@@ -1,0 +1,333 @@
+//! Law 3: every operator's derivative agrees with a central difference in double precision, for
+//! one sample and for three.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+use heatlens_graph::op::batch_normalization::BatchNormalization;
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::cast::Cast;
+use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::concat::Concat;
+use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
+use heatlens_graph::op::expand::Expand;
+use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::pad::{Pad, Unslice};
+use heatlens_graph::op::pool::{AveragePool, MaxPool};
+use heatlens_graph::op::pool_grad::{AveragePoolGrad, MaxPoolGrad, MaxPoolSelect};
+use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
+use heatlens_graph::op::slice::Slice;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::transpose::Transpose;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::r#where::Where;
+use heatlens_graph::op::window::Window;
+use heatlens_graph::{
+    Builder, DType, DefaultRules, Dim, Fact, Graph, Operator, Shape, Tensor, ValueId, differentiate,
+    reference,
+};
+
+/// Appends an operator to its inputs.
+type Apply = Box<dyn Fn(&mut Builder<'_>, &[ValueId]) -> ValueId>;
+
+/// An operator on inputs of these shapes. `positive` inputs stay away from zero and below it;
+/// `fixed` inputs are not differentiated.
+struct Case {
+    op: Apply,
+    inputs: Vec<Shape>,
+    positive: bool,
+    fixed: Vec<usize>,
+}
+
+fn case(op: impl Operator + Clone, inputs: &[Shape]) -> Case {
+    let apply = move |b: &mut Builder<'_>, x: &[ValueId]| b.apply(op.clone(), x).unwrap();
+    Case { op: Box::new(apply), inputs: inputs.to_vec(), positive: false, fixed: Vec::new() }
+}
+
+impl Case {
+    fn positive(mut self) -> Self {
+        self.positive = true;
+        self
+    }
+
+    fn without(mut self, fixed: &[usize]) -> Self {
+        self.fixed = fixed.to_vec();
+        self
+    }
+
+    /// The largest difference of the derivative from a central difference, relative to the larger of both.
+    fn worst(&self, n: usize, seed: u64) -> f64 {
+        let mut random = Random(seed);
+        let mut graph = Graph::new("case");
+        let x: Vec<_> = self
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(i, s)| graph.add_input(&format!("x{i}"), Fact::f32(s.clone())))
+            .collect();
+        let y = (self.op)(&mut Builder::new(&mut graph, "f"), &x);
+        let y_shape = graph.fact(y).shape.clone();
+        let seed = graph.add_input("seed", Fact::f32(y_shape.clone()));
+        let wrt: Vec<_> = (0..x.len()).filter(|i| !self.fixed.contains(i)).map(|i| x[i]).collect();
+        let grads = differentiate(&mut graph, "d", y, seed, &wrt, &DefaultRules).unwrap();
+        for (&w, &g) in wrt.iter().zip(&grads) {
+            assert_eq!(graph.fact(w), graph.fact(g), "a gradient has the shape of its value");
+        }
+        let mut feed = |shape: &Shape| {
+            let shape = shape.at(n);
+            let len = shape.iter().product();
+            let value = |r: f64| if self.positive { 0.5 + r } else { 2.0 * r - 1.0 };
+            Tensor::f64(&shape, (0..len).map(|_| value(random.next())).collect())
+        };
+        let mut feeds: Vec<_> = self.inputs.iter().map(&mut feed).collect();
+        feeds.push(feed(&y_shape));
+        let derived = reference::run(&graph, &feeds, n, &grads).unwrap();
+        let mut worst: f64 = 0.0;
+        for (w, g) in wrt.iter().zip(derived) {
+            let slot = x.iter().position(|x| x == w).unwrap();
+            for (i, g) in g.to_f64().into_iter().enumerate() {
+                let d = central_difference(&graph, &feeds, n, y, slot, i);
+                worst = worst.max((g - d).abs() / g.abs().max(d.abs()).max(1.0));
+            }
+        }
+        worst
+    }
+}
+
+/// ∂ Σ seed·y ÷ ∂ feeds[slot][i], where the seed is the last feed.
+fn central_difference(graph: &Graph, feeds: &[Tensor], n: usize, y: ValueId, slot: usize, i: usize) -> f64 {
+    let step = 1e-5;
+    let at = |delta: f64| {
+        let mut feeds = feeds.to_vec();
+        let mut values = feeds[slot].to_f64();
+        values[i] += delta;
+        feeds[slot] = Tensor::f64(feeds[slot].shape(), values);
+        let y = reference::run(graph, &feeds, n, &[y]).unwrap().remove(0).to_f64();
+        y.iter().zip(feeds.last().unwrap().to_f64()).map(|(y, s)| y * s).sum::<f64>()
+    };
+    (at(step) - at(-step)) / (2.0 * step)
+}
+
+/// A small counter-based generator (SplitMix64), so that a failure repeats.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+fn batched(dims: &[usize]) -> Shape {
+    Shape::batched(dims)
+}
+
+fn fixed(dims: &[usize]) -> Shape {
+    Shape::fixed(dims)
+}
+
+fn check(name: &str, case: &Case) {
+    for n in [1, 3] {
+        for seed in [1, 2] {
+            let worst = case.worst(n, seed);
+            assert!(worst < 1e-7, "{name}: derivative differs by {worst:e} for {n} samples");
+        }
+    }
+}
+
+#[test]
+fn unary_functions() {
+    for function in UnaryFunction::ALL {
+        let positive =
+            matches!(function, UnaryFunction::Log | UnaryFunction::Sqrt | UnaryFunction::Reciprocal);
+        let mut case = case(Unary(function), &[batched(&[2, 3])]);
+        case.positive = positive;
+        if function != UnaryFunction::Sign {
+            check(function.name(), &case);
+        }
+    }
+    check("Clip", &case(Clip { min: -0.5, max: 0.4 }, &[batched(&[20])]));
+    check("Identity", &case(Identity::Dropout, &[batched(&[2])]));
+    check("Cast", &case(Cast { to: DType::F32 }, &[batched(&[2])]));
+}
+
+#[test]
+fn binary_functions_with_broadcasting() {
+    let pairs = [
+        [batched(&[2, 3]), batched(&[2, 3])],
+        [batched(&[2, 3]), fixed(&[3])],
+        [fixed(&[2, 1]), batched(&[1, 3])],
+        [fixed(&[]), batched(&[2])],
+    ];
+    for function in BinaryFunction::ALL.into_iter().filter(|f| !f.is_comparison()) {
+        for pair in &pairs {
+            check(function.name(), &case(Binary(function), pair).positive());
+        }
+    }
+}
+
+#[test]
+fn choosing() {
+    let apply = |b: &mut Builder<'_>, x: &[ValueId]| {
+        let mask = b.is_positive(x[0]).unwrap();
+        b.apply(Where, &[mask, x[1], x[2]]).unwrap()
+    };
+    let inputs = vec![batched(&[2, 3]), fixed(&[3]), batched(&[1, 3])];
+    check("Where", &Case { op: Box::new(apply), inputs, positive: false, fixed: vec![0] });
+}
+
+#[test]
+fn reductions() {
+    for function in [ReduceFunction::Sum, ReduceFunction::Mean, ReduceFunction::Max, ReduceFunction::Min] {
+        for (axes, keep_dims) in [(vec![2, 3], true), (vec![-1], false), (vec![1], true), (vec![1, 3], false)]
+        {
+            check("Reduce", &case(Reduce { function, axes, keep_dims }, &[batched(&[2, 3, 4])]));
+        }
+    }
+    let over_batch = Reduce { function: ReduceFunction::Sum, axes: vec![0, 2], keep_dims: false };
+    check("ReduceSum", &case(over_batch, &[batched(&[2, 3])]));
+    for function in [GlobalPoolFunction::Average, GlobalPoolFunction::Max] {
+        check("GlobalPool", &case(GlobalPool(function), &[batched(&[2, 3, 4])]));
+    }
+}
+
+#[test]
+fn matrix_products() {
+    for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let gemm = Gemm { trans_a, trans_b, alpha: 0.5, beta: 2.0 };
+        let a = if trans_a { [Dim::Fixed(3), Dim::Batch(1)] } else { [Dim::Batch(1), Dim::Fixed(3)] };
+        let b = if trans_b { fixed(&[4, 3]) } else { fixed(&[3, 4]) };
+        check("Gemm", &case(gemm, &[a.into(), b.clone(), fixed(&[4])]));
+        check("Gemm", &case(gemm, &[a.into(), b]));
+    }
+    check("MatMul", &case(MatMul, &[batched(&[3]), fixed(&[3, 2])]));
+    check("MatMul", &case(MatMul, &[batched(&[2, 3, 4]), batched(&[2, 4, 2])]));
+    check("MatMul", &case(MatMul, &[batched(&[2, 3, 4]), fixed(&[4, 2])]));
+    check("MatMul", &case(MatMul, &[fixed(&[5, 3]), batched(&[2, 3, 4])]));
+}
+
+#[test]
+fn normalisation_and_softmax() {
+    let c = || fixed(&[3]);
+    let inputs = [batched(&[3, 2, 2]), c(), c(), c(), c()];
+    check(
+        "BatchNormalization",
+        &case(BatchNormalization { epsilon: 1e-3 }, &inputs).positive().without(&[3, 4]),
+    );
+    for log in [false, true] {
+        check("Softmax", &case(Softmax { axis: -1, log }, &[batched(&[2, 4])]));
+        check("Softmax", &case(Softmax { axis: 1, log }, &[batched(&[3, 2])]));
+    }
+}
+
+#[test]
+fn moving_elements() {
+    let x = || [batched(&[2, 3, 4])];
+    check("Reshape", &case(Reshape { shape: [Dim::Batch(6), Dim::Fixed(4)].into() }, &x()));
+    check("Flatten", &case(Flatten { axis: 1 }, &x()));
+    check("Flatten", &case(Flatten { axis: -1 }, &x()));
+    check("Squeeze", &case(Squeeze { axes: vec![-1] }, &[batched(&[2, 1])]));
+    check("Unsqueeze", &case(Unsqueeze { axes: vec![1, -1] }, &x()));
+    check("Transpose", &case(Transpose { perm: vec![3, 0, 2, 1] }, &x()));
+    check("Concat", &case(Concat { axis: -2 }, &[batched(&[2, 3, 4]), batched(&[2, 1, 4])]));
+    let slice = Slice { axis: 2, start: 1, len: 2, step: 2 };
+    check("Slice", &case(slice, &[batched(&[2, 5, 4])]));
+    check("Unslice", &case(Unslice { slice, size: 5 }, &[batched(&[2, 2, 4])]));
+    check("Pad", &case(Pad { begin: vec![0, 0, 1, 0], end: vec![0, 1, 2, 0], value: 3.0 }, &x()));
+    check("Expand", &case(Expand { shape: batched(&[2, 3]) }, &[fixed(&[2, 1])]));
+}
+
+fn windows() -> Vec<(Window, [usize; 2])> {
+    let uneven = Window { pads_begin: vec![0, 1], pads_end: vec![2, 0], ..Window::new(&[2, 3]) };
+    vec![
+        (Window::new(&[3, 3]), [5, 4]),
+        (Window::new(&[3, 3]).strides(&[2, 2]).pads(&[1, 1]), [6, 5]),
+        (Window { dilations: vec![2, 1], ..Window::new(&[2, 2]) }, [5, 4]),
+        (uneven.strides(&[1, 2]), [4, 6]),
+        (Window::new(&[1, 1]).strides(&[2, 2]), [4, 5]),
+    ]
+}
+
+#[test]
+fn convolution_and_its_gradients() {
+    for (window, [h, w]) in windows() {
+        for group in [1, 2] {
+            let conv = Conv { window: window.clone(), group };
+            let out = window.output_sizes(&[h, w], false).unwrap();
+            let x = batched(&[4, h, w]);
+            let y = batched(&[2, out[0], out[1]]);
+            let weights = fixed(&[2, 4 / group, window.kernel[0], window.kernel[1]]);
+            check("Conv", &case(conv.clone(), &[x.clone(), weights.clone(), fixed(&[2])]));
+            let input_grad = ConvInputGrad { conv: conv.clone(), input: vec![h, w] };
+            check("ConvInputGrad", &case(input_grad, &[y.clone(), weights]));
+            check("ConvWeightGrad", &case(ConvWeightGrad { conv }, &[x, y]));
+        }
+    }
+    let line = Conv { window: Window::new(&[3]).strides(&[2]).pads(&[1]), group: 1 };
+    check("Conv over one axis", &case(line, &[batched(&[2, 7]), fixed(&[3, 2, 3])]));
+}
+
+#[test]
+fn pooling_and_its_gradients() {
+    for (window, [h, w]) in windows() {
+        if window.pads_end.iter().zip(&window.kernel).any(|(p, k)| p >= k) {
+            continue; // no pool may have a window of padding alone
+        }
+        for ceil_mode in [false, true] {
+            let out = window.output_sizes(&[h, w], ceil_mode).unwrap();
+            let (x, y) = (batched(&[2, h, w]), batched(&[2, out[0], out[1]]));
+            let pool = MaxPool { window: window.clone(), ceil_mode };
+            check("MaxPool", &case(pool.clone(), std::slice::from_ref(&x)));
+            check(
+                "MaxPoolGrad",
+                &case(MaxPoolGrad { pool: pool.clone() }, &[x.clone(), y.clone()]).without(&[0]),
+            );
+            check("MaxPoolSelect", &case(MaxPoolSelect { pool }, &[x.clone(), x.clone()]).without(&[0]));
+            for count_include_pad in [false, true] {
+                let pool = AveragePool { window: window.clone(), ceil_mode, count_include_pad };
+                check("AveragePool", &case(pool.clone(), std::slice::from_ref(&x)));
+                let grad = AveragePoolGrad { pool, input: vec![h, w] };
+                check("AveragePoolGrad", &case(grad, std::slice::from_ref(&y)));
+            }
+        }
+    }
+}
+
+#[test]
+fn fan_out_adds_up() {
+    let apply = |b: &mut Builder<'_>, x: &[ValueId]| {
+        let square = b.mul(x[0], x[0]).unwrap();
+        let left = b.relu(square).unwrap();
+        let right = b.unary(UnaryFunction::Exp, square).unwrap();
+        let both = b.mul(left, right).unwrap();
+        b.add(both, x[0]).unwrap()
+    };
+    check(
+        "fan-out",
+        &Case { op: Box::new(apply), inputs: vec![batched(&[3])], positive: false, fixed: vec![] },
+    );
+}
+
+/// The conventions that a central difference cannot see.
+#[test]
+fn ties_and_kinks_follow_pytorch() {
+    let mut graph = Graph::new("ties");
+    let x = graph.add_input("x", Fact::f32(Shape::batched(&[1, 2, 2])));
+    let mut b = Builder::new(&mut graph, "f");
+    let relu = b.relu(x).unwrap();
+    let pool = MaxPool { window: Window::new(&[2, 2]).strides(&[2, 2]), ceil_mode: false };
+    let pooled = b.apply(pool, &[x]).unwrap();
+    let one = b.scalar(1.0);
+    let slope = differentiate(&mut graph, "d", relu, one, &[x], &DefaultRules).unwrap()[0];
+    let winner = differentiate(&mut graph, "e", pooled, one, &[x], &DefaultRules).unwrap()[0];
+    let feed = Tensor::f32(&[1, 1, 2, 2], vec![0.0, 4.0, 4.0, -1.0]);
+    let results = reference::run(&graph, &[feed], 1, &[slope, winner]).unwrap();
+    assert_eq!(results[0].to_f64(), [0.0, 1.0, 1.0, 0.0], "the derivative of ReLU at 0 is 0");
+    assert_eq!(results[1].to_f64(), [0.0, 1.0, 0.0, 0.0], "the first of equal maxima has the gradient");
+}
