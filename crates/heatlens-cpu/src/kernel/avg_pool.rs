@@ -1,0 +1,75 @@
+//! Average pooling and its gradient.
+
+use super::window::Window2d;
+use super::workers::Workers;
+
+/// Average pooling of planes. All arrays are channels × plane.
+#[derive(Clone, Debug)]
+pub(crate) struct AvgPool2d {
+    window: Window2d,
+    /// For each axis and place, one over the elements that the mean is over; their product counts.
+    weights: [Vec<f32>; 2],
+}
+
+impl AvgPool2d {
+    /// With `count_include_pad` the mean is over the padding too, as far as `pad_end` reaches;
+    /// otherwise over elements of the input only.
+    pub(crate) fn new(window: Window2d, count_include_pad: bool) -> Self {
+        let weights = [0, 1].map(|axis| {
+            let size = window.input[axis] + window.pad_begin[axis] + window.pad_end[axis];
+            let counts = |o: usize, k: usize| {
+                let at = o * window.stride[axis] + k * window.dilation[axis];
+                if count_include_pad { at < size } else { window.source(axis, o, k).is_some() }
+            };
+            let count = |o: usize| (0..window.kernel[axis]).filter(|&k| counts(o, k)).count();
+            (0..window.output[axis]).map(|o| 1.0 / count(o).max(1) as f32).collect()
+        });
+        Self { window, weights }
+    }
+
+    /// `y = ` each window's mean.
+    pub(crate) fn run(&self, x: &[f32], y: &mut [f32], workers: Workers) {
+        let (area, out) = (self.window.input_area(), self.window.output_area());
+        assert!(out == 0 || x.len() == y.len() / out * area, "an input or output of another size");
+        workers.for_each_chunk(y, out, |plane, y| {
+            let x = &x[plane * area..(plane + 1) * area];
+            self.each_window(|o, weight, sources| {
+                let mut sum = 0.0;
+                sources(&mut |at| sum += x[at]);
+                y[o] = sum * weight;
+            });
+        });
+    }
+
+    /// `dx = ` each window's gradient, spread evenly.
+    pub(crate) fn grad(&self, dy: &[f32], dx: &mut [f32], workers: Workers) {
+        let (area, out) = (self.window.input_area(), self.window.output_area());
+        assert!(area == 0 || dy.len() == dx.len() / area * out, "an input or output of another size");
+        workers.for_each_chunk(dx, area, |plane, dx| {
+            let dy = &dy[plane * out..(plane + 1) * out];
+            dx.fill(0.0);
+            self.each_window(|o, weight, sources| {
+                let share = dy[o] * weight;
+                sources(&mut |at| dx[at] += share);
+            });
+        });
+    }
+
+    /// Calls `visit(place, weight, walk over the input elements)` for every place of the window.
+    #[inline]
+    fn each_window(&self, mut visit: impl FnMut(usize, f32, &dyn Fn(&mut dyn FnMut(usize)))) {
+        let window = &self.window;
+        for y in 0..window.output[0] {
+            for x in 0..window.output[1] {
+                let weight = self.weights[0][y] * self.weights[1][x];
+                visit(y * window.output[1] + x, weight, &|element: &mut dyn FnMut(usize)| {
+                    for row in (0..window.kernel[0]).filter_map(|k| window.source(0, y, k)) {
+                        for column in (0..window.kernel[1]).filter_map(|k| window.source(1, x, k)) {
+                            element(row * window.input[1] + column);
+                        }
+                    }
+                });
+            }
+        }
+    }
+}

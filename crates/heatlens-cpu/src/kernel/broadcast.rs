@@ -1,0 +1,153 @@
+//! Walking arrays of different shapes side by side.
+
+/// How K operands follow one output. Neighbouring axes along which all of them move alike are
+/// merged, so the innermost run is as long as it can be: equal shapes are one run, a value for each
+/// channel is one run for each channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcast<const K: usize> {
+    /// Sizes of the merged axes, outermost first; never empty.
+    sizes: Vec<usize>,
+    /// For each merged axis, each operand's stride.
+    strides: Vec<[usize; K]>,
+}
+
+impl<const K: usize> Broadcast<K> {
+    /// Operands of `shapes`, repeated to `output` as NumPy does it.
+    pub(crate) fn new(output: &[usize], shapes: [&[usize]; K]) -> Self {
+        Self::merged(output, &shapes.map(|shape| repeating_strides(shape, output.len())))
+    }
+
+    fn merged(output: &[usize], strides: &[Vec<usize>; K]) -> Self {
+        let mut walk = Self { sizes: Vec::new(), strides: Vec::new() };
+        for (axis, &size) in output.iter().enumerate().filter(|(_, size)| **size != 1) {
+            let inner: [usize; K] = std::array::from_fn(|k| strides[k][axis]);
+            match (walk.sizes.last_mut(), walk.strides.last_mut()) {
+                (Some(outer_size), Some(outer)) if (0..K).all(|k| outer[k] == inner[k] * size) => {
+                    *outer_size *= size;
+                    *outer = inner;
+                }
+                _ => {
+                    walk.sizes.push(size);
+                    walk.strides.push(inner);
+                }
+            }
+        }
+        if walk.sizes.is_empty() {
+            walk.sizes.push(1);
+            walk.strides.push([0; K]);
+        }
+        walk
+    }
+
+    /// The operands' strides along the innermost run.
+    pub(crate) fn inner_strides(&self) -> [usize; K] {
+        self.strides.last().copied().unwrap_or([0; K])
+    }
+
+    /// Calls `visit(start in the output, starts in the operands, length)` for every innermost run.
+    pub(crate) fn for_each_run(&self, mut visit: impl FnMut(usize, [usize; K], usize)) {
+        let (Some((&run, sizes)), false) = (self.sizes.split_last(), self.sizes.contains(&0)) else { return };
+        let mut index = vec![0; sizes.len()];
+        let mut starts = [0; K];
+        for place in 0..sizes.iter().product() {
+            visit(place * run, starts, run);
+            // The next index, as an odometer counts.
+            for axis in (0..sizes.len()).rev() {
+                index[axis] += 1;
+                if index[axis] < sizes[axis] {
+                    (0..K).for_each(|k| starts[k] += self.strides[axis][k]);
+                    break;
+                }
+                (0..K).for_each(|k| starts[k] -= self.strides[axis][k] * (sizes[axis] - 1));
+                index[axis] = 0;
+            }
+        }
+    }
+}
+
+impl Broadcast<1> {
+    /// One operand with strides of its own: a transposition, say.
+    pub(crate) fn with_strides(output: &[usize], strides: &[usize]) -> Self {
+        Self::merged(output, &[strides.to_vec()])
+    }
+
+    /// `y[i] = x[place of i]` for every element.
+    pub(crate) fn gather(&self, x: &[f32], y: &mut [f32]) {
+        let [stride] = self.inner_strides();
+        self.for_each_run(|at, [start], run| match stride {
+            0 => y[at..at + run].fill(x[start]),
+            1 => y[at..at + run].copy_from_slice(&x[start..start + run]),
+            _ => {
+                for (y, &x) in y[at..at + run].iter_mut().zip(x[start..].iter().step_by(stride)) {
+                    *y = x;
+                }
+            }
+        });
+    }
+}
+
+/// Row-major strides of `shape`, aligned at the back to `rank` axes; repeated axes do not move.
+fn repeating_strides(shape: &[usize], rank: usize) -> Vec<usize> {
+    assert!(shape.len() <= rank, "an operand of more axes than the output");
+    let mut strides = vec![0; rank];
+    let mut step = 1;
+    for (stride, &size) in strides.iter_mut().rev().zip(shape.iter().rev()) {
+        *stride = if size == 1 { 0 } else { step };
+        step *= size;
+    }
+    strides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(output: &[usize], a: &[usize], b: &[usize]) -> Vec<(usize, [usize; 2], usize)> {
+        let mut seen = Vec::new();
+        Broadcast::new(output, [a, b]).for_each_run(|at, starts, run| seen.push((at, starts, run)));
+        seen
+    }
+
+    #[test]
+    fn axes_that_move_alike_are_one_run() {
+        assert_eq!(runs(&[2, 3, 4], &[2, 3, 4], &[2, 3, 4]), [(0, [0, 0], 24)]);
+        assert_eq!(runs(&[2, 3], &[2, 3], &[]), [(0, [0, 0], 6)]);
+        assert_eq!(runs(&[], &[], &[]), [(0, [0, 0], 1)]);
+        assert_eq!(runs(&[0, 3], &[0, 3], &[3]), []);
+        assert_eq!(runs(&[1, 2, 3, 4], &[1, 2, 3, 4], &[2, 1, 1]), [(0, [0, 0], 12), (12, [12, 1], 12)]);
+    }
+
+    #[test]
+    fn both_operands_can_repeat() {
+        assert_eq!(runs(&[2, 3], &[2, 1], &[3]), [(0, [0, 0], 3), (3, [1, 0], 3)]);
+        let expected = [(0, [0, 0], 2), (2, [0, 2], 2), (4, [1, 0], 2), (6, [1, 2], 2)];
+        assert_eq!(runs(&[2, 2, 2], &[2, 1, 1], &[2, 2]).len(), 2);
+        assert_eq!(runs(&[2, 2, 2], &[2, 1, 1], &[1, 2, 2]), [(0, [0, 0], 4), (4, [1, 0], 4)]);
+        let mut seen = Vec::new();
+        Broadcast::<2>::merged(&[2, 2, 2], &[vec![1, 0, 0], vec![0, 2, 9]])
+            .for_each_run(|at, starts, run| seen.push((at, starts, run)));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn any_transposition_gathers() {
+        let shape = [2, 3, 4, 5];
+        let x: Vec<f32> = (0..120).map(|i| i as f32).collect();
+        for code in 0..256 {
+            let order = [code / 64, code / 16 % 4, code / 4 % 4, code % 4];
+            if (0..4).any(|axis| !order.contains(&axis)) {
+                continue;
+            }
+            let strides = order.map(|axis| shape[axis + 1..].iter().product::<usize>());
+            let output = order.map(|axis| shape[axis]);
+            let mut y = vec![0.0; 120];
+            Broadcast::with_strides(&output, &strides).gather(&x, &mut y);
+            for (i, &found) in y.iter().enumerate() {
+                let [_, b, c, d] = output;
+                let index = [i / (b * c * d), i / (c * d) % b, i / d % c, i % d];
+                let from: usize = (0..4).map(|a| index[a] * strides[a]).sum();
+                assert_eq!(found, x[from], "{order:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Convolution of one sample as a sum of shifted streams (see [`stream_gemm`](super::stream_gemm)).
+//!
+//! The input is laid out once as zero-padded [`Planes`]; output element (y, x) of a tap is then
+//! stream element `y · pitch + x`, whatever the stride, dilation and padding.
+
+use super::planes::Planes;
+use super::simd::Isa;
+use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout};
+use super::window::Window2d;
+use super::workers::Workers;
+
+/// A convolution of C×H×W with weights M×C/group×kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConvShape {
+    pub(crate) window: Window2d,
+    pub(crate) in_channels: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) groups: usize,
+}
+
+impl ConvShape {
+    /// Input channels of a group.
+    pub(crate) fn group_inputs(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of a group.
+    pub(crate) fn group_outputs(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    pub(crate) fn input_len(&self) -> usize {
+        self.in_channels * self.window.input_area()
+    }
+
+    pub(crate) fn output_len(&self) -> usize {
+        self.out_channels * self.window.output_area()
+    }
+
+    pub(crate) fn weights_len(&self) -> usize {
+        self.out_channels * self.group_inputs() * self.window.kernel_area()
+    }
+
+    pub(super) fn check(&self) {
+        let Window2d { kernel, stride, dilation, .. } = self.window;
+        assert!([kernel, stride, dilation].iter().flatten().all(|&n| n > 0), "a window of size or step 0");
+        let divides = |n: usize| self.groups > 0 && n.is_multiple_of(self.groups);
+        assert!(divides(self.in_channels) && divides(self.out_channels), "groups do not divide the channels");
+    }
+}
+
+/// The input's planes and where each tap of each channel of a group starts in them, ordered as the
+/// weights of an output channel are: channel, tap row, tap column.
+pub(super) fn input_streams(shape: &ConvShape) -> (Planes, Vec<usize>) {
+    shape.check();
+    let Window2d { kernel, stride, dilation, pad_begin, input, output, .. } = shape.window;
+    let tap = |axis: usize, k: usize| k * dilation[axis];
+    // Only phases that some tap needs: a 1×1 kernel of stride 2 needs one of four.
+    let phases = |axis: usize| -> Vec<usize> {
+        (0..stride[axis]).filter(|p| (0..kernel[axis]).any(|k| tap(axis, k) % stride[axis] == *p)).collect()
+    };
+    let (rows, columns) = (phases(0), phases(1));
+    let start = |axis: usize, phase: usize| phase.cast_signed() - pad_begin[axis].cast_signed();
+    let starts =
+        rows.iter().flat_map(|&r| columns.iter().map(move |&c| [start(0, r), start(1, c)])).collect();
+    let size = |axis: usize| output[axis] + tap(axis, kernel[axis] - 1) / stride[axis];
+    let planes = Planes::new(shape.in_channels, input, starts, stride, [size(0), size(1)]);
+    let index = |phases: &[usize], phase: usize| phases.iter().position(|&p| p == phase).unwrap_or(0);
+    let mut offsets = Vec::with_capacity(shape.group_inputs() * shape.window.kernel_area());
+    for channel in 0..shape.group_inputs() {
+        for (y, x) in (0..kernel[0]).flat_map(|y| (0..kernel[1]).map(move |x| (tap(0, y), tap(1, x)))) {
+            let phase = index(&rows, y % stride[0]) * columns.len() + index(&columns, x % stride[1]);
+            offsets.push(planes.offset(channel, phase, [y / stride[0], x / stride[1]]));
+        }
+    }
+    (planes, offsets)
+}
+
+/// What a convolution does besides multiplying.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConvEpilogue<'a> {
+    /// One value for each output channel.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Whether negative results become zero.
+    pub(crate) relu: bool,
+}
+
+/// A convolution prepared for an instruction set.
+#[derive(Clone, Debug)]
+pub(crate) struct Conv2d {
+    shape: ConvShape,
+    planes: Planes,
+    gemm: StreamGemm,
+    /// Whether the input can be read where it is.
+    in_place: bool,
+}
+
+impl Conv2d {
+    pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
+        let (planes, offsets) = input_streams(&shape);
+        let [height, width] = shape.window.output;
+        let layout = StreamLayout::new(height, width, planes.pitch());
+        let gemm = StreamGemm::new(isa, shape.group_outputs(), offsets, layout);
+        let in_place = planes.is_identity() && gemm.stays_inside();
+        Self { shape, planes, gemm, in_place }
+    }
+
+    /// Elements of the packed weights.
+    pub(crate) fn packed_len(&self) -> usize {
+        self.shape.groups * self.gemm.packed_len()
+    }
+
+    /// Packs the weights M×C/group×kernel; do it once for constant ones.
+    pub(crate) fn pack(&self, weights: &[f32], packed: &mut [f32]) {
+        assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
+        assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
+        let depth = self.shape.group_inputs() * self.shape.window.kernel_area();
+        let group_len = self.shape.group_outputs() * depth;
+        for group in 0..self.shape.groups {
+            let weights = &weights[group * group_len..(group + 1) * group_len];
+            let len = self.gemm.packed_len();
+            self.gemm.pack(&mut packed[group * len..(group + 1) * len], |m, k| weights[m * depth + k]);
+        }
+    }
+
+    /// Scratch elements that [`run`](Self::run) needs.
+    pub(crate) fn scratch_len(&self) -> usize {
+        let last_group = (self.shape.groups - 1) * self.group_stride();
+        if self.in_place { 0 } else { self.planes.len().max(last_group + self.gemm.reach()) }
+    }
+
+    fn group_stride(&self) -> usize {
+        self.shape.group_inputs() * self.planes.channel_len()
+    }
+
+    /// `y = x ∗ weights`, x being C×H×W and y M×H'×W'. The scratch's contents do not matter.
+    pub(crate) fn run(
+        &self,
+        x: &[f32],
+        packed: &[f32],
+        epilogue: ConvEpilogue<'_>,
+        y: &mut [f32],
+        scratch: &mut [f32],
+        workers: Workers,
+    ) {
+        assert_eq!(x.len(), self.shape.input_len(), "an input of another size");
+        assert_eq!(y.len(), self.shape.output_len(), "an output of another size");
+        let streams = if self.in_place {
+            x
+        } else {
+            let planes = &mut scratch[..self.scratch_len()];
+            self.planes.fill(x, planes, workers);
+            planes
+        };
+        let epilogue = Epilogue { bias: epilogue.bias, relu: epilogue.relu, accumulate: false };
+        self.gemm.run(self.shape.groups, packed, (streams, self.group_stride()), y, epilogue, workers);
+    }
+}

@@ -1,0 +1,184 @@
+//! The gradient of a convolution with respect to its input.
+//!
+//! Input rows fall into phases by what they leave when divided by the stride. Within a phase,
+//! every tap reads dy at a fixed shift, so the gradient is again a sum of shifted streams: one
+//! small convolution over the zero-padded dy for each phase, without a single multiplication by an
+//! inserted zero. With stride 1 there is one phase, written in place; with larger strides a phase
+//! is computed beside and then scattered, a copy of dx in all.
+
+use super::conv::ConvShape;
+use super::planes::Planes;
+use super::simd::Isa;
+use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout};
+use super::window::Window2d;
+use super::workers::Workers;
+
+/// Along one axis: input positions `first, first + stride, …` that the same taps reach.
+#[derive(Clone, Debug)]
+struct AxisPhase {
+    first: usize,
+    count: usize,
+    /// Taps that reach these positions, and the position in padded dy that each reads for `first`.
+    taps: Vec<(usize, usize)>,
+}
+
+/// The phases along an axis, and where padded dy starts and how long it is.
+fn axis_phases(window: &Window2d, axis: usize) -> (Vec<AxisPhase>, isize, usize) {
+    let (stride, pad) = (window.stride[axis], window.pad_begin[axis]);
+    let tap = |k: usize| k * window.dilation[axis];
+    // Input position i and tap k belong to output (i + pad − tap) ÷ stride; `reach` keeps it positive.
+    let reach = tap(window.kernel[axis] - 1) / stride;
+    let low = pad / stride;
+    let phases: Vec<AxisPhase> = (0..stride.min(window.input[axis]))
+        .map(|first| {
+            let padded = first + pad;
+            let hits = (0..window.kernel[axis]).filter(|&k| tap(k) % stride == padded % stride);
+            let place = |k: usize| padded / stride + reach - low - tap(k) / stride;
+            let taps = hits.map(|k| (k, place(k))).collect();
+            AxisPhase { first, count: (window.input[axis] - first).div_ceil(stride), taps }
+        })
+        .collect();
+    let furthest = |p: &AxisPhase| p.taps.iter().map(|t| t.1).max().unwrap_or(0) + p.count;
+    let size = phases.iter().map(furthest).max().unwrap_or(0);
+    (phases, low.cast_signed() - reach.cast_signed(), size)
+}
+
+#[derive(Clone, Debug)]
+struct Phase {
+    rows: AxisPhase,
+    columns: AxisPhase,
+    gemm: StreamGemm,
+}
+
+/// The gradient with respect to the input, prepared for an instruction set.
+#[derive(Clone, Debug)]
+pub(crate) struct Conv2dInputGrad {
+    shape: ConvShape,
+    /// The layout of dy.
+    planes: Planes,
+    phases: Vec<Phase>,
+    /// Whether dy can be read where it is.
+    in_place: bool,
+}
+
+impl Conv2dInputGrad {
+    pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
+        shape.check();
+        let window = &shape.window;
+        let (rows, top, height) = axis_phases(window, 0);
+        let (columns, left, width) = axis_phases(window, 1);
+        let planes =
+            Planes::new(shape.out_channels, window.output, vec![[top, left]], [1, 1], [height, width]);
+        let phase = |(rows, columns): (&AxisPhase, &AxisPhase)| {
+            let mut offsets = Vec::new();
+            for m in 0..shape.group_outputs() {
+                for &(_, y) in &rows.taps {
+                    offsets.extend(columns.taps.iter().map(|&(_, x)| planes.offset(m, 0, [y, x])));
+                }
+            }
+            let layout = StreamLayout::new(rows.count, columns.count, planes.pitch());
+            let gemm = StreamGemm::new(isa, shape.group_inputs(), offsets, layout);
+            Phase { rows: rows.clone(), columns: columns.clone(), gemm }
+        };
+        let pairs = rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c)));
+        let phases: Vec<Phase> = pairs.map(phase).collect();
+        let in_place = planes.is_identity() && phases.iter().all(|p| p.gemm.stays_inside());
+        Self { shape, planes, phases, in_place }
+    }
+
+    /// Elements of the packed weights.
+    pub(crate) fn packed_len(&self) -> usize {
+        self.shape.groups * self.phases.iter().map(|p| p.gemm.packed_len()).sum::<usize>()
+    }
+
+    /// Packs the convolution's weights M×C/group×kernel for the phases; do it once for constant ones.
+    pub(crate) fn pack(&self, weights: &[f32], mut packed: &mut [f32]) {
+        assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
+        assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
+        let [kernel_height, kernel_width] = self.shape.window.kernel;
+        let (inputs, outputs) = (self.shape.group_inputs(), self.shape.group_outputs());
+        for Phase { rows, columns, gemm } in &self.phases {
+            let taps = rows.taps.len() * columns.taps.len();
+            for group in 0..self.shape.groups {
+                let (own, rest) = packed.split_at_mut(gemm.packed_len());
+                packed = rest;
+                gemm.pack(own, |channel, k| {
+                    let (m, tap) = (group * outputs + k / taps, k % taps);
+                    let (y, _) = rows.taps[tap / columns.taps.len()];
+                    let (x, _) = columns.taps[tap % columns.taps.len()];
+                    weights[((m * inputs + channel) * kernel_height + y) * kernel_width + x]
+                });
+            }
+        }
+    }
+
+    /// Scratch elements that [`run`](Self::run) needs: padded dy, and a phase of dx if there are several.
+    pub(crate) fn scratch_len(&self) -> usize {
+        let beside = |p: &Phase| self.shape.in_channels * p.rows.count * p.columns.count;
+        let largest = self.phases.iter().map(beside).max().unwrap_or(0);
+        self.padded_len() + if self.phases.len() > 1 { largest } else { 0 }
+    }
+
+    fn padded_len(&self) -> usize {
+        let reach = self.phases.iter().map(|p| p.gemm.reach()).max().unwrap_or(0);
+        let last_group = (self.shape.groups - 1) * self.group_stride();
+        if self.in_place { 0 } else { self.planes.len().max(last_group + reach) }
+    }
+
+    fn group_stride(&self) -> usize {
+        self.shape.group_outputs() * self.planes.channel_len()
+    }
+
+    /// Computes dx (C×H×W) from dy (M×H'×W'). The scratch's contents do not matter.
+    pub(crate) fn run(
+        &self,
+        dy: &[f32],
+        packed: &[f32],
+        dx: &mut [f32],
+        scratch: &mut [f32],
+        workers: Workers,
+    ) {
+        assert_eq!(dy.len(), self.shape.output_len(), "an output gradient of another size");
+        assert_eq!(dx.len(), self.shape.input_len(), "an input gradient of another size");
+        assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
+        let (padded, beside) = scratch[..self.scratch_len()].split_at_mut(self.padded_len());
+        let streams = if self.in_place {
+            dy
+        } else {
+            self.planes.fill(dy, padded, workers);
+            padded
+        };
+        let mut packed = packed;
+        for phase in &self.phases {
+            let (own, rest) = packed.split_at(self.shape.groups * phase.gemm.packed_len());
+            packed = rest;
+            let streams = (streams, self.group_stride());
+            let run = |out: &mut [f32]| {
+                phase.gemm.run(self.shape.groups, own, streams, out, Epilogue::default(), workers);
+            };
+            if self.phases.len() == 1 {
+                run(dx);
+            } else {
+                let beside = &mut beside[..self.shape.in_channels * phase.rows.count * phase.columns.count];
+                run(beside);
+                self.scatter(phase, beside, dx, workers);
+            }
+        }
+    }
+
+    /// Puts a phase's results to their places.
+    fn scatter(&self, phase: &Phase, from: &[f32], dx: &mut [f32], workers: Workers) {
+        let (rows, columns) = (&phase.rows, &phase.columns);
+        let ([_, width], [stride_y, stride_x]) = (self.shape.window.input, self.shape.window.stride);
+        let area = rows.count * columns.count;
+        workers.for_each_chunk(dx, self.shape.window.input_area(), |channel, dx| {
+            let from = &from[channel * area..(channel + 1) * area];
+            for (y, from) in from.chunks(columns.count).enumerate() {
+                let row = &mut dx[(rows.first + y * stride_y) * width..][..width];
+                for (to, &value) in row[columns.first..].iter_mut().step_by(stride_x).zip(from) {
+                    *to = value;
+                }
+            }
+        });
+    }
+}

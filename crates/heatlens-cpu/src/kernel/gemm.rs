@@ -1,0 +1,141 @@
+//! Matrix products `C = op(A) · op(B)`, on the two streaming loops.
+//!
+//! Usually the rows of B are streams and [`StreamGemm`] runs over them. Where B is transposed and
+//! there are too few rows of A to pay for turning it round, both operands' rows are contiguous
+//! along k, and [`StreamDot`] takes their dot products.
+
+use super::simd::Isa;
+use super::stream_dot::StreamDot;
+use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout};
+use super::workers::Workers;
+
+/// Fewer rows of A than this are multiplied with a transposed B as it is.
+const FEW_ROWS: usize = 8;
+
+/// Sizes of a product: op(A) is m×k, op(B) is k×n; a transposed operand is stored the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GemmShape {
+    pub(crate) m: usize,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    pub(crate) trans_a: bool,
+    pub(crate) trans_b: bool,
+}
+
+impl GemmShape {
+    /// A product that is a single column is a row of the transposed product.
+    fn is_turned(&self) -> bool {
+        self.n == 1 && self.m > 1
+    }
+
+    fn turned(&self) -> Self {
+        Self { m: self.n, k: self.k, n: self.m, trans_a: !self.trans_b, trans_b: !self.trans_a }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Method {
+    Stream { gemm: StreamGemm, in_place: bool },
+    Dot(StreamDot),
+}
+
+/// A matrix product prepared for an instruction set.
+#[derive(Clone, Debug)]
+pub(crate) struct Gemm {
+    /// The product as it is computed.
+    shape: GemmShape,
+    /// Whether A and B change places.
+    is_turned: bool,
+    method: Method,
+}
+
+impl Gemm {
+    pub(crate) fn new(shape: GemmShape, isa: Isa) -> Self {
+        let is_turned = shape.is_turned();
+        let mut shape = if is_turned { shape.turned() } else { shape };
+        // A single row or column lies the same way either way round.
+        shape.trans_a &= shape.m > 1;
+        shape.trans_b &= shape.n > 1 && shape.k > 1;
+        let GemmShape { m, k, n, trans_b, .. } = shape;
+        let method = if trans_b && m < FEW_ROWS {
+            Method::Dot(StreamDot::new(isa, m, k, (0..n).map(|j| j * k).collect(), k))
+        } else {
+            let rows = (0..k).map(|i| i * n).collect();
+            let gemm = StreamGemm::new(isa, m, rows, StreamLayout::new(1, n, n));
+            let in_place = !trans_b && gemm.stays_inside();
+            Method::Stream { gemm, in_place }
+        };
+        Self { shape, is_turned, method }
+    }
+
+    /// Scratch elements that [`run`](Self::run) needs.
+    pub(crate) fn scratch_len(&self) -> usize {
+        let GemmShape { m, k, n, trans_a, .. } = self.shape;
+        match &self.method {
+            Method::Stream { gemm, in_place } => {
+                gemm.packed_len() + if *in_place { 0 } else { gemm.reach().max(k * n) }
+            }
+            Method::Dot(_) => {
+                if trans_a {
+                    m * k
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
+    /// `c = op(a) · op(b)`, or added to `c` if `accumulate`: for a bias, write it to `c` before.
+    pub(crate) fn run(
+        &self,
+        a: &[f32],
+        b: &[f32],
+        c: &mut [f32],
+        accumulate: bool,
+        scratch: &mut [f32],
+        workers: Workers,
+    ) {
+        let (a, b) = if self.is_turned { (b, a) } else { (a, b) };
+        let GemmShape { m, k, n, trans_a, trans_b } = self.shape;
+        assert_eq!((a.len(), b.len(), c.len()), (m * k, k * n, m * n), "matrices of another shape");
+        let scratch = &mut scratch[..self.scratch_len()];
+        match &self.method {
+            Method::Dot(dot) => {
+                if !accumulate {
+                    c.fill(0.0);
+                }
+                let a = if trans_a { transposed(a, k, m, scratch) } else { a };
+                dot.run(1, (a, 0), (b, 0), c, workers);
+            }
+            Method::Stream { gemm, in_place } => {
+                let (packed, copy) = scratch.split_at_mut(gemm.packed_len());
+                gemm.pack(packed, |i, j| if trans_a { a[j * m + i] } else { a[i * k + j] });
+                let b = if *in_place {
+                    b
+                } else if trans_b {
+                    transposed(b, n, k, copy)
+                } else {
+                    copy[..b.len()].copy_from_slice(b);
+                    copy
+                };
+                gemm.run(1, packed, (b, 0), c, Epilogue { accumulate, ..Epilogue::default() }, workers);
+            }
+        }
+    }
+}
+
+/// Writes the transpose of a `rows`×`columns` matrix to the front of `to`.
+fn transposed<'a>(from: &[f32], rows: usize, columns: usize, to: &'a mut [f32]) -> &'a [f32] {
+    /// Edge of the square blocks that are turned at a time: their lines stay in the cache.
+    const BLOCK: usize = 16;
+    for top in (0..rows).step_by(BLOCK) {
+        for left in (0..columns).step_by(BLOCK) {
+            for column in left..(left + BLOCK).min(columns) {
+                for row in top..(top + BLOCK).min(rows) {
+                    to[column * rows + row] = from[row * columns + column];
+                }
+            }
+        }
+    }
+    to
+}

@@ -1,0 +1,120 @@
+//! Max pooling, its gradient, and the selection that is its gradient's transpose.
+//!
+//! A tie belongs to the first element in row-major order and a NaN is a window's maximum, both as
+//! in PyTorch. Padding never wins. The maximum's place is found again from x when it is needed;
+//! that is cheaper than storing it.
+
+use super::max_pool_2x2;
+use super::simd::Isa;
+use super::window::Window2d;
+use super::workers::Workers;
+
+/// Max pooling of planes. All arrays are channels × plane.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaxPool2d {
+    window: Window2d,
+    isa: Isa,
+}
+
+impl MaxPool2d {
+    pub(crate) fn new(window: Window2d, isa: Isa) -> Self {
+        Self { window, isa }
+    }
+
+    /// Whether windows are 2×2, side by side, none hangs over the edge, and a row fills a vector.
+    fn is_2x2(&self) -> bool {
+        let Window2d { kernel, stride, dilation, pad_begin, input, output, .. } = self.window;
+        (kernel, stride, dilation, pad_begin) == ([2, 2], [2, 2], [1, 1], [0, 0])
+            && output[0] * 2 <= input[0]
+            && output[1] * 2 <= input[1]
+            && output[1] >= self.isa.lanes()
+    }
+
+    /// `y = ` each window's maximum; −∞ where a window holds padding only.
+    pub(crate) fn run(&self, x: &[f32], y: &mut [f32], workers: Workers) {
+        self.each_plane(x, y, workers, |x, y| {
+            if self.is_2x2() {
+                max_pool_2x2::pool_plane(self.isa, &self.window, x, y);
+            } else {
+                self.each_window(x, |o, top| y[o] = top.map_or(f32::NEG_INFINITY, |at| x[at]));
+            }
+        });
+    }
+
+    /// `y = v` at the place of each window's maximum in x; 0 where a window holds padding only.
+    pub(crate) fn select(&self, x: &[f32], v: &[f32], y: &mut [f32], workers: Workers) {
+        assert_eq!(v.len(), x.len(), "values of another shape");
+        let area = self.window.input_area();
+        self.each_plane_at(x, y, workers, |plane, x, y| {
+            let v = &v[plane * area..(plane + 1) * area];
+            self.each_window(x, |o, top| y[o] = top.map_or(0.0, |at| v[at]));
+        });
+    }
+
+    /// `dx = ` dy at the place of each window's maximum, added up where windows overlap, else 0.
+    pub(crate) fn grad(&self, x: &[f32], dy: &[f32], dx: &mut [f32], workers: Workers) {
+        let (area, out) = (self.window.input_area(), self.window.output_area());
+        assert_eq!(x.len(), dx.len(), "a gradient of another size");
+        assert!(area == 0 || dy.len() == x.len() / area * out, "an output gradient of another size");
+        workers.for_each_chunk(dx, area, |plane, dx| {
+            let (x, dy) = (&x[plane * area..(plane + 1) * area], &dy[plane * out..(plane + 1) * out]);
+            if self.is_2x2() {
+                max_pool_2x2::grad_plane(self.isa, &self.window, x, dy, dx);
+                return;
+            }
+            dx.fill(0.0);
+            self.each_window(x, |o, top| {
+                if let Some(at) = top {
+                    dx[at] += dy[o];
+                }
+            });
+        });
+    }
+
+    fn each_plane(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        workers: Workers,
+        task: impl Fn(&[f32], &mut [f32]) + Sync,
+    ) {
+        self.each_plane_at(x, y, workers, |_, x, y| task(x, y));
+    }
+
+    fn each_plane_at(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        workers: Workers,
+        task: impl Fn(usize, &[f32], &mut [f32]) + Sync,
+    ) {
+        let (area, out) = (self.window.input_area(), self.window.output_area());
+        assert!(out == 0 || x.len() == y.len() / out * area, "an input or output of another size");
+        workers.for_each_chunk(y, out, |plane, y| task(plane, &x[plane * area..(plane + 1) * area], y));
+    }
+
+    /// Calls `visit(place, where its maximum is)` for every place of the window.
+    #[inline]
+    fn each_window(&self, x: &[f32], mut visit: impl FnMut(usize, Option<usize>)) {
+        let window = &self.window;
+        for y in 0..window.output[0] {
+            for o in 0..window.output[1] {
+                let mut top: Option<usize> = None;
+                for row in (0..window.kernel[0]).filter_map(|k| window.source(0, y, k)) {
+                    for column in (0..window.kernel[1]).filter_map(|k| window.source(1, o, k)) {
+                        let at = row * window.input[1] + column;
+                        if top.is_none_or(|top| beats(x[at], x[top])) {
+                            top = Some(at);
+                        }
+                    }
+                }
+                visit(y * window.output[1] + o, top);
+            }
+        }
+    }
+}
+
+/// Whether a later element takes the maximum from an earlier one.
+fn beats(later: f32, earlier: f32) -> bool {
+    later > earlier || (later.is_nan() && !earlier.is_nan())
+}

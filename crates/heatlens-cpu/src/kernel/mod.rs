@@ -1,0 +1,41 @@
+//! Numeric kernels: plain functions and small prepared shapes over `f32` slices, one sample at a time.
+//!
+//! Nothing here knows of graphs. Two inner loops carry the heavy work: [`stream_gemm`] (sums of
+//! shifted streams, behind convolution, its input gradient and matrix products) and [`stream_dot`]
+//! (dot products of shifted streams, behind the weight gradient and thin matrix products). Both are
+//! written once over [`simd::Vector`]. Start with [`conv`] to see how a convolution becomes streams.
+//!
+//! Same bits: work is cut into tasks by shape alone, and each output element is computed by one
+//! task in one order, so [`Workers`] changes the time and nothing else. Instruction sets do differ
+//! in the last bits (widths of partial sums, fused multiply-add).
+
+mod avg_pool;
+pub(crate) mod broadcast;
+mod conv;
+mod conv_input_grad;
+mod conv_weight_grad;
+pub(crate) mod elementwise;
+mod gemm;
+mod max_pool;
+mod max_pool_2x2;
+mod planes;
+pub(crate) mod reduce;
+pub(crate) mod simd;
+pub(crate) mod softmax;
+mod stream_dot;
+mod stream_gemm;
+#[cfg(test)]
+mod tests;
+mod window;
+mod workers;
+
+pub(crate) use avg_pool::AvgPool2d;
+pub(crate) use conv::{Conv2d, ConvEpilogue, ConvShape};
+pub(crate) use conv_input_grad::Conv2dInputGrad;
+pub(crate) use conv_weight_grad::Conv2dWeightGrad;
+pub(crate) use elementwise::add_assign;
+pub(crate) use gemm::{Gemm, GemmShape};
+pub(crate) use max_pool::MaxPool2d;
+pub(crate) use simd::Isa;
+pub(crate) use window::Window2d;
+pub(crate) use workers::Workers;

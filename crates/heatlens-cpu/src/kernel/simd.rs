@@ -1,0 +1,367 @@
+//! Vectors of `f32` and the choice of an instruction set at run time.
+//!
+//! A kernel is a [`Job`], generic over [`Vector`]; [`Isa::run`] enters it through a function that
+//! has the instruction set enabled, so everything inlined into it is compiled for that set.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// A vector of `f32` lanes.
+///
+/// # Safety
+/// All functions need a processor with the vector's instruction set, which [`Isa::run`] sees to.
+/// Those that take a pointer need it valid for the lanes that they touch; no alignment is needed.
+pub(crate) trait Vector: Copy {
+    /// Number of lanes, at most 16.
+    const LANES: usize;
+    /// Vector registers that the processor has.
+    const REGISTERS: usize;
+    /// A choice for every lane.
+    type Mask: Copy;
+
+    /// `x` in every lane.
+    unsafe fn splat(x: f32) -> Self;
+    /// The lanes from `p`.
+    unsafe fn load(p: *const f32) -> Self;
+    /// Writes the lanes from `p`.
+    unsafe fn store(self, p: *mut f32);
+    /// Lanes `from..to` of what [`load`](Self::load) reads; the others are zero and not touched.
+    unsafe fn load_lanes(p: *const f32, from: usize, to: usize) -> Self;
+    /// Lanes `from..to` of what [`store`](Self::store) writes.
+    unsafe fn store_lanes(self, p: *mut f32, from: usize, to: usize);
+    /// Lane-wise sum.
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self + a · b`, rounded once where the processor can.
+    unsafe fn mul_add(self, a: Self, b: Self) -> Self;
+    /// Zero where a lane is negative; NaN stays.
+    unsafe fn relu(self) -> Self;
+    /// The sum of the lanes, always in the same order.
+    unsafe fn sum(self) -> f32;
+    /// The elements at even and at odd places of the two vectors from `p`.
+    unsafe fn load_pairs(p: *const f32) -> (Self, Self);
+    /// Writes `self` to the even and `odd` to the odd places from `p`.
+    unsafe fn store_pairs(self, odd: Self, p: *mut f32);
+    /// Where `self` is larger than `earlier`, or the first of the two that is NaN.
+    unsafe fn beats(self, earlier: Self) -> Self::Mask;
+    /// `yes` where the mask is set, `no` elsewhere.
+    unsafe fn pick(mask: Self::Mask, yes: Self, no: Self) -> Self;
+}
+
+/// Work that can be compiled for any instruction set. `run` must be `#[inline(always)]`, and so
+/// must be what it calls in its inner loops.
+pub(crate) trait Job {
+    /// Does the work.
+    ///
+    /// # Safety
+    /// The processor must have the instruction set of `V`.
+    unsafe fn run<V: Vector>(self);
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// 16 lanes, 32 registers.
+    Avx512,
+    /// 8 lanes with fused multiply-add, 16 registers.
+    Avx2,
+    /// 4 lanes, left to the compiler: any processor, NEON included.
+    Portable,
+}
+
+impl Isa {
+    /// What this processor can run, best first.
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
+        [Self::Avx512, Self::Avx2, Self::Portable].into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// The best that this processor can run.
+    pub(crate) fn best() -> Self {
+        Self::available().next().unwrap_or(Self::Portable)
+    }
+
+    fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx512 | Self::Avx2 => false,
+            Self::Portable => true,
+        }
+    }
+
+    /// Lanes of this set's vectors.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Self::Avx512 => 16,
+            Self::Avx2 => 8,
+            Self::Portable => 4,
+        }
+    }
+
+    /// Runs a job compiled for this instruction set.
+    pub(crate) fn run(self, job: impl Job) {
+        assert!(self.is_available(), "this processor has no {self:?}");
+        // SAFETY: the instruction set was just seen to be available.
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => run_avx512(job),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => run_avx2(job),
+                _ => job.run::<[f32; 4]>(),
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn run_avx512(job: impl Job) {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe { job.run::<__m512>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2(job: impl Job) {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe { job.run::<__m256>() }
+}
+
+/// Implements [`Vector`] for a register type: each function is one expression of intrinsics.
+#[cfg(target_arch = "x86_64")]
+macro_rules! impl_vector {
+    ($type:ty, $lanes:literal lanes, $registers:literal registers, $mask:ty,
+     $($name:ident($($arg:tt: $of:ty),*) $(-> $result:ty)? = $body:expr;)*) => {
+        impl Vector for $type {
+            const LANES: usize = $lanes;
+            const REGISTERS: usize = $registers;
+            type Mask = $mask;
+            $(
+                #[inline(always)]
+                #[allow(clippy::needless_arbitrary_self_type)] // a macro cannot write a bare `self`
+                unsafe fn $name($($arg: $of),*) $(-> $result)? {
+                    // SAFETY: the trait's contract is the intrinsics' own.
+                    unsafe { $body }
+                }
+            )*
+        }
+    };
+}
+
+// The `max` instructions return their second operand if either is NaN: that makes `relu` keep NaN.
+#[cfg(target_arch = "x86_64")]
+impl_vector! { __m512, 16 lanes, 32 registers, u16,
+    splat(x: f32) -> Self = _mm512_set1_ps(x);
+    load(p: *const f32) -> Self = _mm512_loadu_ps(p);
+    store(self: Self, p: *mut f32) = _mm512_storeu_ps(p, self);
+    load_lanes(p: *const f32, from: usize, to: usize) -> Self = _mm512_maskz_loadu_ps(mask16(from, to), p);
+    store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = _mm512_mask_storeu_ps(p, mask16(from, to), self);
+    add(self: Self, other: Self) -> Self = _mm512_add_ps(self, other);
+    mul_add(self: Self, a: Self, b: Self) -> Self = _mm512_fmadd_ps(a, b, self);
+    relu(self: Self) -> Self = _mm512_max_ps(_mm512_setzero_ps(), self);
+    sum(self: Self) -> f32 = _mm512_reduce_add_ps(self);
+    load_pairs(p: *const f32) -> (Self, Self) = {
+        let (low, high) = (Self::load(p), Self::load(p.add(16)));
+        let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        (_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high))
+    };
+    store_pairs(self: Self, odd: Self, p: *mut f32) = {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        _mm512_permutex2var_ps(self, low, odd).store(p);
+        _mm512_permutex2var_ps(self, high, odd).store(p.add(16));
+    };
+    beats(self: Self, earlier: Self) -> u16 = {
+        let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(earlier, earlier);
+        _mm512_mask_cmp_ps_mask::<_CMP_NLE_UQ>(number, self, earlier)
+    };
+    pick(mask: u16, yes: Self, no: Self) -> Self = _mm512_mask_blend_ps(mask, no, yes);
+}
+
+#[cfg(target_arch = "x86_64")]
+impl_vector! { __m256, 8 lanes, 16 registers, Self,
+    splat(x: f32) -> Self = _mm256_set1_ps(x);
+    load(p: *const f32) -> Self = _mm256_loadu_ps(p);
+    store(self: Self, p: *mut f32) = _mm256_storeu_ps(p, self);
+    load_lanes(p: *const f32, from: usize, to: usize) -> Self = _mm256_maskload_ps(p, mask8(from, to));
+    store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = _mm256_maskstore_ps(p, mask8(from, to), self);
+    add(self: Self, other: Self) -> Self = _mm256_add_ps(self, other);
+    mul_add(self: Self, a: Self, b: Self) -> Self = _mm256_fmadd_ps(a, b, self);
+    relu(self: Self) -> Self = _mm256_max_ps(_mm256_setzero_ps(), self);
+    sum(self: Self) -> f32 = {
+        let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+    };
+    load_pairs(p: *const f32) -> (Self, Self) = {
+        let (low, high) = (Self::load(p), Self::load(p.add(8)));
+        let even = _mm256_castps_pd(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
+        let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(low, high));
+        let order = |halves| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(halves));
+        (order(even), order(odd))
+    };
+    store_pairs(self: Self, odd: Self, p: *mut f32) = {
+        let (low, high) = (_mm256_unpacklo_ps(self, odd), _mm256_unpackhi_ps(self, odd));
+        _mm256_permute2f128_ps::<0x20>(low, high).store(p);
+        _mm256_permute2f128_ps::<0x31>(low, high).store(p.add(8));
+    };
+    beats(self: Self, earlier: Self) -> Self = {
+        let number = _mm256_cmp_ps::<_CMP_ORD_Q>(earlier, earlier);
+        _mm256_and_ps(number, _mm256_cmp_ps::<_CMP_NLE_UQ>(self, earlier))
+    };
+    pick(mask: Self, yes: Self, no: Self) -> Self = _mm256_blendv_ps(no, yes, mask);
+}
+
+/// Bits `from..to`, both at most 16.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // 16 bits by construction
+fn mask16(from: usize, to: usize) -> u16 {
+    (((1_u32 << to) - 1) & !((1_u32 << from) - 1)) as u16
+}
+
+/// Lanes `from..to` with all bits set, both at most 8.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // at most 8
+unsafe fn mask8(from: usize, to: usize) -> __m256i {
+    // SAFETY: the caller vouches for AVX2.
+    unsafe {
+        let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let below = _mm256_cmpgt_epi32(_mm256_set1_epi32(to as i32), lane);
+        _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(from as i32), lane), below)
+    }
+}
+
+/// Whether the compiler turns `f32::mul_add` into an instruction instead of a slow library call.
+const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
+impl Vector for [f32; 4] {
+    const LANES: usize = 4;
+    const REGISTERS: usize = 16;
+    type Mask = [bool; 4];
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: the caller vouches for the lanes.
+        unsafe { p.cast::<Self>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: the caller vouches for the lanes.
+        unsafe { p.cast::<Self>().write_unaligned(self) }
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(p: *const f32, from: usize, to: usize) -> Self {
+        let mut lanes = [0.0; 4];
+        for (i, lane) in lanes.iter_mut().enumerate().take(to).skip(from) {
+            // SAFETY: the caller vouches for these lanes; `p` itself may lie outside.
+            *lane = unsafe { *p.wrapping_add(i) };
+        }
+        lanes
+    }
+    #[inline(always)]
+    unsafe fn store_lanes(self, p: *mut f32, from: usize, to: usize) {
+        for (i, lane) in self.into_iter().enumerate().take(to).skip(from) {
+            // SAFETY: the caller vouches for these lanes; `p` itself may lie outside.
+            unsafe { *p.wrapping_add(i) = lane };
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] + other[i])
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|i| if FUSED { a[i].mul_add(b[i], self[i]) } else { self[i] + a[i] * b[i] })
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        self.map(super::elementwise::relu)
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        (self[0] + self[2]) + (self[1] + self[3])
+    }
+    #[inline(always)]
+    unsafe fn load_pairs(p: *const f32) -> (Self, Self) {
+        // SAFETY: the caller vouches for two vectors.
+        let both = unsafe { p.cast::<[f32; 8]>().read_unaligned() };
+        (std::array::from_fn(|i| both[2 * i]), std::array::from_fn(|i| both[2 * i + 1]))
+    }
+    #[inline(always)]
+    unsafe fn store_pairs(self, odd: Self, p: *mut f32) {
+        let both: [f32; 8] = std::array::from_fn(|i| if i % 2 == 0 { self[i / 2] } else { odd[i / 2] });
+        // SAFETY: the caller vouches for two vectors.
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(both) }
+    }
+    #[inline(always)]
+    unsafe fn beats(self, earlier: Self) -> [bool; 4] {
+        std::array::from_fn(|i| self[i] > earlier[i] || (self[i].is_nan() && !earlier[i].is_nan()))
+    }
+    #[inline(always)]
+    unsafe fn pick(mask: [bool; 4], yes: Self, no: Self) -> Self {
+        std::array::from_fn(|i| if mask[i] { yes[i] } else { no[i] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Check;
+
+    impl Job for Check {
+        #[inline(always)]
+        unsafe fn run<V: Vector>(self) {
+            let n = V::LANES;
+            let x: Vec<f32> = (0..n).map(|i| i as f32 - 2.0).collect();
+            for (from, to) in (0..=n).flat_map(|from| (from..=n).map(move |to| (from, to))) {
+                let inside = |i: usize| i >= from && i < to;
+                let mut y = vec![9.0; n];
+                // SAFETY: all lanes lie in `x` and `y`.
+                unsafe { V::load_lanes(x.as_ptr(), from, to).store_lanes(y.as_mut_ptr(), 0, n) };
+                assert!(
+                    (0..n).all(|i| y[i] == if inside(i) { x[i] } else { 0.0 }),
+                    "load {from}..{to}: {y:?}"
+                );
+                y.fill(9.0);
+                // SAFETY: as above.
+                unsafe { V::load(x.as_ptr()).store_lanes(y.as_mut_ptr(), from, to) };
+                assert!(
+                    (0..n).all(|i| y[i] == if inside(i) { x[i] } else { 9.0 }),
+                    "store {from}..{to}: {y:?}"
+                );
+            }
+            let mut y = vec![0.0; n];
+            // SAFETY: as above.
+            let total = unsafe {
+                V::load(x.as_ptr()).mul_add(V::splat(2.0), V::splat(-1.0)).relu().store(y.as_mut_ptr());
+                V::load(x.as_ptr()).add(V::splat(1.0)).sum()
+            };
+            assert!((0..n).all(|i| y[i] == (x[i] - 2.0).max(0.0)), "{y:?}");
+            assert_eq!(total, x.iter().map(|v| v + 1.0).sum::<f32>());
+            // SAFETY: as above.
+            unsafe { V::splat(f32::NAN).relu().store(y.as_mut_ptr()) };
+            assert!(y.iter().all(|v| v.is_nan()));
+        }
+    }
+
+    #[test]
+    fn vectors_agree_with_scalars() {
+        for isa in Isa::available() {
+            isa.run(Check);
+        }
+    }
+}

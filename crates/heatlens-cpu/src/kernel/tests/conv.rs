@@ -1,0 +1,155 @@
+//! Convolution and its two gradients.
+
+use proptest::prelude::*;
+
+use super::reference::conv_walk;
+use super::{BOTH, assert_close, dot, isas, numbers, scratch, windows};
+use crate::kernel::{
+    Conv2d, Conv2dInputGrad, Conv2dWeightGrad, ConvEpilogue, ConvShape, Isa, Window2d, Workers,
+};
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    (windows(), 1..=3_usize, 1..=4_usize, 1..=14_usize).prop_map(|(window, groups, inputs, outputs)| {
+        ConvShape { window, in_channels: groups * inputs, out_channels: groups * outputs, groups }
+    })
+}
+
+/// A padded 3×3 convolution or one without padding, over a square image.
+fn square(channels: [usize; 2], kernel: usize, stride: usize, pad: usize, size: usize) -> ConvShape {
+    let window = Window2d::fitting([kernel; 2], [stride; 2], [1; 2], [pad; 2], [pad; 2], [size; 2]);
+    ConvShape { window: window.unwrap(), in_channels: channels[0], out_channels: channels[1], groups: 1 }
+}
+
+fn forward(
+    shape: ConvShape,
+    isa: Isa,
+    workers: Workers,
+    x: &[f32],
+    w: &[f32],
+    epilogue: ConvEpilogue<'_>,
+) -> Vec<f32> {
+    let conv = Conv2d::new(shape, isa);
+    let (mut packed, mut y) = (scratch(conv.packed_len()), scratch(shape.output_len()));
+    conv.pack(w, &mut packed);
+    conv.run(x, &packed, epilogue, &mut y, &mut scratch(conv.scratch_len()), workers);
+    y
+}
+
+fn input_grad(shape: ConvShape, isa: Isa, workers: Workers, dy: &[f32], w: &[f32]) -> Vec<f32> {
+    let grad = Conv2dInputGrad::new(shape, isa);
+    let (mut packed, mut dx) = (scratch(grad.packed_len()), scratch(shape.input_len()));
+    grad.pack(w, &mut packed);
+    grad.run(dy, &packed, &mut dx, &mut scratch(grad.scratch_len()), workers);
+    dx
+}
+
+/// Adds the gradient to ones.
+fn weight_grad(shape: ConvShape, isa: Isa, workers: Workers, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let grad = Conv2dWeightGrad::new(shape, isa);
+    let mut dw = vec![1.0; shape.weights_len()];
+    grad.run(x, dy, &mut dw, &mut scratch(grad.scratch_len()), workers);
+    dw
+}
+
+fn check(shape: ConvShape, seed: u64) {
+    let (x, w) = (numbers(shape.input_len(), seed), numbers(shape.weights_len(), seed + 1));
+    let (dy, bias) = (numbers(shape.output_len(), seed + 2), numbers(shape.out_channels, seed + 3));
+    let area = shape.window.output_area();
+    let mut y: Vec<f64> = (0..shape.output_len()).map(|i| f64::from(bias[i / area])).collect();
+    let (mut dx, mut dw) = (vec![0.0; x.len()], vec![1.0; w.len()]);
+    conv_walk(&shape, |xi, wi, yi| {
+        y[yi] += f64::from(x[xi]) * f64::from(w[wi]);
+        dx[xi] += f64::from(dy[yi]) * f64::from(w[wi]);
+        dw[wi] += f64::from(dy[yi]) * f64::from(x[xi]);
+    });
+    let rectified: Vec<f64> = y.iter().map(|v| v.max(0.0)).collect();
+    for (isa, workers) in isas().into_iter().flat_map(|isa| BOTH.map(|workers| (isa, workers))) {
+        let what = format!("{isa:?} {workers:?} {shape:?}");
+        let plain = ConvEpilogue { bias: Some(&bias), relu: false };
+        let fused = ConvEpilogue { bias: Some(&bias), relu: true };
+        assert_close(&forward(shape, isa, workers, &x, &w, plain), &y, 10.0, &what);
+        assert_close(&forward(shape, isa, workers, &x, &w, fused), &rectified, 10.0, &what);
+        assert_close(&input_grad(shape, isa, workers, &dy, &w), &dx, 10.0, &what);
+        assert_close(&weight_grad(shape, isa, workers, &x, &dy), &dw, 20.0, &what);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_shape_agrees_with_plain_loops(shape in shapes(), seed in 0..1000_u64) {
+        check(shape, seed);
+    }
+
+    #[test]
+    fn gradients_are_adjoint(shape in shapes(), seed in 0..1000_u64) {
+        let (x, w) = (numbers(shape.input_len(), seed), numbers(shape.weights_len(), seed + 1));
+        let dy = numbers(shape.output_len(), seed + 2);
+        let isa = Isa::best();
+        let through = dot(&forward(shape, isa, Workers::Serial, &x, &w, ConvEpilogue::default()), &dy);
+        let back = dot(&x, &input_grad(shape, isa, Workers::Serial, &dy, &w));
+        let dw = weight_grad(shape, isa, Workers::Serial, &x, &dy);
+        let weights = dot(&w, &dw) - w.iter().map(|&w| f64::from(w)).sum::<f64>();
+        prop_assert!((through - back).abs() < 1e-4, "{through} {back}");
+        prop_assert!((through - weights).abs() < 1e-4, "{through} {weights}");
+    }
+}
+
+#[test]
+fn shapes_of_real_networks_agree_with_plain_loops() {
+    check(square([1, 20], 3, 1, 0, 37), 1); // read in place, many rows to a tile
+    check(square([20, 20], 3, 1, 0, 46), 2);
+    check(square([20, 1], 3, 1, 1, 23), 3);
+    check(square([3, 17], 7, 2, 3, 64), 4);
+    check(square([40, 36], 1, 1, 0, 7), 5);
+    check(square([30, 13], 1, 2, 0, 14), 6);
+    check(ConvShape { groups: 24, ..square([24, 24], 3, 1, 1, 15) }, 7);
+    check(square([5, 6], 1, 1, 0, 1), 8);
+    check(square([2, 3], 3, 4, 1, 30), 9); // steps over some of the input
+}
+
+#[test]
+fn threads_change_no_bit() {
+    for shape in [
+        square([20, 20], 3, 1, 1, 46),
+        square([150, 70], 3, 1, 1, 30),
+        square([16, 40], 5, 2, 2, 61),
+        square([60, 50], 3, 1, 1, 7),
+    ] {
+        let (x, w) = (numbers(shape.input_len(), 1), numbers(shape.weights_len(), 2));
+        let dy = numbers(shape.output_len(), 3);
+        for isa in isas() {
+            let all = |workers| {
+                let y = forward(shape, isa, workers, &x, &w, ConvEpilogue::default());
+                (y, input_grad(shape, isa, workers, &dy, &w), weight_grad(shape, isa, workers, &x, &dy))
+            };
+            let serial = all(Workers::Serial);
+            for threads in [1, 2, 3, 7] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert!(pool.install(|| all(Workers::Pool)) == serial, "{isa:?} {threads}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wrong_length_is_refused() {
+    let shape = square([2, 3], 3, 1, 1, 8);
+    let conv = Conv2d::new(shape, Isa::best());
+    let packed = vec![0.0; conv.packed_len()];
+    for (x, y) in [(shape.input_len() - 1, shape.output_len()), (shape.input_len(), shape.output_len() + 1)] {
+        let run = || {
+            let mut scratch = vec![0.0; conv.scratch_len()];
+            conv.run(
+                &vec![0.0; x],
+                &packed,
+                ConvEpilogue::default(),
+                &mut vec![0.0; y],
+                &mut scratch,
+                Workers::Serial,
+            );
+        };
+        assert!(std::panic::catch_unwind(run).is_err());
+    }
+}

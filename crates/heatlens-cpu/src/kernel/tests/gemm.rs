@@ -1,0 +1,66 @@
+//! Matrix products.
+
+use proptest::prelude::*;
+
+use super::{BOTH, assert_close, isas, numbers, reference, scratch};
+use crate::kernel::{Gemm, GemmShape, Isa, Workers};
+
+fn product(
+    shape: GemmShape,
+    isa: Isa,
+    workers: Workers,
+    a: &[f32],
+    b: &[f32],
+    start: Option<f32>,
+) -> Vec<f32> {
+    let gemm = Gemm::new(shape, isa);
+    let mut c = vec![start.unwrap_or(f32::NAN); shape.m * shape.n];
+    gemm.run(a, b, &mut c, start.is_some(), &mut scratch(gemm.scratch_len()), workers);
+    c
+}
+
+fn check(shape: GemmShape) {
+    let (a, b) = (numbers(shape.m * shape.k, 1), numbers(shape.k * shape.n, 2));
+    let expected = reference::gemm(&shape, &a, &b);
+    let added: Vec<f64> = expected.iter().map(|v| v + 0.5).collect();
+    for (isa, workers) in isas().into_iter().flat_map(|isa| BOTH.map(|workers| (isa, workers))) {
+        let what = format!("{isa:?} {workers:?} {shape:?}");
+        assert_close(&product(shape, isa, workers, &a, &b, None), &expected, 10.0, &what);
+        assert_close(&product(shape, isa, workers, &a, &b, Some(0.5)), &added, 10.0, &what);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_shape_agrees_with_plain_loops(
+        m in 1..30_usize, k in 0..60_usize, n in 1..80_usize, trans_a: bool, trans_b: bool,
+    ) {
+        check(GemmShape { m, k, n, trans_a, trans_b });
+    }
+
+    #[test]
+    fn rows_and_columns_agree_with_plain_loops(
+        wide in 1..200_usize, k in 1..200_usize, is_row: bool, trans_a: bool, trans_b: bool,
+    ) {
+        let (m, n) = if is_row { (1, wide) } else { (wide, 1) };
+        check(GemmShape { m, k, n, trans_a, trans_b });
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        for (m, k, n) in [(65, 300, 170), (3, 700, 900), (900, 700, 1)] {
+            let shape = GemmShape { m, k, n, trans_a, trans_b };
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let run = |workers| product(shape, Isa::best(), workers, &a, &b, None);
+            let serial = run(Workers::Serial);
+            for threads in [1, 2, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert!(pool.install(|| run(Workers::Pool)) == serial, "{shape:?}");
+            }
+        }
+    }
+}

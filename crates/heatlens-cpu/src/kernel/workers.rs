@@ -1,0 +1,78 @@
+//! Who does the work: the calling thread, or the pool.
+
+use std::marker::PhantomData;
+
+use rayon::prelude::*;
+
+/// Where a kernel's tasks run. Results are the same bits either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// On the calling thread: there are samples enough to keep the others busy.
+    Serial,
+    /// On the current rayon pool.
+    Pool,
+}
+
+impl Workers {
+    /// Runs `task(0)`, `task(1)`, … `task(count - 1)`, in no particular order.
+    pub(crate) fn for_each(self, count: usize, task: impl Fn(usize) + Sync) {
+        match self {
+            Self::Pool if count > 1 => (0..count).into_par_iter().for_each(&task),
+            _ => (0..count).for_each(task),
+        }
+    }
+
+    /// Runs `task(i, piece)` for the `i`-th piece of `len` elements of `data`.
+    pub(crate) fn for_each_chunk(
+        self,
+        data: &mut [f32],
+        len: usize,
+        task: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        match self {
+            Self::Pool if data.len() > len => {
+                data.par_chunks_mut(len).enumerate().for_each(|(i, piece)| task(i, piece));
+            }
+            _ if len > 0 => data.chunks_mut(len).enumerate().for_each(|(i, piece)| task(i, piece)),
+            _ => {}
+        }
+    }
+}
+
+/// A slice that tasks write to at places of which no two tasks share one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedSlice<'a> {
+    start: *mut f32,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointer comes from an exclusive borrow that lives as long as this value, and whoever
+// writes through it promises, in an unsafe block, that no two tasks touch the same element.
+unsafe impl Send for SharedSlice<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedSlice<'_> {}
+
+impl<'a> SharedSlice<'a> {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), lifetime: PhantomData }
+    }
+
+    /// The first element; the pointer is valid for as many as the slice has.
+    pub(crate) fn as_mut_ptr(self) -> *mut f32 {
+        self.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once_on_either() {
+        for workers in [Workers::Serial, Workers::Pool] {
+            let mut data = vec![0.0; 1003];
+            workers.for_each_chunk(&mut data, 10, |i, piece| piece.fill(i as f32));
+            assert!(data.iter().enumerate().all(|(i, &v)| v == (i / 10) as f32));
+        }
+    }
+}

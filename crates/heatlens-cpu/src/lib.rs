@@ -1,0 +1,20 @@
+//! Compiles a graph for the processor and runs it.
+//!
+//! [`Program::compile`] turns every node into a kernel with planned buffers; [`Program::run`] feeds
+//! samples through it. The path is: `lower` (a graph becomes a list of kernels), `plan` (the list
+//! becomes blocks with buffers), `run` (blocks run over samples and threads). The kernels
+//! themselves are plain functions in `kernel`.
+//!
+//! Same input, same bits: a sample is always computed by the same kernels in the same order, alone
+//! in its buffers; sums over samples run over chunks of a fixed size that are then added in a fixed
+//! tree. How many threads work, and how many samples come together, changes nothing.
+
+mod error;
+mod kernel;
+mod lower;
+mod plan;
+mod program;
+mod run;
+
+pub use error::{CompileError, RunError};
+pub use program::Program;

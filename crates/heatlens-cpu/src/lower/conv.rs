@@ -1,0 +1,157 @@
+//! Convolution and its two gradients. Weights are packed ahead of the samples, once if they are constant.
+
+use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::window::Window;
+use heatlens_graph::{Node, ValueId};
+
+use crate::kernel::{
+    Conv2d, Conv2dInputGrad, Conv2dWeightGrad, ConvEpilogue, ConvShape, Isa, Window2d, Workers,
+};
+use crate::lower::{Kernel, Lowering, Refusal, Slot};
+
+pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
+    if let Some(conv) = Lowering::op::<Conv>(node) {
+        return Some(lower_forward(lowering, node, conv));
+    }
+    if let Some(grad) = Lowering::op::<ConvInputGrad>(node) {
+        return Some(lower_input_grad(lowering, node, &grad.conv));
+    }
+    let grad = Lowering::op::<ConvWeightGrad>(node)?;
+    Some(lower_weight_grad(lowering, node, &grad.conv))
+}
+
+/// A window on N×C×H×W values; a value with one spatial axis counts as one row.
+pub(super) fn window_2d(window: &Window, input: &[usize], output: &[usize]) -> Result<Window2d, Refusal> {
+    let pair = |values: &[usize], fill: usize| match *values {
+        [x] => Ok([fill, x]),
+        [y, x] => Ok([y, x]),
+        _ => Err(format!("windows over {} axes are not supported, only one or two", values.len())),
+    };
+    Ok(Window2d {
+        kernel: pair(&window.kernel, 1)?,
+        stride: pair(&window.strides, 1)?,
+        dilation: pair(&window.dilations, 1)?,
+        pad_begin: pair(&window.pads_begin, 0)?,
+        pad_end: pair(&window.pads_end, 0)?,
+        input: pair(input.get(2..).unwrap_or_default(), 1)?,
+        output: pair(output.get(2..).unwrap_or_default(), 1)?,
+    })
+}
+
+fn conv_shape(lowering: &Lowering<'_>, conv: &Conv, x: ValueId, y: ValueId) -> Result<ConvShape, Refusal> {
+    let (input, output) = (lowering.shape(x), lowering.shape(y));
+    let shape = ConvShape {
+        window: window_2d(&conv.window, &input, &output)?,
+        in_channels: input[1],
+        out_channels: output[1],
+        groups: conv.group,
+    };
+    Ok(shape)
+}
+
+fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Result<(), Refusal> {
+    let (x, w) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
+    let kernel = Conv2d::new(conv_shape(lowering, conv, x, node.outputs[0])?, Isa::best());
+    let weights = lowering.slot(w);
+    let packed = lowering.prepare(weights, kernel.packed_len(), PackForward(kernel.clone()));
+    let mut inputs: Vec<Slot> = vec![lowering.slot(x), packed];
+    if let Ok(bias) = lowering.input(node, 2) {
+        inputs.push(lowering.slot(bias));
+    }
+    let rectifier = only_rectifier(lowering, node);
+    let relu = rectifier.is_some();
+    lowering.push_slots(rectifier.as_ref().unwrap_or(node), &inputs, Forward { conv: kernel, relu })
+}
+
+/// The ReLU that alone reads the node's output, which nobody else gets to see: it costs nothing
+/// inside the convolution.
+fn only_rectifier(lowering: &Lowering<'_>, node: &Node) -> Option<Node> {
+    let output = node.outputs[0];
+    let readers = lowering.graph.consumers(output);
+    let &[reader] = readers.as_slice() else { return None };
+    let reader = lowering.graph.node(reader);
+    let rectifies = Lowering::op(reader) == Some(&Unary(UnaryFunction::Relu));
+    (rectifies && !lowering.graph.outputs().contains(&output)).then(|| reader.clone())
+}
+
+fn lower_input_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Result<(), Refusal> {
+    let (dy, w) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
+    let kernel = Conv2dInputGrad::new(conv_shape(lowering, conv, node.outputs[0], dy)?, Isa::best());
+    let weights = lowering.slot(w);
+    let packed = lowering.prepare(weights, kernel.packed_len(), PackInputGrad(kernel.clone()));
+    let inputs = [lowering.slot(dy), packed];
+    lowering.push_slots(node, &inputs, InputGrad(kernel))
+}
+
+fn lower_weight_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Result<(), Refusal> {
+    let (x, dy) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
+    let kernel = Conv2dWeightGrad::new(conv_shape(lowering, conv, x, dy)?, Isa::best());
+    lowering.push_sum(node, &[x, dy], WeightGrad(kernel));
+    Ok(())
+}
+
+#[derive(Debug)]
+struct PackForward(Conv2d);
+
+impl Kernel for PackForward {
+    fn run(&self, inputs: &[&[f32]], packed: &mut [f32], _: &mut [f32], _: Workers) {
+        self.0.pack(inputs[0], packed);
+    }
+}
+
+#[derive(Debug)]
+struct PackInputGrad(Conv2dInputGrad);
+
+impl Kernel for PackInputGrad {
+    fn run(&self, inputs: &[&[f32]], packed: &mut [f32], _: &mut [f32], _: Workers) {
+        self.0.pack(inputs[0], packed);
+    }
+}
+
+/// Inputs: x, packed weights, optional bias.
+#[derive(Debug)]
+struct Forward {
+    conv: Conv2d,
+    relu: bool,
+}
+
+impl Kernel for Forward {
+    fn scratch_len(&self) -> usize {
+        self.conv.scratch_len()
+    }
+
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], scratch: &mut [f32], workers: Workers) {
+        let epilogue = ConvEpilogue { bias: inputs.get(2).copied(), relu: self.relu };
+        self.conv.run(inputs[0], inputs[1], epilogue, y, scratch, workers);
+    }
+}
+
+/// Inputs: dy, packed weights.
+#[derive(Debug)]
+struct InputGrad(Conv2dInputGrad);
+
+impl Kernel for InputGrad {
+    fn scratch_len(&self) -> usize {
+        self.0.scratch_len()
+    }
+
+    fn run(&self, inputs: &[&[f32]], dx: &mut [f32], scratch: &mut [f32], workers: Workers) {
+        self.0.run(inputs[0], inputs[1], dx, scratch, workers);
+    }
+}
+
+/// Inputs: x, dy. Adds to the gradient.
+#[derive(Debug)]
+struct WeightGrad(Conv2dWeightGrad);
+
+impl Kernel for WeightGrad {
+    fn scratch_len(&self) -> usize {
+        self.0.scratch_len()
+    }
+
+    fn run(&self, inputs: &[&[f32]], dw: &mut [f32], scratch: &mut [f32], workers: Workers) {
+        self.0.run(inputs[0], inputs[1], dw, scratch, workers);
+    }
+}

@@ -1,0 +1,154 @@
+//! Functions of one, two or three values.
+
+use heatlens_graph::Node;
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::r#where::Where;
+
+use crate::kernel::broadcast::Broadcast;
+use crate::kernel::{Workers, elementwise};
+use crate::lower::{Kernel, Lowering, Refusal};
+
+pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
+    if let Some(&Unary(function)) = Lowering::op(node) {
+        return Some(lower_unary(lowering, node, UnaryKernel(function)));
+    }
+    if let Some(&clip) = Lowering::op::<Clip>(node) {
+        return Some(lower_unary(lowering, node, clip_kernel(clip)));
+    }
+    if let Some(&Binary(function)) = Lowering::op(node) {
+        return Some(lower_binary(lowering, node, function));
+    }
+    Lowering::op::<Where>(node)?;
+    Some(lower_where(lowering, node))
+}
+
+fn lower_unary(
+    lowering: &mut Lowering<'_>,
+    node: &Node,
+    kernel: impl Kernel + 'static,
+) -> Result<(), Refusal> {
+    let x = lowering.input(node, 0)?;
+    lowering.push(node, &[x], kernel)
+}
+
+fn lower_binary(lowering: &mut Lowering<'_>, node: &Node, function: BinaryFunction) -> Result<(), Refusal> {
+    let inputs = [lowering.input(node, 0)?, lowering.input(node, 1)?];
+    let shapes = inputs.map(|i| lowering.shape(i));
+    let walk = Broadcast::new(&lowering.shape(node.outputs[0]), [&shapes[0], &shapes[1]]);
+    lowering.push(node, &inputs, BinaryKernel { function, walk })
+}
+
+fn lower_where(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
+    let [mask, a, b] = [lowering.input(node, 0)?, lowering.input(node, 1)?, lowering.input(node, 2)?];
+    if let Some(gate) = gate_of(lowering, node) {
+        return lowering.push(node, &[gate, a], ReluGate);
+    }
+    let shapes = [mask, a, b].map(|i| lowering.shape(i));
+    let walk = Broadcast::new(&lowering.shape(node.outputs[0]), [&shapes[0], &shapes[1], &shapes[2]]);
+    lowering.push(node, &[mask, a, b], Select(walk))
+}
+
+/// The value x of `where(x > 0, g, 0)`, if the node is that and nothing broadcasts.
+fn gate_of(lowering: &Lowering<'_>, node: &Node) -> Option<heatlens_graph::ValueId> {
+    let graph = lowering.graph;
+    let input = |index: usize| lowering.input(node, index).ok();
+    let is_zero = |id| graph.constant(id).is_some_and(|t| t.to_f64() == [0.0]);
+    let mask = graph.node(graph.producer(input(0)?)?);
+    let compares = Lowering::op(mask) == Some(&Binary(BinaryFunction::Greater));
+    let gate = mask.inputs.first().copied().flatten()?;
+    let zeros = is_zero(mask.inputs.get(1).copied().flatten()?) && is_zero(input(2)?);
+    let shape = &graph.fact(node.outputs[0]).shape;
+    let same = graph.fact(gate).shape == *shape && graph.fact(input(1)?).shape == *shape;
+    (compares && zeros && same).then_some(gate)
+}
+
+#[derive(Debug)]
+struct UnaryKernel(UnaryFunction);
+
+impl Kernel for UnaryKernel {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        let x = inputs[0];
+        match self.0 {
+            UnaryFunction::Abs => elementwise::unary(x, y, f32::abs),
+            UnaryFunction::Exp => elementwise::unary(x, y, f32::exp),
+            UnaryFunction::Log => elementwise::unary(x, y, f32::ln),
+            UnaryFunction::Neg => elementwise::unary(x, y, |x| -x),
+            UnaryFunction::Reciprocal => elementwise::unary(x, y, f32::recip),
+            UnaryFunction::Relu => elementwise::unary(x, y, |x| elementwise::max(x, 0.0)),
+            UnaryFunction::Sigmoid => elementwise::unary(x, y, elementwise::sigmoid),
+            UnaryFunction::Sign => elementwise::unary(x, y, |x| if x == 0.0 { x } else { x.signum() }),
+            UnaryFunction::Softplus => elementwise::unary(x, y, elementwise::softplus),
+            UnaryFunction::Sqrt => elementwise::unary(x, y, f32::sqrt),
+            UnaryFunction::Tanh => elementwise::unary(x, y, f32::tanh),
+            // A function without a kernel here is computed from its definition.
+            #[allow(clippy::cast_possible_truncation)]
+            other => elementwise::unary(x, y, |x| other.value(f64::from(x)) as f32),
+        }
+    }
+}
+
+fn clip_kernel(clip: Clip) -> ClipKernel {
+    ClipKernel { min: clip.min, max: clip.max }
+}
+
+#[derive(Debug)]
+struct ClipKernel {
+    min: f32,
+    max: f32,
+}
+
+impl Kernel for ClipKernel {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        elementwise::unary(inputs[0], y, |x| elementwise::min(elementwise::max(x, self.min), self.max));
+    }
+}
+
+#[derive(Debug)]
+struct BinaryKernel {
+    function: BinaryFunction,
+    walk: Broadcast<2>,
+}
+
+impl Kernel for BinaryKernel {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        let (walk, ab) = (&self.walk, [inputs[0], inputs[1]]);
+        let mask = |holds: bool| f32::from(u8::from(holds));
+        match self.function {
+            BinaryFunction::Add => elementwise::binary(walk, ab, y, |a, b| a + b),
+            BinaryFunction::Sub => elementwise::binary(walk, ab, y, |a, b| a - b),
+            BinaryFunction::Mul => elementwise::binary(walk, ab, y, |a, b| a * b),
+            BinaryFunction::Div => elementwise::binary(walk, ab, y, |a, b| a / b),
+            BinaryFunction::Max => elementwise::binary(walk, ab, y, elementwise::max),
+            BinaryFunction::Min => elementwise::binary(walk, ab, y, elementwise::min),
+            BinaryFunction::Pow => elementwise::binary(walk, ab, y, f32::powf),
+            #[allow(clippy::float_cmp)] // that is the operator
+            BinaryFunction::Equal => elementwise::binary(walk, ab, y, |a, b| mask(a == b)),
+            BinaryFunction::Greater => elementwise::binary(walk, ab, y, |a, b| mask(a > b)),
+            BinaryFunction::GreaterOrEqual => elementwise::binary(walk, ab, y, |a, b| mask(a >= b)),
+            BinaryFunction::Less => elementwise::binary(walk, ab, y, |a, b| mask(a < b)),
+            BinaryFunction::LessOrEqual => elementwise::binary(walk, ab, y, |a, b| mask(a <= b)),
+            #[allow(clippy::cast_possible_truncation)]
+            other => elementwise::binary(walk, ab, y, |a, b| other.value(f64::from(a), f64::from(b)) as f32),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Select(Broadcast<3>);
+
+impl Kernel for Select {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        elementwise::select(&self.0, [inputs[0], inputs[1], inputs[2]], y);
+    }
+}
+
+#[derive(Debug)]
+struct ReluGate;
+
+impl Kernel for ReluGate {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        elementwise::relu_gate(inputs[0], inputs[1], y);
+    }
+}

@@ -1,0 +1,293 @@
+//! From nodes to kernels: one file for each family of operators, one row of [`FAMILIES`] for each file.
+//!
+//! A graph is lowered for a single sample. Every value is then one of two things: *per sample*
+//! (it has the batch in its shape) or *global* (weights, and sums over the batch). A kernel that
+//! reads only global values runs once; one that reads a per-sample value runs for each sample, and
+//! either writes a per-sample value or adds to a global sum.
+
+mod batch_normalization;
+mod conv;
+mod elementwise;
+mod matmul;
+mod movement;
+mod pool;
+mod reduce;
+mod softmax;
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use heatlens_graph::{DType, Data, Graph, Node, Operator, Origin, Tensor, ValueId};
+
+use crate::error::{CompileError, Unsupported};
+use crate::kernel::Workers;
+
+/// What one planned step computes.
+pub(crate) trait Kernel: Debug + Send + Sync {
+    /// Scratch elements the kernel wants.
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    /// Computes the output; a kernel lowered with [`Lowering::push_sum`] adds to it instead.
+    fn run(&self, inputs: &[&[f32]], output: &mut [f32], scratch: &mut [f32], workers: Workers);
+}
+
+/// A value of the lowered graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Slot(pub(crate) usize);
+
+/// Where a lowered value comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Constant(Arc<[f32]>),
+    Input(usize),
+    Step(usize),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LoweredValue {
+    /// Elements, for one sample if it is per sample.
+    pub(crate) len: usize,
+    pub(crate) per_sample: bool,
+    /// The first block whose samples can read it.
+    pub(crate) block: usize,
+    pub(crate) source: Source,
+}
+
+/// How often a step runs and what it does with its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rate {
+    /// Once, on global values.
+    Once,
+    /// For each sample.
+    Sample,
+    /// For each sample, adding to a global value.
+    Sum,
+}
+
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) kernel: Box<dyn Kernel>,
+    pub(crate) inputs: Vec<Slot>,
+    pub(crate) output: Slot,
+    pub(crate) rate: Rate,
+    pub(crate) block: usize,
+}
+
+/// The list of steps while it grows.
+#[derive(Debug)]
+pub(crate) struct Lowering<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) values: Vec<LoweredValue>,
+    pub(crate) steps: Vec<Step>,
+    slots: Vec<Option<Slot>>,
+}
+
+/// Why a node has no kernel.
+pub(crate) type Refusal = String;
+
+/// Lowers a node if it belongs to the family.
+type Family = fn(&mut Lowering<'_>, &Node) -> Option<Result<(), Refusal>>;
+
+const FAMILIES: &[Family] = &[
+    conv::lower,
+    pool::lower,
+    elementwise::lower,
+    reduce::lower,
+    matmul::lower,
+    movement::lower,
+    softmax::lower,
+    batch_normalization::lower,
+];
+
+/// A lowered graph.
+#[derive(Debug)]
+pub(crate) struct Lowered {
+    pub(crate) values: Vec<LoweredValue>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) outputs: Vec<Slot>,
+}
+
+/// Lowers what the graph's outputs need.
+pub(crate) fn lower(graph: &Graph) -> Result<Lowered, CompileError> {
+    let slots = vec![None; graph.values().len()];
+    let mut lowering = Lowering { graph, values: Vec::new(), steps: Vec::new(), slots };
+    let mut refused = Vec::new();
+    let needed = heatlens_graph::rewrite::needed_nodes(graph, graph.outputs());
+    for (index, &input) in graph.inputs().iter().enumerate() {
+        lowering.add_leaf(input, Source::Input(index));
+    }
+    for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| *needed) {
+        if node.outputs.iter().all(|o| lowering.slots[o.index()].is_some()) {
+            continue; // an earlier node took this one in
+        }
+        let outcome = lowering.check_types(node).and_then(|()| {
+            let found = FAMILIES.iter().find_map(|family| family(&mut lowering, node));
+            found.unwrap_or_else(|| Err("no kernel for this operator".to_owned()))
+        });
+        if let Err(reason) = outcome {
+            let op = node.op.spelling().name.to_owned();
+            refused.push(Unsupported { node: node.name.clone(), op, reason });
+            // Stand in for the outputs, so that the rest is checked too.
+            for &output in &node.outputs {
+                lowering.add_leaf(output, Source::Input(usize::MAX));
+            }
+        }
+    }
+    if !refused.is_empty() {
+        return Err(CompileError::Unsupported(refused));
+    }
+    let outputs = graph.outputs().iter().map(|&o| lowering.slot(o)).collect();
+    Ok(Lowered { values: lowering.values, steps: lowering.steps, outputs })
+}
+
+impl Lowering<'_> {
+    /// The node's operator, if it is of this type.
+    pub(crate) fn op<T: Operator>(node: &Node) -> Option<&T> {
+        (node.op.as_ref() as &dyn Any).downcast_ref()
+    }
+
+    /// Sizes of a value for one sample.
+    pub(crate) fn shape(&self, id: ValueId) -> Vec<usize> {
+        self.graph.fact(id).shape.at(1)
+    }
+
+    /// The node's input at `index`.
+    pub(crate) fn input(&self, node: &Node, index: usize) -> Result<ValueId, Refusal> {
+        node.inputs.get(index).copied().flatten().ok_or_else(|| format!("input {index} is absent"))
+    }
+
+    /// Where a value of the graph lives.
+    pub(crate) fn slot(&mut self, id: ValueId) -> Slot {
+        if let Some(slot) = self.slots[id.index()] {
+            return slot;
+        }
+        let values = match &self.graph.value(id).origin {
+            Origin::Constant(tensor) => to_f32(tensor),
+            _ => Arc::from([]),
+        };
+        self.add_leaf(id, Source::Constant(values))
+    }
+
+    /// Whether the batch is in the value's shape.
+    pub(crate) fn is_per_sample(&self, id: ValueId) -> bool {
+        self.graph.fact(id).shape.has_batch()
+    }
+
+    /// Adds the step that computes the node's output from `inputs`.
+    pub(crate) fn push(
+        &mut self,
+        node: &Node,
+        inputs: &[ValueId],
+        kernel: impl Kernel + 'static,
+    ) -> Result<(), Refusal> {
+        let inputs: Vec<Slot> = inputs.iter().map(|&i| self.slot(i)).collect();
+        self.push_slots(node, &inputs, kernel)
+    }
+
+    /// As [`push`](Self::push), with inputs that are no values of the graph.
+    pub(crate) fn push_slots(
+        &mut self,
+        node: &Node,
+        inputs: &[Slot],
+        kernel: impl Kernel + 'static,
+    ) -> Result<(), Refusal> {
+        let id = node.outputs[0];
+        let rate = if self.is_per_sample(id) { Rate::Sample } else { Rate::Once };
+        if rate == Rate::Once && inputs.iter().any(|i| self.values[i.0].per_sample) {
+            return Err(
+                "it relates the samples of a batch to each other in a way other than a sum".to_owned()
+            );
+        }
+        let len = self.shape(id).iter().product();
+        let slot = self.add_step(Box::new(kernel), inputs, len, rate);
+        self.slots[id.index()] = Some(slot);
+        Ok(())
+    }
+
+    /// Adds the step that sums the node's output over the samples.
+    pub(crate) fn push_sum(&mut self, node: &Node, inputs: &[ValueId], kernel: impl Kernel + 'static) {
+        let inputs: Vec<Slot> = inputs.iter().map(|&i| self.slot(i)).collect();
+        let id = node.outputs[0];
+        let len = self.shape(id).iter().product();
+        // Without samples there is nothing to sum over; global buffers start at zero.
+        let over_samples = inputs.iter().any(|i| self.values[i.0].per_sample);
+        let rate = if over_samples { Rate::Sum } else { Rate::Once };
+        let slot = self.add_step(Box::new(kernel), &inputs, len, rate);
+        self.slots[id.index()] = Some(slot);
+    }
+
+    /// Computes something from a global value ahead of the samples: at once if it is constant.
+    pub(crate) fn prepare(&mut self, from: Slot, len: usize, kernel: impl Kernel + 'static) -> Slot {
+        let LoweredValue { block, per_sample, source, .. } = &self.values[from.0];
+        let (block, per_sample) = (*block, *per_sample);
+        if let Source::Constant(values) = source {
+            let mut result = vec![0.0; len];
+            let mut scratch = vec![0.0; kernel.scratch_len()];
+            kernel.run(&[values], &mut result, &mut scratch, Workers::Serial);
+            self.values.push(LoweredValue {
+                len,
+                per_sample: false,
+                block,
+                source: Source::Constant(result.into()),
+            });
+            return Slot(self.values.len() - 1);
+        }
+        let rate = if per_sample { Rate::Sample } else { Rate::Once };
+        self.add_step(Box::new(kernel), &[from], len, rate)
+    }
+
+    /// Lets the node's output be the same elements as one of its inputs.
+    pub(crate) fn alias(&mut self, node: &Node, from: ValueId) -> Result<(), Refusal> {
+        let slot = self.slot(from);
+        self.slots[node.outputs[0].index()] = Some(slot);
+        Ok(())
+    }
+
+    /// Refuses what a kernel cannot see for a single sample alone, and element types it has no kernels for.
+    fn check_types(&self, node: &Node) -> Result<(), Refusal> {
+        for &id in &node.outputs {
+            let fact = self.graph.fact(id);
+            if fact.dtype == DType::I64 {
+                return Err("whole numbers computed from the input are not supported".to_owned());
+            }
+            if fact.shape.0.iter().filter(|d| d.is_batch()).count() > 1 {
+                return Err(format!("its result {} relates samples to each other", fact.shape));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_step(&mut self, kernel: Box<dyn Kernel>, inputs: &[Slot], len: usize, rate: Rate) -> Slot {
+        let block = inputs.iter().map(|i| self.values[i.0].block).max().unwrap_or(0);
+        let value = LoweredValue {
+            len,
+            per_sample: rate == Rate::Sample,
+            block: if rate == Rate::Sum { block + 1 } else { block },
+            source: Source::Step(self.steps.len()),
+        };
+        self.values.push(value);
+        let output = Slot(self.values.len() - 1);
+        self.steps.push(Step { kernel, inputs: inputs.to_vec(), output, rate, block });
+        output
+    }
+
+    fn add_leaf(&mut self, id: ValueId, source: Source) -> Slot {
+        let len = self.shape(id).iter().product();
+        self.values.push(LoweredValue { len, per_sample: self.is_per_sample(id), block: 0, source });
+        let slot = Slot(self.values.len() - 1);
+        self.slots[id.index()] = Some(slot);
+        slot
+    }
+}
+
+/// The elements as kernels see them; masks are ones and zeros.
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) fn to_f32(tensor: &Tensor) -> Arc<[f32]> {
+    match tensor.data() {
+        Data::F32(values) => Arc::clone(values),
+        _ => tensor.to_f64().into_iter().map(|v| v as f32).collect(),
+    }
+}

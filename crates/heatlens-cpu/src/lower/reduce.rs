@@ -1,0 +1,69 @@
+//! Reductions, and pooling over whole planes.
+
+use heatlens_graph::op::global_pool::GlobalPool;
+use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::{Node, ValueId};
+
+use crate::kernel::reduce::{ReduceWalk, sum};
+use crate::kernel::{Workers, elementwise};
+use crate::lower::{Kernel, Lowering, Refusal};
+
+pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
+    let reduce = match (Lowering::op::<Reduce>(node), Lowering::op::<GlobalPool>(node)) {
+        (Some(reduce), _) => reduce.clone(),
+        (_, Some(pool)) => pool.as_reduce(lowering.graph.fact(node.outputs[0]).shape.rank()),
+        _ => return None,
+    };
+    Some(lower_reduce(lowering, node, &reduce))
+}
+
+fn lower_reduce(lowering: &mut Lowering<'_>, node: &Node, reduce: &Reduce) -> Result<(), Refusal> {
+    let x = lowering.input(node, 0)?;
+    let kernel = kernel(lowering, x, reduce)?;
+    let over_samples = lowering.is_per_sample(x) && !lowering.is_per_sample(node.outputs[0]);
+    if over_samples && reduce.function == ReduceFunction::Sum {
+        lowering.push_sum(node, &[x], SumOver(kernel));
+        return Ok(());
+    }
+    lowering.push(node, &[x], kernel)
+}
+
+fn kernel(lowering: &Lowering<'_>, x: ValueId, reduce: &Reduce) -> Result<ReduceKernel, Refusal> {
+    let shape = lowering.shape(x);
+    let reduced = reduce.reduced(&lowering.graph.fact(x).shape).map_err(|e| e.to_string())?;
+    let count: usize = shape.iter().zip(&reduced).filter(|(_, r)| **r).map(|(d, _)| d).product();
+    Ok(ReduceKernel { function: reduce.function, walk: ReduceWalk::new(&shape, &reduced), count })
+}
+
+#[derive(Debug)]
+struct ReduceKernel {
+    function: ReduceFunction,
+    walk: ReduceWalk,
+    /// Elements of x for each output.
+    count: usize,
+}
+
+impl Kernel for ReduceKernel {
+    #[allow(clippy::cast_precision_loss)]
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        let x = inputs[0];
+        let largest = |x: &[f32]| x.iter().copied().fold(f32::NEG_INFINITY, elementwise::max);
+        let smallest = |x: &[f32]| x.iter().copied().fold(f32::INFINITY, elementwise::min);
+        match self.function {
+            ReduceFunction::Max => self.walk.run(x, y, largest, |_, new| new),
+            ReduceFunction::Min => self.walk.run(x, y, smallest, |_, new| new),
+            ReduceFunction::Mean => self.walk.run(x, y, sum, |_, new| new / self.count as f32),
+            _ => self.walk.run(x, y, sum, |_, new| new),
+        }
+    }
+}
+
+/// A sum that goes on over the samples.
+#[derive(Debug)]
+struct SumOver(ReduceKernel);
+
+impl Kernel for SumOver {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        self.0.walk.run(inputs[0], y, sum, |old, new| old + new);
+    }
+}

@@ -1,0 +1,83 @@
+//! A compiled graph.
+
+use std::sync::{Arc, Mutex};
+
+use heatlens_graph::Graph;
+
+use crate::error::CompileError;
+use crate::lower::{LoweredValue, Source, Step, lower};
+use crate::plan::{Plan, plan};
+use crate::run::Workspace;
+
+/// A graph turned into kernels with planned buffers. Compile once, run on any number of samples,
+/// from any number of threads.
+///
+/// ```
+/// use heatlens_cpu::Program;
+/// use heatlens_graph::{Builder, Fact, Graph, Shape};
+/// let mut graph = Graph::new("square");
+/// let x = graph.add_input("x", Fact::f32(Shape::batched(&[2])));
+/// let y = Builder::new(&mut graph, "f").mul(x, x)?;
+/// graph.set_outputs(&[y]);
+/// let program = Program::compile(&graph)?;
+/// let outputs = program.run(&[&[1.0, 2.0, 3.0, 4.0]], 2)?;
+/// assert_eq!(outputs, [[1.0, 4.0, 9.0, 16.0]]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) values: Vec<LoweredValue>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) plan: Plan,
+    pub(crate) outputs: Vec<usize>,
+    pub(crate) inputs: Vec<InputPort>,
+    /// Buffers of earlier runs, used again.
+    pub(crate) spare: Mutex<Vec<Workspace>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct InputPort {
+    pub(crate) name: String,
+    pub(crate) len: usize,
+    pub(crate) per_sample: bool,
+}
+
+impl Program {
+    /// Compiles what the graph's outputs need.
+    ///
+    /// # Errors
+    /// If nodes have no kernel; all of them are listed.
+    pub fn compile(graph: &Graph) -> Result<Self, CompileError> {
+        let lowered = lower(graph)?;
+        let plan = plan(&lowered);
+        let port = |&id| {
+            let value = graph.value(id);
+            let shape = &value.fact.shape;
+            let len = shape.at(1).iter().product();
+            InputPort { name: value.name.clone(), len, per_sample: shape.has_batch() }
+        };
+        Ok(Self {
+            inputs: graph.inputs().iter().map(port).collect(),
+            outputs: lowered.outputs.iter().map(|o| o.0).collect(),
+            values: lowered.values,
+            steps: lowered.steps,
+            plan,
+            spare: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Bytes that one sample in flight needs besides inputs and outputs.
+    #[must_use]
+    pub fn bytes_per_sample(&self) -> usize {
+        let largest = self.plan.blocks.iter().map(|b| b.buffers.iter().sum::<usize>()).max().unwrap_or(0);
+        (largest + self.plan.scratch) * size_of::<f32>()
+    }
+
+    /// The stored elements of a value, if it is constant.
+    pub(crate) fn constant(&self, value: usize) -> Option<&Arc<[f32]>> {
+        match &self.values[value].source {
+            Source::Constant(values) => Some(values),
+            _ => None,
+        }
+    }
+}

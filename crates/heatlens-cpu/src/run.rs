@@ -1,0 +1,223 @@
+//! Running a program: blocks in order, samples side by side.
+//!
+//! With many samples each thread takes whole chunks of them and kernels run serially; with fewer
+//! chunks than threads, chunks run one after the other and the kernels split their own work. Both
+//! ways compute every element by the same operations in the same order.
+
+use rayon::prelude::*;
+
+use crate::error::RunError;
+use crate::kernel::{Workers, add_assign};
+use crate::plan::{Block, Place};
+use crate::program::Program;
+
+/// Samples whose contributions to a sum are added one after the other; the chunks' sums are then
+/// added pairwise. A constant: the result must not depend on the number of threads.
+const CHUNK: usize = 4;
+
+/// One worker's buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    buffers: Vec<Vec<f32>>,
+    scratch: Vec<f32>,
+}
+
+/// What is kept for one sample: one array for each kept value.
+type KeptValues = Vec<Vec<f32>>;
+
+/// Everything that a step may read besides its own sample's buffers.
+struct Shared<'a> {
+    feeds: &'a [&'a [f32]],
+    globals: &'a [Vec<f32>],
+}
+
+impl Program {
+    /// Runs `n` samples. `feeds` holds the inputs in the graph's order: for per-sample inputs the
+    /// samples one after the other, plain arrays for others. Returns the graph's outputs in order,
+    /// in the same form. (For a value whose batch is not its first axis this differs from the
+    /// row-major order of the whole; for images, scores and maps it is the same.)
+    ///
+    /// # Errors
+    /// If the inputs do not have these sizes.
+    pub fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
+        self.check(feeds, n)?;
+        let mut globals: Vec<Vec<f32>> = self.plan.globals.iter().map(|&len| vec![0.0; len]).collect();
+        let mut kept: Vec<KeptValues> =
+            (0..n).map(|_| self.plan.kept.iter().map(|&len| vec![0.0; len]).collect()).collect();
+        for block in &self.plan.blocks {
+            self.run_once(block, feeds, &mut globals);
+            self.run_samples(block, feeds, &mut globals, &mut kept);
+        }
+        Ok(self.outputs.iter().map(|&value| self.output(value, feeds, &globals, &kept)).collect())
+    }
+
+    fn check(&self, feeds: &[&[f32]], n: usize) -> Result<(), RunError> {
+        if feeds.len() != self.inputs.len() {
+            return Err(RunError::InputCount { expected: self.inputs.len(), found: feeds.len() });
+        }
+        for (port, feed) in self.inputs.iter().zip(feeds) {
+            let expected = if port.per_sample { port.len * n } else { port.len };
+            if feed.len() != expected {
+                return Err(RunError::InputLen { name: port.name.clone(), expected, found: feed.len() });
+            }
+        }
+        Ok(())
+    }
+
+    fn run_once(&self, block: &Block, feeds: &[&[f32]], globals: &mut [Vec<f32>]) {
+        let mut space = self.borrow_workspace(&[]);
+        for &step in &block.once {
+            let step = &self.steps[step];
+            let Place::Global(target) = self.plan.places[step.output.0] else { continue };
+            let mut output = std::mem::take(&mut globals[target]);
+            let shared = Shared { feeds, globals };
+            let inputs: Vec<&[f32]> =
+                step.inputs.iter().map(|i| self.read(i.0, 0, &shared, &[], &space.buffers)).collect();
+            step.kernel.run(&inputs, &mut output, &mut space.scratch, Workers::Pool);
+            globals[target] = output;
+        }
+        self.return_workspace(space);
+    }
+
+    fn run_samples(
+        &self,
+        block: &Block,
+        feeds: &[&[f32]],
+        globals: &mut [Vec<f32>],
+        kept: &mut [KeptValues],
+    ) {
+        if block.sample.is_empty() {
+            return;
+        }
+        let new_sums =
+            || -> Vec<Vec<f32>> { block.sums.iter().map(|s| vec![0.0; self.values[s.0].len]).collect() };
+        let shared = Shared { feeds, globals };
+        let run_chunk = |(chunk, kept): (usize, &mut [KeptValues]), workers: Workers| {
+            let mut sums = new_sums();
+            let mut space = self.borrow_workspace(&block.buffers);
+            for (i, kept) in kept.iter_mut().enumerate() {
+                self.run_sample(block, chunk * CHUNK + i, &shared, kept, &mut sums, &mut space, workers);
+            }
+            self.return_workspace(space);
+            sums
+        };
+        let chunks = kept.len().div_ceil(CHUNK);
+        let partial: Vec<Vec<Vec<f32>>> = if chunks < rayon::current_num_threads() {
+            kept.chunks_mut(CHUNK).enumerate().map(|chunk| run_chunk(chunk, Workers::Pool)).collect()
+        } else {
+            let chunks = kept.par_chunks_mut(CHUNK).enumerate().with_max_len(1);
+            chunks.map(|chunk| run_chunk(chunk, Workers::Serial)).collect()
+        };
+        let totals = add_pairwise(partial).unwrap_or_else(new_sums);
+        for (slot, total) in block.sums.iter().zip(totals) {
+            if let Place::Global(target) = self.plan.places[slot.0] {
+                globals[target] = total;
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // the state of one sample, spelled out
+    fn run_sample(
+        &self,
+        block: &Block,
+        sample: usize,
+        shared: &Shared<'_>,
+        kept: &mut KeptValues,
+        sums: &mut [Vec<f32>],
+        space: &mut Workspace,
+        workers: Workers,
+    ) {
+        let mut next_sum = 0;
+        for &step in &block.sample {
+            let step = &self.steps[step];
+            let len = self.values[step.output.0].len;
+            let place = self.plan.places[step.output.0];
+            // The output is taken out while the inputs are borrowed, and put back afterwards.
+            let mut output = match place {
+                Place::Buffer(i) => std::mem::take(&mut space.buffers[i]),
+                Place::Kept(i) => std::mem::take(&mut kept[i]),
+                _ => std::mem::take(&mut sums[next_sum]),
+            };
+            let inputs: Vec<&[f32]> =
+                step.inputs.iter().map(|i| self.read(i.0, sample, shared, kept, &space.buffers)).collect();
+            step.kernel.run(&inputs, &mut output[..len], &mut space.scratch, workers);
+            match place {
+                Place::Buffer(i) => space.buffers[i] = output,
+                Place::Kept(i) => kept[i] = output,
+                _ => {
+                    sums[next_sum] = output;
+                    next_sum += 1;
+                }
+            }
+        }
+    }
+
+    fn read<'r>(
+        &'r self,
+        value: usize,
+        sample: usize,
+        shared: &Shared<'r>,
+        kept: &'r [Vec<f32>],
+        buffers: &'r [Vec<f32>],
+    ) -> &'r [f32] {
+        let len = self.values[value].len;
+        match self.plan.places[value] {
+            Place::Constant => self.constant(value).map_or(&[], |c| c),
+            Place::Input(i) if self.inputs[i].per_sample => {
+                &shared.feeds[i][sample * len..(sample + 1) * len]
+            }
+            Place::Input(i) => shared.feeds[i],
+            Place::Global(i) => &shared.globals[i],
+            Place::Buffer(i) => &buffers[i][..len],
+            Place::Kept(i) => &kept[i],
+        }
+    }
+
+    fn output(&self, value: usize, feeds: &[&[f32]], globals: &[Vec<f32>], kept: &[KeptValues]) -> Vec<f32> {
+        match self.plan.places[value] {
+            Place::Constant => self.constant(value).map_or_else(Vec::new, |c| c.to_vec()),
+            Place::Input(i) => feeds[i].to_vec(),
+            Place::Global(i) => globals[i].clone(),
+            Place::Kept(i) => kept.iter().flat_map(|sample| &sample[i]).copied().collect(),
+            Place::Buffer(_) => Vec::new(), // outputs are kept
+        }
+    }
+
+    fn borrow_workspace(&self, buffers: &[usize]) -> Workspace {
+        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        let mut space = spare.unwrap_or_default();
+        if space.buffers.len() < buffers.len() {
+            space.buffers.resize_with(buffers.len(), Vec::new);
+        }
+        for (buffer, &len) in space.buffers.iter_mut().zip(buffers) {
+            if buffer.len() < len {
+                buffer.resize(len, 0.0);
+            }
+        }
+        if space.scratch.len() < self.plan.scratch {
+            space.scratch.resize(self.plan.scratch, 0.0);
+        }
+        space
+    }
+
+    fn return_workspace(&self, space: Workspace) {
+        if let Ok(mut spare) = self.spare.lock() {
+            spare.push(space);
+        }
+    }
+}
+
+/// Adds the chunks' sums as a tree whose form depends only on their number.
+fn add_pairwise(mut parts: Vec<Vec<Vec<f32>>>) -> Option<Vec<Vec<f32>>> {
+    let mut step = 1;
+    while step < parts.len() {
+        for left in (0..parts.len() - step).step_by(2 * step) {
+            let right = std::mem::take(&mut parts[left + step]);
+            for (a, b) in parts[left].iter_mut().zip(&right) {
+                add_assign(a, b);
+            }
+        }
+        step *= 2;
+    }
+    parts.into_iter().next()
+}

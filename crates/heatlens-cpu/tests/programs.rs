@@ -1,0 +1,366 @@
+//! Compiled programs compute what the reference evaluator computes, with the same bits for any
+//! number of threads and samples: every operator, forward and backward.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+
+use heatlens_cpu::Program;
+use heatlens_graph::op::batch_normalization::BatchNormalization;
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::cast::Cast;
+use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::concat::Concat;
+use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::expand::Expand;
+use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::pad::Pad;
+use heatlens_graph::op::pool::{AveragePool, MaxPool};
+use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
+use heatlens_graph::op::slice::Slice;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::transpose::Transpose;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::window::Window;
+use heatlens_graph::rewrite::batch_statistics::with_batch_statistics;
+use heatlens_graph::rewrite::simplify;
+use heatlens_graph::{
+    Builder, DType, DefaultRules, Dim, Fact, Graph, Operator, Shape, Tensor, ValueId, differentiate,
+    reference,
+};
+
+/// Numbers that are a little different everywhere; never twice the same next to each other.
+fn numbers(len: usize, seed: usize) -> Vec<f32> {
+    let value = |i: usize| (((i + 31 * seed + 7) * 2_654_435_761) >> 7) % 2000;
+    (0..len).map(|i| value(i) as f32 / 1000.0 - 1.0).collect()
+}
+
+/// Runs a graph both ways for several batch sizes and compares every output.
+fn check(what: &str, graph: &Graph, positive: bool) {
+    let program = Program::compile(graph).unwrap_or_else(|e| panic!("{what}: {e}"));
+    for n in [1, 3, 9] {
+        let mut feeds: Vec<Vec<f32>> = Vec::new();
+        for (i, &input) in graph.inputs().iter().enumerate() {
+            let len = graph.fact(input).shape.at(n).iter().product();
+            let shift = |v: f32| if positive { 1.5 + v } else { v };
+            feeds.push(numbers(len, i + 1).into_iter().map(shift).collect());
+        }
+        let slices: Vec<&[f32]> = feeds.iter().map(Vec::as_slice).collect();
+        let found = program.run(&slices, n).unwrap();
+        let tensors: Vec<Tensor> = graph
+            .inputs()
+            .iter()
+            .zip(&feeds)
+            .map(|(&i, feed)| whole(&graph.fact(i).shape, n, feed))
+            .collect();
+        let expected = reference::run(graph, &tensors, n, graph.outputs()).unwrap();
+        for (o, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let expected = sample_by_sample(&graph.fact(graph.outputs()[o]).shape, n, expected);
+            close(&format!("{what}, output {o}, {n} samples"), found, &expected);
+        }
+        same_bits(what, graph, &program, &slices, n, &found);
+    }
+}
+
+/// For each element of the whole array, row-major, its place when samples come one after the other.
+fn places(shape: &Shape, n: usize) -> Vec<usize> {
+    let axis = shape.0.iter().position(|d| d.is_batch());
+    let sizes = shape.at(n);
+    let len: usize = sizes.iter().product();
+    let Some(axis) = axis else { return (0..len).collect() };
+    let inner: usize = sizes[axis + 1..].iter().product();
+    let (all, own) = (sizes[axis], sizes[axis] / n);
+    let place = |i: usize| {
+        let (outer, at, rest) = (i / (inner * all), i / inner % all, i % inner);
+        at / own * (len / n) + (outer * own + at % own) * inner + rest
+    };
+    (0..len).map(place).collect()
+}
+
+/// Samples one after the other as one array.
+fn whole(shape: &Shape, n: usize, samples: &[f32]) -> Tensor {
+    Tensor::f32(&shape.at(n), places(shape, n).into_iter().map(|i| samples[i]).collect())
+}
+
+/// One array as samples one after the other.
+fn sample_by_sample(shape: &Shape, n: usize, whole: &Tensor) -> Vec<f64> {
+    let mut samples = vec![0.0; whole.len()];
+    for (place, v) in places(shape, n).into_iter().zip(whole.to_f64()) {
+        samples[place] = v;
+    }
+    samples
+}
+
+fn close(what: &str, found: &[f32], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        let off = (f64::from(*f) - e).abs() / largest;
+        assert!(off < 2e-5, "{what}[{i}]: found {f}, expected {e}, off by {off:e} of the largest");
+    }
+}
+
+/// One thread, two threads, and samples one at a time.
+fn same_bits(what: &str, graph: &Graph, program: &Program, feeds: &[&[f32]], n: usize, all: &[Vec<f32>]) {
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let again = pool.install(|| program.run(feeds, n).unwrap());
+        assert!(bits(&again) == bits(all), "{what}: {threads} threads change the result");
+    }
+    for i in 0..n {
+        let own = |(&input, feed): (&ValueId, &&[f32])| {
+            let len = feed.len() / n;
+            let per_sample = graph.fact(input).shape.has_batch();
+            if per_sample { feed[i * len..(i + 1) * len].to_vec() } else { feed.to_vec() }
+        };
+        let single: Vec<Vec<f32>> = graph.inputs().iter().zip(feeds).map(own).collect();
+        let slices: Vec<&[f32]> = single.iter().map(Vec::as_slice).collect();
+        let alone = program.run(&slices, 1).unwrap();
+        for ((&output, alone), all) in graph.outputs().iter().zip(&alone).zip(all) {
+            // What depends on sums over the batch may differ; nothing else may.
+            if graph.fact(output).shape.has_batch() && !sums_over_batch(graph) {
+                let len = all.len() / n;
+                let part = &all[i * len..(i + 1) * len];
+                assert!(
+                    bits(std::slice::from_ref(alone)) == bits(&[part.to_vec()]),
+                    "{what}: sample {i} alone differs"
+                );
+            }
+        }
+    }
+}
+
+fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    values.iter().map(|v| v.iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+fn sums_over_batch(graph: &Graph) -> bool {
+    graph.find("inverse_batch").is_some()
+}
+
+/// An operator and its gradients in one graph.
+fn operator(what: &str, op: impl Operator, inputs: &[Shape], positive: bool, fixed: &[usize]) {
+    let mut graph = Graph::new(what);
+    let x: Vec<ValueId> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, s)| graph.add_input(&format!("x{i}"), Fact::f32(s.clone())))
+        .collect();
+    let y = Builder::new(&mut graph, "f").apply(op, &x).unwrap();
+    let seed = graph.add_input("seed", Fact::f32(graph.fact(y).shape.clone()));
+    let wrt: Vec<ValueId> = (0..x.len()).filter(|i| !fixed.contains(i)).map(|i| x[i]).collect();
+    let mut wanted = vec![y];
+    wanted.extend(differentiate(&mut graph, "d", y, seed, &wrt, &DefaultRules).unwrap());
+    check(what, &simplify(&graph, &wanted).unwrap().graph, positive);
+}
+
+fn batched(dims: &[usize]) -> Shape {
+    Shape::batched(dims)
+}
+
+fn fixed(dims: &[usize]) -> Shape {
+    Shape::fixed(dims)
+}
+
+#[test]
+fn elementwise() {
+    for function in UnaryFunction::ALL {
+        let positive =
+            matches!(function, UnaryFunction::Log | UnaryFunction::Sqrt | UnaryFunction::Reciprocal);
+        if function != UnaryFunction::Sign {
+            operator(function.name(), Unary(function), &[batched(&[2, 5])], positive, &[]);
+        }
+    }
+    operator("Clip", Clip { min: -0.3, max: 0.6 }, &[batched(&[2, 5])], false, &[]);
+    for function in BinaryFunction::ALL.into_iter().filter(|f| !f.is_comparison()) {
+        for pair in [
+            [batched(&[2, 3, 5]), batched(&[2, 3, 5])],
+            [batched(&[2, 3, 5]), fixed(&[2, 1, 1])],
+            [fixed(&[3, 1]), batched(&[2, 1, 5])],
+            [batched(&[4]), fixed(&[])],
+        ] {
+            operator(function.name(), Binary(function), &pair, true, &[]);
+        }
+    }
+}
+
+#[test]
+fn reductions_and_softmax() {
+    use ReduceFunction::{Max, Mean, Min, Sum};
+    for function in [Sum, Mean, Max, Min] {
+        for (axes, keep_dims) in [(vec![2, 3], true), (vec![-1], false), (vec![1], true), (vec![1, 3], false)]
+        {
+            operator("Reduce", Reduce { function, axes, keep_dims }, &[batched(&[3, 4, 5])], false, &[]);
+        }
+    }
+    operator(
+        "sum over the batch",
+        Reduce { function: Sum, axes: vec![0, 2], keep_dims: false },
+        &[batched(&[3, 40])],
+        false,
+        &[],
+    );
+    for function in [GlobalPoolFunction::Average, GlobalPoolFunction::Max] {
+        operator("GlobalPool", GlobalPool(function), &[batched(&[3, 4, 5])], false, &[]);
+    }
+    for log in [false, true] {
+        operator("Softmax", Softmax { axis: 1, log }, &[batched(&[4, 3])], false, &[]);
+        operator("Softmax", Softmax { axis: -1, log }, &[batched(&[4, 3])], false, &[]);
+    }
+}
+
+#[test]
+fn matrix_products() {
+    for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let gemm = Gemm { trans_a, trans_b, alpha: 0.5, beta: 2.0 };
+        let a = if trans_a { [Dim::Fixed(33), Dim::Batch(1)] } else { [Dim::Batch(1), Dim::Fixed(33)] };
+        let b = if trans_b { fixed(&[7, 33]) } else { fixed(&[33, 7]) };
+        operator("Gemm", gemm, &[a.into(), b.clone(), fixed(&[7])], false, &[]);
+        operator("Gemm", gemm, &[a.into(), b], false, &[]);
+    }
+    operator("MatMul", MatMul, &[batched(&[3]), fixed(&[3, 2])], false, &[]);
+    operator("MatMul", MatMul, &[batched(&[2, 30, 41]), batched(&[2, 41, 50])], false, &[]);
+    operator("MatMul", MatMul, &[batched(&[2, 3, 4]), fixed(&[4, 2])], false, &[]);
+    operator("MatMul", MatMul, &[fixed(&[50, 3]), batched(&[2, 3, 40])], false, &[]);
+}
+
+#[test]
+fn moving_elements() {
+    let x = || [batched(&[2, 3, 4])];
+    operator("Reshape", Reshape { shape: [Dim::Batch(6), Dim::Fixed(4)].into() }, &x(), false, &[]);
+    operator("Flatten", Flatten { axis: 1 }, &x(), false, &[]);
+    operator("Squeeze", Squeeze { axes: vec![-1] }, &[batched(&[2, 1])], false, &[]);
+    operator("Unsqueeze", Unsqueeze { axes: vec![1, -1] }, &x(), false, &[]);
+    operator("Identity", Identity::Dropout, &x(), false, &[]);
+    operator("Cast", Cast { to: DType::F32 }, &x(), false, &[]);
+    operator("Transpose", Transpose { perm: vec![0, 3, 1, 2] }, &x(), false, &[]);
+    operator("Transpose", Transpose { perm: vec![3, 0, 2, 1] }, &x(), false, &[]);
+    operator("Concat", Concat { axis: -2 }, &[batched(&[2, 3, 4]), batched(&[2, 1, 4])], false, &[]);
+    operator("Concat", Concat { axis: 1 }, &[batched(&[2, 3]), batched(&[5, 3])], false, &[]);
+    operator("Slice", Slice { axis: 2, start: 1, len: 2, step: 2 }, &[batched(&[2, 5, 4])], false, &[]);
+    operator("Pad", Pad { begin: vec![0, 0, 1, 2], end: vec![0, 1, 2, 0], value: 3.0 }, &x(), false, &[]);
+    operator("Expand", Expand { shape: batched(&[2, 3]) }, &[fixed(&[2, 1])], false, &[]);
+}
+
+/// Windows of every kind on planes of these sizes.
+fn windows() -> Vec<(Window, [usize; 2])> {
+    let uneven = Window { pads_begin: vec![0, 1], pads_end: vec![2, 0], ..Window::new(&[2, 3]) };
+    vec![
+        (Window::new(&[3, 3]), [45, 38]),
+        (Window::new(&[3, 3]).pads(&[1, 1]), [7, 7]),
+        (Window::new(&[3, 3]).strides(&[2, 2]).pads(&[1, 1]), [14, 13]),
+        (Window::new(&[7, 7]).strides(&[2, 2]).pads(&[3, 3]), [21, 20]),
+        (Window { dilations: vec![2, 3], ..Window::new(&[2, 2]) }, [9, 8]),
+        (uneven.strides(&[1, 2]), [8, 9]),
+        (Window::new(&[1, 1]), [6, 5]),
+        (Window::new(&[1, 1]).strides(&[2, 2]), [6, 5]),
+        (Window::new(&[2, 2]).strides(&[2, 2]), [10, 11]),
+    ]
+}
+
+#[test]
+fn convolutions() {
+    for (window, [h, w]) in windows() {
+        for (group, c, m) in [(1, 1, 20), (1, 5, 3), (2, 4, 6), (4, 4, 4), (4, 4, 8)] {
+            let weights = fixed(&[m, c / group, window.kernel[0], window.kernel[1]]);
+            let conv = Conv { window: window.clone(), group };
+            let what = format!("Conv {window:?} group {group}");
+            operator(&what, conv, &[batched(&[c, h, w]), weights, fixed(&[m])], false, &[]);
+        }
+    }
+}
+
+#[test]
+fn pools() {
+    for (window, [h, w]) in windows() {
+        if window.pads_end.iter().zip(&window.kernel).any(|(p, k)| p >= k) {
+            continue; // no pool may have a window of padding alone
+        }
+        for ceil_mode in [false, true] {
+            operator(
+                "MaxPool",
+                MaxPool { window: window.clone(), ceil_mode },
+                &[batched(&[3, h, w])],
+                false,
+                &[],
+            );
+            for count_include_pad in [false, true] {
+                let pool = AveragePool { window: window.clone(), ceil_mode, count_include_pad };
+                operator("AveragePool", pool, &[batched(&[3, h, w])], false, &[]);
+            }
+        }
+    }
+}
+
+/// A block with a normalisation, a skip connection and a dense layer: forward, every gradient, and
+/// the same in training, where the statistics of the batch cut the program into blocks.
+#[test]
+fn a_network_forward_and_backward() {
+    let mut graph = Graph::new("network");
+    let x = graph.add_input("x", Fact::f32(batched(&[3, 12, 10])));
+    let constant = |g: &mut Graph, shape: &[usize], seed: usize, shift: f32| {
+        let values = numbers(shape.iter().product(), seed).iter().map(|v| 0.3 * v + shift).collect();
+        g.add_constant("w", Tensor::f32(shape, values))
+    };
+    let kernel = constant(&mut graph, &[6, 3, 3, 3], 1, 0.0);
+    let channel: Vec<ValueId> = (0..4).map(|i| constant(&mut graph, &[6], 5 + i, 1.0)).collect();
+    let second = constant(&mut graph, &[6, 6, 3, 3], 20, 0.0);
+    let dense = constant(&mut graph, &[2, 6], 30, 0.0);
+    let mut b = Builder::new(&mut graph, "n");
+    let same = Window::new(&[3, 3]).pads(&[1, 1]);
+    let conv = b.apply(Conv { window: same.clone(), group: 1 }, &[x, kernel]).unwrap();
+    let inputs = [conv, channel[0], channel[1], channel[2], channel[3]];
+    let norm = b.apply(BatchNormalization { epsilon: 1e-3 }, &inputs).unwrap();
+    let relu = b.relu(norm).unwrap();
+    let again = b.apply(Conv { window: same, group: 1 }, &[relu, second]).unwrap();
+    let skip = b.add(again, relu).unwrap();
+    let pool = MaxPool { window: Window::new(&[3, 3]).strides(&[2, 2]).pads(&[1, 1]), ceil_mode: false };
+    let pooled = b.apply(pool, &[skip]).unwrap();
+    let mean = b.mean(pooled, &[2, 3], false).unwrap();
+    let logits = b.apply(Gemm { trans_b: true, ..Gemm::default() }, &[mean, dense]).unwrap();
+    graph.set_outputs(&[logits]);
+
+    let mut plain = graph.clone();
+    let seed = plain.add_input("seed", Fact::f32(batched(&[2])));
+    let wrt = [x, kernel, channel[0], channel[1], second, dense];
+    let mut wanted = vec![logits];
+    wanted.extend(differentiate(&mut plain, "d", logits, seed, &wrt, &DefaultRules).unwrap());
+    check("inference", &simplify(&plain, &wanted).unwrap().graph, false);
+
+    let training = with_batch_statistics(&graph).unwrap();
+    let at = |id: ValueId| training.map[id.index()];
+    let mut trained = training.graph.clone();
+    let seed = trained.add_input("seed", Fact::f32(batched(&[2])));
+    let mut wanted = vec![at(logits), training.statistics[0].mean, training.statistics[0].variance];
+    wanted.extend(differentiate(&mut trained, "d", at(logits), seed, &wrt.map(at), &DefaultRules).unwrap());
+    // The feeds make 1 ÷ N an arbitrary number; both sides see the same one.
+    check("training", &simplify(&trained, &wanted).unwrap().graph, true);
+}
+
+#[test]
+fn what_cannot_run_is_listed_at_once() {
+    let mut graph = Graph::new("mixing");
+    let x = graph.add_input("x", Fact::f32(batched(&[3])));
+    let mut b = Builder::new(&mut graph, "f");
+    let top = b.reduce(ReduceFunction::Max, x, &[0], false).unwrap();
+    let low = b.reduce(ReduceFunction::Min, x, &[0], false).unwrap();
+    graph.set_outputs(&[top, low]);
+    let refusal = Program::compile(&graph).unwrap_err().to_string();
+    assert!(
+        refusal.contains("ReduceMax") && refusal.contains("ReduceMin") && refusal.contains("samples"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn wrong_feeds_are_refused() {
+    let mut graph = Graph::new("two");
+    let x = graph.add_input("x", Fact::f32(batched(&[3])));
+    graph.set_outputs(&[x]);
+    let program = Program::compile(&graph).unwrap();
+    assert_eq!(program.run(&[&[1.0, 2.0, 3.0]], 1).unwrap(), [[1.0, 2.0, 3.0]]);
+    assert!(program.run(&[&[1.0, 2.0]], 1).unwrap_err().to_string().contains("expected 3"));
+    assert!(program.run(&[], 1).is_err());
+}
