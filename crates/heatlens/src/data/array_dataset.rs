@@ -1,0 +1,268 @@
+//! Images and labels from NumPy arrays.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::npy::{CheckedHeader, ElementType, read_header};
+use super::npz::{entry_names, with_entry};
+use super::{
+    DataError, Dataset, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Preprocessing, Raster, Sample, safe_stem,
+};
+
+/// Where an array lies.
+#[derive(Debug, Clone)]
+enum Source {
+    Npy(PathBuf),
+    Npz { path: PathBuf, name: &'static str },
+}
+
+/// Images (and labels) of an array, read at once and kept as stored; rows become model inputs one at a time.
+#[derive(Debug)]
+pub struct ArrayDataset {
+    path: PathBuf,
+    stem: String,
+    rows: Range<usize>,
+    layout: Layout,
+    values: Vec<f32>,
+    labels: Option<Vec<usize>>,
+    class_names: Vec<String>,
+    preprocessing: Preprocessing,
+}
+
+impl ArrayDataset {
+    /// Opens an `.npz` archive with `X` and, where there are labels, `y`.
+    pub fn open_npz(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
+        let names = entry_names(path)?;
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        if !has("X") {
+            let reason = format!("expected an array X (and y for labels), found {}", list(&names));
+            return Err(DataError::malformed(path, reason));
+        }
+        let source = |name| Source::Npz { path: path.to_path_buf(), name };
+        Self::read(&source("X"), has("y").then(|| source("y")).as_ref(), options)
+    }
+
+    /// Opens an `.npy` file. A file `y.npy` beside an `X.npy` holds its labels.
+    pub fn open_npy(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
+        let labels = path.with_file_name("y.npy");
+        let labelled = path.file_name().is_some_and(|name| name == "X.npy") && labels.is_file();
+        Self::read(
+            &Source::Npy(path.to_path_buf()),
+            labelled.then_some(Source::Npy(labels)).as_ref(),
+            options,
+        )
+    }
+
+    fn read(images: &Source, labels: Option<&Source>, options: &OpenOptions) -> Result<Self, DataError> {
+        let path = images.path();
+        let (rows_in_file, rows, layout, shape, element, values) = images.with(|header, reader| {
+            let channels = options.channels();
+            let (layout, shape) = Layout::resolve(&header.header.shape, options.layout, channels, path)?;
+            check_shape(path, &header.header.shape, shape, options)?;
+            let rows = pick(header.rows, options, path)?;
+            let values = header.read_rows(reader, rows.clone(), path)?;
+            Ok((header.rows, rows, layout, shape, header.header.element, values))
+        })?;
+        let mut preprocessing = options.preprocessing.clone().unwrap_or_else(|| Preprocessing::new(shape));
+        if options.preprocessing.is_none() {
+            preprocessing.scale = full_value(element, &values);
+        }
+        let (labels, classes) = match labels {
+            Some(source) => read_labels(source, rows_in_file, rows.clone())?,
+            None => (None, 0),
+        };
+        let class_names = match &options.class_names {
+            Some(names) => names.clone(),
+            None => (0..classes).map(|class| class.to_string()).collect(),
+        };
+        if labels.is_some() && classes > class_names.len() {
+            let reason =
+                format!("labels reach {}, but the model has {} classes", classes - 1, class_names.len());
+            return Err(DataError::malformed(path, reason));
+        }
+        let (path, stem) = (path.to_path_buf(), safe_stem(path));
+        Ok(Self { path, stem, rows, layout, values, labels, class_names, preprocessing })
+    }
+
+    /// The item's pixels as they are stored, with the channel axis moved to the front.
+    fn pixels(&self, item: usize) -> Result<Vec<f32>, DataError> {
+        let [channels, height, width] = self.shape();
+        let (area, size) = (height * width, channels * height * width);
+        let row = item.checked_mul(size).and_then(|start| self.values.get(start..start + size));
+        let row = row.ok_or(DataError::NoSuchItem { item, len: self.len() })?;
+        let mut pixels = Vec::with_capacity(size);
+        match self.layout {
+            Layout::Nchw => pixels.extend_from_slice(row),
+            Layout::Nhwc => {
+                for channel in 0..channels {
+                    pixels.extend(row.iter().skip(channel).step_by(channels));
+                }
+            }
+        }
+        match pixels.iter().position(|value| !value.is_finite()) {
+            None => Ok(pixels),
+            Some(at) => Err(DataError::NotFinite {
+                path: self.path.clone(),
+                row: self.index(item),
+                position: [at / area, at % area / width, at % width],
+                value: pixels[at],
+            }),
+        }
+    }
+}
+
+impl Dataset for ArrayDataset {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn name(&self, item: usize) -> String {
+        format!("{}_{}", self.stem, self.index(item))
+    }
+
+    fn source(&self, item: usize) -> String {
+        format!("{}[{}]", self.path.display(), self.index(item))
+    }
+
+    fn index(&self, item: usize) -> usize {
+        self.rows.start.saturating_add(item)
+    }
+
+    fn label(&self, item: usize) -> Option<usize> {
+        self.labels.as_ref()?.get(item).copied()
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    fn load(&self, item: usize) -> Result<Sample, DataError> {
+        let shape @ [channels, height, width] = self.shape();
+        let raster = Raster { channels, height, width, values: self.pixels(item)? };
+        let (low, high) = display_window(&raster.values);
+        let display = raster.to_picture(low, high);
+        Ok(Sample { pixels: raster.values, shape, display })
+    }
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Npy(path) | Self::Npz { path, .. } => path,
+        }
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&CheckedHeader, &mut dyn Read) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        match self {
+            Self::Npz { path, name } => with_entry(path, name, read),
+            Self::Npy(path) => {
+                let file = File::open(path).map_err(DataError::io(path, "open"))?;
+                let length = file.metadata().map_err(DataError::io(path, "read"))?.len();
+                let mut reader = BufReader::new(file);
+                let header = read_header(&mut reader, length, path)?;
+                read(&header, &mut reader)
+            }
+        }
+    }
+}
+
+fn pick(rows: usize, options: &OpenOptions, path: &Path) -> Result<Range<usize>, DataError> {
+    match options.rows {
+        Some(range) => range.resolve(rows),
+        None if rows == 0 => Err(DataError::malformed(path, "the array has no rows")),
+        None => Ok(0..rows),
+    }
+}
+
+/// Refuses images of another size than the model's: arrays go in as they are, so nothing may resize them.
+fn check_shape(
+    path: &Path,
+    found: &[usize],
+    image: [usize; 3],
+    options: &OpenOptions,
+) -> Result<(), DataError> {
+    let error = |reason| DataError::Shape { path: path.to_path_buf(), shape: found.to_vec(), reason };
+    if image.iter().any(|&side| side > MAX_SIDE) {
+        return Err(error(format!("an image side is longer than the limit of {MAX_SIDE}")));
+    }
+    match &options.preprocessing {
+        Some(wanted) if wanted.shape() != image => {
+            let ([_, h, w], [_, wanted_h, wanted_w]) = (image, wanted.shape());
+            Err(error(format!(
+                "images of {h} × {w}, but the model takes {wanted_h} × {wanted_w}; arrays are not resized"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Classes of the `picked` rows, and the number of classes in the whole file: 0 to the largest label.
+fn read_labels(
+    source: &Source,
+    images: usize,
+    picked: Range<usize>,
+) -> Result<(Option<Vec<usize>>, usize), DataError> {
+    let path = source.path();
+    let values = source.with(|header, reader| {
+        let shape = &header.header.shape;
+        if !matches!(shape[..], [_] | [_, 1]) {
+            let reason = "expected labels as (N,) or (N, 1), one class number for each image".to_owned();
+            return Err(DataError::Shape { path: path.to_path_buf(), shape: shape.clone(), reason });
+        }
+        if header.rows != images {
+            return Err(DataError::LabelCount { path: path.to_path_buf(), images, labels: header.rows });
+        }
+        header.read_rows(reader, 0..header.rows, path)
+    })?;
+    let mut classes = Vec::with_capacity(values.len());
+    for (row, &value) in values.iter().enumerate() {
+        let whole = value.fract() == 0.0 && (0.0..MAX_CLASSES as f32).contains(&value);
+        if !whole {
+            return Err(DataError::Label { path: path.to_path_buf(), row, value });
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number below MAX_CLASSES"
+        )]
+        classes.push(value as usize);
+    }
+    let count = classes.iter().max().map_or(0, |largest| largest + 1);
+    Ok((classes.get(picked).map(<[usize]>::to_vec), count))
+}
+
+/// The array value that full brightness of a picture file corresponds to: a model trained on bytes from 0 to 255
+/// must see pictures as 0 to 255. Whole numbers that never pass 1 are zeros and ones, not very dark bytes.
+fn full_value(element: ElementType, values: &[f32]) -> f32 {
+    let binary = values.iter().all(|&v| v <= 1.0);
+    match element {
+        ElementType::Unsigned(1) if !binary => 255.0,
+        ElementType::Unsigned(2) if !binary => 65535.0,
+        _ => 1.0,
+    }
+}
+
+/// The values shown as black and as full: 0 to 1 or 0 to 255 where the image fits, or else the image's own minimum
+/// and maximum. It depends on nothing but the image; an image of zeros and ones is black and white in any type.
+fn display_window(values: &[f32]) -> (f32, f32) {
+    let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+    match (low >= 0.0, high) {
+        (true, high) if high <= 1.0 => (0.0, 1.0),
+        (true, high) if high <= 255.0 => (0.0, 255.0),
+        _ => (low, high),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
+    if shown.is_empty() { "no array".to_owned() } else { shown.join(", ") }
+}

@@ -1,0 +1,214 @@
+//! What can be wrong with a person's data, each with what was found, what was expected and what to try.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why data cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder could not be read or written.
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done, as in "read" or "write".
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file's content is of no known kind.
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// What its first bytes look like.
+        looks_like: String,
+    },
+    /// The file claims a known format and breaks its rules, or uses a part of it that is not supported.
+    Malformed {
+        /// The file, and the array within it where there is one.
+        path: PathBuf,
+        /// What is wrong, and what to try.
+        reason: String,
+    },
+    /// The content is larger than the stated limit.
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What is too large, with its size.
+        what: String,
+        /// The limit it exceeds.
+        limit: String,
+    },
+    /// An array's shape is not that of images or labels.
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The shape found.
+        shape: Vec<usize>,
+        /// What was expected, and what to try.
+        reason: String,
+    },
+    /// Images and labels differ in number.
+    LabelCount {
+        /// The file.
+        path: PathBuf,
+        /// How many images there are.
+        images: usize,
+        /// How many labels there are.
+        labels: usize,
+    },
+    /// A label is not a whole number from 0 on.
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// The row in the file, counted from 0.
+        row: usize,
+        /// The label found.
+        value: f32,
+    },
+    /// A pixel is NaN or infinite.
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The row in the file, counted from 0.
+        row: usize,
+        /// Channel, line and column, each counted from 0.
+        position: [usize; 3],
+        /// The value found.
+        value: f32,
+    },
+    /// A row range cannot be read, or lies outside the array.
+    Rows {
+        /// The range as typed.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder has no image where at least one is needed.
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// Whether the folder stands for a class.
+        class: bool,
+    },
+    /// Training needs at least two classes.
+    OneClass {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was found instead.
+        found: String,
+    },
+    /// A preprocessing setting is missing or makes no sense.
+    Preprocessing {
+        /// The setting's name.
+        key: String,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A validation split leaves one side empty or asks for the impossible.
+    Split {
+        /// What is wrong, and what to try.
+        reason: String,
+    },
+    /// An item was asked for that the data set does not have.
+    NoSuchItem {
+        /// The position asked for.
+        item: usize,
+        /// How many items there are.
+        len: usize,
+    },
+}
+
+impl DataError {
+    pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, action, source }
+    }
+
+    pub(super) fn malformed(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Malformed { path: path.to_path_buf(), reason: reason.into() }
+    }
+}
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, action, source } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Self::UnknownFormat { path, looks_like } => write!(
+                f,
+                "{} is not an image or array: it looks like {looks_like}, expected PNG, JPEG, TIFF, BMP, WebP, .npy or .npz",
+                path.display()
+            ),
+            Self::Malformed { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::TooLarge { path, what, limit } => {
+                write!(f, "{}: {what} is more than the limit of {limit}", path.display())
+            }
+            Self::Shape { path, shape, reason } => {
+                write!(f, "{}: the array has shape {}: {reason}", path.display(), Shape(shape))
+            }
+            Self::LabelCount { path, images, labels } => {
+                write!(
+                    f,
+                    "{}: {images} images but {labels} labels, expected one label for each image",
+                    path.display()
+                )
+            }
+            Self::Label { path, row, value } => write!(
+                f,
+                "{}: the label of row {row} is {value}, expected a whole number from 0 to {} that names a class",
+                path.display(),
+                super::MAX_CLASSES - 1
+            ),
+            Self::NotFinite { path, row, position: [c, y, x], value } => write!(
+                f,
+                "{}: row {row} holds {value} at channel {c}, line {y}, column {x}; replace it by a number or leave the row out",
+                path.display()
+            ),
+            Self::Rows { text, reason } => write!(f, "rows \"{text}\": {reason}"),
+            Self::NoImages { path, class: true } => {
+                write!(f, "the class folder {} holds no image: fill it or remove it", path.display())
+            }
+            Self::NoImages { path, class: false } => write!(f, "{} holds no image", path.display()),
+            Self::OneClass { path, found } => write!(
+                f,
+                "{}: found {found}, but training needs at least two classes (one sub-folder or one label value for each)",
+                path.display()
+            ),
+            Self::Preprocessing { key, found, expected } => {
+                write!(f, "preprocessing setting {key} is {found}, expected {expected}")
+            }
+            Self::Split { reason } => write!(f, "validation split: {reason}"),
+            Self::NoSuchItem { item, len } => write!(f, "item {item} asked for, but there are {len}"),
+        }
+    }
+}
+
+impl std::error::Error for DataError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a shape as `2237×95×95×1`.
+struct Shape<'a>(&'a [usize]);
+
+impl fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("() (a single number)");
+        }
+        for (axis, size) in self.0.iter().enumerate() {
+            if axis > 0 {
+                f.write_str("×")?;
+            }
+            write!(f, "{size}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Images and labels: from class folders, picture files, `.npy` and `.npz` arrays to model inputs.
+//!
+//! Start at [`Dataset`], the common face, and at [`open_training`] and [`open_inputs`], which look at what a path
+//! holds and open it. `image_files` and `array_dataset` are the two kinds of data set, `preprocess` the way from a
+//! picture to a model's input, `split` the validation split. [`NpzWriter`] and [`AtomicFile`] write results.
+//!
+//! Everything that a file claims is checked against the file and against the limits below before memory is taken.
+//! Files are told apart by content, never by name. An item is read when it is asked for, so that one broken item
+//! leaves the others usable.
+
+mod array_dataset;
+mod atomic_file;
+mod concat;
+mod error;
+mod image_file;
+mod image_files;
+mod layout;
+mod npy;
+mod npz;
+mod open;
+mod preprocess;
+mod raster;
+mod row_range;
+mod sniff;
+mod split;
+mod walk;
+
+use std::fmt::Debug;
+use std::path::Path;
+
+pub use array_dataset::ArrayDataset;
+pub use atomic_file::{AtomicFile, remove_unfinished, write_atomically};
+pub use error::DataError;
+pub use image_file::read_image;
+pub use image_files::ImageFiles;
+pub use layout::Layout;
+pub use npy::{ElementType, NpyHeader, npy_bytes};
+pub use npz::NpzWriter;
+pub use open::{OpenOptions, open_inputs, open_training};
+pub use preprocess::{Preprocessing, Resize};
+pub use raster::Raster;
+pub use row_range::RowRange;
+pub use sniff::{FileKind, sniff};
+pub use split::{Split, SplitIndices};
+
+/// Most bytes that the picked rows of an array may take in memory (as f32): 8 GiB.
+pub const MAX_ARRAY_BYTES: u64 = 8 << 30;
+
+/// Most pixels of one picture file: 67 million, 8192 × 8192.
+pub const MAX_IMAGE_PIXELS: u64 = 1 << 26;
+
+/// Largest height, width or channel count of a model's input.
+pub const MAX_SIDE: usize = 1 << 16;
+
+/// Most classes that labels of an array may name.
+pub const MAX_CLASSES: usize = 1 << 16;
+
+/// One image, ready for the model and for the eye.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The model's input: `c · h · w` values, channel after channel, row after row.
+    pub pixels: Vec<f32>,
+    /// `[c, h, w]`.
+    pub shape: [usize; 3],
+    /// What the model sees, h × w, as an 8-bit picture: after cropping, resizing and grey conversion, before mean
+    /// and standard deviation. Heat maps lie on it without further thought.
+    pub display: image::RgbImage,
+}
+
+/// Images of one shape, some of them labelled. Items are numbered from 0 to `len() − 1` and may be loaded from
+/// several threads at once.
+pub trait Dataset: Send + Sync + Debug {
+    /// Number of items.
+    fn len(&self) -> usize;
+
+    /// Whether there is no item.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A name for the item's outputs, `<stem>_<index>`: safe as a file name and unique in the data set.
+    fn name(&self, item: usize) -> String;
+
+    /// Where the item comes from, for people: a path, with the row in brackets for arrays.
+    fn source(&self, item: usize) -> String;
+
+    /// The item's row in its array as stored on disk, or its position among the files.
+    fn index(&self, item: usize) -> usize;
+
+    /// The item's class, a position in `class_names`, where it is known.
+    fn label(&self, item: usize) -> Option<usize>;
+
+    /// Names of the classes; empty where none are known.
+    fn class_names(&self) -> &[String];
+
+    /// How picture files become inputs of a model trained on these data.
+    fn preprocessing(&self) -> &Preprocessing;
+
+    /// Shape of every item, `[c, h, w]`.
+    fn shape(&self) -> [usize; 3] {
+        self.preprocessing().shape()
+    }
+
+    /// Reads, checks and prepares one item.
+    fn load(&self, item: usize) -> Result<Sample, DataError>;
+}
+
+/// A path's last part without its ending, with only letters, digits, `-`, `_` and `.` kept; never empty or hidden.
+fn safe_stem(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    let safe = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
+    let stem: String = stem.trim_start_matches('.').chars().take(80).map(safe).collect();
+    if stem.is_empty() { "image".to_owned() } else { stem }
+}

@@ -1,0 +1,249 @@
+//! From a picture to a model's input, and how that is written into a model file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use super::{DataError, Raster};
+
+/// How a picture of another shape is brought to the model's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// Stretch or shrink each side by itself; everything stays in the picture.
+    Squash,
+    /// Keep the aspect and cut the middle out.
+    Crop,
+}
+
+impl FromStr for Resize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "squash" => Ok(Self::Squash),
+            "crop" => Ok(Self::Crop),
+            _ => Err(format!("resize \"{text}\" is unknown, expected squash or crop")),
+        }
+    }
+}
+
+impl Resize {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Squash => "squash",
+            Self::Crop => "crop",
+        }
+    }
+}
+
+/// What a model expects of its input.
+///
+/// A picture's values x from 0 to 1 (8 and 16 bits alike) become `(x · scale − mean) / std`, channel by channel,
+/// after conversion to grey or colour and resizing. Arrays skip all of it: their numbers go in as they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocessing {
+    /// Channels; 1 (grey) or 3 (red, green, blue) where pictures are to be read.
+    pub channels: usize,
+    /// Lines.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// How pictures of another shape are brought to this one.
+    pub resize: Resize,
+    /// Factor on values from 0 to 1: 1, or 255 for a model that was trained on bytes.
+    pub scale: f32,
+    /// Subtracted after scaling, one for each channel.
+    pub mean: Vec<f32>,
+    /// Divided by at last, one for each channel.
+    pub std: Vec<f32>,
+}
+
+const KEYS: [&str; 7] = ["channels", "height", "width", "resize", "scale", "mean", "std"];
+
+impl Preprocessing {
+    /// Values from 0 to 1 as they are, squashed to `[channels, height, width]`.
+    pub fn new([channels, height, width]: [usize; 3]) -> Self {
+        let (mean, std) = (vec![0.0; channels], vec![1.0; channels]);
+        Self { channels, height, width, resize: Resize::Squash, scale: 1.0, mean, std }
+    }
+
+    /// The model's input shape, `[channels, height, width]`.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+
+    /// Checks that every setting makes sense: sizes of at least 1, a finite scale, a mean and a non-zero standard
+    /// deviation for each channel.
+    pub fn validate(&self) -> Result<(), DataError> {
+        for (key, size) in [("channels", self.channels), ("height", self.height), ("width", self.width)] {
+            if !(1..=super::MAX_SIDE).contains(&size) {
+                return Err(invalid(key, &size.to_string(), &format!("1 to {}", super::MAX_SIDE)));
+            }
+        }
+        if !self.scale.is_finite() || self.scale == 0.0 {
+            return Err(invalid("scale", &self.scale.to_string(), "a finite number other than 0"));
+        }
+        for (key, values, usable) in
+            [("mean", &self.mean, |v: f32| v.is_finite()), ("std", &self.std, |v| v.is_finite() && v != 0.0)]
+                as [(&str, &Vec<f32>, fn(f32) -> bool); 2]
+        {
+            if values.len() != self.channels || !values.iter().all(|&value| usable(value)) {
+                let expected =
+                    format!("one finite number for each of {} channels (std not 0)", self.channels);
+                return Err(invalid(key, &join(values), &expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// As pairs of text for a model file's metadata; [`Preprocessing::from_pairs`] reads them back exactly.
+    pub fn to_pairs(&self) -> BTreeMap<String, String> {
+        let values = [
+            self.channels.to_string(),
+            self.height.to_string(),
+            self.width.to_string(),
+            self.resize.name().to_owned(),
+            self.scale.to_string(),
+            join(&self.mean),
+            join(&self.std),
+        ];
+        KEYS.iter().map(|key| (*key).to_owned()).zip(values).collect()
+    }
+
+    /// Reads what [`Preprocessing::to_pairs`] wrote. Sizes must be there; what else is missing takes the value of
+    /// [`Preprocessing::new`]; one mean or std stands for all channels. Keys of another name are ignored.
+    pub fn from_pairs(pairs: &BTreeMap<String, String>) -> Result<Self, DataError> {
+        let size = |key: &str| number(pairs, key)?.ok_or_else(|| invalid(key, "missing", "a whole number"));
+        let shape = [size("channels")?, size("height")?, size("width")?];
+        if shape.iter().any(|side| !(1..=super::MAX_SIDE).contains(side)) {
+            return Err(invalid(
+                "shape",
+                &format!("{shape:?}"),
+                &format!("sides of 1 to {}", super::MAX_SIDE),
+            ));
+        }
+        let mut read = Self::new(shape);
+        if let Some(text) = pairs.get("resize") {
+            read.resize = text.parse().map_err(|_| invalid("resize", text, "squash or crop"))?;
+        }
+        if let Some(scale) = number(pairs, "scale")? {
+            read.scale = scale;
+        }
+        for (key, target) in [("mean", &mut read.mean), ("std", &mut read.std)] {
+            let Some(text) = pairs.get(key) else { continue };
+            let values: Result<Vec<f32>, _> = text.split(',').map(|value| value.trim().parse()).collect();
+            let values = values.map_err(|_| invalid(key, text, "numbers separated by commas"))?;
+            *target = if let [value] = values[..] { vec![value; shape[0]] } else { values };
+        }
+        read.validate()?;
+        Ok(read)
+    }
+
+    /// The model's view of a picture, before and after its values are scaled and centred: the first to be shown,
+    /// the second to be fed.
+    pub fn apply(&self, raster: Raster) -> Result<(Raster, Vec<f32>), DataError> {
+        if !matches!(self.channels, 1 | 3) {
+            return Err(invalid(
+                "channels",
+                &self.channels.to_string(),
+                "1 or 3, since pictures are grey or colour; use an array",
+            ));
+        }
+        // Fewest channels first: resizing is linear, and grey is a third of the work.
+        let raster = if self.channels == 1 { raster.with_channels(1) } else { raster };
+        let seen = raster
+            .resized(self.height, self.width, self.resize)
+            .ok_or_else(|| {
+                invalid(
+                    "height, width",
+                    &format!("{} × {}", self.height, self.width),
+                    "a size pictures can have",
+                )
+            })?
+            .with_channels(self.channels);
+        let area = self.height * self.width;
+        let mut pixels = seen.values.clone();
+        for ((plane, mean), std) in pixels.chunks_exact_mut(area).zip(&self.mean).zip(&self.std) {
+            for value in plane {
+                *value = (*value * self.scale - mean) / std;
+            }
+        }
+        Ok((seen, pixels))
+    }
+}
+
+fn number<T: FromStr>(pairs: &BTreeMap<String, String>, key: &str) -> Result<Option<T>, DataError> {
+    let Some(text) = pairs.get(key) else { return Ok(None) };
+    text.trim().parse().map(Some).map_err(|_| invalid(key, text, "a number"))
+}
+
+fn invalid(key: &str, found: &str, expected: &str) -> DataError {
+    DataError::Preprocessing { key: key.to_owned(), found: found.to_owned(), expected: expected.to_owned() }
+}
+
+fn join(values: &[f32]) -> String {
+    let mut text = String::new();
+    for (position, value) in values.iter().enumerate() {
+        let comma = if position == 0 { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}{value}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn imagenet() -> Preprocessing {
+        let mut settings = Preprocessing::new([3, 2, 2]);
+        settings.mean = vec![0.485, 0.456, 0.406];
+        settings.std = vec![0.229, 0.224, 0.225];
+        settings.resize = Resize::Crop;
+        settings
+    }
+
+    #[test]
+    fn pairs_read_back_exactly() {
+        let mut settings = imagenet();
+        settings.scale = 255.0 / 3.0;
+        assert_eq!(Preprocessing::from_pairs(&settings.to_pairs()).unwrap(), settings);
+    }
+
+    #[test]
+    fn the_formula() {
+        let mut settings = imagenet();
+        settings.scale = 2.0;
+        let white = Raster { channels: 1, height: 2, width: 2, values: vec![1.0; 4] };
+        let (seen, pixels) = settings.apply(white).unwrap();
+        assert_eq!(seen.values, [1.0; 12]);
+        for (channel, plane) in pixels.chunks_exact(4).enumerate() {
+            assert_eq!(plane, [(2.0 - settings.mean[channel]) / settings.std[channel]; 4]);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let refused = |key: &str, value: &str| {
+            let mut pairs = imagenet().to_pairs();
+            pairs.insert(key.to_owned(), value.to_owned());
+            assert!(Preprocessing::from_pairs(&pairs).is_err(), "{key} = {value}");
+        };
+        refused("channels", "three");
+        refused("height", "0");
+        refused("width", "99999999999");
+        refused("resize", "stretch");
+        refused("scale", "nan");
+        refused("mean", "0.1,0.2");
+        refused("mean", "0.1,,0.2");
+        refused("std", "0");
+        let mut pairs = imagenet().to_pairs();
+        pairs.remove("width");
+        assert!(Preprocessing::from_pairs(&pairs).unwrap_err().to_string().contains("width is missing"));
+        pairs = BTreeMap::from(
+            [("channels", "3"), ("height", "4"), ("width", "5"), ("std", "2")]
+                .map(|(k, v)| (k.into(), v.into())),
+        );
+        assert_eq!(Preprocessing::from_pairs(&pairs).unwrap().std, [2.0; 3]);
+    }
+}

@@ -1,0 +1,131 @@
+//! A decoded picture as numbers: planes of f32 from 0 to 1, whatever the file's bit depth.
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+use super::Resize;
+
+/// A picture of 1 (grey) or more channels, channel after channel, row after row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raster {
+    /// Number of channels.
+    pub channels: usize,
+    /// Number of lines.
+    pub height: usize,
+    /// Number of columns.
+    pub width: usize,
+    /// `channels · height · width` values, 0 black to 1 full.
+    pub values: Vec<f32>,
+}
+
+/// Weights of red, green and blue in grey: ITU-R BT.601 luma, as Pillow's `convert("L")` uses.
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
+impl Raster {
+    /// With 1 or 3 channels: colour becomes grey by BT.601 luma, grey is repeated. Other counts stay.
+    pub fn with_channels(self, channels: usize) -> Self {
+        let area = self.height * self.width;
+        let values = match (self.channels, channels) {
+            (3, 1) => {
+                let (red, rest) = self.values.split_at(area);
+                let (green, blue) = rest.split_at(area);
+                let [r, g, b] = LUMA;
+                red.iter()
+                    .zip(green)
+                    .zip(blue)
+                    .map(|((red, green), blue)| r * red + g * green + b * blue)
+                    .collect()
+            }
+            (1, 3) => self.values.repeat(3),
+            _ => return self,
+        };
+        Self { channels, values, ..self }
+    }
+
+    /// Scaled to `height` × `width` with a bilinear filter that averages when it shrinks (no aliasing).
+    ///
+    /// Returns `None` where a size is 0 or beyond 32 bits.
+    pub fn resized(self, height: usize, width: usize, resize: Resize) -> Option<Self> {
+        if (self.height, self.width) == (height, width) {
+            return Some(self);
+        }
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        let options = match resize {
+            Resize::Squash => options,
+            Resize::Crop => options.fit_into_destination(Some((0.5, 0.5))),
+        };
+        let mut resizer = Resizer::new();
+        let mut values = Vec::with_capacity(self.channels * height * width);
+        for plane in self.values.chunks_exact(self.height * self.width) {
+            let pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
+            let source = TypedImageRef::new(
+                u32::try_from(self.width).ok()?,
+                u32::try_from(self.height).ok()?,
+                &pixels,
+            )
+            .ok()?;
+            let mut target = TypedImage::<F32>::new(u32::try_from(width).ok()?, u32::try_from(height).ok()?);
+            resizer.resize_typed(&source, &mut target, &options).ok()?;
+            values.extend(target.pixels().iter().map(|pixel| pixel.0));
+        }
+        Some(Self { channels: self.channels, height, width, values })
+    }
+
+    /// As an 8-bit picture for the eye: `low` becomes black and `high` full, grey unless there are 3 channels
+    /// (of another count, the channels' mean is shown).
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
+    pub fn to_picture(&self, low: f32, high: f32) -> RgbImage {
+        let area = self.height * self.width;
+        let gain = 255.0 / (high - low).max(f32::MIN_POSITIVE);
+        let byte = |value: f32| ((value - low) * gain).round().clamp(0.0, 255.0) as u8;
+        let at =
+            |channel: usize, pixel: usize| self.values.get(channel * area + pixel).copied().unwrap_or(low);
+        // A raster is at most as large as an array, whose sides fit; a side beyond 32 bits shows nothing.
+        let (width, height) =
+            (u32::try_from(self.width).unwrap_or(0), u32::try_from(self.height).unwrap_or(0));
+        RgbImage::from_fn(width, height, |x, y| {
+            let pixel = y as usize * self.width + x as usize;
+            if self.channels == 3 {
+                return image::Rgb([byte(at(0, pixel)), byte(at(1, pixel)), byte(at(2, pixel))]);
+            }
+            let sum: f32 = (0..self.channels).map(|channel| at(channel, pixel)).sum();
+            image::Rgb([byte(sum / self.channels.max(1) as f32); 3])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grey(height: usize, width: usize, values: &[f32]) -> Raster {
+        Raster { channels: 1, height, width, values: values.to_vec() }
+    }
+
+    #[test]
+    fn shrinking_averages_and_keeps_precision() {
+        let fine = 1.0 / 65535.0;
+        let raster = grey(2, 4, &[fine, fine, fine, fine, fine, fine, fine, fine]);
+        for value in raster.resized(1, 2, Resize::Squash).unwrap().values {
+            assert!((value - fine).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn crop_keeps_the_aspect_and_squash_does_not() {
+        let raster = grey(2, 4, &[9.0, 1.0, 1.0, 9.0, 9.0, 1.0, 1.0, 9.0]);
+        assert_eq!(raster.clone().resized(2, 2, Resize::Crop).unwrap().values, [1.0; 4]);
+        assert!(raster.resized(2, 2, Resize::Squash).unwrap().values.iter().all(|&value| value > 3.0));
+    }
+
+    #[test]
+    fn grey_and_colour() {
+        let colour = Raster { channels: 3, height: 1, width: 2, values: vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0] };
+        assert_eq!(colour.clone().with_channels(1).values, [0.299, 0.587]);
+        assert_eq!(grey(1, 1, &[0.5]).with_channels(3).values, [0.5; 3]);
+        assert_eq!(colour.to_picture(0.0, 1.0).as_raw(), &[255, 0, 0, 0, 255, 0]);
+        assert_eq!(grey(1, 2, &[-1.0, 1.0]).to_picture(-1.0, 1.0).as_raw(), &[0, 0, 0, 255, 255, 255]);
+    }
+}

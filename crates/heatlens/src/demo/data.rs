@@ -1,0 +1,73 @@
+//! The demo's images as files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::{Rgb, RgbImage};
+use rayon::prelude::*;
+
+use crate::data::{DataError, NpzWriter};
+use crate::demo::{IMAGES, SHOWN};
+use crate::demo_data::{CLASS_NAMES, DemoImage, SIDE};
+use crate::gallery::GalleryError;
+use crate::render::save_png;
+
+/// Where the demo's data lie.
+#[derive(Clone, Debug)]
+pub struct DemoFolders {
+    /// One folder for each class, to train on.
+    pub train: PathBuf,
+    /// `X`, `y` and `mask` of the images to explain.
+    pub shown: PathBuf,
+}
+
+/// Writes the images to train on as PNG files in class folders, and those to explain as one
+/// archive that also holds the answers. Returns the places and the latter images.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_data(folder: &Path, seed: u64) -> Result<(DemoFolders, Vec<DemoImage>), GalleryError> {
+    let train = folder.join("train");
+    for name in CLASS_NAMES {
+        let class = train.join(name);
+        fs::create_dir_all(&class).map_err(GalleryError::writing(&class))?;
+    }
+    (0..IMAGES).into_par_iter().try_for_each(|index| {
+        let image = DemoImage::draw(seed, index);
+        let file = train.join(CLASS_NAMES[image.label]).join(format!("{index:04}.png"));
+        save_png(&picture(&image), &file).map_err(GalleryError::from)
+    })?;
+    let images: Vec<DemoImage> = shown_order().map(|index| DemoImage::draw(seed, index)).collect();
+    let shown = folder.join("shown.npz");
+    write_archive(&shown, &images)?;
+    Ok((DemoFolders { train, shown }, images))
+}
+
+/// Images behind those to train on: two with the object, then one without.
+fn shown_order() -> impl Iterator<Item = usize> {
+    let with = (0..).map(|i| IMAGES + 2 * i + 1);
+    let without = (0..).map(|i| IMAGES + 2 * i);
+    let (mut with, mut without) = (with, without);
+    (0..SHOWN).filter_map(move |i| if i % 3 == 2 { without.next() } else { with.next() })
+}
+
+fn write_archive(path: &Path, images: &[DemoImage]) -> Result<(), DataError> {
+    let mut file = NpzWriter::create(path)?;
+    for image in images {
+        file.push("X", &[SIDE, SIDE], &image.to_f32())?;
+        file.push_integers("y", &[], &[i64::from(image.label == 1)])?;
+        let mask: Vec<f32> = image.mask.iter().map(|&m| f32::from(u8::from(m))).collect();
+        file.push("mask", &[SIDE, SIDE], &mask)?;
+    }
+    file.finish()
+}
+
+fn picture(image: &DemoImage) -> RgbImage {
+    #[allow(clippy::cast_possible_truncation)] // a side of 48
+    let side = SIDE as u32;
+    let mut picture = RgbImage::new(side, side);
+    for (pixel, &grey) in picture.pixels_mut().zip(&image.pixels) {
+        *pixel = Rgb([grey; 3]);
+    }
+    picture
+}

@@ -1,0 +1,55 @@
+//! Why an explanation cannot be made.
+
+use std::error::Error;
+use std::fmt;
+
+use heatlens_cpu::{CompileError, RunError};
+use heatlens_graph::GraphError;
+
+use crate::method::MethodError;
+use crate::model::ModelError;
+
+/// An explanation that cannot be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ExplainError {
+    /// The model has no such layer or class.
+    Model(ModelError),
+    /// A method does not apply.
+    Method(MethodError),
+    /// None of the methods applies; the reasons.
+    NothingApplies(Vec<String>),
+    /// A derivative cannot be built.
+    Graph(GraphError),
+    /// An operator has no kernel.
+    Compile(CompileError),
+    /// The images do not fit the model.
+    Run(RunError),
+}
+
+impl fmt::Display for ExplainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model(source) => write!(f, "{source}"),
+            Self::Method(source) => write!(f, "{source}"),
+            Self::NothingApplies(reasons) => write!(f, "no method applies: {}", reasons.join("; ")),
+            Self::Graph(source) => write!(f, "{source}"),
+            Self::Compile(source) => write!(f, "{source}"),
+            Self::Run(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+impl Error for ExplainError {}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident),*) => {
+        $(impl From<$source> for ExplainError {
+            fn from(source: $source) -> Self {
+                Self::$variant(source)
+            }
+        })*
+    };
+}
+
+from!(ModelError => Model, MethodError => Method, GraphError => Graph, CompileError => Compile, RunError => Run);

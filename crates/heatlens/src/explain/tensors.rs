@@ -1,0 +1,99 @@
+//! The tensors behind the pictures, under the names that scripts of the field use.
+
+use heatlens_graph::{DefaultRules, Graph, GraphError, ValueId, differentiate};
+
+use crate::model::{GapHead, Layer, Model};
+
+/// `conv_output`, `conv_grad`, `input_grad`, `weights` and `cam` of one image.
+#[derive(Clone, Debug)]
+pub struct Tensors {
+    /// The layer they belong to.
+    pub layer: Layer,
+    /// A, the layer's activations: c·h·w.
+    pub conv_output: Vec<f32>,
+    /// ∂y/∂A: c·h·w.
+    pub conv_grad: Vec<f32>,
+    /// ∂y/∂x: the image's c·h·w.
+    pub input_grad: Vec<f32>,
+    /// One weight for each channel: the dense layer's where the layer feeds global average
+    /// pooling, else the mean of `conv_grad` over the plane (Grad-CAM's α).
+    pub weights: Vec<f32>,
+    /// Σₖ weightsₖ Aₖ, signed: h·w.
+    pub cam: Vec<f32>,
+    /// Whether `weights` are the dense layer's.
+    pub dense_weights: bool,
+}
+
+impl Tensors {
+    /// The mean activation of each channel.
+    #[must_use]
+    pub fn channel_means(&self) -> Vec<f64> {
+        let area = (self.layer.shape[1] * self.layer.shape[2]).max(1);
+        let mean = |plane: &[f32]| {
+            #[allow(clippy::cast_precision_loss)]
+            let count = plane.len() as f64;
+            plane.iter().map(|&v| f64::from(v)).sum::<f64>() / count
+        };
+        self.conv_output.chunks(area).map(mean).collect()
+    }
+}
+
+/// Where a program hands the tensors out.
+#[derive(Debug)]
+pub(super) struct Ports {
+    layer: Layer,
+    outputs: [usize; 3],
+    gap: Option<GapHead>,
+    class: Option<usize>,
+}
+
+/// `conv_output`, and the appended `conv_grad` and `input_grad`.
+pub(super) fn build(
+    graph: &mut Graph,
+    model: &Model,
+    layer: &Layer,
+    scores: ValueId,
+    seed: ValueId,
+) -> Result<[ValueId; 3], GraphError> {
+    let wrt = [layer.value, model.image];
+    let grads = differentiate(graph, "gradient", scores, seed, &wrt, &DefaultRules)?;
+    Ok([layer.value, grads[0], grads[1]])
+}
+
+impl Ports {
+    pub(super) fn new(layer: Layer, outputs: [usize; 3], gap: Option<GapHead>, class: Option<usize>) -> Self {
+        let gap = gap.filter(|gap| gap.features == layer.value);
+        Self { layer, outputs, gap, class }
+    }
+
+    pub(super) fn read<'o>(&self, of_sample: impl Fn(usize) -> &'o [f32]) -> Tensors {
+        let [conv_output, conv_grad, input_grad] = self.outputs.map(|o| of_sample(o).to_vec());
+        let weights = self.weights(&conv_grad, of_sample(0));
+        let area = self.layer.shape[1] * self.layer.shape[2];
+        let mut cam = vec![0.0; area];
+        for (plane, w) in conv_output.chunks(area.max(1)).zip(&weights) {
+            for (sum, a) in cam.iter_mut().zip(plane) {
+                *sum += w * a;
+            }
+        }
+        let dense_weights = self.gap.is_some();
+        Tensors { layer: self.layer.clone(), conv_output, conv_grad, input_grad, weights, cam, dense_weights }
+    }
+
+    fn weights(&self, conv_grad: &[f32], logits: &[f32]) -> Vec<f32> {
+        let area = (self.layer.shape[1] * self.layer.shape[2]).max(1);
+        let Some(gap) = &self.gap else {
+            #[allow(clippy::cast_precision_loss)]
+            let mean = |plane: &[f32]| plane.iter().sum::<f32>() / plane.len() as f32;
+            return conv_grad.chunks(area).map(mean).collect();
+        };
+        let best = (0..logits.len()).fold(0, |best, k| if logits[k] > logits[best] { k } else { best });
+        let (row, sign) = match (logits, self.class) {
+            (_, Some(0)) if logits.len() == 1 => (0, -1.0),
+            (&[z], None) if z <= 0.0 => (0, -1.0),
+            ([_], _) => (0, 1.0),
+            (_, class) => (class.unwrap_or(best), 1.0),
+        };
+        gap.weights[row * gap.channels..(row + 1) * gap.channels].iter().map(|w| sign * w).collect()
+    }
+}

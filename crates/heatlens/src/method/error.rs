@@ -1,0 +1,47 @@
+//! Why a method cannot be used.
+
+use std::error::Error;
+use std::fmt;
+
+use heatlens_graph::GraphError;
+
+/// A method that cannot explain a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MethodError {
+    /// There is no such method.
+    Unknown {
+        /// What was asked for.
+        id: String,
+    },
+    /// The method does not apply to this model or layer.
+    NotApplicable {
+        /// The method.
+        id: &'static str,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The derivative cannot be built.
+    Graph(GraphError),
+}
+
+impl fmt::Display for MethodError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { id } => {
+                let known: Vec<&str> = super::METHODS.iter().map(|m| m.id).collect();
+                write!(f, "no method {id:?}; there is {} or all", known.join(", "))
+            }
+            Self::NotApplicable { id, reason } => write!(f, "{id} does not apply here: {reason}"),
+            Self::Graph(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+impl Error for MethodError {}
+
+impl From<GraphError> for MethodError {
+    fn from(source: GraphError) -> Self {
+        Self::Graph(source)
+    }
+}

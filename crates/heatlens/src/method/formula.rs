@@ -1,0 +1,136 @@
+//! What a method may use while it writes its formula.
+
+use heatlens_graph::{
+    Builder, DefaultRules, Graph, GraphError, Rules, Shape, Tensor, ValueId, differentiate,
+};
+
+use crate::method::MethodError;
+use crate::model::{GapHead, Layer};
+
+/// A network's graph with an image, a score and a layer chosen, open for a formula to be appended.
+#[derive(Debug)]
+pub struct Formula<'a> {
+    /// The graph that grows.
+    pub graph: &'a mut Graph,
+    /// The image, N×C×H×W.
+    pub image: ValueId,
+    /// What is explained: scores N×K (logits unless probabilities were asked for).
+    pub scores: ValueId,
+    /// How much of each score: N×K, or 1×K where it is the same for every sample. One-hot for a
+    /// class; −1 for class 0 of a single logit.
+    pub seed: ValueId,
+    /// The layer looked at.
+    pub layer: &'a Layer,
+    /// The global-average-pooling head, if the model has one.
+    pub gap: Option<&'a GapHead>,
+}
+
+type Built = Result<ValueId, GraphError>;
+
+impl Formula<'_> {
+    /// A builder whose nodes are named after the method.
+    pub fn builder(&mut self, scope: &str) -> Builder<'_> {
+        Builder::new(self.graph, scope)
+    }
+
+    /// The layer's activations A, N×C×h×w.
+    #[must_use]
+    pub fn activations(&self) -> ValueId {
+        self.layer.value
+    }
+
+    /// The gradient of the score with respect to the layer, G = ∂y/∂A, N×C×h×w.
+    ///
+    /// # Errors
+    /// If a node between the layer and the score has no derivative.
+    pub fn layer_gradient(&mut self) -> Built {
+        self.gradient(self.layer.value, &DefaultRules)
+    }
+
+    /// The gradient of the score with respect to the image under `rules`, N×C×H×W.
+    ///
+    /// # Errors
+    /// If a node has no derivative or a rule refuses it.
+    pub fn input_gradient(&mut self, rules: &dyn Rules) -> Built {
+        self.gradient(self.image, rules)
+    }
+
+    fn gradient(&mut self, at: ValueId, rules: &dyn Rules) -> Built {
+        let grads = differentiate(self.graph, "gradient", self.scores, self.seed, &[at], rules)?;
+        grads.first().copied().ok_or_else(|| GraphError::Malformed("no gradient".to_owned()))
+    }
+
+    /// Σ over channels of `x` (N×C×h×w): N×h×w.
+    ///
+    /// # Errors
+    /// If `x` has another rank.
+    pub fn sum_channels(&mut self, x: ValueId) -> Built {
+        self.builder("sum_channels").sum(x, &[1], false)
+    }
+
+    /// Enlarges a map N×h×w to the image's N×H×W by half-pixel bilinear interpolation (the
+    /// convention of `align_corners=False`), as two matrix products.
+    ///
+    /// # Errors
+    /// If the map has another rank.
+    pub fn upsample_to_image(&mut self, map: ValueId) -> Built {
+        let (image, scope) = (self.graph.fact(self.image).shape.at(1), "upsample");
+        let small = self.graph.fact(map).shape.at(1);
+        let (&[_, h, w], &[_, _, height, width]) = (small.as_slice(), image.as_slice()) else {
+            return Err(GraphError::Malformed(format!("upsampling a value of rank {}", small.len())));
+        };
+        let mut b = self.builder(scope);
+        let rows = b.constant(Tensor::f32(&[height, h], bilinear_matrix(h, height)));
+        let columns = b.constant(Tensor::f32(&[width, w], bilinear_matrix(w, width)));
+        let columns = b.transpose(columns, &[1, 0])?;
+        let wide = b.matmul(map, columns)?;
+        b.matmul(rows, wide)
+    }
+
+    /// A map N×H×W as N×1×H×W, to multiply it with an image.
+    ///
+    /// # Errors
+    /// If the map has another rank.
+    pub fn as_plane(&mut self, map: ValueId) -> Built {
+        let mut dims = self.graph.fact(map).shape.0.clone();
+        dims.insert(1.min(dims.len()), 1.into());
+        self.builder("as_plane").reshape(map, Shape(dims))
+    }
+
+    /// The error that the method called `id` does not apply.
+    #[must_use]
+    pub fn not_applicable(id: &'static str, reason: impl Into<String>) -> MethodError {
+        MethodError::NotApplicable { id, reason: reason.into() }
+    }
+}
+
+/// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`. Output i sits
+/// at (i + ½)·from/to − ½ between the inputs; beyond the first and last it stays at them.
+#[must_use]
+pub fn bilinear_matrix(from: usize, to: usize) -> Vec<f32> {
+    let mut matrix = vec![0.0; from * to];
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    for (i, row) in matrix.chunks_mut(from.max(1)).enumerate() {
+        let at = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        let (left, share) = (at.floor() as usize, at - at.floor());
+        row[left] += (1.0 - share) as f32;
+        row[(left + 1).min(from - 1)] += share as f32;
+    }
+    matrix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpolation_is_half_pixel() {
+        // 2 → 4: positions −¼ (clamped), ¼, ¾, 1¼ (clamped).
+        let expected = [1.0, 0.0, 0.75, 0.25, 0.25, 0.75, 0.0, 1.0];
+        assert_eq!(bilinear_matrix(2, 4), expected);
+        assert_eq!(bilinear_matrix(1, 3), [1.0, 1.0, 1.0]);
+        for row in bilinear_matrix(22, 95).chunks(22) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+    }
+}

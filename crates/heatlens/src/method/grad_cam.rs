@@ -1,0 +1,27 @@
+//! Grad-CAM.
+
+use heatlens_graph::ValueId;
+
+use crate::method::{Formula, MapKind, Method, MethodError};
+
+/// The registry row.
+pub(super) static GRAD_CAM: Method = Method {
+    id: "grad_cam",
+    title: "Grad-CAM",
+    summary: "where the layer's channels that raise the score are active",
+    formula: "Σₖ αₖ Aₖ, with αₖ = mean over the plane of ∂y/∂Aₖ; the picture shows its positive part",
+    paper: "Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, ICCV, equations 1 and 2",
+    kind: MapKind::Layer,
+    uses_layer: true,
+    caution: None,
+    build,
+};
+
+fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
+    let gradient = f.layer_gradient()?;
+    let activations = f.activations();
+    let mut b = f.builder(GRAD_CAM.id);
+    let alpha = b.mean(gradient, &[2, 3], true)?;
+    let weighted = b.mul(activations, alpha)?;
+    Ok(f.sum_channels(weighted)?)
+}

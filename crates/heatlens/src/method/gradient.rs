@@ -1,0 +1,22 @@
+//! The plain gradient, also called saliency.
+
+use heatlens_graph::{DefaultRules, ValueId};
+
+use crate::method::{Formula, MapKind, Method, MethodError};
+
+/// The registry row.
+pub(super) static GRADIENT: Method = Method {
+    id: "gradient",
+    title: "Gradient",
+    summary: "how much the score would change with each pixel",
+    formula: "∂y/∂x",
+    paper: "Simonyan et al. 2014, Deep Inside Convolutional Networks, ICLR workshop",
+    kind: MapKind::Input,
+    uses_layer: false,
+    caution: None,
+    build,
+};
+
+fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
+    Ok(f.input_gradient(&DefaultRules)?)
+}

@@ -1,0 +1,25 @@
+//! Guided back-propagation.
+
+use heatlens_graph::ValueId;
+
+use crate::method::{Formula, MapKind, Method, MethodError};
+use crate::rule::Guided;
+
+/// The registry row.
+pub(super) static GUIDED_BACKPROP: Method = Method {
+    id: "guided_backprop",
+    title: "Guided back-propagation",
+    summary: "the gradient with every negative contribution cut off at each rectifier: sharp edges",
+    formula: "∂y/∂x with g ← g · [x > 0] · [g > 0] at every ReLU",
+    paper: "Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net, ICLR workshop",
+    kind: MapKind::Input,
+    uses_layer: false,
+    caution: Some(
+        "edge-like; fails the randomisation tests of Adebayo et al. 2018: it looks much the same for an untrained model",
+    ),
+    build,
+};
+
+fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
+    Ok(f.input_gradient(&Guided)?)
+}

@@ -1,0 +1,101 @@
+//! Why a file is no image classifier that we can explain.
+
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// A model that cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file can't be read as a model.
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// The model can't be written.
+    Write(Cause),
+    /// There is no single image input; the inputs found.
+    Inputs(Vec<String>),
+    /// There are no class scores; the outputs found.
+    Outputs(Vec<String>),
+    /// The number of class names differs from the number of classes.
+    ClassNames {
+        /// Names found.
+        found: usize,
+        /// Classes of the head.
+        expected: usize,
+    },
+    /// Our own metadata in the file do not make sense.
+    Metadata(String),
+    /// No layer of this name.
+    UnknownLayer {
+        /// What was asked for.
+        name: String,
+        /// Names that come near, or all of them where there are few.
+        near: Vec<String>,
+    },
+    /// No class of this name.
+    UnknownClass {
+        /// What was asked for.
+        name: String,
+        /// The classes there are.
+        classes: Vec<String>,
+    },
+    /// No value of the model has rows and columns.
+    NoSpatialLayer,
+    /// Another error, in a file.
+    InFile {
+        /// Which file.
+        path: PathBuf,
+        /// What.
+        source: Box<ModelError>,
+    },
+}
+
+impl ModelError {
+    /// Adds the file's name.
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
+        Self::InFile { path: path.to_owned(), source: Box::new(self) }
+    }
+}
+
+impl fmt::Display for ModelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Write(source) => write!(f, "the model cannot be written: {source}"),
+            Self::Inputs(found) => {
+                let found = found.join(", ");
+                write!(f, "expected one image input N×C×H×W with fixed C, H and W, found {found}")
+            }
+            Self::Outputs(found) => {
+                write!(f, "expected class scores (N×K) as the first output, found {}", found.join(", "))
+            }
+            Self::ClassNames { found, expected } => {
+                write!(f, "{found} class names for a model with {expected} classes")
+            }
+            Self::Metadata(what) => write!(f, "the file's own description is damaged: {what}"),
+            Self::UnknownLayer { name, near } => {
+                write!(f, "no layer {name:?}; there is {} (`inspect` lists all)", near.join(", "))
+            }
+            Self::UnknownClass { name, classes } => {
+                write!(f, "no class {name:?}; the classes are {}", classes.join(", "))
+            }
+            Self::NoSpatialLayer => {
+                write!(
+                    f,
+                    "no value of this model has rows and columns, so there is no layer to make a map of"
+                )
+            }
+            Self::InFile { path, source } => write!(f, "{}: {source}", path.display()),
+        }
+    }
+}
+
+impl Error for ModelError {}

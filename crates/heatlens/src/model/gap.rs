@@ -1,0 +1,114 @@
+//! The head for which class activation maps were invented: global average pooling, then one dense layer.
+//!
+//! There z = b + Σₖ wₖ · mean(Aₖ), so the map Σₖ wₖ Aₖ shows exactly what adds up to the logit
+//! (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", §2).
+
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::{Graph, Node, ValueId};
+
+use crate::model::Model;
+use crate::model::head::is_renaming;
+
+/// A global-average-pooling head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GapHead {
+    /// The value that is pooled: A, N×C×H×W.
+    pub features: ValueId,
+    /// The pooled features, N×C in some shape.
+    pub pooled: ValueId,
+    /// Weights of the dense layer, K rows of C: `weights[k * c + i]` multiplies the mean of channel i.
+    pub weights: Vec<f32>,
+    /// Biases of the dense layer, K.
+    pub bias: Vec<f32>,
+    /// Number of channels, C.
+    pub channels: usize,
+}
+
+impl Model {
+    /// The head, if the logits are a dense layer over globally averaged features.
+    #[must_use]
+    pub fn gap_head(&self) -> Option<GapHead> {
+        let graph = &self.graph;
+        let (dense, addend) = dense_and_bias(graph, skip_renaming(graph, self.head.logits))?;
+        let (input, weights, bias) = dense_weights(graph, dense)?;
+        let pool = graph.node(graph.producer(skip_renaming(graph, input))?);
+        let features = pooled_input(graph, pool)?;
+        let channels = graph.fact(features).shape.0.get(1)?.at(1);
+        let outputs = self.head.outputs;
+        if weights.len() != outputs * channels {
+            return None;
+        }
+        let bias = addend.or(bias).unwrap_or_default();
+        let bias = match bias.as_slice() {
+            [] => vec![0.0; outputs],
+            &[b] => vec![b; outputs],
+            _ => bias,
+        };
+        Some(GapHead { features, pooled: pool.outputs[0], weights, bias, channels })
+            .filter(|head| head.bias.len() == outputs)
+    }
+}
+
+/// The value behind reshapes that change no element.
+fn skip_renaming(graph: &Graph, mut value: ValueId) -> ValueId {
+    while let Some(node) = graph.producer(value).map(|id| graph.node(id)).filter(|n| is_renaming(n)) {
+        match node.inputs.first() {
+            Some(&Some(input)) => value = input,
+            _ => break,
+        }
+    }
+    value
+}
+
+fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Vec<f32>> {
+    let id = node.inputs.get(index).copied().flatten()?;
+    graph.constant(id)?.as_f32().map(<[f32]>::to_vec)
+}
+
+/// The matrix product behind the logits, and the constant added to it where that is a node of its own.
+fn dense_and_bias(graph: &Graph, logits: ValueId) -> Option<(&Node, Option<Vec<f32>>)> {
+    let node = graph.node(graph.producer(logits)?);
+    if node.op.downcast_ref::<Binary>() != Some(&Binary(BinaryFunction::Add)) {
+        return Some((node, None));
+    }
+    let constant_side = (0..2).find(|&i| constant(graph, node, i).is_some())?;
+    let product = node.inputs.get(1 - constant_side).copied().flatten()?;
+    Some((graph.node(graph.producer(product)?), constant(graph, node, constant_side)))
+}
+
+/// A dense layer's input, its weights as K rows of C, and its bias.
+fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Option<Vec<f32>>)> {
+    let input = node.inputs.first().copied().flatten()?;
+    let matrix = constant(graph, node, 1)?;
+    let shape = graph.fact(node.inputs.get(1).copied().flatten()?).shape.at(1);
+    let &[rows, columns] = shape.as_slice() else { return None };
+    let transposed = || (0..columns).flat_map(|k| (0..rows).map(move |c| (c, k)));
+    if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
+        if gemm.trans_a {
+            return None;
+        }
+        let bias = constant(graph, node, 2).map(|b| b.iter().map(|v| v * gemm.beta).collect());
+        let mut weights =
+            if gemm.trans_b { matrix } else { transposed().map(|(c, k)| matrix[c * columns + k]).collect() };
+        weights.iter_mut().for_each(|w| *w *= gemm.alpha);
+        return Some((input, weights, bias));
+    }
+    node.op.downcast_ref::<MatMul>()?;
+    Some((input, transposed().map(|(c, k)| matrix[c * columns + k]).collect(), None))
+}
+
+/// What a global average pooling pools.
+fn pooled_input(graph: &Graph, node: &Node) -> Option<ValueId> {
+    let input = node.inputs.first().copied().flatten()?;
+    let shape = &graph.fact(input).shape;
+    if node.op.downcast_ref::<GlobalPool>() == Some(&GlobalPool(GlobalPoolFunction::Average)) {
+        return Some(input);
+    }
+    let reduce = node.op.downcast_ref::<Reduce>().filter(|r| r.function == ReduceFunction::Mean)?;
+    let spatial = reduce.reduced(shape).ok()? == [false, false, true, true];
+    spatial.then_some(input)
+}

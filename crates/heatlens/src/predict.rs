@@ -1,0 +1,32 @@
+//! Scores only: the network without any explanation.
+
+use heatlens_cpu::Program;
+use heatlens_graph::rewrite::simplify;
+
+use crate::explain::ExplainError;
+use crate::model::Model;
+
+/// A compiled network.
+#[derive(Debug)]
+pub struct Predictor {
+    program: Program,
+}
+
+impl Predictor {
+    /// Compiles the model up to its logits.
+    ///
+    /// # Errors
+    /// If an operator has no kernel.
+    pub fn new(model: &Model) -> Result<Self, ExplainError> {
+        let graph = simplify(&model.graph, &[model.head.logits])?.graph;
+        Ok(Self { program: Program::compile(&graph)? })
+    }
+
+    /// The logits of `n` images, N×K, given as c·h·w values each.
+    ///
+    /// # Errors
+    /// If `pixels` does not hold `n` images of the model's size.
+    pub fn logits(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
+        Ok(self.program.run(&[pixels], n)?.swap_remove(0))
+    }
+}

@@ -1,0 +1,27 @@
+//! Pictures for people: heat maps, overlays, signed gradients, contact sheets and learning curves.
+//!
+//! A raw map becomes a [`Map`]; [`heatmap`] and [`overlay`] draw it, [`ColorBar::under`] says what its colours mean,
+//! [`Sheet`] puts many pictures side by side and [`LearningCurve`] shows a training run. [`save_png`] writes a
+//! picture whole or not at all. `colormap` says which colours and why; `canvas` and `text` hold the drawing itself.
+//!
+//! Nothing here decides what a picture means: the words come from the caller. The same input gives the same bytes.
+
+mod canvas;
+mod color_bar;
+mod colormap;
+mod error;
+mod gradient_picture;
+mod heatmap;
+mod plot;
+mod png;
+mod sheet;
+mod text;
+
+pub use color_bar::{ColorBar, format_number};
+pub use colormap::Colormap;
+pub use error::RenderError;
+pub use gradient_picture::{ChannelReduction, gradient_picture, reduce_channels};
+pub use heatmap::{HeatStyle, Map, heatmap, overlay, reason_picture, resize_bilinear_half_pixel};
+pub use plot::{Curve, LearningCurve, Panel};
+pub use png::{enlarge, enlargement, save_png};
+pub use sheet::{MAX_SHEET_ROWS, Sheet, SheetRow};

@@ -1,0 +1,223 @@
+//! The contact sheet: a row for each image, a column for each way of looking at it.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+use super::canvas::{INK, MUTED, RULE, fill, frame, paper, paste};
+use super::text::{draw_text, line_height, shorten, text_width, wrap};
+use super::{ColorBar, enlarge};
+
+/// Rows on one sheet; more rows go to further sheets.
+pub const MAX_SHEET_ROWS: usize = 24;
+
+const CELL: u32 = 200;
+const GAP: u32 = 14;
+const MARGIN: u32 = 28;
+const CAPTION: u32 = 170;
+const TITLE_SIZE: f32 = 26.0;
+const HEAD_SIZE: f32 = 16.0;
+const TEXT_SIZE: f32 = 14.0;
+/// Outline of the ground truth: seen on grey images, on heat and on blue and red alike.
+const OUTLINE: [u8; 3] = [0, 230, 118];
+
+/// One image and its pictures.
+#[derive(Debug, Clone)]
+pub struct SheetRow {
+    /// Lines beside the pictures, the first stands out: name, true label, predicted class, probability.
+    pub caption: Vec<String>,
+    /// One picture for each column, of any size; `None` leaves the place empty.
+    pub pictures: Vec<Option<RgbImage>>,
+    /// Where the answer lies, if known: height, width, and for each pixel whether it belongs. Outlined in green.
+    pub truth: Option<(usize, usize, Vec<bool>)>,
+}
+
+/// A contact sheet.
+#[derive(Debug, Clone)]
+pub struct Sheet {
+    /// What the sheet shows.
+    pub title: String,
+    /// How to read it, for somebody who has never seen one.
+    pub legend: String,
+    /// The columns' names.
+    pub columns: Vec<String>,
+    /// Bars that explain the colours, drawn under the legend.
+    pub color_bars: Vec<ColorBar>,
+    /// The images.
+    pub rows: Vec<SheetRow>,
+}
+
+impl Sheet {
+    /// Draws the sheet, in as many parts as [`MAX_SHEET_ROWS`] asks for; none if there are no rows.
+    pub fn draw(&self) -> Vec<RgbImage> {
+        let parts = self.rows.len().div_ceil(MAX_SHEET_ROWS);
+        let draw = |(part, rows): (usize, &[SheetRow])| {
+            let number = if parts > 1 { format!("  ({} of {parts})", part + 1) } else { String::new() };
+            self.draw_part(rows, &format!("{}{number}", self.title))
+        };
+        self.rows.chunks(MAX_SHEET_ROWS).enumerate().map(draw).collect()
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
+    fn draw_part(&self, rows: &[SheetRow], title: &str) -> RgbImage {
+        let columns = self.columns.len() as u32;
+        let width = (2 * MARGIN + CAPTION + columns * (CELL + GAP)).max(640);
+        let room = (width - 2 * MARGIN) as f32;
+        let legend = wrap(&self.legend, TEXT_SIZE, room);
+        let bar_lines = if self.color_bars.is_empty() { 0.0 } else { 2.0 };
+        let head = MARGIN as f32
+            + line_height(TITLE_SIZE)
+            + 6.0
+            + line_height(TEXT_SIZE) * (legend.len() as f32 + bar_lines)
+            + 18.0;
+        let top = (head + line_height(HEAD_SIZE) + 6.0) as u32;
+        let mut sheet = paper(width, top + rows.len() as u32 * (CELL + GAP) + MARGIN);
+        let left = MARGIN as f32;
+        draw_text(&mut sheet, left, left, TITLE_SIZE, INK, &shorten(title, TITLE_SIZE, room));
+        let mut y = left + line_height(TITLE_SIZE) + 6.0;
+        for line in &legend {
+            draw_text(&mut sheet, left, y, TEXT_SIZE, MUTED, line);
+            y += line_height(TEXT_SIZE);
+        }
+        self.draw_bars(&mut sheet, y + 6.0, room);
+        for (column, name) in self.columns.iter().enumerate() {
+            let x = cell_x(column) as f32;
+            let name = shorten(name, HEAD_SIZE, CELL as f32);
+            let x = x + (CELL as f32 - text_width(&name, HEAD_SIZE)) / 2.0;
+            draw_text(&mut sheet, x, head, HEAD_SIZE, INK, &name);
+        }
+        for (row, content) in rows.iter().enumerate() {
+            draw_row(&mut sheet, content, top + row as u32 * (CELL + GAP), self.columns.len());
+        }
+        sheet
+    }
+
+    /// The bars side by side: colours, then what they mean.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
+    fn draw_bars(&self, sheet: &mut RgbImage, y: f32, room: f32) {
+        let share = room / self.color_bars.len().max(1) as f32;
+        for (place, bar) in self.color_bars.iter().enumerate() {
+            let x = MARGIN as f32 + place as f32 * share;
+            paste(sheet, &bar.bar(110, 14), x as u32, y as u32 + 2);
+            frame(sheet, x as i32, y as i32 + 2, 110, 14, MUTED);
+            let text = shorten(&bar.meaning, TEXT_SIZE, share - 110.0 - 24.0);
+            draw_text(sheet, x + 118.0, y, TEXT_SIZE, INK, &text);
+        }
+    }
+}
+
+fn cell_x(column: usize) -> u32 {
+    MARGIN + CAPTION + u32::try_from(column).unwrap_or(0) * (CELL + GAP)
+}
+
+fn draw_row(sheet: &mut RgbImage, row: &SheetRow, top: u32, columns: usize) {
+    let width = sheet.width() - 2 * MARGIN;
+    fill(sheet, MARGIN as i32, (top - GAP / 2) as i32, width, 1, RULE, 1.0);
+    let lines = row.caption.iter().enumerate().flat_map(|(place, text)| {
+        let color = if place == 0 { INK } else { MUTED };
+        wrap(text, TEXT_SIZE, (CAPTION - 16) as f32).into_iter().map(move |line| (line, color))
+    });
+    let mut y = top as f32 + 4.0;
+    for (line, color) in lines.take((CELL as f32 / line_height(TEXT_SIZE)) as usize) {
+        draw_text(sheet, MARGIN as f32, y, TEXT_SIZE, color, &line);
+        y += line_height(TEXT_SIZE);
+    }
+    for (column, picture) in row.pictures.iter().take(columns).enumerate() {
+        let Some(mut cell) = picture.as_ref().and_then(fit) else { continue };
+        if let Some((height, width, truth)) = &row.truth {
+            outline(&mut cell, *height, *width, truth);
+        }
+        let (x, y) = ((CELL - cell.width()) / 2, (CELL - cell.height()) / 2);
+        paste(sheet, &cell, cell_x(column) + x, top + y);
+    }
+}
+
+/// A picture scaled to fit a cell; small ones pixel by pixel first. `None` for a picture without pixels.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of a cell")]
+fn fit(picture: &RgbImage) -> Option<RgbImage> {
+    if picture.width() == 0 || picture.height() == 0 {
+        return None;
+    }
+    let large = enlarge(picture);
+    let scale = f64::from(CELL) / f64::from(large.width().max(large.height()));
+    let side = |length: u32| ((f64::from(length) * scale).round() as u32).clamp(1, CELL);
+    let (width, height) = (side(large.width()), side(large.height()));
+    let source = ImageRef::new(large.width(), large.height(), large.as_raw(), PixelType::U8x3).ok()?;
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize(&source, &mut target, &options).ok()?;
+    RgbImage::from_raw(width, height, target.into_vec())
+}
+
+/// Draws the border between pixels that belong and those that do not, two pixels wide.
+fn outline(cell: &mut RgbImage, height: usize, width: usize, truth: &[bool]) {
+    let (columns, lines) = cell.dimensions();
+    let inside = |x: u32, y: u32| {
+        let row = y as usize * height / lines as usize;
+        let column = x as usize * width / columns as usize;
+        truth.get(row * width + column).copied().unwrap_or(false)
+    };
+    for y in 0..lines {
+        for x in 0..columns {
+            let here = inside(x, y);
+            let differs = |dx: u32, dy: u32| {
+                let (x, y) = (x + dx, y + dy);
+                x < columns && y < lines && inside(x, y) != here
+            };
+            if differs(1, 0) || differs(0, 1) || differs(2, 0) || differs(0, 2) {
+                cell.put_pixel(x, y, image::Rgb(OUTLINE));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    fn sheet(rows: usize) -> Sheet {
+        let row = SheetRow {
+            caption: vec!["image_0".to_owned(), "label 1".to_owned()],
+            pictures: vec![Some(RgbImage::from_pixel(95, 95, Rgb([90, 0, 0]))), None],
+            truth: Some((2, 2, vec![true, false, false, false])),
+        };
+        Sheet {
+            title: "Where the model looks".to_owned(),
+            legend: "How to read this.".to_owned(),
+            columns: vec!["original".to_owned(), "Grad-CAM".to_owned()],
+            color_bars: Vec::new(),
+            rows: vec![row; rows],
+        }
+    }
+
+    #[test]
+    fn rows_go_to_further_sheets() {
+        let heights = |rows| sheet(rows).draw().iter().map(RgbImage::height).collect::<Vec<_>>();
+        assert!(heights(0).is_empty());
+        assert_eq!(heights(24).len(), 1);
+        let parts = heights(25);
+        assert_eq!(parts.len(), 2);
+        assert!(parts[1] < parts[0]);
+    }
+
+    #[test]
+    fn pictures_stand_in_their_cells_with_the_truth_outlined() {
+        let drawn = &sheet(1).draw()[0];
+        let count = |color| drawn.pixels().filter(|pixel| pixel.0 == color).count();
+        let outline = count(OUTLINE);
+        assert!((380..=420).contains(&outline), "{outline}");
+        assert_eq!(count([90, 0, 0]) + outline, (CELL * CELL) as usize);
+    }
+
+    #[test]
+    fn odd_shapes_are_no_trouble() {
+        let mut odd = sheet(1);
+        odd.rows[0].pictures =
+            vec![Some(RgbImage::new(0, 0)), Some(RgbImage::new(1, 4000)), Some(RgbImage::new(2, 2))];
+        odd.rows[0].caption = vec!["long ".repeat(500)];
+        odd.rows[0].truth = Some((0, 0, Vec::new()));
+        odd.title = "W".repeat(1000);
+        assert_eq!(odd.draw().len(), 1);
+    }
+}

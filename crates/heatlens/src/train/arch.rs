@@ -1,0 +1,169 @@
+//! Networks that can be trained from nothing: one row of [`ARCHITECTURES`] each.
+
+use std::sync::Arc;
+
+use heatlens_graph::op::batch_normalization::BatchNormalization;
+use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::pool::MaxPool;
+use heatlens_graph::op::reshape::Flatten;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::window::Window;
+use heatlens_graph::{Fact, Graph, GraphError, Operator, Shape, Tensor, ValueId};
+
+use crate::random::{Key, Use};
+
+/// A network by name.
+#[derive(Debug)]
+pub struct Architecture {
+    /// What people type.
+    pub id: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// Appends the network's body to an image; what comes out is pooled globally.
+    body: fn(&mut Network, ValueId) -> Result<ValueId, GraphError>,
+}
+
+/// Every architecture.
+pub static ARCHITECTURES: &[Architecture] = &[
+    Architecture {
+        id: "gap-cnn",
+        summary: "conv 3×3 (20) – max-pool – conv 3×3 (20) – max-pool – global average pooling – dense",
+        body: gap_cnn,
+    },
+    Architecture {
+        id: "gap-cnn-bn",
+        summary: "three blocks of conv 3×3 – batch normalisation – max-pool (32, 32, 64 channels) – global average pooling – dense",
+        body: gap_cnn_bn,
+    },
+];
+
+/// The architecture called `id`.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Architecture> {
+    ARCHITECTURES.iter().find(|a| a.id == id)
+}
+
+impl Architecture {
+    /// The network for images of `[c, h, w]` and so many classes, with fresh weights: kernels
+    /// Glorot-uniform (Glorot and Bengio 2010, equation 16), biases zero. Two classes share one
+    /// sigmoid output, more have a softmax.
+    ///
+    /// # Errors
+    /// If the image is too small for the network.
+    pub fn build(&self, shape: [usize; 3], classes: usize, seed: u64) -> Result<Graph, GraphError> {
+        let mut graph = Graph::new(self.id);
+        let image = graph.add_input("image", Fact::f32(Shape::batched(&shape)));
+        let mut network = Network { graph, seed, drawn: 0 };
+        let features = (self.body)(&mut network, image)?;
+        let pooled =
+            network.node("global_average_pooling2d", GlobalPool(GlobalPoolFunction::Average), &[features])?;
+        let flat = network.node("flatten", Flatten { axis: 1 }, &[pooled])?;
+        let logits = network.dense("dense", flat, if classes == 2 { 1 } else { classes })?;
+        let output = if classes == 2 {
+            network.node("probability", Unary(UnaryFunction::Sigmoid), &[logits])?
+        } else {
+            network.node("probability", Softmax { axis: 1, log: false }, &[logits])?
+        };
+        network.graph.set_outputs(&[output]);
+        Ok(network.graph)
+    }
+}
+
+fn gap_cnn(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
+    let mut x = image;
+    for block in 1..=2 {
+        x = n.conv(&format!("conv2d_{block}"), x, 20, 0, true)?;
+        x = n.node(&format!("relu_{block}"), Unary(UnaryFunction::Relu), &[x])?;
+        x = n.max_pool(&format!("max_pooling2d_{block}"), x)?;
+    }
+    Ok(x)
+}
+
+fn gap_cnn_bn(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
+    let mut x = image;
+    for (block, channels) in (1..).zip([32, 32, 64]) {
+        // The normalisation subtracts the mean, so a bias before it would do nothing.
+        x = n.conv(&format!("conv2d_{block}"), x, channels, 1, false)?;
+        x = n.batch_normalization(&format!("batch_normalization_{block}"), x)?;
+        x = n.node(&format!("relu_{block}"), Unary(UnaryFunction::Relu), &[x])?;
+        x = n.max_pool(&format!("max_pooling2d_{block}"), x)?;
+    }
+    Ok(x)
+}
+
+/// A network while it is built.
+#[derive(Debug)]
+struct Network {
+    graph: Graph,
+    seed: u64,
+    /// Kernels drawn so far; each has random numbers of its own.
+    drawn: u64,
+}
+
+impl Network {
+    fn node(&mut self, name: &str, op: impl Operator, inputs: &[ValueId]) -> Result<ValueId, GraphError> {
+        let inputs: Vec<_> = inputs.iter().map(|&i| Some(i)).collect();
+        let id = self.graph.add_node(name, Arc::new(op), &inputs)?;
+        Ok(self.graph.node(id).outputs[0])
+    }
+
+    fn conv(
+        &mut self,
+        name: &str,
+        x: ValueId,
+        channels: usize,
+        pad: usize,
+        bias: bool,
+    ) -> Result<ValueId, GraphError> {
+        let inputs = self.channels(x);
+        let weight =
+            self.glorot(&format!("{name}.weight"), &[channels, inputs, 3, 3], inputs * 9, channels * 9);
+        let conv = Conv { window: Window::new(&[3, 3]).pads(&[pad, pad]), group: 1 };
+        let mut operands = vec![x, weight];
+        if bias {
+            operands.push(self.filled(&format!("{name}.bias"), channels, 0.0));
+        }
+        self.node(name, conv, &operands)
+    }
+
+    fn max_pool(&mut self, name: &str, x: ValueId) -> Result<ValueId, GraphError> {
+        self.node(name, MaxPool { window: Window::new(&[2, 2]).strides(&[2, 2]), ceil_mode: false }, &[x])
+    }
+
+    fn batch_normalization(&mut self, name: &str, x: ValueId) -> Result<ValueId, GraphError> {
+        let c = self.channels(x);
+        let part = |n: &mut Self, what: &str, value: f32| n.filled(&format!("{name}.{what}"), c, value);
+        let scale = part(self, "scale", 1.0);
+        let bias = part(self, "bias", 0.0);
+        let mean = part(self, "mean", 0.0);
+        let variance = part(self, "variance", 1.0);
+        self.node(name, BatchNormalization { epsilon: 1e-3 }, &[x, scale, bias, mean, variance])
+    }
+
+    fn dense(&mut self, name: &str, x: ValueId, outputs: usize) -> Result<ValueId, GraphError> {
+        let inputs = self.channels(x);
+        let weight = self.glorot(&format!("{name}.weight"), &[outputs, inputs], inputs, outputs);
+        let bias = self.filled(&format!("{name}.bias"), outputs, 0.0);
+        self.node(name, Gemm { trans_b: true, ..Gemm::default() }, &[x, weight, bias])
+    }
+
+    fn channels(&self, x: ValueId) -> usize {
+        self.graph.fact(x).shape.0.get(1).map_or(0, |d| d.at(1))
+    }
+
+    fn glorot(&mut self, name: &str, shape: &[usize], fan_in: usize, fan_out: usize) -> ValueId {
+        let mut rng = Key::new(self.seed, Use::Weights).at(self.drawn).rng();
+        self.drawn += 1;
+        #[allow(clippy::cast_precision_loss)]
+        let limit = (6.0 / (fan_in + fan_out) as f32).sqrt();
+        let values = (0..shape.iter().product()).map(|_| (rng.uniform() * 2.0 - 1.0) * limit).collect();
+        self.graph.add_constant(name, Tensor::f32(shape, values))
+    }
+
+    fn filled(&mut self, name: &str, len: usize, value: f32) -> ValueId {
+        self.graph.add_constant(name, Tensor::f32(&[len], vec![value; len]))
+    }
+}

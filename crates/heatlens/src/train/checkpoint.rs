@@ -1,0 +1,118 @@
+//! What a run needs to go on after it was stopped: weights, the optimiser's state and the history,
+//! in one file that is replaced as a whole after every epoch.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::Value;
+
+use crate::data::write_atomically;
+use crate::train::TrainError;
+use crate::train::step::Arrays;
+
+/// Arrays by name, and everything else as JSON.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Weights, statistics and the optimiser's moments; groups are told apart by prefixes.
+    pub arrays: Arrays,
+    /// Epoch, settings, history and counters.
+    pub state: Value,
+}
+
+const STATE: &str = "heatlens.state";
+
+impl Checkpoint {
+    /// Writes the checkpoint under a temporary name, then renames it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let bytes: BTreeMap<&String, Vec<u8>> = self
+            .arrays
+            .iter()
+            .map(|(name, v)| (name, v.iter().flat_map(|x| x.to_le_bytes()).collect()))
+            .collect();
+        let unusable = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
+        let mut views = Vec::new();
+        for (name, bytes) in &bytes {
+            let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
+            views.push((name.as_str(), view.map_err(|e| unusable(e.to_string()))?));
+        }
+        let metadata = [(STATE.to_owned(), self.state.to_string())].into_iter().collect();
+        let file = safetensors::serialize(views, Some(metadata)).map_err(|e| unusable(e.to_string()))?;
+        write_atomically(path, &file).map_err(TrainError::writing(path))
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// If the file is missing, damaged or no checkpoint of ours.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        let unusable = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
+        let bytes = fs::read(path).map_err(|e| unusable(format!("cannot read the checkpoint: {e}")))?;
+        let damaged = |e: safetensors::SafeTensorError| unusable(format!("the checkpoint is damaged: {e}"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+        let state = header.metadata().as_ref().and_then(|m| m.get(STATE));
+        let state = state.ok_or_else(|| unusable("no checkpoint of heatlens".to_owned()))?;
+        let state =
+            serde_json::from_str(state).map_err(|e| unusable(format!("the checkpoint is damaged: {e}")))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let number = |b: &[u8]| b.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
+        let array = |(name, view): (String, TensorView<'_>)| {
+            (name, view.data().chunks_exact(4).map(number).collect())
+        };
+        Ok(Self { arrays: tensors.tensors().into_iter().map(array).collect(), state })
+    }
+
+    /// Puts arrays in under a prefix.
+    pub fn insert(&mut self, prefix: &str, arrays: &Arrays) {
+        self.arrays.extend(arrays.iter().map(|(name, v)| (format!("{prefix}{name}"), v.clone())));
+    }
+
+    /// The arrays under a prefix, without it.
+    #[must_use]
+    pub fn group(&self, prefix: &str) -> Arrays {
+        let own = |(name, v): (&String, &Vec<f32>)| Some((name.strip_prefix(prefix)?.to_owned(), v.clone()));
+        self.arrays.iter().filter_map(own).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Checkpoint {
+        let mut checkpoint = Checkpoint { state: serde_json::json!({"epoch": 3}), ..Checkpoint::default() };
+        let odd = vec![f32::MIN_POSITIVE / 3.0, -0.0, 1.0e-38, std::f32::consts::PI];
+        checkpoint.insert("weights/", &[("a".to_owned(), odd), ("b".to_owned(), Vec::new())].into());
+        checkpoint.insert("moments/", &[("a".to_owned(), vec![1.0])].into());
+        checkpoint
+    }
+
+    #[test]
+    fn every_bit_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.safetensors");
+        sample().save(&path).unwrap();
+        let loaded = Checkpoint::load(&path).unwrap();
+        assert_eq!(loaded, sample());
+        assert!(loaded.group("weights/")["a"][1].is_sign_negative());
+        assert_eq!(loaded.group("moments/").len(), 1);
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.safetensors");
+        sample().save(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        for cut in [0, 7, 40, bytes.len() - 1] {
+            fs::write(&path, &bytes[..cut]).unwrap();
+            let error = Checkpoint::load(&path).unwrap_err().to_string();
+            assert!(error.contains("last.safetensors"), "{error}");
+        }
+        assert!(Checkpoint::load(&folder.path().join("none")).is_err());
+    }
+}

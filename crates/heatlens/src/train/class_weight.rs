@@ -1,0 +1,120 @@
+//! How much each class counts in the loss.
+
+use std::fmt;
+
+/// A choice of class weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ClassWeight {
+    /// Every sample counts 1.
+    #[default]
+    None,
+    /// n / (k · nₖ), so that each of the k classes weighs the same in total and the mean weight of a
+    /// sample is 1 (King and Zeng 2001, as in scikit-learn's `balanced`).
+    Balanced,
+    /// One weight for each class, in order.
+    Explicit(Vec<f32>),
+}
+
+impl ClassWeight {
+    /// The weight of each class, given how many training samples each has.
+    ///
+    /// # Errors
+    /// If classes are to be balanced and one has no sample, or the explicit weights are not one
+    /// finite number ≥ 0 for each class with at least one above 0.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+    pub fn weights(&self, counts: &[usize]) -> Result<Vec<f32>, ClassWeightError> {
+        match self {
+            Self::None => Ok(vec![1.0; counts.len()]),
+            Self::Balanced => {
+                if let Some(class) = counts.iter().position(|&n| n == 0) {
+                    return Err(ClassWeightError::EmptyClass { class });
+                }
+                let share = counts.iter().sum::<usize>() as f64 / counts.len() as f64;
+                Ok(counts.iter().map(|&n| (share / n as f64) as f32).collect())
+            }
+            Self::Explicit(weights) => {
+                if weights.len() != counts.len() {
+                    return Err(ClassWeightError::Count { found: weights.len(), expected: counts.len() });
+                }
+                let bad = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0));
+                // With nothing to weigh there would be nothing to learn.
+                let bad = bad.or_else(|| weights.iter().all(|w| *w == 0.0).then_some(0));
+                match bad {
+                    Some(class) if class < weights.len() => {
+                        Err(ClassWeightError::Value { class, found: weights[class] })
+                    }
+                    _ => Ok(weights.clone()),
+                }
+            }
+        }
+    }
+}
+
+/// Why there are no class weights.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClassWeightError {
+    /// A class without samples can't be balanced.
+    EmptyClass {
+        /// Its number, from 0.
+        class: usize,
+    },
+    /// Not one weight for each class.
+    Count {
+        /// Weights given.
+        found: usize,
+        /// Classes there are.
+        expected: usize,
+    },
+    /// A weight that is negative, not finite, or 0 as all others.
+    Value {
+        /// Whose weight, from 0.
+        class: usize,
+        /// The weight.
+        found: f32,
+    },
+}
+
+impl fmt::Display for ClassWeightError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyClass { class } => write!(
+                f,
+                "class {class} has no training sample, so classes can't be balanced; add samples or give the weights explicitly"
+            ),
+            Self::Count { found, expected } => {
+                write!(f, "found {found} class weights, expected {expected}, one for each class in order")
+            }
+            Self::Value { class, found } => write!(
+                f,
+                "the weight of class {class} is {found}, expected finite weights of 0 or more, not all of them 0"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ClassWeightError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_classes_weigh_the_same_in_total() {
+        assert_eq!(ClassWeight::None.weights(&[3, 1]), Ok(vec![1.0, 1.0]));
+        // 8 / (2 · 6) and 8 / (2 · 2).
+        assert_eq!(ClassWeight::Balanced.weights(&[6, 2]), Ok(vec![2.0 / 3.0, 2.0]));
+        assert_eq!(ClassWeight::Balanced.weights(&[6, 0]), Err(ClassWeightError::EmptyClass { class: 1 }));
+    }
+
+    #[test]
+    fn explicit_weights_are_checked() {
+        let explicit = |w: &[f32]| ClassWeight::Explicit(w.to_vec()).weights(&[5, 5]);
+        assert_eq!(explicit(&[0.0, 2.5]), Ok(vec![0.0, 2.5]));
+        assert_eq!(explicit(&[1.0]), Err(ClassWeightError::Count { found: 1, expected: 2 }));
+        assert_eq!(explicit(&[1.0, -1.0]), Err(ClassWeightError::Value { class: 1, found: -1.0 }));
+        assert_eq!(explicit(&[0.0, 0.0]), Err(ClassWeightError::Value { class: 0, found: 0.0 }));
+        assert!(explicit(&[1.0, f32::INFINITY]).is_err());
+        assert_eq!(ClassWeight::Explicit(vec![]).weights(&[]), Ok(vec![]));
+    }
+}

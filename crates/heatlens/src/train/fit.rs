@@ -1,0 +1,465 @@
+//! The training loop.
+//!
+//! A [`Trainer`] holds everything that changes from epoch to epoch; [`Trainer::epoch`] runs one and
+//! writes the checkpoint. Nothing depends on anything but the settings, the data and the epoch's
+//! number, so a run that was killed and resumed ends with the same bits as one that never was.
+
+use std::path::{Path, PathBuf};
+
+use heatlens_graph::{Graph, Tensor};
+use serde_json::{Value, json};
+
+use crate::model::Model;
+use crate::train::arch::Architecture;
+use crate::train::augment::Augmentation;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::class_weight::ClassWeight;
+use crate::train::early_stopping::EarlyStopping;
+use crate::train::evaluate::Evaluation;
+use crate::train::history::{History, Record};
+use crate::train::metric;
+use crate::train::optimizer::{Algorithm, Optimizer, OptimizerState, Update};
+use crate::train::plateau::PlateauState;
+use crate::train::population::PopulationStatistics;
+use crate::train::schedule::{Schedule, Scheduler, SchedulerState};
+use crate::train::shuffle::{batches, epoch_order};
+use crate::train::step::{Arrays, Parameter, TrainingStep, parameters};
+use crate::train::{TrainError, TrainingSet};
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The network.
+    pub architecture: &'static Architecture,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images in a step.
+    pub batch_size: usize,
+    /// How gradients move the weights.
+    pub algorithm: Algorithm,
+    /// Step size before any schedule.
+    pub learning_rate: f32,
+    /// How the step size changes.
+    pub schedule: Schedule,
+    /// A metric and after how many epochs without improvement to stop.
+    pub early_stopping: Option<(String, u64)>,
+    /// How much each class counts.
+    pub class_weight: ClassWeight,
+    /// Random changes to training images.
+    pub augmentation: Augmentation,
+    /// Whether the order of the images changes from epoch to epoch.
+    pub shuffle: bool,
+    /// Whether the model is the best epoch's (lowest validation loss, or training loss without
+    /// validation) rather than the last one's.
+    pub keep_best: bool,
+    /// Seed of weights, order and augmentation.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// What the parts below don't look at themselves.
+    fn check(&self) -> Result<(), TrainError> {
+        let Self { epochs, batch_size, learning_rate, augmentation, .. } = self;
+        let wrong = [
+            (*epochs == 0, format!("{epochs} epochs, expected at least 1")),
+            (*batch_size == 0, format!("a batch size of {batch_size}, expected at least 1")),
+            (
+                !(learning_rate.is_finite() && *learning_rate > 0.0),
+                format!("a learning rate of {learning_rate}, expected a number above 0"),
+            ),
+            (
+                !(0.0..=1.0).contains(&augmentation.shift),
+                format!("a shift of {}, expected a share of the image from 0 to 1", augmentation.shift),
+            ),
+            (
+                !augmentation.rotation.is_finite(),
+                format!("a rotation by {}, expected degrees", augmentation.rotation),
+            ),
+        ];
+        match wrong.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, what)) => Err(TrainError::Setting(what)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Told how far training is.
+pub trait Observer {
+    /// A step is done; `false` asks to stop at once. The epoch at hand is then repeated on resuming.
+    fn step(&mut self, epoch: u64, step: usize, steps: usize) -> bool;
+    /// An epoch is done and its checkpoint written.
+    fn epoch(&mut self, record: &Record);
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All epochs are done.
+    Finished,
+    /// The monitored metric stopped improving.
+    EarlyStopped,
+    /// The observer asked to stop.
+    Interrupted,
+}
+
+/// A run between epochs.
+#[derive(Debug)]
+pub struct Trainer<'s> {
+    settings: Settings,
+    set: &'s TrainingSet,
+    folder: PathBuf,
+    network: Graph,
+    parameters: Vec<Parameter>,
+    outputs: usize,
+    class_weights: Vec<f32>,
+    step: TrainingStep,
+    scores: Evaluation,
+    population: PopulationStatistics,
+    arrays: Arrays,
+    best: Option<(f64, u64, Arrays)>,
+    optimizer: Optimizer,
+    scheduler: Scheduler,
+    early_stopping: Option<EarlyStopping>,
+    history: History,
+    ended: bool,
+}
+
+const WEIGHTS: &str = "weights/";
+const BEST: &str = "best/";
+const MOMENTS: &str = "moments/";
+
+/// Images evaluated together; only memory depends on it.
+const EVALUATION_BATCH: usize = 64;
+
+impl<'s> Trainer<'s> {
+    /// A fresh run that will write into `folder`, which exists.
+    ///
+    /// # Errors
+    /// If the settings make no sense or the network does not fit the images.
+    pub fn new(settings: Settings, set: &'s TrainingSet, folder: &Path) -> Result<Self, TrainError> {
+        let setting = |e: &dyn std::fmt::Display| TrainError::Setting(e.to_string());
+        settings.check()?;
+        if set.class_counts().iter().filter(|&&images| images > 0).count() < 2 {
+            let what = "expected images of at least two classes to train on";
+            return Err(TrainError::Setting(format!(
+                "{what}, found {:?} of {:?}",
+                set.class_counts(),
+                set.class_names
+            )));
+        }
+        let classes = set.class_names.len();
+        let network = settings.architecture.build(set.preprocessing.shape(), classes, settings.seed)?;
+        let logits = Model::from_graph(network.clone())?.head.logits;
+        let parameters = parameters(&network);
+        let mut free: Vec<String> = parameters.iter().map(|p| p.name.clone()).collect();
+        free.extend(PopulationStatistics::names(&network));
+        let schedule = settings.schedule.clone();
+        let scheduler =
+            Scheduler::new(schedule, settings.learning_rate, settings.epochs).ok_or_else(|| {
+                TrainError::Setting("the schedule watches something that is no metric".to_owned())
+            })?;
+        let watch = |(name, patience): &(String, u64)| {
+            let unknown = || TrainError::Setting(format!("{name:?} is no metric of history.csv"));
+            EarlyStopping::new(name, *patience, 0.0).ok_or_else(unknown)
+        };
+        Ok(Self {
+            step: TrainingStep::new(&network, logits, &parameters)?,
+            scores: Evaluation::new(&network, &free, &[logits])?,
+            population: PopulationStatistics::new(&network, &free)?,
+            arrays: free.iter().filter_map(|name| stored(&network, name)).collect(),
+            best: None,
+            optimizer: Optimizer::new(settings.algorithm).map_err(|e| setting(&e))?,
+            scheduler,
+            early_stopping: settings.early_stopping.as_ref().map(watch).transpose()?,
+            history: History::default(),
+            ended: false,
+            outputs: if classes == 2 { 1 } else { classes },
+            class_weights: settings.class_weight.weights(&set.class_counts()).map_err(|e| setting(&e))?,
+            folder: folder.to_owned(),
+            settings,
+            set,
+            network,
+            parameters,
+        })
+    }
+
+    /// Goes on with the run in `folder`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or if there is no checkpoint or it belongs to other data or another network.
+    pub fn resume(settings: Settings, set: &'s TrainingSet, folder: &Path) -> Result<Self, TrainError> {
+        let mut trainer = Self::new(settings, set, folder)?;
+        let path = trainer.checkpoint_path();
+        let foreign = |reason: &str| TrainError::Checkpoint { path: path.clone(), reason: reason.to_owned() };
+        let checkpoint = Checkpoint::load(&path)?;
+        if checkpoint.state["data"] != json!(set.fingerprint()) {
+            return Err(foreign("the run was started with other images or another split"));
+        }
+        trainer.restore(&checkpoint).ok_or_else(|| foreign("the run was started with other settings"))?;
+        Ok(trainer)
+    }
+
+    /// The epochs so far.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Runs all epochs that are left.
+    ///
+    /// # Errors
+    /// If the loss is no number any more or a file cannot be written.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
+        while !self.ended && (self.history.records.len() as u64) < self.settings.epochs {
+            let epoch = self.history.records.len() as u64 + 1;
+            let Some(record) = self.epoch(epoch, observer)? else { return Ok(Ending::Interrupted) };
+            observer.epoch(&record);
+        }
+        // Once more: the run may have been killed between its last checkpoint and these files.
+        self.save_results()?;
+        Ok(if self.ended { Ending::EarlyStopped } else { Ending::Finished })
+    }
+
+    /// Runs one epoch and writes its checkpoint; `None` if the observer asked to stop.
+    fn epoch(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<Option<Record>, TrainError> {
+        let rate = self.scheduler.rate(epoch - 1); // the schedule counts from 0
+        let order = self.order(epoch);
+        let (mut logits, mut labels) = (Vec::new(), Vec::new());
+        let steps = order.len().div_ceil(self.settings.batch_size);
+        for (step, batch) in batches(&order, self.settings.batch_size).enumerate() {
+            logits.extend(self.train_batch(epoch, rate, batch)?);
+            labels.extend(batch.iter().map(|&i| self.set.labels[i]));
+            if !observer.step(epoch, step + 1, steps) {
+                return Ok(None);
+            }
+        }
+        self.update_population()?;
+        let validation = self.evaluate(&self.set.validation)?;
+        let held: Vec<usize> = self.set.validation.iter().map(|&i| self.set.labels[i]).collect();
+        let k = self.outputs;
+        let record = Record {
+            epoch,
+            loss: metric::cross_entropy(&logits, k, &labels, &self.class_weights),
+            accuracy: metric::accuracy(&logits, k, &labels),
+            auc: metric::roc_auc(&logits, k, &labels),
+            val_loss: metric::cross_entropy(&validation, k, &held, &self.class_weights),
+            val_accuracy: metric::accuracy(&validation, k, &held),
+            val_auc: metric::roc_auc(&validation, k, &held),
+            learning_rate: rate,
+        };
+        self.end_epoch(&record)?;
+        Ok(Some(record))
+    }
+
+    /// Positions of the training images in this epoch's order.
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        if !self.settings.shuffle {
+            return self.set.train.clone();
+        }
+        epoch_order(self.set.train.len(), self.settings.seed, epoch)
+            .iter()
+            .map(|&i| self.set.train[i])
+            .collect()
+    }
+
+    /// One step; returns the batch's logits from before it.
+    fn train_batch(&mut self, epoch: u64, rate: f32, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let n = batch.len();
+        let mut images = Vec::with_capacity(n * self.set.image_len());
+        let (mut targets, mut weights) = (Vec::new(), Vec::with_capacity(n));
+        for &i in batch {
+            let start = images.len();
+            images.extend_from_slice(self.set.image(i));
+            let (seed, shape) = (self.settings.seed, self.set.preprocessing.shape());
+            self.settings.augmentation.apply(&mut images[start..], shape, seed, epoch, i as u64);
+            let label = self.set.labels[i];
+            #[allow(clippy::cast_precision_loss)]
+            weights.push(self.class_weights[label] / n as f32);
+            match self.outputs {
+                1 => targets.push(if label == 1 { 1.0 } else { 0.0 }),
+                k => targets.extend((0..k).map(|c| if c == label { 1.0 } else { 0.0 })),
+            }
+        }
+        let output = self.step.run(&images, &targets, &weights, &self.arrays, n)?;
+        if !output.loss.is_finite() {
+            return Err(TrainError::Diverged {
+                epoch: usize::try_from(epoch).unwrap_or(0),
+                learning_rate: rate,
+            });
+        }
+        let mut values: Vec<Vec<f32>> =
+            self.parameters.iter().map(|p| self.arrays.remove(&p.name).unwrap_or_default()).collect();
+        let both = self.parameters.iter().zip(values.iter_mut().zip(&output.gradients));
+        let mut updates: Vec<Update<'_>> = both
+            .map(|(p, (values, gradient))| Update { name: &p.name, values, gradient, decays: p.decays })
+            .collect();
+        let outcome = self.optimizer.step(rate, &mut updates);
+        for (parameter, values) in self.parameters.iter().zip(values) {
+            self.arrays.insert(parameter.name.clone(), values);
+        }
+        outcome.map_err(|e| TrainError::Network(e.to_string()))?;
+        Ok(output.logits)
+    }
+
+    /// Logits of these images with the weights as they stand.
+    fn evaluate(&self, items: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let mut logits = Vec::new();
+        for batch in items.chunks(EVALUATION_BATCH) {
+            let images = self.gather(batch);
+            logits.extend(self.scores.run(&images, &self.arrays, batch.len())?.swap_remove(0));
+        }
+        Ok(logits)
+    }
+
+    fn gather(&self, batch: &[usize]) -> Vec<f32> {
+        batch.iter().flat_map(|&i| self.set.image(i)).copied().collect()
+    }
+
+    fn update_population(&mut self) -> Result<(), TrainError> {
+        if self.population.is_empty() {
+            return Ok(());
+        }
+        let mut arrays = std::mem::take(&mut self.arrays);
+        let outcome = self.population.update(&mut arrays, &mut |visit| {
+            for batch in self.set.train.chunks(EVALUATION_BATCH) {
+                visit(&self.gather(batch), batch.len())?;
+            }
+            Ok(())
+        });
+        self.arrays = arrays;
+        outcome
+    }
+
+    /// Everything that follows an epoch: schedule, best weights, early stopping, files.
+    fn end_epoch(&mut self, record: &Record) -> Result<(), TrainError> {
+        self.history.records.push(*record);
+        let watched = self.scheduler.metric().map(str::to_owned);
+        self.scheduler.end_epoch(watched.and_then(|m| record.metric(&m)));
+        if let Some(stopping) = &mut self.early_stopping {
+            self.ended = stopping.stops(record.metric(stopping.metric().to_owned().as_str()));
+        }
+        let score = record.val_loss.or(record.loss).filter(|v| v.is_finite());
+        let better = |score: f64| self.best.as_ref().is_none_or(|(best, ..)| score < *best);
+        if let Some(score) = score.filter(|&s| better(s)) {
+            self.best = Some((score, record.epoch, self.arrays.clone()));
+        }
+        self.checkpoint().save(&self.checkpoint_path())?;
+        self.save_results()
+    }
+
+    /// What people read of a run: `history.csv` and `model.onnx`. Both follow from the checkpoint.
+    fn save_results(&self) -> Result<(), TrainError> {
+        let path = self.folder.join("history.csv");
+        self.history.write(&path).map_err(|e| TrainError::Setting(e.to_string()))?;
+        let path = self.folder.join("model.onnx");
+        let bytes = self.model()?.to_onnx()?;
+        crate::data::write_atomically(&path, &bytes).map_err(TrainError::writing(&path))
+    }
+
+    /// The model with the weights that are kept.
+    ///
+    /// # Errors
+    /// If an array does not fit its place.
+    pub fn model(&self) -> Result<Model, TrainError> {
+        let kept = match &self.best {
+            Some((_, _, arrays)) if self.settings.keep_best => arrays,
+            _ => &self.arrays,
+        };
+        let mut graph = self.network.clone();
+        for (name, values) in kept {
+            let id = graph.find(name);
+            let tensor = id.and_then(|id| graph.constant(id)).map(|t| t.shape().to_vec());
+            let fits = id.zip(tensor).is_some_and(|(id, shape)| {
+                shape.iter().product::<usize>() == values.len()
+                    && graph.set_constant(id, Tensor::f32(&shape, values.clone()))
+            });
+            if !fits {
+                return Err(TrainError::Network(format!("{name:?} does not fit the network")));
+            }
+        }
+        let mut model = Model::from_graph(graph)?;
+        model.class_names.clone_from(&self.set.class_names);
+        model.preprocessing.clone_from(&self.set.preprocessing);
+        Ok(model)
+    }
+
+    /// The epoch whose weights the model has, counted from 1.
+    #[must_use]
+    pub fn kept_epoch(&self) -> u64 {
+        match &self.best {
+            Some((_, epoch, _)) if self.settings.keep_best => *epoch,
+            _ => self.history.records.len() as u64,
+        }
+    }
+
+    fn checkpoint_path(&self) -> PathBuf {
+        self.folder.join("checkpoint.safetensors")
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.insert(WEIGHTS, &self.arrays);
+        checkpoint.insert(MOMENTS, &self.optimizer.state().arrays);
+        if let Some((_, _, best)) = &self.best {
+            checkpoint.insert(BEST, best);
+        }
+        let plateau = |p: PlateauState| json!({"best": p.best.map(f64::to_bits), "wait": p.wait});
+        let scheduler = self.scheduler.state();
+        checkpoint.state = json!({
+            "data": self.set.fingerprint(),
+            "optimizer_step": self.optimizer.state().step,
+            "history": self.history.to_string(),
+            "best": self.best.as_ref().map(|(score, epoch, _)| json!([score.to_bits(), epoch])),
+            "rate": scheduler.rate.to_bits(),
+            "rate_plateau": plateau(scheduler.plateau),
+            "stopping": self.early_stopping.as_ref().map(|s| plateau(s.state())),
+            "ended": self.ended,
+        });
+        checkpoint
+    }
+
+    /// Takes over a checkpoint; `None` if it does not fit.
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Option<()> {
+        let state = &checkpoint.state;
+        let plateau = |v: &Value| {
+            let best = v["best"].as_u64().map(f64::from_bits);
+            Some(PlateauState { best, wait: v["wait"].as_u64()? })
+        };
+        let same_names = |arrays: &Arrays| {
+            arrays.len() == self.arrays.len()
+                && self.arrays.iter().all(|(name, v)| arrays.get(name).is_some_and(|a| a.len() == v.len()))
+        };
+        let arrays = checkpoint.group(WEIGHTS);
+        if !same_names(&arrays) {
+            return None;
+        }
+        self.arrays = arrays;
+        let best = state["best"].as_array().map(|b| Some((b.first()?.as_u64()?, b.get(1)?.as_u64()?)));
+        self.best = match best {
+            Some(best) => {
+                let (score, epoch) = best?;
+                Some((f64::from_bits(score), epoch, checkpoint.group(BEST)))
+            }
+            None => None,
+        };
+        let optimizer =
+            OptimizerState { step: state["optimizer_step"].as_u64()?, arrays: checkpoint.group(MOMENTS) };
+        self.optimizer = Optimizer::restore(self.settings.algorithm, optimizer).ok()?;
+        let rate = f32::from_bits(u32::try_from(state["rate"].as_u64()?).ok()?);
+        self.scheduler.restore(SchedulerState { rate, plateau: plateau(&state["rate_plateau"])? });
+        match (&mut self.early_stopping, &state["stopping"]) {
+            (Some(stopping), saved) if !saved.is_null() => stopping.restore(plateau(saved)?),
+            (None, Value::Null) => {}
+            _ => return None,
+        }
+        self.history = History::parse(state["history"].as_str()?, Path::new("checkpoint")).ok()?;
+        self.ended = state["ended"].as_bool()?;
+        Some(())
+    }
+}
+
+/// A stored array of the network, by name.
+fn stored(network: &Graph, name: &str) -> Option<(String, Vec<f32>)> {
+    let values = network.constant(network.find(name)?)?.as_f32()?;
+    Some((name.to_owned(), values.to_vec()))
+}

@@ -1,0 +1,149 @@
+//! What is said and written when a run ends: is there anything to see?
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::data::write_atomically;
+use crate::model::Model;
+use crate::predict::Predictor;
+use crate::render::{Curve, LearningCurve, Panel, save_png};
+use crate::train::fit::{Ending, Trainer};
+use crate::train::history::{History, Record};
+use crate::train::{TrainError, TrainingSet};
+use crate::trust::chance::{Evidence, Judgement};
+use crate::trust::health::{OutputProblem, output_problems};
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How the run ended.
+    pub ending: Ending,
+    /// Epochs run.
+    pub epochs: u64,
+    /// The epoch whose weights the model has.
+    pub kept_epoch: u64,
+    /// Whether the model learned anything, by the images held out.
+    pub judgement: Judgement,
+    /// What is wrong with its outputs on them.
+    pub problems: Vec<OutputProblem>,
+}
+
+impl Report {
+    /// Judges the kept model by the images held out, and writes `metrics.json` and
+    /// `learning_curve.png` into the run's folder.
+    ///
+    /// # Errors
+    /// If the model cannot run or a file cannot be written.
+    pub fn write(
+        trainer: &Trainer<'_>,
+        set: &TrainingSet,
+        ending: Ending,
+        keep_best: bool,
+        folder: &Path,
+    ) -> Result<Self, TrainError> {
+        let model = trainer.model()?;
+        let logits = validation_logits(&model, set)?;
+        let labels: Vec<usize> = set.validation.iter().map(|&i| set.labels[i]).collect();
+        let epochs = trainer.history().records.len();
+        let judgement = Judgement::of(Evidence {
+            logits: &logits,
+            outputs: model.head.outputs,
+            labels: &labels,
+            class_names: &set.class_names,
+            selected_among: if keep_best { epochs.max(1) } else { 1 },
+        });
+        let problems = output_problems(&logits, model.head.outputs);
+        let kept_epoch = trainer.kept_epoch();
+        let report = Self { ending, epochs: epochs as u64, kept_epoch, judgement, problems };
+        let path = folder.join("metrics.json");
+        let text = format!("{:#}\n", report.to_json(trainer.history(), set));
+        write_atomically(&path, text.as_bytes()).map_err(TrainError::writing(&path))?;
+        let curve = learning_curve(trainer.history(), set, kept_epoch);
+        save_png(&curve.draw(), &folder.join("learning_curve.png"))?;
+        Ok(report)
+    }
+
+    /// Everything as JSON; no times, so that equal runs give equal bytes.
+    #[must_use]
+    pub fn to_json(&self, history: &History, set: &TrainingSet) -> Value {
+        let kept = usize::try_from(self.kept_epoch).ok().and_then(|e| history.records.get(e.wrapping_sub(1)));
+        let j = &self.judgement;
+        json!({
+            "ending": match self.ending {
+                Ending::Finished => "finished",
+                Ending::EarlyStopped => "early-stopped",
+                Ending::Interrupted => "interrupted",
+            },
+            "epochs": self.epochs,
+            "kept_epoch": self.kept_epoch,
+            "kept": kept.map(metrics),
+            "classes": set.class_names,
+            "train_images": set.train.len(),
+            "validation_images": set.validation.len(),
+            "verdict": j.verdict.id(),
+            "p_value": j.p_value,
+            "accuracy_p_value": j.accuracy_p,
+            "ranking_p_value": j.ranking_p,
+            "right": j.right,
+            "largest_class": j.largest_class,
+            "largest_class_images": j.largest,
+            "auc": j.auc,
+            "sentence": j.to_string(),
+            "problems": self.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn metrics(record: &Record) -> Value {
+    json!({
+        "loss": record.loss,
+        "accuracy": record.accuracy,
+        "auc": record.auc,
+        "val_loss": record.val_loss,
+        "val_accuracy": record.val_accuracy,
+        "val_auc": record.val_auc,
+    })
+}
+
+fn validation_logits(model: &Model, set: &TrainingSet) -> Result<Vec<f32>, TrainError> {
+    let predictor = Predictor::new(model).map_err(|e| TrainError::Network(e.to_string()))?;
+    let mut logits = Vec::new();
+    for batch in set.validation.chunks(64) {
+        let images: Vec<f32> = batch.iter().flat_map(|&i| set.image(i)).copied().collect();
+        logits
+            .extend(predictor.logits(&images, batch.len()).map_err(|e| TrainError::Network(e.to_string()))?);
+    }
+    Ok(logits)
+}
+
+/// Loss and accuracy, beside what knowing nothing but the classes' sizes would give.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+fn learning_curve(history: &History, set: &TrainingSet, kept_epoch: u64) -> LearningCurve {
+    let column = |name: &str, pick: fn(&Record) -> Option<f64>| Curve {
+        name: name.to_owned(),
+        values: history.records.iter().map(|r| pick(r).map_or(f32::NAN, |v| v as f32)).collect(),
+    };
+    let with_validation = |train: Curve, validation: Curve| {
+        if set.validation.is_empty() { vec![train] } else { vec![train, validation] }
+    };
+    let counts = set.class_counts();
+    let shares: Vec<f64> = counts.iter().map(|&c| c as f64 / set.train.len().max(1) as f64).collect();
+    let entropy: f64 = shares.iter().filter(|s| **s > 0.0).map(|s| -s * s.ln()).sum();
+    let largest = shares.iter().copied().fold(0.0, f64::max);
+    let loss = Panel {
+        title: "loss (cross-entropy)".to_owned(),
+        curves: with_validation(column("training", |r| r.loss), column("validation", |r| r.val_loss)),
+        reference: Some((entropy as f32, "guessing by class size".to_owned())),
+    };
+    let accuracy = Panel {
+        title: "accuracy".to_owned(),
+        curves: with_validation(column("training", |r| r.accuracy), column("validation", |r| r.val_accuracy)),
+        reference: Some((largest as f32, "guessing the larger class".to_owned())),
+    };
+    LearningCurve {
+        title: "Learning curve".to_owned(),
+        panels: vec![loss, accuracy],
+        mark: usize::try_from(kept_epoch).ok().map(|e| (e, "kept".to_owned())),
+    }
+}

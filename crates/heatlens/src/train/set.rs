@@ -1,0 +1,133 @@
+//! The images of a training run, all in memory.
+
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Preprocessing, Split};
+use crate::train::TrainError;
+
+/// Most memory that the images may take: 8 GiB.
+const MAX_BYTES: usize = 8 << 30;
+
+/// Images, labels, and which of them are held out.
+#[derive(Clone, Debug)]
+pub struct TrainingSet {
+    /// c·h·w values for each image.
+    pub images: Vec<f32>,
+    /// The class of each image.
+    pub labels: Vec<usize>,
+    /// Names of the classes.
+    pub class_names: Vec<String>,
+    /// How picture files become such images.
+    pub preprocessing: Preprocessing,
+    /// Positions of the images to train on.
+    pub train: Vec<usize>,
+    /// Positions of the images to judge by.
+    pub validation: Vec<usize>,
+    /// Images that could not be read: where they come from, and why. They take no part.
+    pub broken: Vec<(String, String)>,
+}
+
+impl TrainingSet {
+    /// Reads all of `data` and holds a share of it out.
+    ///
+    /// # Errors
+    /// If the images need too much memory, or no sensible split is possible.
+    pub fn new(data: &dyn Dataset, split: Split, fraction: f64, seed: u64) -> Result<Self, TrainError> {
+        let mut set = Self::read(data)?;
+        if fraction != 0.0 {
+            let split = split.apply(&set.labels, fraction, seed)?;
+            set.train = split.train;
+            set.validation = split.validation;
+        }
+        Ok(set)
+    }
+
+    /// Reads all of `data` to train on and all of `validation` to judge by.
+    ///
+    /// # Errors
+    /// If the images need too much memory, or the two do not have the same shape and classes.
+    pub fn with_validation(data: &dyn Dataset, validation: &dyn Dataset) -> Result<Self, TrainError> {
+        if data.shape() != validation.shape() || data.class_names() != validation.class_names() {
+            return Err(TrainError::Setting(format!(
+                "the validation data are {:?} images of classes {}, the training data {:?} of {}",
+                validation.shape(),
+                validation.class_names().join(", "),
+                data.shape(),
+                data.class_names().join(", ")
+            )));
+        }
+        let (mut set, other) = (Self::read(data)?, Self::read(validation)?);
+        set.validation = (set.labels.len()..set.labels.len() + other.labels.len()).collect();
+        set.images.extend(other.images);
+        set.labels.extend(other.labels);
+        set.broken.extend(other.broken);
+        Ok(set)
+    }
+
+    /// Elements of an image.
+    #[must_use]
+    pub fn image_len(&self) -> usize {
+        self.preprocessing.shape().iter().product()
+    }
+
+    /// One image.
+    #[must_use]
+    pub fn image(&self, position: usize) -> &[f32] {
+        let len = self.image_len();
+        &self.images[position * len..(position + 1) * len]
+    }
+
+    /// How many images of each class are trained on.
+    #[must_use]
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.class_names.len()];
+        for &i in &self.train {
+            counts[self.labels[i]] += 1;
+        }
+        counts
+    }
+
+    /// A number that changes with any pixel or label (FNV-1a, 64 bits), to tell data sets apart.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let mut add = |v: u64| hash = (hash ^ v).wrapping_mul(0x0000_0100_0000_01b3);
+        self.images.iter().for_each(|v| add(u64::from(v.to_bits())));
+        self.labels.iter().chain(&self.train).chain(&self.validation).for_each(|&v| add(v as u64));
+        hash
+    }
+
+    fn read(data: &dyn Dataset) -> Result<Self, TrainError> {
+        let len: usize = data.shape().iter().product();
+        let bytes = data.len().checked_mul(len).and_then(|n| n.checked_mul(size_of::<f32>()));
+        if bytes.is_none_or(|b| b > MAX_BYTES) {
+            return Err(TrainError::Setting(format!(
+                "{} images of {:?} need more than 8 GiB of memory; make them smaller with --size",
+                data.len(),
+                data.shape()
+            )));
+        }
+        let loaded: Vec<_> = (0..data.len()).into_par_iter().map(|i| (i, data.load(i))).collect();
+        let mut set = Self {
+            images: Vec::with_capacity(data.len() * len),
+            labels: Vec::new(),
+            class_names: data.class_names().to_vec(),
+            preprocessing: data.preprocessing().clone(),
+            train: Vec::new(),
+            validation: Vec::new(),
+            broken: Vec::new(),
+        };
+        for (item, sample) in loaded {
+            match (sample, data.label(item)) {
+                (Ok(sample), Some(label)) => {
+                    set.images.extend(sample.pixels);
+                    set.labels.push(label);
+                }
+                (Ok(_), None) => set.broken.push((data.source(item), "has no label".to_owned())),
+                (Err(reason), _) => set.broken.push((data.source(item), reason.to_string())),
+            }
+        }
+        set.train = (0..set.labels.len()).collect();
+        Ok(set)
+    }
+}

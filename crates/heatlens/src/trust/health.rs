@@ -1,0 +1,187 @@
+//! Names what is wrong with a model's numbers, with what to do about it: outputs that are saturated
+//! or the same for every image, layers that are silent, and maps that are empty.
+
+use std::fmt;
+
+/// Below this the probability of all other classes together is lost when the winner's is rounded to
+/// `f32`: half the distance from 1 to the next smaller number.
+const LOST_BESIDE_ONE: f64 = 1.0 / (1u64 << 25) as f64;
+
+/// What can be wrong with a model's outputs over a set of images.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum OutputProblem {
+    /// Outputs that are infinite or not a number.
+    NotFinite {
+        /// Images concerned.
+        images: usize,
+        /// Images seen.
+        of: usize,
+    },
+    /// Logits so large that the probability rounds to exactly 0 or 1 in `f32`.
+    Saturated {
+        /// Images concerned.
+        images: usize,
+        /// Images seen.
+        of: usize,
+    },
+    /// The same logits for every image.
+    Constant {
+        /// Images seen.
+        of: usize,
+    },
+}
+
+/// Looks for problems in logits, N×K row by row.
+#[must_use]
+pub fn output_problems(logits: &[f32], outputs: usize) -> Vec<OutputProblem> {
+    let rows: Vec<&[f32]> = logits.chunks_exact(outputs.max(1)).collect();
+    let of = rows.len();
+    let count = |wrong: &dyn Fn(&[f32]) -> bool| rows.iter().filter(|r| wrong(r)).count();
+    let mut problems = Vec::new();
+    let images = count(&|row| row.iter().any(|z| !z.is_finite()));
+    if images > 0 {
+        problems.push(OutputProblem::NotFinite { images, of });
+    }
+    let images = count(&is_saturated);
+    if images > 0 {
+        problems.push(OutputProblem::Saturated { images, of });
+    }
+    if of > 1 && rows.windows(2).all(|pair| same(rows[0], pair[1])) {
+        problems.push(OutputProblem::Constant { of });
+    }
+    problems
+}
+
+/// Whether the likeliest class of a row of finite logits gets probability 1 exactly in `f32`.
+#[must_use]
+pub fn is_saturated(row: &[f32]) -> bool {
+    if row.iter().any(|z| !z.is_finite()) {
+        return false;
+    }
+    if let [z] = row {
+        return (-f64::from(z.abs())).exp() < LOST_BESIDE_ONE;
+    }
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let all: f64 = row.iter().map(|&z| (f64::from(z) - f64::from(largest)).exp()).sum();
+    row.len() > 1 && all - 1.0 < LOST_BESIDE_ONE
+}
+
+/// Equal up to the noise of `f32` sums.
+fn same(a: &[f32], b: &[f32]) -> bool {
+    a.iter().zip(b).all(|(x, y)| (x - y).abs() <= 1e-6 * x.abs().max(y.abs()))
+}
+
+impl fmt::Display for OutputProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFinite { images, of } => write!(
+                f,
+                "the model's output is infinite or not a number for {images} of {of} images: check the images and the preprocessing; a model that diverged in training needs a lower learning rate"
+            ),
+            Self::Saturated { images, of } => write!(
+                f,
+                "for {images} of {of} images the model is so sure that the probability rounds to exactly 0 or 1: gradients of the probability vanish there, so explain the logit (the default score), and check that the images are scaled as in training"
+            ),
+            Self::Constant { of } => write!(
+                f,
+                "the model gives the same output for all {of} images: it ignores them; check the scaling of the images, or train again with another seed or a lower learning rate"
+            ),
+        }
+    }
+}
+
+/// A layer, or some of its channels, that is zero on every image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadChannels {
+    /// The layer's name.
+    pub layer: String,
+    /// The silent channels, ascending.
+    pub dead: Vec<usize>,
+    /// Channels of the layer.
+    pub of: usize,
+}
+
+/// Takes one sample's activations, `[c, …]` with c as many as there are peaks, into the largest
+/// magnitude seen for each channel. Start from zeros.
+pub fn update_peaks(peaks: &mut [f32], activations: &[f32]) {
+    let area = activations.len() / peaks.len().max(1);
+    if area == 0 {
+        return;
+    }
+    for (peak, channel) in peaks.iter_mut().zip(activations.chunks_exact(area)) {
+        // A not-a-number is no silence either.
+        let alive = |top: f32, a: &f32| if a.is_nan() { f32::INFINITY } else { top.max(a.abs()) };
+        *peak = channel.iter().fold(*peak, alive);
+    }
+}
+
+/// The channels whose peak over the data is zero, if any.
+#[must_use]
+pub fn dead_channels(layer: &str, peaks: &[f32]) -> Option<DeadChannels> {
+    let dead: Vec<usize> = (0..peaks.len()).filter(|&c| peaks[c] == 0.0).collect();
+    (!dead.is_empty()).then(|| DeadChannels { layer: layer.to_owned(), dead, of: peaks.len() })
+}
+
+impl fmt::Display for DeadChannels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { layer, dead, of } = self;
+        if dead.len() == *of {
+            return write!(
+                f,
+                "layer {layer:?} is dead: all {of} channels are zero on every image, so nothing can be seen there; train again with a lower learning rate or another seed"
+            );
+        }
+        let shown: Vec<String> = dead.iter().take(8).map(usize::to_string).collect();
+        let more = if dead.len() > shown.len() { ", …" } else { "" };
+        write!(
+            f,
+            "{} of {of} channels of layer {layer:?} are zero on every image (channels {}{more}) and add nothing to its maps; a lower learning rate keeps more of them alive",
+            dead.len(),
+            shown.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saturation_is_where_f32_rounds_to_one() {
+        for z in [17.0f32, 17.3, 17.35, 18.0, 40.0, 1000.0] {
+            #[allow(clippy::cast_possible_truncation)]
+            let rounds = (1.0 / (1.0 + (-f64::from(z)).exp())) as f32 == 1.0;
+            assert_eq!(is_saturated(&[z]), rounds, "{z}");
+            assert_eq!(is_saturated(&[-z]), rounds, "{z}");
+            assert_eq!(is_saturated(&[1.0, 1.0 + z, 1.0 - z]), rounds, "{z}");
+        }
+        assert!(!is_saturated(&[500.0, 500.0, 0.0]));
+        assert!(!is_saturated(&[f32::INFINITY]) && !is_saturated(&[]) && !is_saturated(&[1e9, f32::NAN]));
+    }
+
+    #[test]
+    fn problems_of_outputs_are_told_apart() {
+        use OutputProblem::{Constant, NotFinite, Saturated};
+        assert_eq!(output_problems(&[0.5, -3.0, 16.0], 1), []);
+        assert_eq!(output_problems(&[0.5, -30.0, 40.0], 1), [Saturated { images: 2, of: 3 }]);
+        assert_eq!(output_problems(&[0.5, f32::NAN, f32::INFINITY], 1), [NotFinite { images: 2, of: 3 }]);
+        assert_eq!(output_problems(&[0.5, 0.500_000_1, 0.5], 1), [Constant { of: 3 }]);
+        assert_eq!(output_problems(&[0.5, 0.501, 0.5], 1), []);
+        assert_eq!(output_problems(&[1.0, 2.0, 1.0, 2.0], 2), [Constant { of: 2 }]);
+        assert_eq!(output_problems(&[0.5], 1), [], "one image can't tell");
+        assert_eq!(output_problems(&[], 1), []);
+    }
+
+    #[test]
+    fn dead_channels_are_those_never_seen_alive() {
+        let mut peaks = [0.0; 3];
+        update_peaks(&mut peaks, &[0.0, 0.0, 0.0, -2.0, 0.0, 0.0]);
+        assert_eq!(dead_channels("relu_2", &peaks).unwrap().dead, [0, 2]);
+        update_peaks(&mut peaks, &[f32::NAN, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let found = dead_channels("relu_2", &peaks).unwrap();
+        assert!(found.to_string().starts_with("1 of 3 channels of layer \"relu_2\" are zero"), "{found}");
+        assert_eq!(dead_channels("relu_2", &[1.0, 2.0]), None);
+        assert!(dead_channels("relu_2", &[0.0; 20]).unwrap().to_string().contains("all 20 channels"));
+    }
+}

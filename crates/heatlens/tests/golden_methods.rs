@@ -1,0 +1,107 @@
+//! Law 4 for this crate's methods: the raw maps agree with PyTorch twins of the same weights.
+//! `tools/golden/make_methods.py` made the files; its README tells what each array is.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+
+mod common;
+
+use std::path::Path;
+
+use common::{Tol, assert_close, description, golden, npy};
+use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target};
+use heatlens::method;
+use heatlens::model::{Layer, Model};
+
+const CASES: &[&str] = &["gap_cnn", "gap_cnn_bn", "branchy", "no_gap", "saturated", "dead_image"];
+
+fn explain(model: &Model, id: &str, layer: Option<Layer>, class: usize, case: &Path) -> Vec<Explanation> {
+    let options = ExplainOptions {
+        layers: layer.into_iter().collect(),
+        target: Target::Class(class),
+        tensors: true,
+        ..ExplainOptions::new(&[method::find(id).unwrap()])
+    };
+    let explainer = Explainer::new(model, &options).unwrap();
+    let (shape, pixels) = npy(&case.join("input.npy"));
+    explainer.explain(&pixels, shape[0]).unwrap()
+}
+
+/// All images' arrays one after the other.
+fn flat(explanations: &[Explanation], pick: impl Fn(&Explanation) -> &[f32]) -> Vec<f32> {
+    explanations.iter().flat_map(|e| pick(e).to_vec()).collect()
+}
+
+/// `grad_cam_other` and `cam_class2` are `grad_cam` and `cam` with a layer or class of their own.
+fn split_name(name: &str) -> (&str, Option<usize>) {
+    match name.split_once("_class") {
+        Some((method, class)) => (method, Some(class.parse().unwrap())),
+        None => (name.strip_suffix("_other").unwrap_or(name), None),
+    }
+}
+
+fn check_array(case: &Path, model: &Model, entry: &serde_json::Value) {
+    let text = |key: &str| entry[key].as_str().unwrap();
+    let (id, class) = split_name(text("name"));
+    let class = class.unwrap_or(1);
+    let (_, expected) = npy(&case.join(text("file")));
+    let what = format!("{}/{}", case.file_name().unwrap().to_string_lossy(), text("name"));
+    let layer = entry["layer"].as_str().map(|name| model.layer(name).unwrap());
+    let found = match id {
+        "logits" => flat(&explain(model, "gradient", None, 1, case), |e| &e.logits),
+        "probabilities" => probabilities(&explain(model, "gradient", None, 1, case)),
+        "conv_output" => {
+            flat(&explain(model, "grad_cam", layer, 1, case), |e| &e.tensors.as_ref().unwrap().conv_output)
+        }
+        "conv_grad" => {
+            flat(&explain(model, "grad_cam", layer, 1, case), |e| &e.tensors.as_ref().unwrap().conv_grad)
+        }
+        "weights" => mean_gradients(&explain(model, "grad_cam", layer, 1, case)),
+        // Only layer maps take a layer by name here; guided Grad-CAM is made at the default layer.
+        "cam" | "grad_cam" => flat(&explain(model, id, layer, class, case), |e| &e.attributions[0].values),
+        _ => flat(&explain(model, id, None, class, case), |e| &e.attributions[0].values),
+    };
+    assert_close(&what, &found, &expected, Tol::FRAMEWORK);
+}
+
+/// One column for a one-output head, as in the file.
+fn probabilities(explanations: &[Explanation]) -> Vec<f32> {
+    let of = |e: &Explanation| {
+        if e.logits.len() == 1 { vec![e.probabilities[1]] } else { e.probabilities.clone() }
+    };
+    explanations.iter().flat_map(of).map(|p| p as f32).collect()
+}
+
+fn mean_gradients(explanations: &[Explanation]) -> Vec<f32> {
+    let mut means = Vec::new();
+    for e in explanations {
+        let tensors = e.tensors.as_ref().unwrap();
+        let area = tensors.layer.shape[1] * tensors.layer.shape[2];
+        means.extend(tensors.conv_grad.chunks(area).map(|p| p.iter().sum::<f32>() / area as f32));
+    }
+    means
+}
+
+#[test]
+fn every_array_agrees_with_pytorch() {
+    let mut checked = 0;
+    for name in CASES {
+        let case = golden(name);
+        let model = Model::open(&case.join("model.onnx")).unwrap();
+        let about = description(&case);
+        let default = model.default_layer().unwrap();
+        assert_eq!(default.name, about["default_layer"]["node"].as_str().unwrap(), "{name}: default layer");
+        for entry in about["expected"].as_array().unwrap() {
+            check_array(&case, &model, entry);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 60, "only {checked} arrays were checked");
+}
+
+#[test]
+fn class_activation_maps_are_refused_without_a_pooling_head() {
+    let model = Model::open(&golden("no_gap").join("model.onnx")).unwrap();
+    let options = ExplainOptions::new(&[method::find("cam").unwrap()]);
+    let refusal = Explainer::new(&model, &options).unwrap_err().to_string();
+    assert!(refusal.contains("global average pooling") && refusal.contains("grad_cam"), "{refusal}");
+}

@@ -1,0 +1,61 @@
+"""Writing a case: the ONNX file, the arrays, and `case.json`."""
+
+import json
+import pathlib
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+ROOT = pathlib.Path(__file__).resolve().parents[2] / "crates/heatlens/tests/golden"
+OPSET = 17
+
+
+def export(model, images, path):
+    """Writes `model` (float32) as ONNX with a free batch; BatchNorm stays a node of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model, (torch.from_numpy(images),), str(path), dynamo=False, opset_version=OPSET,
+            input_names=["input"], output_names=["output"],
+            dynamic_axes={"input": {0: "N"}, "output": {0: "N"}},
+            # EVAL would fold BatchNorm into the convolutions; PRESERVE on a model in eval mode does not.
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def layer_names(path, layer):
+    """The ONNX node and value that a named layer of the twin became."""
+    nodes = [node for node in onnx.load(str(path)).graph.node if node.name.startswith(f"/{layer}/")]
+    return {"node": nodes[-1].name, "tensor": nodes[-1].output[0]}
+
+
+def run_onnx(path, images, tensors):
+    """What onnxruntime computes for the output and the named inner tensors."""
+    model = onnx.load(str(path))
+    model.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in tensors)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["output", *tensors], {"input": images})
+
+
+def relative_difference(got, expected):
+    """Largest absolute difference over the largest absolute expected value."""
+    scale = np.abs(expected).max()
+    return float(np.abs(np.asarray(got, np.float64) - expected).max() / (scale if scale > 0 else 1.0))
+
+
+def save(path, array):
+    """Writes float32 in C order, refusing what a test could not tell from a failure."""
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{path} is not finite")
+    if not array.any():
+        raise ValueError(f"{path} is all zeros")
+    np.save(path, array)
+
+
+def save_json(path, value):
+    path.write_text(json.dumps(value, indent=1) + "\n")
