@@ -1,0 +1,269 @@
+//! The command line: what every flag is called and what it defaults to.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Shows where an image classifier looks, and whether the picture can be believed.
+#[derive(Debug, Parser)]
+#[command(name = "heatlens", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// Threads to use; all processors if not given. The results are the same for any number
+    #[arg(long, global = true)]
+    pub(crate) threads: Option<usize>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a small data set with a known answer, train a model on it and show where it looks
+    Demo(Demo),
+    /// Train a classifier on images in class folders or arrays
+    Train(Box<Train>),
+    /// Say which class each image belongs to
+    Predict(Predict),
+    /// Show where a model looks, for every image
+    Explain(Box<Explain>),
+    /// Show what a model file holds and what can be looked at
+    Inspect(Inspect),
+    /// List the explanation methods
+    Methods(Methods),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for the results
+    #[arg(long, default_value = "heatlens-demo")]
+    pub(crate) out: PathBuf,
+    /// Seed of the data set, the weights and the training
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+/// Which data to read, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// Rows of an array to use, as in Python: 0:2000, 2000:, 7
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) rows: Option<String>,
+    /// Order of an array's axes, where it cannot be told from the sizes
+    #[arg(long, value_enum)]
+    pub(crate) layout: Option<LayoutName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LayoutName {
+    /// Images, rows, columns, channels (Keras)
+    Nhwc,
+    /// Images, channels, rows, columns (PyTorch)
+    Nchw,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// A folder with one sub-folder for each class, an .npz with X and y, or X.npy with y.npy beside it
+    pub(crate) data: PathBuf,
+    /// Folder for the model and its history
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    #[command(flatten)]
+    pub(crate) schedule: Schedule,
+    #[command(flatten)]
+    pub(crate) validation: Validation,
+    #[command(flatten)]
+    pub(crate) augmentation: Augmentation,
+    /// Explain these rows of the array when training is done (pictures go to OUT/explain)
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) explain_rows: Option<String>,
+    /// Go on with a run that was stopped
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Write into a folder that is not empty, replacing what a run there left
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) force: bool,
+    /// Print one JSON object at the end instead of sentences
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Network {
+    /// The network: gap-cnn or gap-cnn-bn
+    #[arg(long, default_value = "gap-cnn")]
+    pub(crate) arch: String,
+    /// Bring image files to this size (H×W as 95x95, or one number for a square); the first image's if not given
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<String>,
+    /// How image files of another shape are brought to the size
+    #[arg(long, default_value = "squash")]
+    pub(crate) resize: String,
+    /// Convert image files to so many channels: 1 (grey) or 3 (colour)
+    #[arg(long)]
+    pub(crate) channels: Option<usize>,
+    /// Seed of weights, shuffling, split and augmentation
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schedule {
+    /// Passes over the training images
+    #[arg(long, default_value_t = 10)]
+    pub(crate) epochs: usize,
+    /// Images in a step
+    #[arg(long, default_value_t = 64)]
+    pub(crate) batch_size: usize,
+    /// adam, adamw or sgd
+    #[arg(long, default_value = "adam")]
+    pub(crate) optimizer: String,
+    /// Step size
+    #[arg(long, default_value_t = 1e-4)]
+    pub(crate) learning_rate: f32,
+    /// Momentum of sgd
+    #[arg(long, default_value_t = 0.9)]
+    pub(crate) momentum: f32,
+    /// Weight decay of adamw
+    #[arg(long, default_value_t = 0.01)]
+    pub(crate) weight_decay: f32,
+    /// How the step size changes: constant, cosine or reduce-on-plateau
+    #[arg(long, default_value = "constant")]
+    pub(crate) lr_schedule: String,
+    /// Stop when the monitored number has not improved for so many epochs; 0 never stops
+    #[arg(long, default_value_t = 5)]
+    pub(crate) patience: usize,
+    /// The number that early stopping watches: a column of history.csv
+    #[arg(long, default_value = "loss")]
+    pub(crate) monitor: String,
+    /// How much each class counts: none, balanced, or one number for each class (1,2.5)
+    #[arg(long, default_value = "none")]
+    pub(crate) class_weight: String,
+    /// Which epoch's weights become model.onnx
+    #[arg(long, value_enum, default_value = "best")]
+    pub(crate) keep: Keep,
+    /// Take the images in the same order in every epoch
+    #[arg(long)]
+    pub(crate) no_shuffle: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keep {
+    /// The epoch with the lowest validation loss (training loss without validation)
+    Best,
+    /// The last one
+    Last,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validation {
+    /// Share of the images held out to judge the model
+    #[arg(long, default_value_t = 0.05)]
+    pub(crate) validation_split: f64,
+    /// Which images are held out: the same share of every class by chance, or the last ones
+    #[arg(long, default_value = "stratified")]
+    pub(crate) split: String,
+    /// Judge the model on these images instead of holding some out
+    #[arg(long, value_name = "DATA")]
+    pub(crate) validation_data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Augmentation {
+    /// Mirror images left to right by chance
+    #[arg(long)]
+    pub(crate) horizontal_flip: bool,
+    /// Mirror images top to bottom by chance
+    #[arg(long)]
+    pub(crate) vertical_flip: bool,
+    /// Shift images by up to this share of their size
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) shift: f32,
+    /// Turn images by up to so many degrees
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) rotation: f32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    /// A model file (ONNX)
+    pub(crate) model: PathBuf,
+    /// Image files, folders, .npy or .npz
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Write the table here instead of to the terminal
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A model file (ONNX)
+    pub(crate) model: PathBuf,
+    /// Image files, folders, .npy or .npz
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Folder for the pictures
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Methods, separated by commas, or all (see `heatlens methods`)
+    #[arg(long, value_delimiter = ',', default_value = "grad_cam,guided_backprop,guided_grad_cam")]
+    pub(crate) method: Vec<String>,
+    /// Layers to look at, separated by commas (see `heatlens inspect`); the last spatial one if not given
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) layer: Vec<String>,
+    /// The class to explain: predicted, all, a name or a number
+    #[arg(long, default_value = "predicted")]
+    pub(crate) class: String,
+    /// Explain the value before the sigmoid or softmax, or the probability after it
+    #[arg(long, value_enum, default_value = "logit")]
+    pub(crate) score: ScoreName,
+    /// What to write, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "png")]
+    pub(crate) save: Vec<SaveName>,
+    /// Write into a folder that is not empty
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScoreName {
+    /// The value before sigmoid or softmax
+    Logit,
+    /// The value after it
+    Probability,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SaveName {
+    /// Pictures and the contact sheet
+    Png,
+    /// Raw maps as maps.npz
+    Npz,
+    /// conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv
+    Tensors,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A model file (ONNX)
+    pub(crate) model: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Methods {
+    /// Print one JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}

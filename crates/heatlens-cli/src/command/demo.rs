@@ -1,0 +1,105 @@
+//! `heatlens demo`: the main job on images whose answer is known.
+
+use std::fs;
+use std::path::Path;
+
+use heatlens::data::{OpenOptions, Split, open_inputs, open_training};
+use heatlens::demo::{self, DemoFolders, Localisation};
+use heatlens::demo_data::SIDE;
+use heatlens::explain::{ExplainOptions, Explainer};
+use heatlens::gallery::Save;
+use heatlens::method;
+use heatlens::model::Model;
+use heatlens::train::TrainingSet;
+use heatlens::train::fit::Ending;
+
+use crate::arguments::Demo;
+use crate::command::{explain, folder, train};
+use crate::failure::Failure;
+use crate::output;
+
+/// Marks a folder as the demo's own, so that the next demo may replace it.
+const MARK: &str = "made-by-heatlens-demo";
+
+pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
+    let out = &options.out;
+    prepare(out)?;
+    output::line(
+        "Is there a small ring in the clutter? A model is told yes or no for each image, never where.",
+    );
+    let (folders, images) = demo::write_data(&out.join("data"), options.seed)?;
+    output::line(format!("{} images written to {}", demo::IMAGES, folders.train.display()));
+    let set = read(&folders, options.seed)?;
+    let settings =
+        demo::settings(options.seed).ok_or_else(|| Failure::new("the demo's network is missing"))?;
+    let run = out.join("run");
+    folder::prepare(&run, true)?;
+    let report = train::train(settings, &set, &run, false, false)?;
+    if report.ending == Ending::Interrupted {
+        return Err(Failure::new("interrupted; run the demo again to start over"));
+    }
+    let model = Model::open(&run.join("model.onnx"))?;
+    show(&model, &folders, &images, out)?;
+    print_table(&demo::localise(&model, &images)?);
+    output::line(format!(
+        "\nlook at {} and {}",
+        out.join("explain/sheet.png").display(),
+        run.join("learning_curve.png").display()
+    ));
+    output::line(format!(
+        "every picture is below {}; the model is {}",
+        out.join("explain").display(),
+        run.join("model.onnx").display()
+    ));
+    Ok(())
+}
+
+/// Replaces an earlier demo, and nothing else.
+fn prepare(out: &Path) -> Result<(), Failure> {
+    let mark = out.join(MARK);
+    if mark.exists() {
+        fs::remove_dir_all(out)
+            .map_err(|e| Failure::new(format!("cannot replace {}: {e}", out.display())))?;
+    }
+    folder::prepare(out, false)?;
+    fs::write(&mark, "").map_err(|e| Failure::new(format!("cannot write {}: {e}", mark.display())))
+}
+
+fn read(folders: &DemoFolders, seed: u64) -> Result<TrainingSet, Failure> {
+    let grey = OpenOptions { channels: Some(1), ..OpenOptions::default() };
+    let data = open_training(&folders.train, &grey)?;
+    Ok(TrainingSet::new(data.as_ref(), Split::Stratified, demo::VALIDATION, seed)?)
+}
+
+/// Explains the images nobody trained on.
+fn show(
+    model: &Model,
+    folders: &DemoFolders,
+    images: &[heatlens::demo_data::DemoImage],
+    out: &Path,
+) -> Result<(), Failure> {
+    let open = OpenOptions {
+        preprocessing: Some(model.preprocessing.clone()),
+        class_names: Some(demo::class_names()),
+        ..OpenOptions::default()
+    };
+    let data = open_inputs(std::slice::from_ref(&folders.shown), &open)?;
+    let methods = ["grad_cam", "guided_backprop", "guided_grad_cam"].map(method::find);
+    let methods = methods.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let explainer = Explainer::new(model, &ExplainOptions::new(&methods))?;
+    let truth = |item: usize| images.get(item).filter(|i| i.label == 1).map(|i| (SIDE, SIDE, i.mask.clone()));
+    let target = out.join("explain");
+    folder::prepare(&target, true)?;
+    let save = Save { sheet_rows: 9, ..Save::default() };
+    let summary = explain::explain_into(&explainer, data.as_ref(), &target, save, Some(&truth))?;
+    explain::report(&summary, data.len(), &target)
+}
+
+fn print_table(rows: &[Localisation]) {
+    output::line("\nHow much of the heat falls on the ring, in images that nobody trained on?");
+    output::line(format!("{:<24} {:>10} {:>10} {:>8}", "method", "on ring", "by chance", "times"));
+    for row in rows {
+        let (share, chance) = (100.0 * row.share, 100.0 * row.chance);
+        output::line(format!("{:<24} {share:>9.1}% {chance:>9.1}% {:>7.1}×", row.method.title, row.ratio()));
+    }
+}

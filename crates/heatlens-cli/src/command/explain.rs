@@ -1,0 +1,107 @@
+//! `heatlens explain`: pictures of where a model looks.
+
+use std::path::Path;
+
+use heatlens::data::{Dataset, open_inputs};
+use heatlens::explain::{ExplainOptions, Explainer, Score, Target};
+use heatlens::gallery::{Save, Summary, Truth, write_gallery};
+use heatlens::method;
+use heatlens::model::Model;
+
+use crate::arguments::{Explain, SaveName, ScoreName};
+use crate::command::{folder, open};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Bar;
+
+pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
+    let model = open::model(&options.model)?;
+    let explainer = Explainer::new(&model, &choices(options, &model)?)?;
+    explainer.notes().iter().for_each(output::note);
+    let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
+    folder::prepare(&options.out, options.force)?;
+    let save = Save {
+        png: options.save.contains(&SaveName::Png),
+        npz: options.save.contains(&SaveName::Npz),
+        tensors: options.save.contains(&SaveName::Tensors),
+        ..Save::default()
+    };
+    let summary = explain_into(&explainer, data.as_ref(), &options.out, save, None)?;
+    report(&summary, data.len(), &options.out)
+}
+
+fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> {
+    let all = options.method == ["all"];
+    let methods = if all {
+        method::METHODS.to_vec()
+    } else {
+        options
+            .method
+            .iter()
+            .map(|id| method::find(id))
+            .collect::<Result<_, _>>()
+            .map_err(|e| Failure::usage(e.to_string()))?
+    };
+    let layers = options
+        .layer
+        .iter()
+        .map(|name| model.layer(name))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| Failure::usage(e.to_string()))?;
+    if !layers.is_empty() {
+        let ignoring: Vec<&str> = methods.iter().filter(|m| !m.uses_layer).map(|m| m.id).collect();
+        if !ignoring.is_empty() {
+            output::note(format!("--layer makes no difference to {}", ignoring.join(", ")));
+        }
+    }
+    Ok(ExplainOptions {
+        layers,
+        target: Target::parse(&options.class, model).map_err(|e| Failure::usage(e.to_string()))?,
+        score: match options.score {
+            ScoreName::Logit => Score::Logit,
+            ScoreName::Probability => Score::Probability,
+        },
+        skip_inapplicable: all,
+        tensors: options.save.contains(&SaveName::Tensors),
+        ..ExplainOptions::new(&methods)
+    })
+}
+
+/// Explains a data set with a progress bar.
+pub(crate) fn explain_into(
+    explainer: &Explainer,
+    data: &dyn Dataset,
+    out: &Path,
+    save: Save,
+    truth: Option<&Truth<'_>>,
+) -> Result<Summary, Failure> {
+    let bar = Bar::new(data.len(), "images");
+    let summary = write_gallery(explainer, data, out, save, truth, &bar);
+    bar.finish();
+    Ok(summary?)
+}
+
+/// Says what came of it; broken images make the command fail after everything else is done.
+pub(crate) fn report(summary: &Summary, total: usize, out: &Path) -> Result<(), Failure> {
+    for (what, count) in &summary.empty_maps {
+        output::note(format!("{count} of {} maps of {what}", summary.done));
+    }
+    for (input, reason) in &summary.broken {
+        output::error(if reason.contains(input.as_str()) {
+            reason.clone()
+        } else {
+            format!("{input}: {reason}")
+        });
+    }
+    output::line(format!("{} of {total} images explained in {}", summary.done, out.display()));
+    if let Some(sheet) = &summary.sheet {
+        output::line(format!("look at {}", sheet.display()));
+    }
+    if summary.stopped {
+        return Err(Failure::new("interrupted; the finished images are complete"));
+    }
+    match summary.broken.len() {
+        0 => Ok(()),
+        n => Err(Failure::new(format!("{n} of {total} images could not be read"))),
+    }
+}

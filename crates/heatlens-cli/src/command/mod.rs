@@ -1,0 +1,10 @@
+//! One file for each command.
+
+pub(crate) mod demo;
+pub(crate) mod explain;
+mod folder;
+pub(crate) mod inspect;
+pub(crate) mod methods;
+mod open;
+pub(crate) mod predict;
+pub(crate) mod train;

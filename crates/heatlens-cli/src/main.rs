@@ -1,0 +1,31 @@
+//! The `heatlens` program: where does an image classifier look, and can the picture be believed?
+
+mod arguments;
+mod command;
+mod failure;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    progress::watch_for_interrupt();
+    output::survive_file_size_limit();
+    let outcome = progress::set_threads(arguments.threads).and_then(|()| match arguments.command {
+        Command::Demo(options) => command::demo::run(&options),
+        Command::Train(options) => command::train::run(&options),
+        Command::Predict(options) => command::predict::run(&options),
+        Command::Explain(options) => command::explain::run(&options),
+        Command::Inspect(options) => command::inspect::run(&options),
+        Command::Methods(options) => command::methods::run(&options),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

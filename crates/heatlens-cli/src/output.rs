@@ -1,0 +1,30 @@
+//! The one place that writes to the terminal. A closed pipe (`heatlens methods | head`) is no error.
+
+use std::io::{Write, stderr, stdout};
+
+/// A line of results, to standard output.
+pub(crate) fn line(text: impl AsRef<str>) {
+    let _ = writeln!(stdout(), "{}", text.as_ref());
+}
+
+/// A remark for the person, to standard error.
+pub(crate) fn note(text: impl AsRef<str>) {
+    let _ = writeln!(stderr(), "note: {}", text.as_ref());
+}
+
+/// Lets a write beyond the limit on file sizes (`ulimit -f`) fail as on a full disk, with an error that
+/// names the file. Unhandled, the signal would end the program there and then.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        let received = std::sync::Arc::default(); // the failed write itself says all there is to say
+        if let Err(reason) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, received) {
+            note(format!("a limit on file sizes would end the program at once: {reason}"));
+        }
+    }
+}
+
+/// What went wrong, to standard error.
+pub(crate) fn error(text: impl AsRef<str>) {
+    let _ = writeln!(stderr(), "error: {}", text.as_ref());
+}

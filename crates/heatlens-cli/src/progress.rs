@@ -1,0 +1,94 @@
+//! Progress bars on a terminal, plain lines elsewhere, and Ctrl-C.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use heatlens::gallery::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::failure::Failure;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Lets the first Ctrl-C end the work after the image or step at hand, and the second end it at once.
+pub(crate) fn watch_for_interrupt() {
+    let outcome = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        crate::output::note("stopping after the work at hand; press Ctrl-C again to stop at once");
+    });
+    if let Err(reason) = outcome {
+        crate::output::note(format!("Ctrl-C will not be graceful: {reason}"));
+    }
+}
+
+/// Whether Ctrl-C was pressed.
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Uses so many threads; all processors if not given.
+pub(crate) fn set_threads(threads: Option<usize>) -> Result<(), Failure> {
+    let Some(threads) = threads else { return Ok(()) };
+    if threads == 0 {
+        return Err(Failure::usage("--threads 0: expected 1 or more"));
+    }
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+}
+
+/// Progress over a known number of things.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    started: Instant,
+    done: AtomicUsize,
+    total: usize,
+    /// Next tenth at which a plain line is due.
+    tenth: AtomicUsize,
+    what: &'static str,
+}
+
+impl Bar {
+    /// A bar over `total` things called `what`.
+    pub(crate) fn new(total: usize, what: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+        let template = "{bar:30} {pos}/{len} {msg}  {elapsed} passed, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Self {
+            bar,
+            started: Instant::now(),
+            done: AtomicUsize::new(0),
+            total,
+            tenth: AtomicUsize::new(1),
+            what,
+        }
+    }
+
+    /// So many more are done.
+    pub(crate) fn add(&self, count: usize) {
+        let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
+        self.bar.inc(count as u64);
+        let tenth = self.tenth.load(Ordering::Relaxed);
+        // Without a terminal the bar is invisible; a few lines say the same.
+        if self.bar.is_hidden() && self.started.elapsed().as_secs() >= 5 && done * 10 >= tenth * self.total {
+            self.tenth.store(done * 10 / self.total.max(1) + 1, Ordering::Relaxed);
+            crate::output::note(format!("{done} of {} {}", self.total, self.what));
+        }
+    }
+
+    /// Removes the bar.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Bar {
+    fn advance(&self, images: usize) -> bool {
+        self.add(images);
+        !interrupted()
+    }
+}
