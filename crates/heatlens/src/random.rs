@@ -20,6 +20,8 @@ pub enum Use {
     Augment = 3,
     /// The demo's images.
     DemoData = 4,
+    /// Which images are held out.
+    Split = 5,
 }
 
 /// Names one stream of random numbers.

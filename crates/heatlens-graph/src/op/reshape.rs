@@ -1,4 +1,6 @@
 //! The same elements under another shape: `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze`.
+//!
+//! The four differ in how the new shape is told; value and derivative are written once.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -37,21 +39,41 @@ pub struct Unsqueeze {
     pub axes: Vec<i64>,
 }
 
-fn renamed(inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
-    let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
-    let y = x.reshaped(shape.to_vec());
-    Ok(vec![y.ok_or_else(|| invalid(format!("{:?} elements do not fill {shape:?}", x.shape())))?])
+/// An operator that only renames its input's elements.
+trait Renaming: std::any::Any + std::fmt::Debug + Send + Sync {
+    fn spell(&self) -> Spelling;
+
+    /// The new shape of a value of `shape`.
+    fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError>;
 }
 
-fn reshape_back(
-    builder: &mut Builder<'_>,
-    node: &Node,
-    output_grads: &[Option<ValueId>],
-    wanted: &[bool],
-) -> Result<Vec<Option<ValueId>>, GraphError> {
-    let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-    let shape = builder.shape(require_value(node, 0)?);
-    Ok(vec![Some(builder.reshape(grad, shape)?)])
+impl<T: Renaming> Operator for T {
+    fn spelling(&self) -> Spelling {
+        self.spell()
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        Ok(vec![Fact { dtype: x.dtype, shape: self.new_shape(&x.shape)? }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        let y = x.reshaped(shape.to_vec());
+        Ok(vec![y.ok_or_else(|| invalid(format!("{:?} elements do not fill {shape:?}", x.shape())))?])
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+        let shape = builder.shape(require_value(node, 0)?);
+        Ok(vec![Some(builder.reshape(grad, shape)?)])
+    }
 }
 
 /// Whether two shapes hold the same elements for every batch size.
@@ -60,8 +82,8 @@ fn same_elements(a: &Shape, b: &Shape) -> bool {
     batches(a) == batches(b) && a.len_per_sample().is_some() && a.len_per_sample() == b.len_per_sample()
 }
 
-impl Operator for Reshape {
-    fn spelling(&self) -> Spelling {
+impl Renaming for Reshape {
+    fn spell(&self) -> Spelling {
         // ONNX infers one size: the batch, wherever it stands.
         let size = |d: &Dim| match d {
             Dim::Batch(_) => -1,
@@ -71,40 +93,24 @@ impl Operator for Reshape {
         Spelling::new("Reshape").with_constant(Tensor::i64(&sizes))
     }
 
-    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
-        let x = require(inputs, 0)?;
-        if !same_elements(&x.shape, &self.shape) {
-            return Err(invalid(format!("{} does not hold the elements of {}", self.shape, x.shape)));
+    fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
+        if !same_elements(shape, &self.shape) {
+            return Err(invalid(format!("{} does not hold the elements of {}", self.shape, shape)));
         }
-        Ok(vec![Fact { dtype: x.dtype, shape: self.shape.clone() }])
-    }
-
-    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
-        renamed(inputs, shapes)
-    }
-
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        reshape_back(builder, node, output_grads, wanted)
+        Ok(self.shape.clone())
     }
 }
 
-impl Operator for Flatten {
-    fn spelling(&self) -> Spelling {
+impl Renaming for Flatten {
+    fn spell(&self) -> Spelling {
         Spelling::new("Flatten").with("axis", Attribute::Int(self.axis))
     }
 
-    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
-        let x = require(inputs, 0)?;
-        let rank = i64::try_from(x.shape.rank()).unwrap_or(i64::MAX);
+    fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
+        let rank = i64::try_from(shape.rank()).unwrap_or(i64::MAX);
         let axis = if self.axis < 0 { self.axis + rank } else { self.axis };
-        let axis = usize::try_from(axis).ok().filter(|&a| a <= x.shape.rank());
-        let axis = axis.ok_or_else(|| invalid(format!("axis {} of {}", self.axis, x.shape)))?;
+        let axis = usize::try_from(axis).ok().filter(|&a| a <= shape.rank());
+        let axis = axis.ok_or_else(|| invalid(format!("axis {} of {}", self.axis, shape)))?;
         let product = |dims: &[Dim]| -> Option<Dim> {
             let size = dims.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))?;
             match dims.iter().filter(|d| d.is_batch()).count() {
@@ -113,92 +119,47 @@ impl Operator for Flatten {
                 _ => None,
             }
         };
-        let (front, back) = x.shape.0.split_at(axis);
+        let (front, back) = shape.0.split_at(axis);
         let dims = product(front).zip(product(back));
-        let (front, back) = dims.ok_or_else(|| invalid(format!("{} is too large to flatten", x.shape)))?;
-        Ok(vec![Fact { dtype: x.dtype, shape: Shape(vec![front, back]) }])
-    }
-
-    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
-        renamed(inputs, shapes)
-    }
-
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        reshape_back(builder, node, output_grads, wanted)
+        let (front, back) = dims.ok_or_else(|| invalid(format!("{shape} is too large to flatten")))?;
+        Ok(Shape(vec![front, back]))
     }
 }
 
-impl Operator for Squeeze {
-    fn spelling(&self) -> Spelling {
+impl Renaming for Squeeze {
+    fn spell(&self) -> Spelling {
         let spelling = Spelling::new("Squeeze");
         if self.axes.is_empty() { spelling } else { spelling.with_constant(Tensor::i64(&self.axes)) }
     }
 
-    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
-        let x = require(inputs, 0)?;
-        let mut gone: Vec<bool> = x.shape.0.iter().map(|d| self.axes.is_empty() && d.is_one()).collect();
+    fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
+        let mut gone: Vec<bool> = shape.0.iter().map(|d| self.axes.is_empty() && d.is_one()).collect();
         for &axis in &self.axes {
-            let axis = x.shape.axis(axis).filter(|&a| x.shape.0[a].is_one());
+            let axis = shape.axis(axis).filter(|&a| shape.0[a].is_one());
             gone[axis
-                .ok_or_else(|| invalid(format!("axes {:?} of {} are not all 1", self.axes, x.shape)))?] =
-                true;
+                .ok_or_else(|| invalid(format!("axes {:?} of {} are not all 1", self.axes, shape)))?] = true;
         }
-        let kept = x.shape.0.iter().zip(gone).filter_map(|(&d, gone)| (!gone).then_some(d)).collect();
-        Ok(vec![Fact { dtype: x.dtype, shape: Shape(kept) }])
-    }
-
-    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
-        renamed(inputs, shapes)
-    }
-
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        reshape_back(builder, node, output_grads, wanted)
+        let kept = shape.0.iter().zip(gone).filter_map(|(&d, gone)| (!gone).then_some(d)).collect();
+        Ok(Shape(kept))
     }
 }
 
-impl Operator for Unsqueeze {
-    fn spelling(&self) -> Spelling {
+impl Renaming for Unsqueeze {
+    fn spell(&self) -> Spelling {
         Spelling::new("Unsqueeze").with_constant(Tensor::i64(&self.axes))
     }
 
-    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
-        let x = require(inputs, 0)?;
-        let rank = x.shape.rank() + self.axes.len();
+    fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
+        let rank = shape.rank() + self.axes.len();
         let template = Shape(vec![Dim::Fixed(0); rank]);
         let mut dims: Vec<Option<Dim>> = vec![None; rank];
         for &axis in &self.axes {
             let slot = template.axis(axis).and_then(|a| dims.get_mut(a)).filter(|d| d.is_none());
-            *slot.ok_or_else(|| invalid(format!("axes {:?} for {}", self.axes, x.shape)))? =
+            *slot.ok_or_else(|| invalid(format!("axes {:?} for {}", self.axes, shape)))? =
                 Some(Dim::Fixed(1));
         }
-        let mut old = x.shape.0.iter().copied();
+        let mut old = shape.0.iter().copied();
         let dims = dims.into_iter().map(|d| d.or_else(|| old.next()).unwrap_or(Dim::Fixed(1))).collect();
-        Ok(vec![Fact { dtype: x.dtype, shape: Shape(dims) }])
-    }
-
-    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
-        renamed(inputs, shapes)
-    }
-
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        reshape_back(builder, node, output_grads, wanted)
+        Ok(Shape(dims))
     }
 }

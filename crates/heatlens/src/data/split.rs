@@ -1,9 +1,7 @@
 //! Which items are held out for validation.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-
 use super::DataError;
+use crate::random::{Key, Use};
 
 /// How the validation items are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +66,8 @@ fn stratified(labels: &[usize], fraction: f64, seed: u64) -> SplitIndices {
     }
     let mut split = SplitIndices { train: Vec::new(), validation: Vec::new() };
     for (&class, items) in &mut classes {
-        // One generator for each class: what one class draws does not depend on the others.
-        shuffle(items, &mut generator(seed, class as u64));
+        // One stream for each class: what one class draws does not depend on the others.
+        Key::new(seed, Use::Split).at(class as u64).rng().shuffle(items);
         let wanted = (items.len() as f64 * fraction).round() as usize;
         let held_out = if items.len() < 2 { 0 } else { wanted.clamp(1, items.len() - 1) };
         let (validation, train) = items.split_at(held_out);
@@ -79,27 +77,6 @@ fn stratified(labels: &[usize], fraction: f64, seed: u64) -> SplitIndices {
     split.train.sort_unstable();
     split.validation.sort_unstable();
     split
-}
-
-/// A generator keyed by the seed, this use, and the class.
-fn generator(seed: u64, class: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(b"splitset");
-    key[16..24].copy_from_slice(&class.to_le_bytes());
-    ChaCha8Rng::from_seed(key)
-}
-
-/// Fisher–Yates. The multiply-shift draw is off a uniform one by less than `len / 2⁶⁴`.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the high word of a product with last + 1 is at most last"
-)]
-fn shuffle(items: &mut [usize], random: &mut ChaCha8Rng) {
-    for last in (1..items.len()).rev() {
-        let draw = (u128::from(random.next_u64()) * (last as u128 + 1)) >> 64;
-        items.swap(last, draw as usize);
-    }
 }
 
 #[cfg(test)]

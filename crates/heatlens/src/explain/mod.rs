@@ -269,7 +269,11 @@ impl Assembly {
         options: &ExplainOptions,
         layer: &Layer,
     ) -> Result<tensors::Ports, ExplainError> {
-        let class = options.target.classes(model)?.into_iter().next().flatten();
+        // One logit is explained as it is, z, whatever class the maps are for.
+        let class = match model.head.is_binary() {
+            true => Some(1),
+            false => options.target.classes(model)?.into_iter().next().flatten(),
+        };
         let (scores, seed) = target::scores_and_seed(&mut self.graph, model, options.score, class)?;
         let values = tensors::build(&mut self.graph, model, layer, scores, seed)?;
         let outputs = values.map(|value| self.add_output(value));

@@ -4,7 +4,8 @@ use heatlens_graph::{DefaultRules, Graph, GraphError, ValueId, differentiate};
 
 use crate::model::{GapHead, Layer, Model};
 
-/// `conv_output`, `conv_grad`, `input_grad`, `weights` and `cam` of one image.
+/// `conv_output`, `conv_grad`, `input_grad`, `weights` and `cam` of one image. A model with one
+/// logit has them for that logit, z; others for the explained class.
 #[derive(Clone, Debug)]
 pub struct Tensors {
     /// The layer they belong to.
@@ -88,12 +89,7 @@ impl Ports {
             return conv_grad.chunks(area).map(mean).collect();
         };
         let best = (0..logits.len()).fold(0, |best, k| if logits[k] > logits[best] { k } else { best });
-        let (row, sign) = match (logits, self.class) {
-            (_, Some(0)) if logits.len() == 1 => (0, -1.0),
-            (&[z], None) if z <= 0.0 => (0, -1.0),
-            ([_], _) => (0, 1.0),
-            (_, class) => (class.unwrap_or(best), 1.0),
-        };
-        gap.weights[row * gap.channels..(row + 1) * gap.channels].iter().map(|w| sign * w).collect()
+        let row = if logits.len() == 1 { 0 } else { self.class.unwrap_or(best) };
+        gap.weights[row * gap.channels..(row + 1) * gap.channels].to_vec()
     }
 }

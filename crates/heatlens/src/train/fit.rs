@@ -4,10 +4,12 @@
 //! writes the checkpoint. Nothing depends on anything but the settings, the data and the epoch's
 //! number, so a run that was killed and resumed ends with the same bits as one that never was.
 
+mod saved;
+
 use std::path::{Path, PathBuf};
 
 use heatlens_graph::{Graph, Tensor};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::model::Model;
 use crate::train::arch::Architecture;
@@ -18,10 +20,9 @@ use crate::train::early_stopping::EarlyStopping;
 use crate::train::evaluate::Evaluation;
 use crate::train::history::{History, Record};
 use crate::train::metric;
-use crate::train::optimizer::{Algorithm, Optimizer, OptimizerState, Update};
-use crate::train::plateau::PlateauState;
+use crate::train::optimizer::{Algorithm, Optimizer, Update};
 use crate::train::population::PopulationStatistics;
-use crate::train::schedule::{Schedule, Scheduler, SchedulerState};
+use crate::train::schedule::{Schedule, Scheduler};
 use crate::train::shuffle::{batches, epoch_order};
 use crate::train::step::{Arrays, Parameter, TrainingStep, parameters};
 use crate::train::{TrainError, TrainingSet};
@@ -123,10 +124,6 @@ pub struct Trainer<'s> {
     history: History,
     ended: bool,
 }
-
-const WEIGHTS: &str = "weights/";
-const BEST: &str = "best/";
-const MOMENTS: &str = "moments/";
 
 /// Images evaluated together; only memory depends on it.
 const EVALUATION_BATCH: usize = 64;
@@ -394,67 +391,6 @@ impl<'s> Trainer<'s> {
 
     fn checkpoint_path(&self) -> PathBuf {
         self.folder.join("checkpoint.safetensors")
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        let mut checkpoint = Checkpoint::default();
-        checkpoint.insert(WEIGHTS, &self.arrays);
-        checkpoint.insert(MOMENTS, &self.optimizer.state().arrays);
-        if let Some((_, _, best)) = &self.best {
-            checkpoint.insert(BEST, best);
-        }
-        let plateau = |p: PlateauState| json!({"best": p.best.map(f64::to_bits), "wait": p.wait});
-        let scheduler = self.scheduler.state();
-        checkpoint.state = json!({
-            "data": self.set.fingerprint(),
-            "optimizer_step": self.optimizer.state().step,
-            "history": self.history.to_string(),
-            "best": self.best.as_ref().map(|(score, epoch, _)| json!([score.to_bits(), epoch])),
-            "rate": scheduler.rate.to_bits(),
-            "rate_plateau": plateau(scheduler.plateau),
-            "stopping": self.early_stopping.as_ref().map(|s| plateau(s.state())),
-            "ended": self.ended,
-        });
-        checkpoint
-    }
-
-    /// Takes over a checkpoint; `None` if it does not fit.
-    fn restore(&mut self, checkpoint: &Checkpoint) -> Option<()> {
-        let state = &checkpoint.state;
-        let plateau = |v: &Value| {
-            let best = v["best"].as_u64().map(f64::from_bits);
-            Some(PlateauState { best, wait: v["wait"].as_u64()? })
-        };
-        let same_names = |arrays: &Arrays| {
-            arrays.len() == self.arrays.len()
-                && self.arrays.iter().all(|(name, v)| arrays.get(name).is_some_and(|a| a.len() == v.len()))
-        };
-        let arrays = checkpoint.group(WEIGHTS);
-        if !same_names(&arrays) {
-            return None;
-        }
-        self.arrays = arrays;
-        let best = state["best"].as_array().map(|b| Some((b.first()?.as_u64()?, b.get(1)?.as_u64()?)));
-        self.best = match best {
-            Some(best) => {
-                let (score, epoch) = best?;
-                Some((f64::from_bits(score), epoch, checkpoint.group(BEST)))
-            }
-            None => None,
-        };
-        let optimizer =
-            OptimizerState { step: state["optimizer_step"].as_u64()?, arrays: checkpoint.group(MOMENTS) };
-        self.optimizer = Optimizer::restore(self.settings.algorithm, optimizer).ok()?;
-        let rate = f32::from_bits(u32::try_from(state["rate"].as_u64()?).ok()?);
-        self.scheduler.restore(SchedulerState { rate, plateau: plateau(&state["rate_plateau"])? });
-        match (&mut self.early_stopping, &state["stopping"]) {
-            (Some(stopping), saved) if !saved.is_null() => stopping.restore(plateau(saved)?),
-            (None, Value::Null) => {}
-            _ => return None,
-        }
-        self.history = History::parse(state["history"].as_str()?, Path::new("checkpoint")).ok()?;
-        self.ended = state["ended"].as_bool()?;
-        Some(())
     }
 }
 
