@@ -61,6 +61,26 @@ pub(crate) enum LayoutName {
     Nchw,
 }
 
+/// How image files become the model's input, where its file does not say or says it wrong.
+#[derive(Debug, Args)]
+pub(crate) struct Pixels {
+    /// Names of the classes, one a line, in the order of the model's outputs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// How image files of another shape are brought to the model's: squash or crop
+    #[arg(long)]
+    pub(crate) resize: Option<String>,
+    /// Factor on values from 0 to 1, such as 255
+    #[arg(long)]
+    pub(crate) scale: Option<f32>,
+    /// Subtracted after scaling: one number, or one for each channel
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) mean: Vec<f32>,
+    /// Divided by at last: one number, or one for each channel
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) std: Vec<f32>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// A folder with one sub-folder for each class, an .npz with X and y, or X.npy with y.npy beside it
@@ -197,6 +217,8 @@ pub(crate) struct Predict {
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) pixels: Pixels,
     /// Write the table here instead of to the terminal
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
@@ -214,6 +236,8 @@ pub(crate) struct Explain {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) pixels: Pixels,
     /// Methods, separated by commas, or all (see `heatlens methods`)
     #[arg(long, value_delimiter = ',', default_value = "grad_cam,guided_backprop,guided_grad_cam")]
     pub(crate) method: Vec<String>,

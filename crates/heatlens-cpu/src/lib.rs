@@ -18,3 +18,10 @@ mod run;
 
 pub use error::{CompileError, RunError};
 pub use program::Program;
+
+/// The instruction set that the kernels use on this processor. Results may differ in the last bit
+/// between instruction sets, so it is recorded beside them.
+#[must_use]
+pub fn instruction_set() -> &'static str {
+    kernel::Isa::best().name()
+}

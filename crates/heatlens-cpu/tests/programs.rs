@@ -40,7 +40,8 @@ fn numbers(len: usize, seed: usize) -> Vec<f32> {
 /// Runs a graph both ways for several batch sizes and compares every output.
 fn check(what: &str, graph: &Graph, positive: bool) {
     let program = Program::compile(graph).unwrap_or_else(|e| panic!("{what}: {e}"));
-    for n in [1, 3, 9] {
+    // 21 samples are six chunks: enough for every branch of the tree that adds them.
+    for n in [1, 3, 21] {
         let mut feeds: Vec<Vec<f32>> = Vec::new();
         for (i, &input) in graph.inputs().iter().enumerate() {
             let len = graph.fact(input).shape.at(n).iter().product();
@@ -269,6 +270,22 @@ fn convolutions() {
             let what = format!("Conv {window:?} group {group}");
             operator(&what, conv, &[batched(&[c, h, w]), weights, fixed(&[m])], false, &[]);
         }
+    }
+}
+
+/// A ReLU is computed inside the convolution it alone reads; what somebody else sees stays.
+#[test]
+fn a_fused_rectifier_hides_nothing() {
+    for (what, shown) in [("fused", 1), ("shown", 2), ("read twice", 3)] {
+        let mut graph = Graph::new(what);
+        let x = graph.add_input("x", Fact::f32(batched(&[2, 6, 5])));
+        let w = graph.add_input("w", Fact::f32(fixed(&[3, 2, 3, 3])));
+        let mut b = Builder::new(&mut graph, "f");
+        let conv = b.apply(Conv { window: Window::new(&[3, 3]), group: 1 }, &[x, w]).unwrap();
+        let relu = b.relu(conv).unwrap();
+        let other = b.neg(conv).unwrap();
+        graph.set_outputs(&[relu, conv, other][..shown]);
+        check(what, &simplify(&graph, &graph.outputs().to_vec()).unwrap().graph, false);
     }
 }
 

@@ -7,6 +7,7 @@ use heatlens::explain::{ExplainOptions, Explainer, Score, Target};
 use heatlens::gallery::{Save, Summary, Truth, write_gallery};
 use heatlens::method;
 use heatlens::model::Model;
+use heatlens::trust::health::output_problems;
 
 use crate::arguments::{Explain, SaveName, ScoreName};
 use crate::command::{folder, open};
@@ -15,7 +16,7 @@ use crate::output;
 use crate::progress::Bar;
 
 pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
-    let model = open::model(&options.model)?;
+    let model = open::model(&options.model, &options.pixels)?;
     let explainer = Explainer::new(&model, &choices(options, &model)?)?;
     explainer.notes().iter().for_each(output::note);
     let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
@@ -83,6 +84,10 @@ pub(crate) fn explain_into(
 
 /// Says what came of it; broken images make the command fail after everything else is done.
 pub(crate) fn report(summary: &Summary, total: usize, out: &Path) -> Result<(), Failure> {
+    let outputs = summary.logits.first().map_or(1, Vec::len);
+    for problem in output_problems(&summary.logits.concat(), outputs) {
+        output::note(problem.to_string());
+    }
     for (what, count) in &summary.empty_maps {
         output::note(format!("{count} of {} maps of {what}", summary.done));
     }

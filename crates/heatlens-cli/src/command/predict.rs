@@ -15,7 +15,7 @@ use crate::progress::{Bar, interrupted};
 const GROUP: usize = 64;
 
 pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
-    let model = open::model(&options.model)?;
+    let model = open::model(&options.model, &options.pixels)?;
     let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
     let predictor = Predictor::new(&model)?;
     let bar = Bar::new(data.len(), "images");

@@ -35,6 +35,8 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     if options.resume {
         settings::check_same(&out.join("run.json"), &record)?;
     } else {
+        // Wrong settings come to light here, before there is a folder in the way of the corrected command.
+        Trainer::new(settings.clone(), &set, out)?;
         folder::prepare(out, options.force)?;
         clear(out)?;
         let text = format!("{record:#}\n");
@@ -88,9 +90,7 @@ pub(crate) fn train(
         report.kept_epoch,
         out.join("model.onnx").display()
     ));
-    for problem in &report.problems {
-        output::note(problem.to_string());
-    }
+    report.problems().iter().for_each(output::note);
     output::line(report.judgement.to_string());
     Ok(report)
 }
@@ -125,12 +125,12 @@ fn read(options: &Train) -> Result<TrainingSet, Failure> {
 
 fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
     let network = &options.network;
+    let resize = network.resize.parse().map_err(|e: String| Failure::usage(format!("--resize: {e}")))?;
     let mut open = OpenOptions { channels: network.channels, ..open::options(&options.input)? };
     if let Some(size) = &network.size {
         let [h, w] = settings::size(size)?;
         let mut preprocessing = Preprocessing::new([network.channels.unwrap_or(3), h, w]);
-        preprocessing.resize =
-            network.resize.parse().map_err(|e: String| Failure::usage(format!("--resize: {e}")))?;
+        preprocessing.resize = resize;
         open.preprocessing = Some(preprocessing);
     }
     Ok(open)

@@ -91,6 +91,15 @@ impl Isa {
         }
     }
 
+    /// What it is called beside results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Avx512 => "avx512",
+            Self::Avx2 => "avx2",
+            Self::Portable => "portable",
+        }
+    }
+
     /// Lanes of this set's vectors.
     pub(crate) fn lanes(self) -> usize {
         match self {

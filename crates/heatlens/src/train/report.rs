@@ -11,8 +11,12 @@ use crate::render::{Curve, LearningCurve, Panel, save_png};
 use crate::train::fit::{Ending, Trainer};
 use crate::train::history::{History, Record};
 use crate::train::{TrainError, TrainingSet};
+use crate::trust::activity::dead_layers;
 use crate::trust::chance::{Evidence, Judgement};
-use crate::trust::health::{OutputProblem, output_problems};
+use crate::trust::health::{DeadChannels, OutputProblem, output_problems};
+
+/// Training images that are searched for silent channels.
+const ACTIVITY_IMAGES: usize = 256;
 
 /// The end of a run.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub struct Report {
     pub judgement: Judgement,
     /// What is wrong with its outputs on them.
     pub problems: Vec<OutputProblem>,
+    /// Channels that stay silent on the images it was trained on.
+    pub dead: Vec<DeadChannels>,
 }
 
 impl Report {
@@ -55,7 +61,11 @@ impl Report {
         });
         let problems = output_problems(&logits, model.head.outputs);
         let kept_epoch = trainer.kept_epoch();
-        let report = Self { ending, epochs: epochs as u64, kept_epoch, judgement, problems };
+        let sample: Vec<f32> =
+            set.train.iter().take(ACTIVITY_IMAGES).flat_map(|&i| set.image(i)).copied().collect();
+        let dead = dead_layers(&model, &sample, set.train.len().min(ACTIVITY_IMAGES))
+            .map_err(|e| TrainError::Network(e.to_string()))?;
+        let report = Self { ending, epochs: epochs as u64, kept_epoch, judgement, problems, dead };
         let path = folder.join("metrics.json");
         let text = format!("{:#}\n", report.to_json(trainer.history(), set));
         write_atomically(&path, text.as_bytes()).map_err(TrainError::writing(&path))?;
@@ -90,8 +100,17 @@ impl Report {
             "largest_class_images": j.largest,
             "auc": j.auc,
             "sentence": j.to_string(),
-            "problems": self.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "problems": self.problems(),
         })
+    }
+}
+
+impl Report {
+    /// Everything that is wrong, in sentences.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let outputs = self.problems.iter().map(ToString::to_string);
+        outputs.chain(self.dead.iter().map(ToString::to_string)).collect()
     }
 }
 
