@@ -6,6 +6,23 @@
 //! [`data`] reads images and arrays, [`trust`] asks whether the model knows anything at all.
 //!
 //! The graph, its derivatives and the model formats are re-exported as [`graph`].
+//!
+//! ```
+//! use heatlens::explain::{ExplainOptions, Explainer};
+//! use heatlens::method;
+//! use heatlens::model::Model;
+//! use heatlens::train::arch;
+//!
+//! // A fresh network; Model::open(path) takes a file instead.
+//! let network = arch::find("gap-cnn").ok_or("no such network")?.build([1, 32, 32], 2, 0)?;
+//! let model = Model::from_graph(network)?;
+//! let explainer = Explainer::new(&model, &ExplainOptions::new(&[method::find("grad_cam")?]))?;
+//! let explanation = explainer.explain(&[0.5; 32 * 32], 1)?.remove(0);
+//! let map = &explanation.attributions[0];
+//! assert_eq!(map.shape, [6, 6]);
+//! println!("class {}, evidence from {} to {}", explanation.predicted, map.raw_min, map.raw_max);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,0 +1,238 @@
+//! Tiny images whose classes can be told apart, the program itself, and what it wrote.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use heatlens::data::{NpzWriter, npy_bytes};
+use image::{GrayImage, Luma};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Side of the images.
+pub(crate) const SIDE: usize = 16;
+
+/// What a finished command said.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// Reads what a process said; no command may ever panic, whatever it is given.
+    pub(crate) fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        let code = output.status.code().unwrap_or_else(|| panic!("ended by {}: {stderr}", output.status));
+        Self { code, stdout, stderr }
+    }
+
+    /// The command must have ended with this code; gives back all it said.
+    #[track_caller]
+    pub(crate) fn ends(&self, code: i32) -> String {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// The command must have ended with this code and said all of this.
+    #[track_caller]
+    pub(crate) fn says(&self, code: i32, words: &[&str]) {
+        let said = self.ends(code);
+        for word in words {
+            assert!(said.contains(word), "expected {word:?} in: {said}");
+        }
+    }
+}
+
+/// The program.
+pub(crate) fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_heatlens"))
+}
+
+/// Runs the program to its end. Arguments are given as one text, split at spaces, and paths after it.
+pub(crate) fn heatlens<P: AsRef<OsStr>>(words: &str, paths: &[P]) -> Run {
+    Run::of(&program().args(words.split_whitespace()).args(paths).output().unwrap())
+}
+
+/// Trains on `data` into `out`.
+pub(crate) fn train(data: &Path, out: &Path, flags: &str) -> Run {
+    heatlens(&format!("train {flags}"), &[data, Path::new("--out"), out])
+}
+
+/// Explains `input` by `model` into `out`.
+pub(crate) fn explain(model: &Path, input: &Path, out: &Path, flags: &str) -> Run {
+    heatlens(&format!("explain {flags}"), &[model, input, Path::new("--out"), out])
+}
+
+/// Settings that learn the stripes in a second.
+pub(crate) const QUICK: &str =
+    "--epochs 30 --patience 0 --batch-size 16 --learning-rate 0.01 --validation-split 0.3";
+
+/// Settings that hardly train but write a model.
+pub(crate) const BARELY: &str = "--epochs 1 --batch-size 16 --learning-rate 0.01 --validation-split 0.3";
+
+/// A number that looks random, from 0 to 1 (a step of splitmix64).
+pub(crate) fn noise(seed: u64) -> f32 {
+    let mut z = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
+}
+
+/// The image `n`: stripes of class 0 (lying), 1 (standing) or 2 (a chequered board) with noise over them.
+pub(crate) fn stripes(n: usize, class: usize) -> Vec<f32> {
+    let phase = n / 7 % 4;
+    let pixel = |i: usize| {
+        let (y, x) = (i / SIDE + phase, i % SIDE + phase);
+        let on = match class {
+            0 => y / 2 % 2 == 0,
+            1 => x / 2 % 2 == 0,
+            _ => (y / 2 + x / 2) % 2 == 0,
+        };
+        0.7 * f32::from(u8::from(on)) + 0.3 * noise((n * SIDE * SIDE + i) as u64)
+    };
+    (0..SIDE * SIDE).map(pixel).collect()
+}
+
+/// Writes `X` (N×16×16) and `y` as an archive.
+pub(crate) fn save_npz(path: &Path, images: &[Vec<f32>], labels: &[usize]) {
+    let mut file = NpzWriter::create(path).unwrap();
+    for image in images {
+        file.push("X", &[SIDE, SIDE], image).unwrap();
+    }
+    for &label in labels {
+        file.push_integers("y", &[], &[label as i64]).unwrap();
+    }
+    file.finish().unwrap();
+}
+
+/// Stripes of so many classes in turn.
+pub(crate) fn stripes_npz(path: &Path, count: usize, classes: usize) {
+    let labels: Vec<usize> = (0..count).map(|n| n % classes).collect();
+    let images: Vec<Vec<f32>> = labels.iter().enumerate().map(|(n, &class)| stripes(n, class)).collect();
+    save_npz(path, &images, &labels);
+}
+
+/// Writes f32 values as an `.npy` file.
+pub(crate) fn save_npy(path: &Path, shape: &[usize], values: &[f32]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, npy_bytes(shape, values)).unwrap();
+}
+
+/// Writes stripes as a grey PNG file.
+pub(crate) fn save_png(path: &Path, n: usize, class: usize) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let values = stripes(n, class);
+    let picture = GrayImage::from_fn(SIDE as u32, SIDE as u32, |x, y| {
+        Luma([(values[y as usize * SIDE + x as usize] * 255.0) as u8])
+    });
+    picture.save(path).unwrap();
+}
+
+/// A folder with one sub-folder of `each` PNG files for every class.
+pub(crate) fn class_folder(folder: &Path, classes: &[&str], each: usize) {
+    for (class, name) in classes.iter().enumerate() {
+        for n in 0..each {
+            save_png(&folder.join(name).join(format!("{n:03}.png")), n, class);
+        }
+    }
+}
+
+/// A folder for a test, and a model in it that was trained for an epoch on the archive beside it.
+pub(crate) struct Trained {
+    pub(crate) folder: TempDir,
+    pub(crate) data: PathBuf,
+    pub(crate) model: PathBuf,
+}
+
+impl Trained {
+    pub(crate) fn new(classes: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, run) = (folder.path().join("data.npz"), folder.path().join("run"));
+        stripes_npz(&data, 36, classes);
+        train(&data, &run, BARELY).ends(0);
+        Self { data, model: run.join("model.onnx"), folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// All files below a folder, by their path in it.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+        } else {
+            found.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// The lines of a manifest, each of which must be whole and valid.
+pub(crate) fn manifest(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line is cut: {text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A JSON file.
+pub(crate) fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// The arrays of an uncompressed archive: shape and values, 64-bit integers turned into floats.
+pub(crate) fn arrays(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f64>)> {
+    let bytes = fs::read(path).unwrap();
+    let word =
+        |at: usize, n: usize| bytes[at..at + n].iter().rev().fold(0, |sum, &b| sum << 8 | usize::from(b));
+    // Zip: the central directory at the end names the arrays and says where their local headers are.
+    let end = bytes.windows(4).rposition(|four| four == b"PK\x05\x06").unwrap();
+    let (count, mut at) = (word(end + 10, 2), word(end + 16, 4));
+    let mut found = BTreeMap::new();
+    for _ in 0..count {
+        let (name_len, extra, comment) = (word(at + 28, 2), word(at + 30, 2), word(at + 32, 2));
+        let name = std::str::from_utf8(&bytes[at + 46..at + 46 + name_len]).unwrap();
+        let (size, local) = (word(at + 24, 4), word(at + 42, 4));
+        let start = local + 30 + word(local + 26, 2) + word(local + 28, 2);
+        found.insert(name.trim_end_matches(".npy").to_owned(), npy(&bytes[start..start + size]));
+        at += 46 + name_len + extra + comment;
+    }
+    found
+}
+
+fn npy(bytes: &[u8]) -> (Vec<usize>, Vec<f64>) {
+    let data = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..data]).unwrap();
+    let inside = header.split_once("'shape': (").unwrap().1.split_once(')').unwrap().0;
+    let shape = inside.split(',').filter_map(|size| size.trim().parse().ok()).collect();
+    let values = if header.contains("'<f4'") {
+        bytes[data..].chunks(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect()
+    } else {
+        assert!(header.contains("'<i8'"), "{header}");
+        bytes[data..].chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect()
+    };
+    (shape, values)
+}
+
+/// The numbers in the columns of a table whose names begin with `prefix`, row after row.
+pub(crate) fn columns(csv: &str, prefix: &str) -> Vec<f64> {
+    let mut lines = csv.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let wanted = |k: usize| header.get(k).is_some_and(|name| name.starts_with(prefix));
+    lines
+        .flat_map(|line| {
+            line.split(',').enumerate().filter(|(k, _)| wanted(*k)).map(|(_, v)| v.parse().unwrap())
+        })
+        .collect()
+}

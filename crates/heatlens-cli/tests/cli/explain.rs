@@ -1,0 +1,295 @@
+//! `heatlens explain`: what it writes for each image, and that the numbers are what their names say.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::common::{Trained, arrays, columns, explain, files, heatlens, manifest, program, save_png};
+
+const DEFAULT_METHODS: [&str; 3] = ["grad_cam", "guided_backprop", "guided_grad_cam"];
+
+#[test]
+fn every_image_gets_its_pictures_and_a_line_in_the_manifest() {
+    let trained = Trained::new(2);
+    let out = trained.path("out");
+    explain(&trained.model, &trained.data, &out, "--rows 30:36").ends(0);
+    let files = files(&out);
+    for row in 30..36 {
+        for picture in
+            ["original", "heatmap_grad_cam", "overlay_grad_cam", "guided_backprop", "guided_grad_cam"]
+        {
+            let name = format!("data_{row}/{picture}.png");
+            assert!(image::load_from_memory(&files[&name]).unwrap().width() >= 320, "{name}");
+        }
+    }
+    assert!(image::load_from_memory(&files["sheet.png"]).is_ok());
+    assert!(!files.contains_key("maps.npz"));
+
+    let lines = manifest(&out);
+    assert_eq!(lines.len(), 6);
+    for (row, line) in (30..).zip(&lines) {
+        assert_eq!(line["input"], format!("{}[{row}]", trained.data.display()));
+        assert_eq!((&line["index"], &line["label"]), (&json!(row), &json!((row % 2).to_string())));
+        let (z, p) = (line["logit"][0].as_f64().unwrap(), line["probability"].as_array().unwrap());
+        assert_eq!(line["predicted"], if z > 0.0 { "1" } else { "0" });
+        assert!((p[1].as_f64().unwrap() - 1.0 / (1.0 + (-z).exp())).abs() < 1e-6, "{line}");
+        let maps = line["maps"].as_array().unwrap();
+        let methods: Vec<&str> = maps.iter().map(|map| map["method"].as_str().unwrap()).collect();
+        assert_eq!(methods, DEFAULT_METHODS);
+        for map in maps {
+            assert_eq!(map["target"], line["predicted"]);
+            assert!(map["raw_min"].as_f64().unwrap() <= map["raw_max"].as_f64().unwrap());
+        }
+        assert!(maps[0]["layer"].is_string() && line["warnings"].is_array());
+        for file in line["files"].as_array().unwrap() {
+            assert!(files.contains_key(file.as_str().unwrap()), "{file}");
+        }
+    }
+    let listed: usize = lines.iter().map(|line| line["files"].as_array().unwrap().len()).sum();
+    assert_eq!(files.len(), listed + 2, "the manifest lists all pictures but the sheet");
+}
+
+#[test]
+fn picture_files_are_explained_under_their_own_names() {
+    let trained = Trained::new(2);
+    let pictures = trained.path("pictures");
+    save_png(&pictures.join("first cat.png"), 0, 0);
+    save_png(&pictures.join("zebra.png"), 1, 1);
+    explain(&trained.model, &pictures, &trained.path("out"), "--method grad_cam").ends(0);
+    let lines = manifest(&trained.path("out"));
+    assert_eq!(lines[0]["files"][0], "first_cat_0/original.png");
+    assert_eq!(lines[1]["files"][0], "zebra_1/original.png");
+    assert_eq!(lines[1]["label"], json!(null));
+}
+
+#[test]
+fn all_methods_are_written_and_save_decides_what_is() {
+    let trained = Trained::new(2);
+    let out = trained.path("out");
+    explain(&trained.model, &trained.data, &out, "--rows 0:3 --method all --save npz").ends(0);
+    let listed = heatlens::<&str>("methods --json", &[]);
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let mut ids: Vec<&str> = listed.as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()).collect();
+    for id in ["cam", "grad_cam", "gradient", "guided_backprop", "guided_grad_cam"] {
+        assert!(ids.contains(&id), "{id}");
+    }
+    let maps = arrays(&out.join("maps.npz"));
+    ids.extend(["index", "logits"]);
+    ids.sort_unstable();
+    assert_eq!(maps.keys().map(String::as_str).collect::<Vec<_>>(), ids);
+    assert_eq!(files(&out).keys().collect::<Vec<_>>(), ["manifest.jsonl", "maps.npz"]);
+
+    assert_eq!(maps["index"], (vec![3], vec![0.0, 1.0, 2.0]));
+    assert_eq!(maps["logits"].0, [3, 1]);
+    let lines = manifest(&out);
+    for (line, z) in lines.iter().zip(&maps["logits"].1) {
+        assert_eq!(line["logit"][0].as_f64().unwrap(), *z);
+    }
+    // 16×16 after two valid 3×3 convolutions, each followed by a pooling by 2: 14, 7, 5, 2.
+    for id in ["cam", "grad_cam"] {
+        assert_eq!(maps[id].0, [3, 2, 2], "{id}");
+    }
+    // Law 1: CAM is Grad-CAM times the area.
+    for (cam, grad_cam) in maps["cam"].1.iter().zip(&maps["grad_cam"].1) {
+        assert!((cam - 4.0 * grad_cam).abs() <= 1e-6 * (1.0 + cam.abs()), "{cam} {grad_cam}");
+    }
+    for id in ["gradient", "guided_backprop", "guided_grad_cam"] {
+        assert_eq!(maps[id].0, [3, 1, 16, 16], "{id}");
+    }
+}
+
+#[test]
+fn tensors_have_the_names_that_scripts_use_and_add_up() {
+    let trained = Trained::new(2);
+    let out = trained.path("out");
+    explain(&trained.model, &trained.data, &out, "--rows 4:7 --class 1 --save tensors,npz --method cam")
+        .ends(0);
+    let tensors = arrays(&out.join("tensors.npz"));
+    let names: Vec<&str> = tensors.keys().map(String::as_str).collect();
+    assert_eq!(names, ["cam", "conv_grad", "conv_output", "index", "input_grad", "weights"]);
+    let (shape, activations) = &tensors["conv_output"];
+    let &[n, channels, h, w] = shape.as_slice() else { panic!("{shape:?}") };
+    assert_eq!((n, channels), (3, 20));
+    assert_eq!(tensors["conv_grad"].0, *shape);
+    assert_eq!(tensors["input_grad"].0, [3, 1, 16, 16]);
+    assert_eq!((&tensors["weights"].0, &tensors["cam"].0), (&vec![3, 20], &vec![3, h, w]));
+
+    let (_, weights) = &tensors["weights"];
+    let cam = &arrays(&out.join("maps.npz"))["cam"].1;
+    for (i, value) in tensors["cam"].1.iter().enumerate() {
+        let (sample, at) = (i / (h * w), i % (h * w));
+        let sum: f64 = (0..channels)
+            .map(|k| weights[sample * channels + k] * activations[(sample * channels + k) * h * w + at])
+            .sum();
+        assert!(
+            (sum - value).abs() < 1e-5 * (1.0 + sum.abs()) && (value - cam[i]).abs() < 1e-5,
+            "{sum} {value}"
+        );
+    }
+    let table = fs::read_to_string(out.join("channels.csv")).unwrap();
+    let products = columns(&table, "product");
+    assert_eq!(products.len(), 3 * channels);
+    // z − b is the same sum for every image: logits and sums differ by one constant, the bias.
+    let biases: Vec<f64> = manifest(&out)
+        .iter()
+        .zip(products.chunks(channels))
+        .map(|(line, products)| line["logit"][0].as_f64().unwrap() - products.iter().sum::<f64>())
+        .collect();
+    for bias in &biases {
+        assert!((bias - biases[0]).abs() < 1e-5, "{biases:?}");
+    }
+    // Dense weights over the area are the gradient that every pixel of a channel has.
+    for (i, grad) in tensors["conv_grad"].1.iter().enumerate() {
+        assert!((grad - weights[i / (h * w)] / (h * w) as f64).abs() < 1e-6, "{grad}");
+    }
+}
+
+#[test]
+fn class_picks_whose_evidence_is_shown() {
+    let trained = Trained::new(2);
+    let maps = |class: &str| {
+        let out = trained.path(&format!("out-{class}"));
+        let flags = format!("--rows 0:2 --method cam --save npz --class {class}");
+        explain(&trained.model, &trained.data, &out, &flags).ends(0);
+        arrays(&out.join("maps.npz"))
+    };
+    let (zero, one, all) = (maps("0"), maps("1"), maps("all"));
+    assert!(one["cam"].1.iter().any(|&v| v != 0.0));
+    assert_eq!(zero["cam"].1, one["cam"].1.iter().map(|v| -v).collect::<Vec<_>>());
+    assert_eq!((&all["cam#0"], &all["cam#1"]), (&zero["cam"], &one["cam"]));
+    let wrong = explain(&trained.model, &trained.data, &trained.path("none"), "--class cat");
+    wrong.says(2, &["no class \"cat\"", "0, 1"]);
+    assert!(!trained.path("none").exists());
+}
+
+#[test]
+fn a_class_can_be_picked_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("data"), folder.path().join("run"));
+    crate::common::class_folder(&data, &["cat", "dog", "owl"], 6);
+    crate::common::train(&data, &run, crate::common::BARELY).ends(0);
+    let out = folder.path().join("out");
+    explain(&run.join("model.onnx"), &data, &out, "--class dog --method grad_cam").ends(0);
+    let lines = manifest(&out);
+    assert_eq!(lines.len(), 18);
+    assert!(lines.iter().all(|line| line["maps"][0]["target"] == "dog"));
+    assert_eq!((&lines[0]["label"], &lines[17]["label"]), (&json!("cat"), &json!("owl")));
+}
+
+#[test]
+fn layers_go_by_the_end_of_their_names() {
+    let trained = Trained::new(2);
+    // Our own layers have plain names; exporters write them as paths. Of the same length, a name can be put in.
+    let mut bytes = fs::read(&trained.model).unwrap();
+    for (old, new) in [(b"conv2d_1", b"body/a_1"), (b"conv2d_2", b"body/a_2")] {
+        while let Some(at) = bytes.windows(8).position(|name| name == old) {
+            bytes[at..at + 8].copy_from_slice(new);
+        }
+    }
+    let renamed = trained.path("renamed.onnx");
+    fs::write(&renamed, bytes).unwrap();
+    let layer = |name: &str, out: &str| {
+        explain(
+            &renamed,
+            &trained.data,
+            &trained.path(out),
+            &format!("--rows 0:1 --method grad_cam --layer {name}"),
+        )
+    };
+    layer("a_2", "end").ends(0);
+    assert_eq!(manifest(&trained.path("end"))[0]["maps"][0]["layer"], "body/a_2");
+    layer("_2", "part").says(2, &["no layer \"_2\"", "body/a_2"]);
+}
+
+#[test]
+fn several_layers_are_told_apart_and_a_wrong_name_lists_near_ones() {
+    let trained = Trained::new(2);
+    let inspected = heatlens("inspect --json", &[&trained.model]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+    let layers: Vec<&str> =
+        inspected["layers"].as_array().unwrap().iter().map(|layer| layer["name"].as_str().unwrap()).collect();
+    let (first, last) = (layers[0], *layers.last().unwrap());
+    assert_eq!(inspected["default_layer"], last);
+    let out = trained.path("out");
+    let flags = format!("--rows 0:1 --method grad_cam --save npz --layer {first},{last}");
+    explain(&trained.model, &trained.data, &out, &flags).ends(0);
+    let maps = arrays(&out.join("maps.npz"));
+    assert_eq!(maps[&format!("grad_cam@{first}")].0, [1, 14, 14]);
+    assert_eq!(manifest(&out)[0]["maps"][0]["layer"], first);
+
+    let note = explain(
+        &trained.model,
+        &trained.data,
+        &trained.path("noted"),
+        &format!("--method gradient --layer {last}"),
+    );
+    note.says(0, &["--layer makes no difference to gradient"]);
+    let wrong = explain(&trained.model, &trained.data, &trained.path("none"), &format!("--layer {first}x"));
+    wrong.says(2, &[&format!("no layer \"{first}x\""), first]);
+    assert!(!trained.path("none").exists());
+}
+
+#[test]
+fn an_unknown_method_is_answered_with_the_known_ones() {
+    let trained = Trained::new(2);
+    let wrong = explain(&trained.model, &trained.data, &trained.path("out"), "--method grad_cma");
+    wrong.says(2, &["grad_cma", "grad_cam", "guided_backprop"]);
+}
+
+#[test]
+fn threads_make_no_difference() {
+    let trained = Trained::new(3);
+    for (name, threads) in [("one", 1), ("two", 2), ("three", 3)] {
+        let flags = format!("--method all --class all --save png,npz,tensors --rows 0:7 --threads {threads}");
+        explain(&trained.model, &trained.data, &trained.path(name), &flags).ends(0);
+    }
+    let one = files(&trained.path("one"));
+    for other in ["two", "three"] {
+        let other = files(&trained.path(other));
+        assert!(one.keys().eq(other.keys()));
+        for (name, bytes) in &one {
+            assert!(*bytes == other[name], "{name} differs");
+        }
+    }
+}
+
+#[test]
+fn one_image_alone_looks_as_it_does_among_others() {
+    let trained = Trained::new(2);
+    explain(&trained.model, &trained.data, &trained.path("all"), "--save png").ends(0);
+    explain(&trained.model, &trained.data, &trained.path("alone"), "--save png --rows 33").ends(0);
+    let (all, alone) = (files(&trained.path("all")), files(&trained.path("alone")));
+    for (name, bytes) in alone.iter().filter(|(name, _)| name.starts_with("data_33/")) {
+        assert!(all[name] == *bytes, "{name} differs");
+    }
+    assert_eq!(manifest(&trained.path("all"))[33], manifest(&trained.path("alone"))[0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_finished_images_and_whole_lines() {
+    let trained = Trained::new(2);
+    let (data, out) = (trained.path("many.npz"), trained.path("out"));
+    crate::common::stripes_npz(&data, 3000, 2);
+    let child = program()
+        .args(["explain".as_ref(), trained.model.as_path(), &data, "--out".as_ref(), &out])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while fs::metadata(out.join("manifest.jsonl")).map_or(0, |m| m.len()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let run = crate::common::Run::of(&child.wait_with_output().unwrap());
+    run.says(1, &["interrupted", "of 3000 images explained"]);
+    let lines = manifest(&out);
+    assert!(!lines.is_empty() && lines.len() < 3000, "{}", lines.len());
+    let files = files(&out);
+    for name in lines.iter().flat_map(|line| line["files"].as_array().unwrap()) {
+        image::load_from_memory(&files[name.as_str().unwrap()]).unwrap();
+    }
+    assert!(files.contains_key("sheet.png"));
+    assert!(!files.keys().any(|name| name.contains(".part")));
+}

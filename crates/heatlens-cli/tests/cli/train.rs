@@ -1,0 +1,150 @@
+//! `heatlens train`: from every kind of data to a model, a history, and an honest sentence.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::{
+    BARELY, QUICK, SIDE, Trained, class_folder, columns, files, json, manifest, noise, save_npy, save_npz,
+    stripes, stripes_npz, train,
+};
+
+const RUN: [&str; 7] = [
+    "checkpoint.safetensors",
+    "history.csv",
+    "learning_curve.png",
+    "metrics.json",
+    "model.onnx",
+    "run.json",
+    "timing.csv",
+];
+
+fn names(folder: &Path) -> Vec<String> {
+    files(folder).into_keys().collect()
+}
+
+#[test]
+fn two_class_folders_are_learned_and_leave_a_whole_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    class_folder(&data, &["lying", "standing"], 40);
+    let said = train(&data, &out, QUICK).ends(0);
+    assert_eq!(names(&out), RUN);
+    let metrics = json(&out.join("metrics.json"));
+    assert_eq!(metrics["verdict"], "learned", "{said}");
+    assert_eq!(metrics["classes"], serde_json::json!(["lying", "standing"]));
+    assert!(!said.to_lowercase().contains("nothing to see"), "{said}");
+    assert!(image::open(out.join("learning_curve.png")).unwrap().width() > 300);
+    assert_eq!(json(&out.join("run.json"))["epochs"], 30);
+    let history = fs::read_to_string(out.join("history.csv")).unwrap();
+    assert!(history.starts_with("epoch,loss,accuracy,"), "{history}");
+    let loss = columns(&history, "loss");
+    assert!(loss[loss.len() - 1] < 0.5 * loss[0], "{loss:?}");
+    let timing = fs::read_to_string(out.join("timing.csv")).unwrap();
+    assert_eq!(timing.lines().count(), history.lines().count());
+}
+
+#[test]
+fn three_class_folders_give_a_softmax_model_that_knows_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    class_folder(&data, &["lying", "standing", "board"], 40); // numbered in alphabetical order
+    train(&data, &out, &format!("{QUICK} --arch gap-cnn-bn")).ends(0);
+    assert_eq!(json(&out.join("metrics.json"))["verdict"], "learned");
+    let model = out.join("model.onnx");
+    let inspected = crate::common::heatlens("inspect --json", &[&model]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+    assert_eq!(inspected["classes"], serde_json::json!(["board", "lying", "standing"]));
+    assert_eq!((&inspected["activation"], &inspected["outputs"]), (&"softmax".into(), &3.into()));
+
+    let table = crate::common::heatlens("predict", &[&model, &data]).stdout;
+    assert!(table.starts_with("input,index,label,predicted,p(board),p(lying),p(standing)\n"), "{table}");
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 120);
+    let right = rows.iter().filter(|row| row[2] == row[3]).count();
+    assert!(right > 110, "{right} of 120 right");
+    for row in columns(&table, "p(").chunks(3) {
+        assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{row:?}");
+    }
+}
+
+#[test]
+fn a_folder_with_x_npy_and_y_npy_is_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    let count = 80;
+    let images: Vec<f32> = (0..count).flat_map(|n| stripes(n, n % 2)).collect();
+    let labels: Vec<f32> = (0..count).map(|n| (n % 2) as f32).collect();
+    save_npy(&data.join("X.npy"), &[count, SIDE, SIDE, 1], &images);
+    save_npy(&data.join("y.npy"), &[count, 1], &labels);
+    train(&data, &out, QUICK).ends(0);
+    assert_eq!(names(&out), RUN);
+    assert_eq!(json(&out.join("metrics.json"))["verdict"], "learned");
+}
+
+#[test]
+fn random_labels_end_in_a_plain_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data.npz"), folder.path().join("run"));
+    let count = 160;
+    let images: Vec<Vec<f32>> = (0..count).map(|n| stripes(n, n % 2)).collect();
+    let labels: Vec<usize> = (0..count).map(|n| usize::from(noise(n as u64 + 999) > 0.5)).collect();
+    save_npz(&data, &images, &labels);
+    let run = train(&data, &out, "--epochs 3 --batch-size 16 --learning-rate 0.01 --validation-split 0.3");
+    run.says(0, &["There is nothing to see here", "p = "]);
+    assert_eq!(json(&out.join("metrics.json"))["verdict"], "chance");
+    assert_eq!(names(&out), RUN);
+}
+
+#[test]
+fn chosen_rows_train_and_other_rows_are_explained_in_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data.npz"), folder.path().join("run"));
+    stripes_npz(&data, 60, 2);
+    let flags =
+        "--rows 0:40 --split last --keep last --epochs 2 --validation-split 0.25 --explain-rows 50:60";
+    let said = train(&data, &out, flags).ends(0);
+    assert!(said.contains("30 images of 1×16×16 to train on"), "{said}");
+    assert!(said.contains("10 to judge by"), "{said}");
+    let lines = manifest(&out.join("explain"));
+    let indices: Vec<i64> = lines.iter().map(|line| line["index"].as_i64().unwrap()).collect();
+    assert_eq!(indices, (50..60).collect::<Vec<i64>>());
+    for picture in ["original", "heatmap_grad_cam", "overlay_grad_cam", "guided_backprop", "guided_grad_cam"]
+    {
+        assert!(out.join(format!("explain/data_57/{picture}.png")).is_file(), "{picture}");
+    }
+}
+
+#[test]
+fn rows_to_explain_that_are_not_there_are_refused_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data.npz"), folder.path().join("run"));
+    stripes_npz(&data, 20, 2);
+    train(&data, &out, &format!("{BARELY} --explain-rows 15:25")).says(1, &["15:25", "20 rows"]);
+    assert!(!out.exists());
+    train(&data, &out, &format!("{BARELY} --explain-rows some")).says(2, &["--explain-rows", "some"]);
+    let pictures = folder.path().join("pictures");
+    class_folder(&pictures, &["a", "b"], 4);
+    train(&pictures, &out, &format!("{BARELY} --explain-rows 0:2")).says(1, &["from arrays only"]);
+}
+
+#[test]
+fn json_is_one_object_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data.npz"), folder.path().join("run"));
+    stripes_npz(&data, 40, 2);
+    let run = train(&data, &out, &format!("{BARELY} --json"));
+    run.ends(0);
+    let printed: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(printed, json(&out.join("metrics.json")));
+}
+
+#[test]
+fn a_folder_in_use_is_left_alone_without_force() {
+    let trained = Trained::new(2);
+    let out = trained.path("run");
+    let before = files(&out);
+    train(&trained.data, &out, BARELY).says(1, &["not empty", "--force", out.to_str().unwrap()]);
+    assert_eq!(files(&out), before);
+    train(&trained.data, &out, &format!("{BARELY} --force --seed 7")).ends(0);
+    assert_ne!(files(&out)["model.onnx"], before["model.onnx"]);
+}
