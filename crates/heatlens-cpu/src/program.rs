@@ -7,7 +7,7 @@ use heatlens_graph::Graph;
 use crate::error::CompileError;
 use crate::lower::{LoweredValue, Source, Step, lower};
 use crate::plan::{Plan, plan};
-use crate::run::Workspace;
+use crate::run::{KeptValues, Workspace};
 
 /// A graph turned into kernels with planned buffers. Compile once, run on any number of samples,
 /// from any number of threads.
@@ -31,8 +31,10 @@ pub struct Program {
     pub(crate) plan: Plan,
     pub(crate) outputs: Vec<usize>,
     pub(crate) inputs: Vec<InputPort>,
-    /// Buffers of earlier runs, used again.
+    /// Buffers of earlier runs, used again: fresh memory costs more than the work done in it.
     pub(crate) spare: Mutex<Vec<Workspace>>,
+    /// What earlier runs kept for their samples, used again likewise.
+    pub(crate) spare_kept: Mutex<Vec<KeptValues>>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +65,7 @@ impl Program {
             steps: lowered.steps,
             plan,
             spare: Mutex::new(Vec::new()),
+            spare_kept: Mutex::new(Vec::new()),
         })
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Workspace {
 }
 
 /// What is kept for one sample: one array for each kept value.
-type KeptValues = Vec<Vec<f32>>;
+pub(crate) type KeptValues = Vec<Vec<f32>>;
 
 /// Everything that a step may read besides its own sample's buffers.
 struct Shared<'a> {
@@ -42,13 +42,16 @@ impl Program {
     pub fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
         self.check(feeds, n)?;
         let mut globals: Vec<Vec<f32>> = self.plan.globals.iter().map(|&len| vec![0.0; len]).collect();
-        let mut kept: Vec<KeptValues> =
-            (0..n).map(|_| self.plan.kept.iter().map(|&len| vec![0.0; len]).collect()).collect();
+        let mut kept = self.borrow_kept(n);
         for block in &self.plan.blocks {
             self.run_once(block, feeds, &mut globals);
             self.run_samples(block, feeds, &mut globals, &mut kept);
         }
-        Ok(self.outputs.iter().map(|&value| self.output(value, feeds, &globals, &kept)).collect())
+        let outputs = self.outputs.iter().map(|&value| self.output(value, feeds, &globals, &kept)).collect();
+        if let Ok(mut spare) = self.spare_kept.lock() {
+            spare.append(&mut kept);
+        }
+        Ok(outputs)
     }
 
     fn check(&self, feeds: &[&[f32]], n: usize) -> Result<(), RunError> {
@@ -181,6 +184,19 @@ impl Program {
             Place::Kept(i) => kept.iter().flat_map(|sample| &sample[i]).copied().collect(),
             Place::Buffer(_) => Vec::new(), // outputs are kept
         }
+    }
+
+    /// Room for what is kept of `n` samples; every step writes its output before anybody reads it.
+    fn borrow_kept(&self, n: usize) -> Vec<KeptValues> {
+        let mut kept = match self.spare_kept.lock() {
+            Ok(mut spare) => {
+                let rest = spare.len().saturating_sub(n);
+                spare.split_off(rest)
+            }
+            Err(_) => Vec::new(),
+        };
+        kept.resize_with(n, || self.plan.kept.iter().map(|&len| vec![0.0; len]).collect());
+        kept
     }
 
     fn borrow_workspace(&self, buffers: &[usize]) -> Workspace {
