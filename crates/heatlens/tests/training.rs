@@ -91,7 +91,8 @@ fn the_gradient_is_that_of_the_loss() {
 fn what_is_trained_and_what_decays() {
     let network = find("gap-cnn-bn").unwrap().build([1, 20, 18], 2, 0).unwrap();
     let found: Vec<(String, bool)> = parameters(&network).into_iter().map(|p| (p.name, p.decays)).collect();
-    let decaying: Vec<&str> = found.iter().filter(|(_, decays)| *decays).map(|(name, _)| name.as_str()).collect();
+    let decaying: Vec<&str> =
+        found.iter().filter(|(_, decays)| *decays).map(|(name, _)| name.as_str()).collect();
     assert_eq!(decaying, ["conv2d_1.weight", "conv2d_2.weight", "conv2d_3.weight", "dense.weight"]);
     let rest = found.len() - decaying.len();
     assert_eq!(rest, 2 * 3 + 1, "scale and bias of three normalisations, and the dense bias: {found:?}");
