@@ -285,7 +285,7 @@ fn a_fused_rectifier_hides_nothing() {
         let relu = b.relu(conv).unwrap();
         let other = b.neg(conv).unwrap();
         graph.set_outputs(&[relu, conv, other][..shown]);
-        check(what, &simplify(&graph, &graph.outputs().to_vec()).unwrap().graph, false);
+        check(what, &simplify(&graph, graph.outputs()).unwrap().graph, false);
     }
 }
 

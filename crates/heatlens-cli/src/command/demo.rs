@@ -92,7 +92,7 @@ fn show(
     folder::prepare(&target, true)?;
     let save = Save { sheet_rows: 9, ..Save::default() };
     let summary = explain::explain_into(&explainer, data.as_ref(), &target, save, Some(&truth))?;
-    explain::report(&summary, data.len(), &target)
+    explain::report(&summary, data.len(), &target, false)
 }
 
 fn print_table(rows: &[Localisation]) {

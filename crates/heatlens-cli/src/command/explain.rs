@@ -28,7 +28,7 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
         ..Save::default()
     };
     let summary = explain_into(&explainer, data.as_ref(), &options.out, save, None)?;
-    report(&summary, data.len(), &options.out)
+    report(&summary, data.len(), &options.out, false)
 }
 
 fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> {
@@ -83,7 +83,8 @@ pub(crate) fn explain_into(
 }
 
 /// Says what came of it; broken images make the command fail after everything else is done.
-pub(crate) fn report(summary: &Summary, total: usize, out: &Path) -> Result<(), Failure> {
+/// `quiet` leaves standard output to somebody else's JSON.
+pub(crate) fn report(summary: &Summary, total: usize, out: &Path, quiet: bool) -> Result<(), Failure> {
     let outputs = summary.logits.first().map_or(1, Vec::len);
     for problem in output_problems(&summary.logits.concat(), outputs) {
         output::note(problem.to_string());
@@ -98,9 +99,9 @@ pub(crate) fn report(summary: &Summary, total: usize, out: &Path) -> Result<(), 
             format!("{input}: {reason}")
         });
     }
-    output::line(format!("{} of {total} images explained in {}", summary.done, out.display()));
-    if let Some(sheet) = &summary.sheet {
-        output::line(format!("look at {}", sheet.display()));
+    if !quiet {
+        output::line(format!("{} of {total} images explained in {}", summary.done, out.display()));
+        summary.sheet.iter().for_each(|sheet| output::line(format!("look at {}", sheet.display())));
     }
     if summary.stopped {
         return Err(Failure::new("interrupted; the finished images are complete"));

@@ -6,9 +6,7 @@ mod settings;
 use std::fs;
 use std::path::Path;
 
-use heatlens::data::{
-    Dataset, OpenOptions, Preprocessing, open_inputs, open_training, remove_unfinished, write_atomically,
-};
+use heatlens::data::{Dataset, OpenOptions, open_inputs, open_training, remove_unfinished, write_atomically};
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::gallery::Save;
 use heatlens::method;
@@ -50,7 +48,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
         return Err(Failure::new(format!("interrupted after epoch {}; go on with --resume", report.epochs)));
     }
     if let Some(data) = &to_explain {
-        explain_rows(data.as_ref(), out)?;
+        explain_rows(data.as_ref(), out, options.json)?;
     }
     match set.broken.len() {
         0 => Ok(()),
@@ -126,14 +124,8 @@ fn read(options: &Train) -> Result<TrainingSet, Failure> {
 fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
     let network = &options.network;
     let resize = network.resize.parse().map_err(|e: String| Failure::usage(format!("--resize: {e}")))?;
-    let mut open = OpenOptions { channels: network.channels, ..open::options(&options.input)? };
-    if let Some(size) = &network.size {
-        let [h, w] = settings::size(size)?;
-        let mut preprocessing = Preprocessing::new([network.channels.unwrap_or(3), h, w]);
-        preprocessing.resize = resize;
-        open.preprocessing = Some(preprocessing);
-    }
-    Ok(open)
+    let size = network.size.as_deref().map(settings::size).transpose()?.map(|size| (size, resize));
+    Ok(OpenOptions { channels: network.channels, size, ..open::options(&options.input)? })
 }
 
 fn tell_about(set: &TrainingSet, json: bool) {
@@ -182,7 +174,7 @@ fn open_rows(options: &Train, rows: &str, set: &TrainingSet) -> Result<Box<dyn D
 }
 
 /// The five pictures of every row, in `OUT/explain`.
-fn explain_rows(data: &dyn Dataset, out: &Path) -> Result<(), Failure> {
+fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failure> {
     let model = Model::open(&out.join("model.onnx"))?;
     let methods = ["grad_cam", "guided_backprop", "guided_grad_cam"].map(method::find);
     let methods = methods.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -191,5 +183,5 @@ fn explain_rows(data: &dyn Dataset, out: &Path) -> Result<(), Failure> {
     folder::prepare(&target, true)?;
     let save = Save::default();
     let summary = explain::explain_into(&explainer, data, &target, save, None)?;
-    explain::report(&summary, data.len(), &target)
+    explain::report(&summary, data.len(), &target, json)
 }

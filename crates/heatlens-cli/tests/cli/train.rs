@@ -136,6 +136,24 @@ fn json_is_one_object_and_nothing_else() {
     run.ends(0);
     let printed: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(printed, json(&out.join("metrics.json")));
+    let run = train(&data, &out, &format!("{BARELY} --force --json --rows 0:30 --explain-rows 30:34"));
+    run.ends(0);
+    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&run.stdout);
+    assert!(parsed.is_ok(), "pictures must not speak between the lines of JSON: {}", run.stdout);
+    assert!(out.join("explain/sheet.png").is_file());
+}
+
+#[test]
+fn a_size_brings_pictures_to_it_and_leaves_grey_grey() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    class_folder(&data, &["a", "b"], 8);
+    let said = train(&data, &out, &format!("{BARELY} --size 20x24")).ends(0);
+    assert!(said.contains("images of 1×20×24"), "{said}");
+    let array = folder.path().join("data.npz");
+    stripes_npz(&array, 20, 2);
+    let other = folder.path().join("other");
+    train(&array, &other, &format!("{BARELY} --size 20")).says(1, &["size", "arrays go in as they are"]);
 }
 
 #[test]

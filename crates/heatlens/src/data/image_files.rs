@@ -18,7 +18,7 @@ impl ImageFiles {
     /// Opens a folder with one sub-folder for each class; the sub-folders' sorted names are the classes. Files
     /// beside the sub-folders belong to no class and are ignored.
     ///
-    /// Without `options.preprocessing` the pictures must have one size, and a model of one channel is meant if all
+    /// Without `options.preprocessing` or `options.size` the pictures must have one size, and a model of one channel is meant if all
     /// are grey. With `options.class_names` the sub-folders must be among these, in whose order they are numbered.
     pub fn open_classes(folder: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         let listing = list(folder)?;
@@ -53,7 +53,7 @@ impl ImageFiles {
     ) -> Result<Self, DataError> {
         let preprocessing = match &options.preprocessing {
             Some(preprocessing) => preprocessing.clone(),
-            None => common_shape(&files, options.channels)?,
+            None => common_shape(&files, options)?,
         };
         preprocessing.validate()?;
         Ok(Self { files, class_names, preprocessing })
@@ -103,7 +103,7 @@ impl Dataset for ImageFiles {
 /// The shape that all readable files share: never a guess among several.
 fn common_shape(
     files: &[(PathBuf, Option<usize>)],
-    channels: Option<usize>,
+    options: &OpenOptions,
 ) -> Result<Preprocessing, DataError> {
     let mut common: Option<(ImageShape, &Path)> = None;
     let mut first_error = None;
@@ -117,7 +117,7 @@ fn common_shape(
             }
         };
         let (known, first) = common.get_or_insert((shape, path));
-        if (known.height, known.width) != (shape.height, shape.width) {
+        if options.size.is_none() && (known.height, known.width) != (shape.height, shape.width) {
             let found = format!(
                 "not given, and the pictures differ: {} is {} × {} (height × width), {} is {} × {}",
                 first.display(),
@@ -136,6 +136,10 @@ fn common_shape(
         return Err(first_error
             .unwrap_or_else(|| DataError::NoImages { path: PathBuf::from("the input"), class: false }));
     };
-    let channels = channels.unwrap_or(if shape.colour { 3 } else { 1 });
-    Ok(Preprocessing::new([channels, shape.height, shape.width]))
+    let channels = options.channels.unwrap_or(if shape.colour { 3 } else { 1 });
+    let native = Preprocessing::new([channels, shape.height, shape.width]);
+    Ok(match options.size {
+        Some(([height, width], resize)) => Preprocessing { height, width, resize, ..native },
+        None => native,
+    })
 }

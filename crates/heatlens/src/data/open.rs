@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::concat::Concat;
 use super::sniff::{FileKind, sniff};
 use super::walk::{file_name, files_below, list};
-use super::{ArrayDataset, DataError, Dataset, ImageFiles, Layout, Preprocessing, RowRange};
+use super::{ArrayDataset, DataError, Dataset, ImageFiles, Layout, Preprocessing, Resize, RowRange};
 
 /// What is known before data are opened.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct OpenOptions {
     pub layout: Option<Layout>,
     /// Channels wanted where `preprocessing` is not given: pictures are converted, arrays must have them.
     pub channels: Option<usize>,
+    /// Height and width that picture files are brought to, and how, where `preprocessing` is not given.
+    pub size: Option<([usize; 2], Resize)>,
     /// The model's input; taken from the data if not given.
     pub preprocessing: Option<Preprocessing>,
     /// The model's classes; taken from the data if not given.
@@ -118,6 +120,13 @@ fn folder_files(folder: &Path, names: &[String]) -> Result<Vec<(PathBuf, Option<
 fn open_array(path: &Path, options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
     let folder_array = path.join("X.npy");
     let path = if path.is_dir() { folder_array.as_path() } else { path };
+    if let Some(([height, width], _)) = options.size {
+        return Err(DataError::Preprocessing {
+            key: "size".to_owned(),
+            found: format!("{height} × {width} for the array {}", path.display()),
+            expected: "no --size: arrays go in as they are".to_owned(),
+        });
+    }
     match sniff(path)? {
         FileKind::Npy => Ok(Box::new(ArrayDataset::open_npy(path, options)?)),
         FileKind::Npz => Ok(Box::new(ArrayDataset::open_npz(path, options)?)),

@@ -1,7 +1,7 @@
 //! The training loop.
 //!
-//! A [`Trainer`] holds everything that changes from epoch to epoch; [`Trainer::epoch`] runs one and
-//! writes the checkpoint. Nothing depends on anything but the settings, the data and the epoch's
+//! A [`Trainer`] holds everything that changes from epoch to epoch; [`Trainer::run`] runs them and
+//! writes a checkpoint after each. Nothing depends on anything but the settings, the data and the epoch's
 //! number, so a run that was killed and resumed ends with the same bits as one that never was.
 
 mod saved;
