@@ -30,15 +30,16 @@ pub const VALIDATION: f64 = 1.0 / 7.0;
 pub const SHOWN: usize = 60;
 
 /// How the demo trains: the two-class network as it is, with the larger step and the longer
-/// training that global average pooling wants.
+/// training that global average pooling wants. At a step of 5e-3 one seed in five died: all its
+/// ReLUs fell silent in the first epochs.
 #[must_use]
 pub fn settings(seed: u64) -> Option<Settings> {
     Some(Settings {
         architecture: arch::find("gap-cnn")?,
-        epochs: 40,
+        epochs: 80,
         batch_size: 32,
         algorithm: Algorithm::default(),
-        learning_rate: 5e-3,
+        learning_rate: 3e-3,
         schedule: Schedule::Cosine { warm_up: 0, min_lr: 0.0 },
         early_stopping: None,
         class_weight: ClassWeight::None,
