@@ -24,6 +24,11 @@ pub(crate) fn survive_file_size_limit() {
     }
 }
 
+/// An image that could not be read; its name comes first unless the reason has it already.
+pub(crate) fn broken(input: &str, reason: &str) {
+    error(if reason.contains(input) { reason.to_owned() } else { format!("{input}: {reason}") });
+}
+
 /// What went wrong, to standard error.
 pub(crate) fn error(text: impl AsRef<str>) {
     let _ = writeln!(stderr(), "error: {}", text.as_ref());

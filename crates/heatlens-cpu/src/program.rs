@@ -69,13 +69,6 @@ impl Program {
         })
     }
 
-    /// Bytes that one sample in flight needs besides inputs and outputs.
-    #[must_use]
-    pub fn bytes_per_sample(&self) -> usize {
-        let largest = self.plan.blocks.iter().map(|b| b.buffers.iter().sum::<usize>()).max().unwrap_or(0);
-        (largest + self.plan.scratch) * size_of::<f32>()
-    }
-
     /// The stored elements of a value, if it is constant.
     pub(crate) fn constant(&self, value: usize) -> Option<&Arc<[f32]>> {
         match &self.values[value].source {

@@ -84,9 +84,7 @@ fn show(
         ..OpenOptions::default()
     };
     let data = open_inputs(std::slice::from_ref(&folders.shown), &open)?;
-    let methods = ["grad_cam", "guided_backprop", "guided_grad_cam"].map(method::find);
-    let methods = methods.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let explainer = Explainer::new(model, &ExplainOptions::new(&methods))?;
+    let explainer = Explainer::new(model, &ExplainOptions::new(&method::first_look()))?;
     let truth = |item: usize| images.get(item).filter(|i| i.label == 1).map(|i| (SIDE, SIDE, i.mask.clone()));
     let target = out.join("explain");
     folder::prepare(&target, true)?;

@@ -93,11 +93,7 @@ pub(crate) fn report(summary: &Summary, total: usize, out: &Path, quiet: bool) -
         output::note(format!("{count} of {} maps of {what}", summary.done));
     }
     for (input, reason) in &summary.broken {
-        output::error(if reason.contains(input.as_str()) {
-            reason.clone()
-        } else {
-            format!("{input}: {reason}")
-        });
+        output::broken(input, reason);
     }
     if !quiet {
         output::line(format!("{} of {total} images explained in {}", summary.done, out.display()));

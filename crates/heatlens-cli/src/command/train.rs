@@ -112,11 +112,7 @@ fn read(options: &Train) -> Result<TrainingSet, Failure> {
         }
     };
     for (input, reason) in &set.broken {
-        output::error(if reason.contains(input.as_str()) {
-            reason.clone()
-        } else {
-            format!("{input}: {reason}")
-        });
+        output::broken(input, reason);
     }
     Ok(set)
 }
@@ -176,9 +172,7 @@ fn open_rows(options: &Train, rows: &str, set: &TrainingSet) -> Result<Box<dyn D
 /// The five pictures of every row, in `OUT/explain`.
 fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failure> {
     let model = Model::open(&out.join("model.onnx"))?;
-    let methods = ["grad_cam", "guided_backprop", "guided_grad_cam"].map(method::find);
-    let methods = methods.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let explainer = Explainer::new(&model, &ExplainOptions::new(&methods))?;
+    let explainer = Explainer::new(&model, &ExplainOptions::new(&method::first_look()))?;
     let target = out.join("explain");
     folder::prepare(&target, true)?;
     let save = Save::default();

@@ -58,6 +58,13 @@ pub static METHODS: &[&Method] = &[
     &guided_grad_cam::GUIDED_GRAD_CAM,
 ];
 
+/// The methods behind the five pictures that everybody wants first: heat map and overlay, guided
+/// back-propagation, guided Grad-CAM.
+#[must_use]
+pub fn first_look() -> Vec<&'static Method> {
+    vec![&grad_cam::GRAD_CAM, &guided_backprop::GUIDED_BACKPROP, &guided_grad_cam::GUIDED_GRAD_CAM]
+}
+
 /// The method called `id`.
 ///
 /// # Errors

@@ -7,7 +7,6 @@ use crate::model::ModelError;
 
 const CLASS_NAMES: &str = "heatlens.class_names";
 const PREPROCESSING: &str = "heatlens.preprocessing.";
-const OURS: &str = "heatlens.";
 
 /// The class names, if the file is ours.
 pub(super) fn class_names(metadata: &BTreeMap<String, String>) -> Result<Option<Vec<String>>, ModelError> {
@@ -40,9 +39,4 @@ pub(super) fn store(
     for (key, value) in preprocessing.to_pairs() {
         metadata.insert(format!("{PREPROCESSING}{key}"), value);
     }
-}
-
-/// Everything else.
-pub(super) fn foreign(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    metadata.iter().filter(|(key, _)| !key.starts_with(OURS)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }

@@ -11,7 +11,6 @@ pub mod head;
 pub mod layer;
 mod metadata;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use heatlens_graph::{DType, Dim, Graph, ValueId};
@@ -95,12 +94,6 @@ impl Model {
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
         self.preprocessing.shape()
-    }
-
-    /// The file's metadata that is not ours.
-    #[must_use]
-    pub fn foreign_metadata(&self) -> BTreeMap<String, String> {
-        metadata::foreign(&self.graph.metadata)
     }
 }
 

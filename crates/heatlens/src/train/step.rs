@@ -53,7 +53,6 @@ pub type Arrays = BTreeMap<String, Vec<f32>>;
 pub struct TrainingStep {
     program: Program,
     inputs: Vec<String>,
-    parameters: Vec<String>,
 }
 
 /// What a step gives.
@@ -98,8 +97,7 @@ impl TrainingStep {
         wanted.extend(gradients);
         let graph = simplify(&graph, &wanted)?.graph;
         let inputs = graph.inputs().iter().map(|&i| graph.value(i).name.clone()).collect();
-        let parameters = parameters.iter().map(|p| p.name.clone()).collect();
-        Ok(Self { program: Program::compile(&graph)?, inputs, parameters })
+        Ok(Self { program: Program::compile(&graph)?, inputs })
     }
 
     /// Runs the step on `n` images (named as the network's image input), their targets (N×K, see
@@ -131,11 +129,5 @@ impl TrainingStep {
         let (loss, logits) = (outputs.next().unwrap_or_default(), outputs.next().unwrap_or_default());
         let loss = loss.first().copied().unwrap_or(f32::NAN);
         Ok(StepOutput { loss, logits, gradients: outputs.collect() })
-    }
-
-    /// Names of the parameters, in the order of the gradients.
-    #[must_use]
-    pub fn parameters(&self) -> &[String] {
-        &self.parameters
     }
 }
