@@ -248,6 +248,19 @@ impl Graph {
         Ok(id)
     }
 
+    /// Gives a computed value and its node other names. A taken name gets a number appended.
+    pub fn rename(&mut self, id: ValueId, value_name: &str, node_name: &str) {
+        let Origin::Node(node, _) = self.value(id).origin else { return };
+        self.by_name.remove(&self.values[id.index()].name);
+        let name = first_free(value_name, self.values.len(), |n| self.by_name.contains_key(n));
+        self.by_name.insert(name.clone(), id);
+        self.values[id.index()].name = name;
+        self.node_names.remove(&self.nodes[node.index()].name);
+        let name = first_free(node_name, self.nodes.len(), |n| self.node_names.contains(n));
+        self.node_names.insert(name.clone());
+        self.nodes[node.index()].name = name;
+    }
+
     /// Attaches what the exporter wrote beside a node.
     pub fn set_node_metadata(&mut self, id: NodeId, metadata: BTreeMap<String, String>) {
         if let Some(node) = self.nodes.get_mut(id.index()) {

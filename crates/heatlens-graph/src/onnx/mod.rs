@@ -1,8 +1,9 @@
 //! ONNX files: reading them into a [`Graph`], and writing any [`Graph`] as one.
 //!
 //! Reading ([`open_file`], [`open`]) trusts nothing: `limits` bounds what the bytes may ask for,
-//! `proto` decodes them, `read` walks the nodes, and the table in `ops` turns each into one of our
-//! operators. A node that is unknown, or known but with an attribute that is not, is refused by
+//! `proto` decodes them, `read` takes in what is stored and declared, `walk` goes through the nodes,
+//! and the table in `ops` turns each into one of our operators. Arithmetic on sizes is done on the
+//! way (`known`); functions and branches are written out (`inline`). A node that is unknown, or known but with an attribute that is not, is refused by
 //! name together with all others of its kind; nothing is computed differently from what the file
 //! says without a warning.
 //!
@@ -11,6 +12,9 @@
 
 mod attributes;
 mod error;
+mod external;
+mod inline;
+mod known;
 mod limits;
 mod lower;
 mod ops;
@@ -19,7 +23,10 @@ mod read;
 mod scope;
 mod sniff;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod value_info;
+mod walk;
 mod write;
 
 use std::fs::File;
@@ -51,7 +58,7 @@ pub fn open_file(path: &Path) -> Result<Opened, OnnxError> {
     // One byte more than allowed, so that the excess shows; devices without end stop there too.
     let mut file = File::open(path).map_err(OnnxError::Io)?.take(limits::MAX_FILE + 1);
     file.read_to_end(&mut bytes).map_err(OnnxError::Io)?;
-    open(bytes)
+    read::open_with(bytes, external::External::beside(path))
 }
 
 /// Reads a model from memory, the graph alone: [`open`] without its warnings.

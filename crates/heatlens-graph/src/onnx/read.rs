@@ -1,19 +1,18 @@
-//! From the messages of a file to a graph, node by node.
+//! From the messages of a file to a graph.
 
 use std::collections::BTreeSet;
 
 use prost::Message;
 use prost::bytes::Bytes;
 
-use super::attributes::Attributes;
-use super::error::{NodeError, OnnxError};
-use super::ops::{self, NEWEST, OLDEST, Row};
-use super::proto::{GraphProto, ModelProto, NodeProto, to_map};
-use super::scope::{Problem, Reading, Scope, Slot};
+use super::error::OnnxError;
+use super::external::External;
+use super::proto::{GraphProto, ModelProto, to_map};
+use super::scope::{Problem, Reading, Slot};
 use super::value_info::Batch;
-use super::{Opened, limits, sniff, tensor};
+use super::walk::{self, Context, Walk, define};
+use super::{Opened, inline, limits, sniff};
 use crate::error::OpError;
-use crate::op::invalid;
 
 /// Reads a model from the bytes of its file.
 ///
@@ -26,9 +25,14 @@ use crate::op::invalid;
 /// assert!(error.to_string().starts_with("expected an ONNX file, found a PNG image"));
 /// ```
 pub fn open(bytes: Vec<u8>) -> Result<Opened, OnnxError> {
+    open_with(bytes, External::default())
+}
+
+/// Reads a model whose arrays may lie in other files.
+pub(super) fn open_with(bytes: Vec<u8>, external: External) -> Result<Opened, OnnxError> {
     let bytes = Bytes::from(bytes);
     match decode(bytes.clone()) {
-        Ok((model, graph)) => build(&model, &graph),
+        Ok((model, graph)) => build(&model, &graph, external),
         Err(too_large @ OnnxError::TooLarge { .. }) => Err(too_large),
         Err(error) => Err(match sniff::looks_like(&bytes) {
             Some((looks_like, advice)) => OnnxError::NotOnnx { looks_like, advice },
@@ -48,60 +52,29 @@ fn decode(bytes: Bytes) -> Result<(ModelProto, GraphProto), OnnxError> {
     Ok((model, graph))
 }
 
-fn build(model: &ModelProto, proto: &GraphProto) -> Result<Opened, OnnxError> {
-    let opset = opset(model)?;
-    let mut reading = Reading::default();
+fn build(model: &ModelProto, proto: &GraphProto, external: External) -> Result<Opened, OnnxError> {
+    let opset = walk::opset(&model.opset_import)?;
+    let mut reading = Reading { external, ..Reading::default() };
     proto.name().clone_into(&mut reading.graph.name);
     reading.graph.metadata = to_map(&model.metadata_props);
     initializers(&mut reading, proto)?;
     inputs(&mut reading, proto)?;
-    let functions = model.functions.iter().map(|f| (f.domain(), f.name())).collect();
-    let used = used_names(proto);
-    let mut errors = Vec::new();
-    for node in &proto.node {
-        let file = File { opset, used: &used, functions: &functions };
-        file.read(&mut reading, node, &mut errors)?;
+    let mut used = BTreeSet::new();
+    inline::names_read(&proto.node, &mut used);
+    used.extend(proto.output.iter().map(|o| o.name().to_owned()));
+    let mut walk = Walk::new(reading, &model.functions);
+    walk.body(&proto.node, Context::new(opset, &used))?;
+    if !walk.errors.is_empty() {
+        return Err(OnnxError::Nodes(walk.errors));
     }
-    if !errors.is_empty() {
-        return Err(OnnxError::Nodes(errors));
-    }
+    let mut reading = walk.reading;
     outputs(&mut reading, proto)?;
     Ok(Opened { graph: reading.graph, warnings: reading.warnings })
 }
 
-/// The version of ONNX's own operator set; `None` if the file asks for none.
-fn opset(model: &ModelProto) -> Result<Option<i64>, OnnxError> {
-    let own = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let version = model.opset_import.iter().find(|o| own(o.domain())).map(|o| o.version());
-    match version {
-        Some(v) if !(OLDEST..=NEWEST).contains(&v) => Err(OnnxError::Malformed(format!(
-            "it asks for version {v} of the operator set, expected {OLDEST} to {NEWEST}; export it with another \
-             (`opset_version`), or convert it with `onnx.version_converter`"
-        ))),
-        other => Ok(other),
-    }
-}
-
-fn define(reading: &mut Reading, name: &str, slot: Slot) -> Result<(), OnnxError> {
-    match reading.slots.insert(name.to_owned(), slot) {
-        None => Ok(()),
-        Some(_) => Err(OnnxError::Malformed(format!("the name {name:?} stands for two values"))),
-    }
-}
-
 fn initializers(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxError> {
     for initializer in &proto.initializer {
-        let slot = match tensor::read(initializer) {
-            Ok(stored) => {
-                if stored.rounded {
-                    reading.warn("double precision weights are rounded to single".to_owned());
-                }
-                Slot::Stored(stored.tensor)
-            }
-            // Harmless unless a node reads it, so it waits there.
-            Err(error) => Slot::Unreadable(error),
-        };
-        define(reading, initializer.name(), slot)?;
+        walk::initializer(reading, initializer)?;
     }
     for sparse in &proto.sparse_initializer {
         let name = sparse.values.as_ref().map_or("", |v| v.name());
@@ -146,105 +119,15 @@ fn outputs(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxError> {
     Ok(())
 }
 
-/// Every name that some node or the outside reads.
-fn used_names(proto: &GraphProto) -> BTreeSet<&str> {
-    let nodes = proto.node.iter().flat_map(|node| node.input.iter().map(String::as_str));
-    nodes.chain(proto.output.iter().map(|o| o.name())).filter(|name| !name.is_empty()).collect()
-}
-
-/// What a node's reading depends on besides the node.
-struct File<'a> {
-    opset: Option<i64>,
-    used: &'a BTreeSet<&'a str>,
-    functions: &'a BTreeSet<(&'a str, &'a str)>,
-}
-
-impl File<'_> {
-    /// Reads one node; what is wrong with it goes to `errors`.
-    fn read(
-        &self,
-        reading: &mut Reading,
-        node: &NodeProto,
-        errors: &mut Vec<NodeError>,
-    ) -> Result<(), OnnxError> {
-        let first = node.output.first().map_or("", String::as_str);
-        let name = if node.name().is_empty() { first } else { node.name() };
-        let slot = match self.convert(reading, node, name) {
-            Ok(slot) => slot,
-            Err(problem) => {
-                if let Problem::Own(source) = problem {
-                    errors.push(self.error(node, name, source));
-                }
-                Slot::Lost
-            }
-        };
-        for (i, output) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-            if i == 0 {
-                define(reading, output, slot.clone())?;
-            } else if self.used.contains(output.as_str()) {
-                // `convert` has refused the node, unless it was lost already.
-                define(reading, output, Slot::Lost)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn error(&self, node: &NodeProto, name: &str, source: OpError) -> NodeError {
-        let domain = if is_standard(node) { String::new() } else { format!("{}.", node.domain()) };
-        let op = format!("{domain}{}", node.op_type());
-        NodeError { node: name.to_owned(), op, opset: self.opset.unwrap_or(0), source }
-    }
-
-    fn convert(&self, reading: &mut Reading, node: &NodeProto, name: &str) -> Result<Slot, Problem> {
-        let (row, opset) = self.row(node)?;
-        let mut attributes = Attributes::new(node, opset)?;
-        let recipe = (row.read)(&mut attributes)?;
-        attributes.finish()?;
-        if !row.inputs.contains(&node.input.len()) {
-            return Err(invalid(format!("found {} inputs", node.input.len())).into());
-        }
-        if node.output.first().is_none_or(String::is_empty) {
-            return Err(invalid("found no output").into());
-        }
-        let further = node.output.iter().enumerate().skip(1);
-        if let Some((i, output)) = further.into_iter().find(|(_, o)| self.used.contains(o.as_str())) {
-            return Err(OpError::Unsupported(format!("output {i} ({output:?})")).into());
-        }
-        recipe(&mut Scope { reading, node, name })
-    }
-
-    /// The node's operator and the version of the operator set.
-    fn row(&self, node: &NodeProto) -> Result<(&'static Row, i64), OpError> {
-        let unsupported = |what: &str| Err(OpError::Unsupported(what.to_owned()));
-        if self.functions.contains(&(node.domain(), node.op_type())) {
-            return unsupported(
-                "a function defined in the file (inline it: `onnx.inliner.inline_local_functions`)",
-            );
-        }
-        if !is_standard(node) {
-            return unsupported("an operator from outside the standard");
-        }
-        let opset = self.opset.ok_or_else(|| invalid("the file asks for no version of the operator set"))?;
-        match ops::find(node.op_type()) {
-            Some(row) if row.since <= opset => Ok((row, opset)),
-            Some(row) => Err(invalid(format!("it exists from operator set {} on", row.since))),
-            None => unsupported("this operator"),
-        }
-    }
-}
-
-fn is_standard(node: &NodeProto) -> bool {
-    matches!(node.domain(), "" | "ai.onnx")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fact::{Fact, Shape};
+    use crate::onnx::proto::NodeProto;
     use crate::onnx::proto::attribute_proto::AttributeType;
     use crate::onnx::proto::tensor_proto::DataLocation;
     use crate::onnx::proto::{AttributeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto};
-    use crate::onnx::value_info;
+    use crate::onnx::{tensor, value_info};
     use crate::tensor::Tensor;
 
     fn node(op: &str, input: &[&str], output: &[&str]) -> NodeProto {

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::external::External;
+use super::known::{self, Size};
 use super::proto::{NodeProto, to_map};
+use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::graph::{Graph, ValueId};
+use crate::op::identity::Identity;
 use crate::op::{Operator, invalid};
 use crate::tensor::{Data, Tensor};
 
@@ -16,6 +20,9 @@ pub(super) enum Slot {
     /// A stored array that no node has needed as a value yet. Shapes and axes end here: they
     /// become part of an operator.
     Stored(Tensor),
+    /// An array that depends on the number of samples: what it is for each of
+    /// [`known::SAMPLES`]. Lists of sizes are such arrays.
+    Sizes([Tensor; 2]),
     /// A value of the graph.
     Value(ValueId),
     /// An output of a node that could not be read.
@@ -23,6 +30,16 @@ pub(super) enum Slot {
     /// A stored array that cannot be read, and why.
     Unreadable(OpError),
 }
+
+impl Slot {
+    /// The value of the graph, if it is one.
+    pub(super) fn id(&self) -> Option<ValueId> {
+        if let Self::Value(id) = self { Some(*id) } else { None }
+    }
+}
+
+/// What a node gives, in the order of its outputs.
+pub(super) type Outputs = Vec<Slot>;
 
 /// Why a node could not be read.
 #[derive(Debug)]
@@ -54,6 +71,8 @@ pub(super) struct Reading {
     pub(super) graph: Graph,
     pub(super) slots: BTreeMap<String, Slot>,
     pub(super) warnings: Vec<String>,
+    /// Where arrays outside of the file are found.
+    pub(super) external: External,
 }
 
 impl Reading {
@@ -64,6 +83,7 @@ impl Reading {
             Slot::Value(id) => Ok(*id),
             Slot::Lost => Err(Problem::Upstream),
             Slot::Unreadable(error) => Err(Problem::Own(named(name, error))),
+            Slot::Sizes(_) => Err(depends_on_samples(&format!("{name:?}")).into()),
             Slot::Stored(tensor) => {
                 let id = self.graph.add_constant(name, tensor.clone());
                 self.slots.insert(name.to_owned(), Slot::Value(id));
@@ -78,6 +98,10 @@ impl Reading {
             self.warnings.push(text);
         }
     }
+}
+
+fn depends_on_samples(what: &str) -> OpError {
+    OpError::Unsupported(format!("{what}, which depends on the number of samples, in this place"))
 }
 
 fn named(name: &str, error: &OpError) -> OpError {
@@ -127,8 +151,10 @@ impl Scope<'_> {
     /// The input at `index` as a stored array, `None` if it is left out.
     pub(super) fn constant(&mut self, index: usize, what: &str) -> Result<Option<Tensor>, Problem> {
         let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
-        if let Some(Slot::Stored(tensor)) = self.reading.slots.get(name) {
-            return Ok(Some(tensor.clone()));
+        match self.reading.slots.get(name) {
+            Some(Slot::Stored(tensor)) => return Ok(Some(tensor.clone())),
+            Some(Slot::Sizes(_)) => return Err(depends_on_samples(what).into()),
+            _ => {}
         }
         let id = self.reading.value(name)?;
         let tensor = self.reading.graph.constant(id).cloned();
@@ -143,6 +169,16 @@ impl Scope<'_> {
         match tensor.as_i64() {
             Some(values) if tensor.shape().len() <= 1 => Ok(Some(values.to_vec())),
             _ => Err(invalid(format!("expected a list of whole numbers as {what}")).into()),
+        }
+    }
+
+    /// The input at `index` as a list of sizes, any of which may grow with the number of samples;
+    /// `None` if it is left out.
+    pub(super) fn sizes(&mut self, index: usize, what: &str) -> Result<Option<Vec<Size>>, Problem> {
+        let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
+        match self.reading.slots.get(name) {
+            Some(slot @ Slot::Sizes(_)) => Ok(known::sizes(slot, what)?),
+            _ => Ok(self.ints(index, what)?.map(|list| list.into_iter().map(Size::Number).collect())),
         }
     }
 
@@ -178,12 +214,48 @@ impl Scope<'_> {
         self.first_output(node)
     }
 
-    /// Applies the operator whose output is the node's.
-    pub(super) fn finish(&mut self, op: impl Operator, inputs: &[Option<ValueId>]) -> Result<Slot, Problem> {
-        let names = self.node.output.get(..1).unwrap_or_default();
-        let node = self.reading.graph.add_named_node(self.name, Arc::new(op), inputs, names)?;
+    /// Applies the operator whose output is the node's first.
+    pub(super) fn finish(
+        &mut self,
+        op: impl Operator,
+        inputs: &[Option<ValueId>],
+    ) -> Result<Outputs, Problem> {
+        Ok(vec![self.finish_output(0, op, inputs)?])
+    }
+
+    /// Applies the operator whose output is the node's output at `index`.
+    pub(super) fn finish_output(
+        &mut self,
+        index: usize,
+        op: impl Operator,
+        inputs: &[Option<ValueId>],
+    ) -> Result<Slot, Problem> {
+        let names: Vec<String> =
+            self.node.output.get(index).filter(|name| !name.is_empty()).cloned().into_iter().collect();
+        let node = self.reading.graph.add_named_node(self.name, Arc::new(op), inputs, &names)?;
         self.reading.graph.set_node_metadata(node, to_map(&self.node.metadata_props));
         self.first_output(node).map(Slot::Value)
+    }
+
+    /// Lets compositions append nodes named after this one; see [`finish`](Self::finish) for the last.
+    pub(super) fn builder(&mut self) -> Builder<'_> {
+        Builder::new(&mut self.reading.graph, self.name)
+    }
+
+    /// Hands out a value that was built on the way as the node's output, under the output's name.
+    pub(super) fn hand_out(&mut self, value: ValueId) -> Result<Outputs, Problem> {
+        let graph = &mut self.reading.graph;
+        let made_here = |name: &str| name.strip_prefix(self.name).is_some_and(|rest| rest.starts_with('/'));
+        match graph.producer(value) {
+            Some(node) if made_here(&graph.node(node).name) => {
+                let output = self.node.output.first().map_or(self.name, String::as_str);
+                graph.rename(value, output, self.name);
+                graph.set_node_metadata(node, to_map(&self.node.metadata_props));
+                Ok(vec![Slot::Value(value)])
+            }
+            // The composition came to nothing: the value has a name already.
+            _ => self.finish(Identity::Identity, &[Some(value)]),
+        }
     }
 
     fn first_output(&self, node: crate::graph::NodeId) -> Result<ValueId, Problem> {

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 use prost::bytes::Bytes;
 
+use super::external::External;
 use super::proto::TensorProto;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use crate::error::OpError;
@@ -20,12 +21,26 @@ pub(super) struct Stored {
 
 /// The element type in a graph of what ONNX numbers `code`, if there is one.
 pub(super) fn dtype(code: i32) -> Result<DType, OpError> {
+    use DataType::{
+        Bfloat16, Bool, Double, Float, Float16, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64,
+    };
     match DataType::try_from(code) {
-        Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double) => Ok(DType::F32),
-        Ok(DataType::Int32 | DataType::Int64) => Ok(DType::I64),
-        Ok(DataType::Bool) => Ok(DType::Bool),
+        Ok(Float | Float16 | Bfloat16 | Double) => Ok(DType::F32),
+        Ok(Int8 | Int16 | Int32 | Int64 | Uint8 | Uint16 | Uint32 | Uint64) => Ok(DType::I64),
+        Ok(Bool) => Ok(DType::Bool),
         Ok(other) => Err(OpError::Unsupported(format!("element type {}", other.as_str_name()))),
         Err(_) => Err(invalid(format!("unknown element type {code}"))),
+    }
+}
+
+/// Bytes of one element.
+fn element_size(code: i32) -> u64 {
+    use DataType::{Bfloat16, Bool, Double, Float16, Int8, Int16, Int64, Uint8, Uint16, Uint64};
+    match DataType::try_from(code) {
+        Ok(Int8 | Uint8 | Bool) => 1,
+        Ok(Int16 | Uint16 | Float16 | Bfloat16) => 2,
+        Ok(Int64 | Uint64 | Double) => 8,
+        _ => 4,
     }
 }
 
@@ -41,14 +56,9 @@ pub(super) fn data_type(dtype: DType) -> DataType {
 /// Decodes an array. Nothing is allocated before the data are known to be there.
 ///
 /// # Errors
-/// If the elements are of a type we do not compute in, are kept in another file, or do not fill the shape.
-pub(super) fn read(proto: &TensorProto) -> Result<Stored, OpError> {
-    if proto.data_location() == DataLocation::External {
-        let place = proto.external_data.iter().find(|e| e.key() == "location").map_or("?", |e| e.value());
-        return Err(OpError::Unsupported(format!(
-            "data in another file ({place:?}; save the model in one file, `onnx.save(model, path)`)"
-        )));
-    }
+/// If the elements are of a type we do not compute in, do not fill the shape, or are kept in
+/// another file that cannot be read.
+pub(super) fn read(proto: &TensorProto, external: &mut External) -> Result<Stored, OpError> {
     if proto.segment.is_some() {
         return Err(OpError::Unsupported("an array in segments".to_owned()));
     }
@@ -57,7 +67,15 @@ pub(super) fn read(proto: &TensorProto) -> Result<Stored, OpError> {
     let len = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let len = len.ok_or_else(|| invalid(format!("sizes {shape:?} overflow")))?;
     let dtype = dtype(proto.data_type())?;
-    let source = Source { proto, len };
+    let fetched = match proto.data_location() {
+        DataLocation::External => {
+            let bytes = (len as u64).checked_mul(element_size(proto.data_type()));
+            let bytes = bytes.ok_or_else(|| invalid(format!("sizes {shape:?} overflow")))?;
+            Some(Bytes::from(external.read(proto, bytes)?))
+        }
+        DataLocation::Default => None,
+    };
+    let source = Source { proto, raw: fetched.as_ref().or(proto.raw_data.as_ref()), len };
     let data = match dtype {
         DType::F32 => Data::F32(source.floats()?.into()),
         DType::I64 => Data::I64(source.ints()?.into()),
@@ -69,13 +87,15 @@ pub(super) fn read(proto: &TensorProto) -> Result<Stored, OpError> {
 
 struct Source<'a> {
     proto: &'a TensorProto,
+    /// The elements as bytes, little-endian, where they are stored so.
+    raw: Option<&'a Bytes>,
     len: usize,
 }
 
 impl Source<'_> {
     /// The raw bytes, `SIZE` for each element, if that is how the array is stored.
     fn raw<const SIZE: usize, T>(&self, decode: impl Fn([u8; SIZE]) -> T) -> Result<Option<Vec<T>>, OpError> {
-        let Some(raw) = &self.proto.raw_data else { return Ok(None) };
+        let Some(raw) = self.raw else { return Ok(None) };
         let (chunks, rest) = raw.as_chunks::<SIZE>();
         self.check(chunks.len() + usize::from(!rest.is_empty()))?;
         if !rest.is_empty() {
@@ -130,15 +150,31 @@ impl Source<'_> {
     }
 
     fn ints(&self) -> Result<Vec<i64>, OpError> {
-        if self.proto.data_type() == DataType::Int32 as i32 {
-            return match self.raw(|b| i64::from(i32::from_le_bytes(b)))? {
-                Some(values) => Ok(values),
-                None => self.list(&self.proto.int32_data, |v| Ok(i64::from(v))),
-            };
-        }
-        match self.raw(i64::from_le_bytes)? {
+        let large = |v: u64| i64::try_from(v).map_err(|_| invalid(format!("{v} is too large a number")));
+        let (raw, wide) = match DataType::try_from(self.proto.data_type()) {
+            Ok(DataType::Int8) => (self.raw(|b| i64::from(i8::from_le_bytes(b)))?, false),
+            Ok(DataType::Uint8) => (self.raw(|b| i64::from(u8::from_le_bytes(b)))?, false),
+            Ok(DataType::Int16) => (self.raw(|b| i64::from(i16::from_le_bytes(b)))?, false),
+            Ok(DataType::Uint16) => (self.raw(|b| i64::from(u16::from_le_bytes(b)))?, false),
+            Ok(DataType::Int32) => (self.raw(|b| i64::from(i32::from_le_bytes(b)))?, false),
+            Ok(DataType::Uint32) => {
+                return match self.raw(|b| i64::from(u32::from_le_bytes(b)))? {
+                    Some(values) => Ok(values),
+                    None => self.list(&self.proto.uint64_data, large),
+                };
+            }
+            Ok(DataType::Uint64) => {
+                return match self.raw(u64::from_le_bytes)? {
+                    Some(values) => values.into_iter().map(large).collect(),
+                    None => self.list(&self.proto.uint64_data, large),
+                };
+            }
+            _ => (self.raw(i64::from_le_bytes)?, true),
+        };
+        match raw {
             Some(values) => Ok(values),
-            None => self.list(&self.proto.int64_data, Ok),
+            None if wide => self.list(&self.proto.int64_data, Ok),
+            None => self.list(&self.proto.int32_data, |v| Ok(i64::from(v))),
         }
     }
 
@@ -181,6 +217,31 @@ mod tests {
         TensorProto { raw_data: Some(Bytes::copy_from_slice(bytes)), ..proto(kind, dims) }
     }
 
+    fn read_alone(proto: &TensorProto) -> Result<Stored, OpError> {
+        read(proto, &mut External::default())
+    }
+
+    #[test]
+    fn whole_numbers_of_every_width_are_read() {
+        use DataType::{Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64};
+        for (kind, bytes, expected) in [
+            (Int8, vec![0x80], -128),
+            (Uint8, vec![0x80], 128),
+            (Int16, vec![0xff, 0xff], -1),
+            (Uint16, vec![0xff, 0xff], 65_535),
+            (Int32, vec![0xfe, 0xff, 0xff, 0xff], -2),
+            (Uint32, vec![0xfe, 0xff, 0xff, 0xff], 4_294_967_294),
+            (Int64, vec![0xff; 8], -1),
+            (Uint64, vec![1, 0, 0, 0, 0, 0, 0, 0], 1),
+        ] {
+            let stored = read_alone(&raw(kind, &[1], &bytes)).unwrap();
+            assert_eq!(stored.tensor.as_i64().unwrap(), [expected], "{kind:?}");
+        }
+        let typed = TensorProto { int32_data: vec![-3], ..proto(Int8, &[1]) };
+        assert_eq!(read_alone(&typed).unwrap().tensor.as_i64().unwrap(), [-3]);
+        assert!(read_alone(&raw(Uint64, &[1], &[0xff; 8])).is_err(), "beyond 64-bit signed numbers");
+    }
+
     #[test]
     fn every_encoding_gives_the_same_numbers() {
         let half = TensorProto { int32_data: vec![0x3c00, 0xc100], ..proto(DataType::Float16, &[2]) };
@@ -191,14 +252,14 @@ mod tests {
         for (proto, rounded) in
             [(half, false), (brain, false), (double, true), (single, false), (packed, false)]
         {
-            let stored = read(&proto).unwrap();
+            let stored = read_alone(&proto).unwrap();
             assert_eq!(stored.tensor.as_f32().unwrap(), [1.0, -2.5]);
             assert_eq!(stored.rounded, rounded);
         }
         let int = TensorProto { int32_data: vec![-7], ..proto(DataType::Int32, &[]) };
-        assert_eq!(read(&int).unwrap().tensor.as_i64().unwrap(), [-7]);
+        assert_eq!(read_alone(&int).unwrap().tensor.as_i64().unwrap(), [-7]);
         let flags = raw(DataType::Bool, &[2], &[0, 1]);
-        assert_eq!(read(&flags).unwrap().tensor.to_f64(), [0.0, 1.0]);
+        assert_eq!(read_alone(&flags).unwrap().tensor.to_f64(), [0.0, 1.0]);
     }
 
     #[test]
@@ -209,15 +270,16 @@ mod tests {
             raw(DataType::Float, &[1 << 40, 1 << 40], &[0; 8]),
             raw(DataType::Float, &[1 << 40], &[0; 8]),
             raw(DataType::Float, &[-2], &[0; 8]),
-            raw(DataType::Uint8, &[2], &[0; 2]),
+            raw(DataType::Complex64, &[1], &[0; 8]),
+            raw(DataType::Int8, &[2], &[0; 3]),
             raw(DataType::Undefined, &[2], &[0; 2]),
             TensorProto { int64_data: vec![1], ..proto(DataType::Int64, &[2]) },
             TensorProto { int32_data: vec![-1], ..proto(DataType::Float16, &[1]) },
             TensorProto { data_location: Some(1), ..proto(DataType::Float, &[1]) },
         ] {
-            assert!(read(&proto).is_err(), "{proto:?}");
+            assert!(read_alone(&proto).is_err(), "{proto:?}");
         }
-        let error = read(&raw(DataType::Float, &[3], &[0; 8])).unwrap_err().to_string();
+        let error = read_alone(&raw(DataType::Float, &[3], &[0; 8])).unwrap_err().to_string();
         assert_eq!(error, "2 elements for sizes [3], expected 3");
     }
 
@@ -230,7 +292,7 @@ mod tests {
             Tensor::new(vec![3], Data::Bool([true, false, true].into())).unwrap(),
             Tensor::f32(&[0, 4], Vec::new()),
         ] {
-            assert_eq!(read(&write("t", &tensor)).unwrap().tensor, tensor);
+            assert_eq!(read_alone(&write("t", &tensor)).unwrap().tensor, tensor);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::Recipe;
 use crate::error::OpError;
 use crate::onnx::attributes::Attributes;
+use crate::onnx::external::External;
 use crate::onnx::scope::Slot;
 use crate::onnx::tensor;
 use crate::op::invalid;
@@ -12,7 +13,7 @@ pub(super) fn constant(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     let mut forms: Vec<Tensor> = Vec::new();
     let mut rounded = false;
     if let Some(proto) = attributes.tensor("value")? {
-        let stored = tensor::read(proto)?;
+        let stored = tensor::read(proto, &mut External::default())?;
         rounded = stored.rounded;
         forms.push(stored.tensor);
     }
@@ -34,7 +35,7 @@ pub(super) fn constant(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
             if rounded {
                 scope.warn("double precision is rounded to single");
             }
-            Ok(Slot::Stored(tensor))
+            Ok(vec![Slot::Stored(tensor)])
         })),
         // Text and sparse arrays are left unread, and named when the attributes are finished.
         (None, _) => Ok(Box::new(|_| Err(invalid("expected a value, found none").into()))),

@@ -59,6 +59,21 @@ pub(super) fn variadic(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     }))
 }
 
+/// `Mean` of any number of inputs.
+pub(super) fn mean(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    Ok(Box::new(|scope| {
+        let mut sum = scope.input(0)?;
+        for i in 1..scope.len() {
+            let next = scope.input(i)?;
+            sum = scope.builder().add(sum, next)?;
+        }
+        #[allow(clippy::cast_precision_loss)] // a count of inputs
+        let share = 1.0 / scope.len() as f32;
+        let mean = scope.builder().scale(sum, share)?;
+        scope.hand_out(mean)
+    }))
+}
+
 /// `Clip`: bounds are attributes before operator set 11, inputs after.
 pub(super) fn clip(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let old = attributes.opset() < 11;

@@ -9,17 +9,19 @@
 
 mod constant;
 mod elementwise;
+mod gather;
 mod matrix;
 mod normalization;
 mod reduce;
 mod shape;
+mod sizes;
 mod slice;
 mod window;
 
 use std::ops::RangeInclusive;
 
 use super::attributes::Attributes;
-use super::scope::{Problem, Scope, Slot};
+use super::scope::{Outputs, Problem, Scope};
 use crate::error::OpError;
 use crate::op::Operator;
 
@@ -29,7 +31,7 @@ pub(super) const OLDEST: i64 = 7;
 pub(super) const NEWEST: i64 = 28;
 
 /// What remains to be done once the attributes are read.
-pub(super) type Recipe = Box<dyn FnOnce(&mut Scope<'_>) -> Result<Slot, Problem>>;
+pub(super) type Recipe = Box<dyn FnOnce(&mut Scope<'_>) -> Result<Outputs, Problem>>;
 
 /// An operator of the standard.
 pub(super) struct Row {
@@ -67,7 +69,7 @@ const fn row(
 
 const ANY: usize = usize::MAX;
 
-static ROWS: [Row; 53] = [
+static ROWS: &[Row] = &[
     row("Abs", 6, 1..=1, elementwise::unary),
     row("Add", 7, 2..=2, elementwise::binary),
     row("AveragePool", 7, 1..=1, window::average_pool),
@@ -76,6 +78,7 @@ static ROWS: [Row; 53] = [
     row("Clip", 6, 1..=3, elementwise::clip),
     row("Concat", 4, 1..=ANY, shape::concat),
     row("Constant", 1, 0..=0, constant::constant),
+    row("ConstantOfShape", 9, 1..=1, sizes::constant_of_shape),
     row("Conv", 1, 2..=3, window::conv),
     row("Div", 7, 2..=2, elementwise::binary),
     row("Dropout", 7, 1..=3, elementwise::dropout),
@@ -83,6 +86,7 @@ static ROWS: [Row; 53] = [
     row("Exp", 6, 1..=1, elementwise::unary),
     row("Expand", 8, 2..=2, shape::expand),
     row("Flatten", 1, 1..=1, shape::flatten),
+    row("Gather", 1, 2..=2, gather::gather),
     row("Gemm", 7, 2..=3, matrix::gemm),
     row("GlobalAveragePool", 1, 1..=1, window::global_average_pool),
     row("GlobalMaxPool", 1, 1..=1, window::global_max_pool),
@@ -96,11 +100,13 @@ static ROWS: [Row; 53] = [
     row("MatMul", 1, 2..=2, matrix::matmul),
     row("Max", 6, 1..=ANY, elementwise::variadic),
     row("MaxPool", 1, 1..=1, window::max_pool),
+    row("Mean", 8, 1..=ANY, elementwise::mean),
     row("Min", 6, 1..=ANY, elementwise::variadic),
     row("Mul", 7, 2..=2, elementwise::binary),
     row("Neg", 6, 1..=1, elementwise::unary),
     row("Pad", 2, 1..=4, slice::pad),
     row("Pow", 7, 2..=2, elementwise::pow),
+    row("Range", 11, 3..=3, sizes::range),
     row("Reciprocal", 6, 1..=1, elementwise::unary),
     row("ReduceMax", 1, 1..=2, reduce::reduce),
     row("ReduceMean", 1, 1..=2, reduce::reduce),
@@ -108,11 +114,14 @@ static ROWS: [Row; 53] = [
     row("ReduceSum", 1, 1..=2, reduce::reduce),
     row("Relu", 6, 1..=1, elementwise::unary),
     row("Reshape", 5, 2..=2, shape::reshape),
+    row("Shape", 1, 1..=1, sizes::shape),
     row("Sigmoid", 6, 1..=1, elementwise::unary),
     row("Sign", 9, 1..=1, elementwise::unary),
+    row("Size", 1, 1..=1, sizes::size),
     row("Slice", 1, 1..=5, slice::slice),
     row("Softmax", 1, 1..=1, reduce::softmax),
     row("Softplus", 1, 1..=1, elementwise::unary),
+    row("Split", 2, 1..=2, slice::split),
     row("Sqrt", 6, 1..=1, elementwise::unary),
     row("Squeeze", 1, 1..=2, shape::squeeze),
     row("Sub", 7, 2..=2, elementwise::binary),

@@ -3,7 +3,7 @@
 use super::{Recipe, plain};
 use crate::error::OpError;
 use crate::onnx::attributes::Attributes;
-use crate::onnx::scope::{Problem, Scope, Slot};
+use crate::onnx::scope::{Outputs, Problem, Scope};
 use crate::op::identity::Identity;
 use crate::op::invalid;
 use crate::op::reduce::{Reduce, ReduceFunction};
@@ -60,7 +60,7 @@ pub(super) fn softmax(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
     Ok(Box::new(move |scope| flat_softmax(scope, axis, log)))
 }
 
-fn flat_softmax(scope: &mut Scope<'_>, axis: i64, log: bool) -> Result<Slot, Problem> {
+fn flat_softmax(scope: &mut Scope<'_>, axis: i64, log: bool) -> Result<Outputs, Problem> {
     let x = scope.input(0)?;
     let shape = scope.fact(x).shape.clone();
     let first = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;

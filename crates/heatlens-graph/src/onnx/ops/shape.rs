@@ -1,10 +1,12 @@
 //! Operators that rearrange axes.
 
 use super::reduce::axes;
+use super::sizes::to_shape;
 use super::{Recipe, plain};
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
+use crate::onnx::known::Size;
 use crate::op::broadcast::broadcast;
 use crate::op::concat::Concat;
 use crate::op::expand::Expand;
@@ -16,7 +18,7 @@ use crate::op::transpose::Transpose;
 pub(super) fn reshape(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let allow_zero = attributes.opset() >= 14 && attributes.flag("allowzero")?;
     Ok(Box::new(move |scope| {
-        let wanted = scope.ints(1, "a shape")?.ok_or(OpError::MissingInput { index: 1 })?;
+        let wanted = scope.sizes(1, "a shape")?.ok_or(OpError::MissingInput { index: 1 })?;
         let x = scope.input(0)?;
         let shape = reshaped(&scope.fact(x).shape, &wanted, allow_zero)?;
         scope.finish(Reshape { shape }, &[Some(x)])
@@ -25,18 +27,19 @@ pub(super) fn reshape(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
 
 /// The shape that `wanted` asks for: −1 is what is left over, 0 (unless `allow_zero`) the size of
 /// the input at the same place.
-fn reshaped(x: &Shape, wanted: &[i64], allow_zero: bool) -> Result<Shape, OpError> {
+fn reshaped(x: &Shape, wanted: &[Size], allow_zero: bool) -> Result<Shape, OpError> {
     let bad = || invalid(format!("{x} reshaped to {wanted:?}"));
     let mut dims = Vec::with_capacity(wanted.len());
     let mut open = None;
     for (i, &size) in wanted.iter().enumerate() {
         dims.push(match size {
-            -1 if open.is_none() => {
+            Size::PerSample(k) => Dim::Batch(k),
+            Size::Number(-1) if open.is_none() => {
                 open = Some(i);
                 Dim::Fixed(1)
             }
-            0 if !allow_zero => x.0.get(i).copied().ok_or_else(bad)?,
-            size => Dim::Fixed(usize::try_from(size).map_err(|_| bad())?),
+            Size::Number(0) if !allow_zero => x.0.get(i).copied().ok_or_else(bad)?,
+            Size::Number(size) => Dim::Fixed(usize::try_from(size).map_err(|_| bad())?),
         });
     }
     let mut shape = Shape(dims);
@@ -99,11 +102,9 @@ pub(super) fn concat(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
 /// `Expand` to a stored shape, which broadcasts with the input's.
 pub(super) fn expand(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
-        let wanted = scope.ints(1, "a shape")?.ok_or(OpError::MissingInput { index: 1 })?;
-        let sizes: Option<Vec<usize>> = wanted.iter().map(|&d| usize::try_from(d).ok()).collect();
-        let sizes = sizes.ok_or_else(|| invalid(format!("expected sizes, found {wanted:?}")))?;
+        let wanted = scope.sizes(1, "a shape")?.ok_or(OpError::MissingInput { index: 1 })?;
         let x = scope.input(0)?;
-        let shape = broadcast(&scope.fact(x).shape, &Shape::fixed(&sizes))?;
+        let shape = broadcast(&scope.fact(x).shape, &to_shape(&wanted)?)?;
         scope.finish(Expand { shape }, &[Some(x)])
     }))
 }
@@ -111,6 +112,11 @@ pub(super) fn expand(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reshaped(x: &Shape, wanted: &[i64], allow_zero: bool) -> Result<Shape, OpError> {
+        let wanted: Vec<Size> = wanted.iter().map(|&d| Size::Number(d)).collect();
+        super::reshaped(x, &wanted, allow_zero)
+    }
 
     #[test]
     fn the_batch_finds_its_place() {
@@ -124,6 +130,8 @@ mod tests {
         assert!(reshaped(&x, &[0, -1, 3], false).is_err());
         assert!(reshaped(&x, &[0, 0, 0, 0, 0], false).is_err());
         assert!(reshaped(&x, &[-1, i64::MIN], false).is_err());
+        let named = super::reshaped(&x, &[Size::PerSample(2), Size::Number(-1)], false).unwrap();
+        assert_eq!(named, Shape(vec![Dim::Batch(2), Dim::Fixed(8)]));
         assert_eq!(reshaped(&Shape::fixed(&[0]), &[0, 3], true).unwrap(), Shape::fixed(&[0, 3]));
     }
 }

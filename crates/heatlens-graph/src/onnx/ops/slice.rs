@@ -4,7 +4,8 @@ use super::Recipe;
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
-use crate::onnx::scope::{Problem, Scope, Slot};
+use crate::onnx::known::Size;
+use crate::onnx::scope::{Outputs, Problem, Scope};
 use crate::op::identity::Identity;
 use crate::op::invalid;
 use crate::op::pad::Pad;
@@ -23,9 +24,11 @@ pub(super) fn slice(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     if attributes.opset() >= 10 {
         return Ok(Box::new(|scope| {
             let need = |list: Option<Vec<i64>>, index| list.ok_or(OpError::MissingInput { index });
+            let ends = scope.sizes(2, "ends")?.ok_or(OpError::MissingInput { index: 2 })?;
             let ranges = Ranges {
                 starts: need(scope.ints(1, "starts")?, 1)?,
-                ends: need(scope.ints(2, "ends")?, 2)?,
+                // An end that counts samples is behind the last one, or the cut is refused below.
+                ends: ends.iter().map(|&end| if let Size::Number(n) = end { n } else { i64::MAX }).collect(),
                 axes: scope.ints(3, "axes")?,
                 steps: scope.ints(4, "steps")?,
             };
@@ -44,7 +47,7 @@ pub(super) fn slice(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
 }
 
 /// One node for each axis that is cut.
-fn apply(scope: &mut Scope<'_>, ranges: &Ranges) -> Result<Slot, Problem> {
+fn apply(scope: &mut Scope<'_>, ranges: &Ranges) -> Result<Outputs, Problem> {
     let mut x = scope.input(0)?;
     let mut slices = ranges.resolve(&scope.fact(x).shape)?;
     let Some(last) = slices.pop() else { return scope.finish(Identity::Identity, &[Some(x)]) };
@@ -91,6 +94,46 @@ fn cut(axis: usize, size: usize, start: i64, end: i64, step: i64) -> Result<Slic
     let clamp = |v: i64| usize::try_from((if v < 0 { v + whole } else { v }).clamp(0, whole)).unwrap_or(0);
     let (start, end) = (clamp(start), clamp(end));
     Ok(Slice { axis, start, len: end.saturating_sub(start).div_ceil(step), step })
+}
+
+/// `Split`: into parts of given sizes, or into equal ones. The sizes are an attribute before
+/// operator set 13, an input after.
+pub(super) fn split(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let axis = attributes.int("axis")?.unwrap_or(0);
+    let by_attribute = attributes.opset() < 13;
+    let given = if by_attribute { attributes.sizes("split")? } else { None };
+    let count = if attributes.opset() >= 18 { attributes.int("num_outputs")? } else { None };
+    Ok(Box::new(move |scope| {
+        let parts = if by_attribute { given } else { scope.ints(1, "sizes")?.map(to_sizes).transpose()? };
+        let x = scope.input(0)?;
+        let shape = scope.fact(x).shape.clone();
+        let at = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
+        let Some(&Dim::Fixed(size)) = shape.0.get(at) else {
+            return Err(OpError::Unsupported("splitting the batch".to_owned()).into());
+        };
+        let outputs = scope.node.output.len();
+        let count = count.and_then(|c| usize::try_from(c).ok()).unwrap_or(outputs).max(1);
+        // The last of equal parts is smaller where they do not fit.
+        let parts = parts.unwrap_or_else(|| {
+            let whole = size.div_ceil(count);
+            (0..count).map(|i| size.saturating_sub(i * whole).min(whole)).collect()
+        });
+        if parts.len() != outputs || parts.iter().try_fold(0usize, |n, &p| n.checked_add(p)) != Some(size) {
+            return Err(invalid(format!("{outputs} outputs of sizes {parts:?} of an axis of {size}")).into());
+        }
+        let mut start = 0;
+        let mut slots = Vec::with_capacity(outputs);
+        for (i, &len) in parts.iter().enumerate() {
+            slots.push(scope.finish_output(i, Slice { axis: at, start, len, step: 1 }, &[Some(x)])?);
+            start += len;
+        }
+        Ok(slots)
+    }))
+}
+
+fn to_sizes(sizes: Vec<i64>) -> Result<Vec<usize>, OpError> {
+    let bad = || invalid(format!("expected sizes, found {sizes:?}"));
+    sizes.iter().map(|&s| usize::try_from(s).map_err(|_| bad())).collect()
 }
 
 /// `Pad` with a constant: its numbers are attributes before operator set 11, inputs after.

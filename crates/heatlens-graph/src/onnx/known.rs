@@ -1,0 +1,184 @@
+//! Arithmetic on shapes: nodes whose inputs are all known are computed while the file is read.
+//!
+//! Exporters compute sizes inside the graph (`Shape`, `Gather`, `Mul`, `Concat`, `Reshape` …), and
+//! those sizes may hold the number of samples, which is open. There is no algebra for it here.
+//! Such an array is known *twice*, for two numbers of samples that no real size equals or divides;
+//! every operator runs on both by its ordinary evaluator; and a size that reads k·A in one and k·B
+//! in the other is k·N. What depends on the number of samples in any other way is refused where it
+//! is needed.
+
+use std::collections::BTreeMap;
+
+use super::scope::{Outputs, Problem, Reading, Scope, Slot};
+use crate::error::OpError;
+use crate::fact::{DType, Dim};
+use crate::graph::ValueId;
+use crate::op::invalid;
+use crate::tensor::{Data, Tensor};
+
+/// The two numbers of samples: primes, so that no integer division of one looks like a size.
+pub(super) const SAMPLES: [usize; 2] = [40_009, 40_013];
+
+/// More elements than this are left to run time where they can be computed there.
+const SMALL: usize = 1 << 16;
+/// More elements than this are never computed while reading.
+const LARGE: usize = 1 << 26;
+
+/// One entry of a list of sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// A plain number, also −1 and the like.
+    Number(i64),
+    /// So many for each sample.
+    PerSample(usize),
+}
+
+/// What a size is that reads `a` and `b` for the two numbers of samples.
+pub(super) fn size(a: i64, b: i64) -> Option<Size> {
+    if a == b {
+        return Some(Size::Number(a));
+    }
+    let per_sample = |v: i64, n: usize| {
+        let v = usize::try_from(v).ok()?;
+        v.is_multiple_of(n).then_some(v / n)
+    };
+    let (k, l) = (per_sample(a, SAMPLES[0])?, per_sample(b, SAMPLES[1])?);
+    (k == l).then_some(Size::PerSample(k))
+}
+
+/// A size of a shape as it reads for the two numbers of samples.
+pub(super) fn both(dim: Dim) -> [i64; 2] {
+    SAMPLES.map(|n| i64::try_from(dim.at(n)).unwrap_or(i64::MAX))
+}
+
+/// An array known for both numbers of samples; one array where they agree.
+pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
+    if same(&arrays[0], &arrays[1]) {
+        let [first, _] = arrays;
+        return Slot::Stored(first);
+    }
+    Slot::Sizes(arrays)
+}
+
+/// Bit for bit, so that a NaN is like itself.
+fn same(a: &Tensor, b: &Tensor) -> bool {
+    let bits = |t: &Tensor| match t.data() {
+        Data::I64(_) => None,
+        _ => Some(t.to_f64().into_iter().map(f64::to_bits).collect::<Vec<_>>()),
+    };
+    a.shape() == b.shape() && a.dtype() == b.dtype() && a.as_i64() == b.as_i64() && bits(a) == bits(b)
+}
+
+/// How to read a node within a scope, as often as needed.
+pub(super) type Read<'a> = dyn Fn(&mut Scope<'_>) -> Result<Outputs, Problem> + 'a;
+
+/// The outputs of a node whose inputs are all known, or `None` where it has to wait until run time:
+/// an input is not known, or the result is large, or its very shape depends on the number of samples.
+pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outputs>, Problem> {
+    let Some(inputs) = known_inputs(scope) else { return Ok(None) };
+    let [a, b] = [0, 1].map(|world| run(scope, &inputs, world, read));
+    let (Some((a, mut warnings)), Some((b, _))) = (a?, b?) else { return Ok(None) };
+    if a.len() != b.len() || a.iter().zip(&b).any(|(a, b)| a.shape() != b.shape()) {
+        return Ok(None);
+    }
+    warnings.drain(..).for_each(|w| scope.reading.warn(w));
+    Ok(Some(a.into_iter().zip(b).map(|(a, b)| slot([a, b])).collect()))
+}
+
+/// The node's inputs by name, for both numbers of samples; `None` if one is not known.
+fn known_inputs(scope: &Scope<'_>) -> Option<BTreeMap<String, [Tensor; 2]>> {
+    let names = scope.node.input.iter().filter(|name| !name.is_empty());
+    let mut inputs = BTreeMap::new();
+    for name in names {
+        let arrays = match scope.reading.slots.get(name)? {
+            Slot::Stored(tensor) => [tensor.clone(), tensor.clone()],
+            Slot::Sizes(arrays) => arrays.clone(),
+            Slot::Value(id) => {
+                let tensor = scope.reading.graph.constant(*id)?;
+                [tensor.clone(), tensor.clone()]
+            }
+            Slot::Lost | Slot::Unreadable(_) => return None,
+        };
+        inputs.insert(name.clone(), arrays);
+    }
+    (!inputs.is_empty()).then_some(inputs)
+}
+
+type Computed = Option<(Vec<Tensor>, Vec<String>)>;
+
+/// Reads the node on its own, its inputs stored as one of the two worlds has them, and computes it.
+fn run(
+    scope: &Scope<'_>,
+    inputs: &BTreeMap<String, [Tensor; 2]>,
+    world: usize,
+    read: &Read<'_>,
+) -> Result<Computed, Problem> {
+    let mut alone = Reading::default();
+    for (name, arrays) in inputs {
+        alone.slots.insert(name.clone(), Slot::Stored(arrays[world].clone()));
+    }
+    let outputs = read(&mut Scope { reading: &mut alone, node: scope.node, name: scope.name })?;
+    let ids: Vec<ValueId> = outputs.iter().filter_map(Slot::id).collect();
+    let facts = alone.graph.values();
+    let len = facts.iter().map(|v| v.fact.shape.len_per_sample().unwrap_or(usize::MAX)).max().unwrap_or(0);
+    // Whole numbers and masks have no kernels: they are computed here or not at all.
+    let floats = ids.iter().all(|&id| alone.graph.fact(id).dtype == DType::F32);
+    if len > if floats { SMALL } else { LARGE } {
+        return Ok(None);
+    }
+    let mut computed = crate::reference::run(&alone.graph, &[], 1, &ids)?.into_iter().map(single);
+    let mut tensors = Vec::with_capacity(outputs.len());
+    for slot in outputs {
+        tensors.push(match slot {
+            Slot::Stored(tensor) => tensor,
+            Slot::Value(_) => computed.next().ok_or_else(|| invalid("a result is missing"))?,
+            Slot::Sizes(_) | Slot::Lost | Slot::Unreadable(_) => return Ok(None),
+        });
+    }
+    Ok(Some((tensors, alone.warnings)))
+}
+
+/// Back to what models store.
+#[allow(clippy::cast_possible_truncation)] // rounding to single precision is the purpose
+fn single(tensor: Tensor) -> Tensor {
+    match tensor.data() {
+        Data::F64(values) => Tensor::f32(tensor.shape(), values.iter().map(|&v| v as f32).collect()),
+        _ => tensor,
+    }
+}
+
+/// The list of sizes in a known array.
+pub(super) fn sizes(slot: &Slot, what: &str) -> Result<Option<Vec<Size>>, OpError> {
+    let arrays = match slot {
+        Slot::Stored(tensor) => [tensor, tensor],
+        Slot::Sizes([a, b]) => [a, b],
+        _ => return Ok(None),
+    };
+    let not_a_list = || invalid(format!("expected a list of whole numbers as {what}"));
+    let [a, b] = arrays.map(|t| t.as_i64().filter(|_| t.shape().len() <= 1));
+    let (a, b) = a.zip(b).ok_or_else(not_a_list)?;
+    let sizes: Option<Vec<Size>> = a.iter().zip(b).map(|(&a, &b)| size(a, b)).collect();
+    let odd = || OpError::Unsupported(format!("{what} that is no multiple of the number of samples"));
+    sizes.map(Some).ok_or_else(odd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_from_two_numbers_of_samples() {
+        let at = |f: &dyn Fn(i64) -> i64| {
+            let [a, b] = SAMPLES.map(|n| f(i64::try_from(n).unwrap()));
+            size(a, b)
+        };
+        assert_eq!(at(&|_| 7), Some(Size::Number(7)));
+        assert_eq!(at(&|_| -1), Some(Size::Number(-1)));
+        assert_eq!(at(&|n| n), Some(Size::PerSample(1)));
+        assert_eq!(at(&|n| 64 * n), Some(Size::PerSample(64)));
+        assert_eq!(at(&|n| n / 2), None);
+        assert_eq!(at(&|n| n + 1), None);
+        assert_eq!(at(&|n| n * n), None);
+        assert_eq!(at(&|n| -n), None);
+    }
+}

@@ -1,0 +1,334 @@
+//! Files built message by message: shape arithmetic, functions, branches, arrays in other files.
+
+use std::fs;
+
+use prost::Message;
+
+use super::proto::attribute_proto::AttributeType;
+use super::proto::tensor_proto::DataLocation;
+use super::proto::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, ValueInfoProto,
+};
+use super::{OnnxError, Opened, open, open_file, tensor, value_info};
+use crate::fact::{Dim, Fact, Shape};
+use crate::reference;
+use crate::tensor::{Data, Tensor};
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&s| s.to_owned()).collect()
+}
+
+fn node(op: &str, input: &[&str], output: &[&str]) -> NodeProto {
+    NodeProto {
+        op_type: Some(op.to_owned()),
+        name: Some(format!("n_{}", output.join("_"))),
+        input: strings(input),
+        output: strings(output),
+        ..NodeProto::default()
+    }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
+    AttributeProto { name: Some(name.to_owned()), r#type: Some(kind.into()), ..AttributeProto::default() }
+}
+
+fn with_int(mut node: NodeProto, name: &str, value: i64) -> NodeProto {
+    node.attribute.push(AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) });
+    node
+}
+
+fn with_graph(mut node: NodeProto, name: &str, graph: GraphProto) -> NodeProto {
+    node.attribute.push(AttributeProto { g: Some(graph), ..attribute(name, AttributeType::Graph) });
+    node
+}
+
+fn ints(name: &str, values: &[i64]) -> TensorProto {
+    tensor::write(name, &Tensor::i64(values))
+}
+
+fn whole(name: &str, value: i64) -> TensorProto {
+    tensor::write(name, &Tensor::new(Vec::new(), Data::I64([value].into())).unwrap())
+}
+
+fn opsets(version: i64) -> Vec<OperatorSetIdProto> {
+    let import =
+        |domain: &str| OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version) };
+    vec![import(""), import("local")]
+}
+
+/// A model from `x` (N×4×2×3) to `y`.
+fn model(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
+    let fact = Fact::f32(Shape::batched(&[4, 2, 3]));
+    let graph = GraphProto {
+        node: nodes,
+        initializer,
+        input: vec![value_info::write("x", &fact)],
+        output: vec![value_info::write("y", &fact)],
+        ..GraphProto::default()
+    };
+    ModelProto { graph: Some(graph), opset_import: opsets(18), ..ModelProto::default() }
+}
+
+fn opened(model: &ModelProto) -> Result<Opened, OnnxError> {
+    open(model.encode_to_vec())
+}
+
+fn output_shape(model: &ModelProto) -> Shape {
+    let graph = opened(model).unwrap().graph;
+    graph.fact(graph.outputs()[0]).shape.clone()
+}
+
+/// Σ of the output for x = 0, 1, 2 … of two samples.
+fn output(opened: &Opened) -> Tensor {
+    let x = Tensor::f32(&[2, 4, 2, 3], (0u8..48).map(f32::from).collect());
+    reference::run(&opened.graph, &[x], 2, opened.graph.outputs()).unwrap().remove(0)
+}
+
+/// `x.reshape(x.shape[0], 12, 2)` as exporters write it.
+fn flatten_by_arithmetic() -> Vec<NodeProto> {
+    vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero"], &["n"]), "axis", 0),
+        node("Unsqueeze", &["n", "zero_"], &["n_"]),
+        with_int(node("Concat", &["n_", "twelve_", "two_"], &["sizes"]), "axis", 0),
+        node("Reshape", &["x", "sizes"], &["y"]),
+    ]
+}
+
+fn arithmetic_constants() -> Vec<TensorProto> {
+    vec![
+        whole("zero", 0),
+        ints("zero_", &[0]),
+        ints("one_", &[1]),
+        ints("two_", &[2]),
+        ints("twelve_", &[12]),
+    ]
+}
+
+#[test]
+fn sizes_computed_in_the_graph_keep_the_batch_open() {
+    let reshaped = model(flatten_by_arithmetic(), arithmetic_constants());
+    assert_eq!(output_shape(&reshaped), Shape::batched(&[12, 2]));
+    let windows = vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero_"], &["n"]), "axis", 0),
+        node("Mul", &["n", "two_"], &["n2"]),
+        with_int(node("Concat", &["n2", "twelve_"], &["sizes"]), "axis", 0),
+        node("Reshape", &["x", "sizes"], &["y"]),
+    ];
+    let shape = output_shape(&model(windows, arithmetic_constants()));
+    assert_eq!(shape, Shape(vec![Dim::Batch(2), Dim::Fixed(12)]));
+}
+
+#[test]
+fn sizes_of_no_multiple_of_the_batch_are_refused() {
+    let nodes = vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero_"], &["n"]), "axis", 0),
+        node("Add", &["n", "one_"], &["more"]),
+        with_int(node("Concat", &["more", "twelve_"], &["sizes"]), "axis", 0),
+        node("Reshape", &["x", "sizes"], &["y"]),
+    ];
+    let error = opened(&model(nodes, arithmetic_constants())).unwrap_err().to_string();
+    assert!(error.contains("no multiple of the number of samples"), "{error}");
+}
+
+/// `cls.expand(x.shape[0], -1)` as exporters write it.
+#[test]
+fn a_choice_by_a_comparison_of_sizes_is_made() {
+    let mut nodes = vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero_"], &["n"]), "axis", 0),
+        with_int(node("Concat", &["n", "open_"], &["wanted"]), "axis", 0),
+        node("Equal", &["wanted", "open2"], &["is_open"]),
+        node("ConstantOfShape", &["two_"], &["zeros"]),
+        node("Cast", &["zeros"], &["whole_zeros"]),
+        node("Add", &["whole_zeros", "one_"], &["ones"]),
+        node("Where", &["is_open", "ones", "wanted"], &["sizes"]),
+        node("Expand", &["cls", "sizes"], &["y"]),
+    ];
+    nodes[5] = with_int(nodes[5].clone(), "to", 7);
+    let mut constants = arithmetic_constants();
+    constants.extend([ints("open_", &[-1]), ints("open2", &[-1, -1])]);
+    constants.push(tensor::write("cls", &Tensor::f32(&[1, 5], vec![1.0; 5])));
+    assert_eq!(output_shape(&model(nodes, constants)), Shape::batched(&[5]));
+}
+
+#[test]
+fn all_outputs_of_a_split_are_there() {
+    let parts = with_int(node("Split", &["x", "sizes"], &["a", "b"]), "axis", 1);
+    let nodes = vec![parts, with_int(node("Concat", &["b", "a"], &["y"]), "axis", 1)];
+    let opened = opened(&model(nodes, vec![ints("sizes", &[1, 3])])).unwrap();
+    assert_eq!(output(&opened).to_f64()[..3], [6.0, 7.0, 8.0]);
+    assert_eq!(output(&opened).shape(), [2, 4, 2, 3]);
+    let uneven = with_int(node("Split", &["x", "sizes"], &["a", "b"]), "axis", 1);
+    let bad = model(vec![uneven, node("Relu", &["a"], &["y"])], vec![ints("sizes", &[1, 1])]);
+    assert!(super::tests::opened(&bad).is_err());
+}
+
+/// scaled(a, b) = a · factor + b, with the factor an attribute.
+fn function() -> FunctionProto {
+    let mut factor = node("Constant", &[], &["f"]);
+    factor.attribute.push(AttributeProto {
+        ref_attr_name: Some("factor".to_owned()),
+        ..attribute("value_float", AttributeType::Float)
+    });
+    FunctionProto {
+        name: Some("scaled".to_owned()),
+        domain: Some("local".to_owned()),
+        input: strings(&["a", "b"]),
+        output: strings(&["sum"]),
+        attribute: strings(&["factor"]),
+        node: vec![factor, node("Mul", &["a", "f"], &["m"]), node("Add", &["m", "b"], &["sum"])],
+        opset_import: opsets(18),
+        ..FunctionProto::default()
+    }
+}
+
+fn call(input: &[&str], output: &str, factor: f32) -> NodeProto {
+    let mut call = node("scaled", input, &[output]);
+    call.domain = Some("local".to_owned());
+    call.attribute.push(AttributeProto { f: Some(factor), ..attribute("factor", AttributeType::Float) });
+    call
+}
+
+#[test]
+fn functions_are_written_out() {
+    let mut model = model(vec![call(&["x", "x"], "h", 2.0), call(&["h", "x"], "y", 3.0)], Vec::new());
+    model.functions.push(function());
+    let opened = opened(&model).unwrap();
+    assert_eq!(output(&opened).to_f64()[1], 10.0, "(2 + 1) · 3 + 1");
+    assert!(opened.graph.find("y").is_some() && opened.graph.find("n_y/m").is_some());
+}
+
+#[test]
+fn a_function_that_calls_itself_is_refused() {
+    let mut endless = function();
+    endless.node.insert(2, call(&["m", "b"], "again", 1.0));
+    let mut model = model(vec![call(&["x", "x"], "y", 2.0)], Vec::new());
+    model.functions.push(endless);
+    let error = opened(&model).unwrap_err().to_string();
+    assert!(error.contains("stands for itself"), "{error}");
+}
+
+#[test]
+fn functions_that_double_are_refused_before_they_fill_the_memory() {
+    let mut functions = vec![function()];
+    for level in 1..40 {
+        let inner = if level == 1 { "scaled".to_owned() } else { format!("f{}", level - 1) };
+        let mut body = [node(&inner, &["a", "b"], &["m"]), node(&inner, &["m", "b"], &["sum"])];
+        body.iter_mut().for_each(|n| n.domain = Some("local".to_owned()));
+        functions.push(FunctionProto {
+            name: Some(format!("f{level}")),
+            node: body.to_vec(),
+            attribute: Vec::new(),
+            ..function()
+        });
+    }
+    let mut top = node("f39", &["x", "x"], &["y"]);
+    top.domain = Some("local".to_owned());
+    let mut model = model(vec![top], Vec::new());
+    model.functions = functions;
+    let error = opened(&model).unwrap_err().to_string();
+    assert!(error.contains("a million nodes"), "{error}");
+}
+
+fn branch(nodes: Vec<NodeProto>, output: &str) -> GraphProto {
+    let output = vec![ValueInfoProto { name: Some(output.to_owned()), ..ValueInfoProto::default() }];
+    GraphProto { node: nodes, output, ..GraphProto::default() }
+}
+
+#[test]
+fn the_branch_of_a_known_condition_is_taken() {
+    for (rank, expected) in [(4, 2.0), (3, 0.0)] {
+        let choice = with_graph(
+            node("If", &["is_four"], &["y"]),
+            "then_branch",
+            branch(vec![node("Add", &["x", "x"], &["inner"])], "inner"),
+        );
+        let choice =
+            with_graph(choice, "else_branch", branch(vec![node("Sub", &["x", "x"], &["inner"])], "inner"));
+        let nodes = vec![
+            node("Shape", &["x"], &["shape"]),
+            node("Size", &["shape"], &["rank"]),
+            node("Equal", &["rank", "wanted"], &["is_four"]),
+            choice,
+        ];
+        let opened = opened(&model(nodes, vec![whole("wanted", rank)])).unwrap();
+        assert_eq!(output(&opened).to_f64()[1], expected);
+        assert!(opened.graph.find("y").is_some());
+    }
+}
+
+#[test]
+fn a_branch_may_hand_out_what_lies_outside() {
+    let choice = with_graph(node("If", &["yes"], &["z"]), "then_branch", branch(Vec::new(), "x"));
+    let choice = with_graph(choice, "else_branch", branch(Vec::new(), "nowhere"));
+    let yes = Tensor::new(Vec::new(), Data::Bool([true].into())).unwrap();
+    let nodes = vec![choice, node("Neg", &["z"], &["y"])];
+    let good = opened(&model(nodes.clone(), vec![tensor::write("yes", &yes)])).unwrap();
+    assert_eq!(output(&good).to_f64()[1], -1.0);
+    let no = Tensor::new(Vec::new(), Data::Bool([false].into())).unwrap();
+    assert!(opened(&model(nodes, vec![tensor::write("yes", &no)])).is_err());
+}
+
+fn external(name: &str, location: &str, offset: &str, length: &str) -> TensorProto {
+    let entry = |(key, value): (&str, &str)| StringStringEntryProto {
+        key: Some(key.to_owned()),
+        value: Some(value.to_owned()),
+    };
+    TensorProto {
+        raw_data: None,
+        data_location: Some(DataLocation::External.into()),
+        external_data: [("location", location), ("offset", offset), ("length", length)].map(entry).to_vec(),
+        ..tensor::write(name, &Tensor::scalar(0.0))
+    }
+}
+
+fn open_with_external(folder: &std::path::Path, weight: TensorProto) -> Result<Opened, OnnxError> {
+    let path = folder.join("model.onnx");
+    fs::write(&path, model(vec![node("Mul", &["x", "w"], &["y"])], vec![weight]).encode_to_vec()).unwrap();
+    open_file(&path)
+}
+
+#[test]
+fn arrays_in_another_file_are_read_and_stay_in_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("model");
+    fs::create_dir(&inside).unwrap();
+    let bytes: Vec<u8> = [9.0f32, 5.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    fs::write(inside.join("w.bin"), &bytes).unwrap();
+    fs::write(folder.path().join("secret.bin"), &bytes).unwrap();
+    let opened = open_with_external(&inside, external("w", "w.bin", "4", "4")).unwrap();
+    assert_eq!(output(&opened).to_f64()[1], 5.0);
+    let mut refused = vec![
+        ("w.bin", "8", "4"),
+        ("w.bin", "18446744073709551615", "4"),
+        ("w.bin", "0", "8"),
+        ("w.bin", "-4", "4"),
+        ("none.bin", "0", "4"),
+        ("../secret.bin", "0", "4"),
+        ("/dev/zero", "0", "4"),
+        (".", "0", "4"),
+        ("", "0", "4"),
+    ];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.path().join("secret.bin"), inside.join("link.bin")).unwrap();
+        refused.push(("link.bin", "0", "4"));
+    }
+    for (location, offset, length) in refused {
+        let result = open_with_external(&inside, external("w", location, offset, length));
+        assert!(result.is_err(), "{location:?} {offset} {length}");
+    }
+}
+
+#[test]
+fn a_composition_carries_the_name_of_its_node() {
+    let opened = opened(&model(vec![node("Mean", &["x", "x", "x"], &["y"])], Vec::new())).unwrap();
+    let graph = &opened.graph;
+    let last = graph.producer(graph.outputs()[0]).unwrap();
+    assert_eq!((graph.node(last).name.as_str(), graph.value(graph.outputs()[0]).name.as_str()), ("n_y", "y"));
+    assert!((output(&opened).to_f64()[5] - 5.0).abs() < 1e-6);
+}

@@ -1,0 +1,244 @@
+//! The nodes of a file, one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attributes::Attributes;
+use super::error::{NodeError, OnnxError};
+use super::inline::{self, Body};
+use super::known;
+use super::ops::{self, NEWEST, OLDEST, Row};
+use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
+use super::scope::{Outputs, Problem, Reading, Scope, Slot};
+use super::tensor;
+use crate::error::OpError;
+use crate::op::invalid;
+
+/// Functions within functions, branches within branches.
+const MAX_DEPTH: usize = 64;
+/// Nodes after functions are written out: a few nested calls could stand for billions.
+const MAX_NODES: usize = 1 << 20;
+
+/// The functions a file defines, by domain and name.
+pub(super) type Functions<'a> = BTreeMap<(&'a str, &'a str), &'a FunctionProto>;
+
+/// Reads node after node; what is wrong with them is gathered.
+pub(super) struct Walk<'a> {
+    functions: Functions<'a>,
+    pub(super) reading: Reading,
+    pub(super) errors: Vec<NodeError>,
+    nodes: usize,
+}
+
+/// What the nodes of one body have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// The version of ONNX's own operator set; `None` if the body asks for none.
+    opset: Option<i64>,
+    /// Names that something reads.
+    used: &'a BTreeSet<String>,
+    depth: usize,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(opset: Option<i64>, used: &'a BTreeSet<String>) -> Self {
+        Self { opset, used, depth: 0 }
+    }
+}
+
+/// The version of ONNX's own operator set; `None` if none is asked for.
+///
+/// # Errors
+/// If it is one we do not know.
+pub(super) fn opset(imports: &[OperatorSetIdProto]) -> Result<Option<i64>, OnnxError> {
+    let own = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+    match imports.iter().find(|o| own(o.domain())).map(OperatorSetIdProto::version) {
+        Some(v) if !(OLDEST..=NEWEST).contains(&v) => Err(OnnxError::Malformed(format!(
+            "it asks for version {v} of the operator set, expected {OLDEST} to {NEWEST}; export it with another \
+             (`opset_version`), or convert it with `onnx.version_converter`"
+        ))),
+        other => Ok(other),
+    }
+}
+
+pub(super) fn define(reading: &mut Reading, name: &str, slot: Slot) -> Result<(), OnnxError> {
+    match reading.slots.insert(name.to_owned(), slot) {
+        None => Ok(()),
+        Some(_) => Err(OnnxError::Malformed(format!("the name {name:?} stands for two values"))),
+    }
+}
+
+/// Reads a stored array. One that cannot be read is harmless unless a node reads it, so it waits there.
+pub(super) fn initializer(reading: &mut Reading, proto: &TensorProto) -> Result<(), OnnxError> {
+    let slot = match tensor::read(proto, &mut reading.external) {
+        Ok(stored) => {
+            if stored.rounded {
+                reading.warn("double precision weights are rounded to single".to_owned());
+            }
+            Slot::Stored(stored.tensor)
+        }
+        Err(error) => Slot::Unreadable(error),
+    };
+    define(reading, proto.name(), slot)
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(reading: Reading, functions: &'a [FunctionProto]) -> Self {
+        let functions = functions.iter().map(|f| ((f.domain(), f.name()), f)).collect();
+        Self { functions, reading, errors: Vec::new(), nodes: 0 }
+    }
+
+    /// Reads all nodes of a body.
+    ///
+    /// # Errors
+    /// If the body is inconsistent; what is wrong with single nodes goes to `errors`.
+    pub(super) fn body(&mut self, nodes: &[NodeProto], context: Context<'_>) -> Result<(), OnnxError> {
+        self.nodes = self.nodes.saturating_add(nodes.len());
+        if self.nodes > MAX_NODES {
+            let what = "more than a million nodes, its functions written out";
+            return Err(OnnxError::Malformed(what.to_owned()));
+        }
+        nodes.iter().try_for_each(|node| self.node(node, context))
+    }
+
+    fn node(&mut self, node: &NodeProto, context: Context<'_>) -> Result<(), OnnxError> {
+        let named = node.output.iter().find(|name| !name.is_empty());
+        let name = if node.name().is_empty() || node.name().ends_with('/') {
+            named.map_or("", String::as_str)
+        } else {
+            node.name()
+        };
+        let outcome = match self.body_of(node, name, context) {
+            Ok(Some((body, inner))) => return self.inline(node, name, &body, inner, context),
+            Ok(None) => self.operator(node, name, context),
+            Err(problem) => Err(problem),
+        };
+        let outputs = outcome.unwrap_or_else(|problem| {
+            if let Problem::Own(source) = problem {
+                self.errors.push(error(node, name, context, source));
+            }
+            Vec::new()
+        });
+        // Outputs beyond those that were read are used by nobody, or the node was refused.
+        let mut outputs = outputs.into_iter();
+        for output in &node.output {
+            let slot = outputs.next().unwrap_or(Slot::Lost);
+            if !output.is_empty() {
+                define(&mut self.reading, output, slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands in place of the node, if it is a call or a choice, and its operator set.
+    fn body_of(
+        &mut self,
+        node: &NodeProto,
+        name: &str,
+        context: Context<'_>,
+    ) -> Result<Option<(Body, Option<i64>)>, Problem> {
+        if let Some(&function) = self.functions.get(&(node.domain(), node.op_type())) {
+            let opset = opset(&function.opset_import).map_err(|e| invalid(e.to_string()))?;
+            return Ok(Some((inline::function(node, name, function)?, opset.or(context.opset))));
+        }
+        if !is_standard(node) || node.op_type() != "If" {
+            return Ok(None);
+        }
+        let chosen = Scope { reading: &mut self.reading, node, name }.truth(0, "a condition")?;
+        let chosen = chosen.ok_or(OpError::MissingInput { index: 0 })?;
+        let wanted = if chosen { "then_branch" } else { "else_branch" };
+        let graph: Option<&GraphProto> =
+            node.attribute.iter().find(|a| a.name() == wanted).and_then(|a| a.g.as_ref());
+        let graph = graph.ok_or_else(|| invalid(format!("expected an attribute {wanted:?}")))?;
+        Ok(Some((inline::branch(node, name, graph)?, context.opset)))
+    }
+
+    fn inline(
+        &mut self,
+        node: &NodeProto,
+        name: &str,
+        body: &Body,
+        opset: Option<i64>,
+        context: Context<'_>,
+    ) -> Result<(), OnnxError> {
+        if context.depth >= MAX_DEPTH {
+            return Err(OnnxError::Malformed(format!(
+                "node {name:?} ({}) stands for itself, or functions are nested more than {MAX_DEPTH} deep",
+                node.op_type()
+            )));
+        }
+        let mut used = BTreeSet::new();
+        inline::names_read(&body.nodes, &mut used);
+        used.extend(node.output.iter().filter(|name| context.used.contains(*name)).cloned());
+        used.extend(body.aliases.iter().map(|(_, inner)| inner.clone()));
+        for stored in &body.initializers {
+            initializer(&mut self.reading, stored)?;
+        }
+        self.body(&body.nodes, Context { opset, used: &used, depth: context.depth + 1 })?;
+        for (outer, inner) in &body.aliases {
+            let slot = self.reading.slots.get(inner).cloned();
+            let slot = slot.ok_or_else(|| {
+                OnnxError::Malformed(format!(
+                    "node {name:?}: {inner:?} is handed out but computed by no node"
+                ))
+            })?;
+            define(&mut self.reading, outer, slot)?;
+        }
+        // What the body promised and did not compute would only be missed where it is read.
+        match node.output.iter().find(|o| !o.is_empty() && !self.reading.slots.contains_key(*o)) {
+            Some(output) => {
+                Err(OnnxError::Malformed(format!("node {name:?}: its body does not compute {output:?}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn operator(&mut self, node: &NodeProto, name: &str, context: Context<'_>) -> Result<Outputs, Problem> {
+        let (row, opset) = row(node, context.opset)?;
+        if !row.inputs.contains(&node.input.len()) {
+            return Err(invalid(format!("found {} inputs", node.input.len())).into());
+        }
+        if node.output.iter().all(String::is_empty) {
+            return Err(invalid("found no output").into());
+        }
+        let read = |scope: &mut Scope<'_>| {
+            let mut attributes = Attributes::new(node, opset)?;
+            let recipe = (row.read)(&mut attributes)?;
+            attributes.finish()?;
+            recipe(scope)
+        };
+        let mut scope = Scope { reading: &mut self.reading, node, name };
+        let outputs = match known::fold(&mut scope, &read)? {
+            Some(outputs) => outputs,
+            None => read(&mut scope)?,
+        };
+        let further = node.output.iter().enumerate().skip(outputs.len());
+        if let Some((i, output)) = further.into_iter().find(|(_, o)| context.used.contains(o.as_str())) {
+            return Err(OpError::Unsupported(format!("output {i} ({output:?})")).into());
+        }
+        Ok(outputs)
+    }
+}
+
+/// The node's operator and the version of the operator set.
+fn row(node: &NodeProto, opset: Option<i64>) -> Result<(&'static Row, i64), OpError> {
+    let unsupported = |what: &str| Err(OpError::Unsupported(what.to_owned()));
+    if !is_standard(node) {
+        return unsupported("an operator from outside the standard");
+    }
+    let opset = opset.ok_or_else(|| invalid("the file asks for no version of the operator set"))?;
+    match ops::find(node.op_type()) {
+        Some(row) if row.since <= opset => Ok((row, opset)),
+        Some(row) => Err(invalid(format!("it exists from operator set {} on", row.since))),
+        None => unsupported("this operator"),
+    }
+}
+
+fn error(node: &NodeProto, name: &str, context: Context<'_>, source: OpError) -> NodeError {
+    let domain = if is_standard(node) { String::new() } else { format!("{}.", node.domain()) };
+    let op = format!("{domain}{}", node.op_type());
+    NodeError { node: name.to_owned(), op, opset: context.opset.unwrap_or(0), source }
+}
+
+fn is_standard(node: &NodeProto) -> bool {
+    matches!(node.domain(), "" | "ai.onnx")
+}
