@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use heatlens_graph::Graph;
+use heatlens_graph::differentiate::depends_on;
 
 use crate::error::CompileError;
 use crate::lower::{LoweredValue, Source, Step, lower};
@@ -50,16 +51,29 @@ impl Program {
     /// # Errors
     /// If nodes have no kernel; all of them are listed.
     pub fn compile(graph: &Graph) -> Result<Self, CompileError> {
-        let lowered = lower(graph)?;
+        Self::with(graph, graph.values().iter().map(|v| v.fact.shape.has_batch()).collect())
+    }
+
+    /// Compiles a graph whose number of samples is a plain number B in every shape, as in files
+    /// exported for a fixed batch. What [`run`](Self::run) calls a sample is then a group of B:
+    /// all inputs, and whatever is computed from them, are there for each group.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn compile_in_groups(graph: &Graph) -> Result<Self, CompileError> {
+        Self::with(graph, depends_on(graph, graph.inputs()))
+    }
+
+    fn with(graph: &Graph, per_sample: Vec<bool>) -> Result<Self, CompileError> {
+        let of_inputs: Vec<bool> = graph.inputs().iter().map(|i| per_sample[i.index()]).collect();
+        let lowered = lower(graph, per_sample)?;
         let plan = plan(&lowered);
-        let port = |&id| {
+        let port = |(&id, per_sample)| {
             let value = graph.value(id);
-            let shape = &value.fact.shape;
-            let len = shape.at(1).iter().product();
-            InputPort { name: value.name.clone(), len, per_sample: shape.has_batch() }
+            InputPort { name: value.name.clone(), len: value.fact.shape.at(1).iter().product(), per_sample }
         };
         Ok(Self {
-            inputs: graph.inputs().iter().map(port).collect(),
+            inputs: graph.inputs().iter().zip(of_inputs).map(port).collect(),
             outputs: lowered.outputs.iter().map(|o| o.0).collect(),
             values: lowered.values,
             steps: lowered.steps,

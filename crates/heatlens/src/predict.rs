@@ -1,15 +1,13 @@
 //! Scores only: the network without any explanation.
 
-use heatlens_cpu::Program;
-use heatlens_graph::rewrite::simplify;
-
 use crate::explain::ExplainError;
 use crate::model::Model;
+use crate::model::program::ImageProgram;
 
 /// A compiled network.
 #[derive(Debug)]
 pub struct Predictor {
-    program: Program,
+    program: ImageProgram,
 }
 
 impl Predictor {
@@ -18,8 +16,7 @@ impl Predictor {
     /// # Errors
     /// If an operator has no kernel.
     pub fn new(model: &Model) -> Result<Self, ExplainError> {
-        let graph = simplify(&model.graph, &[model.head.logits])?.graph;
-        Ok(Self { program: Program::compile(&graph)? })
+        Ok(Self { program: ImageProgram::compile(&model.graph, model.image, &[model.head.logits])? })
     }
 
     /// The logits of `n` images, N×K, given as c·h·w values each.
@@ -27,6 +24,6 @@ impl Predictor {
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn logits(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
-        Ok(self.program.run(&[pixels], n)?.swap_remove(0))
+        Ok(self.program.run(pixels, n)?.swap_remove(0))
     }
 }

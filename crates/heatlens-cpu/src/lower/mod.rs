@@ -83,6 +83,8 @@ pub(crate) struct Lowering<'a> {
     pub(crate) values: Vec<LoweredValue>,
     pub(crate) steps: Vec<Step>,
     slots: Vec<Option<Slot>>,
+    /// For each value of the graph, whether there is one for every sample.
+    per_sample: Vec<bool>,
 }
 
 /// Why a node has no kernel.
@@ -110,10 +112,11 @@ pub(crate) struct Lowered {
     pub(crate) outputs: Vec<Slot>,
 }
 
-/// Lowers what the graph's outputs need.
-pub(crate) fn lower(graph: &Graph) -> Result<Lowered, CompileError> {
+/// Lowers what the graph's outputs need. `per_sample` tells the values of which there is one for
+/// every sample.
+pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, CompileError> {
     let slots = vec![None; graph.values().len()];
-    let mut lowering = Lowering { graph, values: Vec::new(), steps: Vec::new(), slots };
+    let mut lowering = Lowering { graph, values: Vec::new(), steps: Vec::new(), slots, per_sample };
     let mut refused = Vec::new();
     let needed = heatlens_graph::rewrite::needed_nodes(graph, graph.outputs());
     for (index, &input) in graph.inputs().iter().enumerate() {
@@ -171,9 +174,9 @@ impl Lowering<'_> {
         self.add_leaf(id, Source::Constant(values))
     }
 
-    /// Whether the batch is in the value's shape.
+    /// Whether there is such a value for every sample (or every group of samples).
     pub(crate) fn is_per_sample(&self, id: ValueId) -> bool {
-        self.graph.fact(id).shape.has_batch()
+        self.per_sample[id.index()]
     }
 
     /// Adds the step that computes the node's output from `inputs`.

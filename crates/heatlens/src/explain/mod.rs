@@ -9,8 +9,6 @@ mod error;
 mod target;
 mod tensors;
 
-use heatlens_cpu::Program;
-use heatlens_graph::rewrite::simplify;
 use heatlens_graph::{Graph, ValueId};
 
 pub use attribution::{Attribution, ZeroMap};
@@ -19,6 +17,7 @@ pub use target::{Score, Target};
 pub use tensors::Tensors;
 
 use crate::method::{Formula, MapKind, Method};
+use crate::model::program::ImageProgram;
 use crate::model::{GapHead, Layer, Model};
 
 /// What to explain, and how.
@@ -77,7 +76,7 @@ pub struct MapSpec {
 #[derive(Debug)]
 pub struct Explainer {
     model: Model,
-    program: Program,
+    program: ImageProgram,
     maps: Vec<MapSpec>,
     tensors: Option<tensors::Ports>,
     notes: Vec<String>,
@@ -132,8 +131,7 @@ impl Explainer {
             (true, None) => Some(assembly.add_tensors(model, options, &model.default_layer()?)?),
             _ => None,
         };
-        let simple = simplify(&assembly.graph, &assembly.outputs)?;
-        let program = Program::compile(&simple.graph)?;
+        let program = ImageProgram::compile(&assembly.graph, model.image, &assembly.outputs)?;
         Ok(Self { model: model.clone(), program, maps: assembly.maps, tensors, notes: assembly.notes })
     }
 
@@ -160,7 +158,7 @@ impl Explainer {
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<Explanation>, ExplainError> {
-        let outputs = self.program.run(&[pixels], n)?;
+        let outputs = self.program.run(pixels, n)?;
         Ok((0..n).map(|i| self.explanation(&outputs, n, i)).collect())
     }
 

@@ -10,6 +10,7 @@ pub mod gap;
 pub mod head;
 pub mod layer;
 mod metadata;
+pub(crate) mod program;
 
 use std::path::Path;
 

@@ -1,14 +1,13 @@
 //! Which channels of a network are ever active.
 
-use heatlens_cpu::Program;
 use heatlens_graph::op::clip::Clip;
 use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
-use heatlens_graph::rewrite::simplify;
 use heatlens_graph::{Builder, Dim, Node, ValueId};
 
 use crate::explain::ExplainError;
 use crate::model::Model;
+use crate::model::program::ImageProgram;
 use crate::trust::health::{DeadChannels, dead_channels, update_peaks};
 
 /// Images run together; only memory depends on it.
@@ -25,7 +24,7 @@ pub fn dead_layers(model: &Model, images: &[f32], n: usize) -> Result<Vec<DeadCh
     let mut outputs = Vec::new();
     for node in model.graph.nodes().iter().filter(|n| rectifies(n)) {
         let shape = &graph.fact(node.outputs[0]).shape;
-        if !matches!(shape.0.as_slice(), [Dim::Batch(1), Dim::Fixed(_), ..]) {
+        if !matches!(shape.0.as_slice(), [_, Dim::Fixed(_), ..]) {
             continue;
         }
         let axes: Vec<usize> = (2..shape.rank()).collect();
@@ -35,12 +34,12 @@ pub fn dead_layers(model: &Model, images: &[f32], n: usize) -> Result<Vec<DeadCh
     if outputs.is_empty() || n == 0 {
         return Ok(Vec::new());
     }
-    let program = Program::compile(&simplify(&graph, &outputs)?.graph)?;
+    let program = ImageProgram::compile(&graph, model.image, &outputs)?;
     let mut peaks: Vec<Vec<f32>> = Vec::new();
     let len = images.len() / n;
     for batch in images.chunks(BATCH * len.max(1)) {
         let count = batch.len() / len.max(1);
-        let found = program.run(&[batch], count)?;
+        let found = program.run(batch, count)?;
         peaks.resize_with(found.len(), Vec::new);
         for (peaks, found) in peaks.iter_mut().zip(&found) {
             peaks.resize(found.len() / count, 0.0);

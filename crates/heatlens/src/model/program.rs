@@ -1,0 +1,85 @@
+//! A compiled network that takes any number of images, whatever batch its file was exported for.
+
+use std::borrow::Cow;
+
+use heatlens_cpu::{Program, RunError};
+use heatlens_graph::rewrite::simplify;
+use heatlens_graph::{Dim, Graph, ValueId};
+
+use crate::explain::ExplainError;
+
+/// A graph of one image input, compiled. A file whose batch is baked in as B runs in groups of B,
+/// the last one filled up with copies of its last image.
+#[derive(Debug)]
+pub(crate) struct ImageProgram {
+    program: Program,
+    /// Images in a group; one where the batch is open.
+    group: usize,
+}
+
+impl ImageProgram {
+    /// Compiles what `outputs` need; each of them has the batch as its first axis.
+    pub(crate) fn compile(graph: &Graph, image: ValueId, outputs: &[ValueId]) -> Result<Self, ExplainError> {
+        let simple = simplify(graph, outputs)?.graph;
+        Ok(match graph.fact(image).shape.0.first() {
+            Some(&Dim::Fixed(group)) => {
+                Self { program: Program::compile_in_groups(&simple)?, group: group.max(1) }
+            }
+            _ => Self { program: Program::compile(&simple)?, group: 1 },
+        })
+    }
+
+    /// Runs `n` images, given one after the other; the outputs in order, as many rows each.
+    pub(crate) fn run(&self, pixels: &[f32], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
+        let groups = n.div_ceil(self.group);
+        let padded = fill_up(pixels, n, groups * self.group);
+        let mut outputs = self.program.run(&[&padded], groups)?;
+        for output in &mut outputs {
+            output.truncate(output.len() / (groups * self.group).max(1) * n);
+        }
+        Ok(outputs)
+    }
+}
+
+/// The images, the last one repeated until there are `wanted`.
+fn fill_up(pixels: &[f32], n: usize, wanted: usize) -> Cow<'_, [f32]> {
+    let len = pixels.len() / n.max(1);
+    let mut filled = Cow::Borrowed(pixels);
+    for _ in n..wanted {
+        filled.to_mut().extend_from_slice(&pixels[pixels.len() - len..]);
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heatlens_graph::{Builder, Fact, Shape};
+
+    /// x·2 + Σ x over the image, for images of 3 numbers.
+    fn network(shape: Shape) -> (Graph, ValueId, ValueId) {
+        let mut graph = Graph::new("net");
+        let x = graph.add_input("x", Fact::f32(shape));
+        let mut b = Builder::new(&mut graph, "f");
+        let twice = b.scale(x, 2.0).unwrap();
+        let sum = b.sum(x, &[1], true).unwrap();
+        let y = b.add(twice, sum).unwrap();
+        (graph, x, y)
+    }
+
+    #[test]
+    fn a_fixed_batch_gives_what_an_open_one_gives() {
+        let pixels: Vec<f32> = (0u8..15).map(f32::from).collect();
+        let run = |shape: Shape, n: usize| {
+            let (graph, x, y) = network(shape);
+            ImageProgram::compile(&graph, x, &[y]).unwrap().run(&pixels[..3 * n], n).unwrap()
+        };
+        for n in 0..=5 {
+            let expected = run(Shape::batched(&[3]), n);
+            assert_eq!(expected[0].len(), 3 * n);
+            for group in [1, 2, 4] {
+                assert_eq!(run(Shape::fixed(&[group, 3]), n), expected, "{n} images in groups of {group}");
+            }
+        }
+    }
+}
