@@ -170,12 +170,16 @@ fn elementwise() {
     for function in UnaryFunction::ALL {
         let positive =
             matches!(function, UnaryFunction::Log | UnaryFunction::Sqrt | UnaryFunction::Reciprocal);
-        if function != UnaryFunction::Sign {
+        if !function.is_flat() {
             operator(function.name(), Unary(function), &[batched(&[2, 5])], positive, &[]);
         }
     }
     operator("Clip", Clip { min: -0.3, max: 0.6 }, &[batched(&[2, 5])], false, &[]);
-    for function in BinaryFunction::ALL.into_iter().filter(|f| !f.is_comparison()) {
+    let both_ways = |f: &BinaryFunction| {
+        let others = matches!(f, BinaryFunction::Mod | BinaryFunction::PRelu | BinaryFunction::Fmod);
+        !f.is_comparison() && !f.is_logical() && !others
+    };
+    for function in BinaryFunction::ALL.into_iter().filter(both_ways) {
         for pair in [
             [batched(&[2, 3, 5]), batched(&[2, 3, 5])],
             [batched(&[2, 3, 5]), fixed(&[2, 1, 1])],
@@ -185,6 +189,35 @@ fn elementwise() {
             operator(function.name(), Binary(function), &pair, true, &[]);
         }
     }
+}
+
+/// Functions whose derivative is 0, or of masks, and those that a kink or a jump makes special.
+#[test]
+fn steps_masks_and_slopes() {
+    let mut graph = Graph::new("steps");
+    let x = graph.add_input("x", Fact::f32(batched(&[3, 7])));
+    let limit = graph.add_input("limit", Fact::f32(fixed(&[3, 1])));
+    let mut b = Builder::new(&mut graph, "f");
+    let wide = b.scale(x, 3.0).unwrap();
+    let mut wanted = Vec::new();
+    for function in UnaryFunction::ALL.into_iter().filter(|f| f.is_flat() && *f != UnaryFunction::Not) {
+        wanted.push(b.unary(function, wide).unwrap());
+    }
+    let (above, below) = (
+        b.binary(BinaryFunction::Greater, wide, limit).unwrap(),
+        b.binary(BinaryFunction::LessOrEqual, x, limit).unwrap(),
+    );
+    for function in [BinaryFunction::And, BinaryFunction::Or, BinaryFunction::Xor] {
+        let mask = b.binary(function, above, below).unwrap();
+        let mask = b.unary(UnaryFunction::Not, mask).unwrap();
+        wanted.push(b.apply(Cast { to: DType::F32 }, &[mask]).unwrap());
+        wanted.push(b.keep_where(mask, x).unwrap());
+    }
+    check("steps", &simplify(&graph, &wanted).unwrap().graph, false);
+    for slopes in [batched(&[2, 3, 5]), fixed(&[2, 1, 1]), fixed(&[])] {
+        operator("PRelu", Binary(BinaryFunction::PRelu), &[batched(&[2, 3, 5]), slopes], false, &[]);
+    }
+    operator("Fmod", Binary(BinaryFunction::Fmod), &[batched(&[2, 3]), fixed(&[])], true, &[1]);
 }
 
 #[test]

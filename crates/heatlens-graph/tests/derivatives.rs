@@ -22,7 +22,7 @@ use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::unary::{Scalar, Unary, UnaryFunction};
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{
@@ -148,13 +148,53 @@ fn unary_functions() {
             matches!(function, UnaryFunction::Log | UnaryFunction::Sqrt | UnaryFunction::Reciprocal);
         let mut case = case(Unary(function), &[batched(&[2, 3])]);
         case.positive = positive;
-        if function != UnaryFunction::Sign {
+        if !function.is_flat() {
             check(function.name(), &case);
         }
     }
     check("Clip", &case(Clip { min: -0.5, max: 0.4 }, &[batched(&[20])]));
     check("Identity", &case(Identity::Dropout, &[batched(&[2])]));
     check("Cast", &case(Cast { to: DType::F32 }, &[batched(&[2])]));
+}
+
+/// Functions with parameters, with others than ONNX's own, on both sides of their kinks.
+#[test]
+fn activations_with_parameters() {
+    let (a, b) = (Scalar::new(0.7), Scalar::new(0.4));
+    for function in [
+        UnaryFunction::LeakyRelu(a),
+        UnaryFunction::Elu(a),
+        UnaryFunction::Celu(a),
+        UnaryFunction::Selu { alpha: a, gamma: Scalar::new(1.3) },
+        UnaryFunction::HardSigmoid { alpha: a, beta: b },
+        UnaryFunction::ThresholdedRelu(b),
+    ] {
+        check(function.name(), &case(Unary(function), &[batched(&[20])]));
+    }
+    // x · 4 reaches both ends of HardSwish, and the tails of the others.
+    for function in
+        [UnaryFunction::HardSwish, UnaryFunction::Mish, UnaryFunction::Gelu, UnaryFunction::GeluTanh]
+    {
+        let apply = move |b: &mut Builder<'_>, x: &[ValueId]| {
+            let wide = b.scale(x[0], 4.0).unwrap();
+            b.unary(function, wide).unwrap()
+        };
+        let case =
+            Case { op: Box::new(apply), inputs: vec![batched(&[20])], positive: false, fixed: Vec::new() };
+        check(function.name(), &case);
+    }
+}
+
+/// The derivative of a flat function is 0, and nothing flows through it.
+#[test]
+fn flat_functions_let_nothing_through() {
+    for function in UnaryFunction::ALL.into_iter().filter(|f| f.is_flat() && *f != UnaryFunction::Not) {
+        let mut graph = Graph::new("flat");
+        let x = graph.add_input("x", Fact::f32(batched(&[2])));
+        let y = Builder::new(&mut graph, "f").unary(function, x).unwrap();
+        let one = Builder::new(&mut graph, "s").scalar(1.0);
+        assert!(differentiate(&mut graph, "d", y, one, &[x], &DefaultRules).is_err(), "{function:?}");
+    }
 }
 
 #[test]
@@ -165,11 +205,36 @@ fn binary_functions_with_broadcasting() {
         [fixed(&[2, 1]), batched(&[1, 3])],
         [fixed(&[]), batched(&[2])],
     ];
-    for function in BinaryFunction::ALL.into_iter().filter(|f| !f.is_comparison()) {
+    for function in BinaryFunction::ALL.into_iter().filter(|f| is_smooth(*f)) {
         for pair in &pairs {
             check(function.name(), &case(Binary(function), pair).positive());
         }
     }
+}
+
+/// Whether a function takes and gives numbers with digits behind the point, and broadcasts both ways.
+fn is_smooth(function: BinaryFunction) -> bool {
+    let whole = matches!(function, BinaryFunction::Mod | BinaryFunction::PRelu);
+    !function.is_comparison() && !function.is_logical() && !whole
+}
+
+#[test]
+fn rests_and_slopes() {
+    let pairs = [
+        [batched(&[3, 4]), batched(&[3, 4])],
+        [batched(&[3, 4]), fixed(&[3, 1])],
+        [batched(&[3, 4]), fixed(&[])],
+    ];
+    for pair in &pairs {
+        check("PRelu", &case(Binary(BinaryFunction::PRelu), pair));
+    }
+    // ±1 over 0.1 to 0.3: the whole part is not 0 there.
+    let apply = |b: &mut Builder<'_>, x: &[ValueId]| {
+        let small = b.scale(x[1], 0.2).unwrap();
+        b.binary(BinaryFunction::Fmod, x[0], small).unwrap()
+    };
+    let inputs = vec![batched(&[3, 4]), fixed(&[4])];
+    check("Fmod", &Case { op: Box::new(apply), inputs, positive: true, fixed: Vec::new() });
 }
 
 #[test]

@@ -138,10 +138,10 @@ fn everything() -> Graph {
     let mut window = Window::new(&[3, 2]).strides(&[2, 1]);
     (window.dilations, window.pads_begin, window.pads_end) = (vec![1, 2], vec![1, 0], vec![2, 1]);
     let conv = b.apply(Conv { window, group: 2 }, &[x, w, bias]).unwrap();
-    for function in UnaryFunction::ALL {
+    for function in UnaryFunction::ALL.into_iter().take(11) {
         outputs.push(b.unary(function, conv).unwrap());
     }
-    for function in BinaryFunction::ALL {
+    for function in BinaryFunction::ALL.into_iter().take(12) {
         let other = weight(&mut b, &[1, 4, 1, 1]);
         outputs.push(b.binary(function, conv, other).unwrap());
     }

@@ -15,6 +15,7 @@ mod conv;
 mod conv_input_grad;
 mod conv_weight_grad;
 pub(crate) mod elementwise;
+pub(crate) mod functions;
 mod gemm;
 mod max_pool;
 mod max_pool_2x2;

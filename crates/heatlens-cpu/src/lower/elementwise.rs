@@ -7,7 +7,7 @@ use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::op::r#where::Where;
 
 use crate::kernel::broadcast::Broadcast;
-use crate::kernel::{Workers, elementwise};
+use crate::kernel::{Workers, elementwise, functions};
 use crate::lower::{Kernel, Lowering, Refusal};
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
@@ -72,20 +72,63 @@ impl Kernel for UnaryKernel {
         let x = inputs[0];
         match self.0 {
             UnaryFunction::Abs => elementwise::unary(x, y, f32::abs),
-            UnaryFunction::Exp => elementwise::unary(x, y, f32::exp),
+            UnaryFunction::Exp => elementwise::unary(x, y, functions::exp),
             UnaryFunction::Log => elementwise::unary(x, y, f32::ln),
             UnaryFunction::Neg => elementwise::unary(x, y, |x| -x),
             UnaryFunction::Reciprocal => elementwise::unary(x, y, f32::recip),
             UnaryFunction::Relu => elementwise::unary(x, y, |x| elementwise::max(x, 0.0)),
-            UnaryFunction::Sigmoid => elementwise::unary(x, y, elementwise::sigmoid),
+            UnaryFunction::Sigmoid => elementwise::unary(x, y, functions::sigmoid),
             UnaryFunction::Sign => elementwise::unary(x, y, |x| if x == 0.0 { x } else { x.signum() }),
             UnaryFunction::Softplus => elementwise::unary(x, y, elementwise::softplus),
             UnaryFunction::Sqrt => elementwise::unary(x, y, f32::sqrt),
-            UnaryFunction::Tanh => elementwise::unary(x, y, f32::tanh),
-            // A function without a kernel here is computed from its definition.
-            #[allow(clippy::cast_possible_truncation)]
-            other => elementwise::unary(x, y, |x| other.value(f64::from(x)) as f32),
+            UnaryFunction::Tanh => elementwise::unary(x, y, functions::tanh),
+            other => activation(other, x, y),
         }
+    }
+}
+
+/// Functions that are activations and little else.
+fn activation(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
+    let rectify = |x: f32, below: f32| if x > 0.0 { x } else { below };
+    match function {
+        UnaryFunction::LeakyRelu(alpha) => {
+            let alpha = alpha.get();
+            elementwise::unary(x, y, |x| rectify(x, alpha * x));
+        }
+        UnaryFunction::Elu(alpha) => {
+            let alpha = alpha.get();
+            elementwise::unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x)));
+        }
+        UnaryFunction::Celu(alpha) => {
+            let alpha = alpha.get();
+            elementwise::unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x / alpha)));
+        }
+        UnaryFunction::Selu { alpha, gamma } => {
+            let (alpha, gamma) = (alpha.get(), gamma.get());
+            elementwise::unary(x, y, |x| gamma * rectify(x, alpha * functions::exp_m1_negative(x)));
+        }
+        UnaryFunction::HardSigmoid { alpha, beta } => {
+            let (alpha, beta) = (alpha.get(), beta.get());
+            elementwise::unary(x, y, |x| functions::clamp(alpha * x + beta, 0.0, 1.0));
+        }
+        UnaryFunction::HardSwish => elementwise::unary(x, y, functions::hard_swish),
+        UnaryFunction::ThresholdedRelu(alpha) => {
+            let alpha = alpha.get();
+            elementwise::unary(x, y, |x| if x <= alpha { 0.0 } else { x });
+        }
+        UnaryFunction::Mish => elementwise::unary(x, y, functions::mish),
+        UnaryFunction::Gelu => elementwise::unary(x, y, functions::gelu),
+        UnaryFunction::GeluTanh => elementwise::unary(x, y, functions::gelu_tanh),
+        UnaryFunction::Erf => elementwise::unary(x, y, functions::erf),
+        UnaryFunction::Softsign => elementwise::unary(x, y, |x| x / (1.0 + x.abs())),
+        UnaryFunction::Floor => elementwise::unary(x, y, f32::floor),
+        UnaryFunction::Ceil => elementwise::unary(x, y, f32::ceil),
+        UnaryFunction::Round => elementwise::unary(x, y, f32::round_ties_even),
+        UnaryFunction::Sin => elementwise::unary(x, y, f32::sin),
+        UnaryFunction::Cos => elementwise::unary(x, y, f32::cos),
+        // A function without a kernel here is computed from its definition.
+        #[allow(clippy::cast_possible_truncation)]
+        other => elementwise::unary(x, y, |x| other.value(f64::from(x)) as f32),
     }
 }
 
@@ -129,6 +172,10 @@ impl Kernel for BinaryKernel {
             BinaryFunction::GreaterOrEqual => elementwise::binary(walk, ab, y, |a, b| mask(a >= b)),
             BinaryFunction::Less => elementwise::binary(walk, ab, y, |a, b| mask(a < b)),
             BinaryFunction::LessOrEqual => elementwise::binary(walk, ab, y, |a, b| mask(a <= b)),
+            BinaryFunction::PRelu => {
+                elementwise::binary(walk, ab, y, |a, b| if a < 0.0 { a * b } else { a });
+            }
+            BinaryFunction::Fmod => elementwise::binary(walk, ab, y, |a, b| a % b),
             #[allow(clippy::cast_possible_truncation)]
             other => elementwise::binary(walk, ab, y, |a, b| other.value(f64::from(a), f64::from(b)) as f32),
         }

@@ -6,7 +6,10 @@ use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::unary::UnaryFunction;
-use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::r#where::Where;
+use crate::op::{
+    Attribute, Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants,
+};
 use crate::tensor::{Data, Tensor};
 
 /// The functions, named as ONNX names them.
@@ -37,11 +40,23 @@ pub enum BinaryFunction {
     Less,
     /// a ≤ b, as a mask.
     LessOrEqual,
+    /// a where a > 0, a · b elsewhere; its derivative at a = 0 is b.
+    PRelu,
+    /// The rest of a ÷ b with the sign of b, of whole numbers.
+    Mod,
+    /// The rest of a ÷ b with the sign of a.
+    Fmod,
+    /// Whether both masks hold.
+    And,
+    /// Whether a mask holds.
+    Or,
+    /// Whether one mask holds and the other does not.
+    Xor,
 }
 
 impl BinaryFunction {
     /// Every function.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Add,
         Self::Sub,
         Self::Mul,
@@ -54,6 +69,12 @@ impl BinaryFunction {
         Self::GreaterOrEqual,
         Self::Less,
         Self::LessOrEqual,
+        Self::PRelu,
+        Self::Mod,
+        Self::Fmod,
+        Self::And,
+        Self::Or,
+        Self::Xor,
     ];
 
     /// The ONNX operator.
@@ -72,16 +93,36 @@ impl BinaryFunction {
             Self::GreaterOrEqual => "GreaterOrEqual",
             Self::Less => "Less",
             Self::LessOrEqual => "LessOrEqual",
+            Self::PRelu => "PRelu",
+            Self::Mod | Self::Fmod => "Mod",
+            Self::And => "And",
+            Self::Or => "Or",
+            Self::Xor => "Xor",
         }
     }
 
-    /// Whether the result is a mask.
+    /// Whether two values are compared; the result is a mask.
     #[must_use]
     pub fn is_comparison(self) -> bool {
         matches!(self, Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual)
     }
 
-    /// The value at (a, b); a comparison gives 1 or 0.
+    /// Whether two masks are joined to one.
+    #[must_use]
+    pub fn is_logical(self) -> bool {
+        matches!(self, Self::And | Self::Or | Self::Xor)
+    }
+
+    /// Whether the function takes elements of this type.
+    fn takes(self, dtype: DType) -> bool {
+        match dtype {
+            DType::F32 => self != Self::Mod && !self.is_logical(),
+            DType::I64 => self != Self::PRelu && !self.is_logical(),
+            DType::Bool => self == Self::Equal || self.is_logical(),
+        }
+    }
+
+    /// The value at (a, b); masks are 1 or 0.
     #[must_use]
     pub fn value(self, a: f64, b: f64) -> f64 {
         let mask = |holds: bool| f64::from(u8::from(holds));
@@ -100,6 +141,29 @@ impl BinaryFunction {
             Self::GreaterOrEqual => mask(a >= b),
             Self::Less => mask(a < b),
             Self::LessOrEqual => mask(a <= b),
+            Self::PRelu => {
+                if a < 0.0 {
+                    a * b
+                } else {
+                    a
+                }
+            }
+            Self::Mod => a - b * (a / b).floor(),
+            Self::Fmod => a % b,
+            Self::And => mask(a != 0.0 && b != 0.0),
+            Self::Or => mask(a != 0.0 || b != 0.0),
+            Self::Xor => mask((a != 0.0) != (b != 0.0)),
+        }
+    }
+
+    /// Whether whole numbers compare so; exactly, however large they are.
+    fn whole_holds(self, a: i64, b: i64) -> bool {
+        match self {
+            Self::Greater => a > b,
+            Self::GreaterOrEqual => a >= b,
+            Self::Less => a < b,
+            Self::LessOrEqual => a <= b,
+            _ => a == b,
         }
     }
 
@@ -113,6 +177,11 @@ impl BinaryFunction {
             Self::Max => Some(a.max(b)),
             Self::Min => Some(a.min(b)),
             Self::Pow => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
+            Self::Mod => {
+                let rest = a.checked_rem(b)?;
+                Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+            }
+            Self::Fmod => a.checked_rem(b),
             _ => None,
         }
     }
@@ -124,7 +193,8 @@ pub struct Binary(pub BinaryFunction);
 
 impl Operator for Binary {
     fn spelling(&self) -> Spelling {
-        Spelling::new(self.0.name())
+        let spelling = Spelling::new(self.0.name());
+        if self.0 == BinaryFunction::Fmod { spelling.with("fmod", Attribute::Int(1)) } else { spelling }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -132,11 +202,21 @@ impl Operator for Binary {
         if a.dtype != b.dtype {
             return Err(invalid(format!("inputs of different types, {:?} and {:?}", a.dtype, b.dtype)));
         }
-        if a.dtype == DType::Bool && self.0 != BinaryFunction::Equal {
-            return Err(invalid("expected numbers, found truth values"));
+        if !self.0.takes(a.dtype) {
+            let expected = match self.0 {
+                function if function.is_logical() => "truth values",
+                BinaryFunction::Mod => "whole numbers",
+                BinaryFunction::PRelu => "floating-point inputs",
+                _ => "numbers",
+            };
+            return Err(invalid(format!("expected {expected}, found {:?}", a.dtype)));
         }
         let dtype = if self.0.is_comparison() { DType::Bool } else { a.dtype };
-        Ok(vec![Fact { dtype, shape: broadcast(&a.shape, &b.shape)? }])
+        let shape = broadcast(&a.shape, &b.shape)?;
+        if self.0 == BinaryFunction::PRelu && shape != a.shape {
+            return Err(invalid(format!("slopes of shape {} do not fit a value of {}", b.shape, a.shape)));
+        }
+        Ok(vec![Fact { dtype, shape }])
     }
 
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
@@ -144,7 +224,14 @@ impl Operator for Binary {
         let shape = first_shape(shapes)?;
         let (sa, sb) = (strides_in(a.shape(), shape), strides_in(b.shape(), shape));
         let data = match (a.as_i64(), b.as_i64()) {
-            (Some(a), Some(b)) if !self.0.is_comparison() => {
+            (Some(a), Some(b)) if self.0.is_comparison() => {
+                let mut values = Vec::new();
+                for_each_index(shape, |i| {
+                    values.push(self.0.whole_holds(a[offset(i, &sa)], b[offset(i, &sb)]));
+                });
+                Data::Bool(values.into())
+            }
+            (Some(a), Some(b)) => {
                 let mut values = Vec::new();
                 for_each_index(shape, |i| {
                     values.push(self.0.whole_value(a[offset(i, &sa)], b[offset(i, &sb)]));
@@ -156,7 +243,7 @@ impl Operator for Binary {
                 let (a, b) = (a.to_f64(), b.to_f64());
                 let mut values = Vec::new();
                 for_each_index(shape, |i| values.push(self.0.value(a[offset(i, &sa)], b[offset(i, &sb)])));
-                if self.0.is_comparison() {
+                if self.0.is_comparison() || self.0.is_logical() {
                     Data::Bool(values.into_iter().map(|v| v != 0.0).collect())
                 } else {
                     Data::F64(values.into())
@@ -209,6 +296,12 @@ impl Sides {
                 let slope = b.mul(self.b, power)?;
                 b.mul(self.grad, slope)?
             }
+            BinaryFunction::Fmod => self.grad,
+            BinaryFunction::PRelu => {
+                let mask = b.is_positive(self.a)?;
+                let less = b.mul(self.grad, self.b)?;
+                b.apply(Where, &[mask, self.grad, less])?
+            }
             _ => return Ok(None),
         }))
     }
@@ -235,6 +328,20 @@ impl Sides {
                 let log = b.unary(UnaryFunction::Log, self.a)?;
                 let slope = b.mul(self.y, log)?;
                 b.mul(self.grad, slope)?
+            }
+            BinaryFunction::Fmod => {
+                // The whole part of a ÷ b: what is left of a without the rest, in units of b.
+                let rest = b.sub(self.a, self.y)?;
+                let quotient = b.div(rest, self.b)?;
+                let whole = b.unary(UnaryFunction::Round, quotient)?;
+                let product = b.mul(self.grad, whole)?;
+                b.neg(product)?
+            }
+            BinaryFunction::PRelu => {
+                let zero = b.scalar(0.0);
+                let negative = b.binary(BinaryFunction::Less, self.a, zero)?;
+                let product = b.mul(self.grad, self.a)?;
+                b.keep_where(negative, product)?
             }
             _ => return Ok(None),
         }))

@@ -29,6 +29,7 @@ pub mod pool;
 pub mod pool_grad;
 pub mod reduce;
 pub mod reshape;
+pub mod scalar;
 pub mod slice;
 pub mod softmax;
 pub mod transpose;

@@ -1,14 +1,19 @@
 //! Functions of one value, element by element. One row of [`UnaryFunction`] is one operator.
 
+mod derivative;
+mod lower;
+
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
-use crate::op::binary::BinaryFunction;
 use crate::op::{
-    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    Attribute, Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value,
+    wants,
 };
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
+
+pub use super::scalar::Scalar;
 
 /// The functions, named as ONNX names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +33,7 @@ pub enum UnaryFunction {
     Relu,
     /// 1 ÷ (1 + e⁻ˣ).
     Sigmoid,
-    /// −1, 0 or 1.
+    /// −1, 0 or 1; its derivative is 0.
     Sign,
     /// ln(1 + eˣ).
     Softplus,
@@ -36,11 +41,62 @@ pub enum UnaryFunction {
     Sqrt,
     /// tanh x.
     Tanh,
+    /// x where x > 0, alpha · x elsewhere; its derivative at 0 is alpha.
+    LeakyRelu(Scalar),
+    /// x where x > 0, alpha · (eˣ − 1) elsewhere.
+    Elu(Scalar),
+    /// x where x > 0, alpha · (e^(x ÷ alpha) − 1) elsewhere.
+    Celu(Scalar),
+    /// gamma times: x where x > 0, alpha · (eˣ − 1) elsewhere.
+    Selu {
+        /// How deep the negative side goes.
+        alpha: Scalar,
+        /// What all is multiplied with.
+        gamma: Scalar,
+    },
+    /// alpha · x + beta, clamped to 0…1; its derivative at both ends is 0.
+    HardSigmoid {
+        /// The slope.
+        alpha: Scalar,
+        /// The value at 0.
+        beta: Scalar,
+    },
+    /// x · (x ÷ 6 + 1/2, clamped to 0…1).
+    HardSwish,
+    /// x where x > alpha, 0 elsewhere; its derivative at alpha is 0.
+    ThresholdedRelu(Scalar),
+    /// x · tanh(ln(1 + eˣ)).
+    Mish,
+    /// x · Φ(x), where Φ is the normal distribution.
+    Gelu,
+    /// The approximation of [`Gelu`](Self::Gelu) by tanh.
+    GeluTanh,
+    /// 2 ÷ √π · ∫₀ˣ e^(−t²) dt.
+    Erf,
+    /// x ÷ (1 + |x|).
+    Softsign,
+    /// The largest whole number not above x; its derivative is 0.
+    Floor,
+    /// The smallest whole number not below x; its derivative is 0.
+    Ceil,
+    /// The nearest whole number, the even one of two; its derivative is 0.
+    Round,
+    /// sin x.
+    Sin,
+    /// cos x.
+    Cos,
+    /// The opposite truth value.
+    Not,
 }
 
+/// √(2 ÷ π), in [`UnaryFunction::GeluTanh`].
+const GELU_SCALE: f64 = 0.797_884_560_802_865_4;
+/// What the cube is multiplied with in [`UnaryFunction::GeluTanh`].
+const GELU_CUBE: f64 = 0.044_715;
+
 impl UnaryFunction {
-    /// Every function.
-    pub const ALL: [Self; 11] = [
+    /// Every function; those with parameters with the values that ONNX takes where none are given.
+    pub const ALL: [Self; 29] = [
         Self::Abs,
         Self::Exp,
         Self::Log,
@@ -52,6 +108,24 @@ impl UnaryFunction {
         Self::Softplus,
         Self::Sqrt,
         Self::Tanh,
+        Self::LeakyRelu(Scalar::new(0.01)),
+        Self::Elu(Scalar::new(1.0)),
+        Self::Celu(Scalar::new(1.0)),
+        Self::Selu { alpha: Scalar::new(1.673_263_2), gamma: Scalar::new(1.050_701) },
+        Self::HardSigmoid { alpha: Scalar::new(0.2), beta: Scalar::new(0.5) },
+        Self::HardSwish,
+        Self::ThresholdedRelu(Scalar::new(1.0)),
+        Self::Mish,
+        Self::Gelu,
+        Self::GeluTanh,
+        Self::Erf,
+        Self::Softsign,
+        Self::Floor,
+        Self::Ceil,
+        Self::Round,
+        Self::Sin,
+        Self::Cos,
+        Self::Not,
     ];
 
     /// The ONNX operator.
@@ -69,10 +143,27 @@ impl UnaryFunction {
             Self::Softplus => "Softplus",
             Self::Sqrt => "Sqrt",
             Self::Tanh => "Tanh",
+            Self::LeakyRelu(_) => "LeakyRelu",
+            Self::Elu(_) => "Elu",
+            Self::Celu(_) => "Celu",
+            Self::Selu { .. } => "Selu",
+            Self::HardSigmoid { .. } => "HardSigmoid",
+            Self::HardSwish => "HardSwish",
+            Self::ThresholdedRelu(_) => "ThresholdedRelu",
+            Self::Mish => "Mish",
+            Self::Gelu | Self::GeluTanh => "Gelu",
+            Self::Erf => "Erf",
+            Self::Softsign => "Softsign",
+            Self::Floor => "Floor",
+            Self::Ceil => "Ceil",
+            Self::Round => "Round",
+            Self::Sin => "Sin",
+            Self::Cos => "Cos",
+            Self::Not => "Not",
         }
     }
 
-    /// The value at `x`.
+    /// The value at `x`; a truth value counts as 1 or 0.
     #[must_use]
     pub fn value(self, x: f64) -> f64 {
         match self {
@@ -87,61 +178,62 @@ impl UnaryFunction {
             Self::Sigmoid => x.exp() / (1.0 + x.exp()),
             Self::Sign if x == 0.0 || x.is_nan() => x,
             Self::Sign => x.signum(),
-            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Softplus => softplus(x),
             Self::Sqrt => x.sqrt(),
             Self::Tanh => x.tanh(),
+            Self::LeakyRelu(_) | Self::Elu(_) | Self::Celu(_) if x > 0.0 => x,
+            Self::LeakyRelu(alpha) => alpha.wide() * x,
+            Self::Elu(alpha) => alpha.wide() * x.exp_m1(),
+            Self::Celu(alpha) => alpha.wide() * (x / alpha.wide()).exp_m1(),
+            Self::Selu { gamma, .. } if x > 0.0 => gamma.wide() * x,
+            Self::Selu { alpha, gamma } => gamma.wide() * alpha.wide() * x.exp_m1(),
+            Self::HardSigmoid { alpha, beta } => (alpha.wide() * x + beta.wide()).clamp(0.0, 1.0),
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::ThresholdedRelu(alpha) if x <= alpha.wide() => 0.0,
+            Self::ThresholdedRelu(_) => x,
+            Self::Mish => x * softplus(x).tanh(),
+            Self::Gelu => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
+            Self::GeluTanh => 0.5 * x * (1.0 + (GELU_SCALE * (x + GELU_CUBE * x * x * x)).tanh()),
+            Self::Erf => libm::erf(x),
+            Self::Softsign => x / (1.0 + x.abs()),
+            Self::Floor => x.floor(),
+            Self::Ceil => x.ceil(),
+            Self::Round => x.round_ties_even(),
+            Self::Sin => x.sin(),
+            Self::Cos => x.cos(),
+            Self::Not => f64::from(u8::from(x == 0.0)),
         }
     }
 
-    /// Appends `grad · f′(x)`, given the input `x` and the output `y`.
-    fn chain(
-        self,
-        b: &mut Builder<'_>,
-        grad: ValueId,
-        x: ValueId,
-        y: ValueId,
-    ) -> Result<Option<ValueId>, GraphError> {
-        Ok(Some(match self {
-            Self::Abs => {
-                let sign = b.unary(Self::Sign, x)?;
-                b.mul(grad, sign)?
-            }
-            Self::Exp => b.mul(grad, y)?,
-            Self::Log => b.div(grad, x)?,
-            Self::Neg => b.neg(grad)?,
-            Self::Reciprocal => {
-                let square = b.mul(y, y)?;
-                let product = b.mul(grad, square)?;
-                b.neg(product)?
-            }
-            Self::Relu => {
-                // y > 0 exactly where x > 0, and y is needed further on anyway.
-                let mask = b.is_positive(y)?;
-                b.keep_where(mask, grad)?
-            }
-            Self::Sigmoid => {
-                let one = b.scalar(1.0);
-                let rest = b.sub(one, y)?;
-                let slope = b.mul(y, rest)?;
-                b.mul(grad, slope)?
-            }
-            Self::Sign => return Ok(None),
-            Self::Softplus => {
-                let slope = b.unary(Self::Sigmoid, x)?;
-                b.mul(grad, slope)?
-            }
-            Self::Sqrt => {
-                let ratio = b.binary(BinaryFunction::Div, grad, y)?;
-                b.scale(ratio, 0.5)?
-            }
-            Self::Tanh => {
-                let square = b.mul(y, y)?;
-                let one = b.scalar(1.0);
-                let slope = b.sub(one, square)?;
-                b.mul(grad, slope)?
-            }
-        }))
+    /// The value at a whole number, where the function is one of whole numbers.
+    fn whole_value(self, x: i64) -> Option<i64> {
+        match self {
+            Self::Abs => x.checked_abs(),
+            Self::Neg => x.checked_neg(),
+            Self::Relu => Some(x.max(0)),
+            Self::Sign => Some(x.signum()),
+            _ => None,
+        }
     }
+
+    /// Whether the function takes elements of this type.
+    fn takes(self, dtype: DType) -> bool {
+        match dtype {
+            DType::F32 => self != Self::Not,
+            DType::I64 => matches!(self, Self::Abs | Self::Neg | Self::Relu | Self::Sign),
+            DType::Bool => self == Self::Not,
+        }
+    }
+
+    /// Whether the derivative is 0 wherever there is one.
+    #[must_use]
+    pub fn is_flat(self) -> bool {
+        matches!(self, Self::Sign | Self::Floor | Self::Ceil | Self::Round | Self::Not)
+    }
+}
+
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
 /// Applies a function to every element. Inputs: x. Output: the same shape.
@@ -150,20 +242,50 @@ pub struct Unary(pub UnaryFunction);
 
 impl Operator for Unary {
     fn spelling(&self) -> Spelling {
-        Spelling::new(self.0.name())
+        let float = |value: Scalar| Attribute::Float(value.get());
+        let spelling = Spelling::new(self.0.name());
+        match self.0 {
+            UnaryFunction::LeakyRelu(alpha)
+            | UnaryFunction::Elu(alpha)
+            | UnaryFunction::Celu(alpha)
+            | UnaryFunction::ThresholdedRelu(alpha) => spelling.with("alpha", float(alpha)),
+            UnaryFunction::Selu { alpha, gamma } => {
+                spelling.with("alpha", float(alpha)).with("gamma", float(gamma))
+            }
+            UnaryFunction::HardSigmoid { alpha, beta } => {
+                spelling.with("alpha", float(alpha)).with("beta", float(beta))
+            }
+            // ONNX has it since operator set 20.
+            UnaryFunction::Gelu => Spelling { standard: false, ..spelling },
+            UnaryFunction::GeluTanh => {
+                let spelling = spelling.with("approximate", Attribute::Text("tanh"));
+                Spelling { standard: false, ..spelling }
+            }
+            _ => spelling,
+        }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
         let x = require(inputs, 0)?;
-        if x.dtype != DType::F32 {
-            return Err(invalid(format!("expected floating-point input, found {:?}", x.dtype)));
+        if !self.0.takes(x.dtype) {
+            let expected = if self.0 == UnaryFunction::Not { "truth values" } else { "floating-point" };
+            return Err(invalid(format!("expected {expected} input, found {:?}", x.dtype)));
         }
         Ok(vec![x.clone()])
     }
 
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
-        let x = require(inputs, 0)?.to_f64();
-        float_result(first_shape(shapes)?, x.into_iter().map(|x| self.0.value(x)).collect())
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        let data = match x.data() {
+            Data::I64(x) => {
+                let values: Option<Vec<i64>> = x.iter().map(|&x| self.0.whole_value(x)).collect();
+                Data::I64(values.ok_or_else(|| invalid("whole-number overflow"))?.into())
+            }
+            Data::Bool(x) if self.0 == UnaryFunction::Not => Data::Bool(x.iter().map(|x| !x).collect()),
+            _ => return float_result(shape, x.to_f64().into_iter().map(|x| self.0.value(x)).collect()),
+        };
+        let y = Tensor::new(shape.to_vec(), data);
+        Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?])
     }
 
     fn vjp(
@@ -176,5 +298,10 @@ impl Operator for Unary {
         let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
         let x = require_value(node, 0)?;
         Ok(vec![self.0.chain(builder, grad, x, node.outputs[0])?])
+    }
+
+    fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let x = require_value(node, 0)?;
+        Ok(self.0.in_standard_operators(builder, x)?.map(|y| vec![y]))
     }
 }
