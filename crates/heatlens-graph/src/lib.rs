@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod builder;
+pub mod compose;
 pub mod differentiate;
 pub mod error;
 pub mod fact;

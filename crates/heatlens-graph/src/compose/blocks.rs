@@ -1,0 +1,99 @@
+//! Rearranging and repeating blocks of elements: ONNX `DepthToSpace`, `SpaceToDepth` and `Tile`.
+
+use super::invalid;
+use crate::builder::Builder;
+use crate::error::GraphError;
+use crate::fact::{Dim, Shape};
+use crate::graph::ValueId;
+
+type Built = Result<ValueId, GraphError>;
+
+/// How channels split into the rows and columns of a block and what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Depth, column, row: channel = (row · block + column) · left + depth.
+    Dcr,
+    /// Column, row, depth: channel = depth · block² + row · block + column.
+    Crd,
+}
+
+/// The sizes of an image N×C×H×W.
+fn image(b: &Builder<'_>, x: ValueId, formula: &str) -> Result<(Dim, [usize; 3]), GraphError> {
+    match b.shape(x).0[..] {
+        [n, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok((n, [c, h, w])),
+        _ => Err(invalid(formula, format!("expected N×C×H×W, found {}", b.shape(x)))),
+    }
+}
+
+/// N followed by `dims`.
+fn shape(n: Dim, dims: &[usize]) -> Shape {
+    let mut shape = Shape::fixed(dims);
+    shape.0.insert(0, n);
+    shape
+}
+
+/// N×(C·block²)×H×W to N×C×(H·block)×(W·block): each pixel's channels become a block of pixels.
+///
+/// # Errors
+/// If `x` is no image, or its channels do not divide.
+pub fn depth_to_space(b: &mut Builder<'_>, x: ValueId, block: usize, order: Order) -> Built {
+    let (n, [c, h, w]) = image(b, x, "DepthToSpace")?;
+    let area = block.checked_mul(block).filter(|&a| a > 0 && c.is_multiple_of(a));
+    let left =
+        c / area.ok_or_else(|| invalid("DepthToSpace", format!("{c} channels in blocks of {block}")))?;
+    let (split, perm) = match order {
+        Order::Dcr => ([block, block, left, h, w], [0, 3, 4, 1, 5, 2]),
+        Order::Crd => ([left, block, block, h, w], [0, 1, 4, 2, 5, 3]),
+    };
+    let parts = b.reshape(x, shape(n, &split))?;
+    let moved = b.transpose(parts, &perm)?;
+    b.reshape(moved, shape(n, &[left, h * block, w * block]))
+}
+
+/// N×C×(H·block)×(W·block) to N×(C·block²)×H×W, the inverse of [`depth_to_space`].
+///
+/// # Errors
+/// If `x` is no image, or its sides do not divide.
+pub fn space_to_depth(b: &mut Builder<'_>, x: ValueId, block: usize, order: Order) -> Built {
+    let (n, [c, h, w]) = image(b, x, "SpaceToDepth")?;
+    if block == 0 || !h.is_multiple_of(block) || !w.is_multiple_of(block) {
+        return Err(invalid("SpaceToDepth", format!("{h}×{w} pixels in blocks of {block}")));
+    }
+    let parts = b.reshape(x, shape(n, &[c, h / block, block, w / block, block]))?;
+    let perm = match order {
+        Order::Dcr => [0, 3, 5, 1, 2, 4],
+        Order::Crd => [0, 1, 3, 5, 2, 4],
+    };
+    let moved = b.transpose(parts, &perm)?;
+    let channels = block.checked_mul(block).and_then(|area| area.checked_mul(c));
+    let channels = channels.ok_or_else(|| invalid("SpaceToDepth", "sizes overflow"))?;
+    b.reshape(moved, shape(n, &[channels, h / block, w / block]))
+}
+
+/// `x` repeated `repeats[axis]` times along each axis, as a whole: a b becomes a b a b.
+///
+/// # Errors
+/// If there is not one number for each axis, or the batch would be repeated.
+pub fn tile(b: &mut Builder<'_>, x: ValueId, repeats: &[usize]) -> Built {
+    let old = b.shape(x);
+    let misfit = || invalid("Tile", format!("{old} repeated {repeats:?} times"));
+    if repeats.len() != old.rank() {
+        return Err(misfit());
+    }
+    let (mut inner, mut wide, mut new) = (Vec::new(), Vec::new(), Vec::new());
+    for (&dim, &times) in old.0.iter().zip(repeats) {
+        if times == 1 {
+            for dims in [&mut inner, &mut wide, &mut new] {
+                dims.push(dim);
+            }
+            continue;
+        }
+        let Dim::Fixed(size) = dim else { return Err(misfit()) };
+        inner.extend([Dim::Fixed(1), dim]);
+        wide.extend([Dim::Fixed(times), dim]);
+        new.push(Dim::Fixed(size.checked_mul(times).ok_or_else(misfit)?));
+    }
+    let split = b.reshape(x, Shape(inner))?;
+    let repeated = b.expand(split, Shape(wide))?;
+    b.reshape(repeated, Shape(new))
+}

@@ -1,0 +1,179 @@
+//! Normalisations over chosen axes: ONNX `InstanceNormalization`, `GroupNormalization`, `RMSNormalization`, `LRN`,
+//! `LpNormalization` and `MeanVarianceNormalization`.
+
+use super::invalid;
+use crate::builder::Builder;
+use crate::error::GraphError;
+use crate::fact::{Dim, Shape};
+use crate::graph::ValueId;
+use crate::op::binary::BinaryFunction;
+use crate::op::pool::AveragePool;
+use crate::op::reduce::ReduceFunction;
+use crate::op::unary::UnaryFunction;
+use crate::op::r#where::Where;
+use crate::op::window::Window;
+
+type Built = Result<ValueId, GraphError>;
+
+/// (x − mean) ÷ √(variance + epsilon), mean and variance taken over `axes`.
+///
+/// # Errors
+/// If an axis does not exist.
+pub fn standardize(b: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Built {
+    let mean = b.mean(x, axes, true)?;
+    let centred = b.sub(x, mean)?;
+    let deviation = root_mean_square(b, centred, axes, epsilon)?;
+    b.div(centred, deviation)
+}
+
+/// √(mean of x² over `axes` + epsilon).
+fn root_mean_square(b: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Built {
+    let square = b.mul(x, x)?;
+    let mean = b.mean(square, axes, true)?;
+    let epsilon = b.scalar(epsilon);
+    let above_zero = b.add(mean, epsilon)?;
+    b.unary(UnaryFunction::Sqrt, above_zero)
+}
+
+/// Each channel of each sample standardised over its spatial axes, then · scale + bias. `x` is N×C×spatial, `scale` and `bias` hold one
+/// number for each channel.
+///
+/// # Errors
+/// If the shapes do not fit.
+pub fn instance(b: &mut Builder<'_>, x: ValueId, scale: ValueId, bias: ValueId, epsilon: f32) -> Built {
+    let rank = b.shape(x).rank();
+    if rank < 3 {
+        return Err(invalid("InstanceNormalization", format!("expected N×C×spatial, found {}", b.shape(x))));
+    }
+    let axes: Vec<usize> = (2..rank).collect();
+    let y = standardize(b, x, &axes, epsilon)?;
+    per_channel(b, y, scale, bias)
+}
+
+/// y · scale + bias with one number of each for each channel (axis 1).
+fn per_channel(b: &mut Builder<'_>, y: ValueId, scale: ValueId, bias: ValueId) -> Built {
+    let shape = b.shape(y);
+    let mut along = vec![Dim::Fixed(1); shape.rank() - 1];
+    along[0] = shape.0[1];
+    let scale = b.reshape(scale, Shape(along.clone()))?;
+    let bias = b.reshape(bias, Shape(along))?;
+    let scaled = b.mul(y, scale)?;
+    b.add(scaled, bias)
+}
+
+/// The channels of each sample in `groups` of neighbours, each group standardised as one, then · scale + bias. `x` is
+/// N×C×spatial, `scale` and `bias` hold one number for each channel, or one for each group (as operator set 18 had it).
+///
+/// # Errors
+/// If the channels do not divide into the groups, or shapes do not fit.
+pub fn group(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    groups: usize,
+    scale: ValueId,
+    bias: ValueId,
+    epsilon: f32,
+) -> Built {
+    let shape = b.shape(x);
+    let misfit = || invalid("GroupNormalization", format!("{groups} groups of the channels of {shape}"));
+    let (Some(&n), Some(&Dim::Fixed(channels))) = (shape.0.first(), shape.0.get(1)) else {
+        return Err(misfit());
+    };
+    if groups == 0 || !channels.is_multiple_of(groups) {
+        return Err(misfit());
+    }
+    let inner = Shape(shape.0[1..].to_vec()).len_per_sample().ok_or_else(misfit)?;
+    let grouped = b.reshape(x, Shape(vec![n, Dim::Fixed(groups), Dim::Fixed(inner / groups)]))?;
+    let y = standardize(b, grouped, &[2], epsilon)?;
+    if groups != channels && b.shape(scale) == Shape::fixed(&[groups]) {
+        let y = per_channel(b, y, scale, bias)?;
+        return b.reshape(y, shape);
+    }
+    let y = b.reshape(y, shape)?;
+    per_channel(b, y, scale, bias)
+}
+
+/// x ÷ √(mean of x² over `axes` + epsilon) · scale.
+///
+/// # Errors
+/// If an axis does not exist or `scale` does not broadcast.
+pub fn rms(b: &mut Builder<'_>, x: ValueId, axes: &[usize], scale: ValueId, epsilon: f32) -> Built {
+    let size = root_mean_square(b, x, axes, epsilon)?;
+    let y = b.div(x, size)?;
+    b.mul(y, scale)
+}
+
+/// What [`lrn`] divides by: (bias + alpha ÷ size · Σ x²)^beta over `size` neighbouring channels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LrnOptions {
+    /// How many channels the sum runs over.
+    pub size: usize,
+    /// Factor of the sum.
+    pub alpha: f32,
+    /// The exponent.
+    pub beta: f32,
+    /// What is added to the sum.
+    pub bias: f32,
+}
+
+/// Local response normalisation: x ÷ (bias + alpha ÷ size · Σ x²)^beta, where the sum runs over the channels from
+/// c − ⌊(size − 1) ÷ 2⌋ to c + ⌈(size − 1) ÷ 2⌉. `x` is N×C×spatial.
+///
+/// # Errors
+/// If `x` has no channels or `size` is 0.
+pub fn lrn(b: &mut Builder<'_>, x: ValueId, options: LrnOptions) -> Built {
+    let LrnOptions { size, alpha, beta, bias } = options;
+    let shape = b.shape(x);
+    let misfit = || invalid("LRN", format!("a window of {size} channels of {shape}"));
+    let (Some(&n), Some(&channels)) = (shape.0.first(), shape.0.get(1)) else { return Err(misfit()) };
+    let rest = size.checked_sub(1).ok_or_else(misfit)?;
+    let pixels = Shape(shape.0[2..].to_vec()).len_per_sample().ok_or_else(misfit)?;
+    let square = b.mul(x, x)?;
+    // Channels become an image axis, where a mean that counts its padding is the sum ÷ size.
+    let image = b.reshape(square, Shape(vec![n, Dim::Fixed(1), channels, Dim::Fixed(pixels)]))?;
+    let mut window = Window::new(&[size, 1]);
+    (window.pads_begin, window.pads_end) = (vec![rest / 2, 0], vec![rest - rest / 2, 0]);
+    let pool = AveragePool { window, ceil_mode: false, count_include_pad: true };
+    let mean = b.apply(pool, &[image])?;
+    let mean = b.reshape(mean, shape)?;
+    let scaled = b.scale(mean, alpha)?;
+    let bias = b.scalar(bias);
+    let base = b.add(scaled, bias)?;
+    let beta = b.scalar(beta);
+    let divisor = b.binary(BinaryFunction::Pow, base, beta)?;
+    b.div(x, divisor)
+}
+
+/// x ÷ ‖x‖ along `axis`, where the norm is Σ|x| (`p` = 1) or √Σx² (`p` = 2). A row of zeros stays zero, with a gradient of zero.
+///
+/// # Errors
+/// If the axis does not exist or `p` is another number.
+pub fn lp(b: &mut Builder<'_>, x: ValueId, axis: usize, p: i64) -> Built {
+    let power = match p {
+        1 => b.unary(UnaryFunction::Abs, x)?,
+        2 => b.mul(x, x)?,
+        _ => return Err(invalid("LpNormalization", format!("expected p to be 1 or 2, found {p}"))),
+    };
+    let sum = b.sum(power, &[axis], true)?;
+    // Rows of zeros are divided by 1: the root of 0 would have an infinite slope.
+    let (mask, one) = (b.is_positive(sum)?, b.scalar(1.0));
+    let sum = b.apply(Where, &[mask, sum, one])?;
+    let norm = if p == 2 { b.unary(UnaryFunction::Sqrt, sum)? } else { sum };
+    b.div(x, norm)
+}
+
+/// (x − mean) ÷ (√variance + 10⁻⁹) over `axes`; the variance is E(x²) − E(x)², as the operator's own definition has it.
+///
+/// # Errors
+/// If an axis does not exist.
+pub fn mean_variance(b: &mut Builder<'_>, x: ValueId, axes: &[usize]) -> Built {
+    let mean = b.mean(x, axes, true)?;
+    let centred = b.sub(x, mean)?;
+    // The mean of (x − mean)² is the same number without the cancellation.
+    let square = b.mul(centred, centred)?;
+    let variance = b.reduce(ReduceFunction::Mean, square, axes, true)?;
+    let deviation = b.unary(UnaryFunction::Sqrt, variance)?;
+    let epsilon = b.scalar(1e-9);
+    let divisor = b.add(deviation, epsilon)?;
+    b.div(centred, divisor)
+}
