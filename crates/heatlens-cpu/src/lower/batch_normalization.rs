@@ -34,7 +34,8 @@ impl Kernel for Normalize {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
         let [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map(|i| inputs[i]);
         let planes = x.chunks(self.area.max(1)).zip(y.chunks_mut(self.area.max(1)));
-        for (c, (x, y)) in planes.enumerate() {
+        // A graph whose batch is a plain number has the planes of several samples in a row.
+        for (c, (x, y)) in (0..scale.len()).cycle().zip(planes) {
             let factor = scale[c] / (variance[c] + self.epsilon).sqrt();
             let (mean, bias) = (mean[c], bias[c]);
             for (y, x) in y.iter_mut().zip(x) {

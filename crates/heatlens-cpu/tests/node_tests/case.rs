@@ -1,0 +1,135 @@
+//! One node test: a model, inputs, expected outputs.
+
+use std::path::Path;
+
+use heatlens_cpu::Program;
+use heatlens_graph::{DType, Graph, Tensor, onnx, reference};
+
+use crate::protobuf;
+
+/// What became of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed { compiled: bool },
+    Failed(String),
+}
+
+/// An array of the test.
+struct Array {
+    bytes: Vec<u8>,
+    name: String,
+    /// ONNX's number of the element type.
+    dtype: u64,
+}
+
+const FLOAT: u64 = 1;
+const FLOAT16: u64 = 10;
+const DOUBLE: u64 = 11;
+const BFLOAT16: u64 = 16;
+
+impl Array {
+    fn read_all(folder: &Path, kind: &str) -> Result<Vec<Self>, String> {
+        let mut arrays = Vec::new();
+        while let Ok(bytes) = std::fs::read(folder.join(format!("{kind}_{}.pb", arrays.len()))) {
+            let (dtype, name) =
+                protobuf::type_and_name(&bytes).ok_or_else(|| format!("{kind} is no array"))?;
+            arrays.push(Self { bytes, name, dtype });
+        }
+        Ok(arrays)
+    }
+
+    fn is_float(&self) -> bool {
+        [FLOAT, FLOAT16, DOUBLE, BFLOAT16].contains(&self.dtype)
+    }
+
+    /// The elements, read as our own reader reads a weight.
+    fn decode(&self) -> Result<Tensor, String> {
+        let graph = onnx::read(protobuf::array_model(&self.bytes, &self.name)).map_err(|e| e.to_string())?;
+        let found = graph.outputs().first().and_then(|&id| graph.constant(id));
+        found.cloned().ok_or_else(|| format!("{:?} is no array", self.name))
+    }
+
+    /// How much rounding the expected numbers themselves went through.
+    fn tolerance(&self) -> f64 {
+        match self.dtype {
+            FLOAT16 => 2e-3,
+            BFLOAT16 => 2e-2,
+            _ => 1e-4,
+        }
+    }
+}
+
+pub(crate) fn run(folder: &Path) -> Outcome {
+    match try_run(folder) {
+        Ok(compiled) => Outcome::Passed { compiled },
+        Err(reason) => Outcome::Failed(reason.split_whitespace().collect::<Vec<_>>().join(" ")),
+    }
+}
+
+/// Runs the model with as many inputs fed from outside as it takes: all floating-point ones; the first alone (others decide
+/// shapes); none. What cannot be read one way may be read the next; what is read must give the right numbers.
+fn try_run(folder: &Path) -> Result<bool, String> {
+    let model = std::fs::read(folder.join("model.onnx")).map_err(|e| e.to_string())?;
+    let data = folder.join("test_data_set_0");
+    let inputs = Array::read_all(&data, "input")?;
+    let outputs = Array::read_all(&data, "output")?;
+    let mut refusal = String::new();
+    let ways: [fn(usize, &Array) -> bool; 3] =
+        [|_, array| array.is_float(), |index, array| index == 0 && array.is_float(), |_, _| false];
+    for fed in ways {
+        let mut bytes = model.clone();
+        let mut feeds = Vec::new();
+        for (index, input) in inputs.iter().enumerate() {
+            if fed(index, input) {
+                feeds.push(input.decode()?);
+            } else {
+                bytes.extend(protobuf::initializer(&input.bytes));
+            }
+        }
+        match onnx::read(bytes) {
+            Ok(graph) => return check(&graph, &feeds, &outputs),
+            Err(error) => refusal = error.to_string(),
+        }
+    }
+    Err(refusal)
+}
+
+fn check(graph: &Graph, feeds: &[Tensor], outputs: &[Array]) -> Result<bool, String> {
+    let found = reference::run(graph, feeds, 1, graph.outputs()).map_err(|e| e.to_string())?;
+    let mut expected = Vec::new();
+    for (output, found) in outputs.iter().zip(&found) {
+        let tensor = output.decode()?;
+        if tensor.shape() != found.shape() || tensor.dtype() != found.dtype() {
+            let (a, b) = ((found.dtype(), found.shape()), (tensor.dtype(), tensor.shape()));
+            return Err(format!("{:?} is {a:?}, expected {b:?}", output.name));
+        }
+        compare(output, &found.to_f64(), &tensor.to_f64())?;
+        expected.push(tensor.to_f64());
+    }
+    let Ok(program) = Program::compile(graph) else { return Ok(false) };
+    if feeds.iter().any(|feed| feed.dtype() != DType::F32) {
+        return Ok(false);
+    }
+    #[allow(clippy::cast_possible_truncation)]
+    let feeds: Vec<Vec<f32>> =
+        feeds.iter().map(|feed| feed.to_f64().into_iter().map(|v| v as f32).collect()).collect();
+    let slices: Vec<&[f32]> = feeds.iter().map(Vec::as_slice).collect();
+    let found = program.run(&slices, 1).map_err(|e| format!("as a program: {e}"))?;
+    for ((output, found), expected) in outputs.iter().zip(found).zip(expected) {
+        let found: Vec<f64> = found.into_iter().map(f64::from).collect();
+        compare(output, &found, &expected).map_err(|e| format!("as a program: {e}"))?;
+    }
+    Ok(true)
+}
+
+fn compare(output: &Array, found: &[f64], expected: &[f64]) -> Result<(), String> {
+    let tolerance = output.tolerance();
+    for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        let same = found == expected || found.is_nan() && expected.is_nan();
+        let near = (found - expected).abs() <= tolerance * expected.abs() + tolerance * 1e-2;
+        if !same && !near {
+            return Err(format!("element {i} of {:?} is {found}, expected {expected}", output.name));
+        }
+    }
+    if found.len() == expected.len() { Ok(()) } else { Err(format!("{} elements", found.len())) }
+}

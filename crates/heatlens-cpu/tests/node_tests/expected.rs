@@ -1,0 +1,80 @@
+//! The list of tests that do not pass.
+
+use std::collections::BTreeMap;
+
+use crate::case::Outcome;
+
+/// One line of the list.
+#[derive(Debug)]
+struct Entry {
+    /// A name, or the beginning of names.
+    name: String,
+    whole: bool,
+    line: usize,
+}
+
+/// The list. A line is `name: reason`, or `beginning*: reason` for all names that begin so; `#` starts a comment.
+#[derive(Debug)]
+pub(crate) struct Expected(Vec<Entry>);
+
+impl Expected {
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let mut entries = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let number = index + 1;
+            let (name, reason) =
+                line.split_once(": ").ok_or_else(|| format!("line {number}: no reason: {line:?}"))?;
+            if reason.trim().is_empty() {
+                return Err(format!("line {number}: an empty reason"));
+            }
+            let (name, whole) = name.strip_suffix('*').map_or((name, true), |beginning| (beginning, false));
+            entries.push(Entry { name: name.to_owned(), whole, line: number });
+        }
+        Ok(Self(entries))
+    }
+
+    fn lists(&self, name: &str) -> Option<&Entry> {
+        self.0.iter().find(|e| if e.whole { e.name == name } else { name.starts_with(&e.name) })
+    }
+
+    /// What differs from the list, in both directions.
+    pub(crate) fn compare(&self, outcomes: &BTreeMap<String, Outcome>) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for (name, outcome) in outcomes {
+            match (self.lists(name), outcome) {
+                (None, Outcome::Failed(reason)) => complaints.push(format!("FAILS: {name}: {reason}")),
+                (Some(entry), Outcome::Passed { .. }) => {
+                    complaints.push(format!("PASSES, but line {} lists it: {name}", entry.line));
+                }
+                _ => {}
+            }
+        }
+        for entry in &self.0 {
+            let used = outcomes.keys().any(|name| self.lists(name).is_some_and(|e| e.line == entry.line));
+            if !used {
+                complaints.push(format!("line {} lists no test: {}", entry.line, entry.name));
+            }
+        }
+        complaints
+    }
+}
+
+#[test]
+fn the_list_fails_in_both_directions() {
+    let list = Expected::read("# a group\nadd_*: no such thing\n\nmul: later\n").unwrap();
+    let passed = || Outcome::Passed { compiled: false };
+    let failed = || Outcome::Failed("why".to_owned());
+    let outcomes =
+        |pairs: &[(&str, Outcome)]| pairs.iter().map(|(n, o)| ((*n).to_owned(), o.clone())).collect();
+    let good = outcomes(&[("add_1", failed()), ("add_2", failed()), ("mul", failed()), ("sub", passed())]);
+    assert_eq!(list.compare(&good), [""; 0]);
+    let bad = outcomes(&[("add_1", passed()), ("mul", failed()), ("sub", failed())]);
+    assert_eq!(list.compare(&bad), ["PASSES, but line 2 lists it: add_1", "FAILS: sub: why"]);
+    let stale = outcomes(&[("add_1", failed()), ("sub", passed())]);
+    assert_eq!(list.compare(&stale), ["line 4 lists no test: mul"]);
+    assert!(Expected::read("add").is_err());
+}

@@ -1,0 +1,56 @@
+//! The node tests of the ONNX project: thousands of small models with inputs and expected outputs.
+//!
+//! `tools/node_tests/export.py FOLDER` writes them, and `HEATLENS_ONNX_NODE_TESTS` names the folder; without it the test says so and
+//! passes. Each model runs in the reference evaluator and, where it compiles, as a program. What does not pass stands with a
+//! reason in `tools/node_tests/expected_failures.txt`; a failure that is not listed fails the test, and so does a listed test that passes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail where it stands
+
+mod case;
+mod expected;
+mod protobuf;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use case::{Outcome, run};
+use expected::Expected;
+
+#[test]
+fn node_tests_of_onnx() {
+    let Some(folder) = std::env::var_os("HEATLENS_ONNX_NODE_TESTS").map(PathBuf::from) else {
+        // Past the test harness, which would swallow the note of a test that passes.
+        let note = "SKIPPED: no ONNX node tests; write them with tools/node_tests/export.py and name the folder \
+                    by HEATLENS_ONNX_NODE_TESTS";
+        let _ = writeln!(std::io::stderr(), "{note}");
+        return;
+    };
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/node_tests/expected_failures.txt");
+    let expected = Expected::read(&std::fs::read_to_string(list).unwrap()).unwrap();
+    let outcomes = outcomes(&folder);
+    assert!(outcomes.len() > 1000, "{} tests in {}", outcomes.len(), folder.display());
+
+    let compiled = outcomes.values().filter(|o| **o == Outcome::Passed { compiled: true }).count();
+    let passed = outcomes.values().filter(|o| matches!(o, Outcome::Passed { .. })).count();
+    let summary = format!("{passed} of {} pass, {compiled} of them also as programs", outcomes.len());
+    let _ = writeln!(std::io::stderr(), "ONNX node tests: {summary}");
+
+    let complaints = expected.compare(&outcomes);
+    assert!(complaints.is_empty(), "{}\n{summary}", complaints.join("\n"));
+}
+
+/// What became of each test, by name without `test_`.
+fn outcomes(folder: &Path) -> BTreeMap<String, Outcome> {
+    let mut outcomes = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = name.trim_start_matches("test_").to_owned();
+        // A panic is a failure of this test, and of the promise that no file makes us panic.
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(&path)));
+        outcomes.insert(name, outcome.unwrap_or_else(|_| Outcome::Failed("PANICKED".to_owned())));
+    }
+    outcomes
+}
