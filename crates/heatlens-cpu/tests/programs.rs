@@ -306,6 +306,23 @@ fn convolutions() {
     }
 }
 
+/// Files may have a batch of, say, 3 written into every shape: what runs for a sample then runs for three.
+#[test]
+fn a_batch_that_is_a_plain_number() {
+    let conv = Conv { window: Window::new(&[3, 2]).strides(&[2, 1]).pads(&[1, 0]), group: 2 };
+    let inputs = [fixed(&[3, 4, 6, 5]), fixed(&[6, 2, 3, 2]), fixed(&[6])];
+    operator("Conv", conv, &inputs, false, &[]);
+    let c = || fixed(&[4]);
+    let inputs = [fixed(&[3, 4, 2, 2]), c(), c(), c(), c()];
+    operator("BatchNormalization", BatchNormalization { epsilon: 1e-3 }, &inputs, true, &[3, 4]);
+    let window = Window::new(&[2, 2]).strides(&[2, 2]);
+    let x = || [fixed(&[3, 4, 6, 4])];
+    operator("MaxPool", MaxPool { window: window.clone(), ceil_mode: false }, &x(), false, &[]);
+    let pool = AveragePool { window, ceil_mode: false, count_include_pad: false };
+    operator("AveragePool", pool, &x(), false, &[]);
+    operator("GlobalAveragePool", GlobalPool(GlobalPoolFunction::Average), &x(), false, &[]);
+}
+
 /// A ReLU is computed inside the convolution it alone reads; what somebody else sees stays.
 #[test]
 fn a_fused_rectifier_hides_nothing() {

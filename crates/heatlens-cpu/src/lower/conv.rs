@@ -62,7 +62,13 @@ fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Resul
     }
     let rectifier = only_rectifier(lowering, node);
     let relu = rectifier.is_some();
-    lowering.push_slots(rectifier.as_ref().unwrap_or(node), &inputs, Forward { conv: kernel, relu })
+    let sample = [sample_len(lowering, x), sample_len(lowering, node.outputs[0])];
+    lowering.push_slots(rectifier.as_ref().unwrap_or(node), &inputs, Forward { conv: kernel, relu, sample })
+}
+
+/// Elements of one sample. A graph whose batch is a plain number has several in a value.
+fn sample_len(lowering: &Lowering<'_>, id: ValueId) -> usize {
+    lowering.shape(id).iter().skip(1).product::<usize>().max(1)
 }
 
 /// The ReLU that alone reads the node's output, which nobody else gets to see: it costs nothing
@@ -82,13 +88,15 @@ fn lower_input_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Re
     let weights = lowering.slot(w);
     let packed = lowering.prepare(weights, kernel.packed_len(), PackInputGrad(kernel.clone()));
     let inputs = [lowering.slot(dy), packed];
-    lowering.push_slots(node, &inputs, InputGrad(kernel))
+    let sample = [sample_len(lowering, dy), sample_len(lowering, node.outputs[0])];
+    lowering.push_slots(node, &inputs, InputGrad { grad: kernel, sample })
 }
 
 fn lower_weight_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Result<(), Refusal> {
     let (x, dy) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
     let kernel = Conv2dWeightGrad::new(conv_shape(lowering, conv, x, dy)?, Isa::best());
-    lowering.push_sum(node, &[x, dy], WeightGrad(kernel));
+    let sample = [sample_len(lowering, x), sample_len(lowering, dy)];
+    lowering.push_sum(node, &[x, dy], WeightGrad { grad: kernel, sample });
     Ok(())
 }
 
@@ -115,6 +123,8 @@ impl Kernel for PackInputGrad {
 struct Forward {
     conv: Conv2d,
     relu: bool,
+    /// Elements of a sample of x and of y.
+    sample: [usize; 2],
 }
 
 impl Kernel for Forward {
@@ -124,34 +134,48 @@ impl Kernel for Forward {
 
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], scratch: &mut [f32], workers: Workers) {
         let epilogue = ConvEpilogue { bias: inputs.get(2).copied(), relu: self.relu };
-        self.conv.run(inputs[0], inputs[1], epilogue, y, scratch, workers);
+        for (x, y) in inputs[0].chunks(self.sample[0]).zip(y.chunks_mut(self.sample[1])) {
+            self.conv.run(x, inputs[1], epilogue, y, scratch, workers);
+        }
     }
 }
 
 /// Inputs: dy, packed weights.
 #[derive(Debug)]
-struct InputGrad(Conv2dInputGrad);
+struct InputGrad {
+    grad: Conv2dInputGrad,
+    /// Elements of a sample of dy and of dx.
+    sample: [usize; 2],
+}
 
 impl Kernel for InputGrad {
     fn scratch_len(&self) -> usize {
-        self.0.scratch_len()
+        self.grad.scratch_len()
     }
 
     fn run(&self, inputs: &[&[f32]], dx: &mut [f32], scratch: &mut [f32], workers: Workers) {
-        self.0.run(inputs[0], inputs[1], dx, scratch, workers);
+        for (dy, dx) in inputs[0].chunks(self.sample[0]).zip(dx.chunks_mut(self.sample[1])) {
+            self.grad.run(dy, inputs[1], dx, scratch, workers);
+        }
     }
 }
 
 /// Inputs: x, dy. Adds to the gradient.
 #[derive(Debug)]
-struct WeightGrad(Conv2dWeightGrad);
+struct WeightGrad {
+    grad: Conv2dWeightGrad,
+    /// Elements of a sample of x and of dy.
+    sample: [usize; 2],
+}
 
 impl Kernel for WeightGrad {
     fn scratch_len(&self) -> usize {
-        self.0.scratch_len()
+        self.grad.scratch_len()
     }
 
     fn run(&self, inputs: &[&[f32]], dw: &mut [f32], scratch: &mut [f32], workers: Workers) {
-        self.0.run(inputs[0], inputs[1], dw, scratch, workers);
+        for (x, dy) in inputs[0].chunks(self.sample[0]).zip(inputs[1].chunks(self.sample[1])) {
+            self.grad.run(x, dy, dw, scratch, workers);
+        }
     }
 }
