@@ -1,7 +1,7 @@
 //! Normalisations over chosen axes: ONNX `InstanceNormalization`, `GroupNormalization`, `RMSNormalization`, `LRN`,
 //! `LpNormalization` and `MeanVarianceNormalization`.
 
-use super::invalid;
+use super::{invalid, norm};
 use crate::builder::Builder;
 use crate::error::GraphError;
 use crate::fact::{Dim, Shape};
@@ -149,16 +149,15 @@ pub fn lrn(b: &mut Builder<'_>, x: ValueId, options: LrnOptions) -> Built {
 /// # Errors
 /// If the axis does not exist or `p` is another number.
 pub fn lp(b: &mut Builder<'_>, x: ValueId, axis: usize, p: i64) -> Built {
-    let power = match p {
-        1 => b.unary(UnaryFunction::Abs, x)?,
-        2 => b.mul(x, x)?,
-        _ => return Err(invalid("LpNormalization", format!("expected p to be 1 or 2, found {p}"))),
-    };
+    if !matches!(p, 1 | 2) {
+        return Err(invalid("LpNormalization", format!("expected p to be 1 or 2, found {p}")));
+    }
+    let power = norm::power(b, x, p)?;
     let sum = b.sum(power, &[axis], true)?;
-    // Rows of zeros are divided by 1: the root of 0 would have an infinite slope.
+    // Rows of zeros are divided by 1.
     let (mask, one) = (b.is_positive(sum)?, b.scalar(1.0));
     let sum = b.apply(Where, &[mask, sum, one])?;
-    let norm = if p == 2 { b.unary(UnaryFunction::Sqrt, sum)? } else { sum };
+    let norm = norm::root(b, sum, p)?;
     b.div(x, norm)
 }
 

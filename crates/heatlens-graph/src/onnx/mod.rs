@@ -13,6 +13,7 @@
 mod attributes;
 mod error;
 mod external;
+mod formula;
 mod inline;
 mod known;
 mod limits;

@@ -8,5 +8,6 @@ mod attention;
 mod blocks;
 mod common;
 mod einsum;
+mod norm;
 mod normalization;
 mod resize;

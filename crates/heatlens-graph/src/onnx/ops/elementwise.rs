@@ -1,6 +1,7 @@
 //! Operators that work element by element.
 
 use super::{Recipe, plain};
+use crate::compose::activation as formula;
 use crate::error::OpError;
 use crate::fact::DType;
 use crate::onnx::attributes::Attributes;
@@ -127,4 +128,21 @@ pub(super) fn dropout(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
 
 pub(super) fn choose(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     plain(Where)
+}
+
+pub(super) fn swish(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let alpha = attributes.float("alpha")?.unwrap_or(1.0);
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        scope.formula(|b| formula::swish(b, x, alpha))
+    }))
+}
+
+pub(super) fn shrink(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let bias = attributes.float("bias")?.unwrap_or(0.0);
+    let lambda = attributes.float("lambd")?.unwrap_or(0.5);
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        scope.formula(|b| formula::shrink(b, x, lambda, bias))
+    }))
 }

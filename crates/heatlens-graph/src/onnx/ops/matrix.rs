@@ -1,9 +1,11 @@
 //! Matrix products.
 
 use super::{Recipe, plain};
+use crate::compose::einsum as formula;
 use crate::error::OpError;
 use crate::onnx::attributes::Attributes;
 use crate::op::gemm::Gemm;
+use crate::op::invalid;
 use crate::op::matmul::MatMul;
 use crate::op::reshape::{Squeeze, Unsqueeze};
 
@@ -35,5 +37,18 @@ pub(super) fn matmul(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
         }
         let product = scope.step(MatMul, &[a, b])?;
         scope.finish(Squeeze { axes: gone }, &[Some(product)])
+    }))
+}
+
+pub(super) fn einsum(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let equation =
+        attributes.text("equation")?.ok_or_else(|| invalid("expected an attribute \"equation\""))?;
+    let equation = equation.to_owned();
+    Ok(Box::new(move |scope| {
+        let mut operands = Vec::with_capacity(scope.len());
+        for i in 0..scope.len() {
+            operands.push(scope.input(i)?);
+        }
+        scope.formula(|b| formula::einsum(b, &equation, &operands))
     }))
 }

@@ -7,12 +7,15 @@
 //!
 //! To add an operator, write its function in the file it belongs to and add its row below.
 
+mod attention;
+mod blocks;
 mod constant;
 mod elementwise;
 mod gather;
 mod matrix;
 mod normalization;
 mod reduce;
+mod resize;
 mod shape;
 mod sizes;
 mod slice;
@@ -72,6 +75,7 @@ const ANY: usize = usize::MAX;
 static ROWS: &[Row] = &[
     row("Abs", 6, 1..=1, elementwise::unary),
     row("Add", 7, 2..=2, elementwise::binary),
+    row("Attention", 23, 3..=7, attention::attention),
     row("AveragePool", 7, 1..=1, window::average_pool),
     row("BatchNormalization", 7, 5..=5, normalization::batch_normalization),
     row("Cast", 6, 1..=1, elementwise::cast),
@@ -80,8 +84,11 @@ static ROWS: &[Row] = &[
     row("Constant", 1, 0..=0, constant::constant),
     row("ConstantOfShape", 9, 1..=1, sizes::constant_of_shape),
     row("Conv", 1, 2..=3, window::conv),
+    row("ConvTranspose", 1, 2..=3, window::conv_transpose),
+    row("DepthToSpace", 1, 1..=1, blocks::depth_to_space),
     row("Div", 7, 2..=2, elementwise::binary),
     row("Dropout", 7, 1..=3, elementwise::dropout),
+    row("Einsum", 12, 1..=ANY, matrix::einsum),
     row("Equal", 7, 2..=2, elementwise::binary),
     row("Exp", 6, 1..=1, elementwise::unary),
     row("Expand", 8, 2..=2, shape::expand),
@@ -89,46 +96,66 @@ static ROWS: &[Row] = &[
     row("Gather", 1, 2..=2, gather::gather),
     row("Gemm", 7, 2..=3, matrix::gemm),
     row("GlobalAveragePool", 1, 1..=1, window::global_average_pool),
+    row("GlobalLpPool", 2, 1..=1, window::global_lp_pool),
     row("GlobalMaxPool", 1, 1..=1, window::global_max_pool),
     row("Greater", 7, 2..=2, elementwise::binary),
     row("GreaterOrEqual", 12, 2..=2, elementwise::binary),
+    row("GroupNormalization", 18, 3..=3, normalization::group),
     row("Identity", 1, 1..=1, elementwise::identity),
+    row("InstanceNormalization", 6, 3..=3, normalization::instance),
+    row("LRN", 1, 1..=1, normalization::lrn),
+    row("LayerNormalization", 17, 2..=3, normalization::layer),
     row("Less", 7, 2..=2, elementwise::binary),
     row("LessOrEqual", 12, 2..=2, elementwise::binary),
     row("Log", 6, 1..=1, elementwise::unary),
     row("LogSoftmax", 1, 1..=1, reduce::softmax),
+    row("LpNormalization", 1, 1..=1, normalization::lp),
+    row("LpPool", 2, 1..=1, window::lp_pool),
     row("MatMul", 1, 2..=2, matrix::matmul),
     row("Max", 6, 1..=ANY, elementwise::variadic),
     row("MaxPool", 1, 1..=1, window::max_pool),
     row("Mean", 8, 1..=ANY, elementwise::mean),
+    row("MeanVarianceNormalization", 9, 1..=1, normalization::mean_variance),
     row("Min", 6, 1..=ANY, elementwise::variadic),
     row("Mul", 7, 2..=2, elementwise::binary),
     row("Neg", 6, 1..=1, elementwise::unary),
     row("Pad", 2, 1..=4, slice::pad),
     row("Pow", 7, 2..=2, elementwise::pow),
+    row("RMSNormalization", 23, 2..=2, normalization::rms),
     row("Range", 11, 3..=3, sizes::range),
     row("Reciprocal", 6, 1..=1, elementwise::unary),
+    row("ReduceL1", 1, 1..=2, reduce::composed),
+    row("ReduceL2", 1, 1..=2, reduce::composed),
+    row("ReduceLogSum", 1, 1..=2, reduce::composed),
+    row("ReduceLogSumExp", 1, 1..=2, reduce::composed),
     row("ReduceMax", 1, 1..=2, reduce::reduce),
     row("ReduceMean", 1, 1..=2, reduce::reduce),
     row("ReduceMin", 1, 1..=2, reduce::reduce),
     row("ReduceSum", 1, 1..=2, reduce::reduce),
+    row("ReduceSumSquare", 1, 1..=2, reduce::composed),
     row("Relu", 6, 1..=1, elementwise::unary),
     row("Reshape", 5, 2..=2, shape::reshape),
+    row("Resize", 10, 2..=4, resize::resize),
     row("Shape", 1, 1..=1, sizes::shape),
+    row("Shrink", 9, 1..=1, elementwise::shrink),
     row("Sigmoid", 6, 1..=1, elementwise::unary),
     row("Sign", 9, 1..=1, elementwise::unary),
     row("Size", 1, 1..=1, sizes::size),
     row("Slice", 1, 1..=5, slice::slice),
     row("Softmax", 1, 1..=1, reduce::softmax),
     row("Softplus", 1, 1..=1, elementwise::unary),
+    row("SpaceToDepth", 1, 1..=1, blocks::space_to_depth),
     row("Split", 2, 1..=2, slice::split),
     row("Sqrt", 6, 1..=1, elementwise::unary),
     row("Squeeze", 1, 1..=2, shape::squeeze),
     row("Sub", 7, 2..=2, elementwise::binary),
     row("Sum", 6, 1..=ANY, elementwise::variadic),
+    row("Swish", 24, 1..=1, elementwise::swish),
     row("Tanh", 6, 1..=1, elementwise::unary),
+    row("Tile", 6, 2..=2, blocks::tile),
     row("Transpose", 1, 1..=1, shape::transpose),
     row("Unsqueeze", 1, 1..=2, shape::unsqueeze),
+    row("Upsample", 7, 1..=2, resize::upsample),
     row("Where", 9, 3..=3, elementwise::choose),
 ];
 

@@ -1,15 +1,18 @@
 //! Normalisation.
 
 use super::Recipe;
+use crate::compose::normalization as formula;
 use crate::error::OpError;
+use crate::fact::Shape;
 use crate::onnx::attributes::Attributes;
 use crate::op::batch_normalization::BatchNormalization;
+use crate::op::invalid;
 
 /// `BatchNormalization`. Before operator set 14 further outputs said that the node was training,
 /// from then on `training_mode` does; both run as after training, with a warning.
 pub(super) fn batch_normalization(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     attributes.ignore("momentum");
-    let epsilon = attributes.float("epsilon")?.unwrap_or(1e-5);
+    let epsilon = epsilon(attributes)?;
     if attributes.opset() < 9 && attributes.int("spatial")?.is_some_and(|s| s != 1) {
         return Err(OpError::Unsupported("statistics for each position (\"spatial\" = 0)".to_owned()));
     }
@@ -22,5 +25,106 @@ pub(super) fn batch_normalization(attributes: &mut Attributes<'_>) -> Result<Rec
         }
         let inputs = scope.inputs()?;
         scope.finish(BatchNormalization { epsilon }, &inputs)
+    }))
+}
+
+fn epsilon(attributes: &mut Attributes<'_>) -> Result<f32, OpError> {
+    Ok(attributes.float("epsilon")?.unwrap_or(1e-5))
+}
+
+/// The axes from `axis` on.
+fn from_axis(shape: &Shape, axis: i64) -> Result<Vec<usize>, OpError> {
+    let first = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
+    Ok((first..shape.rank()).collect())
+}
+
+pub(super) fn instance(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let epsilon = epsilon(attributes)?;
+    Ok(Box::new(move |scope| {
+        let (x, scale, bias) = (scope.input(0)?, scope.input(1)?, scope.input(2)?);
+        scope.formula(|b| formula::instance(b, x, scale, bias, epsilon))
+    }))
+}
+
+/// `GroupNormalization`: one scale for each group in operator sets 18 to 20, for each channel from 21 on.
+pub(super) fn group(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let epsilon = epsilon(attributes)?;
+    attributes.ignore("stash_type"); // the precision of the statistics: ours is single
+    let groups = attributes.int("num_groups")?;
+    let groups = groups.and_then(|g| usize::try_from(g).ok()).filter(|&g| g > 0);
+    let groups = groups.ok_or_else(|| invalid("expected an attribute \"num_groups\" above 0"))?;
+    let by_group = attributes.opset() < 21;
+    Ok(Box::new(move |scope| {
+        let (x, scale, bias) = (scope.input(0)?, scope.input(1)?, scope.input(2)?);
+        let expected = if by_group { Some(groups) } else { scope.fact(x).shape.0.get(1).map(|c| c.at(1)) };
+        let found = &scope.fact(scale).shape;
+        if expected.map(|n| Shape::fixed(&[n])).as_ref() != Some(found) {
+            let of = if by_group { "group" } else { "channel" };
+            return Err(invalid(format!("expected one scale for each {of}, found {found}")).into());
+        }
+        scope.formula(|b| formula::group(b, x, groups, scale, bias, epsilon))
+    }))
+}
+
+pub(super) fn layer(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let epsilon = epsilon(attributes)?;
+    attributes.ignore("stash_type");
+    let axis = attributes.int("axis")?.unwrap_or(-1);
+    Ok(Box::new(move |scope| {
+        let (x, scale, bias) = (scope.input(0)?, scope.input(1)?, scope.optional(2)?);
+        let axes = from_axis(&scope.fact(x).shape, axis)?;
+        scope.formula(|b| {
+            let y = formula::standardize(b, x, &axes, epsilon)?;
+            let y = b.mul(y, scale)?;
+            bias.map_or(Ok(y), |bias| b.add(y, bias))
+        })
+    }))
+}
+
+pub(super) fn rms(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let epsilon = epsilon(attributes)?;
+    attributes.ignore("stash_type");
+    let axis = attributes.int("axis")?.unwrap_or(-1);
+    Ok(Box::new(move |scope| {
+        let (x, scale) = (scope.input(0)?, scope.input(1)?);
+        let axes = from_axis(&scope.fact(x).shape, axis)?;
+        scope.formula(|b| formula::rms(b, x, &axes, scale, epsilon))
+    }))
+}
+
+pub(super) fn lrn(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let size = attributes.int("size")?.and_then(|s| usize::try_from(s).ok());
+    let options = formula::LrnOptions {
+        size: size.ok_or_else(|| invalid("expected an attribute \"size\""))?,
+        alpha: attributes.float("alpha")?.unwrap_or(1e-4),
+        beta: attributes.float("beta")?.unwrap_or(0.75),
+        bias: attributes.float("bias")?.unwrap_or(1.0),
+    };
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        scope.formula(|b| formula::lrn(b, x, options))
+    }))
+}
+
+pub(super) fn lp(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let axis = attributes.int("axis")?.unwrap_or(-1);
+    let p = attributes.int("p")?.unwrap_or(2);
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        let shape = &scope.fact(x).shape;
+        let axis = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
+        scope.formula(|b| formula::lp(b, x, axis, p))
+    }))
+}
+
+pub(super) fn mean_variance(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let axes = attributes.ints("axes")?.map_or_else(|| vec![0, 2, 3], <[i64]>::to_vec);
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        let shape = &scope.fact(x).shape;
+        let place = |&axis: &i64| shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")));
+        let axes: Result<Vec<usize>, OpError> = axes.iter().map(place).collect();
+        let axes = axes?;
+        scope.formula(|b| formula::mean_variance(b, x, &axes))
     }))
 }

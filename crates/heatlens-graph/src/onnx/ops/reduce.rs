@@ -1,7 +1,10 @@
 //! Reductions, and the softmaxes that contain one.
 
 use super::{Recipe, plain};
-use crate::error::OpError;
+use crate::builder::Builder;
+use crate::compose::norm;
+use crate::error::{GraphError, OpError};
+use crate::graph::ValueId;
 use crate::onnx::attributes::Attributes;
 use crate::onnx::scope::{Outputs, Problem, Scope};
 use crate::op::identity::Identity;
@@ -9,6 +12,7 @@ use crate::op::invalid;
 use crate::op::reduce::{Reduce, ReduceFunction};
 use crate::op::reshape::{Flatten, Reshape};
 use crate::op::softmax::Softmax;
+use crate::op::unary::UnaryFunction;
 
 /// `ReduceSum` and its kin: the axes are an attribute at first, an input from operator set 13
 /// (`ReduceSum`) or 18 (the others) on.
@@ -33,6 +37,86 @@ pub(super) fn reduce(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
         }
         scope.finish(Reduce { function, axes, keep_dims }, &[Some(x)])
     }))
+}
+
+/// `ReduceL1`, `ReduceL2`, `ReduceSumSquare`, `ReduceLogSum` and `ReduceLogSumExp`: a sum with functions around it.
+pub(super) fn composed(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let around = Around::of(attributes.op()).ok_or_else(|| invalid("no reduction"))?;
+    let by_attribute = attributes.opset() < 18;
+    let given = if by_attribute { attributes.ints("axes")?.map(<[i64]>::to_vec) } else { None };
+    let idle = !by_attribute && attributes.flag("noop_with_empty_axes")?;
+    let keep_dims = attributes.int("keepdims")?.unwrap_or(1) != 0;
+    Ok(Box::new(move |scope| {
+        let axes = axes(scope, given, by_attribute, 18)?.unwrap_or_default();
+        let x = scope.input(0)?;
+        let sum = if axes.is_empty() && idle { None } else { Some((axes, keep_dims)) };
+        scope.formula(|b| around.write(b, x, sum))
+    }))
+}
+
+/// What stands around the sum.
+#[derive(Clone, Copy, Debug)]
+enum Around {
+    L1,
+    L2,
+    SumSquare,
+    LogSum,
+    LogSumExp,
+}
+
+impl Around {
+    fn of(op: &str) -> Option<Self> {
+        Some(match op {
+            "ReduceL1" => Self::L1,
+            "ReduceL2" => Self::L2,
+            "ReduceSumSquare" => Self::SumSquare,
+            "ReduceLogSum" => Self::LogSum,
+            "ReduceLogSumExp" => Self::LogSumExp,
+            _ => return None,
+        })
+    }
+
+    /// The formula; without a sum only what stands around it.
+    fn write(
+        self,
+        b: &mut Builder<'_>,
+        x: ValueId,
+        sum: Option<(Vec<i64>, bool)>,
+    ) -> Result<ValueId, GraphError> {
+        let reduce = |b: &mut Builder<'_>, function, x, keep: Option<bool>| match &sum {
+            None => Ok(x),
+            Some((axes, keep_dims)) => {
+                let keep_dims = keep.unwrap_or(*keep_dims);
+                b.apply(Reduce { function, axes: axes.clone(), keep_dims }, &[x])
+            }
+        };
+        match self {
+            Self::L1 => {
+                let size = b.unary(UnaryFunction::Abs, x)?;
+                reduce(b, ReduceFunction::Sum, size, None)
+            }
+            Self::L2 | Self::SumSquare => {
+                let square = b.mul(x, x)?;
+                let sum = reduce(b, ReduceFunction::Sum, square, None)?;
+                if matches!(self, Self::L2) { norm::root(b, sum, 2) } else { Ok(sum) }
+            }
+            Self::LogSum => {
+                let sum = reduce(b, ReduceFunction::Sum, x, None)?;
+                b.unary(UnaryFunction::Log, sum)
+            }
+            Self::LogSumExp => {
+                // Relative to the largest element, so that nothing overflows.
+                let largest = reduce(b, ReduceFunction::Max, x, Some(true))?;
+                let below = b.sub(x, largest)?;
+                let power = b.unary(UnaryFunction::Exp, below)?;
+                let sum = reduce(b, ReduceFunction::Sum, power, None)?;
+                let log = b.unary(UnaryFunction::Log, sum)?;
+                let shape = b.shape(log);
+                let largest = b.reshape(largest, shape)?;
+                b.add(log, largest)
+            }
+        }
+    }
 }
 
 /// Axes from an attribute or from the second input, whichever the version of the operator has.

@@ -1,10 +1,12 @@
 //! Convolution and pooling: sliding windows and the ways to pad them.
 
 use super::{Recipe, plain};
+use crate::compose::norm;
 use crate::error::OpError;
-use crate::fact::Dim;
+use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
 use crate::op::conv::Conv;
+use crate::op::conv_grad::ConvInputGrad;
 use crate::op::global_pool::{GlobalPool, GlobalPoolFunction};
 use crate::op::invalid;
 use crate::op::pool::{AveragePool, MaxPool};
@@ -92,6 +94,51 @@ impl WindowAttributes {
     }
 }
 
+impl WindowAttributes {
+    /// The window of a transposed convolution over an input of spatial sizes `input`, and the spatial sizes of its output. Where
+    /// the output's are given, the padding follows from them.
+    fn transposed(
+        self,
+        input: &[usize],
+        kernel: Vec<usize>,
+        extra: &[usize],
+        output: Option<Vec<usize>>,
+    ) -> Result<(Window, Vec<usize>), OpError> {
+        let upper = self.padding == AutoPad::SameUpper;
+        let (same, n) = (self.is_same(), input.len());
+        let plain = Self { padding: if same { AutoPad::Valid } else { self.padding }, ..self };
+        let mut window = plain.resolve(input, Some(kernel))?;
+        let lists = [&window.kernel, &window.strides, &window.dilations];
+        if lists.iter().any(|list| list.len() != n || list.contains(&0)) || extra.len() != n {
+            return Err(invalid(format!("window attributes for {n} spatial axes")));
+        }
+        let mut sizes = Vec::with_capacity(n);
+        for i in 0..n {
+            let (stride, pads) = (window.strides[i], [window.pads_begin[i], window.pads_end[i]]);
+            let overflow = || invalid("window sizes overflow");
+            let span = (window.kernel[i] - 1).checked_mul(window.dilations[i]).ok_or_else(overflow)?;
+            let steps = input[i].saturating_sub(1).checked_mul(stride).ok_or_else(overflow)?;
+            let full = steps.checked_add(span).and_then(|s| s.checked_add(extra[i])?.checked_add(1));
+            let full = full.ok_or_else(overflow)?;
+            let wanted = match &output {
+                Some(sizes) => Some(*sizes.get(i).ok_or_else(|| invalid("output_shape for fewer axes"))?),
+                None if same => Some(input[i].checked_mul(stride).ok_or_else(overflow)?),
+                None => None,
+            };
+            let Some(wanted) = wanted else {
+                let size = full.checked_sub(pads[0]).and_then(|s| s.checked_sub(pads[1])).filter(|&s| s > 0);
+                sizes.push(size.ok_or_else(|| invalid(format!("padding {pads:?} of a size of {full}")))?);
+                continue;
+            };
+            let total = full.saturating_sub(wanted);
+            let (small, large) = (total / 2, total - total / 2);
+            (window.pads_begin[i], window.pads_end[i]) = if upper { (small, large) } else { (large, small) };
+            sizes.push(wanted);
+        }
+        Ok((window, sizes))
+    }
+}
+
 /// The padding of one axis such that ⌈input ÷ stride⌉ windows fit.
 fn same_padding(input: usize, kernel: usize, stride: usize, dilation: usize) -> Result<usize, OpError> {
     let needed = || {
@@ -138,6 +185,53 @@ pub(super) fn average_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, Op
         let x = scope.input(0)?;
         let window = window.resolve(&spatial_sizes(scope.fact(x))?, None)?;
         scope.finish(AveragePool { window, ceil_mode, count_include_pad }, &[Some(x)])
+    }))
+}
+
+/// `ConvTranspose`: the gradient of a convolution with respect to its input.
+pub(super) fn conv_transpose(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let window = WindowAttributes::read(attributes)?;
+    let output_padding = attributes.sizes("output_padding")?;
+    let output = attributes.sizes("output_shape")?;
+    let group = attributes.int("group")?.unwrap_or(1);
+    let group = usize::try_from(group).map_err(|_| invalid(format!("{group} groups")))?;
+    Ok(Box::new(move |scope| {
+        let (x, w, bias) = (scope.input(0)?, scope.input(1)?, scope.optional(2)?);
+        let input = spatial_sizes(scope.fact(x))?;
+        let kernel: Vec<usize> = scope.fact(w).shape.0.iter().skip(2).map(|d| d.at(1)).collect();
+        let extra = output_padding.unwrap_or_else(|| vec![0; input.len()]);
+        let (window, output) = window.transposed(&input, kernel, &extra, output)?;
+        let op = ConvInputGrad { conv: Conv { window, group }, input: output };
+        let Some(bias) = bias else { return scope.finish(op, &[Some(x), Some(w)]) };
+        scope.formula(|b| {
+            let y = b.apply(op, &[x, w])?;
+            let mut shape = vec![Dim::Fixed(1); b.shape(y).rank() - 1];
+            if let (Some(slot), Some(&channels)) = (shape.first_mut(), b.shape(y).0.get(1)) {
+                *slot = channels;
+            }
+            let bias = b.reshape(bias, Shape(shape))?;
+            b.add(y, bias)
+        })
+    }))
+}
+
+/// `LpPool`, which had no dilations and no ceil mode before operator set 18.
+pub(super) fn lp_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let window = WindowAttributes::read(attributes)?;
+    let ceil_mode = attributes.flag("ceil_mode")? && !window.is_same();
+    let p = attributes.int("p")?.unwrap_or(2);
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        let window = window.resolve(&spatial_sizes(scope.fact(x))?, None)?;
+        scope.formula(|b| norm::pool(b, x, &window, ceil_mode, p))
+    }))
+}
+
+pub(super) fn global_lp_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let p = attributes.int("p")?.unwrap_or(2);
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        scope.formula(|b| norm::global_pool(b, x, p))
     }))
 }
 

@@ -1,0 +1,50 @@
+//! Operators that rearrange or repeat blocks of elements.
+
+use super::Recipe;
+use crate::compose::blocks::{self as formula, Order};
+use crate::error::OpError;
+use crate::onnx::attributes::Attributes;
+use crate::op::invalid;
+
+fn block(attributes: &mut Attributes<'_>) -> Result<usize, OpError> {
+    let size = attributes.int("blocksize")?.and_then(|b| usize::try_from(b).ok()).filter(|&b| b > 0);
+    size.ok_or_else(|| invalid("expected an attribute \"blocksize\" above 0"))
+}
+
+fn order(attributes: &mut Attributes<'_>) -> Result<Order, OpError> {
+    match attributes.text("mode")? {
+        None | Some("DCR") => Ok(Order::Dcr),
+        Some("CRD") => Ok(Order::Crd),
+        Some(other) => Err(OpError::Unsupported(format!("mode {other:?}"))),
+    }
+}
+
+/// `DepthToSpace`: the order of channels can be chosen from operator set 11 on.
+pub(super) fn depth_to_space(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let block = block(attributes)?;
+    let order = if attributes.opset() >= 11 { order(attributes)? } else { Order::Dcr };
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        scope.formula(|b| formula::depth_to_space(b, x, block, order))
+    }))
+}
+
+/// `SpaceToDepth`: the order of channels can be chosen from operator set 28 on.
+pub(super) fn space_to_depth(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let block = block(attributes)?;
+    let order = if attributes.opset() >= 28 { order(attributes)? } else { Order::Dcr };
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        scope.formula(|b| formula::space_to_depth(b, x, block, order))
+    }))
+}
+
+pub(super) fn tile(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    Ok(Box::new(|scope| {
+        let repeats = scope.ints(1, "repeats")?.ok_or(OpError::MissingInput { index: 1 })?;
+        let repeats: Option<Vec<usize>> = repeats.iter().map(|&r| usize::try_from(r).ok()).collect();
+        let repeats = repeats.ok_or_else(|| invalid("expected numbers of repeats, found negative ones"))?;
+        let x = scope.input(0)?;
+        scope.formula(|b| formula::tile(b, x, &repeats))
+    }))
+}
