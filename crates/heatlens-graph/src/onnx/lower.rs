@@ -128,3 +128,6 @@ fn replace(
     }
     Ok(values)
 }
+
+#[cfg(test)]
+mod tests;

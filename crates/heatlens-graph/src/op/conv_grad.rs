@@ -21,10 +21,29 @@ pub struct ConvInputGrad {
     pub input: Vec<usize>,
 }
 
+impl ConvInputGrad {
+    /// How many elements at the end of each axis no window of the convolution reaches.
+    fn left_over(&self) -> Vec<usize> {
+        let window = &self.conv.window;
+        let one = |(i, &input): (usize, &usize)| {
+            let padded =
+                input.checked_add(*window.pads_begin.get(i)?)?.checked_add(*window.pads_end.get(i)?)?;
+            let reach = window.kernel.get(i)?.checked_sub(1)?.checked_mul(*window.dilations.get(i)?)?;
+            padded.checked_sub(reach.checked_add(1)?)?.checked_rem(*window.strides.get(i)?)
+        };
+        self.input.iter().enumerate().map(|axis| one(axis).unwrap_or(0)).collect()
+    }
+}
+
 impl Operator for ConvInputGrad {
     fn spelling(&self) -> Spelling {
-        spell(&self.conv.window, self.conv.group, Spelling::internal("ConvInputGrad"))
-            .with_sizes("input_shape", &self.input)
+        // ONNX knows it under this name, and what the step leaves open as `output_padding`.
+        let spelling = spell(&self.conv.window, self.conv.group, Spelling::new("ConvTranspose"));
+        let left_over = self.left_over();
+        if left_over.iter().all(|&l| l == 0) {
+            return spelling;
+        }
+        spelling.with_sizes("output_padding", &left_over)
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -67,13 +86,6 @@ impl Operator for ConvInputGrad {
             .then(|| builder.apply(ConvWeightGrad { conv: self.conv.clone() }, &[grad, dy]))
             .transpose()?;
         Ok(vec![ddy, dw])
-    }
-
-    fn lower(&self, _: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
-        Err(at(
-            node,
-            OpError::Unsupported("writing the gradient of a convolution as standard ONNX".to_owned()),
-        ))
     }
 }
 

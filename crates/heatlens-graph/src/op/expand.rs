@@ -5,7 +5,10 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
-use crate::op::{Operator, Spelling, first_grad, first_shape, float_result, invalid, require, wants};
+use crate::op::export::{ToSizes, sizes};
+use crate::op::{
+    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: x repeated along sizes of 1, and along new axes in front, until it has `shape`.
@@ -17,7 +20,7 @@ pub struct Expand {
 
 impl Operator for Expand {
     fn spelling(&self) -> Spelling {
-        // With a batch in the shape ONNX has no constant form; the writer of files finds another.
+        // With a batch in the shape ONNX has no constant form; `lower` computes the sizes.
         let sizes = super::attribute::to_ints(&self.shape.at(1));
         let spelling = Spelling::new("Expand").with_constant(Tensor::i64(&sizes));
         Spelling { standard: !self.shape.has_batch(), ..spelling }
@@ -49,5 +52,11 @@ impl Operator for Expand {
     ) -> Result<Vec<Option<ValueId>>, GraphError> {
         // The walker sums repeated axes back.
         Ok(vec![first_grad(output_grads).filter(|_| wants(wanted, 0))])
+    }
+
+    fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let x = require_value(node, 0)?;
+        let sizes = sizes(b, &self.shape)?;
+        Ok(Some(vec![b.apply(ToSizes { expand: true, shape: self.shape.clone() }, &[x, sizes])?]))
     }
 }

@@ -20,6 +20,7 @@ pub mod concat;
 pub mod conv;
 pub mod conv_grad;
 pub mod expand;
+pub mod export;
 pub mod gemm;
 pub mod global_pool;
 pub mod identity;

@@ -130,15 +130,28 @@ impl Operator for Unslice {
 
     fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
         let Slice { axis, start, len, step } = self.slice;
-        if step != 1 {
-            let what = "writing the gradient of a slice with steps as standard ONNX".to_owned();
-            return Err(super::at(node, OpError::Unsupported(what)));
+        let mut x = require_value(node, 0)?;
+        let mut shape = builder.shape(x);
+        let rank = shape.rank();
+        // Steps: every element is followed by the zeros up to the next, then both axes become one.
+        let spread = if len > 1 { len * step } else { len };
+        if spread != len {
+            shape.0.insert(axis + 1, Dim::Fixed(1));
+            x = builder.reshape(x, shape.clone())?;
+            let (begin, mut end) = (vec![0; rank + 1], vec![0; rank + 1]);
+            end[axis + 1] = step - 1;
+            x = builder.apply(Pad { begin, end, value: 0.0 }, &[x])?;
+            shape.0.remove(axis + 1);
+            shape.0[axis] = Dim::Fixed(spread);
+            x = builder.reshape(x, shape)?;
         }
-        let x = require_value(node, 0)?;
-        let rank = builder.shape(x).rank();
+        let room = self.size - start;
+        if spread > room {
+            x = builder.apply(Slice { axis, start: 0, len: room, step: 1 }, &[x])?;
+        }
         let (mut begin, mut end) = (vec![0; rank], vec![0; rank]);
         begin[axis] = start;
-        end[axis] = self.size - start - len;
+        end[axis] = room.saturating_sub(spread);
         Ok(Some(vec![builder.apply(Pad { begin, end, value: 0.0 }, &[x])?]))
     }
 }

@@ -4,8 +4,11 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
+use crate::op::conv::Conv;
+use crate::op::conv_grad::ConvInputGrad;
+use crate::op::export::{MaxPoolIndices, ScatterAdd, Take, flat, joined, zeros};
 use crate::op::pool::{AveragePool, MaxPool, Planes};
-use crate::op::window::{channels, spatial_sizes};
+use crate::op::window::{Window, channels, spatial_sizes};
 use crate::op::{
     Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
@@ -34,6 +37,34 @@ pub struct AveragePoolGrad {
     pub pool: AveragePool,
     /// Spatial sizes of the pool's input.
     pub input: Vec<usize>,
+}
+
+/// Where the maxima of x are, in one list.
+fn places(pool: &MaxPool, b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
+    let pooled = b.apply(MaxPoolIndices { pool: pool.clone() }, &[x])?;
+    let graph = b.graph();
+    let places = graph.producer(pooled).and_then(|node| graph.node(node).outputs.get(1).copied());
+    flat(b, places.ok_or_else(|| GraphError::Malformed("a max pool without places".to_owned()))?)
+}
+
+impl AveragePoolGrad {
+    /// What each element of the pool's output hands to every element of its window.
+    #[allow(clippy::cast_possible_truncation)]
+    fn shares(&self, output: &[usize]) -> Vec<f32> {
+        let divisors = self.pool.divisors(&self.input, output);
+        divisors.into_iter().map(|d| if d > 0.0 { (1.0 / d) as f32 } else { 0.0 }).collect()
+    }
+
+    /// A window that gives as many outputs without ceil mode: just enough padding behind.
+    fn floor_window(&self, output: &[usize]) -> Window {
+        let mut window = self.pool.window.clone();
+        for (i, end) in window.pads_end.iter_mut().enumerate() {
+            let reach = (window.kernel[i] - 1) * window.dilations[i] + 1;
+            let last = output[i].saturating_sub(1) * window.strides[i] + reach;
+            *end = last.saturating_sub(self.input[i] + window.pads_begin[i]);
+        }
+        window
+    }
 }
 
 fn no_standard_form(node: &Node) -> GraphError {
@@ -81,8 +112,15 @@ impl Operator for MaxPoolGrad {
         Ok(vec![None, Some(ddy)])
     }
 
-    fn lower(&self, _: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
-        Err(no_standard_form(node))
+    fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let (x, dy) = (require_value(node, 0)?, require_value(node, 1)?);
+        let places = places(&self.pool, b, x)?;
+        let shape = b.shape(x);
+        let list = joined(&shape.0).ok_or_else(|| no_standard_form(node))?;
+        let nothing = zeros(b, Shape(vec![list]))?;
+        let dy = flat(b, dy)?;
+        let dx = b.apply(ScatterAdd, &[nothing, places, dy])?;
+        Ok(Some(vec![b.reshape(dx, shape)?]))
     }
 }
 
@@ -123,8 +161,15 @@ impl Operator for MaxPoolSelect {
         Ok(vec![None, Some(dv)])
     }
 
-    fn lower(&self, _: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
-        Err(no_standard_form(node))
+    fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let (x, v) = (require_value(node, 0)?, require_value(node, 1)?);
+        let mut shape = b.shape(x);
+        let pooled = self.pool.window.output_dims(b.fact(x), self.pool.ceil_mode);
+        shape.0.splice(2.., pooled.map_err(|e| at(node, e))?);
+        let places = places(&self.pool, b, x)?;
+        let v = flat(b, v)?;
+        let y = b.apply(Take, &[v, places])?;
+        Ok(Some(vec![b.reshape(y, shape)?]))
     }
 }
 
@@ -172,7 +217,23 @@ impl Operator for AveragePoolGrad {
         Ok(vec![Some(builder.apply(self.pool.clone(), &[grad])?)])
     }
 
-    fn lower(&self, _: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
-        Err(no_standard_form(node))
+    fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let dy = require_value(node, 0)?;
+        let (shape, output) = (b.shape(dy), spatial_sizes(b.fact(dy)).map_err(|e| at(node, e))?);
+        let shares = self.shares(&output);
+        let mut sizes = vec![1, 1];
+        sizes.extend(&output);
+        let shares = b.constant(Tensor::f32(&sizes, shares));
+        let shared = b.mul(dy, shares)?;
+        // Channels do not see each other, so each plane counts as a sample.
+        let planes = joined(&shape.0[..2]).ok_or_else(|| no_standard_form(node))?;
+        let spatial = |sizes: &[usize]| sizes.iter().map(|&d| Dim::Fixed(d)).collect::<Vec<_>>();
+        let shared = b.reshape(shared, Shape([vec![planes, Dim::Fixed(1)], spatial(&output)].concat()))?;
+        let conv = Conv { window: self.floor_window(&output), group: 1 };
+        let mut kernel = vec![1, 1];
+        kernel.extend(&self.pool.window.kernel);
+        let ones = b.constant(Tensor::f32(&kernel, vec![1.0; self.pool.window.len()]));
+        let dx = b.apply(ConvInputGrad { conv, input: self.input.clone() }, &[shared, ones])?;
+        Ok(Some(vec![b.reshape(dx, Shape([shape.0[..2].to_vec(), spatial(&self.input)].concat()))?]))
     }
 }

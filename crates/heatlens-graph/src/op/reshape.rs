@@ -6,6 +6,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
+use crate::op::export::{ToSizes, joined, sizes};
 use crate::op::{
     Attribute, Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants,
 };
@@ -45,6 +46,11 @@ trait Renaming: std::any::Any + std::fmt::Debug + Send + Sync {
 
     /// The new shape of a value of `shape`.
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError>;
+
+    /// The shape that has to be computed in a file, where no constant says it.
+    fn computed_shape(&self) -> Option<&Shape> {
+        None
+    }
 }
 
 impl<T: Renaming> Operator for T {
@@ -74,6 +80,13 @@ impl<T: Renaming> Operator for T {
         let shape = builder.shape(require_value(node, 0)?);
         Ok(vec![Some(builder.reshape(grad, shape)?)])
     }
+
+    fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let Some(shape) = self.computed_shape().cloned() else { return Ok(None) };
+        let x = require_value(node, 0)?;
+        let sizes = sizes(b, &shape)?;
+        Ok(Some(vec![b.apply(ToSizes { expand: false, shape }, &[x, sizes])?]))
+    }
 }
 
 /// Whether two shapes hold the same elements for every batch size.
@@ -90,7 +103,12 @@ impl Renaming for Reshape {
             Dim::Fixed(d) => i64::try_from(*d).unwrap_or(i64::MAX),
         };
         let sizes: Vec<i64> = self.shape.0.iter().map(size).collect();
-        Spelling::new("Reshape").with_constant(Tensor::i64(&sizes))
+        let standard = self.computed_shape().is_none();
+        Spelling { standard, ..Spelling::new("Reshape").with_constant(Tensor::i64(&sizes)) }
+    }
+
+    fn computed_shape(&self) -> Option<&Shape> {
+        (self.shape.0.iter().filter(|d| d.is_batch()).count() > 1).then_some(&self.shape)
     }
 
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
@@ -111,16 +129,8 @@ impl Renaming for Flatten {
         let axis = if self.axis < 0 { self.axis + rank } else { self.axis };
         let axis = usize::try_from(axis).ok().filter(|&a| a <= shape.rank());
         let axis = axis.ok_or_else(|| invalid(format!("axis {} of {}", self.axis, shape)))?;
-        let product = |dims: &[Dim]| -> Option<Dim> {
-            let size = dims.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))?;
-            match dims.iter().filter(|d| d.is_batch()).count() {
-                0 => Some(Dim::Fixed(size)),
-                1 => Some(Dim::Batch(size)),
-                _ => None,
-            }
-        };
         let (front, back) = shape.0.split_at(axis);
-        let dims = product(front).zip(product(back));
+        let dims = joined(front).zip(joined(back));
         let (front, back) = dims.ok_or_else(|| invalid(format!("{shape} is too large to flatten")))?;
         Ok(Shape(vec![front, back]))
     }

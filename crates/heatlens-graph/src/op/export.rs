@@ -1,0 +1,270 @@
+//! Operators that stand only in files: what the derivatives of others need in standard ONNX.
+//!
+//! [`Operator::lower`] builds these when a graph is written. Nothing derives from them and nothing
+//! compiles them; the reference evaluator runs them, so that a lowered graph can be held against
+//! the one it came from.
+
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Dim, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::binary::BinaryFunction;
+use crate::op::concat::Concat;
+use crate::op::pool::{MaxPool, Planes};
+use crate::op::{Attribute, Operator, Spelling, at, first_shape, float_result, invalid, require, to_axes};
+use crate::tensor::{Data, Tensor};
+
+type Grads = Result<Vec<Option<ValueId>>, GraphError>;
+
+/// Operators of this file are written, never differentiated.
+fn no_derivative(node: &Node) -> Grads {
+    Err(at(node, OpError::NoDerivative { index: 0 }))
+}
+
+fn whole(shape: &[usize], values: Vec<i64>) -> Result<Vec<Tensor>, OpError> {
+    let tensor = Tensor::new(shape.to_vec(), Data::I64(values.into()));
+    tensor.map(|t| vec![t]).ok_or_else(|| invalid("the result does not fill its shape"))
+}
+
+fn to_int(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// One size of x, as a list of one whole number: ONNX' `Shape` of a single axis. Input: x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AxisSize {
+    /// The axis.
+    pub axis: usize,
+}
+
+/// [`super::expand::Expand`] or [`super::reshape::Reshape`] to sizes that are computed in the file,
+/// for batches that no constant can say. Inputs: x, the sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToSizes {
+    /// Whether x is repeated; otherwise its elements are renamed.
+    pub expand: bool,
+    /// What the sizes are.
+    pub shape: Shape,
+}
+
+/// A max pool that also says where each maximum is, counted through the whole input. Input: x.
+/// Outputs: as the pool's, and the places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaxPoolIndices {
+    /// The pool.
+    pub pool: MaxPool,
+}
+
+/// Adds updates to a list at the given places; places may repeat. Inputs: data, places, updates,
+/// all of rank 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScatterAdd;
+
+/// Takes from a list at the given places. Inputs: data, places, both of rank 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Take;
+
+impl Operator for AxisSize {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("Shape")
+            .with("start", Attribute::Int(to_int(self.axis)))
+            .with("end", Attribute::Int(to_int(self.axis).saturating_add(1)))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        if self.axis >= x.shape.rank() {
+            return Err(invalid(format!("the size of axis {} of {}", self.axis, x.shape)));
+        }
+        Ok(vec![Fact { dtype: DType::I64, shape: Shape::fixed(&[1]) }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let size = require(inputs, 0)?.shape().get(self.axis).copied();
+        whole(first_shape(shapes)?, size.map(to_int).into_iter().collect())
+    }
+
+    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
+        no_derivative(node)
+    }
+}
+
+impl Operator for ToSizes {
+    fn spelling(&self) -> Spelling {
+        Spelling::new(if self.expand { "Expand" } else { "Reshape" })
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (x, sizes) = (require(inputs, 0)?, require(inputs, 1)?);
+        let wanted = Fact { dtype: DType::I64, shape: Shape::fixed(&[self.shape.rank()]) };
+        if *sizes != wanted {
+            return Err(invalid(format!("sizes of {} for {}", sizes.shape, self.shape)));
+        }
+        Ok(vec![Fact { dtype: x.dtype, shape: self.shape.clone() }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (sizes, shape) = (require(inputs, 1)?, first_shape(shapes)?);
+        if sizes.as_i64() != Some(to_axes(shape).as_slice()) {
+            return Err(invalid(format!("sizes {:?} instead of {shape:?}", sizes.data())));
+        }
+        if self.expand {
+            return super::expand::Expand { shape: Shape::fixed(shape) }.eval(inputs, shapes);
+        }
+        let y = require(inputs, 0)?.reshaped(shape.to_vec());
+        Ok(vec![y.ok_or_else(|| invalid(format!("the elements do not fill {shape:?}")))?])
+    }
+
+    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
+        no_derivative(node)
+    }
+}
+
+impl Operator for MaxPoolIndices {
+    fn spelling(&self) -> Spelling {
+        self.pool.spelling()
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let mut facts = self.pool.infer(inputs)?;
+        let shape = facts.first().map(|f| f.shape.clone()).unwrap_or_default();
+        facts.push(Fact { dtype: DType::I64, shape });
+        Ok(facts)
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        let planes = Planes::new(x.shape(), shape);
+        let best = self.pool.argmax(&x.to_f64(), &planes);
+        let (area, out) = (planes.in_area(), planes.out_area());
+        let places = best.iter().enumerate().map(|(i, s)| to_int(i / out * area + s)).collect();
+        let mut results = self.pool.eval(inputs, shapes)?;
+        results.extend(whole(shape, places)?);
+        Ok(results)
+    }
+
+    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
+        no_derivative(node)
+    }
+}
+
+/// The elements behind places of a list.
+fn places(tensor: &Tensor, len: usize) -> Result<Vec<usize>, OpError> {
+    let inside = |&i: &i64| usize::try_from(i).ok().filter(|&i| i < len);
+    let all = tensor.as_i64().and_then(|v| v.iter().map(inside).collect());
+    all.ok_or_else(|| invalid(format!("places outside a list of {len}")))
+}
+
+impl Operator for ScatterAdd {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("ScatterElements").with("reduction", Attribute::Text("add"))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (data, places, updates) = (require(inputs, 0)?, require(inputs, 1)?, require(inputs, 2)?);
+        let fits = data.shape.rank() == 1 && places.shape.rank() == 1 && places.shape == updates.shape;
+        if !fits || places.dtype != DType::I64 || data.dtype != updates.dtype {
+            return Err(invalid(format!("adding {} at {} to {}", updates.shape, places.shape, data.shape)));
+        }
+        Ok(vec![data.clone()])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let mut sum = require(inputs, 0)?.to_f64();
+        let places = places(require(inputs, 1)?, sum.len())?;
+        for (place, update) in places.into_iter().zip(require(inputs, 2)?.to_f64()) {
+            sum[place] += update;
+        }
+        float_result(first_shape(shapes)?, sum)
+    }
+
+    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
+        no_derivative(node)
+    }
+}
+
+impl Operator for Take {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("GatherElements")
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (data, places) = (require(inputs, 0)?, require(inputs, 1)?);
+        if data.shape.rank() != 1 || places.shape.rank() != 1 || places.dtype != DType::I64 {
+            return Err(invalid(format!("taking {} from {}", places.shape, data.shape)));
+        }
+        Ok(vec![Fact { dtype: data.dtype, shape: places.shape.clone() }])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let data = require(inputs, 0)?.to_f64();
+        let places = places(require(inputs, 1)?, data.len())?;
+        float_result(first_shape(shapes)?, places.into_iter().map(|i| data[i]).collect())
+    }
+
+    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
+        no_derivative(node)
+    }
+}
+
+/// The sizes of `shape` as a value that the file computes: the batch is read off an input.
+///
+/// # Errors
+/// If no input has the batch as a size.
+pub(crate) fn sizes(b: &mut Builder<'_>, shape: &Shape) -> Result<ValueId, GraphError> {
+    let mut parts = Vec::new();
+    for dim in &shape.0 {
+        parts.push(match *dim {
+            Dim::Fixed(d) => b.constant(Tensor::i64(&[to_int(d)])),
+            Dim::Batch(k) => {
+                let n = batch(b)?;
+                let k = b.constant(Tensor::i64(&[to_int(k)]));
+                b.binary(BinaryFunction::Mul, n, k)?
+            }
+        });
+    }
+    b.apply(Concat { axis: 0 }, &parts)
+}
+
+/// The number of samples.
+fn batch(b: &mut Builder<'_>) -> Result<ValueId, GraphError> {
+    let graph = b.graph();
+    let place =
+        |&x: &ValueId| graph.fact(x).shape.0.iter().position(|&d| d == Dim::Batch(1)).map(|axis| (x, axis));
+    let found = graph.inputs().iter().find_map(place);
+    let (x, axis) = found.ok_or_else(|| {
+        GraphError::Malformed("no input has the batch as a size, so it cannot be written".to_owned())
+    })?;
+    b.apply(AxisSize { axis }, &[x])
+}
+
+/// All elements of `x` in one list.
+///
+/// # Errors
+/// If the batch stands on several axes of it.
+pub(crate) fn flat(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
+    let shape = b.shape(x);
+    let dim = joined(&shape.0).ok_or_else(|| {
+        GraphError::Malformed(format!("a value of shape {shape} cannot be written as a list"))
+    })?;
+    b.reshape(x, Shape(vec![dim]))
+}
+
+/// Several axes as one; `None` where that is not a multiple of the batch or overflows.
+pub(crate) fn joined(dims: &[Dim]) -> Option<Dim> {
+    let size = dims.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))?;
+    match dims.iter().filter(|d| d.is_batch()).count() {
+        0 => Some(Dim::Fixed(size)),
+        1 => Some(Dim::Batch(size)),
+        _ => None,
+    }
+}
+
+/// Zeros of `shape`.
+///
+/// # Errors
+/// Never for a shape that a value of the graph has.
+pub(crate) fn zeros(b: &mut Builder<'_>, shape: Shape) -> Result<ValueId, GraphError> {
+    let zero = b.scalar(0.0);
+    b.expand(zero, shape)
+}
