@@ -182,7 +182,79 @@ def half_weights():
     s.save()
 
 
-SAMPLES = {f.__name__: f for f in [conv_auto_pad, pools_ceil, opset9, opset13, opset17, opset18, half_weights]}
+def conv(s, x, inside, outside, size, **attributes):
+    """A convolution and a batch normalisation with statistics that matter."""
+    group = attributes.get("group", 1)
+    x = s.node("Conv", x, s.weight(outside, inside // group, size, size), **attributes)
+    variances = s.store(np.abs(s.random.normal(1, 0.4, outside)).astype(np.float32) + 0.1)
+    return s.node("BatchNormalization", x, s.weight(outside), s.weight(outside), s.weight(outside), variances)
+
+
+def residual():
+    """A small ResNet: a stem with steps, max pooling whose windows overlap, two blocks."""
+    s = Sample("residual", 17, (3, 22, 20))
+    s.node("Relu", conv(s, "x", 3, 8, 5, strides=[2, 2], pads=[2, 2, 2, 2]))
+    x = s.then("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    for inside, outside, step in [(8, 8, 1), (8, 12, 2)]:
+        y = s.node("Relu", conv(s, x, inside, outside, 3, strides=[step, step], pads=[1, 1, 1, 1]))
+        y = conv(s, y, outside, outside, 3, pads=[1, 1, 1, 1])
+        skip = x if step == 1 else conv(s, x, inside, outside, 1, strides=[step, step])
+        x = s.node("Relu", s.node("Add", y, skip))
+    s.then("GlobalAveragePool")
+    s.then("Flatten")
+    s.then("Gemm", s.weight(4, 12), s.weight(4), transB=1)
+    s.then("Softmax", axis=-1)
+    s.save()
+
+
+def squeeze_excite():
+    """A small MobileNetV3: depthwise convolution, squeeze and excitation, hard swish written out."""
+    s = Sample("squeeze_excite", 13, (3, 15, 16))
+    three, six = s.store(np.float32(3)), s.store(np.float32(6))
+    gate = lambda x: s.node("Div", s.node("Clip", s.node("Add", x, three), s.store(np.float32(0)), six), six)
+    x = conv(s, "x", 3, 8, 3, strides=[2, 2], pads=[1, 1, 1, 1])
+    x = s.node("Mul", x, gate(x))
+    y = s.node("Relu", conv(s, x, 8, 8, 5, group=8, strides=[2, 1], pads=[2, 2, 2, 2]))
+    squeezed = s.node("AveragePool", y, kernel_shape=[4, 8])
+    squeezed = s.node("Relu", s.node("Conv", squeezed, s.weight(4, 8, 1, 1), s.weight(4)))
+    y = s.node("Mul", y, gate(s.node("Conv", squeezed, s.weight(8, 4, 1, 1), s.weight(8))))
+    y = conv(s, y, 8, 6, 1)
+    y = s.node("AveragePool", y, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=0)
+    s.node("Mul", y, gate(y))
+    s.then("ReduceMean", axes=[2, 3], keepdims=0)
+    s.then("MatMul", s.weight(6, 1))
+    s.then("Add", s.weight(1))
+    s.save()
+
+
+def tokens():
+    """A small vision transformer: patches, one block of attention with one head, the mean of the tokens."""
+    s = Sample("tokens", 17, (3, 12, 16))
+    normal = lambda x: s.node("LayerNormalization", x, s.weight(6), s.weight(6))
+    dense = lambda x, a, b: s.node("Add", s.node("MatMul", x, s.weight(a, b)), s.weight(b))
+    s.node("Conv", "x", s.weight(6, 3, 4, 4), s.weight(6), strides=[4, 4])
+    s.then("Reshape", s.ints(0, 6, 12))
+    s.then("Transpose", perm=[0, 2, 1])
+    x = s.then("Add", s.weight(12, 6))
+    y = normal(x)
+    q, k, v = dense(y, 6, 6), dense(y, 6, 6), dense(y, 6, 6)
+    scores = s.node("MatMul", q, s.node("Transpose", k, perm=[0, 2, 1]))
+    weights = s.node("Softmax", s.node("Mul", scores, s.store(np.float32(6**-0.5))), axis=-1)
+    x = s.node("Add", x, dense(s.node("MatMul", weights, v), 6, 6))
+    hidden = dense(normal(x), 6, 10)
+    half = s.node("Mul", hidden, s.store(np.float32(0.5)))
+    erf = s.node("Erf", s.node("Div", hidden, s.store(np.float32(2**0.5))))
+    gelu = s.node("Mul", half, s.node("Add", erf, s.store(np.float32(1))))
+    normal(s.node("Add", x, dense(gelu, 10, 6)))
+    s.then("ReduceMean", axes=[1], keepdims=0)
+    s.then("Gemm", s.weight(3, 6), s.weight(3), transB=1)
+    s.save()
+
+
+SAMPLES = {
+    f.__name__: f
+    for f in [conv_auto_pad, pools_ceil, opset9, opset13, opset17, opset18, half_weights, residual, squeeze_excite, tokens]
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or SAMPLES:

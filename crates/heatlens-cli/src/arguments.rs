@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use heatlens::explain::Score;
 
 /// Shows where an image classifier looks, and whether the picture can be believed.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Explain(Box<Explain>),
     /// Show what a model file holds and what can be looked at
     Inspect(Inspect),
+    /// Write a model as an ONNX file, with its explanation as a second output if wanted
+    Convert(Convert),
     /// List the explanation methods
     Methods(Methods),
 }
@@ -266,6 +269,15 @@ pub(crate) enum ScoreName {
     Probability,
 }
 
+impl From<ScoreName> for Score {
+    fn from(name: ScoreName) -> Self {
+        match name {
+            ScoreName::Logit => Self::Logit,
+            ScoreName::Probability => Self::Probability,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SaveName {
     /// Pictures and the contact sheet
@@ -283,6 +295,42 @@ pub(crate) struct Inspect {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// A model file
+    pub(crate) model: PathBuf,
+    /// The ONNX file to write
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) pixels: Pixels,
+    /// Compute this method's map inside the file, as a second output called explanation
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) with_explanation: Option<String>,
+    /// Layer to look at (see `heatlens inspect`); the last spatial one if not given
+    #[arg(long, requires = "with_explanation")]
+    pub(crate) layer: Option<String>,
+    /// The class to explain: predicted, a name or a number
+    #[arg(long, default_value = "predicted", requires = "with_explanation")]
+    pub(crate) class: String,
+    /// Explain the value before the sigmoid or softmax, or the probability after it
+    #[arg(long, value_enum, default_value = "logit", requires = "with_explanation")]
+    pub(crate) score: ScoreName,
+    /// Size of a layer's map: its own, or the image's
+    #[arg(long, value_enum, default_value = "map", requires = "with_explanation")]
+    pub(crate) explanation_size: SizeName,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SizeName {
+    /// As many rows and columns as the layer
+    Map,
+    /// Enlarged to the image by bilinear interpolation
+    Image,
 }
 
 #[derive(Debug, Args)]

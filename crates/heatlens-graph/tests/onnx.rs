@@ -34,8 +34,17 @@ use heatlens_graph::op::window::Window;
 use heatlens_graph::{Builder, DType, Dim, Fact, Graph, Shape, Tensor, ValueId, reference};
 use proptest::prelude::*;
 
-const SAMPLES: [&str; 7] =
-    ["conv_auto_pad", "half_weights", "opset13", "opset17", "opset18", "opset9", "pools_ceil"];
+const SAMPLES: [&str; 9] = [
+    "conv_auto_pad",
+    "half_weights",
+    "opset13",
+    "opset17",
+    "opset18",
+    "opset9",
+    "pools_ceil",
+    "residual",
+    "squeeze_excite",
+];
 
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx").join(format!("{name}.onnx"))

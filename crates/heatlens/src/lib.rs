@@ -2,7 +2,7 @@
 //!
 //! The way from a file to a picture: [`model`] opens a classifier and finds its logits and layers,
 //! [`method`] holds the explanation methods, [`explain`] appends their formulas to the network and
-//! runs them, [`gallery`] writes the pictures. [`train`] makes a classifier where there is none,
+//! runs them, [`gallery`] writes the pictures, [`export`] writes models that explain themselves. [`train`] makes a classifier where there is none,
 //! [`data`] reads images and arrays, [`trust`] asks whether the model knows anything at all.
 //!
 //! The graph, its derivatives and the model formats are re-exported as [`graph`].
@@ -30,6 +30,7 @@ pub mod data;
 pub mod demo;
 pub mod demo_data;
 pub mod explain;
+pub mod export;
 pub mod gallery;
 pub mod method;
 pub mod metric;

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use heatlens::data::{Dataset, open_inputs};
-use heatlens::explain::{ExplainOptions, Explainer, Score, Target};
+use heatlens::explain::{ExplainOptions, Explainer, Target};
 use heatlens::gallery::{Save, Summary, Truth, write_gallery};
 use heatlens::method;
 use heatlens::model::Model;
 use heatlens::trust::health::output_problems;
 
-use crate::arguments::{Explain, SaveName, ScoreName};
+use crate::arguments::{Explain, SaveName};
 use crate::command::{folder, open};
 use crate::failure::Failure;
 use crate::output;
@@ -58,10 +58,7 @@ fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> 
     Ok(ExplainOptions {
         layers,
         target: Target::parse(&options.class, model).map_err(|e| Failure::usage(e.to_string()))?,
-        score: match options.score {
-            ScoreName::Logit => Score::Logit,
-            ScoreName::Probability => Score::Probability,
-        },
+        score: options.score.into(),
         skip_inapplicable: all,
         tensors: options.save.contains(&SaveName::Tensors),
         ..ExplainOptions::new(&methods)

@@ -1,12 +1,13 @@
 //! The program as a person meets it: what a command writes, what it says, and how it fails.
 //!
 //! Every test runs the real binary on tiny images. `common` makes the images and reads the results; there is one file
-//! for each theme: `train`, `resume`, `explain`, `bad_input`, `full_disk`, `usage` and `onnxruntime`.
+//! for each theme: `train`, `resume`, `explain`, `convert`, `bad_input`, `full_disk`, `usage` and `onnxruntime`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
 
 mod bad_input;
 mod common;
+mod convert;
 mod explain;
 #[cfg(unix)]
 mod full_disk;

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use crate::common::{SIDE, columns, heatlens, save_npy, save_npz, stripes, train};
 
-/// A Python that can do it, if there is one.
-fn python() -> Option<OsString> {
+/// A Python that can do it, if there is one; says so if there is none.
+pub(crate) fn python() -> Option<OsString> {
     let named = std::env::var_os("HEATLENS_PYTHON");
     let python = named.clone().unwrap_or_else(|| "python3".into());
     let works = Command::new(&python)
@@ -20,17 +20,17 @@ fn python() -> Option<OsString> {
         .output()
         .is_ok_and(|output| output.status.success());
     assert!(works || named.is_none(), "HEATLENS_PYTHON={python:?} has no numpy and onnxruntime");
+    if !works {
+        // Past the test harness, which would swallow the note of a test that passes.
+        let note = "SKIPPED: no Python with numpy and onnxruntime; name one by HEATLENS_PYTHON";
+        let _ = writeln!(std::io::stderr(), "{note}");
+    }
     works.then_some(python)
 }
 
 /// Trains on stripes and compares our probabilities with onnxruntime's.
 fn compare(arch: &str, classes: usize) {
-    let Some(python) = python() else {
-        // Past the test harness, which would swallow the note of a test that passes.
-        let note = "SKIPPED: no Python with numpy and onnxruntime; name one by HEATLENS_PYTHON";
-        let _ = writeln!(std::io::stderr(), "{note}");
-        return;
-    };
+    let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let labels: Vec<usize> = (0..60).map(|n| n % classes).collect();

@@ -104,28 +104,7 @@ impl Explainer {
     /// If a method does not apply (and must not be skipped), a class does not exist, or an
     /// operator of the model has no kernel.
     pub fn new(model: &Model, options: &ExplainOptions) -> Result<Self, ExplainError> {
-        let layers = match options.layers.as_slice() {
-            [] if options.methods.iter().any(|m| m.uses_layer) => vec![model.default_layer()?],
-            [] => Vec::new(),
-            layers => layers.to_vec(),
-        };
-        let mut assembly = Assembly {
-            graph: model.graph.clone(),
-            gap: model.gap_head(),
-            outputs: vec![model.head.logits],
-            maps: Vec::new(),
-            notes: Vec::new(),
-        };
-        for class in options.target.classes(model)? {
-            assembly.add_class(model, options, &layers, class)?;
-        }
-        for map in &mut assembly.maps {
-            map.several_layers = layers.len() > 1;
-            map.several_classes = options.target == Target::All;
-        }
-        if assembly.maps.is_empty() {
-            return Err(ExplainError::NothingApplies(assembly.notes));
-        }
+        let (mut assembly, layers) = Assembly::new(model, options)?;
         let tensors = match (options.tensors, layers.first()) {
             (true, Some(layer)) => Some(assembly.add_tensors(model, options, layer)?),
             (true, None) => Some(assembly.add_tensors(model, options, &model.default_layer()?)?),
@@ -185,6 +164,22 @@ impl Explainer {
     }
 }
 
+/// A model's graph with the formulas of `options` appended, and the value of each map in it, in the
+/// order of methods, layers and classes.
+///
+/// # Errors
+/// As [`Explainer::new`], operators without a kernel aside.
+pub fn append_maps(
+    model: &Model,
+    options: &ExplainOptions,
+) -> Result<(Graph, Vec<(MapSpec, ValueId)>), ExplainError> {
+    let (assembly, _) = Assembly::new(model, options)?;
+    let Assembly { graph, maps, outputs, .. } = assembly;
+    let maps = maps.into_iter().filter_map(|spec| outputs.get(spec.output).map(|&value| (spec, value)));
+    let maps = maps.collect();
+    Ok((graph, maps))
+}
+
 /// The graph while formulas are appended, and what is to be handed out.
 struct Assembly {
     graph: Graph,
@@ -195,6 +190,33 @@ struct Assembly {
 }
 
 impl Assembly {
+    /// The model's graph with every formula appended, and the layers that were looked at.
+    fn new(model: &Model, options: &ExplainOptions) -> Result<(Self, Vec<Layer>), ExplainError> {
+        let layers = match options.layers.as_slice() {
+            [] if options.methods.iter().any(|m| m.uses_layer) => vec![model.default_layer()?],
+            [] => Vec::new(),
+            layers => layers.to_vec(),
+        };
+        let mut assembly = Self {
+            graph: model.graph.clone(),
+            gap: model.gap_head(),
+            outputs: vec![model.head.logits],
+            maps: Vec::new(),
+            notes: Vec::new(),
+        };
+        for class in options.target.classes(model)? {
+            assembly.add_class(model, options, &layers, class)?;
+        }
+        for map in &mut assembly.maps {
+            map.several_layers = layers.len() > 1;
+            map.several_classes = options.target == Target::All;
+        }
+        if assembly.maps.is_empty() {
+            return Err(ExplainError::NothingApplies(assembly.notes));
+        }
+        Ok((assembly, layers))
+    }
+
     /// Appends every method for one class.
     fn add_class(
         &mut self,

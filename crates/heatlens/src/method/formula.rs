@@ -74,17 +74,11 @@ impl Formula<'_> {
     /// # Errors
     /// If the map has another rank.
     pub fn upsample_to_image(&mut self, map: ValueId) -> Built {
-        let (image, scope) = (self.graph.fact(self.image).shape.at(1), "upsample");
-        let small = self.graph.fact(map).shape.at(1);
-        let (&[_, h, w], &[_, _, height, width]) = (small.as_slice(), image.as_slice()) else {
-            return Err(GraphError::Malformed(format!("upsampling a value of rank {}", small.len())));
+        let image = self.graph.fact(self.image).shape.at(1);
+        let &[_, _, height, width] = image.as_slice() else {
+            return Err(GraphError::Malformed(format!("an image of rank {}", image.len())));
         };
-        let mut b = self.builder(scope);
-        let rows = b.constant(Tensor::f32(&[height, h], bilinear_matrix(h, height)));
-        let columns = b.constant(Tensor::f32(&[width, w], bilinear_matrix(w, width)));
-        let columns = b.transpose(columns, &[1, 0])?;
-        let wide = b.matmul(map, columns)?;
-        b.matmul(rows, wide)
+        upsample(&mut self.builder("upsample"), map, [height, width])
     }
 
     /// A map N×H×W as N×1×H×W, to multiply it with an image.
@@ -102,6 +96,22 @@ impl Formula<'_> {
     pub fn not_applicable(id: &'static str, reason: impl Into<String>) -> MethodError {
         MethodError::NotApplicable { id, reason: reason.into() }
     }
+}
+
+/// Enlarges a map N×h×w to N×`height`×`width`; see [`Formula::upsample_to_image`].
+///
+/// # Errors
+/// If the map has another rank.
+pub fn upsample(b: &mut Builder<'_>, map: ValueId, [height, width]: [usize; 2]) -> Built {
+    let small = b.shape(map).at(1);
+    let &[_, h, w] = small.as_slice() else {
+        return Err(GraphError::Malformed(format!("upsampling a value of rank {}", small.len())));
+    };
+    let rows = b.constant(Tensor::f32(&[height, h], bilinear_matrix(h, height)));
+    let columns = b.constant(Tensor::f32(&[width, w], bilinear_matrix(w, width)));
+    let columns = b.transpose(columns, &[1, 0])?;
+    let wide = b.matmul(map, columns)?;
+    b.matmul(rows, wide)
 }
 
 /// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`. Output i sits

@@ -86,7 +86,11 @@ impl Model {
     /// # Errors
     /// If an operator has no standard form.
     pub fn to_onnx(&self) -> Result<Vec<u8>, ModelError> {
-        let mut graph = self.graph.clone();
+        self.write(self.graph.clone())
+    }
+
+    /// `graph`, derived from this model's, as an ONNX file with this model's metadata.
+    pub(crate) fn write(&self, mut graph: Graph) -> Result<Vec<u8>, ModelError> {
         metadata::store(&mut graph.metadata, &self.class_names, &self.preprocessing);
         heatlens_graph::onnx::write(&graph).map_err(|source| ModelError::Write(Box::new(source)))
     }
