@@ -89,7 +89,7 @@ fn every_array_agrees_with_pytorch() {
         let model = Model::open(&case.join("model.onnx")).unwrap();
         let about = description(&case);
         let default = model.default_layer().unwrap();
-        assert_eq!(default.name, about["default_layer"]["node"].as_str().unwrap(), "{name}: default layer");
+        assert_eq!(default.node, about["default_layer"]["node"].as_str().unwrap(), "{name}: default layer");
         for entry in about["expected"].as_array().unwrap() {
             check_array(&case, &model, entry);
             checked += 1;

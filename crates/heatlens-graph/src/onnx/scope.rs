@@ -6,11 +6,9 @@ use std::sync::Arc;
 use super::external::External;
 use super::known::{self, Size};
 use super::proto::{NodeProto, to_map};
-use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::graph::{Graph, ValueId};
-use crate::op::identity::Identity;
 use crate::op::{Operator, invalid};
 use crate::tensor::{Data, Tensor};
 
@@ -235,27 +233,6 @@ impl Scope<'_> {
         let node = self.reading.graph.add_named_node(self.name, Arc::new(op), inputs, &names)?;
         self.reading.graph.set_node_metadata(node, to_map(&self.node.metadata_props));
         self.first_output(node).map(Slot::Value)
-    }
-
-    /// Lets compositions append nodes named after this one; see [`finish`](Self::finish) for the last.
-    pub(super) fn builder(&mut self) -> Builder<'_> {
-        Builder::new(&mut self.reading.graph, self.name)
-    }
-
-    /// Hands out a value that was built on the way as the node's output, under the output's name.
-    pub(super) fn hand_out(&mut self, value: ValueId) -> Result<Outputs, Problem> {
-        let graph = &mut self.reading.graph;
-        let made_here = |name: &str| name.strip_prefix(self.name).is_some_and(|rest| rest.starts_with('/'));
-        match graph.producer(value) {
-            Some(node) if made_here(&graph.node(node).name) => {
-                let output = self.node.output.first().map_or(self.name, String::as_str);
-                graph.rename(value, output, self.name);
-                graph.set_node_metadata(node, to_map(&self.node.metadata_props));
-                Ok(vec![Slot::Value(value)])
-            }
-            // The composition came to nothing: the value has a name already.
-            _ => self.finish(Identity::Identity, &[Some(value)]),
-        }
     }
 
     fn first_output(&self, node: crate::graph::NodeId) -> Result<ValueId, Problem> {

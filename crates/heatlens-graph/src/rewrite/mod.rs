@@ -2,6 +2,8 @@
 //! new one and says where each old value went.
 
 pub mod batch_statistics;
+mod replace_input;
 mod simplify;
 
+pub use replace_input::replace_input;
 pub use simplify::{Simplified, needed_nodes, simplify};

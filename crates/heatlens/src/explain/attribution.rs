@@ -99,15 +99,16 @@ fn why_zero(kind: MapKind, min: f32, max: f32, probes: Option<[f32; 2]>) -> Opti
 /// Appends max |A| and max |∂y/∂A| of a layer, N×1 each.
 pub(super) fn probes(
     graph: &mut Graph,
-    layer: ValueId,
+    layer: &Layer,
     scores: ValueId,
     seed: ValueId,
 ) -> Result<[ValueId; 2], GraphError> {
-    let gradient = differentiate(graph, "gradient", scores, seed, &[layer], &DefaultRules)?;
+    let gradient = differentiate(graph, "gradient", scores, seed, &[layer.value], &DefaultRules)?;
     let mut b = Builder::new(graph, "probe");
     let mut largest = |x: ValueId| {
+        let x = layer.as_planes(&mut b, x)?;
         let size = b.unary(UnaryFunction::Abs, x)?;
         b.reduce(ReduceFunction::Max, size, &[1, 2, 3], false)
     };
-    Ok([largest(layer)?, largest(gradient[0])?])
+    Ok([largest(layer.value)?, largest(gradient[0])?])
 }

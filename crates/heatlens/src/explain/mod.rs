@@ -264,7 +264,7 @@ impl Assembly {
         let shape = self.graph.fact(map).shape.at(1).split_off(1);
         let output = self.add_output(map);
         let probes = if method.kind == MapKind::Layer {
-            let probes = attribution::probes(&mut self.graph, layer.value, scores, seed)?;
+            let probes = attribution::probes(&mut self.graph, layer, scores, seed)?;
             Some(probes.map(|p| self.add_output(p)))
         } else {
             None

@@ -1,6 +1,6 @@
 //! The tensors behind the pictures, under the names that scripts of the field use.
 
-use heatlens_graph::{DefaultRules, Graph, GraphError, ValueId, differentiate};
+use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differentiate};
 
 use crate::model::{GapHead, Layer, Model};
 
@@ -58,7 +58,8 @@ pub(super) fn build(
 ) -> Result<[ValueId; 3], GraphError> {
     let wrt = [layer.value, model.image];
     let grads = differentiate(graph, "gradient", scores, seed, &wrt, &DefaultRules)?;
-    Ok([layer.value, grads[0], grads[1]])
+    let mut b = Builder::new(graph, "tensors");
+    Ok([layer.as_planes(&mut b, layer.value)?, layer.as_planes(&mut b, grads[0])?, grads[1]])
 }
 
 impl Ports {

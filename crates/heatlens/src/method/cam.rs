@@ -35,7 +35,7 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     }
     let (classes, channels) = (gap.bias.len(), gap.channels);
     let weights = Tensor::f32(&[classes, channels], gap.weights.clone());
-    let (seed, activations) = (f.seed, f.activations());
+    let (seed, activations) = (f.seed, f.activations()?);
     let mut b = f.builder(CAM.id);
     let weights = b.constant(weights);
     let chosen = b.matmul(seed, weights)?;

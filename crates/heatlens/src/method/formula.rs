@@ -34,9 +34,11 @@ impl Formula<'_> {
     }
 
     /// The layer's activations A, N×C×h×w.
-    #[must_use]
-    pub fn activations(&self) -> ValueId {
-        self.layer.value
+    ///
+    /// # Errors
+    /// If the layer belongs to another graph.
+    pub fn activations(&mut self) -> Built {
+        self.layer.as_planes(&mut Builder::new(self.graph, "activations"), self.layer.value)
     }
 
     /// The gradient of the score with respect to the layer, G = ∂y/∂A, N×C×h×w.
@@ -44,7 +46,8 @@ impl Formula<'_> {
     /// # Errors
     /// If a node between the layer and the score has no derivative.
     pub fn layer_gradient(&mut self) -> Built {
-        self.gradient(self.layer.value, &DefaultRules)
+        let gradient = self.gradient(self.layer.value, &DefaultRules)?;
+        self.layer.as_planes(&mut Builder::new(self.graph, "gradient"), gradient)
     }
 
     /// The gradient of the score with respect to the image under `rules`, N×C×H×W.

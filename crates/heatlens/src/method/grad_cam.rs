@@ -19,7 +19,7 @@ pub(super) static GRAD_CAM: Method = Method {
 
 fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let gradient = f.layer_gradient()?;
-    let activations = f.activations();
+    let activations = f.activations()?;
     let mut b = f.builder(GRAD_CAM.id);
     let alpha = b.mean(gradient, &[2, 3], true)?;
     let weighted = b.mul(activations, alpha)?;

@@ -21,8 +21,26 @@ pub enum ModelError {
     Write(Cause),
     /// There is no single image input; the inputs found.
     Inputs(Vec<String>),
+    /// No input of this name.
+    UnknownInput {
+        /// What was asked for.
+        name: String,
+        /// The inputs there are.
+        found: Vec<String>,
+    },
+    /// The scores depend on further inputs, which nobody gives.
+    FurtherInputs(Vec<String>),
     /// There are no class scores; the outputs found.
     Outputs(Vec<String>),
+    /// No output of this name.
+    UnknownOutput {
+        /// What was asked for.
+        name: String,
+        /// The outputs there are.
+        found: Vec<String>,
+    },
+    /// The graph cannot be arranged for images N×C×H×W.
+    Graph(heatlens_graph::GraphError),
     /// The number of class names differs from the number of classes.
     ClassNames {
         /// Names found.
@@ -72,11 +90,30 @@ impl fmt::Display for ModelError {
             Self::Write(source) => write!(f, "the model cannot be written: {source}"),
             Self::Inputs(found) => {
                 let found = found.join(", ");
-                write!(f, "expected one image input N×C×H×W with fixed C, H and W, found {found}")
+                write!(
+                    f,
+                    "expected one image input (N×C×H×W, N×H×W×C or N×H×W of fixed size), found {found}; --input NAME picks one of several"
+                )
             }
+            Self::UnknownInput { name, found } => {
+                write!(f, "no input {name:?}; there is {}", found.join(", "))
+            }
+            Self::FurtherInputs(found) => write!(
+                f,
+                "the class scores depend on more than the image: {}; export the model with these as constants",
+                found.join(", ")
+            ),
             Self::Outputs(found) => {
-                write!(f, "expected class scores (N×K) as the first output, found {}", found.join(", "))
+                write!(
+                    f,
+                    "expected class scores for each image (N×K, computed from the image) among the outputs, found {}",
+                    found.join(", ")
+                )
             }
+            Self::UnknownOutput { name, found } => {
+                write!(f, "no output {name:?}; there is {}", found.join(", "))
+            }
+            Self::Graph(source) => write!(f, "{source}"),
             Self::ClassNames { found, expected } => {
                 write!(f, "{found} class names for a model with {expected} classes")
             }

@@ -1,14 +1,19 @@
 //! Where a classifier's scores are.
 //!
 //! Files end in probabilities, explanations want logits: a saturated sigmoid or softmax has no
-//! gradient left, and the picture would be black. So the last sigmoid or softmax is recognised and
-//! stepped back over. It counts as the head only if it feeds the output alone.
+//! gradient left, and the picture would be black. So the last sigmoid or softmax is recognised (also
+//! where it is written out in simpler operators) and stepped back over. It counts as the head only
+//! if it feeds outputs alone.
 
+mod written_out;
+
+use heatlens_graph::differentiate::depends_on;
+use heatlens_graph::op::cast::Cast;
 use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze};
+use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
-use heatlens_graph::{DType, Graph, Node, ValueId};
+use heatlens_graph::{DType, Dim, Graph, Node, ValueId};
 
 use crate::model::ModelError;
 
@@ -52,22 +57,33 @@ pub struct Head {
 }
 
 impl Head {
-    /// Finds the logits behind the graph's first output.
+    /// Finds the logits behind the output called `name`, or behind the first output that is a list of
+    /// scores for each sample. `batch` is the number of samples where the file fixes it.
     ///
     /// # Errors
-    /// If there is no output, or it is no list of scores for each sample.
-    pub fn find(graph: &Graph) -> Result<Self, ModelError> {
+    /// If there is no such output, or it is no list of scores computed from the image.
+    pub fn find(
+        graph: &Graph,
+        image: ValueId,
+        batch: Option<usize>,
+        name: Option<&str>,
+    ) -> Result<Self, ModelError> {
+        let from_image = depends_on(graph, &[image]);
         let describe = |&id: &ValueId| format!("{:?} ({})", graph.value(id).name, graph.fact(id).shape);
-        let unusable = || ModelError::Outputs(graph.outputs().iter().map(describe).collect());
-        let &output = graph.outputs().first().ok_or_else(unusable)?;
-        let fact = graph.fact(output);
-        let batch = fact.shape.0.first().is_some_and(|d| d.is_batch());
-        let outputs = fact.shape.len_per_sample().filter(|&len| len > 0 && batch);
-        let outputs = outputs.filter(|_| fact.dtype == DType::F32).ok_or_else(unusable)?;
-        // One axis of scores: N×K, N×K×1×1, or N where there is one score.
-        if fact.shape.0.iter().skip(1).filter(|d| d.at(1) > 1).count() > 1 {
-            return Err(unusable());
-        }
+        let found = || graph.outputs().iter().map(describe).collect();
+        let scores = |id: &ValueId| scores(graph, *id, batch).filter(|_| from_image[id.index()]);
+        let (output, outputs) = match name {
+            Some(name) => {
+                let output = graph.outputs().iter().copied().find(|&id| graph.value(id).name == name);
+                let unknown = || ModelError::UnknownOutput { name: name.to_owned(), found: found() };
+                let output = output.ok_or_else(unknown)?;
+                (output, scores(&output).ok_or_else(|| ModelError::Outputs(vec![describe(&output)]))?)
+            }
+            None => {
+                let first = graph.outputs().iter().find_map(|id| Some((*id, scores(id)?)));
+                first.ok_or_else(|| ModelError::Outputs(found()))?
+            }
+        };
         let (logits, activation) = step_back(graph, output);
         Ok(Self { logits, output, activation, outputs })
     }
@@ -112,21 +128,39 @@ impl Head {
     }
 }
 
+/// How many scores a value holds for each sample: N×K, N×K×1×1, or N where there is one.
+fn scores(graph: &Graph, value: ValueId, batch: Option<usize>) -> Option<usize> {
+    let fact = graph.fact(value);
+    let (samples, rest) = fact.shape.0.split_first()?;
+    let per_sample = match (batch, *samples) {
+        (None, Dim::Batch(1)) => true,
+        (Some(batch), Dim::Fixed(size)) => batch == size,
+        _ => false,
+    };
+    let fixed = rest.iter().all(|d| !d.is_batch()) && rest.iter().filter(|d| d.at(1) > 1).count() <= 1;
+    let count = rest.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))?;
+    (fact.dtype == DType::F32 && per_sample && fixed && count > 0).then_some(count)
+}
+
 /// The input of the sigmoid or softmax that alone makes the output, through reshapes.
 fn step_back(graph: &Graph, output: ValueId) -> (ValueId, Activation) {
+    let none = (output, Activation::None);
     let mut at = output;
     loop {
+        // A gate inside the network is no head: its result is also used elsewhere.
+        if at != output && graph.consumers(at).len() > 1 {
+            return none;
+        }
+        if let Some(found) = written_out::activation(graph, at) {
+            return found;
+        }
         let node = graph.producer(at).map(|id| graph.node(id));
-        let Some((node, &[Some(input)])) = node.map(|n| (n, n.inputs.as_slice())) else {
-            return (output, Activation::None);
-        };
+        let Some((node, &[Some(input)])) = node.map(|n| (n, n.inputs.as_slice())) else { return none };
         if let Some(activation) = activation(node) {
-            // A gate inside the network is no head: its result is also used elsewhere.
-            let alone = graph.consumers(at).len() == usize::from(at != output);
-            return if alone { (input, activation) } else { (output, Activation::None) };
+            return (input, activation);
         }
         if !is_renaming(node) {
-            return (output, Activation::None);
+            return none;
         }
         at = input;
     }
@@ -146,5 +180,7 @@ pub(crate) fn is_renaming(node: &Node) -> bool {
     op.downcast_ref::<Reshape>().is_some()
         || op.downcast_ref::<Flatten>().is_some()
         || op.downcast_ref::<Squeeze>().is_some()
+        || op.downcast_ref::<Unsqueeze>().is_some()
         || op.downcast_ref::<Identity>().is_some()
+        || op.downcast_ref::<Cast>().is_some_and(|cast| cast.to == DType::F32)
 }

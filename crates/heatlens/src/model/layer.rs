@@ -1,105 +1,187 @@
-//! The values of a network that one can look at: those with rows and columns.
+//! The values of a network that one can look at: those that say where in the image.
 
-use heatlens_graph::differentiate::depends_on;
+use std::collections::BTreeSet;
+
+use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::slice::Slice;
+use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::rewrite::needed_nodes;
-use heatlens_graph::{DType, Dim, Graph, ValueId};
+use heatlens_graph::{Builder, DType, Dim, GraphError, Node, Shape, ValueId};
 
-use crate::model::{Model, ModelError};
+use crate::model::axes::{self, Followed, Grid};
+use crate::model::head::is_renaming;
+use crate::model::names::{self, Place, enclosing, ends_with_part, is_within};
+use crate::model::{Model, ModelError, choice};
 
-/// A spatial value, N×C×H×W.
+/// A value with a number for every place and channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// The value.
     pub value: ValueId,
-    /// The name of the node that computes it.
+    /// What it is called: its module's path where it is the module's result, with the step behind it otherwise.
     pub name: String,
+    /// The path of the module that computes it, empty at the top of the network.
+    pub module: String,
+    /// The name of the node that computes it.
+    pub node: String,
     /// The operator of that node.
     pub op: &'static str,
     /// `[c, h, w]`.
     pub shape: [usize; 3],
+    /// How its numbers are laid out.
+    pub grid: Grid,
+    /// Whether it only arranges another layer's numbers anew.
+    pub view: bool,
+}
+
+impl Layer {
+    /// Brings a value laid out as this layer (its activations, or their gradient) into the form N×C×h×w.
+    ///
+    /// # Errors
+    /// If the value has another shape than the layer.
+    pub fn as_planes(&self, b: &mut Builder<'_>, value: ValueId) -> Result<ValueId, GraphError> {
+        let [c, h, w] = self.shape;
+        match self.grid {
+            Grid::Spatial => Ok(value),
+            Grid::ChannelsLast => b.transpose(value, &[0, 3, 1, 2]),
+            Grid::Tokens { before, after } => {
+                let mut tokens = value;
+                if before + after > 0 {
+                    tokens = b.apply(Slice { axis: 1, start: before, len: h * w, step: 1 }, &[value])?;
+                }
+                let channels_first = b.transpose(tokens, &[0, 2, 1])?;
+                let mut shape = b.shape(channels_first).0;
+                shape.truncate(1);
+                shape.extend([c, h, w].map(Dim::Fixed));
+                b.reshape(channels_first, Shape(shape))
+            }
+        }
+    }
 }
 
 impl Model {
-    /// Every value with rows and columns that lies between the image and the logits, in order.
+    /// Every value that lies between the image and the logits and says where in the image, in order.
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
-        let graph = &self.graph;
-        let from_image = depends_on(graph, &[self.image]);
-        let needed = needed_nodes(graph, &[self.head.logits]);
-        let nodes = graph.nodes().iter().zip(needed).filter(|(_, needed)| *needed);
-        nodes
-            .flat_map(|(node, _)| node.outputs.iter().map(move |&value| (node, value)))
-            .filter(|(_, value)| from_image[value.index()])
-            .filter_map(|(node, value)| {
-                let (name, op) = (node.name.clone(), node.op.spelling().name);
-                spatial_shape(graph, value).map(|shape| Layer { value, name, op, shape })
-            })
-            .collect()
+        self.layers_of(&axes::follow(&self.graph, self.image))
     }
 
-    /// The layer that is looked at unless another is named: the last one with rows and columns,
-    /// which is what the final pooling or flattening reads.
+    fn layers_of(&self, followed: &Followed) -> Vec<Layer> {
+        let graph = &self.graph;
+        let needed = needed_nodes(graph, &[self.head.logits]);
+        let skip = names::common_parts(graph);
+        let mut layers = Vec::new();
+        let mut places = Vec::new();
+        for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| *needed) {
+            for &value in &node.outputs {
+                let fact = graph.fact(value);
+                let axes = followed.axes[value.index()].as_deref().filter(|_| fact.dtype == DType::F32);
+                let Some((grid, shape)) = axes.and_then(|axes| axes::grid(axes, &fact.shape)) else {
+                    continue;
+                };
+                let place = Place::of(node, skip);
+                let (module, op) = (place.module.clone(), node.op.spelling().name);
+                let (node, view) = (node.name.clone(), is_view(node));
+                layers.push(Layer { value, name: String::new(), module, node, op, shape, grid, view });
+                places.push(place);
+            }
+        }
+        give_names(&mut layers, &places);
+        layers
+    }
+
+    /// The layer that is looked at unless another is named: what the last reduction over places
+    /// reads (global pooling, flattening). Where the last is an attention, as in a transformer with
+    /// a class token, it is the normalisation before it: behind it nothing but the class token counts.
     ///
     /// # Errors
-    /// If no value has rows and columns.
+    /// If no value says where in the image.
     pub fn default_layer(&self) -> Result<Layer, ModelError> {
-        self.layers().pop().ok_or(ModelError::NoSpatialLayer)
+        let followed = axes::follow(&self.graph, self.image);
+        let layers = self.layers_of(&followed);
+        choice::default_layer(&self.graph, self.head.logits, &followed, &layers)
+            .ok_or(ModelError::NoSpatialLayer)
     }
 
-    /// The layer called `name`: its node's or value's name, or the end of one if that is unambiguous.
+    /// The layer called `name`: a name as `inspect` lists it, a node's or value's name, a module's
+    /// path (its result counts), or the end of one of these if that is unambiguous.
     ///
     /// # Errors
     /// If there is none, or several; the error lists near names.
     pub fn layer(&self, name: &str) -> Result<Layer, ModelError> {
         let layers = self.layers();
         let value_name = |l: &Layer| &self.graph.value(l.value).name;
-        if let Some(layer) = layers.iter().find(|l| l.name == name || value_name(l) == name) {
+        let exact = layers.iter().find(|l| l.name == name || l.node == name || value_name(l) == name);
+        let module = || layers.iter().rfind(|l| is_within(&l.module, name));
+        let weights = || layers.iter().rfind(|l| self.weights_are(l, name));
+        if let Some(layer) = exact.or_else(module).or_else(weights) {
             return Ok(layer.clone());
         }
-        let ends: Vec<&Layer> = layers.iter().filter(|l| ends_with_part(&l.name, name)).collect();
-        if let [layer] = ends.as_slice() {
+        let mut ends: Vec<(&str, &Layer)> = Vec::new();
+        for layer in &layers {
+            let own = [layer.name.as_str(), layer.node.as_str(), value_name(layer).as_str()];
+            let own =
+                own.into_iter().filter(|own| ends_with_part(own, name)).take(1).map(|_| layer.name.as_str());
+            for found in own.chain(enclosing(&layer.module).filter(|path| ends_with_part(path, name)).take(1))
+            {
+                match ends.iter_mut().find(|(known, _)| is_within(known, found) || is_within(found, known)) {
+                    Some(end) => *end = (if found.len() < end.0.len() { found } else { end.0 }, layer),
+                    None => ends.push((found, layer)),
+                }
+            }
+        }
+        if let [(_, layer)] = ends.as_slice() {
             return Ok((*layer).clone());
         }
         let near = if ends.is_empty() {
             near_names(&layers, name)
         } else {
-            ends.iter().map(|l| format!("{:?}", l.name)).collect()
+            ends.iter().take(8).map(|(found, _)| format!("{found:?}")).collect()
         };
         Err(ModelError::UnknownLayer { name: name.to_owned(), near })
     }
-}
 
-fn spatial_shape(graph: &Graph, value: ValueId) -> Option<[usize; 3]> {
-    let fact = graph.fact(value);
-    match fact.shape.0.as_slice() {
-        &[Dim::Batch(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] if h * w > 1 => {
-            (fact.dtype == DType::F32).then_some([c, h, w])
-        }
-        _ => None,
+    /// Whether the weights of a layer are called `name.weight`: exporters that fold a normalisation
+    /// into a convolution name the node after the normalisation.
+    fn weights_are(&self, layer: &Layer, name: &str) -> bool {
+        let node = self.graph.producer(layer.value).map(|id| self.graph.node(id));
+        let weights = node.and_then(|n| n.inputs.get(1).copied().flatten());
+        let named = |id: ValueId| self.graph.value(id).name.strip_suffix(".weight") == Some(name);
+        weights.is_some_and(|id| self.graph.constant(id).is_some() && named(id))
     }
 }
 
-/// Whether `name` ends in `part`, counted in whole parts between `/` and `.`.
-fn ends_with_part(name: &str, part: &str) -> bool {
-    name.strip_suffix(part).is_some_and(|front| front.is_empty() || front.ends_with(['/', '.']))
+/// A module's name for the layer that is its result; the others' step behind the module's name.
+fn give_names(layers: &mut [Layer], places: &[Place]) {
+    let mut taken = BTreeSet::new();
+    let mut open = BTreeSet::new();
+    for (layer, place) in layers.iter_mut().zip(places).rev() {
+        // From the last to the first, a module's result is the first that is met.
+        let result = !place.module.is_empty() && !open.contains(&place.module);
+        open.extend(enclosing(&place.module).map(str::to_owned));
+        let mut name = if result { place.module.clone() } else { place.full() };
+        if !taken.insert(name.clone()) {
+            name.clone_from(&layer.node);
+            taken.insert(name.clone());
+        }
+        layer.name = name;
+    }
+}
+
+/// Whether a node only arranges its input's numbers anew.
+fn is_view(node: &Node) -> bool {
+    is_renaming(node)
+        || node.op.downcast_ref::<Transpose>().is_some()
+        || node.op.downcast_ref::<Slice>().is_some()
+        || node.op.downcast_ref::<Identity>().is_some()
 }
 
 /// Up to eight names, the most similar first.
 fn near_names(layers: &[Layer], name: &str) -> Vec<String> {
+    let modules = layers.iter().flat_map(|l| enclosing(&l.module));
+    let names: BTreeSet<&str> = modules.chain(layers.iter().map(|l| l.name.as_str())).collect();
     let mut scored: Vec<(f64, &str)> =
-        layers.iter().map(|l| (strsim::jaro_winkler(&l.name, name), l.name.as_str())).collect();
+        names.into_iter().map(|n| (strsim::jaro_winkler(n, name), n)).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.iter().take(8).map(|(_, n)| format!("{n:?}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_whole_parts_count_as_an_ending() {
-        assert!(ends_with_part("/layer4/layer4.1/conv2/Conv", "conv2/Conv"));
-        assert!(ends_with_part("block.relu", "relu"));
-        assert!(!ends_with_part("block_relu", "relu"));
-    }
 }

@@ -5,23 +5,29 @@
 //! the values one can look at, and [`gap`] recognises the global-average-pooling head for which
 //! class activation maps were invented.
 
+pub mod axes;
+mod choice;
 pub mod error;
 pub mod gap;
 pub mod head;
+mod input;
 pub mod layer;
 mod metadata;
+mod names;
 pub(crate) mod program;
 
 use std::path::Path;
 
-use heatlens_graph::{DType, Dim, Graph, ValueId};
+use heatlens_graph::{Graph, ValueId};
 
+pub use axes::Grid;
 pub use error::ModelError;
 pub use gap::GapHead;
 pub use head::{Activation, Head};
 pub use layer::Layer;
 
 use crate::data::Preprocessing;
+use crate::model::input::Image;
 
 /// An image classifier.
 #[derive(Clone, Debug)]
@@ -30,6 +36,8 @@ pub struct Model {
     pub graph: Graph,
     /// The value that takes the image, N×C×H×W.
     pub image: ValueId,
+    /// How many images go in at once, where the file fixes that.
+    pub batch: Option<usize>,
     /// Where the class scores are.
     pub head: Head,
     /// One name for each class; made up from numbers where the file has none.
@@ -40,6 +48,15 @@ pub struct Model {
     pub notes: Vec<String>,
 }
 
+/// What a person chooses where a file leaves a choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// The input that takes the image.
+    pub input: Option<String>,
+    /// The output that holds the class scores.
+    pub output: Option<String>,
+}
+
 impl Model {
     /// Understands a graph as an image classifier. Class names and preprocessing are read from
     /// the graph's metadata where we wrote them.
@@ -47,13 +64,24 @@ impl Model {
     /// # Errors
     /// If there is no image input or no class scores among the outputs.
     pub fn from_graph(graph: Graph) -> Result<Self, ModelError> {
-        let image = find_image(&graph)?;
-        let shape = image_shape(&graph, image)?;
-        let head = Head::find(&graph)?;
-        let mut notes = Vec::new();
-        if head.activation == Activation::None && head.outputs == 1 {
-            notes.push("the one output has no sigmoid; it is taken as the logit z of class 1".to_owned());
-        }
+        Self::from_graph_with(graph, &ModelOptions::default())
+    }
+
+    /// Like [`from_graph`](Self::from_graph), with the input or output chosen.
+    ///
+    /// # Errors
+    /// As there; also if an input or output of that name does not exist.
+    pub fn from_graph_with(graph: Graph, options: &ModelOptions) -> Result<Self, ModelError> {
+        let original = graph.clone();
+        let image = Image::find(graph, options.input.as_deref())?;
+        let Image { graph, value, shape, batch, .. } = image;
+        let head = Head::find(&graph, value, batch, options.output.as_deref()).map_err(|error| {
+            let name = &graph.value(value).name;
+            match input::further_inputs(&original, name, options.output.as_deref()) {
+                further if further.is_empty() => error,
+                further => ModelError::FurtherInputs(further),
+            }
+        })?;
         let class_names = metadata::class_names(&graph.metadata)?.unwrap_or_else(|| numbered(head.classes()));
         if class_names.len() != head.classes() {
             return Err(ModelError::ClassNames { found: class_names.len(), expected: head.classes() });
@@ -66,7 +94,29 @@ impl Model {
                 preprocessing.shape()
             )));
         }
-        Ok(Self { graph, image, head, class_names, preprocessing, notes })
+        let mut model =
+            Self { graph, image: value, batch, head, class_names, preprocessing, notes: Vec::new() };
+        model.take_notes(image.original.as_deref(), &image.ignored);
+        Ok(model)
+    }
+
+    /// What a person should know about how the graph was understood.
+    fn take_notes(&mut self, original: Option<&str>, ignored: &[String]) {
+        let name = &self.graph.value(self.image).name;
+        let mut notes = Vec::new();
+        if let Some(original) = original {
+            notes.push(format!("the input {name:?} is {original}; images, maps and arrays are N×C×H×W here"));
+        }
+        if !ignored.is_empty() {
+            notes.push(format!("the scores need only {name:?}; left aside: {}", ignored.join(", ")));
+        }
+        if let Some(batch) = self.batch.filter(|&batch| batch > 1) {
+            notes.push(format!("the file takes {batch} images at a time; they go in so many together"));
+        }
+        if self.head.activation == Activation::None && self.head.outputs == 1 {
+            notes.push("the one output has no sigmoid; it is taken as the logit z of class 1".to_owned());
+        }
+        self.notes = notes;
     }
 
     /// Opens a model file. ONNX is recognised by its content, whatever the file is called.
@@ -74,9 +124,17 @@ impl Model {
     /// # Errors
     /// If the file can't be read, is no model, holds operators we do not know, or is no image classifier.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
+        Self::open_with(path, &ModelOptions::default())
+    }
+
+    /// Like [`open`](Self::open), with the input or output chosen.
+    ///
+    /// # Errors
+    /// As there; also if an input or output of that name does not exist.
+    pub fn open_with(path: &Path, options: &ModelOptions) -> Result<Self, ModelError> {
         let opened = heatlens_graph::onnx::open_file(path)
             .map_err(|source| ModelError::File { path: path.to_owned(), source: Box::new(source) })?;
-        let mut model = Self::from_graph(opened.graph).map_err(|e| e.in_file(path))?;
+        let mut model = Self::from_graph_with(opened.graph, options).map_err(|e| e.in_file(path))?;
         model.notes.splice(0..0, opened.warnings);
         Ok(model)
     }
@@ -99,31 +157,6 @@ impl Model {
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
         self.preprocessing.shape()
-    }
-}
-
-/// The only floating-point input of rank 4.
-fn find_image(graph: &Graph) -> Result<ValueId, ModelError> {
-    let inputs = graph.inputs();
-    let is_image = |&&id: &&ValueId| {
-        let fact = graph.fact(id);
-        fact.dtype == DType::F32 && fact.shape.rank() == 4
-    };
-    let images: Vec<ValueId> = inputs.iter().filter(is_image).copied().collect();
-    match (images.as_slice(), inputs.len()) {
-        (&[image], 1) => Ok(image),
-        _ => {
-            let describe = |&id: &ValueId| format!("{:?} ({})", graph.value(id).name, graph.fact(id).shape);
-            Err(ModelError::Inputs(inputs.iter().map(describe).collect()))
-        }
-    }
-}
-
-fn image_shape(graph: &Graph, image: ValueId) -> Result<[usize; 3], ModelError> {
-    let shape = &graph.fact(image).shape;
-    match shape.0.as_slice() {
-        &[Dim::Batch(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] if c * h * w > 0 => Ok([c, h, w]),
-        _ => Err(ModelError::Inputs(vec![format!("{:?} ({shape})", graph.value(image).name)])),
     }
 }
 

@@ -63,15 +63,15 @@ pub(super) fn variadic(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
 /// `Mean` of any number of inputs.
 pub(super) fn mean(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
-        let mut sum = scope.input(0)?;
-        for i in 1..scope.len() {
-            let next = scope.input(i)?;
-            sum = scope.builder().add(sum, next)?;
-        }
-        #[allow(clippy::cast_precision_loss)] // a count of inputs
-        let share = 1.0 / scope.len() as f32;
-        let mean = scope.builder().scale(sum, share)?;
-        scope.hand_out(mean)
+        let inputs: Vec<_> = (0..scope.len()).map(|i| scope.input(i)).collect::<Result<_, _>>()?;
+        scope.formula(|b| {
+            let mut sum = inputs[0];
+            for &next in &inputs[1..] {
+                sum = b.add(sum, next)?;
+            }
+            #[allow(clippy::cast_precision_loss)] // a count of inputs
+            b.scale(sum, 1.0 / inputs.len() as f32)
+        })
     }))
 }
 

@@ -1,0 +1,47 @@
+//! Gives a graph one input of another layout.
+
+use std::sync::Arc;
+
+use crate::builder::Builder;
+use crate::error::GraphError;
+use crate::fact::Fact;
+use crate::graph::{Graph, Origin, ValueId};
+use crate::rewrite::Simplified;
+
+/// Builds the graph whose only input, under `input`'s name, has the type and shape `fact`; `arrange`
+/// makes from it what nodes read before. Nodes and outputs that need other inputs are left out.
+///
+/// # Errors
+/// If what `arrange` makes does not fit.
+pub fn replace_input(
+    graph: &Graph,
+    input: ValueId,
+    fact: Fact,
+    arrange: impl FnOnce(&mut Builder<'_>, ValueId) -> Result<ValueId, GraphError>,
+) -> Result<Simplified, GraphError> {
+    let mut new = Graph::new(&graph.name);
+    new.metadata.clone_from(&graph.metadata);
+    let name = graph.value(input).name.clone();
+    let image = new.add_input(&name, fact);
+    let mut map: Vec<Option<ValueId>> = vec![None; graph.values().len()];
+    map[input.index()] = Some(arrange(&mut Builder::new(&mut new, &name), image)?);
+    for id in graph.value_ids() {
+        if let Origin::Constant(tensor) = &graph.value(id).origin {
+            map[id.index()] = Some(new.add_constant(&graph.value(id).name, tensor.clone()));
+        }
+    }
+    for node in graph.nodes() {
+        let inputs: Option<Vec<Option<ValueId>>> =
+            node.inputs.iter().map(|i| i.map_or(Some(None), |i| map[i.index()].map(Some))).collect();
+        let Some(inputs) = inputs else { continue };
+        let names: Vec<String> = node.outputs.iter().map(|&o| graph.value(o).name.clone()).collect();
+        let id = new.add_named_node(&node.name, Arc::clone(&node.op), &inputs, &names)?;
+        new.set_node_metadata(id, node.metadata.clone());
+        for (old, &output) in node.outputs.iter().zip(&new.node(id).outputs) {
+            map[old.index()] = Some(output);
+        }
+    }
+    let outputs: Vec<ValueId> = graph.outputs().iter().filter_map(|o| map[o.index()]).collect();
+    new.set_outputs(&outputs);
+    Ok(Simplified { graph: new, map })
+}

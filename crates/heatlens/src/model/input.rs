@@ -1,0 +1,156 @@
+//! Which input is the image, and how it is laid out.
+//!
+//! Everything behind this file sees images as N×C×H×W. A graph that wants N×H×W×C or N×H×W gets its
+//! input replaced by one that is N×C×H×W, followed by the transposition back.
+
+use heatlens_graph::differentiate::depends_on;
+use heatlens_graph::op::binary::Binary;
+use heatlens_graph::op::reshape::Squeeze;
+use heatlens_graph::op::transpose::Transpose;
+use heatlens_graph::rewrite::replace_input;
+use heatlens_graph::{DType, Dim, Fact, Graph, Shape, ValueId};
+
+use crate::model::ModelError;
+
+/// The image of a graph that takes it as N×C×H×W, and nothing else.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) graph: Graph,
+    pub(super) value: ValueId,
+    /// `[c, h, w]`.
+    pub(super) shape: [usize; 3],
+    /// How many samples go in at once, where the file fixes it.
+    pub(super) batch: Option<usize>,
+    /// How the file wants it, where that is another order.
+    pub(super) original: Option<String>,
+    /// Other inputs, which the scores do not need.
+    pub(super) ignored: Vec<String>,
+}
+
+/// How an input holds images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    ChannelsFirst,
+    ChannelsLast,
+    NoChannels,
+}
+
+impl Image {
+    /// Finds the input called `name`, or the only one that can hold images, and arranges the graph
+    /// so that it is N×C×H×W.
+    pub(super) fn find(graph: Graph, name: Option<&str>) -> Result<Self, ModelError> {
+        let Input { id, layout, shape, batch } = choose(&graph, name)?;
+        let others = graph.inputs().iter().filter(|&&other| other != id);
+        let ignored: Vec<String> = others.map(|&other| describe(&graph, other)).collect();
+        if layout == Layout::ChannelsFirst && ignored.is_empty() {
+            return Ok(Self { graph, value: id, shape, batch, original: None, ignored });
+        }
+        let original = (layout != Layout::ChannelsFirst).then(|| graph.fact(id).shape.to_string());
+        let graph = arrange(&graph, id, layout, shape)?;
+        let value = graph.inputs().first().copied().ok_or_else(|| ModelError::Inputs(Vec::new()))?;
+        Ok(Self { graph, value, shape, batch, original, ignored })
+    }
+}
+
+/// The input called `name`; without a name the only one of rank 4 that can hold images, or of rank 3.
+fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
+    let inputs = graph.inputs();
+    let all = || inputs.iter().map(|&id| describe(graph, id)).collect();
+    if let Some(name) = name {
+        let id = inputs.iter().copied().find(|&id| graph.value(id).name == name);
+        let id = id.ok_or_else(|| ModelError::UnknownInput { name: name.to_owned(), found: all() })?;
+        return understand(graph, id).ok_or_else(|| ModelError::Inputs(vec![describe(graph, id)]));
+    }
+    for rank in [4, 3] {
+        let images = inputs.iter().filter(|&&id| graph.fact(id).shape.rank() == rank);
+        let mut images = images.filter_map(|&id| understand(graph, id));
+        match (images.next(), images.next()) {
+            (Some(only), None) => return Ok(only),
+            (None, _) => {}
+            _ => break,
+        }
+    }
+    Err(ModelError::Inputs(all()))
+}
+
+/// The inputs besides the image that the chosen output needs (any output where none is chosen).
+pub(super) fn further_inputs(graph: &Graph, image: &str, output: Option<&str>) -> Vec<String> {
+    let outputs = graph.outputs().iter().filter(|&&o| output.is_none_or(|name| graph.value(o).name == name));
+    let outputs: Vec<ValueId> = outputs.copied().collect();
+    let needs = |&&id: &&ValueId| {
+        let reached = depends_on(graph, &[id]);
+        graph.value(id).name != image && outputs.iter().any(|o| reached[o.index()])
+    };
+    graph.inputs().iter().filter(needs).map(|&id| describe(graph, id)).collect()
+}
+
+pub(super) fn describe(graph: &Graph, id: ValueId) -> String {
+    format!("{:?} ({})", graph.value(id).name, graph.fact(id).shape)
+}
+
+/// An input that can hold images.
+#[derive(Clone, Copy, Debug)]
+struct Input {
+    id: ValueId,
+    layout: Layout,
+    /// `[c, h, w]`.
+    shape: [usize; 3],
+    batch: Option<usize>,
+}
+
+/// How an input holds images, if it can.
+fn understand(graph: &Graph, id: ValueId) -> Option<Input> {
+    let fact = graph.fact(id);
+    let (samples, rest) = fact.shape.0.split_first()?;
+    let batch = match *samples {
+        Dim::Batch(1) => None,
+        Dim::Fixed(batch) if batch > 0 => Some(batch),
+        _ => return None,
+    };
+    let sizes: Option<Vec<usize>> = rest
+        .iter()
+        .map(|d| if let Dim::Fixed(size) = *d { Some(size).filter(|&s| s > 0) } else { None })
+        .collect();
+    let (layout, shape) = match *sizes?.as_slice() {
+        [h, w, c] if is_channels_last(graph, id, [h, w, c]) => (Layout::ChannelsLast, [c, h, w]),
+        [c, h, w] => (Layout::ChannelsFirst, [c, h, w]),
+        [h, w] => (Layout::NoChannels, [1, h, w]),
+        _ => return None,
+    };
+    (fact.dtype == DType::F32).then_some(Input { id, layout, shape, batch })
+}
+
+/// Whether the last axis has so few elements that it must be colours and the second too many, or a
+/// transposition to N×C×H×W follows.
+fn is_channels_last(graph: &Graph, id: ValueId, [first, _, last]: [usize; 3]) -> bool {
+    let colours = |size: usize| matches!(size, 1 | 3 | 4);
+    colours(last) && (!colours(first) || is_transposed(graph, id))
+}
+
+/// Whether a value goes, perhaps through arithmetic with constants, into a transposition to channels first.
+fn is_transposed(graph: &Graph, mut value: ValueId) -> bool {
+    loop {
+        let consumers = graph.consumers(value);
+        let [only] = consumers.as_slice() else { return false };
+        let node = graph.node(*only);
+        if let Some(transpose) = node.op.downcast_ref::<Transpose>() {
+            return transpose.perm == [0, 3, 1, 2];
+        }
+        let arithmetic = node.op.downcast_ref::<Binary>().is_some();
+        match node.outputs.first() {
+            Some(&output) if arithmetic => value = output,
+            _ => return false,
+        }
+    }
+}
+
+fn arrange(graph: &Graph, id: ValueId, layout: Layout, [c, h, w]: [usize; 3]) -> Result<Graph, ModelError> {
+    let mut dims = vec![graph.fact(id).shape.0.first().copied().unwrap_or(Dim::Batch(1))];
+    dims.extend([c, h, w].map(Dim::Fixed));
+    let arranged = replace_input(graph, id, Fact::f32(Shape(dims)), |b, image| match layout {
+        Layout::ChannelsFirst => Ok(image),
+        Layout::ChannelsLast => b.transpose(image, &[0, 2, 3, 1]),
+        Layout::NoChannels => b.apply(Squeeze { axes: vec![1] }, &[image]),
+    });
+    Ok(arranged.map_err(ModelError::Graph)?.graph)
+}

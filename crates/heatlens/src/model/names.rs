@@ -1,0 +1,148 @@
+//! What layers are called: as their author called them.
+//!
+//! Exporters leave the author's names in different places. PyTorch's older exporter writes them
+//! into node names (`/layer4/layer4.1/conv2/Conv`), its newer one beside the node as a list of
+//! scopes (`['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_16']`), Keras and TensorFlow into
+//! names with slashes (`resnet50/conv5_block3_out/Relu`). All of them become a module and the name
+//! of one step within it.
+
+use heatlens_graph::{Graph, Node};
+
+/// Where PyTorch's newer exporter writes the modules around a node.
+const SCOPES: &str = "pkg.torch.onnx.name_scopes";
+
+/// Which module computes a node, and what the node is called there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The module's path with dots, empty at the top.
+    pub(super) module: String,
+    /// The step within the module; empty where the node is all there is.
+    pub(super) step: String,
+}
+
+impl Place {
+    /// The place of a node whose name starts with so many parts that say nothing.
+    pub(super) fn of(node: &Node, skip: usize) -> Self {
+        let scopes = node.metadata.get(SCOPES).and_then(|text| from_scopes(text));
+        scopes.or_else(|| from_path(&node.name)).unwrap_or_else(|| from_slashes(&node.name, skip))
+    }
+
+    /// Module and step as one name.
+    pub(super) fn full(&self) -> String {
+        match (self.module.as_str(), self.step.as_str()) {
+            (module, "") => module.to_owned(),
+            ("", step) => step.to_owned(),
+            (module, step) => format!("{module}/{step}"),
+        }
+    }
+}
+
+/// `['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_16']`: each module's full path, the node's own name last.
+fn from_scopes(text: &str) -> Option<Place> {
+    let list = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+    let unquote = |item: &str| item.trim().trim_matches(['\'', '"']).to_owned();
+    let mut items: Vec<String> = list.split(',').map(unquote).collect();
+    let step = items.pop()?;
+    let module = items.into_iter().rfind(|item| !item.starts_with('_')).unwrap_or_default();
+    Some(Place { module, step })
+}
+
+/// `/layer4/layer4.1/conv2/Conv`: a part that goes on where the one before ended replaces it.
+fn from_path(name: &str) -> Option<Place> {
+    let mut parts: Vec<&str> = name.strip_prefix('/')?.split('/').collect();
+    let step = parts.pop()?.to_owned();
+    let mut modules: Vec<&str> = Vec::new();
+    for part in parts {
+        let goes_on = |last: &&&str| part.strip_prefix(**last).is_some_and(|rest| rest.starts_with('.'));
+        if modules.last().filter(goes_on).is_some() {
+            modules.pop();
+        }
+        modules.push(part);
+    }
+    Some(Place { module: modules.join("."), step })
+}
+
+/// `resnet50/conv5_block3_out/Relu`, or a plain name.
+fn from_slashes(name: &str, skip: usize) -> Place {
+    let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
+    let parts = parts.get(skip.min(parts.len().saturating_sub(2))..).unwrap_or_default();
+    match parts {
+        [] => Place { module: name.to_owned(), step: String::new() },
+        [only] => Place { module: (*only).to_owned(), step: String::new() },
+        [modules @ .., step] => Place { module: modules.join("."), step: (*step).to_owned() },
+    }
+}
+
+/// How many leading parts all names with slashes share (`StatefulPartitionedCall/model/…`).
+pub(super) fn common_parts(graph: &Graph) -> usize {
+    let names = graph.nodes().iter().map(|n| n.name.as_str());
+    let mut names = names.filter(|n| n.contains('/') && !n.starts_with('/'));
+    let Some(first) = names.next() else { return 0 };
+    let first: Vec<&str> = first.split('/').collect();
+    let shared = |name: &str, most: usize| {
+        first.iter().zip(name.split('/')).take(most).take_while(|(a, b)| *a == b).count()
+    };
+    let start = first.len().saturating_sub(1);
+    // One node alone shares everything with itself.
+    let (count, shared) = names.fold((1, start), |(count, most), name| (count + 1, shared(name, most)));
+    if count > 1 { shared } else { 0 }
+}
+
+/// Whether `name` ends in `part`, counted in whole parts between `/` and `.`.
+pub(super) fn ends_with_part(name: &str, part: &str) -> bool {
+    name.strip_suffix(part).is_some_and(|front| front.is_empty() || front.ends_with(['/', '.']))
+}
+
+/// Whether the module `path` is `module` or lies within it.
+pub(super) fn is_within(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A module and all that it lies in: `a.b.c`, `a.b`, `a`.
+pub(super) fn enclosing(module: &str) -> impl Iterator<Item = &str> {
+    let whole = Some(module).filter(|m| !m.is_empty());
+    std::iter::successors(whole, |path| path.rsplit_once('.').map(|(front, _)| front))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(module: &str, step: &str) -> Place {
+        Place { module: module.to_owned(), step: step.to_owned() }
+    }
+
+    #[test]
+    fn names_of_every_exporter() {
+        for (name, module, step) in [
+            ("/layer4/layer4.1/conv2/Conv", "layer4.1.conv2", "Conv"),
+            ("/layer4/layer4.1/Add", "layer4.1", "Add"),
+            ("/stages/stages.0/blocks/blocks.0/mlp/fc1/MatMul", "stages.0.blocks.0.mlp.fc1", "MatMul"),
+            ("/features/features.1/features.1.0/norm1/Add_1", "features.1.0.norm1", "Add_1"),
+            ("/Concat_1", "", "Concat_1"),
+        ] {
+            assert_eq!(from_path(name), Some(place(module, step)), "{name}");
+        }
+        assert_eq!(from_path("conv1"), None);
+        let scopes = "['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_16']";
+        assert_eq!(from_scopes(scopes), Some(place("layer4.1.relu", "relu_16")));
+        assert_eq!(from_scopes("['', 'cat']"), Some(place("", "cat")));
+        let unnamed = "['_empty_nn_module_stack_from_metadata_hook', 'sym_size_int_1']";
+        assert_eq!(from_scopes(unnamed), Some(place("", "sym_size_int_1")));
+        assert_eq!(from_scopes("layer4"), None);
+        assert_eq!(from_slashes("conv2d_1", 0), place("conv2d_1", ""));
+        assert_eq!(from_slashes("call/resnet50/conv5_out/Relu", 2), place("conv5_out", "Relu"));
+        assert_eq!(from_slashes("Relu", 2), place("Relu", ""));
+    }
+
+    #[test]
+    fn only_whole_parts_count() {
+        assert!(ends_with_part("/layer4/layer4.1/conv2/Conv", "conv2/Conv"));
+        assert!(ends_with_part("block.relu", "relu"));
+        assert!(!ends_with_part("block_relu", "relu"));
+        assert!(is_within("layer4.1.conv2", "layer4") && is_within("layer4", "layer4"));
+        assert!(!is_within("layer41", "layer4"));
+        assert_eq!(enclosing("a.b.c").collect::<Vec<_>>(), ["a.b.c", "a.b", "a"]);
+        assert_eq!(enclosing("").count(), 0);
+    }
+}

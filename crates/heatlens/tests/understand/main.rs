@@ -1,0 +1,9 @@
+//! How a graph is understood as a classifier: its inputs, its head, its layers and what they are called.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+
+mod heads;
+mod inputs;
+mod names;
+mod nets;
+mod tokens;

@@ -1,0 +1,199 @@
+//! Token models: the grid of places is found in the graph, and Grad-CAM needs no hand-written reshape.
+
+use heatlens::explain::{ExplainOptions, Explainer, Target};
+use heatlens::graph::op::concat::Concat;
+use heatlens::graph::op::expand::Expand;
+use heatlens::graph::op::slice::Slice;
+use heatlens::graph::{Builder, DefaultRules, Dim, Shape, Tensor, ValueId, differentiate, reference};
+use heatlens::method::find;
+use heatlens::model::{Grid, Layer, Model};
+
+use super::nets::{Net, noise};
+
+const WIDTH: usize = 6;
+
+/// Patches of 4×4 pixels of an image of 12×16 as tokens: 3 rows of 4.
+fn patches(net: &mut Net, image: ValueId) -> ValueId {
+    let planes = net.conv("patch_embed/Conv", image, WIDTH, 4, 4);
+    let flat = net.reshape(planes, &[1, WIDTH, 12]);
+    Builder::new(&mut net.graph, "patch_embed").transpose(flat, &[0, 2, 1]).unwrap()
+}
+
+/// So many learned tokens for every sample.
+fn learned(net: &mut Net, count: usize) -> ValueId {
+    let token = net.weight(&[1, count, WIDTH], 0.8);
+    let shape = Shape(vec![Dim::Batch(1), Dim::Fixed(count), Dim::Fixed(WIDTH)]);
+    net.node("token", Expand { shape }, &[token])
+}
+
+fn part(net: &mut Net, x: ValueId, axis: usize, start: usize, len: usize) -> ValueId {
+    net.node("slice", Slice { axis, start, len, step: 1 }, &[x])
+}
+
+/// Two blocks behind patches and so many tokens in front; the first tokens are averaged for the head.
+fn vit(before: usize, heads: usize, behind: usize) -> Model {
+    let (mut net, image) = Net::new(&[3, 12, 16]);
+    let places = patches(&mut net, image);
+    let (front, back) = (learned(&mut net, before), learned(&mut net, behind.max(1)));
+    let parts = if behind > 0 { vec![front, places, back] } else { vec![front, places] };
+    let tokens = net.node("concat", Concat { axis: 1 }, &parts);
+    let positions = net.weight(&[1, before + 12 + behind, WIDTH], 0.3);
+    let mut x = net.b().add(tokens, positions).unwrap();
+    for block in 0..2 {
+        x = net.block(&format!("blocks.{block}"), x);
+    }
+    let x = net.norm("norm", x);
+    let class = part(&mut net, x, 1, 0, heads);
+    let pooled = net.b().mean(class, &[1], false).unwrap();
+    let logits = net.gemm("head", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    Model::from_graph(net.graph).unwrap()
+}
+
+/// Two blocks and the mean over all places, behind a class token that is dropped where there is one.
+fn mean_pooled(class: bool) -> Model {
+    let (mut net, image) = Net::new(&[3, 12, 16]);
+    let mut x = patches(&mut net, image);
+    if class {
+        let token = learned(&mut net, 1);
+        x = net.node("concat", Concat { axis: 1 }, &[token, x]);
+    }
+    for block in 0..2 {
+        x = net.block(&format!("blocks.{block}"), x);
+    }
+    x = net.norm("norm", x);
+    if class {
+        x = part(&mut net, x, 1, 1, 12);
+    }
+    let pooled = net.b().mean(x, &[1], false).unwrap();
+    let logits = net.gemm("head", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    Model::from_graph(net.graph).unwrap()
+}
+
+/// Attention within windows of 2×2 of the 8×4 places, shifted by one place where asked for.
+fn windows(net: &mut Net, name: &str, x: ValueId, shift: bool) -> ValueId {
+    let roll = |net: &mut Net, mut x: ValueId, by: [usize; 2]| {
+        for (axis, (by, size)) in (1..).zip(by.into_iter().zip([8, 4])) {
+            let (front, back) = (part(net, x, axis, 0, by), part(net, x, axis, by, size - by));
+            x = net.node("roll", Concat { axis: axis as i64 }, &[back, front]);
+        }
+        x
+    };
+    let normed = net.norm(&format!("{name}/norm1"), x);
+    let shifted = if shift { roll(net, normed, [1, 1]) } else { normed };
+    let cut = net.reshape(shifted, &[1, 4, 2, 2, 2, WIDTH]);
+    let cut = net.b().transpose(cut, &[0, 1, 3, 2, 4, 5]).unwrap();
+    let cut = net.reshape(cut, &[8, 4, WIDTH]);
+    let attended = net.attention(&format!("{name}/attn"), cut);
+    let back = net.reshape(attended, &[1, 4, 2, 2, 2, WIDTH]);
+    let back = net.b().transpose(back, &[0, 1, 3, 2, 4, 5]).unwrap();
+    let back = net.reshape(back, &[1, 8, 4, WIDTH]);
+    let back = if shift { roll(net, back, [7, 3]) } else { back };
+    Builder::new(&mut net.graph, name).add(x, back).unwrap()
+}
+
+/// A small Swin: windows, shifted windows, merging of patches, and the mean over all places.
+fn swin() -> Model {
+    let (mut net, image) = Net::new(&[3, 16, 8]);
+    let planes = net.conv("patch_embed/Conv", image, WIDTH, 2, 2);
+    let x = net.b().transpose(planes, &[0, 2, 3, 1]).unwrap();
+    let x = windows(&mut net, "features.0", x, false);
+    let x = windows(&mut net, "features.1", x, true);
+    let mut parts = Vec::new();
+    for (i, j) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+        let rows = net.node("merge", Slice { axis: 1, start: i, len: 4, step: 2 }, &[x]);
+        parts.push(net.node("merge", Slice { axis: 2, start: j, len: 2, step: 2 }, &[rows]));
+    }
+    let merged = net.node("merge", Concat { axis: 3 }, &parts);
+    let reduced = net.linear("features.2", merged, 2 * WIDTH);
+    let x = net.norm("norm", reduced);
+    let planes = net.b().transpose(x, &[0, 3, 1, 2]).unwrap();
+    let pooled = net.pooled(planes);
+    let logits = net.gemm("head", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    Model::from_graph(net.graph).unwrap()
+}
+
+/// Grad-CAM from a layer's own numbers, moved to places by hand, in double precision.
+fn naive(model: &Model, layer: &Layer, pixels: &[f32], class: usize) -> Vec<f32> {
+    let mut graph = model.graph.clone();
+    let row = (0..3).map(|k| f32::from(u8::from(k == class))).collect();
+    let seed = graph.add_constant("one-hot", Tensor::f32(&[1, 3], row));
+    let logits = model.head.logits;
+    let gradient = differentiate(&mut graph, "g", logits, seed, &[layer.value], &DefaultRules).unwrap()[0];
+    let [c, h, w] = model.shape();
+    let feed = Tensor::f32(&[1, c, h, w], pixels.to_vec());
+    let results = reference::run(&graph, &[feed], 1, &[layer.value, gradient]).unwrap();
+    let [c, h, w] = layer.shape;
+    let at = |place: usize, k: usize| match layer.grid {
+        Grid::Spatial => k * h * w + place,
+        Grid::ChannelsLast => place * c + k,
+        Grid::Tokens { before, .. } => (before + place) * c + k,
+    };
+    let [a, g] = [0, 1].map(|i: usize| results[i].to_f64());
+    let alpha: Vec<f64> =
+        (0..c).map(|k| (0..h * w).map(|p| g[at(p, k)]).sum::<f64>() / (h * w) as f64).collect();
+    (0..h * w).map(|p| (0..c).map(|k| alpha[k] * a[at(p, k)]).sum::<f64>() as f32).collect()
+}
+
+fn check(what: &str, model: &Model, grid: Grid, shape: [usize; 3], default: &str) {
+    let layer = model.default_layer().unwrap();
+    assert_eq!((layer.grid, layer.shape), (grid, shape), "{what}: {}", layer.node);
+    assert!(layer.node.starts_with(default), "{what}: {}", layer.node);
+    let [c, h, w] = model.shape();
+    let pixels = noise(2 * c * h * w, 5);
+    let options =
+        ExplainOptions { target: Target::Class(1), ..ExplainOptions::new(&[find("grad_cam").unwrap()]) };
+    let found = Explainer::new(model, &options).unwrap().explain(&pixels, 2).unwrap();
+    for (found, pixels) in found.iter().zip(pixels.chunks(c * h * w)) {
+        let (map, expected) = (&found.attributions[0], naive(model, &layer, pixels, 1));
+        assert_eq!(map.shape, &shape[1..], "{what}");
+        let size = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!(size > 1e-6, "{what}: an empty map shows nothing");
+        for (found, expected) in map.values.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-4 * size, "{what}: {found} {expected} of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_class_token_is_left_out_of_the_map() {
+    let grid = |before, after| Grid::Tokens { before, after };
+    check("class token", &vit(1, 1, 0), grid(1, 0), [WIDTH, 3, 4], "blocks.1/norm1");
+    check("distilled", &vit(2, 2, 0), grid(2, 0), [WIDTH, 3, 4], "blocks.1/norm1");
+    check("registers", &vit(5, 1, 0), grid(5, 0), [WIDTH, 3, 4], "blocks.1/norm1");
+    check("tokens behind", &vit(1, 1, 2), grid(1, 2), [WIDTH, 3, 4], "blocks.1/norm1");
+}
+
+#[test]
+fn averaged_places_are_looked_at_where_they_are_averaged() {
+    check("mean", &mean_pooled(false), Grid::Tokens { before: 0, after: 0 }, [WIDTH, 3, 4], "norm/Add");
+    check(
+        "without the class token",
+        &mean_pooled(true),
+        Grid::Tokens { before: 1, after: 0 },
+        [WIDTH, 3, 4],
+        "norm/Add",
+    );
+}
+
+#[test]
+fn windows_are_put_together_again() {
+    let model = swin();
+    check("swin", &model, Grid::ChannelsLast, [2 * WIDTH, 4, 2], "norm/Add");
+    let layers = model.layers();
+    let of = |name: &str| layers.iter().filter(|l| l.node.starts_with(name)).collect::<Vec<_>>();
+    // Within windows there are no rows of the image; shifted ones are no places either.
+    assert!(of("features.0/attn").is_empty() && of("features.1/attn").is_empty() && of("roll").is_empty());
+    for block in ["features.0/Add", "features.1/Add"] {
+        assert_eq!(of(block)[0].shape, [WIDTH, 8, 4], "{block}");
+    }
+}
+
+#[test]
+fn attention_is_no_picture() {
+    // 12 tokens attend to 12 tokens: a square, but no rows and columns of the image.
+    let layers = mean_pooled(false).layers();
+    assert!(layers.iter().all(|l| l.op != "Softmax" && l.shape[1..] == [3, 4]), "{layers:?}");
+}
