@@ -80,10 +80,10 @@ fn try_run(folder: &Path) -> Result<bool, String> {
         let mut bytes = model.clone();
         let mut feeds = Vec::new();
         for (index, input) in inputs.iter().enumerate() {
-            if fed(index, input) {
-                feeds.push(input.decode()?);
-            } else {
-                bytes.extend(protobuf::initializer(&input.bytes));
+            // A size of 0 is how a file declares one that is open, so arrays without elements are stored.
+            match if fed(index, input) { Some(input.decode()?) } else { None } {
+                Some(tensor) if !tensor.is_empty() => feeds.push(tensor),
+                _ => bytes.extend(protobuf::initializer(&input.bytes)),
             }
         }
         match onnx::read(bytes) {

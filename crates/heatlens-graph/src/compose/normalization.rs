@@ -20,10 +20,23 @@ type Built = Result<ValueId, GraphError>;
 /// # Errors
 /// If an axis does not exist.
 pub fn standardize(b: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32) -> Built {
+    standardize_with(b, x, axes, epsilon).map(|(y, _, _)| y)
+}
+
+/// As [`standardize`], with the mean and the √(variance + epsilon) on the way.
+///
+/// # Errors
+/// If an axis does not exist.
+pub fn standardize_with(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    axes: &[usize],
+    epsilon: f32,
+) -> Result<(ValueId, ValueId, ValueId), GraphError> {
     let mean = b.mean(x, axes, true)?;
     let centred = b.sub(x, mean)?;
     let deviation = root_mean_square(b, centred, axes, epsilon)?;
-    b.div(centred, deviation)
+    Ok((b.div(centred, deviation)?, mean, deviation))
 }
 
 /// √(mean of x² over `axes` + epsilon).

@@ -14,10 +14,28 @@ use crate::op::identity::Identity;
 use crate::op::invalid;
 use crate::op::unary::{Unary, UnaryFunction};
 use crate::op::r#where::Where;
+use crate::tensor::{Data, Tensor};
 
+/// A function of one value. Whole numbers, which sizes are, have a sign that can be changed.
 pub(super) fn unary(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let function = UnaryFunction::ALL.into_iter().find(|f| f.name() == attributes.op());
-    plain(Unary(function.ok_or_else(|| invalid("no function of one value"))?))
+    let function = function.ok_or_else(|| invalid("no function of one value"))?;
+    Ok(Box::new(move |scope| {
+        let x = scope.input(0)?;
+        if scope.fact(x).dtype == DType::I64 && matches!(function, UnaryFunction::Neg | UnaryFunction::Abs) {
+            let zero = Tensor::new(Vec::new(), Data::I64([0].into())).ok_or_else(|| invalid("no zero"))?;
+            return scope.formula(|b| {
+                let zero = b.constant(zero);
+                let negative = b.sub(zero, x)?;
+                if function == UnaryFunction::Neg {
+                    Ok(negative)
+                } else {
+                    b.binary(BinaryFunction::Max, x, negative)
+                }
+            });
+        }
+        scope.finish(Unary(function), &[Some(x)])
+    }))
 }
 
 fn binary_function(name: &str) -> Result<BinaryFunction, OpError> {
@@ -81,13 +99,22 @@ pub(super) fn clip(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let (low, high) = if old { (attributes.float("min")?, attributes.float("max")?) } else { (None, None) };
     Ok(Box::new(move |scope| {
         let (mut low, mut high) = (low, high);
+        let x = scope.input(0)?;
+        if scope.fact(x).dtype != DType::F32 {
+            let bounds =
+                [(BinaryFunction::Max, scope.optional(1)?), (BinaryFunction::Min, scope.optional(2)?)];
+            return scope.formula(|b| {
+                bounds
+                    .into_iter()
+                    .try_fold(x, |x, (f, bound)| bound.map_or(Ok(x), |bound| b.binary(f, x, bound)))
+            });
+        }
         if !old {
             (low, high) = (scope.number(1, "a bound")?, scope.number(2, "a bound")?);
         } else if scope.len() > 1 {
             return Err(invalid("bounds as inputs need operator set 11").into());
         }
         let clip = Clip { min: low.unwrap_or(f32::MIN), max: high.unwrap_or(f32::MAX) };
-        let x = scope.input(0)?;
         scope.finish(clip, &[Some(x)])
     }))
 }
@@ -128,6 +155,29 @@ pub(super) fn dropout(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
 
 pub(super) fn choose(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     plain(Where)
+}
+
+/// `CastLike`: to the type of the second input.
+pub(super) fn cast_like(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    attributes.ignore("saturate");
+    attributes.ignore("round_mode");
+    Ok(Box::new(|scope| {
+        let (x, like) = (scope.input(0)?, scope.input(1)?);
+        let to = scope.fact(like).dtype;
+        scope.finish(Cast { to }, &[Some(x)])
+    }))
+}
+
+/// `SwiGLU`: swish(a) · b.
+pub(super) fn swiglu(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let alpha = attributes.float("alpha")?.unwrap_or(1.0);
+    Ok(Box::new(move |scope| {
+        let (gate, x) = (scope.input(0)?, scope.input(1)?);
+        scope.formula(|b| {
+            let gate = formula::swish(b, gate, alpha)?;
+            b.mul(gate, x)
+        })
+    }))
 }
 
 pub(super) fn swish(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {

@@ -10,10 +10,12 @@
 mod attention;
 mod blocks;
 mod constant;
+mod counting;
 mod elementwise;
 mod gather;
 mod matrix;
 mod normalization;
+mod places;
 mod reduce;
 mod resize;
 mod shape;
@@ -75,16 +77,21 @@ const ANY: usize = usize::MAX;
 static ROWS: &[Row] = &[
     row("Abs", 6, 1..=1, elementwise::unary),
     row("Add", 7, 2..=2, elementwise::binary),
+    row("ArgMax", 1, 1..=1, counting::arg),
+    row("ArgMin", 1, 1..=1, counting::arg),
     row("Attention", 23, 3..=7, attention::attention),
     row("AveragePool", 7, 1..=1, window::average_pool),
     row("BatchNormalization", 7, 5..=5, normalization::batch_normalization),
     row("Cast", 6, 1..=1, elementwise::cast),
+    row("CastLike", 15, 2..=2, elementwise::cast_like),
+    row("CenterCropPad", 18, 2..=2, slice::center_crop_pad),
     row("Clip", 6, 1..=3, elementwise::clip),
     row("Concat", 4, 1..=ANY, shape::concat),
     row("Constant", 1, 0..=0, constant::constant),
     row("ConstantOfShape", 9, 1..=1, sizes::constant_of_shape),
     row("Conv", 1, 2..=3, window::conv),
     row("ConvTranspose", 1, 2..=3, window::conv_transpose),
+    row("CumSum", 11, 2..=2, counting::cum_sum),
     row("DepthToSpace", 1, 1..=1, blocks::depth_to_space),
     row("Div", 7, 2..=2, elementwise::binary),
     row("Dropout", 7, 1..=3, elementwise::dropout),
@@ -92,8 +99,11 @@ static ROWS: &[Row] = &[
     row("Equal", 7, 2..=2, elementwise::binary),
     row("Exp", 6, 1..=1, elementwise::unary),
     row("Expand", 8, 2..=2, shape::expand),
+    row("EyeLike", 9, 1..=1, counting::eye_like),
     row("Flatten", 1, 1..=1, shape::flatten),
     row("Gather", 1, 2..=2, gather::gather),
+    row("GatherElements", 11, 2..=2, places::gather_elements),
+    row("GatherND", 11, 2..=2, places::gather_nd),
     row("Gemm", 7, 2..=3, matrix::gemm),
     row("GlobalAveragePool", 1, 1..=1, window::global_average_pool),
     row("GlobalLpPool", 2, 1..=1, window::global_lp_pool),
@@ -119,6 +129,8 @@ static ROWS: &[Row] = &[
     row("Min", 6, 1..=ANY, elementwise::variadic),
     row("Mul", 7, 2..=2, elementwise::binary),
     row("Neg", 6, 1..=1, elementwise::unary),
+    row("NonZero", 9, 1..=1, counting::non_zero),
+    row("OneHot", 9, 3..=3, counting::one_hot),
     row("Pad", 2, 1..=4, slice::pad),
     row("Pow", 7, 2..=2, elementwise::pow),
     row("RMSNormalization", 23, 2..=2, normalization::rms),
@@ -136,6 +148,9 @@ static ROWS: &[Row] = &[
     row("Relu", 6, 1..=1, elementwise::unary),
     row("Reshape", 5, 2..=2, shape::reshape),
     row("Resize", 10, 2..=4, resize::resize),
+    row("Scatter", 9, 3..=3, places::scatter_elements),
+    row("ScatterElements", 11, 3..=3, places::scatter_elements),
+    row("ScatterND", 11, 3..=3, places::scatter_nd),
     row("Shape", 1, 1..=1, sizes::shape),
     row("Shrink", 9, 1..=1, elementwise::shrink),
     row("Sigmoid", 6, 1..=1, elementwise::unary),
@@ -150,10 +165,12 @@ static ROWS: &[Row] = &[
     row("Squeeze", 1, 1..=2, shape::squeeze),
     row("Sub", 7, 2..=2, elementwise::binary),
     row("Sum", 6, 1..=ANY, elementwise::variadic),
+    row("SwiGLU", 28, 2..=2, elementwise::swiglu),
     row("Swish", 24, 1..=1, elementwise::swish),
     row("Tanh", 6, 1..=1, elementwise::unary),
     row("Tile", 6, 2..=2, blocks::tile),
     row("Transpose", 1, 1..=1, shape::transpose),
+    row("Trilu", 14, 1..=2, counting::trilu),
     row("Unsqueeze", 1, 1..=2, shape::unsqueeze),
     row("Upsample", 7, 1..=2, resize::upsample),
     row("Where", 9, 3..=3, elementwise::choose),

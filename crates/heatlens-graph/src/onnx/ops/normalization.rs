@@ -7,6 +7,7 @@ use crate::fact::Shape;
 use crate::onnx::attributes::Attributes;
 use crate::op::batch_normalization::BatchNormalization;
 use crate::op::invalid;
+use crate::op::unary::UnaryFunction;
 
 /// `BatchNormalization`. Before operator set 14 further outputs said that the node was training,
 /// from then on `training_mode` does; both run as after training, with a warning.
@@ -66,6 +67,7 @@ pub(super) fn group(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     }))
 }
 
+/// `LayerNormalization`. Its second and third outputs, mean and 1 ÷ deviation, serve training, but may be read.
 pub(super) fn layer(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let epsilon = epsilon(attributes)?;
     attributes.ignore("stash_type");
@@ -73,10 +75,15 @@ pub(super) fn layer(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     Ok(Box::new(move |scope| {
         let (x, scale, bias) = (scope.input(0)?, scope.input(1)?, scope.optional(2)?);
         let axes = from_axis(&scope.fact(x).shape, axis)?;
-        scope.formula(|b| {
-            let y = formula::standardize(b, x, &axes, epsilon)?;
+        let all = scope.node.output.iter().skip(1).any(|name| !name.is_empty());
+        scope.formulas(|b| {
+            let (y, mean, deviation) = formula::standardize_with(b, x, &axes, epsilon)?;
             let y = b.mul(y, scale)?;
-            bias.map_or(Ok(y), |bias| b.add(y, bias))
+            let y = bias.map_or(Ok(y), |bias| b.add(y, bias))?;
+            if !all {
+                return Ok(vec![y]);
+            }
+            Ok(vec![y, mean, b.unary(UnaryFunction::Reciprocal, deviation)?])
         })
     }))
 }

@@ -136,6 +136,40 @@ fn to_sizes(sizes: Vec<i64>) -> Result<Vec<usize>, OpError> {
     sizes.iter().map(|&s| usize::try_from(s).map_err(|_| bad())).collect()
 }
 
+/// `CenterCropPad`: each axis cut to its middle, or padded with zeros around it; an odd rest is behind.
+pub(super) fn center_crop_pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let axes = attributes.ints("axes")?.map(<[i64]>::to_vec);
+    Ok(Box::new(move |scope| {
+        let wanted = scope.ints(1, "a shape")?.ok_or(OpError::MissingInput { index: 1 })?;
+        let wanted = to_sizes(wanted)?;
+        let x = scope.input(0)?;
+        let shape = scope.fact(x).shape.clone();
+        let axes = axes.unwrap_or_else(|| (0i64..).take(shape.rank()).collect());
+        if axes.len() != wanted.len() {
+            return Err(invalid(format!("{} sizes for axes {axes:?}", wanted.len())).into());
+        }
+        let (mut cuts, mut begin, mut end) = (Vec::new(), vec![0; shape.rank()], vec![0; shape.rank()]);
+        for (&axis, len) in axes.iter().zip(wanted) {
+            let at = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
+            let Dim::Fixed(size) = shape.0[at] else {
+                return Err(OpError::Unsupported("a part of the batch".to_owned()).into());
+            };
+            if len < size {
+                cuts.push(Slice { axis: at, start: (size - len) / 2, len, step: 1 });
+            }
+            let missing = len.saturating_sub(size);
+            (begin[at], end[at]) = (missing / 2, missing - missing / 2);
+        }
+        scope.formula(|b| {
+            let x = cuts.into_iter().try_fold(x, |x, cut| b.apply(cut, &[x]))?;
+            if begin.iter().chain(&end).all(|&pad| pad == 0) {
+                return Ok(x);
+            }
+            b.apply(Pad { begin, end, value: 0.0 }, &[x])
+        })
+    }))
+}
+
 /// `Pad` with a constant: its numbers are attributes before operator set 11, inputs after.
 pub(super) fn pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let mode = attributes.text("mode")?.unwrap_or("constant");

@@ -1,0 +1,286 @@
+//! Operators that read or write single elements at known places: `GatherElements`, `GatherND`, `ScatterElements`, `ScatterND`.
+
+use super::Recipe;
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
+use crate::fact::Shape;
+use crate::graph::ValueId;
+use crate::onnx::attributes::Attributes;
+use crate::onnx::scope::{Outputs, Problem, Scope, Slot};
+use crate::op::binary::{Binary, BinaryFunction};
+use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::invalid;
+use crate::op::r#where::Where;
+use crate::tensor::{Data, Tensor};
+
+/// Elements that are written more often than this are not.
+const MAX_WRITES: usize = 64;
+
+/// The input at `index` as an array, if it is stored.
+pub(super) fn stored(scope: &Scope<'_>, index: usize) -> Option<Tensor> {
+    match scope.reading.slots.get(scope.node.input.get(index)?)? {
+        Slot::Stored(tensor) => Some(tensor.clone()),
+        Slot::Value(id) => scope.reading.graph.constant(*id).cloned(),
+        _ => None,
+    }
+}
+
+/// The elements of `x` at these places, or zeros where there is none.
+pub(super) fn select(x: &Tensor, shape: Vec<usize>, order: &[Option<usize>]) -> Result<Tensor, OpError> {
+    fn chosen<T: Copy + Default>(x: &[T], order: &[Option<usize>]) -> Vec<T> {
+        order.iter().map(|place| place.and_then(|i| x.get(i).copied()).unwrap_or_default()).collect()
+    }
+    let data = match x.data() {
+        Data::F32(v) => Data::F32(chosen(v, order).into()),
+        Data::F64(v) => Data::F64(chosen(v, order).into()),
+        Data::I64(v) => Data::I64(chosen(v, order).into()),
+        Data::Bool(v) => Data::Bool(chosen(v, order).into()),
+    };
+    Tensor::new(shape, data).ok_or_else(|| invalid("the result does not fill its shape"))
+}
+
+/// The sizes of a value that has no batch: its elements have places in a row.
+fn sizes(shape: &Shape) -> Result<Vec<usize>, OpError> {
+    if shape.has_batch() {
+        return Err(OpError::Unsupported("choosing single elements of several samples".to_owned()));
+    }
+    Ok(shape.at(1))
+}
+
+/// The indices, which must be known.
+fn indices(scope: &mut Scope<'_>) -> Result<(Vec<i64>, Vec<usize>), Problem> {
+    let indices = scope.constant(1, "indices")?.ok_or(OpError::MissingInput { index: 1 })?;
+    let values = indices.as_i64().ok_or_else(|| invalid("expected whole numbers as indices"))?;
+    Ok((values.to_vec(), indices.shape().to_vec()))
+}
+
+fn place(index: i64, size: usize) -> Result<usize, OpError> {
+    let whole = i64::try_from(size).unwrap_or(i64::MAX);
+    let from_front = if index < 0 { index.saturating_add(whole) } else { index };
+    let place = usize::try_from(from_front).ok().filter(|&p| p < size);
+    place.ok_or_else(|| invalid(format!("index {index} of {size}")))
+}
+
+/// For each element of an index array the place it names in an array of `shape`: its own index, but along `axis` the one it holds.
+fn along_axis(shape: &[usize], axis: i64, indices: &[i64], own: &[usize]) -> Result<Vec<usize>, OpError> {
+    let misfit = || invalid(format!("indices of {own:?} along axis {axis} of {shape:?}"));
+    let at = Shape::fixed(shape).axis(axis).ok_or_else(misfit)?;
+    let fits = own.len() == shape.len() && (0..own.len()).all(|i| i == at || own[i] <= shape[i]);
+    if !fits {
+        return Err(misfit());
+    }
+    let strides = dense_strides(shape);
+    let mut values = indices.iter();
+    let mut places = Vec::with_capacity(indices.len());
+    let mut error = None;
+    for_each_index(own, |index| {
+        let held = place(values.next().copied().unwrap_or(0), shape[at]);
+        match held {
+            Ok(held) => places.push(offset(index, &strides) - index[at] * strides[at] + held * strides[at]),
+            Err(e) => error = Some(e),
+        }
+    });
+    error.map_or(Ok(places), Err)
+}
+
+/// For each row of an index array the place of the slice it names in an array of `shape`, and the slice's shape. The first
+/// `batch` axes go along with the rows.
+fn by_rows(
+    shape: &[usize],
+    batch: usize,
+    indices: &[i64],
+    own: &[usize],
+) -> Result<(Vec<usize>, Vec<usize>), OpError> {
+    let misfit = || invalid(format!("indices of {own:?} into {shape:?}"));
+    let (&depth, rows) = own.split_last().ok_or_else(misfit)?;
+    let end = batch.checked_add(depth).filter(|&end| end <= shape.len()).ok_or_else(misfit)?;
+    if depth == 0 || rows.get(..batch) != shape.get(..batch) {
+        return Err(misfit());
+    }
+    let strides = dense_strides(shape);
+    let slice = shape[end..].to_vec();
+    let per_batch: usize = rows[batch..].iter().product::<usize>().max(1);
+    let step = if batch == 0 { 0 } else { strides[batch - 1] };
+    let mut places = Vec::new();
+    for (row, index) in indices.chunks_exact(depth).enumerate() {
+        let mut start = row / per_batch * step;
+        for (i, &value) in index.iter().enumerate() {
+            start += place(value, shape[batch + i])? * strides[batch + i];
+        }
+        places.push(start);
+    }
+    Ok((places, slice))
+}
+
+/// The elements at `places` as an array of `shape`: of a stored array at once.
+fn read(scope: &mut Scope<'_>, places: Vec<usize>, shape: Vec<usize>) -> Result<Outputs, Problem> {
+    if let Some(x) = stored(scope, 0) {
+        let order: Vec<Option<usize>> = places.into_iter().map(Some).collect();
+        return Ok(vec![Slot::Stored(select(&x, shape, &order)?)]);
+    }
+    let x = scope.input(0)?;
+    scope.formula(|b| pick(b, x, places, shape))
+}
+
+/// The elements of `x` at these places, as a value of `shape`.
+fn pick(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    places: Vec<usize>,
+    shape: Vec<usize>,
+) -> Result<ValueId, GraphError> {
+    let what = || OpError::Unsupported("choosing single elements of a computed array".to_owned());
+    let malformed = |source| GraphError::Node { node: String::new(), op: String::new(), source };
+    let stored = b.graph().constant(x).ok_or_else(|| malformed(what()))?;
+    let order: Vec<Option<usize>> = places.into_iter().map(Some).collect();
+    let chosen = select(stored, shape, &order).map_err(malformed)?;
+    Ok(b.constant(chosen))
+}
+
+fn data_sizes(scope: &mut Scope<'_>) -> Result<Vec<usize>, Problem> {
+    if let Some(x) = stored(scope, 0) {
+        return Ok(x.shape().to_vec());
+    }
+    let x = scope.input(0)?;
+    Ok(sizes(&scope.fact(x).shape)?)
+}
+
+pub(super) fn gather_elements(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let axis = attributes.int("axis")?.unwrap_or(0);
+    Ok(Box::new(move |scope| {
+        let (indices, own) = indices(scope)?;
+        let places = along_axis(&data_sizes(scope)?, axis, &indices, &own)?;
+        read(scope, places, own)
+    }))
+}
+
+/// `GatherND`, from operator set 12 on within the samples of a batch.
+pub(super) fn gather_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let batch = if attributes.opset() >= 12 { attributes.int("batch_dims")?.unwrap_or(0) } else { 0 };
+    let batch = usize::try_from(batch).map_err(|_| invalid(format!("{batch} axes of a batch")))?;
+    Ok(Box::new(move |scope| {
+        let (indices, own) = indices(scope)?;
+        let (starts, slice) = by_rows(&data_sizes(scope)?, batch, &indices, &own)?;
+        let run: usize = slice.iter().product();
+        let places = starts.iter().flat_map(|&start| start..start + run).collect();
+        read(scope, places, [&own[..own.len() - 1], &slice].concat())
+    }))
+}
+
+/// How an element that is written combines with the one that is there; `None` replaces it.
+fn reduction(attributes: &mut Attributes<'_>) -> Result<Option<BinaryFunction>, OpError> {
+    if attributes.opset() < 16 {
+        return Ok(None);
+    }
+    match attributes.text("reduction")? {
+        None | Some("none") => Ok(None),
+        Some("add") => Ok(Some(BinaryFunction::Add)),
+        Some("mul") => Ok(Some(BinaryFunction::Mul)),
+        Some("max") => Ok(Some(BinaryFunction::Max)),
+        Some("min") => Ok(Some(BinaryFunction::Min)),
+        Some(other) => Err(OpError::Unsupported(format!("reduction {other:?}"))),
+    }
+}
+
+/// `ScatterElements`, and `Scatter` as it was called at first.
+pub(super) fn scatter_elements(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let axis = attributes.int("axis")?.unwrap_or(0);
+    let reduction = reduction(attributes)?;
+    Ok(Box::new(move |scope| {
+        let (indices, own) = indices(scope)?;
+        let places = along_axis(&data_sizes(scope)?, axis, &indices, &own)?;
+        write(scope, &places, reduction)
+    }))
+}
+
+pub(super) fn scatter_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let reduction = reduction(attributes)?;
+    Ok(Box::new(move |scope| {
+        let (indices, own) = indices(scope)?;
+        let (starts, slice) = by_rows(&data_sizes(scope)?, 0, &indices, &own)?;
+        let run: usize = slice.iter().product();
+        let places: Vec<usize> = starts.iter().flat_map(|&start| start..start + run).collect();
+        write(scope, &places, reduction)
+    }))
+}
+
+/// The first input with the elements of the third written to `places`, one round after another: in a round no element is
+/// written twice.
+fn write(
+    scope: &mut Scope<'_>,
+    places: &[usize],
+    reduction: Option<BinaryFunction>,
+) -> Result<Outputs, Problem> {
+    let (x, updates) = (scope.input(0)?, scope.input(2)?);
+    let shape = scope.fact(x).shape.clone();
+    let found = sizes(&scope.fact(updates).shape)?;
+    if found.iter().product::<usize>() != places.len() {
+        return Err(invalid(format!("{} places for updates of {found:?}", places.len())).into());
+    }
+    let rounds = rounds(places, shape.at(1).iter().product(), reduction.is_none())?;
+    scope.formula(|b| {
+        let mut y = x;
+        for round in rounds {
+            let mask = round.iter().map(Option::is_some).collect();
+            let mask = Tensor::new(shape.at(1), Data::Bool(mask));
+            let mask = mask.ok_or_else(|| GraphError::Malformed("a mask without a shape".to_owned()))?;
+            let from = round.iter().map(|update| update.unwrap_or(0)).collect();
+            let written = pick(b, updates, from, shape.at(1))?;
+            let written = match reduction {
+                Some(function) => b.apply(Binary(function), &[y, written])?,
+                None => written,
+            };
+            let mask = b.constant(mask);
+            y = b.apply(Where, &[mask, written, y])?;
+        }
+        Ok(y)
+    })
+}
+
+/// For each round and element of the result, the update that is written there.
+fn rounds(places: &[usize], len: usize, last_only: bool) -> Result<Vec<Vec<Option<usize>>>, OpError> {
+    let mut rounds: Vec<Vec<Option<usize>>> = Vec::new();
+    let mut written = vec![0usize; len];
+    for (update, &place) in places.iter().enumerate() {
+        let round = if last_only { 0 } else { written[place] };
+        written[place] += 1;
+        if round == MAX_WRITES {
+            return Err(OpError::Unsupported(format!("writing to an element more than {MAX_WRITES} times")));
+        }
+        if round == rounds.len() {
+            rounds.push(vec![None; len]);
+        }
+        rounds[round][place] = Some(update);
+    }
+    Ok(rounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_elements() {
+        assert_eq!(along_axis(&[2, 3], 1, &[2, -3, 0, 1], &[2, 2]).unwrap(), [2, 0, 3, 4]);
+        assert_eq!(along_axis(&[2, 3], 0, &[1, 0, 1], &[1, 3]).unwrap(), [3, 1, 5]);
+        assert!(along_axis(&[2, 3], 1, &[3], &[1, 1]).is_err());
+        assert!(along_axis(&[2, 3], 1, &[0; 3], &[3, 1]).is_err());
+        assert!(along_axis(&[2, 3], 2, &[0], &[1, 1]).is_err());
+    }
+
+    #[test]
+    fn places_of_slices() {
+        assert_eq!(by_rows(&[2, 3, 4], 0, &[1, 2, 0, -1], &[2, 2]).unwrap(), (vec![20, 8], vec![4]));
+        assert_eq!(by_rows(&[2, 3, 4], 1, &[2, 0], &[2, 1]).unwrap(), (vec![8, 12], vec![4]));
+        assert!(by_rows(&[2, 3], 0, &[2, 0], &[1, 2]).is_err());
+        assert!(by_rows(&[2, 3], 0, &[0; 3], &[1, 3]).is_err());
+        assert!(by_rows(&[2, 3], 1, &[0; 3], &[3, 1]).is_err());
+    }
+
+    #[test]
+    fn elements_written_twice_take_rounds() {
+        assert_eq!(rounds(&[0, 2, 0], 3, true).unwrap(), [[Some(2), None, Some(1)]]);
+        assert_eq!(rounds(&[0, 2, 0], 3, false).unwrap(), [[Some(0), None, Some(1)], [Some(2), None, None]]);
+        assert!(rounds(&[0; MAX_WRITES + 1], 1, false).is_err());
+    }
+}
