@@ -12,30 +12,96 @@ use crate::op::cast::Cast;
 use crate::op::clip::Clip;
 use crate::op::identity::Identity;
 use crate::op::invalid;
-use crate::op::unary::{Unary, UnaryFunction};
+use crate::op::unary::{Scalar, Unary, UnaryFunction};
 use crate::op::r#where::Where;
-use crate::tensor::{Data, Tensor};
 
-/// A function of one value. Whole numbers, which sizes are, have a sign that can be changed.
-pub(super) fn unary(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
-    let function = UnaryFunction::ALL.into_iter().find(|f| f.name() == attributes.op());
-    let function = function.ok_or_else(|| invalid("no function of one value"))?;
+/// An activation whose attributes are numbers.
+pub(super) fn activation(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let default = UnaryFunction::ALL.into_iter().find(|f| f.name() == attributes.op());
+    let mut number = |name: &str, default: Scalar| -> Result<Scalar, OpError> {
+        Ok(attributes.float(name)?.map_or(default, Scalar::new))
+    };
+    plain(Unary(match default {
+        Some(UnaryFunction::LeakyRelu(alpha)) => UnaryFunction::LeakyRelu(number("alpha", alpha)?),
+        Some(UnaryFunction::Elu(alpha)) => UnaryFunction::Elu(number("alpha", alpha)?),
+        Some(UnaryFunction::Celu(alpha)) => UnaryFunction::Celu(number("alpha", alpha)?),
+        Some(UnaryFunction::ThresholdedRelu(alpha)) => {
+            UnaryFunction::ThresholdedRelu(number("alpha", alpha)?)
+        }
+        Some(UnaryFunction::Selu { alpha, gamma }) => {
+            UnaryFunction::Selu { alpha: number("alpha", alpha)?, gamma: number("gamma", gamma)? }
+        }
+        Some(UnaryFunction::HardSigmoid { alpha, beta }) => {
+            UnaryFunction::HardSigmoid { alpha: number("alpha", alpha)?, beta: number("beta", beta)? }
+        }
+        _ => return Err(invalid("no activation")),
+    }))
+}
+
+pub(super) fn gelu(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    plain(Unary(match attributes.text("approximate")? {
+        None | Some("none") => UnaryFunction::Gelu,
+        Some("tanh") => UnaryFunction::GeluTanh,
+        Some(other) => return Err(OpError::Unsupported(format!("approximate {other:?}"))),
+    }))
+}
+
+/// `Mod`: the remainder with the sign of the divisor, or as C's `fmod` with that of the dividend.
+pub(super) fn modulo(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    if attributes.flag("fmod")? {
+        return plain(Binary(BinaryFunction::Fmod));
+    }
+    Ok(Box::new(|scope| {
+        let (dividend, divisor) = (scope.input(0)?, scope.input(1)?);
+        if scope.fact(dividend).dtype != DType::F32 {
+            return scope.finish(Binary(BinaryFunction::Mod), &[Some(dividend), Some(divisor)]);
+        }
+        // Where the signs differ the other remainder is one divisor on.
+        scope.formula(|b| {
+            let rest = b.binary(BinaryFunction::Fmod, dividend, divisor)?;
+            let product = b.mul(rest, divisor)?;
+            let zero = b.scalar(0.0);
+            let differs = b.binary(BinaryFunction::Less, product, zero)?;
+            let other = b.add(rest, divisor)?;
+            b.apply(Where, &[differs, other, rest])
+        })
+    }))
+}
+
+/// `IsNaN`: what differs from itself.
+pub(super) fn is_nan(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    Ok(Box::new(|scope| {
+        let x = scope.input(0)?;
+        scope.formula(|b| {
+            let same = b.binary(BinaryFunction::Equal, x, x)?;
+            b.unary(UnaryFunction::Not, same)
+        })
+    }))
+}
+
+/// `IsInf`, of one sign or both.
+pub(super) fn is_inf(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let detect = |found: Option<i64>| found.unwrap_or(1) != 0;
+    let signs = [attributes.int("detect_negative")?, attributes.int("detect_positive")?].map(detect);
     Ok(Box::new(move |scope| {
         let x = scope.input(0)?;
-        if scope.fact(x).dtype == DType::I64 && matches!(function, UnaryFunction::Neg | UnaryFunction::Abs) {
-            let zero = Tensor::new(Vec::new(), Data::I64([0].into())).ok_or_else(|| invalid("no zero"))?;
-            return scope.formula(|b| {
-                let zero = b.constant(zero);
-                let negative = b.sub(zero, x)?;
-                if function == UnaryFunction::Neg {
-                    Ok(negative)
-                } else {
-                    b.binary(BinaryFunction::Max, x, negative)
-                }
-            });
-        }
-        scope.finish(Unary(function), &[Some(x)])
+        scope.formula(|b| {
+            let wanted = match signs {
+                [true, true] => b.unary(UnaryFunction::Abs, x)?,
+                [true, false] => b.neg(x)?,
+                [false, true] => x,
+                // Never: nothing is less than itself.
+                [false, false] => return b.binary(BinaryFunction::Less, x, x),
+            };
+            let infinity = b.scalar(f32::INFINITY);
+            b.binary(BinaryFunction::Equal, wanted, infinity)
+        })
     }))
+}
+
+pub(super) fn unary(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let function = UnaryFunction::ALL.into_iter().find(|f| f.name() == attributes.op());
+    plain(Unary(function.ok_or_else(|| invalid("no function of one value"))?))
 }
 
 fn binary_function(name: &str) -> Result<BinaryFunction, OpError> {
@@ -54,6 +120,14 @@ pub(super) fn pow(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
         let (to, from) = (scope.fact(base).dtype, scope.fact(exponent).dtype);
         if (to, from) == (DType::F32, DType::I64) {
             exponent = scope.step(Cast { to }, &[exponent])?;
+        }
+        if (to, from) == (DType::I64, DType::F32) {
+            // The result is of the base's type: rounded towards zero.
+            return scope.formula(|b| {
+                let base = b.apply(Cast { to: from }, &[base])?;
+                let power = b.binary(BinaryFunction::Pow, base, exponent)?;
+                b.apply(Cast { to }, &[power])
+            });
         }
         scope.finish(Binary(BinaryFunction::Pow), &[Some(base), Some(exponent)])
     }))
