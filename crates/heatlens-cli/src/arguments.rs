@@ -64,6 +64,17 @@ pub(crate) enum LayoutName {
     Nchw,
 }
 
+/// Which input and output of a model to use, where it has several.
+#[derive(Debug, Args)]
+pub(crate) struct Ports {
+    /// The input that takes the image
+    #[arg(long = "input", value_name = "NAME")]
+    pub(crate) image: Option<String>,
+    /// The output that holds the class scores; the first that can if not given
+    #[arg(long = "output", value_name = "NAME")]
+    pub(crate) scores: Option<String>,
+}
+
 /// How image files become the model's input, where its file does not say or says it wrong.
 #[derive(Debug, Args)]
 pub(crate) struct Pixels {
@@ -73,6 +84,10 @@ pub(crate) struct Pixels {
     /// How image files of another shape are brought to the model's: squash or crop
     #[arg(long)]
     pub(crate) resize: Option<String>,
+    /// How pixels are prepared, by a common name: imagenet (mean and deviation), tf (-1 to 1), caffe (BGR less mean),
+    /// unit (0 to 1) or raw (0 to 255); the flags below override its parts
+    #[arg(long)]
+    pub(crate) preset: Option<String>,
     /// Factor on values from 0 to 1, such as 255
     #[arg(long)]
     pub(crate) scale: Option<f32>,
@@ -221,6 +236,8 @@ pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
+    pub(crate) ports: Ports,
+    #[command(flatten)]
     pub(crate) pixels: Pixels,
     /// Write the table here instead of to the terminal
     #[arg(long)]
@@ -240,11 +257,13 @@ pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
+    pub(crate) ports: Ports,
+    #[command(flatten)]
     pub(crate) pixels: Pixels,
     /// Methods, separated by commas, or all (see `heatlens methods`)
     #[arg(long, value_delimiter = ',', default_value = "grad_cam,guided_backprop,guided_grad_cam")]
     pub(crate) method: Vec<String>,
-    /// Layers to look at, separated by commas (see `heatlens inspect`); the last spatial one if not given
+    /// Layers to look at, separated by commas (see `heatlens inspect`); the one `inspect` marks if not given
     #[arg(long, value_delimiter = ',')]
     pub(crate) layer: Vec<String>,
     /// The class to explain: predicted, all, a name or a number
@@ -292,6 +311,11 @@ pub(crate) enum SaveName {
 pub(crate) struct Inspect {
     /// A model file (ONNX)
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) ports: Ports,
+    /// List every layer, not only where blocks and stages end
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

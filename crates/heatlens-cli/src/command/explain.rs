@@ -16,10 +16,11 @@ use crate::output;
 use crate::progress::Bar;
 
 pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
-    let model = open::model(&options.model, &options.pixels)?;
+    let model = open::model(&options.model, &options.ports, &options.pixels)?;
     let explainer = Explainer::new(&model, &choices(options, &model)?)?;
     explainer.notes().iter().for_each(output::note);
     let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
+    open::check_range(&model, data.as_ref());
     folder::prepare(&options.out, options.force)?;
     let save = Save {
         png: options.save.contains(&SaveName::Png),

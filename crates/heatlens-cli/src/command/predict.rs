@@ -15,8 +15,9 @@ use crate::progress::{Bar, interrupted};
 const GROUP: usize = 64;
 
 pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
-    let model = open::model(&options.model, &options.pixels)?;
+    let model = open::model(&options.model, &options.ports, &options.pixels)?;
     let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
+    open::check_range(&model, data.as_ref());
     let predictor = Predictor::new(&model)?;
     let bar = Bar::new(data.len(), "images");
     let mut table = header(&model);

@@ -36,10 +36,40 @@ impl Resize {
     }
 }
 
+/// The order in which a model takes the three colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+impl FromStr for ChannelOrder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "rgb" => Ok(Self::Rgb),
+            "bgr" => Ok(Self::Bgr),
+            _ => Err(format!("channel order \"{text}\" is unknown, expected rgb or bgr")),
+        }
+    }
+}
+
+impl ChannelOrder {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+        }
+    }
+}
+
 /// What a model expects of its input.
 ///
-/// A picture's values x from 0 to 1 (8 and 16 bits alike) become `(x · scale − mean) / std`, channel by channel,
-/// after conversion to grey or colour and resizing. Arrays skip all of it: their numbers go in as they are.
+/// A picture's values x from 0 to 1 (8 and 16 bits alike) become `(x · scale − mean) / std`, channel by channel in
+/// the model's order, after conversion to grey or colour and resizing. Arrays skip all of it: their numbers go in as they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
     /// Channels; 1 (grey) or 3 (red, green, blue) where pictures are to be read.
@@ -56,15 +86,26 @@ pub struct Preprocessing {
     pub mean: Vec<f32>,
     /// Divided by at last, one for each channel.
     pub std: Vec<f32>,
+    /// The order of the three colours, where there are three.
+    pub order: ChannelOrder,
 }
 
-const KEYS: [&str; 7] = ["channels", "height", "width", "resize", "scale", "mean", "std"];
+const KEYS: [&str; 8] = ["channels", "height", "width", "resize", "scale", "mean", "std", "channel_order"];
 
 impl Preprocessing {
     /// Values from 0 to 1 as they are, squashed to `[channels, height, width]`.
     pub fn new([channels, height, width]: [usize; 3]) -> Self {
         let (mean, std) = (vec![0.0; channels], vec![1.0; channels]);
-        Self { channels, height, width, resize: Resize::Squash, scale: 1.0, mean, std }
+        Self {
+            channels,
+            height,
+            width,
+            resize: Resize::Squash,
+            scale: 1.0,
+            mean,
+            std,
+            order: ChannelOrder::Rgb,
+        }
     }
 
     /// The model's input shape, `[channels, height, width]`.
@@ -106,6 +147,7 @@ impl Preprocessing {
             self.scale.to_string(),
             join(&self.mean),
             join(&self.std),
+            self.order.name().to_owned(),
         ];
         KEYS.iter().map(|key| (*key).to_owned()).zip(values).collect()
     }
@@ -125,6 +167,9 @@ impl Preprocessing {
         let mut read = Self::new(shape);
         if let Some(text) = pairs.get("resize") {
             read.resize = text.parse().map_err(|_| invalid("resize", text, "squash or crop"))?;
+        }
+        if let Some(text) = pairs.get("channel_order") {
+            read.order = text.parse().map_err(|_| invalid("channel_order", text, "rgb or bgr"))?;
         }
         if let Some(scale) = number(pairs, "scale")? {
             read.scale = scale;
@@ -163,6 +208,11 @@ impl Preprocessing {
             .with_channels(self.channels);
         let area = self.height * self.width;
         let mut pixels = seen.values.clone();
+        if let (ChannelOrder::Bgr, [red, _, blue]) =
+            (self.order, pixels.chunks_exact_mut(area).collect::<Vec<_>>().as_mut_slice())
+        {
+            red.swap_with_slice(blue);
+        }
         for ((plane, mean), std) in pixels.chunks_exact_mut(area).zip(&self.mean).zip(&self.std) {
             for value in plane {
                 *value = (*value * self.scale - mean) / std;
@@ -233,6 +283,7 @@ mod tests {
         refused("height", "0");
         refused("width", "99999999999");
         refused("resize", "stretch");
+        refused("channel_order", "gbr");
         refused("scale", "nan");
         refused("mean", "0.1,0.2");
         refused("mean", "0.1,,0.2");

@@ -64,6 +64,7 @@ pub(super) fn line(
         "probability": explanation.probabilities,
         "maps": maps,
         "files": files,
+        "preprocessing": model.preprocessing.to_pairs(),
         "computed_by": format!("heatlens {}, {}", env!("CARGO_PKG_VERSION"), heatlens_cpu::instruction_set()),
         "warnings": warnings(explanation),
     })

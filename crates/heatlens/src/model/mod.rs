@@ -15,6 +15,8 @@ pub mod layer;
 mod metadata;
 mod names;
 pub(crate) mod program;
+mod scaling;
+pub mod stages;
 
 use std::path::Path;
 
@@ -25,6 +27,8 @@ pub use error::ModelError;
 pub use gap::GapHead;
 pub use head::{Activation, Head};
 pub use layer::Layer;
+pub use scaling::PixelRange;
+pub use stages::Stage;
 
 use crate::data::Preprocessing;
 use crate::model::input::Image;
@@ -44,6 +48,10 @@ pub struct Model {
     pub class_names: Vec<String>,
     /// How an image file becomes the model's input.
     pub preprocessing: Preprocessing,
+    /// Whether the file says how, because we wrote it; otherwise that is a guess.
+    pub described: bool,
+    /// The range of pixels that the graph's own arithmetic at its start is made for, if it has any.
+    pub own_scaling: Option<PixelRange>,
     /// What a person should know about how the file was understood.
     pub notes: Vec<String>,
 }
@@ -87,15 +95,29 @@ impl Model {
             return Err(ModelError::ClassNames { found: class_names.len(), expected: head.classes() });
         }
         let stored = metadata::preprocessing(&graph.metadata)?;
-        let preprocessing = stored.unwrap_or_else(|| Preprocessing::new(shape));
+        let described = stored.is_some();
+        let own_scaling = scaling::own_scaling(&graph, value);
+        let preprocessing = stored.unwrap_or_else(|| {
+            let scale = if own_scaling == Some(PixelRange::Bytes) { 255.0 } else { 1.0 };
+            Preprocessing { scale, ..Preprocessing::new(shape) }
+        });
         if preprocessing.shape() != shape {
             return Err(ModelError::Metadata(format!(
                 "its preprocessing makes images of {:?}, its input takes {shape:?}",
                 preprocessing.shape()
             )));
         }
-        let mut model =
-            Self { graph, image: value, batch, head, class_names, preprocessing, notes: Vec::new() };
+        let mut model = Self {
+            graph,
+            image: value,
+            batch,
+            head,
+            class_names,
+            preprocessing,
+            described,
+            own_scaling,
+            notes: Vec::new(),
+        };
         model.take_notes(image.original.as_deref(), &image.ignored);
         Ok(model)
     }
@@ -112,6 +134,15 @@ impl Model {
         }
         if let Some(batch) = self.batch.filter(|&batch| batch > 1) {
             notes.push(format!("the file takes {batch} images at a time; they go in so many together"));
+        }
+        match self.own_scaling.filter(|_| !self.described) {
+            Some(PixelRange::Bytes) => {
+                notes.push("the model scales its input itself: pixels go in as 0…255".to_owned());
+            }
+            Some(PixelRange::Unit) => {
+                notes.push("the model normalises its input itself: pixels go in as 0…1".to_owned());
+            }
+            None => {}
         }
         if self.head.activation == Activation::None && self.head.outputs == 1 {
             notes.push("the one output has no sigmoid; it is taken as the logit z of class 1".to_owned());

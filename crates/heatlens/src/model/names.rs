@@ -62,15 +62,22 @@ fn from_path(name: &str) -> Option<Place> {
     Some(Place { module: modules.join("."), step })
 }
 
-/// `resnet50/conv5_block3_out/Relu`, or a plain name.
+/// `resnet50/conv5_block3_out/Relu`, or a plain name. Only an operator's name at the end is a step.
 fn from_slashes(name: &str, skip: usize) -> Place {
     let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
-    let parts = parts.get(skip.min(parts.len().saturating_sub(2))..).unwrap_or_default();
-    match parts {
-        [] => Place { module: name.to_owned(), step: String::new() },
-        [only] => Place { module: (*only).to_owned(), step: String::new() },
-        [modules @ .., step] => Place { module: modules.join("."), step: (*step).to_owned() },
-    }
+    let (module, step) = match parts.as_slice() {
+        [modules @ .., step] if !modules.is_empty() && is_operator(step) => (modules, *step),
+        parts => (parts, ""),
+    };
+    let module = module.get(skip.min(module.len().saturating_sub(1))..).unwrap_or_default();
+    Place { module: module.join("/"), step: step.to_owned() }
+}
+
+/// Whether a name's last part is an operator's: `Conv2D`, `BiasAdd`, `add_1`.
+fn is_operator(part: &str) -> bool {
+    let plain = part.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
+    let lower = matches!(plain, "add" | "mul" | "sub" | "truediv" | "concat" | "mean" | "max");
+    lower || part.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
 /// How many leading parts all names with slashes share (`StatefulPartitionedCall/model/…`).
@@ -95,13 +102,13 @@ pub(super) fn ends_with_part(name: &str, part: &str) -> bool {
 
 /// Whether the module `path` is `module` or lies within it.
 pub(super) fn is_within(path: &str, module: &str) -> bool {
-    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }
 
 /// A module and all that it lies in: `a.b.c`, `a.b`, `a`.
 pub(super) fn enclosing(module: &str) -> impl Iterator<Item = &str> {
     let whole = Some(module).filter(|m| !m.is_empty());
-    std::iter::successors(whole, |path| path.rsplit_once('.').map(|(front, _)| front))
+    std::iter::successors(whole, |path| path.rsplit_once(['.', '/']).map(|(front, _)| front))
 }
 
 #[cfg(test)]
@@ -132,6 +139,8 @@ mod tests {
         assert_eq!(from_scopes("layer4"), None);
         assert_eq!(from_slashes("conv2d_1", 0), place("conv2d_1", ""));
         assert_eq!(from_slashes("call/resnet50/conv5_out/Relu", 2), place("conv5_out", "Relu"));
+        assert_eq!(from_slashes("resnet50/add/add_1", 0), place("resnet50/add", "add_1"));
+        assert_eq!(from_slashes("body/a_2", 0), place("body/a_2", ""));
         assert_eq!(from_slashes("Relu", 2), place("Relu", ""));
     }
 

@@ -6,4 +6,5 @@ mod heads;
 mod inputs;
 mod names;
 mod nets;
+mod scaling;
 mod tokens;

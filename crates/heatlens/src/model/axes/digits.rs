@@ -149,11 +149,11 @@ fn take(queue: &mut VecDeque<Part>, dim: Dim) -> Option<Axis> {
             }
             Part::Samples(1) => return None,
             _ if missing <= 1 || size == 0 => return None,
-            _ if missing % size == 0 => {
+            _ if missing.is_multiple_of(size) => {
                 missing /= size;
                 part
             }
-            _ if size % missing == 0 => {
+            _ if size.is_multiple_of(missing) => {
                 let (outer, inner) = part.split(missing)?;
                 queue.push_front(inner);
                 missing = 1;

@@ -1,0 +1,121 @@
+//! The ways of preparing pixels that have names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{ChannelOrder, DataError, Preprocessing};
+
+/// A common way of preparing pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// From 0 to 1, less the mean of ImageNet, divided by its standard deviation: torchvision, timm and most of PyTorch.
+    Imagenet,
+    /// From −1 to 1: Keras' mode "tf" (MobileNet, Inception, Xception and others).
+    Tf,
+    /// From 0 to 255 in the order blue, green, red, less the mean of ImageNet: Keras' mode "caffe" (ResNet, VGG).
+    Caffe,
+    /// From 0 to 1.
+    Unit,
+    /// From 0 to 255: Keras' EfficientNet and ConvNeXt, and others that scale their input themselves.
+    Raw,
+}
+
+impl Preset {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Imagenet, Self::Tf, Self::Caffe, Self::Unit, Self::Raw];
+
+    /// What people type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Imagenet => "imagenet",
+            Self::Tf => "tf",
+            Self::Caffe => "caffe",
+            Self::Unit => "unit",
+            Self::Raw => "raw",
+        }
+    }
+
+    /// Sets scale, mean, standard deviation and channel order; sizes stay.
+    ///
+    /// # Errors
+    /// If the preset is for colour images and the model takes others.
+    pub fn apply(self, to: &mut Preprocessing) -> Result<(), DataError> {
+        let (scale, mean, std, order) = match self {
+            Self::Imagenet => (1.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], ChannelOrder::Rgb),
+            Self::Tf => (2.0, [1.0; 3], [1.0; 3], ChannelOrder::Rgb),
+            Self::Caffe => (255.0, [103.939, 116.779, 123.68], [1.0; 3], ChannelOrder::Bgr),
+            Self::Unit => (1.0, [0.0; 3], [1.0; 3], ChannelOrder::Rgb),
+            Self::Raw => (255.0, [0.0; 3], [1.0; 3], ChannelOrder::Rgb),
+        };
+        let each = |values: [f32; 3]| match to.channels {
+            3 => Some(values.to_vec()),
+            channels => values.iter().all(|v| *v == values[0]).then(|| vec![values[0]; channels]),
+        };
+        let (Some(mean), Some(std)) = (each(mean), each(std)) else {
+            return Err(DataError::Preprocessing {
+                key: "preset".to_owned(),
+                found: format!("{self} for a model of {} channels", to.channels),
+                expected: "tf, unit or raw, or --mean and --std".to_owned(),
+            });
+        };
+        (to.scale, to.mean, to.std, to.order) = (scale, mean, std, order);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("preset \"{text}\" is unknown, expected one of {names}")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Raster;
+
+    /// What a preset makes of one red pixel.
+    fn red(preset: Preset) -> Vec<f32> {
+        let mut settings = Preprocessing::new([3, 1, 1]);
+        preset.apply(&mut settings).unwrap();
+        let raster = Raster { channels: 3, height: 1, width: 1, values: vec![1.0, 0.0, 0.0] };
+        let (seen, pixels) = settings.apply(raster).unwrap();
+        assert_eq!(seen.values, [1.0, 0.0, 0.0], "what is shown stays red");
+        let stored = Preprocessing::from_pairs(&settings.to_pairs()).unwrap();
+        assert_eq!(stored, settings);
+        pixels
+    }
+
+    #[test]
+    fn a_red_pixel() {
+        assert_eq!(red(Preset::Unit), [1.0, 0.0, 0.0]);
+        assert_eq!(red(Preset::Raw), [255.0, 0.0, 0.0]);
+        assert_eq!(red(Preset::Tf), [1.0, -1.0, -1.0]);
+        assert_eq!(red(Preset::Caffe), [-103.939, -116.779, 255.0 - 123.68]);
+        let expected = [(1.0 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225];
+        assert_eq!(red(Preset::Imagenet), expected);
+    }
+
+    #[test]
+    fn colour_presets_refuse_grey() {
+        let mut grey = Preprocessing::new([1, 8, 8]);
+        assert!(Preset::Tf.apply(&mut grey).is_ok());
+        let before = grey.clone();
+        let refusal = Preset::Imagenet.apply(&mut grey).unwrap_err().to_string();
+        assert!(refusal.contains("imagenet for a model of 1 channels"), "{refusal}");
+        assert_eq!(grey, before);
+        assert!("resnet".parse::<Preset>().unwrap_err().contains("imagenet, tf, caffe, unit, raw"));
+    }
+}

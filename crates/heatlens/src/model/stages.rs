@@ -1,0 +1,111 @@
+//! A network's outline: which sizes it goes through, and where its blocks end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use heatlens_graph::ValueId;
+
+use crate::model::names::{enclosing, is_within};
+use crate::model::{Grid, Layer, Model};
+
+/// Layers of one size, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Rows and columns.
+    pub size: [usize; 2],
+    /// Channels of its last layer.
+    pub channels: usize,
+    /// How its last layer is laid out.
+    pub grid: Grid,
+    /// The first layer's name.
+    pub first: String,
+    /// The last layer's name.
+    pub last: String,
+    /// How many layers there are.
+    pub layers: usize,
+}
+
+/// Networks with so few layers are listed whole.
+const FEW: usize = 24;
+/// More block ends than this are no outline.
+const MANY: usize = 48;
+
+/// The stages that layers go through.
+#[must_use]
+pub fn stages(layers: &[Layer]) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    for layer in layers.iter().filter(|l| !l.view) {
+        let [channels, h, w] = layer.shape;
+        let (name, grid) = (layer.name.clone(), layer.grid);
+        match stages.last_mut().filter(|stage| stage.size == [h, w]) {
+            Some(stage) => {
+                (stage.channels, stage.grid, stage.last) = (channels, grid, name);
+                stage.layers += 1;
+            }
+            None => {
+                stages.push(Stage {
+                    size: [h, w],
+                    channels,
+                    grid,
+                    first: name.clone(),
+                    last: name,
+                    layers: 1,
+                });
+            }
+        }
+    }
+    stages
+}
+
+impl Model {
+    /// The layers worth naming first: all of a small network; of a large one where its blocks and
+    /// stages end. `default` is always among them.
+    #[must_use]
+    pub fn outline<'l>(&self, layers: &'l [Layer], default: Option<&Layer>) -> Vec<&'l Layer> {
+        let own: Vec<&Layer> = layers.iter().filter(|l| !l.view).collect();
+        if own.len() <= FEW {
+            return own;
+        }
+        let ends = stage_ends(&own);
+        let mut chosen: BTreeSet<ValueId> = block_ends(&own);
+        if chosen.len() < 2 {
+            // Names without modules: a block's result is what the next block and a shortcut read.
+            chosen = own.iter().map(|l| l.value).filter(|&v| self.graph.consumers(v).len() > 1).collect();
+        }
+        if chosen.len() > MANY {
+            chosen.clear();
+        }
+        chosen.extend(ends);
+        chosen.extend(default.map(|l| l.value));
+        layers.iter().filter(|l| chosen.contains(&l.value)).collect()
+    }
+}
+
+/// The last layer of every size.
+fn stage_ends(layers: &[&Layer]) -> Vec<ValueId> {
+    let changes = layers.windows(2).filter(|pair| pair[0].shape[1..] != pair[1].shape[1..]);
+    changes.map(|pair| pair[0].value).chain(layers.last().map(|l| l.value)).collect()
+}
+
+/// The results of modules that stand at the top, right below it, or are numbered.
+fn block_ends(layers: &[&Layer]) -> BTreeSet<ValueId> {
+    let mut last: BTreeMap<&str, ValueId> = BTreeMap::new();
+    for layer in layers {
+        for path in enclosing(&layer.module) {
+            last.insert(path, layer.value);
+        }
+    }
+    let contains_more = |path: &str| layers.iter().filter(|l| is_within(&l.module, path)).nth(1).is_some();
+    last.into_iter()
+        .filter(|(path, _)| is_block(path) && contains_more(path))
+        .map(|(_, value)| value)
+        .collect()
+}
+
+fn is_block(path: &str) -> bool {
+    let parts: Vec<&str> = path.split(['.', '/']).collect();
+    let is_number = |part: &&&str| part.bytes().all(|b| b.is_ascii_digit());
+    let numbers = parts.iter().filter(is_number).count();
+    let numbered = parts.last().as_ref().is_some_and(is_number) && numbers <= 2 && parts.len() <= 4;
+    let side = parts.iter().any(|part| matches!(*part, "downsample" | "shortcut"));
+    (parts.len() <= 2 || numbered) && !side
+}
