@@ -7,16 +7,18 @@ use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
 use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::pool::AveragePool;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::op::window::Window;
 use heatlens_graph::{Graph, Node, ValueId};
 
-use crate::model::Model;
 use crate::model::head::is_renaming;
+use crate::model::{Grid, Layer, Model};
 
 /// A global-average-pooling head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GapHead {
-    /// The value that is pooled: A, N×C×H×W.
+    /// The layer that is pooled: A.
     pub features: ValueId,
     /// The pooled features, N×C in some shape.
     pub pooled: ValueId,
@@ -36,8 +38,8 @@ impl Model {
         let (dense, addend) = dense_and_bias(graph, skip_renaming(graph, self.head.logits))?;
         let (input, weights, bias) = dense_weights(graph, dense)?;
         let pool = graph.node(graph.producer(skip_renaming(graph, input))?);
-        let features = pooled_input(graph, pool)?;
-        let channels = graph.fact(features).shape.0.get(1)?.at(1);
+        let layer = self.pooled_layer(pool)?;
+        let (features, channels) = (layer.value, layer.shape[0]);
         let outputs = self.head.outputs;
         if weights.len() != outputs * channels {
             return None;
@@ -50,6 +52,23 @@ impl Model {
         };
         Some(GapHead { features, pooled: pool.outputs[0], weights, bias, channels })
             .filter(|head| head.bias.len() == outputs)
+    }
+
+    /// What a global average pooling pools, past copies that are only arranged anew.
+    fn pooled_layer(&self, pool: &Node) -> Option<Layer> {
+        let graph = &self.graph;
+        let layers = self.layers();
+        let find = |value: ValueId| layers.iter().find(|l| l.value == value);
+        let input = |node: &Node| node.inputs.first().copied().flatten();
+        let mut layer = find(input(pool)?).filter(|layer| pools_places(graph, pool, layer))?;
+        while layer.view {
+            let behind = graph.producer(layer.value).and_then(|id| find(input(graph.node(id))?));
+            match behind.filter(|behind| behind.shape == layer.shape) {
+                Some(behind) => layer = behind,
+                None => break,
+            }
+        }
+        Some(layer.clone())
     }
 }
 
@@ -101,14 +120,23 @@ fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Optio
     Some((input, transposed().map(|(c, k)| matrix[c * columns + k]).collect(), None))
 }
 
-/// What a global average pooling pools.
-fn pooled_input(graph: &Graph, node: &Node) -> Option<ValueId> {
-    let input = node.inputs.first().copied().flatten()?;
-    let shape = &graph.fact(input).shape;
+/// Whether a node takes the mean over all places of a layer and nothing else.
+fn pools_places(graph: &Graph, node: &Node, layer: &Layer) -> bool {
+    let spatial = layer.grid == Grid::Spatial;
     if node.op.downcast_ref::<GlobalPool>() == Some(&GlobalPool(GlobalPoolFunction::Average)) {
-        return Some(input);
+        return spatial;
     }
-    let reduce = node.op.downcast_ref::<Reduce>().filter(|r| r.function == ReduceFunction::Mean)?;
-    let spatial = reduce.reduced(shape).ok()? == [false, false, true, true];
-    spatial.then_some(input)
+    if let Some(pool) = node.op.downcast_ref::<AveragePool>() {
+        return spatial && pool.window == Window::new(&layer.shape[1..]);
+    }
+    let places: &[bool] = match layer.grid {
+        Grid::Spatial => &[false, false, true, true],
+        Grid::ChannelsLast => &[false, true, true, false],
+        Grid::Tokens { before: 0, after: 0 } => &[false, true, false],
+        Grid::Tokens { .. } => return false,
+    };
+    let reduce = node.op.downcast_ref::<Reduce>().filter(|r| r.function == ReduceFunction::Mean);
+    reduce
+        .and_then(|r| r.reduced(&graph.fact(layer.value).shape).ok())
+        .is_some_and(|reduced| reduced == places)
 }

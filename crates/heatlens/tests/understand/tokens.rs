@@ -197,3 +197,28 @@ fn attention_is_no_picture() {
     let layers = mean_pooled(false).layers();
     assert!(layers.iter().all(|l| l.op != "Softmax" && l.shape[1..] == [3, 4]), "{layers:?}");
 }
+
+/// Law 1 where places are tokens: CAM = Grad-CAM × area, and the map sums to area × (logit − bias).
+#[test]
+fn class_activation_maps_of_averaged_tokens() {
+    for (what, model) in
+        [("tokens", mean_pooled(false)), ("behind a class token", mean_pooled(true)), ("swin", swin())]
+    {
+        let gap = model.gap_head().unwrap_or_else(|| panic!("{what}"));
+        assert_eq!(gap.features, model.default_layer().unwrap().value, "{what}");
+        let [c, h, w] = model.shape();
+        let methods = ["cam", "grad_cam"].map(|id| find(id).unwrap());
+        let options = ExplainOptions { target: Target::Class(2), ..ExplainOptions::new(&methods) };
+        let pixels = noise(c * h * w, 9);
+        let explained = Explainer::new(&model, &options).unwrap().explain(&pixels, 1).unwrap().remove(0);
+        let [cam, grad_cam] = [0, 1].map(|i: usize| &explained.attributions[i].values);
+        let area = cam.len() as f32;
+        let size = cam.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        for (cam, grad_cam) in cam.iter().zip(grad_cam) {
+            assert!((cam - grad_cam * area).abs() <= 1e-4 * size, "{what}: {cam} {grad_cam}");
+        }
+        let (sum, score) = (cam.iter().sum::<f32>() / area, explained.logits[2] - gap.bias[2]);
+        assert!((sum - score).abs() <= 1e-4 * size, "{what}: {sum} {score}");
+    }
+    assert!(vit(1, 1, 0).gap_head().is_none());
+}
