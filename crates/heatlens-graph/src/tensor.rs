@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::OpError;
 use crate::fact::DType;
 
 /// The elements of a [`Tensor`], row-major.
@@ -123,6 +124,15 @@ impl Tensor {
         }
     }
 
+    /// The elements as truth values, if that is how they are stored.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<&[bool]> {
+        match &self.data {
+            Data::Bool(v) => Some(v),
+            _ => None,
+        }
+    }
+
     /// Every element as `f64`; `true` is 1.
     #[must_use]
     pub fn to_f64(&self) -> Vec<f64> {
@@ -140,4 +150,39 @@ impl Tensor {
     pub fn reshaped(&self, shape: Vec<usize>) -> Option<Self> {
         Self::new(shape, self.data.clone())
     }
+}
+
+impl Tensor {
+    /// Elements of `sources` (all of one type) in a new order: `walk` calls its argument with a source
+    /// and a position in it, once for each element of `shape`. Whole numbers and truth values stay
+    /// exactly what they are.
+    pub(crate) fn assemble(
+        sources: &[&Self],
+        shape: &[usize],
+        walk: impl FnOnce(&mut dyn FnMut(usize, usize)),
+    ) -> Result<Vec<Self>, OpError> {
+        fn collect<T: Copy>(parts: &[&[T]], walk: impl FnOnce(&mut dyn FnMut(usize, usize))) -> Arc<[T]> {
+            let mut elements = Vec::new();
+            walk(&mut |source, place| elements.push(parts[source][place]));
+            elements.into()
+        }
+        let data = if let Some(parts) = parts(sources, Self::as_i64) {
+            Data::I64(collect(&parts, walk))
+        } else if let Some(parts) = parts(sources, Self::as_bool) {
+            Data::Bool(collect(&parts, walk))
+        } else if let Some(parts) = parts(sources, Self::as_f32) {
+            Data::F32(collect(&parts, walk))
+        } else {
+            let wide: Vec<Vec<f64>> = sources.iter().map(|s| s.to_f64()).collect();
+            let parts: Vec<&[f64]> = wide.iter().map(Vec::as_slice).collect();
+            Data::F64(collect(&parts, walk))
+        };
+        let result = Self::new(shape.to_vec(), data);
+        Ok(vec![result.ok_or_else(|| OpError::Invalid("the result does not fill its shape".to_owned()))?])
+    }
+}
+
+/// The elements of every source, if all are stored so.
+fn parts<'a, T>(sources: &[&'a Tensor], of: fn(&'a Tensor) -> Option<&'a [T]>) -> Option<Vec<&'a [T]>> {
+    sources.iter().map(|s| of(s)).collect()
 }

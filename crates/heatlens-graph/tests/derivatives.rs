@@ -10,13 +10,16 @@ use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::conv::Conv;
 use heatlens_graph::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
 use heatlens_graph::op::expand::Expand;
+use heatlens_graph::op::gather::{Gather, GatherGrad};
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
 use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::layer_normalization::{LayerNormalization, LayerNormalizationGrad};
 use heatlens_graph::op::matmul::MatMul;
 use heatlens_graph::op::pad::{Pad, Unslice};
 use heatlens_graph::op::pool::{AveragePool, MaxPool};
 use heatlens_graph::op::pool_grad::{AveragePoolGrad, MaxPoolGrad, MaxPoolSelect};
+use heatlens_graph::op::quantize::FakeQuantize;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
 use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use heatlens_graph::op::slice::Slice;
@@ -249,7 +252,8 @@ fn choosing() {
 
 #[test]
 fn reductions() {
-    for function in [ReduceFunction::Sum, ReduceFunction::Mean, ReduceFunction::Max, ReduceFunction::Min] {
+    use ReduceFunction::{Max, Mean, Min, Prod, Sum};
+    for function in [Sum, Mean, Max, Min, Prod] {
         for (axes, keep_dims) in [(vec![2, 3], true), (vec![-1], false), (vec![1], true), (vec![1, 3], false)]
         {
             check("Reduce", &case(Reduce { function, axes, keep_dims }, &[batched(&[2, 3, 4])]));
@@ -289,6 +293,139 @@ fn normalisation_and_softmax() {
         check("Softmax", &case(Softmax { axis: -1, log }, &[batched(&[2, 4])]));
         check("Softmax", &case(Softmax { axis: 1, log }, &[batched(&[3, 2])]));
     }
+}
+
+#[test]
+fn layer_normalisation_and_its_gradient() {
+    for (axis, x, part) in [
+        (-1, batched(&[3, 4]), fixed(&[4])),
+        (2, batched(&[2, 3, 4]), fixed(&[3, 4])),
+        (1, batched(&[6]), fixed(&[])),
+        (-1, batched(&[2, 5]), batched(&[1, 5])),
+        (1, [Dim::Fixed(3), Dim::Batch(2), Dim::Fixed(4)].into(), fixed(&[4])),
+    ] {
+        let axis = if x.0[0].is_batch() { axis } else { -1 };
+        let op = LayerNormalization { axis, epsilon: 1e-3 };
+        check("LayerNormalization", &case(op, &[x.clone(), part.clone(), part.clone()]));
+        check("LayerNormalization", &case(op, &[x.clone(), part]));
+        check("LayerNormalization", &case(op, std::slice::from_ref(&x)));
+        check(
+            "LayerNormalizationGrad",
+            &case(LayerNormalizationGrad { normalization: op }, &[x.clone(), x.clone()]),
+        );
+    }
+}
+
+/// dy may itself depend on x, as it does in a second derivative.
+#[test]
+fn a_gradient_of_a_normalisation_has_both_its_inputs_derivatives() {
+    let op = LayerNormalization { axis: -1, epsilon: 1e-3 };
+    let apply = move |b: &mut Builder<'_>, x: &[ValueId]| {
+        let dy = b.unary(UnaryFunction::Sin, x[0]).unwrap();
+        b.apply(LayerNormalizationGrad { normalization: op }, &[x[0], dy]).unwrap()
+    };
+    let inputs = vec![batched(&[2, 5])];
+    check("both", &Case { op: Box::new(apply), inputs, positive: false, fixed: Vec::new() });
+}
+
+fn gather(axis: usize, indices: &[usize], shape: &[usize]) -> Gather {
+    Gather { axis, indices: indices.into(), shape: shape.to_vec() }
+}
+
+#[test]
+fn gathering() {
+    for (x, gather, y) in [
+        (batched(&[4, 3]), gather(1, &[2, 0, 2], &[3]), batched(&[3, 3])),
+        (batched(&[4, 3]), gather(2, &[1], &[]), batched(&[4])),
+        (batched(&[4, 3]), gather(1, &[3, 1, 1, 1, 0, 2], &[2, 3]), batched(&[2, 3, 3])),
+        (fixed(&[5, 2]), gather(0, &[4, 4, 1], &[3]), fixed(&[3, 2])),
+        (
+            [Dim::Fixed(3), Dim::Batch(2)].into(),
+            gather(0, &[2, 2], &[2]),
+            [Dim::Fixed(2), Dim::Batch(2)].into(),
+        ),
+    ] {
+        check("Gather", &case(gather.clone(), std::slice::from_ref(&x)));
+        let size = x.0[gather.axis].at(1);
+        check("GatherGrad", &case(GatherGrad { gather: gather.clone(), size }, std::slice::from_ref(&y)));
+        adjoint(&gather, &GatherGrad { gather: gather.clone(), size }, &x, &y);
+    }
+}
+
+/// ⟨Ax, y⟩ = ⟨x, Aᵀy⟩, and the operator's standard form, where it has one, computes the same.
+fn adjoint(forward: &(impl Operator + Clone), backward: &(impl Operator + Clone), x: &Shape, y: &Shape) {
+    for n in [1, 3] {
+        let mut graph = Graph::new("adjoint");
+        let inputs = [x, y].map(|s| graph.add_input("v", Fact::f32(s.clone())));
+        let ax = Builder::new(&mut graph, "a").apply(forward.clone(), &inputs[..1]).unwrap();
+        let ay = Builder::new(&mut graph, "t").apply(backward.clone(), &inputs[1..]).unwrap();
+        let node = graph.node(graph.producer(ay).unwrap()).clone();
+        let standard = backward.lower(&mut Builder::new(&mut graph, "l"), &node).unwrap().unwrap()[0];
+        assert_eq!((graph.fact(ax).shape.clone(), graph.fact(ay).shape.clone()), (y.clone(), x.clone()));
+        let mut random = Random(n as u64);
+        let feeds = [x, y].map(|s| {
+            let shape = s.at(n);
+            Tensor::f64(&shape, (0..shape.iter().product()).map(|_| random.next() - 0.5).collect())
+        });
+        let results = reference::run(&graph, &feeds, n, &[ax, ay, standard]).unwrap();
+        let dot =
+            |a: &Tensor, b: &Tensor| -> f64 { a.to_f64().iter().zip(b.to_f64()).map(|(a, b)| a * b).sum() };
+        let (left, right) = (dot(&results[0], &feeds[1]), dot(&feeds[0], &results[1]));
+        assert!((left - right).abs() < 1e-12, "{left} and {right} for {n} samples");
+        assert_eq!(results[1].to_f64(), results[2].to_f64());
+    }
+}
+
+#[test]
+fn the_batch_cannot_be_gathered_nor_normalised() {
+    let mut graph = Graph::new("batch");
+    let x = graph.add_input("x", Fact::f32(batched(&[3])));
+    let mut b = Builder::new(&mut graph, "f");
+    let refusal = b.apply(gather(0, &[0], &[]), &[x]).unwrap_err().to_string();
+    assert!(refusal.contains("batch"), "{refusal}");
+    assert!(b.apply(gather(1, &[3], &[]), &[x]).unwrap_err().to_string().contains("index 3"));
+    assert!(b.apply(gather(1, &[0, 1], &[3]), &[x]).is_err());
+    let refusal = b.apply(LayerNormalization { axis: 0, epsilon: 0.0 }, &[x]).unwrap_err().to_string();
+    assert!(refusal.contains("batch"), "{refusal}");
+}
+
+/// A product that holds a 0, or two: the plain formula would divide by it.
+#[test]
+fn a_product_with_zeros_has_a_derivative() {
+    let mut graph = Graph::new("product");
+    let x = graph.add_input("x", Fact::f32(batched(&[3])));
+    let y = Builder::new(&mut graph, "f").reduce(ReduceFunction::Prod, x, &[1], false).unwrap();
+    let seed = Builder::new(&mut graph, "s").scalar(1.0);
+    let dx = differentiate(&mut graph, "d", y, seed, &[x], &DefaultRules).unwrap()[0];
+    let feed = Tensor::f32(&[3, 3], vec![2.0, 3.0, 4.0, 2.0, 0.0, 4.0, 0.0, 3.0, 0.0]);
+    let results = reference::run(&graph, &[feed], 3, &[y, dx]).unwrap();
+    assert_eq!(results[0].to_f64(), [24.0, 0.0, 0.0]);
+    assert_eq!(results[1].to_f64(), [12.0, 8.0, 6.0, 0.0, 8.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+/// Quantisation: its steps have no derivative; the convention is 1 ÷ scale where nothing is clamped.
+#[test]
+fn quantisation_is_straight_through() {
+    let op = FakeQuantize { axis: 1, low: -4.0, high: 3.0 };
+    let mut graph = Graph::new("quantised");
+    let x = graph.add_input("x", Fact::f32(batched(&[2, 3])));
+    let mut b = Builder::new(&mut graph, "f");
+    let (scale, zero) =
+        (b.constant(Tensor::f32(&[2], vec![0.5, 2.0])), b.constant(Tensor::f32(&[2], vec![0.0, 1.0])));
+    let y = b.apply(op, &[x, scale, zero]).unwrap();
+    let one = b.scalar(1.0);
+    let node = graph.node(graph.producer(y).unwrap()).clone();
+    let standard = op.lower(&mut Builder::new(&mut graph, "l"), &node).unwrap().unwrap()[0];
+    let dx = differentiate(&mut graph, "d", y, one, &[x], &DefaultRules).unwrap()[0];
+    let feed = Tensor::f32(&[1, 2, 3], vec![0.25, 0.75, 1.9, 3.0, -40.0, f32::NAN]);
+    let results = reference::run(&graph, &[feed], 1, &[y, dx, standard]).unwrap();
+    // Halves go to the even side: 0.5 → 0, 1.5 → 2.
+    assert_eq!(results[0].to_f64()[..5], [0.0, 2.0, 3.0, 3.0, -4.0]);
+    assert!(results[0].to_f64()[5].is_nan(), "what is no number stays none");
+    assert_eq!(results[1].to_f64(), [2.0, 2.0, 0.0, 0.5, 0.0, 0.0]);
+    assert_eq!(results[2].to_f64()[..5], results[0].to_f64()[..5]);
+    let wrong = differentiate(&mut graph, "e", y, one, &[scale], &DefaultRules).unwrap_err();
+    assert!(wrong.to_string().contains("no derivative"), "{wrong}");
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn everything() -> Graph {
     let squeezed = b.apply(Squeeze { axes: vec![2, -1] }, &[pooled]).unwrap();
     let unsqueezed = b.apply(Unsqueeze { axes: vec![-1] }, &[squeezed]).unwrap();
     let reshaped =
-        b.apply(Reshape { shape: Shape(vec![Dim::Fixed(2), Dim::Batch(1), Dim::Fixed(2)]) }, &[unsqueezed]);
+        b.apply(Reshape { shape: Shape(vec![Dim::Batch(1), Dim::Fixed(2), Dim::Fixed(2)]) }, &[unsqueezed]);
     outputs.push(b.expand(pooled, Shape::batched(&[4, 3, 2])).unwrap());
     let flat = b.apply(Flatten { axis: 1 }, &[pooled]).unwrap();
     let (w, bias) = (weight(&mut b, &[3, 4]), weight(&mut b, &[3]));

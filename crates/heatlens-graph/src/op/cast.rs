@@ -35,6 +35,8 @@ impl Operator for Cast {
         #[allow(clippy::cast_possible_truncation)] // towards zero, which is what the standard asks for
         let data = match (self.to, x.data()) {
             (DType::I64, Data::I64(v)) => Data::I64(v.clone()),
+            (DType::Bool, Data::Bool(v)) => Data::Bool(v.clone()),
+            (DType::F32, Data::F32(v)) => Data::F32(v.clone()),
             (DType::F32, _) => Data::F64(x.to_f64().into()),
             (DType::I64, _) => Data::I64(x.to_f64().into_iter().map(|v| v as i64).collect()),
             (DType::Bool, _) => Data::Bool(x.to_f64().into_iter().map(|v| v != 0.0).collect()),

@@ -8,7 +8,7 @@ use crate::op::binary::BinaryFunction;
 use crate::op::{
     Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
 
 /// min(max(x, `min`), `max`). Input: x. The gradient passes strictly inside the bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,17 +26,25 @@ impl Operator for Clip {
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
         let x = require(inputs, 0)?;
-        if x.dtype != DType::F32 {
-            return Err(invalid(format!("expected floating-point input, found {:?}", x.dtype)));
+        if x.dtype == DType::Bool {
+            return Err(invalid("expected numbers, found truth values"));
         }
         Ok(vec![x.clone()])
     }
 
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
-        let x = require(inputs, 0)?.to_f64();
+        let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
+        if let Some(values) = x.as_i64() {
+            // Bounds beyond all whole numbers become the outermost ones.
+            #[allow(clippy::cast_possible_truncation)]
+            let (low, high) = (self.min.ceil() as i64, self.max.floor() as i64);
+            let values = values.iter().map(|&v| v.max(low).min(high)).collect();
+            let y = Tensor::new(shape.to_vec(), Data::I64(values));
+            return Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?]);
+        }
         let (low, high) = (f64::from(self.min), f64::from(self.max));
         let clip = |x: f64| BinaryFunction::Min.value(BinaryFunction::Max.value(x, low), high);
-        float_result(first_shape(shapes)?, x.into_iter().map(clip).collect())
+        float_result(shape, x.to_f64().into_iter().map(clip).collect())
     }
 
     fn vjp(

@@ -6,10 +6,9 @@ use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::slice::Slice;
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
+    Attribute, Operator, Spelling, at, first_grad, first_shape, invalid, require, require_value, wants,
 };
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
 
 /// Joins any number of values along `axis`; their other sizes agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +22,6 @@ impl Concat {
         let axis = shape.axis(self.axis).filter(|&a| !shape.0[a].is_batch());
         axis.ok_or_else(|| invalid(format!("joining values of shape {shape} along axis {}", self.axis)))
     }
-}
-
-/// For each row, the parts' runs of `steps` elements.
-fn join<T: Copy>(parts: &[&[T]], steps: &[usize], rows: usize) -> Vec<T> {
-    let mut joined = Vec::new();
-    for row in 0..rows {
-        for (part, step) in parts.iter().zip(steps) {
-            joined.extend_from_slice(&part[row * step..(row + 1) * step]);
-        }
-    }
-    joined
 }
 
 impl Operator for Concat {
@@ -71,14 +59,14 @@ impl Operator for Concat {
         let axis = self.axis_of(&Shape::fixed(shape))?;
         let rows: usize = shape[..axis].iter().product();
         let steps: Vec<usize> = inputs.iter().flatten().map(|x| x.len() / rows.max(1)).collect();
-        let whole: Option<Vec<&[i64]>> = inputs.iter().flatten().map(|x| x.as_i64()).collect();
-        if let Some(parts) = whole {
-            let y = Tensor::new(shape.to_vec(), Data::I64(join(&parts, &steps, rows).into()));
-            return Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?]);
-        }
-        let parts: Vec<Vec<f64>> = inputs.iter().flatten().map(|x| x.to_f64()).collect();
-        let parts: Vec<&[f64]> = parts.iter().map(Vec::as_slice).collect();
-        float_result(shape, join(&parts, &steps, rows))
+        let parts: Vec<&Tensor> = inputs.iter().flatten().copied().collect();
+        Tensor::assemble(&parts, shape, |emit| {
+            for row in 0..rows {
+                for (part, &step) in steps.iter().enumerate() {
+                    (row * step..(row + 1) * step).for_each(|i| emit(part, i));
+                }
+            }
+        })
     }
 
     fn vjp(

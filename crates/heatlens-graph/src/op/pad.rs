@@ -5,10 +5,9 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::cast::Cast;
 use crate::op::slice::Slice;
-use crate::op::{
-    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
-};
+use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Surrounds x with `value`. Input: x.
@@ -31,6 +30,14 @@ pub struct Unslice {
     pub size: usize,
 }
 
+/// Elements of x where `from` is one more than their place in it, `padding` where it is 0.
+fn surrounded(x: &Tensor, padding: f32, shape: &[usize], from: Vec<usize>) -> Result<Vec<Tensor>, OpError> {
+    let padding = Cast { to: x.dtype() }.eval(&[Some(&Tensor::scalar(padding))], &[Vec::new()])?;
+    Tensor::assemble(&[padding.first().unwrap_or(x), x], shape, |emit| {
+        from.into_iter().for_each(|place| if place == 0 { emit(0, 0) } else { emit(1, place - 1) });
+    })
+}
+
 impl Operator for Pad {
     fn spelling(&self) -> Spelling {
         let pads: Vec<usize> = self.begin.iter().chain(&self.end).copied().collect();
@@ -43,7 +50,8 @@ impl Operator for Pad {
         let x = require(inputs, 0)?;
         let mut fact = x.clone();
         let bad = || invalid(format!("padding {:?} and {:?} of {}", self.begin, self.end, x.shape));
-        if x.dtype != DType::F32 || self.begin.len() != x.shape.rank() || self.end.len() != x.shape.rank() {
+        let whole = x.dtype == DType::F32 || self.value.fract() == 0.0;
+        if !whole || self.begin.len() != x.shape.rank() || self.end.len() != x.shape.rank() {
             return Err(bad());
         }
         for (i, dim) in fact.shape.0.iter_mut().enumerate() {
@@ -63,10 +71,14 @@ impl Operator for Pad {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
         let strides = dense_strides(shape);
         let origin = offset(&self.begin, &strides);
-        let mut y = vec![f64::from(self.value); shape.iter().product()];
-        let mut values = x.to_f64().into_iter();
-        for_each_index(x.shape(), |i| y[origin + offset(i, &strides)] = values.next().unwrap_or(f64::NAN));
-        float_result(shape, y)
+        // For each element, one more than its place in x; 0 is the padding.
+        let mut from = vec![0usize; shape.iter().product()];
+        let mut place = 0;
+        for_each_index(x.shape(), |i| {
+            place += 1;
+            from[origin + offset(i, &strides)] = place;
+        });
+        surrounded(x, self.value, shape, from)
     }
 
     fn vjp(
@@ -110,11 +122,9 @@ impl Operator for Unslice {
 
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
-        let values = x.to_f64();
-        let mut y = vec![0.0; shape.iter().product()];
-        self.slice
-            .for_each_run(shape, |to, from, run| y[to..to + run].copy_from_slice(&values[from..from + run]));
-        float_result(shape, y)
+        let mut from = vec![0usize; shape.iter().product()];
+        self.slice.for_each_run(shape, |to, part, run| (0..run).for_each(|i| from[to + i] = part + i + 1));
+        surrounded(x, 0.0, shape, from)
     }
 
     fn vjp(

@@ -6,10 +6,11 @@ use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::r#where::Where;
 use crate::op::{
     Attribute, Operator, Spelling, at, first_grad, float_result, invalid, require, require_value, wants,
 };
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
 
 /// The reductions, named as ONNX names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,8 @@ pub enum ReduceFunction {
     Max,
     /// The smallest element; elements that tie share the gradient equally.
     Min,
+    /// Π x.
+    Prod,
 }
 
 /// Reduces `axes` (all of them where the list is empty). Input: x.
@@ -62,6 +65,30 @@ impl Reduce {
         let reduced = self.reduced(shape)?;
         Ok(Shape(shape.0.iter().zip(reduced).map(|(&d, r)| if r { Dim::Fixed(1) } else { d }).collect()))
     }
+
+    /// The reduction of whole numbers, each sent to the place that `strides` tell, of `len`.
+    fn whole_values(
+        &self,
+        elements: &[i64],
+        shape: &[usize],
+        strides: &[usize],
+        len: usize,
+    ) -> Result<Vec<i64>, OpError> {
+        let (start, step): (i64, fn(i64, i64) -> Option<i64>) = match self.function {
+            ReduceFunction::Sum | ReduceFunction::Mean => (0, i64::checked_add),
+            ReduceFunction::Prod => (1, i64::checked_mul),
+            ReduceFunction::Max => (i64::MIN, |a, b| Some(a.max(b))),
+            ReduceFunction::Min => (i64::MAX, |a, b| Some(a.min(b))),
+        };
+        let mut values = vec![Some(start); len];
+        let mut elements = elements.iter();
+        for_each_index(shape, |i| {
+            let slot = &mut values[offset(i, strides)];
+            *slot = slot.zip(elements.next()).and_then(|(old, &new)| step(old, new));
+        });
+        let values: Option<Vec<i64>> = values.into_iter().collect();
+        values.ok_or_else(|| invalid("whole-number overflow"))
+    }
 }
 
 impl Operator for Reduce {
@@ -71,6 +98,7 @@ impl Operator for Reduce {
             ReduceFunction::Mean => "ReduceMean",
             ReduceFunction::Max => "ReduceMax",
             ReduceFunction::Min => "ReduceMin",
+            ReduceFunction::Prod => "ReduceProd",
         };
         let spelling = Spelling::new(name).with("keepdims", Attribute::Int(i64::from(self.keep_dims)));
         if self.axes.is_empty() { spelling } else { spelling.with_constant(Tensor::i64(&self.axes)) }
@@ -78,7 +106,8 @@ impl Operator for Reduce {
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
         let x = require(inputs, 0)?;
-        if x.dtype != DType::F32 {
+        let whole = x.dtype == DType::I64 && self.function != ReduceFunction::Mean;
+        if x.dtype != DType::F32 && !whole {
             return Err(invalid(format!("expected floating-point input, found {:?}", x.dtype)));
         }
         let reduced = self.reduced(&x.shape)?;
@@ -87,7 +116,7 @@ impl Operator for Reduce {
             let mut flags = reduced.iter();
             dims.retain(|_| !flags.next().copied().unwrap_or(false));
         }
-        Ok(vec![Fact::f32(Shape(dims))])
+        Ok(vec![Fact { dtype: x.dtype, shape: Shape(dims) }])
     }
 
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
@@ -97,10 +126,16 @@ impl Operator for Reduce {
         let strides: Vec<usize> =
             dense_strides(&kept).into_iter().zip(&reduced).map(|(s, &r)| if r { 0 } else { s }).collect();
         let len: usize = kept.iter().product();
+        if let Some(elements) = x.as_i64() {
+            let values = self.whole_values(elements, x.shape(), &strides, len)?;
+            let y = Tensor::new(super::first_shape(shapes)?.to_vec(), Data::I64(values.into()));
+            return Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?]);
+        }
         let start = match self.function {
             ReduceFunction::Sum | ReduceFunction::Mean => 0.0,
             ReduceFunction::Max => f64::NEG_INFINITY,
             ReduceFunction::Min => f64::INFINITY,
+            ReduceFunction::Prod => 1.0,
         };
         let mut values = vec![start; len];
         let mut elements = x.to_f64().into_iter();
@@ -110,6 +145,7 @@ impl Operator for Reduce {
                 ReduceFunction::Sum | ReduceFunction::Mean => *slot + v,
                 ReduceFunction::Max => BinaryFunction::Max.value(*slot, v),
                 ReduceFunction::Min => BinaryFunction::Min.value(*slot, v),
+                ReduceFunction::Prod => *slot * v,
             };
         });
         if self.function == ReduceFunction::Mean {
@@ -135,6 +171,9 @@ impl Operator for Reduce {
         if matches!(self.function, ReduceFunction::Max | ReduceFunction::Min) {
             let y = builder.reshape(node.outputs[0], kept)?;
             return Ok(vec![Some(share_among_ties(builder, grad, x, y, &self.axes)?)]);
+        }
+        if self.function == ReduceFunction::Prod {
+            return Ok(vec![Some(without_one_factor(builder, grad, x, &self.axes)?)]);
         }
         let grad = builder.expand(grad, shape.clone())?;
         if self.function == ReduceFunction::Sum {
@@ -167,4 +206,26 @@ fn share_among_ties(
         b.apply(Reduce { function: ReduceFunction::Sum, axes: axes.to_vec(), keep_dims: true }, &[ones])?;
     let share = b.div(grad, count)?;
     b.mul(ones, share)
+}
+
+/// The gradient of a product: `grad` times all factors but one. Factors that are 0 are left out of
+/// the product and counted instead, so that nothing is divided by 0.
+fn without_one_factor(
+    b: &mut Builder<'_>,
+    grad: ValueId,
+    x: ValueId,
+    axes: &[i64],
+) -> Result<ValueId, GraphError> {
+    let over = |function| Reduce { function, axes: axes.to_vec(), keep_dims: true };
+    let (zero, one) = (b.scalar(0.0), b.scalar(1.0));
+    let is_zero = b.binary(BinaryFunction::Equal, x, zero)?;
+    let zeros = b.keep_where(is_zero, one)?;
+    let count = b.apply(over(ReduceFunction::Sum), &[zeros])?;
+    let other_zeros = b.sub(count, zeros)?;
+    let factors = b.apply(Where, &[is_zero, one, x])?;
+    let product = b.apply(over(ReduceFunction::Prod), &[factors])?;
+    let product = b.mul(grad, product)?;
+    let rest = b.div(product, factors)?;
+    let none = b.binary(BinaryFunction::Equal, other_zeros, zero)?;
+    b.keep_where(none, rest)
 }

@@ -91,8 +91,58 @@ impl<T: Renaming> Operator for T {
 
 /// Whether two shapes hold the same elements for every batch size.
 fn same_elements(a: &Shape, b: &Shape) -> bool {
-    let batches = |s: &Shape| s.0.iter().filter(|d| d.is_batch()).count();
-    batches(a) == batches(b) && a.len_per_sample().is_some() && a.len_per_sample() == b.len_per_sample()
+    a.len_per_sample().is_some() && a.len_per_sample() == b.len_per_sample() && same_samples(a, b)
+}
+
+/// Whether each sample keeps its own elements: N×3 does not become 3×N, whose rows mix samples.
+///
+/// Row-major, a sample's elements are found again if as many positions stand before the one that
+/// counts the samples. In an axis of kN, some of the k positions stand before it (h×N merged to hN)
+/// and the rest behind it (N×h merged to hN); a shape does not tell, so either will do.
+fn same_samples(a: &Shape, b: &Shape) -> bool {
+    let (left, right) = match (sample_positions(a), sample_positions(b)) {
+        (Positions::None, Positions::None) => return true,
+        (Positions::One { before, merged }, Positions::One { before: other, merged: others }) => {
+            ((before, merged), (other, others))
+        }
+        _ => return false,
+    };
+    if a.0.contains(&Dim::Fixed(0)) {
+        return true;
+    }
+    // before · d = other · e for a divisor d of `merged` and e of `others`: the smallest such product
+    // is the least common multiple, and others only have more factors.
+    let ((before, merged), (other, others)) = (left, right);
+    let common = gcd(before, other);
+    let (d, e) = (other / common, before / common);
+    merged.is_multiple_of(d) && others.is_multiple_of(e)
+}
+
+/// Where the samples are counted in a shape.
+enum Positions {
+    /// Nowhere.
+    None,
+    /// In one axis of `merged`·N, behind so many positions.
+    One { before: usize, merged: usize },
+    /// In several axes.
+    Several,
+}
+
+fn sample_positions(shape: &Shape) -> Positions {
+    let mut axes = shape.0.iter().enumerate().filter(|(_, d)| d.is_batch());
+    match (axes.next(), axes.next()) {
+        (None, _) => Positions::None,
+        (Some((axis, dim)), None) => {
+            // Products of a part of the sizes do not overflow where that of all does not, except beside a 0.
+            let before = shape.0[..axis].iter().fold(1usize, |n, d| n.saturating_mul(d.at(1)));
+            Positions::One { before, merged: dim.at(1) }
+        }
+        _ => Positions::Several,
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a.max(1) } else { gcd(b, a % b) }
 }
 
 impl Renaming for Reshape {
@@ -113,7 +163,9 @@ impl Renaming for Reshape {
 
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
         if !same_elements(shape, &self.shape) {
-            return Err(invalid(format!("{} does not hold the elements of {}", self.shape, shape)));
+            let same_count = shape.len_per_sample() == self.shape.len_per_sample();
+            let why = if same_count && shape.has_batch() { " sample by sample" } else { "" };
+            return Err(invalid(format!("{} does not hold the elements of {}{why}", self.shape, shape)));
         }
         Ok(self.shape.clone())
     }
@@ -171,5 +223,48 @@ impl Renaming for Unsqueeze {
         let mut old = shape.0.iter().copied();
         let dims = dims.into_iter().map(|d| d.or_else(|| old.next()).unwrap_or(Dim::Fixed(1))).collect();
         Ok(Shape(dims))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(from: &[Dim], to: &[Dim]) -> bool {
+        Reshape { shape: Shape(to.to_vec()) }.new_shape(&Shape(from.to_vec())).is_ok()
+    }
+
+    #[test]
+    fn samples_stay_apart() {
+        use Dim::{Batch as B, Fixed as F};
+        for (from, to) in [
+            (vec![B(1), F(12)], vec![B(1), F(3), F(4)]),
+            (vec![B(1), F(3), F(4)], vec![B(3), F(4)]),
+            (vec![B(3), F(4)], vec![B(1), F(12)]),
+            (vec![B(6), F(4)], vec![B(2), F(3), F(4)]),
+            (vec![B(1), F(8), F(8), F(5)], vec![B(1), F(2), F(4), F(2), F(4), F(5)]),
+            (vec![B(64), F(49), F(96)], vec![B(1), F(64), F(49), F(96)]),
+            (vec![F(7), B(1), F(12)], vec![F(7), B(3), F(4)]),
+            (vec![F(7), B(3), F(4)], vec![F(7), B(1), F(12)]),
+            (vec![F(3), B(1), F(4)], vec![B(3), F(4)]),
+            (vec![B(3), F(4)], vec![F(3), B(1), F(4)]),
+            (vec![F(2), F(6), B(1)], vec![F(3), F(4), B(1)]),
+            (vec![F(2), F(3), B(1), F(4)], vec![F(6), B(4)]),
+            (vec![F(12)], vec![F(3), F(4)]),
+        ] {
+            assert!(accepts(&from, &to), "{from:?} → {to:?}");
+        }
+        for (from, to) in [
+            (vec![B(1), F(3)], vec![F(3), B(1)]),
+            (vec![B(1), F(3), F(4)], vec![F(3), B(1), F(4)]),
+            (vec![F(2), B(1), F(3)], vec![F(3), B(2)]),
+            (vec![F(4), B(1), F(3)], vec![F(6), B(2)]),
+            (vec![B(1), F(3)], vec![F(3)]),
+            (vec![F(3)], vec![B(1), F(3)]),
+            (vec![B(1), F(3)], vec![B(1), F(4)]),
+            (vec![B(1), B(1)], vec![B(1)]),
+        ] {
+            assert!(!accepts(&from, &to), "{from:?} → {to:?}");
+        }
     }
 }

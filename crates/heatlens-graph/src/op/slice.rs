@@ -5,10 +5,8 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::pad::Unslice;
-use crate::op::{
-    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
-};
-use crate::tensor::{Data, Tensor};
+use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::tensor::Tensor;
 
 /// Elements `start`, `start + step`, … of one axis, `len` of them. Input: x. A slice of several
 /// axes is several of these.
@@ -72,16 +70,9 @@ impl Operator for Slice {
 
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
-        if let Some(values) = x.as_i64() {
-            let mut part = Vec::new();
-            self.for_each_run(x.shape(), |from, _, run| part.extend_from_slice(&values[from..from + run]));
-            let y = Tensor::new(shape.to_vec(), Data::I64(part.into()));
-            return Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?]);
-        }
-        let values = x.to_f64();
-        let mut part = Vec::new();
-        self.for_each_run(x.shape(), |from, _, run| part.extend_from_slice(&values[from..from + run]));
-        float_result(shape, part)
+        Tensor::assemble(&[x], shape, |emit| {
+            self.for_each_run(x.shape(), |from, _, run| (from..from + run).for_each(|i| emit(0, i)));
+        })
     }
 
     fn vjp(

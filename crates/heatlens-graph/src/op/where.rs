@@ -5,10 +5,8 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
-use crate::op::{
-    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
-};
-use crate::tensor::{Data, Tensor};
+use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::tensor::Tensor;
 
 /// Inputs: mask, x, y. Output: x where the mask holds, y elsewhere, broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,22 +34,15 @@ impl Operator for Where {
         let shape = first_shape(shapes)?;
         let [sm, sx, sy] = [mask, x, y].map(|t| strides_in(t.shape(), shape));
         let chosen = mask.to_f64();
-        if let (Some(x), Some(y)) = (x.as_i64(), y.as_i64()) {
-            let mut values = Vec::new();
+        Tensor::assemble(&[x, y], shape, |emit| {
             for_each_index(shape, |i| {
-                let keep = chosen[offset(i, &sm)] != 0.0;
-                values.push(if keep { x[offset(i, &sx)] } else { y[offset(i, &sy)] });
+                if chosen[offset(i, &sm)] != 0.0 {
+                    emit(0, offset(i, &sx));
+                } else {
+                    emit(1, offset(i, &sy));
+                }
             });
-            let result = Tensor::new(shape.to_vec(), Data::I64(values.into()));
-            return Ok(vec![result.ok_or_else(|| invalid("the result does not fill its shape"))?]);
-        }
-        let (x, y) = (x.to_f64(), y.to_f64());
-        let mut values = Vec::new();
-        for_each_index(shape, |i| {
-            let keep = chosen[offset(i, &sm)] != 0.0;
-            values.push(if keep { x[offset(i, &sx)] } else { y[offset(i, &sy)] });
-        });
-        float_result(shape, values)
+        })
     }
 
     fn vjp(

@@ -1,0 +1,227 @@
+//! Layer normalisation, and its gradient.
+
+use crate::builder::Builder;
+use crate::differentiate::{DefaultRules, differentiate};
+use crate::error::{GraphError, OpError};
+use crate::fact::{DType, Fact, Shape};
+use crate::graph::{Node, ValueId};
+use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::identity::Identity;
+use crate::op::unary::UnaryFunction;
+use crate::op::{
+    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require,
+    require_value, wants,
+};
+use crate::tensor::Tensor;
+
+/// `(x − mean) ÷ √(variance + epsilon) · scale + bias` over the axes from `axis` on; the variance is
+/// the population's. Inputs: x, optional scale, optional bias (both broadcast to x).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerNormalization {
+    /// The first normalised axis; negative ones count from the back.
+    pub axis: i64,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// The gradient of [`LayerNormalization`] without scale with respect to x. Inputs: x, dy (shaped as
+/// x). Output: dx.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerNormalizationGrad {
+    /// The normalisation; it has neither scale nor bias.
+    pub normalization: LayerNormalization,
+}
+
+impl LayerNormalization {
+    /// The first normalised axis of a value of `shape`.
+    ///
+    /// # Errors
+    /// If it does not exist, or the batch is among the normalised axes.
+    pub fn axis_of(&self, shape: &Shape) -> Result<usize, OpError> {
+        let axis = shape.axis(self.axis).ok_or_else(|| invalid(format!("axis {} of {shape}", self.axis)))?;
+        if shape.0[axis..].iter().any(|d| d.is_batch()) {
+            return Err(invalid(format!("normalising {shape} from axis {axis} on, over the batch")));
+        }
+        Ok(axis)
+    }
+
+    /// The rows of x, and how many elements each has.
+    fn rows(&self, x: &Tensor) -> Result<(Vec<f64>, usize), OpError> {
+        let axis = self.axis_of(&Shape::fixed(x.shape()))?;
+        Ok((x.to_f64(), x.shape()[axis..].iter().product::<usize>().max(1)))
+    }
+
+    /// Mean and 1 ÷ √(variance + epsilon) of a row.
+    #[allow(clippy::cast_precision_loss)] // element counts are far below 2^53
+    fn statistics(&self, row: &[f64]) -> (f64, f64) {
+        let count = row.len() as f64;
+        let mean = row.iter().sum::<f64>() / count;
+        let variance = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
+        (mean, (variance + f64::from(self.epsilon)).sqrt().recip())
+    }
+}
+
+impl Operator for LayerNormalization {
+    fn spelling(&self) -> Spelling {
+        Spelling::new("LayerNormalization")
+            .with("axis", Attribute::Int(self.axis))
+            .with("epsilon", Attribute::Float(self.epsilon))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let x = require(inputs, 0)?;
+        if x.dtype != DType::F32 {
+            return Err(invalid(format!("expected floating-point input, found {:?}", x.dtype)));
+        }
+        self.axis_of(&x.shape)?;
+        for part in inputs.iter().skip(1).flatten() {
+            if part.dtype != DType::F32 || broadcast(&x.shape, &part.shape)? != x.shape {
+                return Err(invalid(format!("a scale or bias of {} for a value of {}", part.shape, x.shape)));
+            }
+        }
+        Ok(vec![x.clone()])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (mut values, size) = self.rows(require(inputs, 0)?)?;
+        let shape = first_shape(shapes)?;
+        for row in values.chunks_mut(size) {
+            let (mean, inverse) = self.statistics(row);
+            row.iter_mut().for_each(|v| *v = (*v - mean) * inverse);
+        }
+        for (position, part) in inputs.iter().enumerate().skip(1) {
+            let Some(part) = part else { continue };
+            let (strides, part) = (strides_in(part.shape(), shape), part.to_f64());
+            let mut elements = values.iter_mut();
+            for_each_index(shape, |i| {
+                let (Some(v), part) = (elements.next(), part[offset(i, &strides)]) else { return };
+                *v = if position == 1 { *v * part } else { *v + part };
+            });
+        }
+        float_result(shape, values)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let mut grads = vec![None; node.inputs.len()];
+        let Some(grad) = first_grad(output_grads) else { return Ok(grads) };
+        let x = require_value(node, 0)?;
+        if wants(wanted, 0) {
+            let inner = match node.inputs.get(1).copied().flatten() {
+                Some(scale) => builder.mul(grad, scale)?,
+                None => grad,
+            };
+            grads[0] = Some(builder.apply(LayerNormalizationGrad { normalization: *self }, &[x, inner])?);
+        }
+        if wants(wanted, 1) {
+            let normal = builder.apply(*self, &[x])?;
+            grads[1] = Some(builder.mul(grad, normal)?);
+        }
+        if wants(wanted, 2) {
+            grads[2] = Some(grad);
+        }
+        Ok(grads)
+    }
+
+    /// ONNX asks for a scale.
+    fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let has = |index: usize| node.inputs.get(index).copied().flatten();
+        if has(1).is_some() {
+            return Ok(None);
+        }
+        let x = require_value(node, 0)?;
+        let shape = builder.shape(x);
+        let axis = self.axis_of(&shape).map_err(|e| at(node, e))?;
+        let sizes: Vec<usize> = shape.0[axis..].iter().map(|d| d.at(1)).collect();
+        let ones = vec![1.0; sizes.iter().product()];
+        let scale = builder.constant(Tensor::f32(&sizes, ones));
+        let mut inputs = vec![Some(x), Some(scale)];
+        inputs.extend(has(2).map(Some));
+        Ok(Some(vec![builder.apply_optional(*self, &inputs)?]))
+    }
+}
+
+impl LayerNormalizationGrad {
+    /// Appends the gradient in plain operators: (dy − mean(dy) − x̂ · mean(dy · x̂)) ÷ deviation.
+    fn formula(self, b: &mut Builder<'_>, x: ValueId, dy: ValueId) -> Result<ValueId, GraphError> {
+        let rank = b.shape(x).rank();
+        // `infer` has seen that the axis exists.
+        let first = b.shape(x).axis(self.normalization.axis).unwrap_or(0);
+        let axes: Vec<usize> = (first..rank).collect();
+        let mean = b.mean(x, &axes, true)?;
+        let centred = b.sub(x, mean)?;
+        let square = b.mul(centred, centred)?;
+        let variance = b.mean(square, &axes, true)?;
+        let epsilon = b.scalar(self.normalization.epsilon);
+        let sum = b.add(variance, epsilon)?;
+        let root = b.unary(UnaryFunction::Sqrt, sum)?;
+        let normal = b.div(centred, root)?;
+        let level = b.mean(dy, &axes, true)?;
+        let product = b.mul(dy, normal)?;
+        let tilt = b.mean(product, &axes, true)?;
+        let tilted = b.mul(normal, tilt)?;
+        let rest = b.sub(dy, level)?;
+        let rest = b.sub(rest, tilted)?;
+        b.div(rest, root)
+    }
+}
+
+impl Operator for LayerNormalizationGrad {
+    fn spelling(&self) -> Spelling {
+        Spelling::internal("LayerNormalizationGrad")
+            .with("axis", Attribute::Int(self.normalization.axis))
+            .with("epsilon", Attribute::Float(self.normalization.epsilon))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (x, dy) = (require(inputs, 0)?, require(inputs, 1)?);
+        if x != dy {
+            return Err(invalid(format!("a gradient of {} for a value of {}", dy.shape, x.shape)));
+        }
+        self.normalization.infer(&[Some(x)])
+    }
+
+    #[allow(clippy::cast_precision_loss)] // element counts are far below 2^53
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let (mut values, size) = self.normalization.rows(require(inputs, 0)?)?;
+        let dy = require(inputs, 1)?.to_f64();
+        for (row, dy) in values.chunks_mut(size).zip(dy.chunks(size)) {
+            let (mean, inverse) = self.normalization.statistics(row);
+            row.iter_mut().for_each(|v| *v = (*v - mean) * inverse);
+            let level = dy.iter().sum::<f64>() / size as f64;
+            let tilt = dy.iter().zip(&*row).map(|(g, v)| g * v).sum::<f64>() / size as f64;
+            row.iter_mut().zip(dy).for_each(|(v, g)| *v = (g - level - *v * tilt) * inverse);
+        }
+        float_result(first_shape(shapes)?, values)
+    }
+
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
+        // The formula's own derivative. Copies of the inputs keep it apart from what else joins
+        // the two: dy may depend on x.
+        let x = builder.apply(Identity::Identity, &[require_value(node, 0)?])?;
+        let dy = builder.apply(Identity::Identity, &[require_value(node, 1)?])?;
+        let dx = self.formula(builder, x, dy)?;
+        let sides: Vec<ValueId> =
+            [x, dy].into_iter().zip(wanted).filter_map(|(v, &wanted)| wanted.then_some(v)).collect();
+        let found = differentiate(builder.graph_mut(), &node.name, dx, grad, &sides, &DefaultRules)?;
+        let mut found = found.into_iter();
+        Ok(wanted.iter().map(|&wanted| if wanted { found.next() } else { None }).collect())
+    }
+
+    fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let (x, dy) = (require_value(node, 0)?, require_value(node, 1)?);
+        Ok(Some(vec![self.formula(builder, x, dy)?]))
+    }
+}
