@@ -328,6 +328,8 @@ pub(crate) struct Convert {
     /// The ONNX file to write
     pub(crate) out: PathBuf,
     #[command(flatten)]
+    pub(crate) ports: Ports,
+    #[command(flatten)]
     pub(crate) pixels: Pixels,
     /// Compute this method's map inside the file, as a second output called explanation
     #[arg(long, value_name = "METHOD")]

@@ -15,7 +15,7 @@ use crate::output;
 
 pub(crate) fn run(options: &Convert) -> Result<(), Failure> {
     check_target(&options.out, options.force)?;
-    let model = open::model(&options.model, &options.pixels)?;
+    let model = open::model(&options.model, &options.ports, &options.pixels)?;
     let explanation = options.with_explanation.as_ref();
     let explanation = explanation.map(|id| choice(options, &model, id)).transpose()?;
     let file = match &explanation {

@@ -6,9 +6,7 @@ use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::export::{ToSizes, sizes};
-use crate::op::{
-    Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants,
-};
+use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: x repeated along sizes of 1, and along new axes in front, until it has `shape`.
