@@ -222,8 +222,8 @@ fn steps_masks_and_slopes() {
 
 #[test]
 fn reductions_and_softmax() {
-    use ReduceFunction::{Max, Mean, Min, Sum};
-    for function in [Sum, Mean, Max, Min] {
+    use ReduceFunction::{Max, Mean, Min, Prod, Sum};
+    for function in [Sum, Mean, Max, Min, Prod] {
         for (axes, keep_dims) in [(vec![2, 3], true), (vec![-1], false), (vec![1], true), (vec![1, 3], false)]
         {
             operator("Reduce", Reduce { function, axes, keep_dims }, &[batched(&[3, 4, 5])], false, &[]);
@@ -242,6 +242,32 @@ fn reductions_and_softmax() {
     for log in [false, true] {
         operator("Softmax", Softmax { axis: 1, log }, &[batched(&[4, 3])], false, &[]);
         operator("Softmax", Softmax { axis: -1, log }, &[batched(&[4, 3])], false, &[]);
+    }
+}
+
+#[test]
+fn normalising_gathering_and_quantising() {
+    use heatlens_graph::op::gather::Gather;
+    use heatlens_graph::op::layer_normalization::LayerNormalization;
+    use heatlens_graph::op::quantize::FakeQuantize;
+    let normal = |axis| LayerNormalization { axis, epsilon: 1e-5 };
+    let x = || batched(&[5, 300]);
+    operator("LayerNormalization", normal(-1), &[x(), fixed(&[300]), fixed(&[300])], false, &[]);
+    operator("LayerNormalization", normal(1), &[x(), fixed(&[5, 300])], false, &[]);
+    operator("LayerNormalization", normal(2), &[x()], false, &[]);
+    operator("LayerNormalization", normal(-1), &[x(), fixed(&[]), batched(&[5, 1])], false, &[]);
+    let windows: Shape = [Dim::Batch(4), Dim::Fixed(7), Dim::Fixed(9)].into();
+    operator("LayerNormalization", normal(-1), &[windows.clone(), fixed(&[9]), fixed(&[9])], false, &[]);
+    for (axis, indices, shape) in
+        [(1, vec![2, 0, 2], vec![3]), (2, vec![1], vec![]), (2, vec![3, 3, 1, 0, 2, 2], vec![3, 2])]
+    {
+        let gather = Gather { axis, indices: indices.into(), shape };
+        operator("Gather", gather.clone(), &[batched(&[3, 4, 2])], false, &[]);
+        operator("Gather", gather, &[windows.clone()], false, &[]);
+    }
+    for part in [fixed(&[]), fixed(&[3])] {
+        let op = FakeQuantize { axis: 1, low: 0.0, high: 5.0 };
+        operator("FakeQuantize", op, &[batched(&[3, 10]), part.clone(), part], true, &[1, 2]);
     }
 }
 

@@ -17,6 +17,7 @@ mod conv_weight_grad;
 pub(crate) mod elementwise;
 pub(crate) mod functions;
 mod gemm;
+pub(crate) mod layer_normalization;
 mod max_pool;
 mod max_pool_2x2;
 mod planes;

@@ -32,6 +32,20 @@ pub(crate) fn sum(x: &[f32]) -> f32 {
     lanes[0]
 }
 
+/// Σ a · b, in the order of [`sum`].
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "arrays of different sizes");
+    if a.len() > BLOCK {
+        let middle = (a.len() / 2).next_multiple_of(BLOCK);
+        return dot(&a[..middle], &b[..middle]) + dot(&a[middle..], &b[middle..]);
+    }
+    let mut products = [0.0_f32; BLOCK];
+    for ((product, a), b) in products.iter_mut().zip(a).zip(b) {
+        *product = a * b;
+    }
+    sum(&products[..a.len()])
+}
+
 /// Sizes and strides of axes, outermost first.
 type Axes = Vec<(usize, usize)>;
 

@@ -3,6 +3,7 @@
 use heatlens_graph::Node;
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::quantize::FakeQuantize;
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::op::r#where::Where;
 
@@ -19,6 +20,9 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     }
     if let Some(&Binary(function)) = Lowering::op(node) {
         return Some(lower_binary(lowering, node, function));
+    }
+    if let Some(&quantize) = Lowering::op::<FakeQuantize>(node) {
+        return Some(lower_quantize(lowering, node, quantize));
     }
     Lowering::op::<Where>(node)?;
     Some(lower_where(lowering, node))
@@ -38,6 +42,15 @@ fn lower_binary(lowering: &mut Lowering<'_>, node: &Node, function: BinaryFuncti
     let shapes = inputs.map(|i| lowering.shape(i));
     let walk = Broadcast::new(&lowering.shape(node.outputs[0]), [&shapes[0], &shapes[1]]);
     lowering.push(node, &inputs, BinaryKernel { function, walk })
+}
+
+fn lower_quantize(lowering: &mut Lowering<'_>, node: &Node, op: FakeQuantize) -> Result<(), Refusal> {
+    let inputs = [lowering.input(node, 0)?, lowering.input(node, 1)?, lowering.input(node, 2)?];
+    let shapes = inputs.map(|i| &lowering.graph.fact(i).shape);
+    let aligned = |part| op.aligned(part, shapes[0]).map(|s| s.at(1)).map_err(|e| e.to_string());
+    let (x, scale, zero) = (shapes[0].at(1), aligned(shapes[1])?, aligned(shapes[2])?);
+    let walk = Broadcast::new(&x, [&x, &scale, &zero]);
+    lowering.push(node, &inputs, Quantize { op, walk })
 }
 
 fn lower_where(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
@@ -179,6 +192,24 @@ impl Kernel for BinaryKernel {
             #[allow(clippy::cast_possible_truncation)]
             other => elementwise::binary(walk, ab, y, |a, b| other.value(f64::from(a), f64::from(b)) as f32),
         }
+    }
+}
+
+#[derive(Debug)]
+struct Quantize {
+    op: FakeQuantize,
+    walk: Broadcast<3>,
+}
+
+impl Kernel for Quantize {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        let (strides, FakeQuantize { low, high, .. }) = (self.walk.inner_strides(), self.op);
+        self.walk.for_each_run(|at, starts, run| {
+            for (i, y) in y[at..at + run].iter_mut().enumerate() {
+                let [x, scale, zero] = [0, 1, 2].map(|k| inputs[k][starts[k] + i * strides[k]]);
+                *y = functions::clamp((x / scale).round_ties_even() + zero, low, high);
+            }
+        });
     }
 }
 

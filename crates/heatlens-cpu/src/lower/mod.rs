@@ -8,6 +8,8 @@
 mod batch_normalization;
 mod conv;
 mod elementwise;
+mod gather;
+mod layer_normalization;
 mod matmul;
 mod movement;
 mod pool;
@@ -102,6 +104,8 @@ const FAMILIES: &[Family] = &[
     movement::lower,
     softmax::lower,
     batch_normalization::lower,
+    layer_normalization::lower,
+    gather::lower,
 ];
 
 /// A lowered graph.

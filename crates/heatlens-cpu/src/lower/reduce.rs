@@ -52,6 +52,7 @@ impl Kernel for ReduceKernel {
         match self.function {
             ReduceFunction::Max => self.walk.run(x, y, largest, |_, new| new),
             ReduceFunction::Min => self.walk.run(x, y, smallest, |_, new| new),
+            ReduceFunction::Prod => self.walk.run(x, y, |x| x.iter().product(), |_, new| new),
             ReduceFunction::Mean => self.walk.run(x, y, sum, |_, new| new / self.count as f32),
             _ => self.walk.run(x, y, sum, |_, new| new),
         }

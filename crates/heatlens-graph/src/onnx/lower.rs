@@ -9,6 +9,7 @@ use crate::fact::Dim;
 use crate::graph::{Graph, Node, Origin, ValueId};
 use crate::op::expand::Expand;
 use crate::op::identity::Identity;
+use crate::op::layer_normalization::LayerNormalization;
 use crate::op::{Spelling, at, to_axes};
 use crate::tensor::Tensor;
 
@@ -39,6 +40,11 @@ pub(super) fn lowered(graph: &Graph) -> Result<Option<Graph>, GraphError> {
 /// How standard ONNX writes a node, if one node of it can.
 pub(super) fn standard_spelling(graph: &Graph, node: &Node) -> Option<Spelling> {
     let spelling = node.op.spelling();
+    // ONNX does not let this one go without a scale.
+    let scaled = node.inputs.get(1).is_some_and(Option::is_some);
+    if node.op.downcast_ref::<LayerNormalization>().is_some() && !scaled {
+        return None;
+    }
     if spelling.standard {
         return Some(spelling);
     }

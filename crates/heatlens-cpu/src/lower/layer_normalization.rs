@@ -1,0 +1,89 @@
+//! Layer normalisation and its gradient.
+
+use heatlens_graph::op::layer_normalization::{LayerNormalization, LayerNormalizationGrad};
+use heatlens_graph::{Node, ValueId};
+
+use crate::kernel::broadcast::Broadcast;
+use crate::kernel::{Workers, layer_normalization};
+use crate::lower::{Kernel, Lowering, Refusal};
+
+pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
+    if let Some(grad) = Lowering::op::<LayerNormalizationGrad>(node) {
+        return Some(lower_gradient(lowering, node, grad.normalization));
+    }
+    let op = *Lowering::op::<LayerNormalization>(node)?;
+    Some(lower_forward(lowering, node, op))
+}
+
+/// Elements of a normalised row.
+fn row(lowering: &Lowering<'_>, x: ValueId, op: LayerNormalization) -> Result<usize, Refusal> {
+    let axis = op.axis_of(&lowering.graph.fact(x).shape).map_err(|e| e.to_string())?;
+    Ok(lowering.shape(x)[axis..].iter().product::<usize>().max(1))
+}
+
+fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, op: LayerNormalization) -> Result<(), Refusal> {
+    let x = lowering.input(node, 0)?;
+    let shape = lowering.shape(x);
+    let mut inputs = vec![x];
+    let mut parts = [1, 2].map(|position| {
+        let part = lowering.input(node, position).ok()?;
+        inputs.push(part);
+        Some(Broadcast::new(&shape, [&lowering.shape(part)]))
+    });
+    let (scale, bias) = (parts[0].take(), parts[1].take());
+    let kernel = Normalize { size: row(lowering, x, op)?, epsilon: op.epsilon, scale, bias };
+    lowering.push(node, &inputs, kernel)
+}
+
+fn lower_gradient(lowering: &mut Lowering<'_>, node: &Node, op: LayerNormalization) -> Result<(), Refusal> {
+    let (x, dy) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
+    let kernel = Gradient { size: row(lowering, x, op)?, epsilon: op.epsilon };
+    lowering.push(node, &[x, dy], kernel)
+}
+
+/// Inputs: x, then scale and bias where there are such.
+#[derive(Debug)]
+struct Normalize {
+    size: usize,
+    epsilon: f32,
+    scale: Option<Broadcast<1>>,
+    bias: Option<Broadcast<1>>,
+}
+
+impl Kernel for Normalize {
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
+        layer_normalization::normalize(inputs[0], y, self.size, self.epsilon);
+        let mut rest = inputs[1..].iter();
+        if let (Some(walk), Some(scale)) = (&self.scale, self.scale.as_ref().and_then(|_| rest.next())) {
+            update(walk, scale, y, |y, scale| y * scale);
+        }
+        if let (Some(walk), Some(bias)) = (&self.bias, rest.next()) {
+            update(walk, bias, y, |y, bias| y + bias);
+        }
+    }
+}
+
+/// `y = f(y, part)`, broadcast.
+fn update(walk: &Broadcast<1>, part: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
+    let [stride] = walk.inner_strides();
+    walk.for_each_run(|at, [start], run| {
+        let y = &mut y[at..at + run];
+        match stride {
+            1 => y.iter_mut().zip(&part[start..start + run]).for_each(|(y, &part)| *y = f(*y, part)),
+            _ => y.iter_mut().enumerate().for_each(|(i, y)| *y = f(*y, part[start + i * stride])),
+        }
+    });
+}
+
+/// Inputs: x, dy.
+#[derive(Debug)]
+struct Gradient {
+    size: usize,
+    epsilon: f32,
+}
+
+impl Kernel for Gradient {
+    fn run(&self, inputs: &[&[f32]], dx: &mut [f32], _: &mut [f32], _: Workers) {
+        layer_normalization::gradient(inputs[0], inputs[1], dx, self.size, self.epsilon);
+    }
+}
