@@ -29,6 +29,10 @@ fn lower_reduce(lowering: &mut Lowering<'_>, node: &Node, reduce: &Reduce) -> Re
 }
 
 fn kernel(lowering: &Lowering<'_>, x: ValueId, reduce: &Reduce) -> Result<ReduceKernel, Refusal> {
+    use ReduceFunction::{Max, Mean, Min, Prod, Sum};
+    if !matches!(reduce.function, Sum | Mean | Max | Min | Prod) {
+        return Err(format!("no kernel for {:?}", reduce.function));
+    }
     let shape = lowering.shape(x);
     let reduced = reduce.reduced(&lowering.graph.fact(x).shape).map_err(|e| e.to_string())?;
     let count: usize = shape.iter().zip(&reduced).filter(|(_, r)| **r).map(|(d, _)| d).product();

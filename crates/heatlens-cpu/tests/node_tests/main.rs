@@ -1,13 +1,16 @@
 //! The node tests of the ONNX project: thousands of small models with inputs and expected outputs.
 //!
-//! `tools/node_tests/export.py FOLDER` writes them, and `HEATLENS_ONNX_NODE_TESTS` names the folder; without it the test says so and
-//! passes. Each model runs in the reference evaluator and, where it compiles, as a program. What does not pass stands with a
-//! reason in `tools/node_tests/expected_failures.txt`; a failure that is not listed fails the test, and so does a listed test that passes.
+//! `tools/node_tests/export.py FOLDER` writes them, and `HEATLENS_ONNX_NODE_TESTS` names the folder;
+//! without it the test says so and passes. Each model runs in the reference evaluator and, where it
+//! compiles, as a program; so does its gradient, which must also agree with differences. What does not
+//! pass stands with a reason in `tools/node_tests/expected_failures.txt`: a failure that is not listed
+//! fails the test, and so does a listed test that passes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail where it stands
 
 mod case;
 mod expected;
+mod gradient;
 mod protobuf;
 
 use std::collections::BTreeMap;

@@ -116,6 +116,7 @@ fn run(
     let mut alone = Reading::default();
     for (name, arrays) in inputs {
         alone.slots.insert(name.clone(), Slot::Stored(arrays[world].clone()));
+        alone.types.extend(scope.reading.types.get(name).map(|&code| (name.clone(), code)));
     }
     let outputs = read(&mut Scope { reading: &mut alone, node: scope.node, name: scope.name })?;
     let ids: Vec<ValueId> = outputs.iter().filter_map(Slot::id).collect();

@@ -71,6 +71,8 @@ pub(super) struct Reading {
     pub(super) warnings: Vec<String>,
     /// Where arrays outside of the file are found.
     pub(super) external: External,
+    /// What the file calls the element types of stored arrays, which all narrow integers lose.
+    pub(super) types: BTreeMap<String, i32>,
 }
 
 impl Reading {

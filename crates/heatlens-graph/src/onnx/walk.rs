@@ -78,6 +78,7 @@ pub(super) fn initializer(reading: &mut Reading, proto: &TensorProto) -> Result<
         }
         Err(error) => Slot::Unreadable(error),
     };
+    reading.types.insert(proto.name().to_owned(), proto.data_type());
     define(reading, proto.name(), slot)
 }
 

@@ -11,10 +11,11 @@ use crate::tensor::{Data, Tensor};
 
 pub(super) fn constant(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let mut forms: Vec<Tensor> = Vec::new();
-    let mut rounded = false;
+    let (mut rounded, mut code) = (false, None);
     if let Some(proto) = attributes.tensor("value")? {
         let stored = tensor::read(proto, &mut External::default())?;
         rounded = stored.rounded;
+        code = Some(proto.data_type());
         forms.push(stored.tensor);
     }
     if let Some(value) = attributes.float("value_float")? {
@@ -35,6 +36,8 @@ pub(super) fn constant(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
             if rounded {
                 scope.warn("double precision is rounded to single");
             }
+            let name = scope.node.output.first().cloned();
+            scope.reading.types.extend(name.zip(code));
             Ok(vec![Slot::Stored(tensor)])
         })),
         // Text and sparse arrays are left unread, and named when the attributes are finished.

@@ -5,13 +5,14 @@ use crate::error::OpError;
 use crate::fact::Dim;
 use crate::onnx::attributes::Attributes;
 use crate::onnx::scope::{Problem, Scope, Slot};
+use crate::op::gather::Gather;
 use crate::op::invalid;
 use crate::op::reshape::Squeeze;
 use crate::op::slice::Slice;
 use crate::tensor::{Data, Tensor};
 
 /// `Gather`: of a stored array at once; of a computed one as a `Slice` where the indices are one
-/// or a row of neighbours, which is what exporters make of `x[:, 0]`.
+/// or a row of neighbours, which is what exporters make of `x[:, 0]`, as a `Gather` elsewhere.
 pub(super) fn gather(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axis = attributes.int("axis")?.unwrap_or(0);
     Ok(Box::new(move |scope| {
@@ -27,13 +28,13 @@ pub(super) fn gather(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
             return Err(OpError::Unsupported("choosing among the samples".to_owned()).into());
         };
         let places = resolve(places, size)?;
-        let slice =
-            neighbours(at, &places).ok_or_else(|| OpError::Unsupported("scattered indices".to_owned()))?;
+        let neighbours = neighbours(at, &places);
+        let Some(slice) = neighbours.filter(|_| indices.shape().len() < 2) else {
+            let op = Gather { axis: at, indices: places.into(), shape: indices.shape().to_vec() };
+            return scope.finish(op, &[Some(x)]);
+        };
         if indices.shape().len() == 1 {
             return scope.finish(slice, &[Some(x)]);
-        }
-        if !indices.shape().is_empty() {
-            return Err(OpError::Unsupported("an array of indices".to_owned()).into());
         }
         let row = scope.step(slice, &[x])?;
         let axes = vec![i64::try_from(at).unwrap_or(i64::MAX)];

@@ -16,6 +16,7 @@ mod gather;
 mod matrix;
 mod normalization;
 mod places;
+mod quantize;
 mod reduce;
 mod resize;
 mod shape;
@@ -97,6 +98,7 @@ static ROWS: &[Row] = &[
     row("Cos", 7, 1..=1, elementwise::unary),
     row("CumSum", 11, 2..=2, counting::cum_sum),
     row("DepthToSpace", 1, 1..=1, blocks::depth_to_space),
+    row("DequantizeLinear", 10, 2..=3, quantize::dequantize),
     row("Div", 7, 2..=2, elementwise::binary),
     row("Dropout", 7, 1..=3, elementwise::dropout),
     row("Einsum", 12, 1..=ANY, matrix::einsum),
@@ -151,6 +153,7 @@ static ROWS: &[Row] = &[
     row("PRelu", 7, 2..=2, elementwise::binary),
     row("Pad", 2, 1..=4, slice::pad),
     row("Pow", 7, 2..=2, elementwise::pow),
+    row("QuantizeLinear", 10, 2..=3, quantize::quantize),
     row("RMSNormalization", 23, 2..=2, normalization::rms),
     row("Range", 11, 3..=3, sizes::range),
     row("Reciprocal", 6, 1..=1, elementwise::unary),
@@ -161,6 +164,7 @@ static ROWS: &[Row] = &[
     row("ReduceMax", 1, 1..=2, reduce::reduce),
     row("ReduceMean", 1, 1..=2, reduce::reduce),
     row("ReduceMin", 1, 1..=2, reduce::reduce),
+    row("ReduceProd", 1, 1..=2, reduce::reduce),
     row("ReduceSum", 1, 1..=2, reduce::reduce),
     row("ReduceSumSquare", 1, 1..=2, reduce::composed),
     row("Relu", 6, 1..=1, elementwise::unary),

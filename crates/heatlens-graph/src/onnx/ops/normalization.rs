@@ -7,6 +7,7 @@ use crate::fact::Shape;
 use crate::onnx::attributes::Attributes;
 use crate::op::batch_normalization::BatchNormalization;
 use crate::op::invalid;
+use crate::op::layer_normalization::LayerNormalization;
 use crate::op::unary::UnaryFunction;
 
 /// `BatchNormalization`. Before operator set 14 further outputs said that the node was training,
@@ -74,15 +75,15 @@ pub(super) fn layer(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     let axis = attributes.int("axis")?.unwrap_or(-1);
     Ok(Box::new(move |scope| {
         let (x, scale, bias) = (scope.input(0)?, scope.input(1)?, scope.optional(2)?);
+        let further = scope.node.output.iter().skip(1).any(|name| !name.is_empty());
+        if !further {
+            return scope.finish(LayerNormalization { axis, epsilon }, &[Some(x), Some(scale), bias]);
+        }
         let axes = from_axis(&scope.fact(x).shape, axis)?;
-        let all = scope.node.output.iter().skip(1).any(|name| !name.is_empty());
         scope.formulas(|b| {
             let (y, mean, deviation) = formula::standardize_with(b, x, &axes, epsilon)?;
             let y = b.mul(y, scale)?;
             let y = bias.map_or(Ok(y), |bias| b.add(y, bias))?;
-            if !all {
-                return Ok(vec![y]);
-            }
             Ok(vec![y, mean, b.unary(UnaryFunction::Reciprocal, deviation)?])
         })
     }))

@@ -9,6 +9,7 @@ use crate::onnx::attributes::Attributes;
 use crate::onnx::scope::{Outputs, Problem, Scope, Slot};
 use crate::op::binary::{Binary, BinaryFunction};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::gather::Gather;
 use crate::op::invalid;
 use crate::op::r#where::Where;
 use crate::tensor::{Data, Tensor};
@@ -129,12 +130,9 @@ fn pick(
     places: Vec<usize>,
     shape: Vec<usize>,
 ) -> Result<ValueId, GraphError> {
-    let what = || OpError::Unsupported("choosing single elements of a computed array".to_owned());
-    let malformed = |source| GraphError::Node { node: String::new(), op: String::new(), source };
-    let stored = b.graph().constant(x).ok_or_else(|| malformed(what()))?;
-    let order: Vec<Option<usize>> = places.into_iter().map(Some).collect();
-    let chosen = select(stored, shape, &order).map_err(malformed)?;
-    Ok(b.constant(chosen))
+    let len = b.shape(x).at(1).iter().product();
+    let flat = b.reshape(x, Shape::fixed(&[len]))?;
+    b.apply(Gather { axis: 0, indices: places.into(), shape }, &[flat])
 }
 
 fn data_sizes(scope: &mut Scope<'_>) -> Result<Vec<usize>, Problem> {

@@ -4,15 +4,19 @@ use super::{Recipe, plain};
 use crate::builder::Builder;
 use crate::compose::norm;
 use crate::error::{GraphError, OpError};
+use crate::fact::DType;
 use crate::graph::ValueId;
 use crate::onnx::attributes::Attributes;
 use crate::onnx::scope::{Outputs, Problem, Scope};
+use crate::op::binary::BinaryFunction;
+use crate::op::cast::Cast;
 use crate::op::identity::Identity;
 use crate::op::invalid;
 use crate::op::reduce::{Reduce, ReduceFunction};
 use crate::op::reshape::{Flatten, Reshape};
 use crate::op::softmax::Softmax;
 use crate::op::unary::UnaryFunction;
+use crate::tensor::{Data, Tensor};
 
 /// `ReduceSum` and its kin: the axes are an attribute at first, an input from operator set 13
 /// (`ReduceSum`) or 18 (the others) on.
@@ -21,6 +25,7 @@ pub(super) fn reduce(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
         "ReduceMax" => ReduceFunction::Max,
         "ReduceMean" => ReduceFunction::Mean,
         "ReduceMin" => ReduceFunction::Min,
+        "ReduceProd" => ReduceFunction::Prod,
         "ReduceSum" => ReduceFunction::Sum,
         _ => return Err(invalid("no reduction")),
     };
@@ -35,7 +40,17 @@ pub(super) fn reduce(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
         if axes.is_empty() && idle {
             return scope.finish(Identity::Identity, &[Some(x)]);
         }
-        scope.finish(Reduce { function, axes, keep_dims }, &[Some(x)])
+        let reduce = Reduce { function, axes, keep_dims };
+        if scope.fact(x).dtype == DType::Bool {
+            // False is 0 and true is 1; the largest of no elements is below both.
+            let zero = Tensor::new(Vec::new(), Data::I64([0].into())).ok_or_else(|| invalid("no zero"))?;
+            return scope.formula(|b| {
+                let number = b.apply(Cast { to: DType::I64 }, &[x])?;
+                let (reduced, zero) = (b.apply(reduce, &[number])?, b.constant(zero));
+                b.binary(BinaryFunction::Greater, reduced, zero)
+            });
+        }
+        scope.finish(reduce, &[Some(x)])
     }))
 }
 

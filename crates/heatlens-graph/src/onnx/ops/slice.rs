@@ -1,12 +1,14 @@
 //! Parts of axes, and axes made longer.
 
 use super::Recipe;
-use crate::error::OpError;
+use crate::builder::Builder;
+use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Shape};
+use crate::graph::ValueId;
 use crate::onnx::attributes::Attributes;
 use crate::onnx::known::Size;
 use crate::onnx::scope::{Outputs, Problem, Scope};
-use crate::op::identity::Identity;
+use crate::op::gather::Gather;
 use crate::op::invalid;
 use crate::op::pad::Pad;
 use crate::op::slice::Slice;
@@ -48,17 +50,31 @@ pub(super) fn slice(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
 
 /// One node for each axis that is cut.
 fn apply(scope: &mut Scope<'_>, ranges: &Ranges) -> Result<Outputs, Problem> {
-    let mut x = scope.input(0)?;
-    let mut slices = ranges.resolve(&scope.fact(x).shape)?;
-    let Some(last) = slices.pop() else { return scope.finish(Identity::Identity, &[Some(x)]) };
-    for slice in slices {
-        x = scope.step(slice, &[x])?;
-    }
-    scope.finish(last, &[Some(x)])
+    let x = scope.input(0)?;
+    let cuts = ranges.resolve(&scope.fact(x).shape)?;
+    scope.formula(|b| {
+        cuts.into_iter().try_fold(x, |x, cut| match cut {
+            Cut::Slice(slice) => b.apply(slice, &[x]),
+            Cut::Gather(gather) => b.apply(gather, &[x]),
+        })
+    })
+}
+
+/// What is taken of one axis: a part, or its elements in another order.
+#[derive(Debug)]
+enum Cut {
+    Slice(Slice),
+    Gather(Gather),
+}
+
+/// The elements of an axis at these places.
+fn picked(axis: usize, indices: Vec<usize>) -> Gather {
+    let shape = vec![indices.len()];
+    Gather { axis, indices: indices.into(), shape }
 }
 
 impl Ranges {
-    fn resolve(&self, shape: &Shape) -> Result<Vec<Slice>, OpError> {
+    fn resolve(&self, shape: &Shape) -> Result<Vec<Cut>, OpError> {
         let n = self.starts.len();
         let axes = match &self.axes {
             Some(axes) => axes.clone(),
@@ -68,32 +84,40 @@ impl Ranges {
         if [self.ends.len(), axes.len(), steps.len()] != [n; 3] {
             return Err(invalid("expected as many starts as ends, axes and steps"));
         }
-        let mut slices = Vec::with_capacity(n);
+        let (mut cuts, mut seen) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for (((&start, &end), &axis), &step) in self.starts.iter().zip(&self.ends).zip(&axes).zip(&steps) {
             let at = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
-            if slices.iter().any(|s: &Slice| s.axis == at) {
+            if seen.contains(&at) {
                 return Err(invalid(format!("axis {axis} is cut twice")));
             }
+            seen.push(at);
             match shape.0.get(at) {
-                Some(Dim::Fixed(size)) => slices.push(cut(at, *size, start, end, step)?),
+                Some(Dim::Fixed(size)) => cuts.push(cut(at, *size, start, end, step)?),
                 // All samples: nothing is cut.
                 _ if start == 0 && step == 1 && end >= i64::from(i32::MAX) => {}
                 _ => return Err(OpError::Unsupported("a part of the batch".to_owned())),
             }
         }
-        Ok(slices)
+        Ok(cuts)
     }
 }
 
 /// The elements `start..end` by `step` of an axis of `size`; negative ends count from the back,
-/// and what lies outside is cut off.
-fn cut(axis: usize, size: usize, start: i64, end: i64, step: i64) -> Result<Slice, OpError> {
-    let step = usize::try_from(step).ok().filter(|&s| s > 0);
-    let step = step.ok_or_else(|| OpError::Unsupported("a slice that runs backwards".to_owned()))?;
+/// and what lies outside is cut off. A negative step runs backwards.
+fn cut(axis: usize, size: usize, start: i64, end: i64, step: i64) -> Result<Cut, OpError> {
     let whole = i64::try_from(size).map_err(|_| invalid("sizes overflow"))?;
-    let clamp = |v: i64| usize::try_from((if v < 0 { v + whole } else { v }).clamp(0, whole)).unwrap_or(0);
+    let from_front = |v: i64| if v < 0 { v.saturating_add(whole) } else { v };
+    let (start, end) = (from_front(start), from_front(end));
+    if step < 0 {
+        let (start, end) = (start.min(whole - 1), end.max(-1));
+        let distance = usize::try_from(step.unsigned_abs()).map_err(|_| invalid("sizes overflow"))?;
+        let places = (0..size).rev().filter(|&i| i64::try_from(i).is_ok_and(|i| end < i && i <= start));
+        return Ok(Cut::Gather(picked(axis, places.step_by(distance).collect())));
+    }
+    let step = usize::try_from(step).ok().filter(|&s| s > 0).ok_or_else(|| invalid("a step of 0"))?;
+    let clamp = |v: i64| usize::try_from(v.clamp(0, whole)).unwrap_or(0);
     let (start, end) = (clamp(start), clamp(end));
-    Ok(Slice { axis, start, len: end.saturating_sub(start).div_ceil(step), step })
+    Ok(Cut::Slice(Slice { axis, start, len: end.saturating_sub(start).div_ceil(step), step }))
 }
 
 /// `Split`: into parts of given sizes, or into equal ones. The sizes are an attribute before
@@ -170,12 +194,27 @@ pub(super) fn center_crop_pad(attributes: &mut Attributes<'_>) -> Result<Recipe,
     }))
 }
 
-/// `Pad` with a constant: its numbers are attributes before operator set 11, inputs after.
+/// What padding is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Padding {
+    Constant,
+    /// The axis mirrored at its first and last element.
+    Reflect,
+    /// The first and last element.
+    Edge,
+    /// The axis again.
+    Wrap,
+}
+
+/// `Pad`: its numbers are attributes before operator set 11, inputs after. Negative ones cut.
 pub(super) fn pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
-    let mode = attributes.text("mode")?.unwrap_or("constant");
-    if mode != "constant" {
-        return Err(OpError::Unsupported(format!("padding by {mode:?}")));
-    }
+    let padding = match attributes.text("mode")? {
+        None | Some("constant") => Padding::Constant,
+        Some("reflect") => Padding::Reflect,
+        Some("edge") => Padding::Edge,
+        Some("wrap") => Padding::Wrap,
+        Some(other) => return Err(OpError::Unsupported(format!("padding by {other:?}"))),
+    };
     let old = attributes.opset() < 11;
     let (pads, value) = if old {
         (attributes.ints("pads")?.map(<[i64]>::to_vec), attributes.float("value")?)
@@ -191,13 +230,22 @@ pub(super) fn pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
         }
         let pads = pads.ok_or_else(|| invalid("expected padding, found none"))?;
         let x = scope.input(0)?;
-        let (begin, end) = sides(&scope.fact(x).shape, &pads, axes)?;
-        scope.finish(Pad { begin, end, value: value.unwrap_or(0.0) }, &[Some(x)])
+        let sides = sides(&scope.fact(x).shape, &pads, axes)?;
+        scope.formula(|b| padded(b, x, &sides, padding, value.unwrap_or(0.0)))
     }))
 }
 
-/// Padding in front of and behind each axis.
-fn sides(shape: &Shape, pads: &[i64], axes: Option<Vec<i64>>) -> Result<(Vec<usize>, Vec<usize>), OpError> {
+/// How many elements are added in front of and behind an axis, or taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sides {
+    axis: usize,
+    size: usize,
+    front: i64,
+    back: i64,
+}
+
+/// Padding of each axis that has any.
+fn sides(shape: &Shape, pads: &[i64], axes: Option<Vec<i64>>) -> Result<Vec<Sides>, OpError> {
     let axes = axes.unwrap_or_else(|| (0i64..).take(shape.rank()).collect());
     let (front, back) = pads.split_at(pads.len() / 2);
     if front.len() != axes.len() || back.len() != axes.len() {
@@ -206,16 +254,66 @@ fn sides(shape: &Shape, pads: &[i64], axes: Option<Vec<i64>>) -> Result<(Vec<usi
             axes.len()
         )));
     }
-    let (mut begin, mut end) = (vec![0; shape.rank()], vec![0; shape.rank()]);
+    let mut sides = Vec::new();
     for ((&axis, &front), &back) in axes.iter().zip(front).zip(back) {
         let at = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
-        let size =
-            |v: i64| usize::try_from(v).map_err(|_| OpError::Unsupported("negative padding".to_owned()));
-        if let (Some(b), Some(e)) = (begin.get_mut(at), end.get_mut(at)) {
-            (*b, *e) = (size(front)?, size(back)?);
+        match shape.0[at] {
+            _ if front == 0 && back == 0 => {}
+            // Sizes that no memory holds are refused here, before lists of places are made of them.
+            Dim::Fixed(size) if front.max(back) < i64::from(i32::MAX) => {
+                sides.push(Sides { axis: at, size, front, back });
+            }
+            _ => return Err(invalid(format!("padding {front} and {back} of axis {axis} of {shape}"))),
         }
     }
-    Ok((begin, end))
+    Ok(sides)
+}
+
+fn padded(
+    b: &mut Builder<'_>,
+    mut x: ValueId,
+    sides: &[Sides],
+    padding: Padding,
+    value: f32,
+) -> Result<ValueId, GraphError> {
+    let rank = b.shape(x).rank();
+    let (mut begin, mut end) = (vec![0; rank], vec![0; rank]);
+    for side in sides {
+        let cut = |pad: i64| usize::try_from(pad.min(0).unsigned_abs()).unwrap_or(usize::MAX);
+        let (first, last) = (cut(side.front), cut(side.back));
+        let size = side.size.saturating_sub(first).saturating_sub(last);
+        if first + last > 0 {
+            x = b.apply(Slice { axis: side.axis, start: first.min(side.size), len: size, step: 1 }, &[x])?;
+        }
+        let [front, back] = [side.front, side.back].map(|pad| usize::try_from(pad).unwrap_or(0));
+        if padding == Padding::Constant {
+            (begin[side.axis], end[side.axis]) = (front, back);
+        } else if front + back > 0 {
+            x = b.apply(picked(side.axis, padding.places(size, front, back)), &[x])?;
+        }
+    }
+    if begin.iter().chain(&end).all(|&pad| pad == 0) {
+        return Ok(x);
+    }
+    b.apply(Pad { begin, end, value }, &[x])
+}
+
+impl Padding {
+    /// For each element of the padded axis, its place in the axis of `size`.
+    fn places(self, size: usize, front: usize, back: usize) -> Vec<usize> {
+        let last = size.saturating_sub(1);
+        let place = |i: usize| match self {
+            Self::Edge | Self::Constant => i.saturating_sub(front).min(last),
+            // One period more than needed keeps the distance from the first element positive.
+            Self::Wrap => (i + size.max(1) - front % size.max(1)) % size.max(1),
+            Self::Reflect => {
+                let period = (2 * last).max(1);
+                let i = (i + period - front % period) % period;
+                if i > last { period - i } else { i }
+            }
+        };
+        (0..front + size + back).map(place).collect()
+    }
 }
 
 #[cfg(test)]
@@ -232,18 +330,39 @@ mod tests {
             (8, 3, 1, (8, 0)),
             (99, 100, 1, (10, 0)),
         ] {
-            let slice = cut(0, 10, start, end, step).unwrap();
+            let Cut::Slice(slice) = cut(0, 10, start, end, step).unwrap() else { panic!("{step}") };
             assert_eq!((slice.start, slice.len), expected, "{start}..{end} by {step}");
         }
-        assert!(cut(0, 10, 9, 0, -1).is_err());
+        for (start, end, step, expected) in [
+            (9, 0, -3, vec![9, 6, 3]),
+            (-1, i64::MIN, -4, vec![9, 5, 1]),
+            (20, -10, -1, vec![9, 8, 7, 6, 5, 4, 3, 2, 1]),
+            (2, 5, -1, vec![]),
+            (3, i64::MIN, i64::MIN, vec![3]),
+        ] {
+            let Cut::Gather(gather) = cut(0, 10, start, end, step).unwrap() else { panic!("{step}") };
+            assert_eq!(*gather.indices, *expected, "{start}..{end} by {step}");
+        }
+        assert!(cut(0, 10, 9, 0, 0).is_err());
     }
 
     #[test]
     fn padding_may_name_its_axes() {
         let shape = Shape::batched(&[3, 8, 8]);
-        let (begin, end) = sides(&shape, &[1, 2, 3, 4], Some(vec![-2, -1])).unwrap();
-        assert_eq!((begin, end), (vec![0, 0, 1, 2], vec![0, 0, 3, 4]));
+        let found = sides(&shape, &[1, 2, 3, -4], Some(vec![-2, -1])).unwrap();
+        let side = |axis, front, back| Sides { axis, size: 8, front, back };
+        assert_eq!(found, [side(2, 1, 3), side(3, 2, -4)]);
         assert!(sides(&shape, &[1, 2], None).is_err());
-        assert!(sides(&shape, &[-1, 0], Some(vec![2])).is_err());
+        assert!(sides(&shape, &[1, 0], Some(vec![0])).is_err());
+        assert!(sides(&shape, &[i64::MAX, 0], Some(vec![2])).is_err());
+    }
+
+    #[test]
+    fn padding_is_made_of_the_axis() {
+        assert_eq!(Padding::Edge.places(3, 2, 1), [0, 0, 0, 1, 2, 2]);
+        assert_eq!(Padding::Reflect.places(3, 2, 3), [2, 1, 0, 1, 2, 1, 0, 1]);
+        assert_eq!(Padding::Wrap.places(3, 4, 1), [2, 0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(Padding::Reflect.places(1, 2, 1), [0; 4]);
+        assert_eq!(Padding::Wrap.places(1, 2, 1), [0; 4]);
     }
 }
