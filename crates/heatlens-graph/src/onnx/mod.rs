@@ -22,7 +22,6 @@ mod ops;
 mod proto;
 mod read;
 mod scope;
-mod sniff;
 mod tensor;
 #[cfg(test)]
 mod tests;

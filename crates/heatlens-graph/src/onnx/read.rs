@@ -11,7 +11,7 @@ use super::proto::{GraphProto, ModelProto, to_map};
 use super::scope::{Problem, Reading, Slot};
 use super::value_info::Batch;
 use super::walk::{self, Context, Walk, define};
-use super::{Opened, inline, limits, sniff};
+use super::{Opened, inline, limits};
 use crate::error::OpError;
 
 /// Reads a model from the bytes of its file.
@@ -34,7 +34,7 @@ pub(super) fn open_with(bytes: Vec<u8>, external: External) -> Result<Opened, On
     match decode(bytes.clone()) {
         Ok((model, graph)) => build(&model, &graph, external),
         Err(too_large @ OnnxError::TooLarge { .. }) => Err(too_large),
-        Err(error) => Err(match sniff::looks_like(&bytes) {
+        Err(error) => Err(match crate::sniff::looks_like(&bytes) {
             Some((looks_like, advice)) => OnnxError::NotOnnx { looks_like, advice },
             None => error,
         }),
