@@ -15,11 +15,14 @@ pub mod differentiate;
 pub mod error;
 pub mod fact;
 pub mod graph;
+#[cfg(feature = "keras")]
+pub mod keras;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod op;
 pub mod reference;
 pub mod rewrite;
+pub mod sniff;
 pub mod tensor;
 
 pub use builder::Builder;

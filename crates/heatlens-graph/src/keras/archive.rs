@@ -1,0 +1,69 @@
+//! The `.keras` archive: a zip file with `config.json`, `metadata.json` and `model.weights.h5`.
+
+use std::io::{Read, Seek};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::KerasError;
+use super::limits::{MAX_CONFIG, MAX_FILE, check};
+
+/// What a `.keras` file holds.
+#[derive(Debug)]
+pub(super) struct Archive {
+    /// The model's description, as JSON.
+    pub(super) config: String,
+    /// Which Keras wrote it, as JSON.
+    pub(super) metadata: String,
+    /// The weights, as an HDF5 file.
+    pub(super) weights: Vec<u8>,
+}
+
+/// Reads the three files of an archive.
+pub(super) fn read(source: impl Read + Seek) -> Result<Archive, KerasError> {
+    let mut zip = ZipArchive::new(source).map_err(damaged)?;
+    let config = text(entry(&mut zip, "config.json", MAX_CONFIG)?)?;
+    let metadata = text(entry(&mut zip, "metadata.json", MAX_CONFIG)?)?;
+    if zip.index_for_name("model.weights.h5").is_none()
+        && zip.file_names().any(|name| name.is_ok_and(|name| name.starts_with("model.weights")))
+    {
+        return Err(KerasError::Malformed(
+            "its weights are split over several files; save it without `max_shard_size`".to_owned(),
+        ));
+    }
+    let weights = entry(&mut zip, "model.weights.h5", MAX_FILE)?;
+    Ok(Archive { config, metadata, weights })
+}
+
+/// One file of the archive, never more of it than it announces.
+fn entry(zip: &mut ZipArchive<impl Read + Seek>, name: &str, limit: u64) -> Result<Vec<u8>, KerasError> {
+    let file = zip.by_name(name).map_err(|error| match error {
+        ZipError::FileNotFound => KerasError::Malformed(format!("there is no {name} in it")),
+        other => damaged(other),
+    })?;
+    let announced = file.size();
+    check(name, announced, limit)?;
+    let mut bytes = Vec::new();
+    file.take(announced + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| KerasError::Damaged(format!("{name}: {e}")))?;
+    let found = bytes.len() as u64;
+    if found != announced {
+        let more = if found > announced { " or more" } else { "" };
+        return Err(KerasError::Damaged(format!(
+            "{name} announces {announced} bytes and holds {found}{more}"
+        )));
+    }
+    Ok(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, KerasError> {
+    String::from_utf8(bytes).map_err(|_| KerasError::Damaged("its description is no UTF-8 text".to_owned()))
+}
+
+fn damaged(error: ZipError) -> KerasError {
+    match error {
+        ZipError::Io(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => KerasError::Io(source),
+        other => KerasError::Damaged(other.to_string()),
+    }
+}

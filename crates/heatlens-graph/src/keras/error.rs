@@ -1,0 +1,120 @@
+//! What can be wrong with a Keras file.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::error::OpError;
+
+/// A Keras file that cannot be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum KerasError {
+    /// The operating system could not read the file.
+    Io(io::Error),
+    /// The file, or what it unfolds to, is larger than we take.
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// Its size in bytes; where counting stopped at the limit, at least that.
+        found: u64,
+        /// The most we take, in bytes.
+        limit: u64,
+    },
+    /// The file is of another kind.
+    NotKeras {
+        /// What it looks like.
+        looks_like: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The zip archive or the HDF5 file in it is damaged.
+    Damaged(String),
+    /// The file can be read, but what it describes is not consistent.
+    Malformed(String),
+    /// The model takes pictures of any size; a graph needs one.
+    OpenSize {
+        /// The input layer.
+        input: String,
+        /// Its shape as the file has it.
+        shape: String,
+    },
+    /// Layers that cannot be read: all of them, in the order of the file.
+    Layers(Vec<LayerError>),
+}
+
+/// A layer that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerError {
+    /// Its name, with the models around it in front.
+    pub layer: String,
+    /// Its class.
+    pub class: String,
+    /// Why.
+    pub source: OpError,
+}
+
+impl fmt::Display for KerasError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(source) => write!(f, "{source}"),
+            Self::TooLarge { what, found, limit } => {
+                write!(f, "{what} takes {found} bytes or more, expected at most {limit}")
+            }
+            Self::NotKeras { looks_like, advice } => {
+                write!(f, "expected a Keras model, found {looks_like}: {advice}")
+            }
+            Self::Damaged(what) => write!(f, "damaged Keras file: {what}; fetch or save the file again"),
+            Self::Malformed(what) => write!(f, "inconsistent Keras file: {what}"),
+            Self::OpenSize { input, shape } => write!(
+                f,
+                "input {input:?} leaves its size open ({shape}); give the model one in Python and save it again: \
+                 `model = keras.Sequential([keras.Input((224, 224, 3)), model])`"
+            ),
+            Self::Layers(layers) => list(f, layers),
+        }
+    }
+}
+
+/// One line for each kind of trouble, with the names of the layers that have it.
+fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError]) -> fmt::Result {
+    const NAMES: usize = 5;
+    let plural = if layers.len() == 1 { "layer" } else { "layers" };
+    write!(
+        f,
+        "{} {plural} cannot be read (replace them by layers of Keras itself, or export the model to ONNX: \
+         `model.export(\"model.onnx\", format=\"onnx\")`)",
+        layers.len()
+    )?;
+    let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
+    for layer in layers {
+        let kind = format!("{}: {}", layer.class, layer.source);
+        match kinds.iter_mut().find(|(k, _)| *k == kind) {
+            Some((_, names)) => names.push(&layer.layer),
+            None => kinds.push((kind, vec![&layer.layer])),
+        }
+    }
+    for (kind, names) in kinds {
+        let shown: Vec<String> = names.iter().take(NAMES).map(|n| format!("{n:?}")).collect();
+        write!(f, "\n  {kind}; {}", shown.join(", "))?;
+        if names.len() > NAMES {
+            write!(f, " and {} more", names.len() - NAMES)?;
+        }
+    }
+    Ok(())
+}
+
+impl Error for KerasError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Io(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for KerasError {
+    fn from(source: io::Error) -> Self {
+        Self::Io(source)
+    }
+}

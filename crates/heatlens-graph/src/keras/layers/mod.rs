@@ -1,0 +1,224 @@
+//! From Keras' layers to nodes: one row for each class that we read.
+//!
+//! A row names the class, the function that reads it, and the layers inside it that have arrays of their own. Functions
+//! of `keras.ops` stand in models as layers do and have rows here too; where a function and a layer share a name they
+//! mean the same.
+//!
+//! To add a layer, write its function in the file it belongs to and add its row below.
+
+mod activation;
+mod attention;
+mod conv;
+mod dense;
+mod functions;
+mod keras1;
+mod merge;
+mod normalization;
+mod pool;
+mod preprocessing;
+mod shape;
+mod window;
+
+pub(super) use keras1::modern;
+
+use super::scope::{Made, Scope};
+
+/// A class of layers.
+pub(super) struct Row {
+    /// Its name.
+    pub(super) class: &'static str,
+    /// Reads one call.
+    pub(super) read: fn(&mut Scope<'_>) -> Made,
+    /// The layers inside it that have arrays, in the order in which they made them.
+    pub(super) parts: &'static [&'static str],
+    /// Whether it has arrays that matter.
+    pub(super) arrays: bool,
+}
+
+/// The row of a class.
+pub(super) fn find(class: &str) -> Option<&'static Row> {
+    ROWS.binary_search_by(|row| row.class.cmp(class)).ok().and_then(|i| ROWS.get(i))
+}
+
+/// Why a class is not supported, and what to do instead.
+pub(super) fn hint(class: &str) -> String {
+    match class {
+        "Lambda" => {
+            "Lambda (it holds Python code; use a layer or a function of `keras.ops` instead)".to_owned()
+        }
+        "LSTM" | "GRU" | "SimpleRNN" | "RNN" | "Bidirectional" | "ConvLSTM2D" => {
+            "a recurrent layer".to_owned()
+        }
+        "TimeDistributed" => "TimeDistributed (call the layer on the images themselves)".to_owned(),
+        _ => "this layer".to_owned(),
+    }
+}
+
+const fn row(class: &'static str, read: fn(&mut Scope<'_>) -> Made) -> Row {
+    Row { class, read, parts: &[], arrays: true }
+}
+
+/// A layer that passes everything after training.
+const fn idle(class: &'static str) -> Row {
+    Row { class, read: preprocessing::identity, parts: &[], arrays: false }
+}
+
+const fn composed(
+    class: &'static str,
+    read: fn(&mut Scope<'_>) -> Made,
+    parts: &'static [&'static str],
+) -> Row {
+    Row { class, read, parts, arrays: true }
+}
+
+const ATTENTION: &[&str] = &["query_dense", "key_dense", "value_dense", "output_dense"];
+
+/// Sorted by class.
+static ROWS: &[Row] = &[
+    row("Abs", functions::unary),
+    row("Absolute", functions::unary),
+    row("Activation", activation::layer),
+    idle("ActivityRegularization"),
+    row("Add", merge::merge),
+    idle("AlphaDropout"),
+    row("Attention", attention::attention),
+    idle("AugMix"),
+    idle("AutoContrast"),
+    row("Average", merge::merge),
+    row("AveragePooling1D", pool::pool),
+    row("AveragePooling2D", pool::pool),
+    row("BatchNormalization", normalization::batch),
+    row("Cast", functions::cast),
+    row("CenterCrop", preprocessing::center_crop),
+    row("Clip", functions::clip),
+    row("Concatenate", merge::concatenate),
+    row("Conv1D", conv::conv),
+    row("Conv1DTranspose", conv::transposed),
+    row("Conv2D", conv::conv),
+    row("Conv2DTranspose", conv::transposed),
+    row("Convolution1D", conv::conv),
+    row("Convolution2D", conv::conv),
+    row("Cropping1D", shape::cropping),
+    row("Cropping2D", shape::cropping),
+    row("CustomScaleLayer", merge::scaled_sum),
+    idle("CutMix"),
+    row("Dense", dense::dense),
+    row("DepthwiseConv1D", conv::depthwise),
+    row("DepthwiseConv2D", conv::depthwise),
+    row("Divide", functions::binary),
+    row("Dot", merge::dot),
+    idle("Dropout"),
+    row("ELU", activation::elu),
+    row("Elu", activation::function),
+    row("Exp", functions::unary),
+    row("ExpandDims", functions::expand_dims),
+    row("Flatten", shape::flatten),
+    idle("GaussianDropout"),
+    idle("GaussianNoise"),
+    row("Gelu", activation::function),
+    row("GetItem", functions::get_item),
+    row("GlobalAveragePooling1D", pool::global),
+    row("GlobalAveragePooling2D", pool::global),
+    row("GlobalMaxPooling1D", pool::global),
+    row("GlobalMaxPooling2D", pool::global),
+    row("GroupNormalization", normalization::group),
+    row("HardSigmoid", activation::function),
+    row("HardSilu", activation::function),
+    row("HardSwish", activation::function),
+    idle("Identity"),
+    idle("InputLayer"),
+    row("LayerNormalization", normalization::layer),
+    row("LayerScale", normalization::layer_scale),
+    row("LeakyReLU", activation::leaky_relu),
+    row("LeakyRelu", activation::function),
+    row("Log", functions::unary),
+    row("LogSoftmax", activation::function),
+    row("Matmul", functions::matmul),
+    row("Max", functions::reduce),
+    row("MaxPooling1D", pool::pool),
+    row("MaxPooling2D", pool::pool),
+    row("Maximum", merge::merge),
+    row("Mean", functions::reduce),
+    row("Merge", merge::keras1),
+    row("Min", functions::reduce),
+    row("Minimum", merge::merge),
+    idle("MixUp"),
+    composed("MultiHeadAttention", attention::multi_head, ATTENTION),
+    row("Multiply", merge::merge),
+    row("Negative", functions::unary),
+    row("Normalization", preprocessing::normalization),
+    row("PReLU", activation::prelu),
+    row("Permute", shape::permute),
+    row("Power", functions::binary),
+    row("RMSNormalization", normalization::rms),
+    idle("RandAugment"),
+    idle("RandomApply"),
+    idle("RandomBrightness"),
+    idle("RandomChoice"),
+    idle("RandomColorDegeneration"),
+    idle("RandomColorJitter"),
+    idle("RandomContrast"),
+    idle("RandomElasticTransform"),
+    idle("RandomErasing"),
+    idle("RandomFlip"),
+    idle("RandomGaussianBlur"),
+    idle("RandomGrayscale"),
+    idle("RandomHue"),
+    idle("RandomInvert"),
+    idle("RandomPerspective"),
+    idle("RandomPosterization"),
+    idle("RandomRotation"),
+    idle("RandomSaturation"),
+    idle("RandomSharpness"),
+    idle("RandomShear"),
+    idle("RandomTranslation"),
+    idle("RandomZoom"),
+    row("ReLU", activation::relu),
+    row("Relu", activation::function),
+    row("Relu6", activation::function),
+    row("RepeatVector", shape::repeat_vector),
+    row("Rescaling", preprocessing::rescaling),
+    row("Reshape", shape::reshape),
+    row("Resizing", preprocessing::resizing),
+    row("Selu", activation::function),
+    row("SeparableConv1D", conv::separable),
+    row("SeparableConv2D", conv::separable),
+    row("Sigmoid", activation::function),
+    row("Silu", activation::function),
+    row("SlicingOpLambda", functions::tensorflow),
+    row("Softmax", activation::softmax),
+    row("Softplus", activation::function),
+    idle("Solarization"),
+    idle("SpatialDropout1D"),
+    idle("SpatialDropout2D"),
+    row("Sqrt", functions::unary),
+    row("Square", functions::unary),
+    row("Squeeze", functions::squeeze),
+    row("Stack", functions::stack),
+    idle("StochasticDepth"),
+    row("Subtract", merge::merge),
+    row("Sum", functions::reduce),
+    row("Swapaxes", functions::swap_axes),
+    row("TFOpLambda", functions::tensorflow),
+    row("Tanh", activation::function),
+    row("ThresholdedReLU", activation::thresholded_relu),
+    row("Transpose", functions::transpose),
+    row("TrueDivide", functions::binary),
+    row("UnitNormalization", normalization::unit),
+    row("UpSampling1D", shape::up_sampling),
+    row("UpSampling2D", shape::up_sampling),
+    row("ZeroPadding1D", shape::zero_padding),
+    row("ZeroPadding2D", shape::zero_padding),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_unique() {
+        for pair in ROWS.windows(2) {
+            assert!(pair[0].class < pair[1].class, "{} {}", pair[0].class, pair[1].class);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Keras files: `.keras` archives and legacy `.h5` files, read into a [`Graph`].
+//!
+//! A file has two halves: a description (JSON: layers, their settings, and what calls what) and arrays (HDF5).
+//! `spec` reads the first, `store` and `weights` find the second, `read` walks the calls, and the table in `layers`
+//! turns each into nodes. A layer that is unknown, or known but with a setting that is not, is refused by name
+//! together with all others; nothing is computed differently from what the file says without a warning.
+//!
+//! Images enter the graph as N×C×H×W, also where the author wrote N×H×W×C: see `scope`. Values are called as the
+//! author called the layers they leave; the steps inside a layer are called `layer/step`, layers inside a nested
+//! model `model/layer`, and further calls of a layer `layer_1`, `layer_2`.
+
+mod archive;
+mod config;
+mod error;
+mod layers;
+mod limits;
+mod read;
+mod scope;
+mod spec;
+mod store;
+mod weights;
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+pub use error::{KerasError, LayerError};
+
+use crate::graph::Graph;
+use limits::MAX_FILE;
+use scope::Era;
+use store::Store;
+use weights::Place;
+
+/// A model file that was read.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The network.
+    pub graph: Graph,
+    /// What the user should know about how the file was read, one sentence each. Often empty.
+    pub warnings: Vec<String>,
+}
+
+/// What a file may leave open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Height and width of the images, where the model takes any.
+    pub input_size: Option<[usize; 2]>,
+}
+
+/// First bytes of a zip archive.
+const ZIP: &[u8] = b"PK\x03\x04";
+/// First bytes of an HDF5 file.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// The file in an archive that only Keras makes.
+const WEIGHTS: &str = "model.weights.h5";
+
+/// Reads a model file, `.keras` or `.h5`. What its name ends in does not matter.
+///
+/// # Errors
+/// If the file can't be read, is larger than 2 GiB, is no Keras model, or has layers we do not know.
+pub fn open_file(path: &Path) -> Result<Opened, KerasError> {
+    open_file_with(path, &OpenOptions::default())
+}
+
+/// Reads a model file that may leave something open.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn open_file_with(path: &Path, options: &OpenOptions) -> Result<Opened, KerasError> {
+    open_source(BufReader::new(File::open(path)?), options)
+}
+
+/// Reads a model from memory.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn open(bytes: &[u8], options: &OpenOptions) -> Result<Opened, KerasError> {
+    open_source(Cursor::new(bytes), options)
+}
+
+/// Whether a file is one of Keras', by its first bytes and, for archives, its last.
+#[must_use]
+pub fn recognises(ends: &[u8]) -> bool {
+    ends.starts_with(HDF5)
+        || ends.starts_with(ZIP) && ends.windows(WEIGHTS.len()).any(|window| window == WEIGHTS.as_bytes())
+}
+
+fn open_source(mut source: impl Read + Seek, options: &OpenOptions) -> Result<Opened, KerasError> {
+    const WINDOW: u64 = 1 << 16;
+    let mut ends = Vec::new();
+    source.by_ref().take(WINDOW).read_to_end(&mut ends)?;
+    let length = source.seek(SeekFrom::End(0))?;
+    limits::check("the file", length, MAX_FILE)?;
+    source.seek(SeekFrom::Start(length.saturating_sub(WINDOW).max(ends.len() as u64)))?;
+    source.by_ref().take(WINDOW).read_to_end(&mut ends)?;
+    source.seek(SeekFrom::Start(0))?;
+    if !recognises(&ends) {
+        let (looks_like, advice) = crate::sniff::looks_like(&ends)
+            .unwrap_or(("something else", "save the model in Keras with `model.save(\"model.keras\")`"));
+        return Err(KerasError::NotKeras { looks_like, advice });
+    }
+    if ends.starts_with(ZIP) {
+        return open_archive(source, options);
+    }
+    let mut bytes = Vec::new();
+    source.take(MAX_FILE).read_to_end(&mut bytes)?;
+    open_hdf5(Store::open(bytes)?, options)
+}
+
+fn open_archive(source: impl Read + Seek, options: &OpenOptions) -> Result<Opened, KerasError> {
+    let archive = archive::read(source)?;
+    let config = parse(&archive.config)?;
+    let about = parse(&archive.metadata)?;
+    let era = era(about.get("keras_version").and_then(Json::as_str).unwrap_or("3"));
+    let store = Store::open(archive.weights)?;
+    read::model(&config, store, &Place::Folder(String::new()), era, options)
+}
+
+fn open_hdf5(store: Store, options: &OpenOptions) -> Result<Opened, KerasError> {
+    let Some(config) = store.text("", "model_config")? else {
+        let weights = store.texts("", "layer_names")?.is_some() || !store.groups("layers")?.is_empty();
+        let (looks_like, advice) = if weights {
+            (
+                "Keras weights without a model",
+                "build the model in Python, load them with `model.load_weights(…)`, and save both with \
+                 `model.save(\"model.keras\")`",
+            )
+        } else {
+            (
+                "an HDF5 file without a Keras model",
+                "save the model in Keras with `model.save(\"model.keras\")`",
+            )
+        };
+        return Err(KerasError::NotKeras { looks_like, advice });
+    };
+    let config = parse(&config)?;
+    let version = match store.text("", "keras_version")? {
+        Some(version) => Some(version),
+        None => store.text("model_weights", "keras_version")?,
+    };
+    // Files that name no version are older than the attribute.
+    let era = era(version.as_deref().unwrap_or("1"));
+    read::model(&config, store, &Place::Groups("model_weights".to_owned()), era, options)
+}
+
+/// JSON as Python writes it, which knows `Infinity` and `NaN`.
+fn parse(text: &str) -> Result<Json, KerasError> {
+    serde_json::from_str(text).map_err(|e| {
+        let python = ["Infinity", "NaN"].iter().any(|word| text.contains(word));
+        let hint = if python { " (a setting is infinite or no number)" } else { "" };
+        KerasError::Malformed(format!("its description is no JSON: {e}{hint}"))
+    })
+}
+
+fn era(version: &str) -> Era {
+    match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+        Some(0 | 1) => Era::Keras1,
+        Some(2) => Era::Keras2,
+        _ => Era::Keras3,
+    }
+}

@@ -1,0 +1,322 @@
+//! The HDF5 file of a model: groups, attributes, and arrays within a budget.
+//!
+//! The decoding is done by the `hdf5-reader` crate. Here is what it must not be trusted with: how much memory a
+//! file may ask for. Chunked arrays are put together here, chunk by chunk, so that none of the crate's unsafe copying
+//! runs on a stranger's file.
+
+use std::sync::Arc;
+
+use hdf5_reader::error::Error as Hdf5Error;
+use hdf5_reader::group::Group;
+use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions};
+
+use super::KerasError;
+use super::limits::{MAX_ARRAYS, MAX_CONFIG, MAX_COUNT, MAX_RANK, MAX_RATIO, check};
+
+/// An array as the file has it.
+#[derive(Clone, Debug)]
+pub(super) struct Array {
+    /// Sizes, outermost first.
+    pub(super) shape: Vec<usize>,
+    /// Elements, row-major.
+    pub(super) values: Arc<[f32]>,
+}
+
+/// An open HDF5 file.
+pub(super) struct Store {
+    file: Hdf5File,
+    /// The file's own length.
+    length: u64,
+    /// Bytes of arrays read so far.
+    bytes: u64,
+    /// Arrays read so far.
+    count: usize,
+}
+
+fn damaged(at: &str, error: &Hdf5Error) -> KerasError {
+    KerasError::Damaged(format!("{at}: {error}"))
+}
+
+impl Store {
+    /// Opens a file held in memory.
+    pub(super) fn open(bytes: Vec<u8>) -> Result<Self, KerasError> {
+        const MIB: usize = 1 << 20;
+        let length = bytes.len() as u64;
+        let options = OpenOptions::default()
+            .with_chunk_cache_bytes(0)
+            .with_max_chunk_bytes(1024 * MIB)
+            .with_max_read_bytes(usize::try_from(MAX_ARRAYS).unwrap_or(usize::MAX))
+            .with_max_object_header_bytes(16 * MIB);
+        let file = Hdf5File::from_vec_with_options(bytes, options).map_err(|e| damaged("HDF5", &e))?;
+        Ok(Self { file, length, bytes: 0, count: 0 })
+    }
+
+    /// A group, `None` if there is none. Names may contain `/`, which HDF5 takes for deeper groups.
+    fn group(&self, path: &str) -> Result<Option<Group>, KerasError> {
+        let at = |e: &Hdf5Error| damaged(path, e);
+        let mut group = self.file.root_group().map_err(|e| at(&e))?;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            group = match group.group(part) {
+                Ok(next) => next,
+                Err(Hdf5Error::GroupNotFound(_)) => return Ok(None),
+                Err(error) => return Err(at(&error)),
+            };
+        }
+        Ok(Some(group))
+    }
+
+    /// The names of the groups inside a group, sorted; none if the group does not exist.
+    pub(super) fn groups(&self, path: &str) -> Result<Vec<String>, KerasError> {
+        self.members(path).map(|(groups, _)| groups)
+    }
+
+    /// The names of the arrays inside a group; none if the group does not exist.
+    pub(super) fn arrays(&self, path: &str) -> Result<Vec<String>, KerasError> {
+        self.members(path).map(|(_, arrays)| arrays)
+    }
+
+    fn members(&self, path: &str) -> Result<(Vec<String>, Vec<String>), KerasError> {
+        let Some(group) = self.group(path)? else { return Ok((Vec::new(), Vec::new())) };
+        let (mut groups, mut arrays) = group.member_names().map_err(|e| damaged(path, &e))?;
+        groups.sort();
+        arrays.sort();
+        Ok((groups, arrays))
+    }
+
+    /// An attribute that holds one text, `None` if it is not there.
+    pub(super) fn text(&self, path: &str, name: &str) -> Result<Option<String>, KerasError> {
+        let mut texts = self.texts(path, name)?;
+        Ok(texts.as_mut().and_then(Vec::pop))
+    }
+
+    /// An attribute that holds texts, `None` if it is not there.
+    pub(super) fn texts(&self, path: &str, name: &str) -> Result<Option<Vec<String>>, KerasError> {
+        let Some(group) = self.group(path)? else { return Ok(None) };
+        let at = |e: &Hdf5Error| damaged(&format!("attribute {name:?} of {path:?}"), e);
+        let attribute = match group.attribute(name) {
+            Ok(attribute) => attribute,
+            Err(Hdf5Error::AttributeNotFound(_)) => return Ok(None),
+            Err(error) => return Err(at(&error)),
+        };
+        check("a text", attribute.raw_data.len() as u64, MAX_CONFIG)?;
+        // An empty list is stored as an empty list of numbers.
+        if attribute.shape.contains(&0) {
+            return Ok(Some(Vec::new()));
+        }
+        if attribute.shape.is_empty() {
+            return attribute.read_string().map(|text| Some(vec![text])).map_err(|e| at(&e));
+        }
+        attribute.read_strings().map(Some).map_err(|e| at(&e))
+    }
+
+    /// The sizes of an array.
+    pub(super) fn shape(&self, path: &str) -> Result<Vec<usize>, KerasError> {
+        let sizes = self.dataset(path)?.shape().to_vec();
+        let shape: Result<Vec<usize>, _> = sizes.iter().map(|&d| usize::try_from(d)).collect();
+        shape.map_err(|_| KerasError::Malformed(format!("{path} has shape {sizes:?}")))
+    }
+
+    fn dataset(&self, path: &str) -> Result<Dataset, KerasError> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let missing = || KerasError::Malformed(format!("array {path:?} is missing"));
+        let group = self.group(parent)?.ok_or_else(missing)?;
+        match group.dataset(name) {
+            Ok(dataset) => Ok(dataset),
+            Err(Hdf5Error::DatasetNotFound(_)) => Err(missing()),
+            Err(error) => Err(damaged(path, &error)),
+        }
+    }
+
+    /// Reads an array.
+    pub(super) fn array(&mut self, path: &str) -> Result<Array, KerasError> {
+        let dataset = self.dataset(path)?;
+        let (shape, element) = self.admit(path, &dataset)?;
+        let bytes = match dataset.chunks() {
+            None => dataset.read_raw_bytes().map_err(|e| damaged(path, &e))?,
+            Some(_) => chunked(&dataset, &shape, element.size()).map_err(|what| match what {
+                Trouble::Hdf5(e) => damaged(path, &e),
+                Trouble::Own(what) => KerasError::Damaged(format!("{path}: {what}")),
+            })?,
+        };
+        if bytes.len() != shape.iter().product::<usize>() * element.size() {
+            return Err(KerasError::Damaged(format!("{path}: {} bytes for {shape:?}", bytes.len())));
+        }
+        Ok(Array { shape, values: element.decode(&bytes).into() })
+    }
+
+    /// Holds an array's shape and type against the budget, before memory is taken for it.
+    fn admit(&mut self, path: &str, dataset: &Dataset) -> Result<(Vec<usize>, Element), KerasError> {
+        let element = Element::of(dataset.dtype())
+            .ok_or_else(|| KerasError::Malformed(format!("{path}: numbers of type {:?}", dataset.dtype())))?;
+        let sizes = dataset.shape();
+        if sizes.len() > MAX_RANK {
+            return Err(KerasError::Malformed(format!("{path} has {} axes", sizes.len())));
+        }
+        let stored = sizes.iter().try_fold(element.size() as u64, |n, &d| n.checked_mul(d));
+        let stored = stored.unwrap_or(u64::MAX);
+        check(path, stored, self.length.saturating_mul(MAX_RATIO).min(MAX_ARRAYS))?;
+        let memory = (stored / element.size() as u64).saturating_mul(4).max(stored);
+        self.bytes = self.bytes.saturating_add(memory);
+        check("all arrays together", self.bytes, MAX_ARRAYS)?;
+        self.count += 1;
+        check("the number of arrays", self.count as u64, MAX_COUNT as u64)?;
+        let shape: Result<Vec<usize>, _> = sizes.iter().map(|&d| usize::try_from(d)).collect();
+        let shape = shape.map_err(|_| KerasError::Malformed(format!("{path} has shape {sizes:?}")))?;
+        Ok((shape, element))
+    }
+}
+
+enum Trouble {
+    Hdf5(Hdf5Error),
+    Own(String),
+}
+
+impl From<Hdf5Error> for Trouble {
+    fn from(error: Hdf5Error) -> Self {
+        Self::Hdf5(error)
+    }
+}
+
+/// The bytes of an array that is stored in chunks; what no chunk covers is 0.
+fn chunked(dataset: &Dataset, shape: &[usize], element: usize) -> Result<Vec<u8>, Trouble> {
+    let mut bytes = vec![0; shape.iter().product::<usize>() * element];
+    for chunk in dataset.iter_chunks()? {
+        let chunk = chunk?;
+        place(&mut bytes, shape, element, chunk.offsets(), chunk.shape(), chunk.bytes()).ok_or_else(
+            || Trouble::Own(format!("a chunk of {:?} at {:?}", chunk.shape(), chunk.offsets())),
+        )?;
+    }
+    Ok(bytes)
+}
+
+/// Copies a chunk to its place, row by row; what reaches over the edge is left out. `None` if the chunk is no
+/// part of the array.
+fn place(
+    bytes: &mut [u8],
+    shape: &[usize],
+    element: usize,
+    offsets: &[u64],
+    sizes: &[u64],
+    chunk: &[u8],
+) -> Option<()> {
+    // Old files list the size of an element as one more axis.
+    let sizes = sizes.get(..shape.len())?;
+    let sizes: Option<Vec<usize>> = sizes.iter().map(|&d| usize::try_from(d).ok()).collect();
+    let offsets: Option<Vec<usize>> =
+        offsets.get(..shape.len())?.iter().map(|&d| usize::try_from(d).ok()).collect();
+    let (sizes, offsets) = (sizes?, offsets?);
+    let inside: Option<Vec<usize>> = shape
+        .iter()
+        .zip(&offsets)
+        .zip(&sizes)
+        .map(|((&whole, &from), &size)| whole.checked_sub(from).map(|rest| rest.min(size)))
+        .collect();
+    let inside = inside?;
+    let (row, outer) = inside.split_last()?;
+    let rows: usize = outer.iter().product();
+    for index in 0..rows {
+        let (mut from, mut to, mut rest) = (0, 0, index);
+        let mut strides = (1, 1);
+        for axis in (0..shape.len()).rev() {
+            let at = if axis + 1 == shape.len() {
+                0
+            } else {
+                let at = rest % inside[axis];
+                rest /= inside[axis];
+                at
+            };
+            from += at * strides.0;
+            to += (offsets[axis] + at) * strides.1;
+            strides = (strides.0 * sizes[axis], strides.1 * shape[axis]);
+        }
+        let source = chunk.get(from * element..(from + row) * element)?;
+        bytes.get_mut(to * element..(to + row) * element)?.copy_from_slice(source);
+    }
+    Some(())
+}
+
+/// How numbers are stored.
+#[derive(Clone, Copy, Debug)]
+struct Element {
+    kind: Kind,
+    big: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    F16,
+    F32,
+    F64,
+    Integer { size: usize, signed: bool },
+}
+
+impl Element {
+    fn of(datatype: &Datatype) -> Option<Self> {
+        let (kind, order) = match datatype {
+            Datatype::FloatingPoint { size: 2, byte_order } => (Kind::F16, byte_order),
+            Datatype::FloatingPoint { size: 4, byte_order } => (Kind::F32, byte_order),
+            Datatype::FloatingPoint { size: 8, byte_order } => (Kind::F64, byte_order),
+            Datatype::FixedPoint { size, signed, byte_order } if matches!(size, 1 | 2 | 4 | 8) => {
+                (Kind::Integer { size: usize::from(*size), signed: *signed }, byte_order)
+            }
+            _ => return None,
+        };
+        Some(Self { kind, big: *order == ByteOrder::BigEndian })
+    }
+
+    fn size(self) -> usize {
+        match self.kind {
+            Kind::F16 => 2,
+            Kind::F32 => 4,
+            Kind::F64 => 8,
+            Kind::Integer { size, .. } => size,
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // single precision is what we compute in
+    fn decode(self, bytes: &[u8]) -> Vec<f32> {
+        let one = |bytes: &[u8]| {
+            let mut le = [0u8; 8];
+            for (i, &b) in bytes.iter().enumerate().take(8) {
+                le[if self.big { bytes.len() - 1 - i } else { i }] = b;
+            }
+            let bits = u64::from_le_bytes(le);
+            match self.kind {
+                Kind::F16 => half::f16::from_bits(bits as u16).to_f32(),
+                Kind::F32 => f32::from_bits(bits as u32),
+                Kind::F64 => f64::from_bits(bits) as f32,
+                Kind::Integer { size, signed: true } => {
+                    let shift = 64 - 8 * size;
+                    ((bits << shift).cast_signed() >> shift) as f32
+                }
+                Kind::Integer { .. } => bits as f32,
+            }
+        };
+        bytes.chunks_exact(self.size()).map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_cut_at_the_edge() {
+        let mut bytes = vec![0; 6];
+        place(&mut bytes, &[2, 3], 1, &[0, 2], &[2, 2], &[1, 9, 2, 9]).unwrap();
+        place(&mut bytes, &[2, 3], 1, &[0, 0], &[2, 2], &[3, 4, 5, 6]).unwrap();
+        assert_eq!(bytes, [3, 4, 1, 5, 6, 2]);
+        assert!(place(&mut bytes, &[2, 3], 1, &[0, 4], &[2, 2], &[0; 4]).is_none(), "outside");
+        assert!(place(&mut bytes, &[2, 3], 1, &[0, 0], &[2, 2], &[0; 3]).is_none(), "too short");
+    }
+
+    #[test]
+    fn numbers_of_every_kind_become_single_precision() {
+        let decode = |kind, big, bytes: &[u8]| Element { kind, big }.decode(bytes);
+        assert_eq!(decode(Kind::F32, true, &1.5f32.to_be_bytes()), [1.5]);
+        assert_eq!(decode(Kind::F64, false, &(-2.0f64).to_le_bytes()), [-2.0]);
+        assert_eq!(decode(Kind::F16, false, &[0, 0x3c]), [1.0]);
+        assert_eq!(decode(Kind::Integer { size: 2, signed: true }, false, &(-3i16).to_le_bytes()), [-3.0]);
+        assert_eq!(decode(Kind::Integer { size: 1, signed: false }, false, &[200]), [200.0]);
+    }
+}

@@ -1,0 +1,176 @@
+//! Where a layer's arrays lie in the file.
+//!
+//! `.keras` files number layers by class (`layers/conv2d_1/vars/0`), models inside models lie in folders. `.h5` files
+//! have one group for each layer of the outermost model, with the arrays of nested models in one list under their
+//! own names.
+
+use std::collections::BTreeMap;
+
+use super::KerasError;
+use super::spec::LayerSpec;
+use super::store::Store;
+
+/// Arrays times layers of a nested model; the largest models of Keras' own reach a twentieth of it.
+const MOST_PAIRS: usize = 1 << 26;
+
+/// A place in the file where the arrays of a layer or model are.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// A folder of a `.keras` file.
+    Folder(String),
+    /// The outermost model of an `.h5` file: its group.
+    Groups(String),
+    /// Arrays of an `.h5` file under their full paths, and what their names begin with.
+    Names { group: String, names: Vec<String> },
+}
+
+impl Place {
+    /// Where each layer of a model has its arrays.
+    pub(super) fn children(&self, store: &Store, layers: &[LayerSpec<'_>]) -> Result<Vec<Self>, KerasError> {
+        match self {
+            Self::Folder(folder) => folders(store, folder, layers),
+            Self::Groups(group) => {
+                layers.iter().map(|layer| named_group(store, group, &layer.name)).collect()
+            }
+            Self::Names { names, .. } if names.len().saturating_mul(layers.len()) > MOST_PAIRS => {
+                Err(KerasError::Malformed(format!(
+                    "{} arrays in a model of {} layers",
+                    names.len(),
+                    layers.len()
+                )))
+            }
+            Self::Names { group, names } => Ok(layers
+                .iter()
+                .map(|layer| {
+                    let own: Vec<String> =
+                        names.iter().filter(|name| belongs_to(name, &layer.name)).cloned().collect();
+                    // Weights are named after their layers; the models around them need not appear.
+                    let names = if own.is_empty() && layer.is_model() { names.clone() } else { own };
+                    Self::Names { group: group.clone(), names }
+                })
+                .collect()),
+        }
+    }
+
+    /// The paths of a layer's arrays, in the order in which the layer made them; `parts` are the layers inside it.
+    pub(super) fn arrays(&self, store: &Store, parts: &[&str]) -> Result<Vec<String>, KerasError> {
+        match self {
+            Self::Folder(folder) => {
+                let mut found = numbered(store, &format!("{folder}/vars"))?;
+                for part in parts {
+                    for spelling in [(*part).to_owned(), format!("_{part}")] {
+                        found.extend(numbered(store, &format!("{folder}/{spelling}/vars"))?);
+                    }
+                }
+                Ok(found)
+            }
+            Self::Groups(_) => Ok(Vec::new()),
+            Self::Names { group, names } => Ok(names.iter().map(|name| format!("{group}/{name}")).collect()),
+        }
+    }
+}
+
+/// Whether a weight's name (`outer/conv/kernel:0`) says that it is of `layer`.
+fn belongs_to(name: &str, layer: &str) -> bool {
+    let owner = name.rsplit_once('/').map_or("", |(owner, _)| owner);
+    format!("/{owner}/").contains(&format!("/{layer}/"))
+}
+
+/// The arrays `0`, `1`, `2` … of a group.
+fn numbered(store: &Store, folder: &str) -> Result<Vec<String>, KerasError> {
+    let mut numbers: Vec<usize> = store.arrays(folder)?.iter().filter_map(|n| n.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers.into_iter().map(|n| format!("{folder}/{n}")).collect())
+}
+
+/// The folders of a model's layers: by the name that newer versions leave there, or else by counting classes.
+fn folders(store: &Store, folder: &str, layers: &[LayerSpec<'_>]) -> Result<Vec<Place>, KerasError> {
+    let mut base = format!("{folder}/layers");
+    let mut found = store.groups(&base)?;
+    if found.is_empty() {
+        base = format!("{folder}/_layer_checkpoint_dependencies");
+        found = store.groups(&base)?;
+    }
+    let mut by_name = BTreeMap::new();
+    for child in &found {
+        let path = format!("{base}/{child}");
+        if let Some(name) = store.text(&format!("{path}/vars"), "name")? {
+            by_name.insert(name, path);
+        }
+    }
+    let mut used: BTreeMap<String, usize> = BTreeMap::new();
+    let mut places = Vec::with_capacity(layers.len());
+    for layer in layers {
+        if layer.is_function {
+            places.push(Place::Folder(String::new()));
+            continue;
+        }
+        let class = snake_case(layer.class);
+        let count = used.entry(class.clone()).or_default();
+        let counted = if *count == 0 { format!("{base}/{class}") } else { format!("{base}/{class}_{count}") };
+        *count += 1;
+        places.push(Place::Folder(by_name.get(&layer.name).cloned().unwrap_or(counted)));
+    }
+    Ok(places)
+}
+
+/// The group of a layer in an `.h5` file, with the names of its arrays.
+fn named_group(store: &Store, group: &str, layer: &str) -> Result<Place, KerasError> {
+    let group = format!("{group}/{layer}");
+    let mut names = store.texts(&group, "weight_names")?.unwrap_or_default();
+    // Lists too long for one attribute are split.
+    let mut part = 0;
+    while let Some(more) = store.texts(&group, &format!("weight_names{part}"))? {
+        names.extend(more);
+        part += 1;
+    }
+    Ok(Place::Names { group, names })
+}
+
+/// `BatchNormalization` as `batch_normalization`, by Keras' own rule.
+fn snake_case(class: &str) -> String {
+    let chars: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let mut out = String::new();
+    for (i, &c) in chars.iter().enumerate() {
+        let before = i.checked_sub(1).and_then(|j| chars.get(j));
+        let starts_word = c.is_ascii_uppercase() && chars.get(i + 1).is_some_and(char::is_ascii_lowercase);
+        let after_lower = c.is_ascii_uppercase() && before.is_some_and(char::is_ascii_lowercase);
+        if before.is_some() && (starts_word || after_lower) {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_names_become_folders_by_keras_rule() {
+        for (class, folder) in [
+            ("Conv2D", "conv2d"),
+            ("BatchNormalization", "batch_normalization"),
+            ("ReLU", "re_lu"),
+            ("PReLU", "p_re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("RMSNormalization", "rms_normalization"),
+            ("Conv2DTranspose", "conv2d_transpose"),
+            ("DepthwiseConv2D", "depthwise_conv2d"),
+            ("UpSampling2D", "up_sampling2d"),
+            ("Functional", "functional"),
+        ] {
+            assert_eq!(snake_case(class), folder);
+        }
+    }
+
+    #[test]
+    fn weights_belong_to_the_layer_in_their_name() {
+        assert!(belongs_to("conv/kernel:0", "conv"));
+        assert!(belongs_to("outer/block/conv/kernel", "block/conv"));
+        assert!(belongs_to("attention/query/kernel:0", "attention"));
+        assert!(!belongs_to("conv_1/kernel:0", "conv"));
+        assert!(!belongs_to("conv", "conv"));
+    }
+}
