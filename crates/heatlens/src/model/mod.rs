@@ -8,6 +8,7 @@
 pub mod axes;
 mod choice;
 pub mod error;
+mod format;
 pub mod gap;
 pub mod head;
 mod input;
@@ -150,7 +151,7 @@ impl Model {
         self.notes = notes;
     }
 
-    /// Opens a model file. ONNX is recognised by its content, whatever the file is called.
+    /// Opens a model file, ONNX or Keras. It is recognised by its content, whatever it is called.
     ///
     /// # Errors
     /// If the file can't be read, is no model, holds operators we do not know, or is no image classifier.
@@ -163,10 +164,10 @@ impl Model {
     /// # Errors
     /// As there; also if an input or output of that name does not exist.
     pub fn open_with(path: &Path, options: &ModelOptions) -> Result<Self, ModelError> {
-        let opened = heatlens_graph::onnx::open_file(path)
-            .map_err(|source| ModelError::File { path: path.to_owned(), source: Box::new(source) })?;
+        let opened =
+            format::open(path).map_err(|source| ModelError::File { path: path.to_owned(), source })?;
         let mut model = Self::from_graph_with(opened.graph, options).map_err(|e| e.in_file(path))?;
-        model.notes.splice(0..0, opened.warnings);
+        model.notes.splice(0..0, opened.notes);
         Ok(model)
     }
 
