@@ -1,7 +1,6 @@
 //! Which layer to look at when nobody says.
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::pad::Pad;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::rewrite::needed_nodes;
@@ -32,10 +31,9 @@ fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: M
         let layer = layers.iter().find(|l| l.value == value);
         let node = graph.producer(value).map(|id| graph.node(id));
         if let Some(layer) = layer {
-            let padded = node.is_some_and(|n| n.op.downcast_ref::<Pad>().is_some());
             let found = match mixing.product {
                 true => is_normalisation(graph, value),
-                false => !layer.view && !padded,
+                false => !layer.view,
             };
             if found {
                 return Some(layer);

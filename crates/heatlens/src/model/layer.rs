@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::pad::Pad;
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::rewrite::needed_nodes;
@@ -168,12 +169,13 @@ fn give_names(layers: &mut [Layer], places: &[Place]) {
     }
 }
 
-/// Whether a node only arranges its input's numbers anew.
+/// Whether a node only arranges its input's numbers anew, perhaps with zeros around them.
 fn is_view(node: &Node) -> bool {
     is_renaming(node)
         || node.op.downcast_ref::<Transpose>().is_some()
         || node.op.downcast_ref::<Slice>().is_some()
         || node.op.downcast_ref::<Identity>().is_some()
+        || node.op.downcast_ref::<Pad>().is_some()
 }
 
 /// Up to eight names, the most similar first.

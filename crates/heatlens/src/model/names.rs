@@ -90,9 +90,9 @@ pub(super) fn common_parts(graph: &Graph) -> usize {
         first.iter().zip(name.split('/')).take(most).take_while(|(a, b)| *a == b).count()
     };
     let start = first.len().saturating_sub(1);
-    // One node alone shares everything with itself.
     let (count, shared) = names.fold((1, start), |(count, most), name| (count + 1, shared(name, most)));
-    if count > 1 { shared } else { 0 }
+    // What few nodes share is a part of the network, not a name for all of it.
+    if 2 * count > graph.nodes().len() && count > 1 { shared } else { 0 }
 }
 
 /// Whether `name` ends in `part`, counted in whole parts between `/` and `.`.
