@@ -38,7 +38,7 @@ pub(crate) fn exp_m1_negative(x: f32) -> f32 {
     let mut p = 2.480_158_7e-5 + x * 2.755_731_9e-6;
     p = 1.984_127e-4 + x * p;
     p = 1.388_888_9e-3 + x * p;
-    p = 8.333_333_8e-3 + x * p;
+    p = 8.333_334e-3 + x * p;
     p = 4.166_666_8e-2 + x * p;
     p = 1.666_666_7e-1 + x * p;
     p = 0.5 + x * p;
@@ -74,7 +74,7 @@ fn erfc_tail(size: f32) -> f32 {
     p = -4.740_222_4e-3 + t * p;
     p = 2.636_471_8e-2 + t * p;
     p = -1.099_782_4e-1 + t * p;
-    p = 3.680_629_1e-1 + t * p;
+    p = 3.680_629e-1 + t * p;
     p = -1.130_166_6 + t * p;
     p = 3.032_129_6e-4 + t * p;
     // At 4 and beyond the tail goes on falling as e^(−x²) does.
@@ -92,7 +92,7 @@ fn erf_near(x: f32) -> f32 {
     p = -2.686_543_8e-2 + z * p;
     p = 1.128_378_3e-1 + z * p;
     p = -3.761_263_8e-1 + z * p;
-    p = 1.128_379_2 + z * p;
+    p = std::f32::consts::FRAC_2_SQRT_PI + z * p;
     x * p
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn gelu(x: f32) -> f32 {
 /// x · σ(2u) with u = √(2 ÷ π) · (x + 0.044715 x³): the same as by (1 + tanh u) ÷ 2, in fewer steps.
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
-    let twice = x * (1.595_769_1 + 0.071_354_814 * x * x);
+    let twice = x * (1.595_769 + 0.071_354_814 * x * x);
     if x < -1e6 { -0.0 } else { x * sigmoid(twice) }
 }
 

@@ -178,7 +178,7 @@ impl Operator for GatherGrad {
         // The gathered axis comes last but one; what is behind it moves to the front.
         let rank = whole.rank();
         let order: Vec<usize> = (0..axis).chain(axis + 1..rank).chain([axis]).collect();
-        let mut parted = whole.clone();
+        let mut parted = whole;
         parted.0[axis] = Dim::Fixed(count);
         let dy = builder.reshape(dy, parted)?;
         let turned = builder.transpose(dy, &order)?;

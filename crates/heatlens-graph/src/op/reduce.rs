@@ -28,6 +28,9 @@ pub enum ReduceFunction {
     Prod,
 }
 
+/// Joins one more whole number to a result; `None` on overflow.
+type Step = fn(i64, i64) -> Option<i64>;
+
 /// Reduces `axes` (all of them where the list is empty). Input: x.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reduce {
@@ -74,7 +77,7 @@ impl Reduce {
         strides: &[usize],
         len: usize,
     ) -> Result<Vec<i64>, OpError> {
-        let (start, step): (i64, fn(i64, i64) -> Option<i64>) = match self.function {
+        let (start, step): (i64, Step) = match self.function {
             ReduceFunction::Sum | ReduceFunction::Mean => (0, i64::checked_add),
             ReduceFunction::Prod => (1, i64::checked_mul),
             ReduceFunction::Max => (i64::MIN, |a, b| Some(a.max(b))),

@@ -105,6 +105,8 @@ fn same_samples(a: &Shape, b: &Shape) -> bool {
         (Positions::One { before, merged }, Positions::One { before: other, merged: others }) => {
             ((before, merged), (other, others))
         }
+        // Nobody merges or splits the axes of N×N; only what stands between them may change.
+        (Positions::Several, Positions::Several) => return between_samples(a) == between_samples(b),
         _ => return false,
     };
     if a.0.contains(&Dim::Fixed(0)) {
@@ -139,6 +141,21 @@ fn sample_positions(shape: &Shape) -> Positions {
         }
         _ => Positions::Several,
     }
+}
+
+/// Every axis that counts samples, with the number of positions between it and the one before.
+fn between_samples(shape: &Shape) -> Vec<(usize, Dim)> {
+    let mut found = Vec::new();
+    let mut positions = 1usize;
+    for &dim in &shape.0 {
+        if dim.is_batch() {
+            found.push((positions, dim));
+            positions = 1;
+        } else {
+            positions = positions.saturating_mul(dim.at(1));
+        }
+    }
+    found
 }
 
 fn gcd(a: usize, b: usize) -> usize {
@@ -251,6 +268,7 @@ mod tests {
             (vec![F(2), F(6), B(1)], vec![F(3), F(4), B(1)]),
             (vec![F(2), F(3), B(1), F(4)], vec![F(6), B(4)]),
             (vec![F(12)], vec![F(3), F(4)]),
+            (vec![B(1), B(1), F(4)], vec![F(1), B(1), F(1), B(1), F(2), F(2)]),
         ] {
             assert!(accepts(&from, &to), "{from:?} → {to:?}");
         }
@@ -263,6 +281,7 @@ mod tests {
             (vec![F(3)], vec![B(1), F(3)]),
             (vec![B(1), F(3)], vec![B(1), F(4)]),
             (vec![B(1), B(1)], vec![B(1)]),
+            (vec![B(1), F(4), B(1)], vec![B(1), B(1), F(4)]),
         ] {
             assert!(!accepts(&from, &to), "{from:?} → {to:?}");
         }
