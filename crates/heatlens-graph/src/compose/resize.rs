@@ -9,6 +9,7 @@ use crate::builder::Builder;
 use crate::error::GraphError;
 use crate::fact::{Dim, Shape};
 use crate::graph::ValueId;
+use crate::op::gather::Gather;
 use crate::tensor::Tensor;
 
 /// Larger matrices are refused: no image has sides that need one.
@@ -154,6 +155,20 @@ pub fn nearest(
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 fn inside(x: f64, size: usize) -> usize {
     x.clamp(0.0, size.saturating_sub(1) as f64) as usize // NaN becomes 0
+}
+
+/// `x` with `axis` resized to the elements at `places`, as [`nearest`] gives them: no product is needed.
+///
+/// # Errors
+/// If a place lies outside, or the axis is the batch.
+pub fn choose(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    axis: usize,
+    places: Vec<usize>,
+) -> Result<ValueId, GraphError> {
+    let shape = vec![places.len()];
+    b.apply(Gather { axis, indices: places.into(), shape }, &[x])
 }
 
 /// The interpolation matrix (`output` × `input`) of an axis. `scale` is the wanted ratio of the sizes, which `output` may have rounded.

@@ -1,5 +1,7 @@
 use heatlens_graph::Shape;
-use heatlens_graph::compose::resize::{Coordinates, Mode, Resampling, Rounding, matrix, nearest, resize};
+use heatlens_graph::compose::resize::{
+    Coordinates, Mode, Resampling, Rounding, choose, matrix, nearest, resize,
+};
 
 use crate::common::{Array, check, compare};
 
@@ -132,6 +134,17 @@ fn nearest_elements() {
     assert_eq!(nearest(Rounding::Floor, Coordinates::Asymmetric, 10, 12, f64::from(1.2f32))[6], 5);
     let weights = rows(&plain(Mode::Nearest(Rounding::Ceil), Coordinates::AlignCorners), 2, 3, 1.5);
     assert_eq!(weights, [1.0, 0.0, 0.0, 1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn choosing_is_the_product_with_ones() {
+    let places = nearest(Rounding::PreferFloor, Coordinates::HalfPixel, 3, 7, 7.0 / 3.0);
+    let build = |b: &mut heatlens_graph::Builder<'_>, x: &[heatlens_graph::ValueId]| {
+        choose(b, x[0], 2, places.clone()).unwrap()
+    };
+    check("choose", &[Shape::batched(&[2, 3, 2])], build, |x| {
+        Array::from_fn(&[x[0].shape[0], 2, 7, 2], |i| x[0].at(&[i[0], i[1], places[i[2]], i[3]]))
+    });
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use super::Recipe;
 use crate::builder::Builder;
 use crate::compose::resize::{self as formula, Coordinates, Mode, Resampling, Rounding};
-use crate::error::OpError;
+use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Shape};
+use crate::graph::ValueId;
 use crate::onnx::attributes::Attributes;
 use crate::onnx::known::Size;
 use crate::onnx::scope::{Outputs, Problem, Scope};
@@ -144,13 +145,22 @@ fn apply(
 ) -> Result<Outputs, Problem> {
     let x = scope.input(0)?;
     let axes = resolve(&scope.fact(x).shape, &wanted, axes, aspect)?;
-    let mut matrices = Vec::new();
-    for axis in axes {
-        matrices.push((axis.at, formula::matrix(&resampling, axis.input, axis.output, axis.scale)?));
+    scope.formula(|b: &mut Builder<'_>| axes.iter().try_fold(x, |x, axis| axis.resize(b, x, &resampling)))
+}
+
+impl Axis {
+    fn resize(&self, b: &mut Builder<'_>, x: ValueId, by: &Resampling) -> Result<ValueId, GraphError> {
+        let Self { at, input, output, scale } = *self;
+        if let Mode::Nearest(rounding) = by.mode {
+            return formula::choose(
+                b,
+                x,
+                at,
+                formula::nearest(rounding, by.coordinates, input, output, scale),
+            );
+        }
+        formula::resize(b, x, at, &formula::matrix(by, input, output, scale)?)
     }
-    scope.formula(|b: &mut Builder<'_>| {
-        matrices.iter().try_fold(x, |y, (axis, matrix)| formula::resize(b, y, *axis, matrix))
-    })
 }
 
 /// The axes that change. An axis stays as it is where neither its size nor its scale differs.
@@ -228,7 +238,7 @@ fn by_sizes(shape: &Shape, places: &[usize], sizes: &[Size], aspect: Aspect) -> 
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn size(size: f64) -> Result<usize, OpError> {
-    if (1.0..=1e9).contains(&size) { Ok(size as usize) } else { Err(invalid(format!("a size of {size}"))) }
+    if (1.0..=1e7).contains(&size) { Ok(size as usize) } else { Err(invalid(format!("a size of {size}"))) }
 }
 
 #[cfg(test)]
