@@ -82,7 +82,15 @@ fn every_sample_computes_what_keras_computes() {
 #[test]
 fn what_was_read_can_be_written_as_onnx() {
     use heatlens_graph::onnx;
-    for name in ["branches.keras", "convs.keras", "flatten.keras", "shapes.keras"] {
+    for name in [
+        "activations.keras",
+        "attention.keras",
+        "branches.keras",
+        "convs.keras",
+        "flatten.keras",
+        "norms.keras",
+        "shapes.keras",
+    ] {
         let written = onnx::write(&graph(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         check(name, &onnx::read(written).unwrap());
     }

@@ -4,9 +4,10 @@ use crate::compose::normalization as formula;
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::graph::ValueId;
-use crate::keras::scope::{Made, Problem, Scope, Symbol};
+use crate::keras::scope::{Layout, Made, Problem, Scope, Symbol};
 use crate::op::batch_normalization::BatchNormalization;
 use crate::op::invalid;
+use crate::op::layer_normalization::LayerNormalization;
 use crate::op::unary::UnaryFunction;
 use crate::tensor::Tensor;
 
@@ -107,6 +108,17 @@ pub(super) fn layer(scope: &mut Scope<'_>) -> Made {
     let over = over(scope, x, &axes)?;
     if variance_only {
         return deviation_only(scope, x, &over, epsilon, scale);
+    }
+    let last = scope.shape(x.id).rank() - 1;
+    // Tokens, the common case, have an operator of their own.
+    if x.layout == Layout::Plain && over.axes == [last] {
+        let length = over.sizes[0];
+        let gamma = if scale { scope.vector("gamma", length)? } else { filled(scope, length, 1.0) };
+        let mut inputs = vec![x.id, gamma];
+        if center {
+            inputs.push(scope.vector("beta", length)?);
+        }
+        return Ok(Symbol::plain(scope.apply(LayerNormalization { axis: -1, epsilon }, &inputs)?));
     }
     let mut y = formula::standardize(&mut scope.build(), x.id, &over.axes, epsilon)?;
     if scale {
