@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::GraphError;
+use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::op::Operator;
 use crate::tensor::Tensor;
@@ -227,7 +227,7 @@ impl Graph {
         output_names: &[String],
     ) -> Result<NodeId, GraphError> {
         let facts: Vec<Option<&Fact>> = inputs.iter().map(|i| i.map(|id| self.fact(id))).collect();
-        let outputs = op.infer(&facts).map_err(|source| GraphError::Node {
+        let outputs = op.infer(&facts).and_then(within_memory).map_err(|source| GraphError::Node {
             node: name.to_owned(),
             op: op.spelling().name.to_owned(),
             source,
@@ -310,6 +310,39 @@ fn first_free(wanted: &str, count: usize, taken: impl Fn(&str) -> bool) -> Strin
     (count..).map(|i| format!("{wanted}_{i}")).find(|name| !taken(name)).unwrap_or_default()
 }
 
+/// Refuses values that no memory holds: from here on, sizes of a value can be multiplied.
+fn within_memory(facts: Vec<Fact>) -> Result<Vec<Fact>, OpError> {
+    let bytes = |fact: &Fact| fact.shape.len_per_sample()?.checked_mul(size_of::<f64>());
+    let fits = |fact: &Fact| bytes(fact).is_some_and(|bytes| isize::try_from(bytes).is_ok());
+    match facts.iter().find(|fact| !fits(fact)) {
+        Some(fact) => {
+            Err(OpError::Invalid(format!("a result of {} is more than any memory holds", fact.shape)))
+        }
+        None => Ok(facts),
+    }
+}
+
 fn too_large() -> GraphError {
     GraphError::Malformed("more than 2^32 nodes".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shape;
+    use crate::op::pad::Pad;
+
+    #[test]
+    fn a_value_that_no_memory_holds_is_refused() {
+        let mut graph = Graph::new("huge");
+        let x = graph.add_input("x", Fact::f32(Shape::batched(&[3, 8, 8])));
+        let mut pad = |rows: usize| {
+            let pad = Pad { begin: vec![0; 4], end: vec![0, 0, rows, rows], value: 0.0 };
+            graph.add_node("pad", Arc::new(pad), &[Some(x)])
+        };
+        assert!(pad(1 << 20).is_ok());
+        let error = pad(1 << 40).unwrap_err().to_string();
+        assert!(error.contains("more than any memory holds"), "{error}");
+        assert!(pad(1 << 30).is_err(), "bytes count, not elements");
+    }
 }

@@ -5,6 +5,11 @@ use crate::fact::{DType, Dim, Fact};
 use crate::op::broadcast::for_each_index;
 use crate::op::{Spelling, invalid};
 
+/// The largest size, step, dilation or padding along an axis.
+const MOST_ALONG: usize = 1 << 16;
+/// The largest number of elements of a window, and of places between two of them.
+const MOST_ELEMENTS: usize = 1 << 24;
+
 /// Size, step and padding of a window over the spatial axes, one entry for each of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
@@ -80,6 +85,18 @@ impl Window {
         }
         if self.kernel.contains(&0) || self.strides.contains(&0) || self.dilations.contains(&0) {
             return Err(invalid("window size, step and dilation must be at least 1"));
+        }
+        // Kernels walk over windows and steps, so a few bytes of a file must not buy hours of work.
+        let numbers = lists.into_iter().chain([&self.kernel]).flatten();
+        let many = |sizes: &[usize]| {
+            sizes.iter().try_fold(1usize, |n, &k| n.checked_mul(k)).is_none_or(|n| n > MOST_ELEMENTS)
+        };
+        if numbers.into_iter().any(|&d| d > MOST_ALONG) || many(&self.kernel) || many(&self.strides) {
+            return Err(invalid(format!(
+                "a window of {:?} with steps of {:?}, {:?} apart, is beyond {MOST_ALONG} along an axis or \
+                 {MOST_ELEMENTS} elements",
+                self.kernel, self.strides, self.dilations
+            )));
         }
         (0..n).map(|i| self.output_size(i, input[i], ceil)).collect()
     }
@@ -206,6 +223,17 @@ mod tests {
         let odd = Window::new(&[1, 1]).strides(&[3, 3]);
         assert_eq!(odd.output_sizes(&[2, 2], true).unwrap(), [1, 1], "no window starts outside");
         assert!(Window::new(&[5, 5]).output_sizes(&[3, 3], false).is_err());
+    }
+
+    #[test]
+    fn a_window_beyond_reason_is_refused() {
+        let wide = Window::new(&[2, 2]).strides(&[1 << 31, 1]);
+        assert!(wide.output_sizes(&[7, 8], false).unwrap_err().to_string().contains("beyond"));
+        let large = Window { pads_begin: vec![1 << 15; 2], ..Window::new(&[1 << 15, 1 << 15]) };
+        assert!(large.output_sizes(&[7, 8], false).is_err());
+        let endless = Window { pads_end: vec![usize::MAX - 9, 0], ..Window::new(&[usize::MAX / 2, 2]) };
+        assert!(endless.output_sizes(&[7, 8], false).is_err());
+        assert_eq!(Window::new(&[1024, 1024]).output_sizes(&[1024, 1024], false).unwrap(), [1, 1]);
     }
 
     #[test]

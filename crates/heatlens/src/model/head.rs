@@ -15,6 +15,7 @@ use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::{DType, Dim, Graph, Node, ValueId};
 
+use crate::data::MAX_CLASSES;
 use crate::model::ModelError;
 
 /// What a file applies to its logits.
@@ -139,7 +140,9 @@ fn scores(graph: &Graph, value: ValueId, batch: Option<usize>) -> Option<usize> 
     };
     let fixed = rest.iter().all(|d| !d.is_batch()) && rest.iter().filter(|d| d.at(1) > 1).count() <= 1;
     let count = rest.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))?;
-    (fact.dtype == DType::F32 && per_sample && fixed && count > 0).then_some(count)
+    // Every class gets a name: a file that declares billions of them is no classifier.
+    let sensible = (1..=MAX_CLASSES).contains(&count);
+    (fact.dtype == DType::F32 && per_sample && fixed && sensible).then_some(count)
 }
 
 /// The input of the sigmoid or softmax that alone makes the output, through reshapes.
@@ -183,4 +186,25 @@ pub(crate) fn is_renaming(node: &Node) -> bool {
         || op.downcast_ref::<Unsqueeze>().is_some()
         || op.downcast_ref::<Identity>().is_some()
         || op.downcast_ref::<Cast>().is_some_and(|cast| cast.to == DType::F32)
+}
+
+#[cfg(test)]
+mod tests {
+    use heatlens_graph::op::reshape::Flatten;
+    use heatlens_graph::{Builder, Fact, Graph, Shape};
+
+    use crate::model::Model;
+
+    #[test]
+    fn billions_of_classes_are_refused_and_not_named() {
+        let opens = |side: usize| {
+            let mut graph = Graph::new("flat");
+            let x = graph.add_input("x", Fact::f32(Shape::batched(&[1, side, side])));
+            let y = Builder::new(&mut graph, "f").apply(Flatten { axis: 1 }, &[x]).unwrap();
+            graph.set_outputs(&[y]);
+            Model::from_graph(graph).map(|model| model.class_names.len()).ok()
+        };
+        assert_eq!(opens(256), Some(65_536));
+        assert_eq!(opens(1 << 16), None);
+    }
 }

@@ -40,12 +40,16 @@ const BYTE_SHIFT: f64 = 16.0;
 /// No pixel from 0 to 1 comes near this, however it was normalised.
 const BYTE_PIXEL: f32 = 32.0;
 
+/// Of larger images the range stays unknown: a file can declare any size, and this is computed when it is opened.
+const MOST_PIXELS: usize = 1 << 24;
+
 /// The range that the arithmetic at the start of a graph is made for, if there is any.
 pub(super) fn own_scaling(graph: &Graph, image: ValueId) -> Option<PixelRange> {
     let scaled = scaled_image(graph, image)?;
+    let len = graph.fact(image).shape.len_per_sample().filter(|&len| len <= MOST_PIXELS)?;
     let shape = graph.fact(image).shape.at(1);
     let at = |value: f64| {
-        let feed = Tensor::f64(&shape, vec![value; shape.iter().product()]);
+        let feed = Tensor::f64(&shape, vec![value; len]);
         reference::run(graph, &[feed], 1, &[scaled]).ok()?.pop().map(|t| t.to_f64())
     };
     let (zero, one) = (at(0.0)?, at(1.0)?);
@@ -115,5 +119,25 @@ impl Model {
             )),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heatlens_graph::{Builder, Fact, Shape};
+
+    use super::*;
+
+    #[test]
+    fn an_image_of_any_declared_size_costs_nothing() {
+        let range = |side: usize| {
+            let mut graph = Graph::new("scaled");
+            let x = graph.add_input("x", Fact::f32(Shape::batched(&[3, side, side])));
+            let y = Builder::new(&mut graph, "f").scale(x, 1.0 / 255.0).unwrap();
+            graph.set_outputs(&[y]);
+            own_scaling(&graph, x)
+        };
+        assert_eq!(range(8), Some(PixelRange::Bytes));
+        assert_eq!(range(1 << 24), None);
     }
 }

@@ -50,7 +50,8 @@ pub(crate) fn grid(axes: &[Axis], shape: &Shape) -> Option<(Grid, [usize; 3])> {
         }
         _ => return None,
     };
-    (h * w > 1 && c > 0).then_some((grid, [c, h, w]))
+    // Without channels there is nothing to see, and rows times columns need not be a number.
+    (c > 0 && h * w > 1).then_some((grid, [c, h, w]))
 }
 
 fn is_rows(axis: &Axis) -> bool {
