@@ -1,0 +1,258 @@
+//! Damages valid files and does with each what the program would do.
+//!
+//! Usage: mutate [--seconds N] [--start SEED] [--found FOLDER] [--only onnx|npy|npz|picture]
+//!        mutate --replay FORMAT FILE...
+//!
+//! Needs no special toolchain. A worker process takes one case after the other, each made from its number alone; this
+//! process watches it (`HEATLENS_FUZZ_TRIP=panic|time|memory` shows that it does). A panic, a case of more than 10 seconds, more than 1 GiB, a crash: the input goes to FOLDER
+//! (`found` if not given) under the place where it happened, and the worker goes on or is started again behind it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use heatlens_fuzz::corpus::{Format, Sample, samples};
+use heatlens_fuzz::random::Random;
+use heatlens_fuzz::targets::{self, Place};
+use heatlens_fuzz::{mutate, wire, zip};
+
+const MOST_SECONDS: u64 = 10;
+const MOST_BYTES: usize = 1 << 30;
+const OUT_OF_TIME: i32 = 77;
+
+/// Counts what is allocated, and gives nothing beyond the limit.
+struct Guard;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: passes everything on to the system's allocator; counting does not touch the memory.
+unsafe impl GlobalAlloc for Guard {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if LIVE.fetch_add(layout.size(), Relaxed) + layout.size() > MOST_BYTES {
+            LIVE.fetch_sub(layout.size(), Relaxed);
+            REFUSED.store(layout.size(), Relaxed);
+            return std::ptr::null_mut();
+        }
+        // SAFETY: as for the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as for the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static GUARD: Guard = Guard;
+
+static CASE: AtomicU64 = AtomicU64::new(0);
+/// Milliseconds after the start at which the case began; 0 between cases.
+static BEGAN: AtomicU64 = AtomicU64::new(0);
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let value = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
+    let number = |name: &str, default: u64| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let found = PathBuf::from(value("--found").map_or("found", String::as_str));
+    let only = value("--only").map(String::as_str);
+    if arguments.first().is_some_and(|a| a == "--replay") {
+        return replay(&arguments[1..]);
+    }
+    let all: Vec<Sample> = samples(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .into_iter()
+        .filter(|s| only.is_none_or(|only| format!("{:?}", s.format).eq_ignore_ascii_case(only)))
+        .collect();
+    if all.is_empty() {
+        eprintln!("no samples of {only:?}");
+        return ExitCode::from(2);
+    }
+    if arguments.first().is_some_and(|a| a == "--worker") {
+        return work(&all, number("--start", 0), number("--seconds", 60), &found);
+    }
+    watch(&all, number("--start", 0), number("--seconds", 60), &found, only)
+}
+
+/// The damaged file of a case.
+fn case(all: &[Sample], seed: u64) -> (Sample, Vec<u8>) {
+    let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+    // Models are what is most hostile; the rest takes turns.
+    let onnx: Vec<&Sample> = all.iter().filter(|s| s.format == Format::Onnx).collect();
+    let pick = if !onnx.is_empty() && random.below(3) > 0 { random.of(&onnx) } else { random.of(all) };
+    let other = random.of(all);
+    let mut bytes = pick.bytes.clone();
+    match pick.format {
+        Format::Onnx if random.below(5) > 0 => {
+            let donor = if other.format == Format::Onnx { other } else { pick };
+            if let Some(damaged) = wire::structure(&mut random, &bytes, &donor.bytes) {
+                bytes = damaged;
+            }
+        }
+        Format::Npz if random.below(3) > 0 => {
+            if let Some(mut files) = zip::unpack(&bytes) {
+                let which = random.below(files.len());
+                if let Some((_, file)) = files.get_mut(which) {
+                    mutate::bytes(&mut random, file, &other.bytes);
+                }
+                let lie = if random.below(4) == 0 { random.integer() as u32 } else { 0 };
+                bytes = zip::pack(&files, lie);
+            }
+        }
+        _ => mutate::bytes(&mut random, &mut bytes, &other.bytes),
+    }
+    (pick.clone(), bytes)
+}
+
+fn run(place: &Place, format: Format, name: &str, bytes: &[u8]) {
+    trip();
+    match format {
+        Format::Onnx => targets::onnx(place, bytes),
+        Format::Npy | Format::Npz | Format::Picture => targets::data(place, name, bytes),
+    }
+}
+
+/// Fails on purpose every thousandth case where `HEATLENS_FUZZ_TRIP` says how: does the watch see it?
+fn trip() {
+    if CASE.load(Relaxed) % 1000 != 999 {
+        return;
+    }
+    match env::var("HEATLENS_FUZZ_TRIP").as_deref() {
+        Ok("panic") => panic!("on purpose"),
+        Ok("time") => thread::sleep(Duration::from_secs(MOST_SECONDS * 2)),
+        Ok("memory") => drop(std::hint::black_box(vec![1u8; MOST_BYTES])),
+        _ => {}
+    }
+}
+
+fn progress_file(found: &Path) -> PathBuf {
+    found.join("progress")
+}
+
+/// Runs cases until the time is over; ends early only by a crash.
+fn work(all: &[Sample], start: u64, seconds: u64, found: &Path) -> ExitCode {
+    let Ok(place) = Place::new() else { return ExitCode::from(2) };
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
+        let what = info.payload_as_str().unwrap_or("?");
+        if let Ok(mut text) = PANIC.lock() {
+            *text = format!("{place} {what}");
+        }
+    }));
+    let began = Instant::now();
+    let file = progress_file(found);
+    thread::spawn(move || {
+        loop {
+            thread::sleep(Duration::from_millis(200));
+            let since = BEGAN.load(Relaxed);
+            if since > 0 && began.elapsed().as_millis() as u64 > since + MOST_SECONDS * 1000 {
+                let step = targets::current_step();
+                let _ = fs::write(&file, format!("{} time {step}", CASE.load(Relaxed)));
+                std::process::exit(OUT_OF_TIME);
+            }
+        }
+    });
+    let mut seed = start;
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let (sample, bytes) = case(all, seed);
+        CASE.store(seed, Relaxed);
+        let _ = fs::write(progress_file(found), format!("{seed} crash"));
+        BEGAN.store(began.elapsed().as_millis() as u64 + 1, Relaxed);
+        let outcome = panic::catch_unwind(|| run(&place, sample.format, &sample.name, &bytes));
+        BEGAN.store(0, Relaxed);
+        if outcome.is_err() {
+            let what = PANIC.lock().map(|t| t.clone()).unwrap_or_default();
+            keep(found, &what, &sample, &bytes, seed);
+        }
+        seed += 1;
+    }
+    let _ = fs::write(progress_file(found), format!("{seed} done"));
+    eprintln!("steps begun by this worker: {}", targets::reached());
+    ExitCode::SUCCESS
+}
+
+/// Keeps an input under the place of its failure, at most three for each.
+fn keep(found: &Path, what: &str, sample: &Sample, bytes: &[u8], seed: u64) {
+    let place: String = what.split(' ').next().unwrap_or("").chars().rev().take(60).collect();
+    let place: String = place.chars().rev().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let folder = found.join(place);
+    let count = fs::read_dir(&folder).map_or(0, Iterator::count);
+    if count >= 6 || fs::create_dir_all(&folder).is_err() {
+        return;
+    }
+    let _ = fs::write(folder.join(format!("{seed}_{}", sample.name)), bytes);
+    let _ =
+        fs::write(folder.join(format!("{seed}.txt")), format!("{what}\nstep: {}\n", targets::current_step()));
+    eprintln!("case {seed} ({}): {what} [{}]", sample.name, targets::current_step());
+}
+
+/// Starts workers until the time is over, and keeps what they die of.
+fn watch(all: &[Sample], start: u64, seconds: u64, found: &Path, only: Option<&str>) -> ExitCode {
+    let Ok(program) = env::current_exe() else { return ExitCode::from(2) };
+    let _ = fs::create_dir_all(found);
+    let began = Instant::now();
+    let mut next = start;
+    let mut deaths: BTreeMap<String, u64> = BTreeMap::new();
+    while began.elapsed().as_secs() < seconds {
+        let left = seconds - began.elapsed().as_secs();
+        let mut command = Command::new(&program);
+        command
+            .args(["--worker", "--start", &next.to_string(), "--seconds", &left.to_string(), "--found"])
+            .arg(found);
+        command.args(only.iter().flat_map(|o| ["--only", o])).env("RAYON_NUM_THREADS", "1");
+        let Ok(status) = command.status() else { return ExitCode::from(2) };
+        let text = fs::read_to_string(progress_file(found)).unwrap_or_default();
+        let mut words = text.split(' ');
+        let seed: u64 = words.next().and_then(|w| w.parse().ok()).unwrap_or(next);
+        if status.success() {
+            next = seed;
+            continue;
+        }
+        let how = words.next().unwrap_or("crash");
+        let what = format!("{how}_{} {status} {}", words.next().unwrap_or("unknown"), text.trim());
+        *deaths.entry(how.to_owned()).or_default() += 1;
+        let (sample, bytes) = case(all, seed);
+        keep(found, &what, &sample, &bytes, seed);
+        next = seed + 1;
+    }
+    let folders =
+        fs::read_dir(found).map_or(0, |entries| entries.flatten().filter(|e| e.path().is_dir()).count());
+    println!(
+        "{} cases in {} s (numbers {start} to {next}); {folders} places of failure in {}; the worker died of {deaths:?}",
+        next - start,
+        began.elapsed().as_secs(),
+        found.display()
+    );
+    if folders == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs files as they are, without a net.
+fn replay(arguments: &[String]) -> ExitCode {
+    let Some((format, files)) = arguments.split_first() else { return ExitCode::from(2) };
+    let format = match format.as_str() {
+        "onnx" => Format::Onnx,
+        "npy" => Format::Npy,
+        "npz" => Format::Npz,
+        _ => Format::Picture,
+    };
+    let Ok(place) = Place::new() else { return ExitCode::from(2) };
+    for file in files {
+        let Ok(bytes) = fs::read(file) else { return ExitCode::from(2) };
+        let began = Instant::now();
+        let name = Path::new(file).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        run(&place, format, &name, &bytes);
+        let _ = writeln!(std::io::stdout(), "{file}: {} ms", began.elapsed().as_millis());
+    }
+    ExitCode::SUCCESS
+}

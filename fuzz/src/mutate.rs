@@ -1,0 +1,66 @@
+//! Damage to bytes of any format.
+
+use crate::random::Random;
+
+/// A part of `bytes` of up to `most`.
+fn part(random: &mut Random, bytes: &[u8], most: usize) -> std::ops::Range<usize> {
+    let start = random.below(bytes.len() + 1);
+    let len = random.below((bytes.len() - start).min(most) + 1);
+    start..start + len
+}
+
+/// Damages `bytes` in one to six places; `other` is a file to take pieces from.
+pub fn bytes(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
+    for _ in 0..=random.below(6) {
+        once(random, bytes, other);
+    }
+}
+
+fn once(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
+    let at = random.below(bytes.len());
+    match random.below(10) {
+        0 | 1 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
+        2 if !bytes.is_empty() => bytes[at] = *random.of(&[0, 1, 0x7f, 0x80, 0xff, b'0', b'-', b'(']),
+        3 => bytes.truncate(at),
+        4 => {
+            let range = part(random, bytes, 64);
+            bytes.drain(range);
+        }
+        5 => {
+            let range = part(random, bytes, 256);
+            let copy = bytes[range].to_vec();
+            bytes.splice(at..at, copy);
+        }
+        6 => {
+            let range = part(random, other, 1024);
+            bytes.splice(at..at, other[range].iter().copied());
+        }
+        7 => {
+            let range = part(random, other, 64);
+            let end = (at + range.len()).min(bytes.len());
+            bytes.splice(at..end, other[range].iter().copied());
+        }
+        8 => {
+            let value = random.integer().to_le_bytes();
+            let end = (at + [2, 4, 8][random.below(3)]).min(bytes.len());
+            let new = value[..end - at].to_vec();
+            bytes.splice(at..end, new);
+        }
+        _ => digits(random, bytes),
+    }
+}
+
+/// Replaces a run of decimal digits by another number: sizes in headers and in JSON.
+fn digits(random: &mut Random, bytes: &mut Vec<u8>) {
+    let from = random.below(bytes.len());
+    let is_digit = |b: &u8| b.is_ascii_digit();
+    let Some(start) = bytes[from..].iter().position(is_digit).map(|i| from + i) else { return };
+    let end = bytes[start..].iter().position(|b| !is_digit(b)).map_or(bytes.len(), |i| start + i);
+    let number = (random.integer() as i64).to_string();
+    bytes.splice(start..end, number.into_bytes());
+}
+
+/// Another field number.
+pub(crate) fn once_in(random: &mut Random, number: &mut u64) {
+    *number = 1 + random.below(26) as u64;
+}
