@@ -63,6 +63,7 @@ pub(crate) fn model(path: &Path, ports: &Ports, pixels: &Pixels) -> Result<Model
         }
     }
     preprocessing.validate().map_err(|e| Failure::usage(e.to_string()))?;
+    model.described |= !guessed || pixels.resize.is_some();
     Ok(model)
 }
 

@@ -37,7 +37,12 @@ fn a_converted_model_is_the_same_model() {
         assert_ne!(before["preprocessing"], after["preprocessing"], "the flags are kept in the file");
         let mean = after["preprocessing"]["mean"].as_str().unwrap();
         assert_eq!(mean.matches("0.5").count(), channels, "{mean}");
+        assert_eq!(
+            (&before["preprocessing_known"], &after["preprocessing_known"]),
+            (&false.into(), &true.into())
+        );
         before["preprocessing"] = after["preprocessing"].clone();
+        before["preprocessing_known"] = true.into();
         assert_eq!(before, after, "{name}");
     }
     let trained = Trained::new(2);

@@ -29,14 +29,14 @@ pub(super) fn preprocessing(
     Preprocessing::from_pairs(&pairs).map(Some).map_err(|e| ModelError::Metadata(e.to_string()))
 }
 
-/// Writes both.
+/// Writes the class names, and the preprocessing where it is known.
 pub(super) fn store(
     metadata: &mut BTreeMap<String, String>,
     names: &[String],
-    preprocessing: &Preprocessing,
+    preprocessing: Option<&Preprocessing>,
 ) {
     metadata.insert(CLASS_NAMES.to_owned(), serde_json::Value::from(names.to_vec()).to_string());
-    for (key, value) in preprocessing.to_pairs() {
+    for (key, value) in preprocessing.into_iter().flat_map(Preprocessing::to_pairs) {
         metadata.insert(format!("{PREPROCESSING}{key}"), value);
     }
 }

@@ -49,7 +49,7 @@ pub struct Model {
     pub class_names: Vec<String>,
     /// How an image file becomes the model's input.
     pub preprocessing: Preprocessing,
-    /// Whether the file says how, because we wrote it; otherwise that is a guess.
+    /// Whether that is known, because the file or a person says so; otherwise it is a guess.
     pub described: bool,
     /// The range of pixels that the graph's own arithmetic at its start is made for, if it has any.
     pub own_scaling: Option<PixelRange>,
@@ -171,7 +171,7 @@ impl Model {
         Ok(model)
     }
 
-    /// The model as an ONNX file, class names and preprocessing in its metadata.
+    /// The model as an ONNX file, class names and (where it is no guess) preprocessing in its metadata.
     ///
     /// # Errors
     /// If an operator has no standard form.
@@ -181,7 +181,8 @@ impl Model {
 
     /// `graph`, derived from this model's, as an ONNX file with this model's metadata.
     pub(crate) fn write(&self, mut graph: Graph) -> Result<Vec<u8>, ModelError> {
-        metadata::store(&mut graph.metadata, &self.class_names, &self.preprocessing);
+        let known = self.described.then_some(&self.preprocessing);
+        metadata::store(&mut graph.metadata, &self.class_names, known);
         heatlens_graph::onnx::write(&graph).map_err(|source| ModelError::Write(Box::new(source)))
     }
 

@@ -377,6 +377,7 @@ impl<'s> Trainer<'s> {
         let mut model = Model::from_graph(graph)?;
         model.class_names.clone_from(&self.set.class_names);
         model.preprocessing.clone_from(&self.set.preprocessing);
+        model.described = true;
         Ok(model)
     }
 
