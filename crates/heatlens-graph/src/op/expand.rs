@@ -5,7 +5,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
-use crate::op::export::{ToSizes, sizes};
+use crate::op::export::{ExpandTo, sizes};
 use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
@@ -52,6 +52,6 @@ impl Operator for Expand {
     fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
         let x = require_value(node, 0)?;
         let sizes = sizes(b, &self.shape)?;
-        Ok(Some(vec![b.apply(ToSizes { expand: true, shape: self.shape.clone() }, &[x, sizes])?]))
+        Ok(Some(vec![b.apply(ExpandTo { shape: self.shape.clone() }, &[x, sizes])?]))
     }
 }

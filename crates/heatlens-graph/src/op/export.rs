@@ -37,12 +37,10 @@ pub struct AxisSize {
     pub axis: usize,
 }
 
-/// [`super::expand::Expand`] or [`super::reshape::Reshape`] to sizes that are computed in the file,
-/// for batches that no constant can say. Inputs: x, the sizes.
+/// [`super::expand::Expand`] to sizes that are computed in the file, for batches that no constant can
+/// say. Inputs: x, the sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToSizes {
-    /// Whether x is repeated; otherwise its elements are renamed.
-    pub expand: bool,
+pub struct ExpandTo {
     /// What the sizes are.
     pub shape: Shape,
 }
@@ -89,9 +87,9 @@ impl Operator for AxisSize {
     }
 }
 
-impl Operator for ToSizes {
+impl Operator for ExpandTo {
     fn spelling(&self) -> Spelling {
-        Spelling::new(if self.expand { "Expand" } else { "Reshape" })
+        Spelling::new("Expand")
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -108,11 +106,7 @@ impl Operator for ToSizes {
         if sizes.as_i64() != Some(to_axes(shape).as_slice()) {
             return Err(invalid(format!("sizes {:?} instead of {shape:?}", sizes.data())));
         }
-        if self.expand {
-            return super::expand::Expand { shape: Shape::fixed(shape) }.eval(inputs, shapes);
-        }
-        let y = require(inputs, 0)?.reshaped(shape.to_vec());
-        Ok(vec![y.ok_or_else(|| invalid(format!("the elements do not fill {shape:?}")))?])
+        super::expand::Expand { shape: Shape::fixed(shape) }.eval(inputs, shapes)
     }
 
     fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {

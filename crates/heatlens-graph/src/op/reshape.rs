@@ -6,7 +6,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
-use crate::op::export::{ToSizes, joined, sizes};
+use crate::op::export::joined;
 use crate::op::{
     Attribute, Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants,
 };
@@ -46,11 +46,6 @@ trait Renaming: std::any::Any + std::fmt::Debug + Send + Sync {
 
     /// The new shape of a value of `shape`.
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError>;
-
-    /// The shape that has to be computed in a file, where no constant says it.
-    fn computed_shape(&self) -> Option<&Shape> {
-        None
-    }
 }
 
 impl<T: Renaming> Operator for T {
@@ -79,13 +74,6 @@ impl<T: Renaming> Operator for T {
         let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
         let shape = builder.shape(require_value(node, 0)?);
         Ok(vec![Some(builder.reshape(grad, shape)?)])
-    }
-
-    fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
-        let Some(shape) = self.computed_shape().cloned() else { return Ok(None) };
-        let x = require_value(node, 0)?;
-        let sizes = sizes(b, &shape)?;
-        Ok(Some(vec![b.apply(ToSizes { expand: false, shape }, &[x, sizes])?]))
     }
 }
 
@@ -170,12 +158,7 @@ impl Renaming for Reshape {
             Dim::Fixed(d) => i64::try_from(*d).unwrap_or(i64::MAX),
         };
         let sizes: Vec<i64> = self.shape.0.iter().map(size).collect();
-        let standard = self.computed_shape().is_none();
-        Spelling { standard, ..Spelling::new("Reshape").with_constant(Tensor::i64(&sizes)) }
-    }
-
-    fn computed_shape(&self) -> Option<&Shape> {
-        (self.shape.0.iter().filter(|d| d.is_batch()).count() > 1).then_some(&self.shape)
+        Spelling::new("Reshape").with_constant(Tensor::i64(&sizes))
     }
 
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {

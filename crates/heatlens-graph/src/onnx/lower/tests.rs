@@ -87,7 +87,7 @@ fn cases() -> Vec<Case> {
         let reduce = Reduce { function, axes: vec![2, 3], keep_dims: false };
         cases.push(gradient(&format!("{function:?}"), reduce, &[batched(3, &[4, 5])]));
     }
-    cases.extend([seed_for_every_sample(), two_batches()]);
+    cases.push(seed_for_every_sample());
     cases
 }
 
@@ -113,19 +113,6 @@ fn seed_for_every_sample() -> Case {
     let y = b.mul(rows, flat).unwrap();
     graph.set_outputs(&[y]);
     Case { name: "expand".to_owned(), graph }
-}
-
-/// The batch on two axes: no constant says the shape.
-fn two_batches() -> Case {
-    let mut graph = Graph::new("two_batches");
-    let x = graph.add_input("x", Fact::f32(Shape::batched(&[2])));
-    let mut b = Builder::new(&mut graph, "f");
-    let t = b.transpose(x, &[1, 0]).unwrap();
-    let square = b.matmul(x, t).unwrap();
-    let shape = Shape(vec![Dim::Fixed(1), Dim::Batch(1), Dim::Fixed(1), Dim::Batch(1)]);
-    let y = b.reshape(square, shape).unwrap();
-    graph.set_outputs(&[y]);
-    Case { name: "two_batches".to_owned(), graph }
 }
 
 /// Few different values, so that windows have ties.
