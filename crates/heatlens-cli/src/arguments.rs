@@ -266,9 +266,21 @@ pub(crate) struct Explain {
     /// Layers to look at, separated by commas (see `heatlens inspect`); the one `inspect` marks if not given
     #[arg(long, value_delimiter = ',')]
     pub(crate) layer: Vec<String>,
-    /// The class to explain: predicted, all, a name or a number
+    /// The class to explain: predicted, runner-up, all, a name or a number
     #[arg(long, default_value = "predicted")]
     pub(crate) class: String,
+    /// Explain the difference to this class: why that one and not this one
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) against: Option<String>,
+    /// Turn the question round: what would lower the score
+    #[arg(long)]
+    pub(crate) counterfactual: bool,
+    /// Set a method's parameter: NAME=VALUE for all that have it, or METHOD.NAME=VALUE (see `heatlens methods`)
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub(crate) set: Vec<String>,
+    /// Seed of masks, noise and samples
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
     /// Explain the value before the sigmoid or softmax, or the probability after it
     #[arg(long, value_enum, default_value = "logit")]
     pub(crate) score: ScoreName,

@@ -13,6 +13,7 @@ use crate::explain::{ExplainError, ExplainOptions, Score, Target, append_maps};
 use crate::method::formula::upsample;
 use crate::method::{MapKind, Method};
 use crate::model::{Layer, Model, ModelError};
+use crate::target::Class;
 
 /// What the output that holds the map is called.
 pub const EXPLANATION: &str = "explanation";
@@ -78,7 +79,11 @@ pub fn with_explanation(model: &Model, explanation: &Explanation) -> Result<Vec<
         map = upsample(&mut Builder::new(&mut graph, EXPLANATION), map, [height, width])?;
     }
     let mut graph = with_output(&graph, map)?;
-    let class = spec.class.and_then(|k| model.class_names.get(k)).map_or("predicted", String::as_str);
+    let class = match spec.goal.class {
+        Class::Number(class) => model.class_names.get(class).map_or("", String::as_str),
+        Class::Predicted => "predicted",
+        Class::RunnerUp => "runner-up",
+    };
     let score = match explanation.score {
         Score::Logit => "logit",
         Score::Probability => "probability",

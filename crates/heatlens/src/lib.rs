@@ -39,6 +39,7 @@ pub mod predict;
 pub mod random;
 pub mod render;
 pub mod rule;
+pub mod target;
 pub mod train;
 pub mod trust;
 

@@ -24,6 +24,6 @@ impl Predictor {
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn logits(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
-        Ok(self.program.run(pixels, n)?.swap_remove(0))
+        Ok(self.program.run(&[pixels], n)?.swap_remove(0))
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use heatlens::data::{Dataset, open_inputs};
 use heatlens::explain::{ExplainOptions, Explainer, Target};
 use heatlens::gallery::{Save, Summary, Truth, write_gallery};
-use heatlens::method;
+use heatlens::method::{self, Settings};
 use heatlens::model::Model;
 use heatlens::trust::health::output_problems;
 
@@ -56,9 +56,17 @@ fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> 
             output::note(format!("--layer makes no difference to {}", ignoring.join(", ")));
         }
     }
+    let class = |text: &str| Target::parse(text, model).map_err(|e| Failure::usage(e.to_string()));
+    let mut settings = Settings::with_seed(options.seed);
+    for assignment in &options.set {
+        settings.set(assignment).map_err(|e| Failure::usage(e.to_string()))?;
+    }
     Ok(ExplainOptions {
         layers,
-        target: Target::parse(&options.class, model).map_err(|e| Failure::usage(e.to_string()))?,
+        target: class(&options.class)?,
+        against: options.against.as_deref().map(class).transpose()?,
+        counterfactual: options.counterfactual,
+        settings,
         score: options.score.into(),
         skip_inapplicable: all,
         tensors: options.save.contains(&SaveName::Tensors),

@@ -1,6 +1,6 @@
 //! `heatlens methods`: the registry, for people and for programs.
 
-use heatlens::method::{METHODS, MapKind, Method};
+use heatlens::method::{METHODS, MapKind, Method, Parameter, Setting, Work};
 use serde_json::{Value, json};
 
 use crate::arguments::Methods;
@@ -17,6 +17,10 @@ pub(crate) fn run(options: &Methods) -> Result<(), Failure> {
         output::line(format!("{:<18} {}: {}", method.id, method.title, method.summary));
         output::line(format!("{:<18} {}", "", method.formula));
         output::line(format!("{:<18} {}", "", method.paper));
+        for parameter in method.parameters {
+            let default = default_text(parameter);
+            output::line(format!("{:<18} --set {}={default}: {}", "", parameter.name, parameter.summary));
+        }
         if let Some(caution) = method.caution {
             output::line(format!("{:<18} caution: {caution}", ""));
         }
@@ -32,7 +36,38 @@ fn row(method: &Method) -> Value {
         "formula": method.formula,
         "paper": method.paper,
         "kind": match method.kind { MapKind::Layer => "layer", MapKind::Input => "input" },
+        "cost": method.cost,
+        "sanity": method.sanity,
         "uses_layer": method.uses_layer,
+        "parameters": method.parameters.iter().map(parameter).collect::<Vec<_>>(),
+        "exports": matches!(method.work, Work::Graph(_)),
         "caution": method.caution,
     })
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    let default = match parameter.default {
+        Setting::Number(number) => json!(number),
+        Setting::Count(count) => json!(count),
+        Setting::Choice(words) => json!(words.first()),
+    };
+    let choices = match parameter.default {
+        Setting::Choice(words) => json!(words),
+        _ => Value::Null,
+    };
+    json!({
+        "name": parameter.name,
+        "default": default,
+        "choices": choices,
+        "summary": parameter.summary,
+    })
+}
+
+/// The default; of a choice all words, the default first.
+fn default_text(parameter: &Parameter) -> String {
+    match parameter.default {
+        Setting::Number(number) => number.to_string(),
+        Setting::Count(count) => count.to_string(),
+        Setting::Choice(words) => words.join("|"),
+    }
 }

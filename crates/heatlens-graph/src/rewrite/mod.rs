@@ -2,8 +2,10 @@
 //! new one and says where each old value went.
 
 pub mod batch_statistics;
+mod cut;
 mod replace_input;
 mod simplify;
 
+pub use cut::{Tail, cut};
 pub use replace_input::replace_input;
 pub use simplify::{Simplified, needed_nodes, simplify};

@@ -8,6 +8,7 @@ use heatlens_graph::GraphError;
 
 use crate::method::MethodError;
 use crate::model::ModelError;
+use crate::model::program::ProgramError;
 
 /// An explanation that cannot be made.
 #[derive(Debug)]
@@ -53,3 +54,13 @@ macro_rules! from {
 }
 
 from!(ModelError => Model, MethodError => Method, GraphError => Graph, CompileError => Compile, RunError => Run);
+
+impl From<ProgramError> for ExplainError {
+    fn from(source: ProgramError) -> Self {
+        match source {
+            ProgramError::Graph(source) => Self::Graph(source),
+            ProgramError::Compile(source) => Self::Compile(source),
+            ProgramError::Run(source) => Self::Run(source),
+        }
+    }
+}

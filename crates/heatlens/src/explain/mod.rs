@@ -6,19 +6,19 @@
 
 mod attribution;
 mod error;
-mod target;
 mod tensors;
 
-use heatlens_graph::{Graph, ValueId};
+use heatlens_graph::{Builder, Graph, ValueId};
 
 pub use attribution::{Attribution, ZeroMap};
 pub use error::ExplainError;
-pub use target::{Score, Target};
 pub use tensors::Tensors;
 
-use crate::method::{Formula, MapKind, Method};
+use crate::method::{Formula, MapKind, Method, MethodError, Passes, Settings, Study, Subject, Work};
 use crate::model::program::ImageProgram;
-use crate::model::{GapHead, Layer, Model};
+use crate::model::{GapHead, Layer, Model, ModelError};
+use crate::target::{Class, Goal, scores_and_seed};
+pub use crate::target::{Score, Target};
 
 /// What to explain, and how.
 #[derive(Clone, Debug)]
@@ -29,8 +29,14 @@ pub struct ExplainOptions {
     pub layers: Vec<Layer>,
     /// The classes.
     pub target: Target,
+    /// Each class against this one: why that class and not this one.
+    pub against: Option<Target>,
+    /// Whether the question is turned round: what would lower the score.
+    pub counterfactual: bool,
     /// Whether logits or probabilities are explained.
     pub score: Score,
+    /// What was set on the methods, and the seed.
+    pub settings: Settings,
     /// Whether methods that do not apply are left out (with a note) instead of being an error.
     pub skip_inapplicable: bool,
     /// Whether the tensors behind the maps are handed out too.
@@ -45,7 +51,10 @@ impl ExplainOptions {
             methods: methods.to_vec(),
             layers: Vec::new(),
             target: Target::Predicted,
+            against: None,
+            counterfactual: false,
             score: Score::Logit,
+            settings: Settings::default(),
             skip_inapplicable: false,
             tensors: false,
         }
@@ -59,17 +68,26 @@ pub struct MapSpec {
     pub method: &'static Method,
     /// The layer, for methods that use one.
     pub layer: Option<Layer>,
-    /// The class, or `None` for whichever is predicted.
-    pub class: Option<usize>,
+    /// What is explained.
+    pub goal: Goal,
     /// Sizes of one sample's map: `[h, w]` or `[c, h, w]`.
     pub shape: Vec<usize>,
     /// Whether the method was asked for at several layers, so that its name needs the layer.
     pub several_layers: bool,
     /// Whether several classes were asked for, so that its name needs the class.
     pub several_classes: bool,
-    output: usize,
+    source: MapSource,
     /// Outputs that hold max |A| and max |∂y/∂A|, to say why a map is zero.
     probes: Option<[usize; 2]>,
+}
+
+/// Where a map's numbers come from.
+#[derive(Clone, Copy, Debug)]
+enum MapSource {
+    /// An output of the shared program.
+    Output(usize),
+    /// Passes of their own (their number in the list of all), for the target that this output holds.
+    Passes { number: usize, target: usize },
 }
 
 /// A compiled explanation of one model.
@@ -77,6 +95,7 @@ pub struct MapSpec {
 pub struct Explainer {
     model: Model,
     program: ImageProgram,
+    passes: Vec<Box<dyn Passes>>,
     maps: Vec<MapSpec>,
     tensors: Option<tensors::Ports>,
     notes: Vec<String>,
@@ -111,7 +130,8 @@ impl Explainer {
             _ => None,
         };
         let program = ImageProgram::compile(&assembly.graph, model.image, &assembly.outputs)?;
-        Ok(Self { model: model.clone(), program, maps: assembly.maps, tensors, notes: assembly.notes })
+        let Assembly { maps, passes, notes, .. } = assembly;
+        Ok(Self { model: model.clone(), program, passes, maps, tensors, notes })
     }
 
     /// The maps that [`explain`](Self::explain) gives for each image, in order.
@@ -137,11 +157,24 @@ impl Explainer {
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<Explanation>, ExplainError> {
-        let outputs = self.program.run(pixels, n)?;
-        Ok((0..n).map(|i| self.explanation(&outputs, n, i)).collect())
+        let outputs = self.program.run(&[pixels], n)?;
+        let images = pixels.chunks(pixels.len().max(1) / n.max(1));
+        images.enumerate().map(|(i, image)| self.explanation(&outputs, image, n, i)).collect()
     }
 
-    fn explanation(&self, outputs: &[Vec<f32>], n: usize, i: usize) -> Explanation {
+    /// Whether images take many passes each, so that they are best explained one at a time.
+    #[must_use]
+    pub fn takes_passes(&self) -> bool {
+        !self.passes.is_empty()
+    }
+
+    fn explanation(
+        &self,
+        outputs: &[Vec<f32>],
+        pixels: &[f32],
+        n: usize,
+        i: usize,
+    ) -> Result<Explanation, ExplainError> {
         let of_sample = |output: usize| {
             let all = &outputs[output];
             let len = all.len() / n;
@@ -149,18 +182,23 @@ impl Explainer {
         };
         let head = &self.model.head;
         let logits = of_sample(0).to_vec();
-        let predicted = head.predicted(&logits);
         let attribution = |spec: &MapSpec| {
             let probes = spec.probes.map(|p| p.map(|output| of_sample(output)[0]));
-            Attribution::new(spec, spec.class.unwrap_or(predicted), of_sample(spec.output).to_vec(), probes)
+            let values = match spec.source {
+                MapSource::Output(output) => of_sample(output).to_vec(),
+                MapSource::Passes { number, target } => {
+                    self.passes[number].explain(&Subject { pixels, target: of_sample(target) })?
+                }
+            };
+            Ok(Attribution::new(spec, spec.goal.class.of(head, &logits), values, probes))
         };
-        Explanation {
+        Ok(Explanation {
             probabilities: head.probabilities(&logits),
-            predicted,
-            attributions: self.maps.iter().map(attribution).collect(),
+            predicted: head.predicted(&logits),
+            attributions: self.maps.iter().map(attribution).collect::<Result<_, ExplainError>>()?,
             tensors: self.tensors.as_ref().map(|ports| ports.read(of_sample)),
             logits,
-        }
+        })
     }
 }
 
@@ -173,9 +211,17 @@ pub fn append_maps(
     model: &Model,
     options: &ExplainOptions,
 ) -> Result<(Graph, Vec<(MapSpec, ValueId)>), ExplainError> {
+    if let Some(method) = options.methods.iter().find(|m| !matches!(m.work, Work::Graph(_))) {
+        let reason = "it runs the model many times, which no graph can hold";
+        return Err(method.not_applicable(reason).into());
+    }
     let (assembly, _) = Assembly::new(model, options)?;
     let Assembly { graph, maps, outputs, .. } = assembly;
-    let maps = maps.into_iter().filter_map(|spec| outputs.get(spec.output).map(|&value| (spec, value)));
+    let value = |spec: &MapSpec| match spec.source {
+        MapSource::Output(output) => outputs.get(output).copied(),
+        MapSource::Passes { .. } => None,
+    };
+    let maps = maps.into_iter().filter_map(|spec| value(&spec).map(|value| (spec, value)));
     let maps = maps.collect();
     Ok((graph, maps))
 }
@@ -185,8 +231,16 @@ struct Assembly {
     graph: Graph,
     gap: Option<GapHead>,
     outputs: Vec<ValueId>,
+    passes: Vec<Box<dyn Passes>>,
     maps: Vec<MapSpec>,
     notes: Vec<String>,
+}
+
+/// One goal, as the graph knows it.
+struct Aim {
+    goal: Goal,
+    scores: ValueId,
+    seed: ValueId,
 }
 
 impl Assembly {
@@ -201,11 +255,14 @@ impl Assembly {
             graph: model.graph.clone(),
             gap: model.gap_head(),
             outputs: vec![model.head.logits],
+            passes: Vec::new(),
             maps: Vec::new(),
             notes: Vec::new(),
         };
+        let against = against(model, options)?;
         for class in options.target.classes(model)? {
-            assembly.add_class(model, options, &layers, class)?;
+            let goal = Goal { class, against, counterfactual: options.counterfactual, score: options.score };
+            assembly.add_goal(model, options, &layers, goal)?;
         }
         for map in &mut assembly.maps {
             map.several_layers = layers.len() > 1;
@@ -217,54 +274,63 @@ impl Assembly {
         Ok((assembly, layers))
     }
 
-    /// Appends every method for one class.
-    fn add_class(
+    /// Adds every method for one goal.
+    fn add_goal(
         &mut self,
         model: &Model,
         options: &ExplainOptions,
         layers: &[Layer],
-        class: Option<usize>,
+        goal: Goal,
     ) -> Result<(), ExplainError> {
-        let (scores, seed) = target::scores_and_seed(&mut self.graph, model, options.score, class)?;
-        // Methods without a layer still get one to satisfy the formula's contract; they never look at it.
+        let (scores, seed) = scores_and_seed(&mut self.graph, model, &goal)?;
+        let aim = Aim { goal, scores, seed };
+        // Methods without a layer still get one to satisfy the contract; they never look at it.
         let any = layers.first().cloned().or_else(|| model.default_layer().ok());
-        for method in &options.methods {
+        for &method in &options.methods {
             let chosen = if method.uses_layer { layers } else { any.as_slice() };
             if chosen.is_empty() {
-                return Err(ExplainError::Model(crate::model::ModelError::NoSpatialLayer));
+                return Err(ExplainError::Model(ModelError::NoSpatialLayer));
             }
             for layer in chosen {
-                let gap = self.gap.clone();
-                let mut formula = Formula {
-                    graph: &mut self.graph,
-                    image: model.image,
-                    scores,
-                    seed,
-                    layer,
-                    gap: gap.as_ref(),
-                };
-                match (method.build)(&mut formula) {
-                    Ok(map) => self.add_map(method, layer, class, map, (scores, seed))?,
-                    Err(reason) if options.skip_inapplicable => self.note(format!("left out: {reason}")),
-                    Err(reason) => return Err(reason.into()),
+                match self.add_map(model, options, method, layer, &aim) {
+                    Err(ExplainError::Method(reason)) if options.skip_inapplicable => {
+                        self.note(format!("left out: {reason}"));
+                    }
+                    other => other?,
                 }
             }
         }
         Ok(())
     }
 
+    /// Adds one method at one layer for one goal.
     fn add_map(
         &mut self,
+        model: &Model,
+        options: &ExplainOptions,
         method: &'static Method,
         layer: &Layer,
-        class: Option<usize>,
-        map: ValueId,
-        (scores, seed): (ValueId, ValueId),
+        aim: &Aim,
     ) -> Result<(), ExplainError> {
-        let shape = self.graph.fact(map).shape.at(1).split_off(1);
-        let output = self.add_output(map);
-        let probes = if method.kind == MapKind::Layer {
-            let probes = attribution::probes(&mut self.graph, layer, scores, seed)?;
+        let (source, shape) = match method.work {
+            Work::Graph(build) => {
+                let map = self.append(model, options, method, layer, aim, build)?;
+                (MapSource::Output(self.add_output(map)), self.graph.fact(map).shape.at(1).split_off(1))
+            }
+            Work::Passes(prepare) => {
+                let gap = self.gap.as_ref();
+                let chosen = options.settings.of(method);
+                let passes = prepare(&Study { model, layer, score: options.score, gap, chosen })?;
+                let shape = passes.shape();
+                let full = self.graph.fact(aim.scores).shape.clone();
+                let target = Builder::new(&mut self.graph, "target").expand(aim.seed, full)?;
+                let target = self.add_output(target);
+                self.passes.push(passes);
+                (MapSource::Passes { number: self.passes.len() - 1, target }, shape)
+            }
+        };
+        let probes = if method.kind == MapKind::Layer && method.uses_layer {
+            let probes = attribution::probes(&mut self.graph, layer, aim.scores, aim.seed)?;
             Some(probes.map(|p| self.add_output(p)))
         } else {
             None
@@ -273,14 +339,35 @@ impl Assembly {
         self.maps.push(MapSpec {
             method,
             layer,
-            class,
+            goal: aim.goal,
             shape,
             several_layers: false,
             several_classes: false,
-            output,
+            source,
             probes,
         });
         Ok(())
+    }
+
+    /// Appends a formula.
+    fn append(
+        &mut self,
+        model: &Model,
+        options: &ExplainOptions,
+        method: &'static Method,
+        layer: &Layer,
+        aim: &Aim,
+        build: fn(&mut Formula<'_>) -> Result<ValueId, MethodError>,
+    ) -> Result<ValueId, MethodError> {
+        build(&mut Formula {
+            graph: &mut self.graph,
+            image: model.image,
+            scores: aim.scores,
+            seed: aim.seed,
+            layer,
+            gap: self.gap.as_ref(),
+            chosen: options.settings.of(method),
+        })
     }
 
     fn add_tensors(
@@ -291,13 +378,14 @@ impl Assembly {
     ) -> Result<tensors::Ports, ExplainError> {
         // One logit is explained as it is, z, whatever class the maps are for.
         let class = match model.head.is_binary() {
-            true => Some(1),
-            false => options.target.classes(model)?.into_iter().next().flatten(),
+            true => Class::Number(1),
+            false => options.target.classes(model)?.into_iter().next().unwrap_or(Class::Predicted),
         };
-        let (scores, seed) = target::scores_and_seed(&mut self.graph, model, options.score, class)?;
+        let goal = Goal { class, against: None, counterfactual: false, score: options.score };
+        let (scores, seed) = scores_and_seed(&mut self.graph, model, &goal)?;
         let values = tensors::build(&mut self.graph, model, layer, scores, seed)?;
         let outputs = values.map(|value| self.add_output(value));
-        Ok(tensors::Ports::new(layer.clone(), outputs, self.gap.clone(), class))
+        Ok(tensors::Ports::new(layer.clone(), outputs, self.gap.clone(), model.head.clone(), class))
     }
 
     fn add_output(&mut self, value: ValueId) -> usize {
@@ -309,5 +397,14 @@ impl Assembly {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
+    }
+}
+
+/// The one class that others are held against.
+fn against(model: &Model, options: &ExplainOptions) -> Result<Option<Class>, ExplainError> {
+    let Some(target) = &options.against else { return Ok(None) };
+    match target.classes(model)?.as_slice() {
+        &[class] => Ok(Some(class)),
+        _ => Err(ExplainError::Model(ModelError::SeveralAgainst)),
     }
 }

@@ -2,7 +2,8 @@
 
 use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differentiate};
 
-use crate::model::{GapHead, Layer, Model};
+use crate::model::{GapHead, Head, Layer, Model};
+use crate::target::Class;
 
 /// `conv_output`, `conv_grad`, `input_grad`, `weights` and `cam` of one image. A model with one
 /// logit has them for that logit, z; others for the explained class.
@@ -45,7 +46,8 @@ pub(super) struct Ports {
     layer: Layer,
     outputs: [usize; 3],
     gap: Option<GapHead>,
-    class: Option<usize>,
+    head: Head,
+    class: Class,
 }
 
 /// `conv_output`, and the appended `conv_grad` and `input_grad`.
@@ -63,9 +65,15 @@ pub(super) fn build(
 }
 
 impl Ports {
-    pub(super) fn new(layer: Layer, outputs: [usize; 3], gap: Option<GapHead>, class: Option<usize>) -> Self {
+    pub(super) fn new(
+        layer: Layer,
+        outputs: [usize; 3],
+        gap: Option<GapHead>,
+        head: Head,
+        class: Class,
+    ) -> Self {
         let gap = gap.filter(|gap| gap.features == layer.value);
-        Self { layer, outputs, gap, class }
+        Self { layer, outputs, gap, head, class }
     }
 
     pub(super) fn read<'o>(&self, of_sample: impl Fn(usize) -> &'o [f32]) -> Tensors {
@@ -89,8 +97,7 @@ impl Ports {
             let mean = |plane: &[f32]| plane.iter().sum::<f32>() / plane.len() as f32;
             return conv_grad.chunks(area).map(mean).collect();
         };
-        let best = (0..logits.len()).fold(0, |best, k| if logits[k] > logits[best] { k } else { best });
-        let row = if logits.len() == 1 { 0 } else { self.class.unwrap_or(best) };
+        let row = if logits.len() == 1 { 0 } else { self.class.of(&self.head, logits) };
         gap.weights[row * gap.channels..(row + 1) * gap.channels].to_vec()
     }
 }

@@ -25,7 +25,8 @@ use manifest::Manifest;
 use raw::RawWriters;
 use sheet::SheetRows;
 
-/// Images worked on together. Only memory and progress depend on it: each image is computed alone.
+/// Images worked on together, where each takes few passes. Only memory and progress depend on it:
+/// each image is computed alone.
 const GROUP: usize = 32;
 
 /// What is written.
@@ -93,8 +94,9 @@ pub fn write_gallery(
     let mut raw = RawWriters::create(out, save)?;
     let mut rows = SheetRows::new(explainer, save.sheet_rows);
     let mut summary = Summary::default();
-    for start in (0..data.len()).step_by(GROUP) {
-        let items: Vec<usize> = (start..data.len().min(start + GROUP)).collect();
+    let group = if explainer.takes_passes() { 1 } else { GROUP };
+    for start in (0..data.len()).step_by(group) {
+        let items: Vec<usize> = (start..data.len().min(start + group)).collect();
         let (good, samples) = load(data, &items, &mut summary);
         let explanations = explain(explainer, &samples)?;
         let files = write_pictures(explainer, data, out, save, &good, &samples, &explanations)?;

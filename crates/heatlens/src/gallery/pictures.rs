@@ -7,6 +7,7 @@ use crate::explain::{Attribution, Explainer, Explanation, MapSpec};
 use crate::gallery::GalleryError;
 use crate::model::Model;
 use crate::render::{ColorBar, HeatStyle, Map, enlarge, gradient_picture, heatmap, overlay};
+use crate::target::Class;
 
 /// A picture and the name of its file.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ impl MapSpec {
         if let Some(layer) = self.layer.as_ref().filter(|_| self.several_layers) {
             name.push_str(&format!("@{}", layer.name));
         }
-        if let Some(class) = self.class.filter(|_| self.several_classes) {
+        if let (Class::Number(class), true) = (self.goal.class, self.several_classes) {
             name.push_str(&format!("#{}", model.class_names.get(class).map_or("", String::as_str)));
         }
         name

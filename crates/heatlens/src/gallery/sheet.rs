@@ -6,6 +6,7 @@ use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
 use crate::gallery::pictures::{input_picture, layer_map, reason};
 use crate::gallery::{GalleryError, Truth};
+use crate::method::MapKind;
 use crate::render::{
     ColorBar, HeatStyle, MAX_SHEET_ROWS, Sheet, SheetRow, enlarge, heatmap, overlay, save_png,
 };
@@ -23,7 +24,7 @@ impl SheetRows {
         let mut columns = vec!["original".to_owned()];
         for spec in explainer.maps() {
             let title = spec.method.title;
-            if spec.layer.is_some() && spec.shape.len() == 2 {
+            if spec.method.kind == MapKind::Layer {
                 columns.extend([title.to_owned(), format!("{title} over image"), format!("{title}, signed")]);
             } else {
                 columns.push(title.to_owned());

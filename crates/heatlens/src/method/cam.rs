@@ -2,7 +2,7 @@
 
 use heatlens_graph::{Dim, Tensor, ValueId};
 
-use crate::method::{Formula, MapKind, Method, MethodError};
+use crate::method::{Formula, MapKind, Method, MethodError, Work};
 
 /// The registry row.
 pub(super) static CAM: Method = Method {
@@ -11,27 +11,26 @@ pub(super) static CAM: Method = Method {
     summary: "what each place adds to the score, in a network that ends in global average pooling and one dense layer",
     formula: "Σₖ wₖ Aₖ, with wₖ the dense layer's weights of the class",
     paper: "Zhou et al. 2016, Learning Deep Features for Discriminative Localization, CVPR",
+    cost: "1 forward pass",
+    sanity: "passes the randomisation tests, as Grad-CAM does, which it equals here (Adebayo et al. 2018)",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: None,
-    build,
+    parameters: &[],
+    work: Work::Graph(build),
 };
 
 fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let gap = f.gap.ok_or_else(|| {
-        Formula::not_applicable(
-            CAM.id,
+        CAM.not_applicable(
             "the model does not end in global average pooling and one dense layer; grad_cam generalises it",
         )
     })?;
     if gap.features != f.layer.value {
-        return Err(Formula::not_applicable(
-            CAM.id,
-            format!(
-                "it is defined only at the value that global average pooling reads, not at {:?}",
-                f.layer.name
-            ),
-        ));
+        return Err(CAM.not_applicable(format!(
+            "it is defined only at the value that global average pooling reads, not at {:?}",
+            f.layer.name
+        )));
     }
     let (classes, channels) = (gap.bias.len(), gap.channels);
     let weights = Tensor::f32(&[classes, channels], gap.weights.clone());

@@ -5,8 +5,10 @@ use std::fmt;
 
 use heatlens_graph::GraphError;
 
+use crate::model::program::ProgramError;
+
 /// A method that cannot explain a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum MethodError {
     /// There is no such method.
@@ -21,8 +23,17 @@ pub enum MethodError {
         /// Why, and what to do.
         reason: String,
     },
+    /// Something that cannot be set so.
+    Setting {
+        /// What was asked for.
+        assignment: String,
+        /// Why not, and what there is.
+        reason: String,
+    },
     /// The derivative cannot be built.
     Graph(GraphError),
+    /// The method's program cannot be compiled or run.
+    Program(ProgramError),
 }
 
 impl fmt::Display for MethodError {
@@ -33,7 +44,9 @@ impl fmt::Display for MethodError {
                 write!(f, "no method {id:?}; there is {} or all", known.join(", "))
             }
             Self::NotApplicable { id, reason } => write!(f, "{id} does not apply here: {reason}"),
+            Self::Setting { assignment, reason } => write!(f, "cannot set {assignment:?}: {reason}"),
             Self::Graph(source) => write!(f, "{source}"),
+            Self::Program(source) => write!(f, "{source}"),
         }
     }
 }
@@ -43,5 +56,11 @@ impl Error for MethodError {}
 impl From<GraphError> for MethodError {
     fn from(source: GraphError) -> Self {
         Self::Graph(source)
+    }
+}
+
+impl From<ProgramError> for MethodError {
+    fn from(source: ProgramError) -> Self {
+        Self::Program(source)
     }
 }

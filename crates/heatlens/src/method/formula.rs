@@ -4,7 +4,7 @@ use heatlens_graph::{
     Builder, DefaultRules, Graph, GraphError, Rules, Shape, Tensor, ValueId, differentiate,
 };
 
-use crate::method::MethodError;
+use crate::method::Chosen;
 use crate::model::{GapHead, Layer};
 
 /// A network's graph with an image, a score and a layer chosen, open for a formula to be appended.
@@ -23,6 +23,8 @@ pub struct Formula<'a> {
     pub layer: &'a Layer,
     /// The global-average-pooling head, if the model has one.
     pub gap: Option<&'a GapHead>,
+    /// The method's settings.
+    pub chosen: Chosen<'a>,
 }
 
 type Built = Result<ValueId, GraphError>;
@@ -31,6 +33,17 @@ impl Formula<'_> {
     /// A builder whose nodes are named after the method.
     pub fn builder(&mut self, scope: &str) -> Builder<'_> {
         Builder::new(self.graph, scope)
+    }
+
+    /// What is explained, one number for each sample: Σₖ seedₖ · scoreₖ, N×1.
+    ///
+    /// # Errors
+    /// If seed and scores do not fit.
+    pub fn target(&mut self) -> Built {
+        let (scores, seed) = (self.scores, self.seed);
+        let mut b = self.builder("target");
+        let weighted = b.mul(scores, seed)?;
+        b.sum(weighted, &[1], true)
     }
 
     /// The layer's activations A, N×C×h×w.
@@ -92,12 +105,6 @@ impl Formula<'_> {
         let mut dims = self.graph.fact(map).shape.0.clone();
         dims.insert(1.min(dims.len()), 1.into());
         self.builder("as_plane").reshape(map, Shape(dims))
-    }
-
-    /// The error that the method called `id` does not apply.
-    #[must_use]
-    pub fn not_applicable(id: &'static str, reason: impl Into<String>) -> MethodError {
-        MethodError::NotApplicable { id, reason: reason.into() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use heatlens_graph::ValueId;
 
-use crate::method::{Formula, MapKind, Method, MethodError};
+use crate::method::{Formula, MapKind, Method, MethodError, Work};
 
 /// The registry row.
 pub(super) static GRAD_CAM: Method = Method {
@@ -11,13 +11,17 @@ pub(super) static GRAD_CAM: Method = Method {
     summary: "where the layer's channels that raise the score are active",
     formula: "Σₖ αₖ Aₖ, with αₖ = mean over the plane of ∂y/∂Aₖ; the picture shows its positive part",
     paper: "Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, ICCV, equations 1 and 2",
+    cost: "1 forward pass, 1 backward pass down to the layer",
+    sanity: "passes the randomisation tests (Adebayo et al. 2018)",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: None,
-    build,
+    parameters: &[],
+    work: Work::Graph(build),
 };
 
-fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
+/// The formula; guided Grad-CAM uses it too.
+pub(super) fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let gradient = f.layer_gradient()?;
     let activations = f.activations()?;
     let mut b = f.builder(GRAD_CAM.id);

@@ -2,7 +2,7 @@
 
 use heatlens_graph::{DefaultRules, ValueId};
 
-use crate::method::{Formula, MapKind, Method, MethodError};
+use crate::method::{Formula, MapKind, Method, MethodError, Work};
 
 /// The registry row.
 pub(super) static GRADIENT: Method = Method {
@@ -11,10 +11,13 @@ pub(super) static GRADIENT: Method = Method {
     summary: "how much the score would change with each pixel",
     formula: "∂y/∂x",
     paper: "Simonyan et al. 2014, Deep Inside Convolutional Networks, ICLR workshop",
+    cost: "1 forward pass, 1 backward pass",
+    sanity: "passes the randomisation tests (Adebayo et al. 2018)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: None,
-    build,
+    parameters: &[],
+    work: Work::Graph(build),
 };
 
 fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {

@@ -2,7 +2,7 @@
 
 use heatlens_graph::ValueId;
 
-use crate::method::{Formula, MapKind, Method, MethodError};
+use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use crate::rule::Guided;
 
 /// The registry row.
@@ -12,14 +12,18 @@ pub(super) static GUIDED_BACKPROP: Method = Method {
     summary: "the gradient with every negative contribution cut off at each rectifier: sharp edges",
     formula: "∂y/∂x with g ← g · [x > 0] · [g > 0] at every ReLU",
     paper: "Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net, ICLR workshop",
+    cost: "1 forward pass, 1 backward pass",
+    sanity: "fails the randomisation tests (Adebayo et al. 2018)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some(
         "edge-like; fails the randomisation tests of Adebayo et al. 2018: it looks much the same for an untrained model",
     ),
-    build,
+    parameters: &[],
+    work: Work::Graph(build),
 };
 
-fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
+/// The formula; guided Grad-CAM uses it too.
+pub(super) fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     Ok(f.input_gradient(&Guided)?)
 }

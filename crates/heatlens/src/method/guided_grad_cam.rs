@@ -2,9 +2,7 @@
 
 use heatlens_graph::ValueId;
 
-use crate::method::grad_cam::GRAD_CAM;
-use crate::method::guided_backprop::GUIDED_BACKPROP;
-use crate::method::{Formula, MapKind, Method, MethodError};
+use crate::method::{Formula, MapKind, Method, MethodError, Work, grad_cam, guided_backprop};
 
 /// The registry row.
 pub(super) static GUIDED_GRAD_CAM: Method = Method {
@@ -13,17 +11,20 @@ pub(super) static GUIDED_GRAD_CAM: Method = Method {
     summary: "guided back-propagation, kept only where Grad-CAM sees evidence for the class",
     formula: "guided back-propagation × bilinear enlargement of ReLU(Grad-CAM), nothing normalised",
     paper: "Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, ICCV, §3.2",
+    cost: "1 forward pass, 2 backward passes",
+    sanity: "fails the randomisation tests (Adebayo et al. 2018)",
     kind: MapKind::Input,
     uses_layer: true,
     caution: Some(
         "edge-like; its fine detail is guided back-propagation's, which fails the randomisation tests of Adebayo et al. 2018",
     ),
-    build,
+    parameters: &[],
+    work: Work::Graph(build),
 };
 
 fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
-    let fine = (GUIDED_BACKPROP.build)(f)?;
-    let coarse = (GRAD_CAM.build)(f)?;
+    let fine = guided_backprop::build(f)?;
+    let coarse = grad_cam::build(f)?;
     let positive = f.builder(GUIDED_GRAD_CAM.id).relu(coarse)?;
     let large = f.upsample_to_image(positive)?;
     let plane = f.as_plane(large)?;

@@ -1,8 +1,9 @@
 //! The explanation methods: one file each, one row of [`METHODS`] each.
 //!
-//! A method is a formula appended to the network's graph, written with a [`Formula`]. Methods know
-//! nothing of each other; what two of them have in common is computed once, because equal nodes of
-//! a graph are merged before it is compiled.
+//! A method is one of two kinds of [`Work`]. A *formula* is appended to the network's graph, written
+//! with a [`Formula`]; what two formulas have in common is computed once, because equal nodes of a
+//! graph are merged before it is compiled. *Passes* run programs on many inputs derived from one
+//! image, written with a [`Study`]. Methods know nothing of each other.
 
 mod cam;
 mod error;
@@ -11,19 +12,33 @@ mod grad_cam;
 mod gradient;
 mod guided_backprop;
 mod guided_grad_cam;
+pub mod parameter;
+pub mod study;
 
 use heatlens_graph::ValueId;
 
 pub use error::MethodError;
 pub use formula::Formula;
+pub use parameter::{Chosen, Parameter, Setting, Settings};
+pub use study::{Passes, Study, Subject};
 
 /// What a method's result looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
-    /// A map at the layer's resolution, N×h×w, signed, before any final ReLU.
+    /// A heat map, one signed number for each place, N×h×w: at the layer's resolution before any
+    /// final ReLU, or at the image's for methods that look at no layer.
     Layer,
-    /// A map at the image's resolution, N×C×H×W, signed.
+    /// One signed number for each pixel and channel, N×C×H×W.
     Input,
+}
+
+/// How a method comes to its map.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// Appends its formula to the graph and returns the map. Such a map can be exported with the model.
+    Graph(fn(&mut Formula<'_>) -> Result<ValueId, MethodError>),
+    /// Prepares programs that are run many times for each image.
+    Passes(fn(&Study<'_>) -> Result<Box<dyn Passes>, MethodError>),
 }
 
 /// A row of the registry.
@@ -39,14 +54,20 @@ pub struct Method {
     pub formula: &'static str,
     /// Where it was published.
     pub paper: &'static str,
+    /// What it costs for an image, in passes through the network.
+    pub cost: &'static str,
+    /// Which sanity checks it passes or fails in the literature.
+    pub sanity: &'static str,
     /// What its result looks like.
     pub kind: MapKind,
     /// Whether the choice of layer matters.
     pub uses_layer: bool,
     /// What a person must know before believing the picture.
     pub caution: Option<&'static str>,
-    /// Appends the formula and returns the map.
-    pub build: fn(&mut Formula<'_>) -> Result<ValueId, MethodError>,
+    /// What can be set.
+    pub parameters: &'static [Parameter],
+    /// How it is computed.
+    pub work: Work,
 }
 
 /// Every method, in the order in which they are listed and drawn.
@@ -74,6 +95,14 @@ pub fn find(id: &str) -> Result<&'static Method, MethodError> {
     found.copied().ok_or_else(|| MethodError::Unknown { id: id.to_owned() })
 }
 
+impl Method {
+    /// The error that this method does not apply.
+    #[must_use]
+    pub fn not_applicable(&self, reason: impl Into<String>) -> MethodError {
+        MethodError::NotApplicable { id: self.id, reason: reason.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,8 +112,13 @@ mod tests {
         for (i, method) in METHODS.iter().enumerate() {
             assert!(METHODS[..i].iter().all(|other| other.id != method.id), "{} twice", method.id);
             assert!(method.id.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
-            let texts = [method.title, method.summary, method.formula, method.paper];
+            let texts =
+                [method.title, method.summary, method.formula, method.paper, method.cost, method.sanity];
             assert!(texts.iter().all(|t| !t.is_empty()), "{} is incomplete", method.id);
+            for (j, parameter) in method.parameters.iter().enumerate() {
+                assert!(method.parameters[..j].iter().all(|other| other.name != parameter.name));
+                assert!(!parameter.summary.is_empty(), "{}.{}", method.id, parameter.name);
+            }
         }
     }
 }

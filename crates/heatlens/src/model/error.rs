@@ -64,6 +64,8 @@ pub enum ModelError {
         /// The classes there are.
         classes: Vec<String>,
     },
+    /// Several classes where one is held against.
+    SeveralAgainst,
     /// No value of the model has rows and columns.
     NoSpatialLayer,
     /// Another error, in a file.
@@ -124,6 +126,10 @@ impl fmt::Display for ModelError {
             Self::UnknownClass { name, classes } => {
                 write!(f, "no class {name:?}; the classes are {}", classes.join(", "))
             }
+            Self::SeveralAgainst => write!(
+                f,
+                "one class can be held against another, not all of them: give a name, a number or runner-up"
+            ),
             Self::NoSpatialLayer => {
                 write!(
                     f,

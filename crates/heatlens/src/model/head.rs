@@ -127,6 +127,17 @@ impl Head {
         let better = |best: usize, (k, z): (usize, &f32)| if *z > logits[best] { k } else { best };
         logits.iter().enumerate().fold(0, better)
     }
+
+    /// The class with the second highest score; the first of equals; the other one of two.
+    #[must_use]
+    pub fn runner_up(&self, logits: &[f32]) -> usize {
+        let first = self.predicted(logits);
+        if self.is_binary() {
+            return 1 - first;
+        }
+        let others = (0..logits.len()).filter(|&k| k != first);
+        others.reduce(|best, k| if logits[k] > logits[best] { k } else { best }).unwrap_or(first)
+    }
 }
 
 /// How many scores a value holds for each sample: N×K, N×K×1×1, or N where there is one.

@@ -1,14 +1,56 @@
 //! A compiled network that takes any number of images, whatever batch its file was exported for.
 
 use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
 
-use heatlens_cpu::{Program, RunError};
+use heatlens_cpu::{CompileError, Program, RunError};
 use heatlens_graph::rewrite::simplify;
-use heatlens_graph::{Dim, Graph, ValueId};
+use heatlens_graph::{Dim, Graph, GraphError, ValueId};
 
-use crate::explain::ExplainError;
+/// A graph that does not become a program, or a program that cannot run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// A constant part cannot be computed.
+    Graph(GraphError),
+    /// An operator has no kernel.
+    Compile(CompileError),
+    /// The inputs do not fit.
+    Run(RunError),
+}
 
-/// A graph of one image input, compiled. A file whose batch is baked in as B runs in groups of B,
+impl fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Graph(source) => write!(f, "{source}"),
+            Self::Compile(source) => write!(f, "{source}"),
+            Self::Run(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+impl Error for ProgramError {}
+
+impl From<GraphError> for ProgramError {
+    fn from(source: GraphError) -> Self {
+        Self::Graph(source)
+    }
+}
+
+impl From<CompileError> for ProgramError {
+    fn from(source: CompileError) -> Self {
+        Self::Compile(source)
+    }
+}
+
+impl From<RunError> for ProgramError {
+    fn from(source: RunError) -> Self {
+        Self::Run(source)
+    }
+}
+
+/// A graph whose first input is an image (or a layer), compiled. A file whose batch is baked in as B runs in groups of B,
 /// the last one filled up with copies of its last image.
 #[derive(Debug)]
 pub(crate) struct ImageProgram {
@@ -19,7 +61,7 @@ pub(crate) struct ImageProgram {
 
 impl ImageProgram {
     /// Compiles what `outputs` need; each of them has the batch as its first axis.
-    pub(crate) fn compile(graph: &Graph, image: ValueId, outputs: &[ValueId]) -> Result<Self, ExplainError> {
+    pub(crate) fn compile(graph: &Graph, image: ValueId, outputs: &[ValueId]) -> Result<Self, ProgramError> {
         let simple = simplify(graph, outputs)?.graph;
         Ok(match graph.fact(image).shape.0.first() {
             Some(&Dim::Fixed(group)) => {
@@ -29,11 +71,14 @@ impl ImageProgram {
         })
     }
 
-    /// Runs `n` images, given one after the other; the outputs in order, as many rows each.
-    pub(crate) fn run(&self, pixels: &[f32], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
+    /// Runs `n` images, given one after the other, as is what else goes in; the outputs in order, as
+    /// many rows each.
+    pub(crate) fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, ProgramError> {
         let groups = n.div_ceil(self.group);
-        let padded = fill_up(pixels, n, groups * self.group);
-        let mut outputs = self.program.run(&[&padded], groups)?;
+        let padded: Vec<Cow<'_, [f32]>> =
+            feeds.iter().map(|feed| fill_up(feed, n, groups * self.group)).collect();
+        let padded: Vec<&[f32]> = padded.iter().map(Cow::as_ref).collect();
+        let mut outputs = self.program.run(&padded, groups)?;
         for output in &mut outputs {
             output.truncate(output.len() / (groups * self.group).max(1) * n);
         }
@@ -72,7 +117,7 @@ mod tests {
         let pixels: Vec<f32> = (0u8..15).map(f32::from).collect();
         let run = |shape: Shape, n: usize| {
             let (graph, x, y) = network(shape);
-            ImageProgram::compile(&graph, x, &[y]).unwrap().run(&pixels[..3 * n], n).unwrap()
+            ImageProgram::compile(&graph, x, &[y]).unwrap().run(&[&pixels[..3 * n]], n).unwrap()
         };
         for n in 0..=5 {
             let expected = run(Shape::batched(&[3]), n);

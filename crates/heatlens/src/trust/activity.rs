@@ -39,7 +39,7 @@ pub fn dead_layers(model: &Model, images: &[f32], n: usize) -> Result<Vec<DeadCh
     let len = images.len() / n;
     for batch in images.chunks(BATCH * len.max(1)) {
         let count = batch.len() / len.max(1);
-        let found = program.run(batch, count)?;
+        let found = program.run(&[batch], count)?;
         peaks.resize_with(found.len(), Vec::new);
         for (peaks, found) in peaks.iter_mut().zip(&found) {
             peaks.resize(found.len() / count, 0.0);

@@ -1,0 +1,102 @@
+//! The part of a graph behind a value.
+
+use std::sync::Arc;
+
+use crate::differentiate::depends_on;
+use crate::error::GraphError;
+use crate::graph::{Graph, Origin, ValueId};
+use crate::rewrite::needed_nodes;
+
+/// A graph that starts at a value of another.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    /// The new graph: its inputs are the value at the cut and then what [`crossing`](Self::crossing) lists.
+    pub graph: Graph,
+    /// The value at the cut, in the new graph.
+    pub input: ValueId,
+    /// Other values of the old graph that nodes behind the cut read (skip connections, other
+    /// inputs); the new graph takes them as further inputs, in this order.
+    pub crossing: Vec<ValueId>,
+    /// The wanted values, in the new graph.
+    pub outputs: Vec<ValueId>,
+}
+
+/// The graph that computes `wanted` from `at` as from an input: whatever `at` is replaced with, nodes
+/// that do not depend on it keep their values.
+///
+/// # Errors
+/// If one of `wanted` does not depend on `at`.
+pub fn cut(graph: &Graph, at: ValueId, wanted: &[ValueId]) -> Result<Tail, GraphError> {
+    let behind = depends_on(graph, &[at]);
+    let mut tail = Graph::new(&graph.name);
+    let mut map: Vec<Option<ValueId>> = vec![None; graph.values().len()];
+    let mut crossing = Vec::new();
+    let value = |id: ValueId| graph.value(id);
+    let input = tail.add_input(&value(at).name, value(at).fact.clone());
+    map[at.index()] = Some(input);
+    let needed = needed_nodes(graph, wanted);
+    let first_behind = |id: &ValueId| behind[id.index()] && *id != at;
+    for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| *needed) {
+        if !node.outputs.iter().any(first_behind) {
+            continue;
+        }
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for input in &node.inputs {
+            let Some(id) = *input else {
+                inputs.push(None);
+                continue;
+            };
+            let mapped = map[id.index()].unwrap_or_else(|| match &value(id).origin {
+                Origin::Constant(tensor) => tail.add_constant(&value(id).name, tensor.clone()),
+                _ => {
+                    crossing.push(id);
+                    tail.add_input(&value(id).name, value(id).fact.clone())
+                }
+            });
+            map[id.index()] = Some(mapped);
+            inputs.push(Some(mapped));
+        }
+        let names: Vec<String> = node.outputs.iter().map(|&o| value(o).name.clone()).collect();
+        let id = tail.add_named_node(&node.name, Arc::clone(&node.op), &inputs, &names)?;
+        for (old, &new) in node.outputs.iter().zip(&tail.node(id).outputs) {
+            map[old.index()] = Some(new);
+        }
+    }
+    let output = |id: &ValueId| {
+        let found = map[id.index()].filter(|_| behind[id.index()]);
+        found.ok_or_else(|| GraphError::Unreachable { value: value(at).name.clone() })
+    };
+    let outputs = wanted.iter().map(output).collect::<Result<Vec<_>, _>>()?;
+    tail.set_outputs(&outputs);
+    Ok(Tail { graph: tail, input, crossing, outputs })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::builder::Builder;
+    use crate::fact::{Fact, Shape};
+    use crate::reference;
+    use crate::tensor::Tensor;
+
+    /// y = 2·(3x + 1) + x, cut at 3x + 1: x crosses.
+    #[test]
+    fn the_tail_takes_what_crosses() {
+        let mut graph = Graph::new("net");
+        let x = graph.add_input("x", Fact::f32(Shape::batched(&[2])));
+        let mut b = Builder::new(&mut graph, "f");
+        let three = b.scale(x, 3.0).unwrap();
+        let one = b.scalar(1.0);
+        let at = b.add(three, one).unwrap();
+        let two = b.scale(at, 2.0).unwrap();
+        let y = b.add(two, x).unwrap();
+        let tail = cut(&graph, at, &[y]).unwrap();
+        assert_eq!(tail.crossing, [x]);
+        assert_eq!(tail.graph.nodes().len(), 2, "the part before the cut is gone");
+        let feeds = [Tensor::f32(&[1, 2], vec![10.0, 0.0]), Tensor::f32(&[1, 2], vec![1.0, 5.0])];
+        let values = reference::run(&tail.graph, &feeds, 1, &tail.outputs).unwrap();
+        assert_eq!(values[0].to_f64(), [21.0, 5.0]);
+        assert!(cut(&graph, y, &[at]).is_err(), "what is wanted lies before the cut");
+    }
+}

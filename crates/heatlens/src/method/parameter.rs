@@ -1,0 +1,179 @@
+//! What can be set on a method: named numbers and choices with defaults.
+//!
+//! Rows of the registry list their [`Parameter`]s; [`Settings`] hold what a person chose, checked
+//! against the rows, and a method reads its own through [`Chosen`].
+
+use crate::method::{METHODS, Method, MethodError};
+
+/// A value that can be set, or its default.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Setting {
+    /// Any finite number.
+    Number(f64),
+    /// How many of something, from 1 to [`MAX_COUNT`].
+    Count(usize),
+    /// One of several words; the first is the default.
+    Choice(&'static [&'static str]),
+}
+
+/// The largest count that can be set: work without end is a mistake in typing.
+pub const MAX_COUNT: usize = 10_000_000;
+
+/// Something that can be set on a method.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// What people type.
+    pub name: &'static str,
+    /// What it is if nobody sets it.
+    pub default: Setting,
+    /// What it does, in a few words.
+    pub summary: &'static str,
+}
+
+/// What a person has set, and the seed of everything random.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Seed of masks, noise and samples.
+    pub seed: u64,
+    /// Method (or all that have it), name and value, later ones first.
+    set: Vec<(Option<&'static str>, &'static str, String)>,
+}
+
+impl Settings {
+    /// Settings with another seed.
+    #[must_use]
+    pub fn with_seed(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// Takes `name=value` or `method.name=value`.
+    ///
+    /// # Errors
+    /// If no method has such a parameter, or the value is none it takes.
+    pub fn set(&mut self, assignment: &str) -> Result<(), MethodError> {
+        let wrong = |reason: String| MethodError::Setting { assignment: assignment.to_owned(), reason };
+        let (name, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| wrong("expected NAME=VALUE or METHOD.NAME=VALUE".to_owned()))?;
+        let (method, name) = match name.split_once('.') {
+            Some((method, name)) => (Some(super::find(method)?), name),
+            None => (None, name),
+        };
+        let candidates = METHODS.iter().copied().filter(|m| method.is_none_or(|chosen| chosen.id == m.id));
+        let mut known = Vec::new();
+        let mut taken = false;
+        for row in candidates {
+            for parameter in row.parameters {
+                if parameter.name != name {
+                    known.push(format!("{}.{}", row.id, parameter.name));
+                    continue;
+                }
+                parameter.default.check(value).map_err(&wrong)?;
+                if !taken {
+                    self.set.insert(0, (method.map(|m| m.id), parameter.name, value.to_owned()));
+                }
+                taken = true;
+            }
+        }
+        if taken {
+            return Ok(());
+        }
+        Err(wrong(if known.is_empty() {
+            "there is nothing to set on it".to_owned()
+        } else {
+            format!("there is no such parameter; there is {}", known.join(", "))
+        }))
+    }
+
+    /// What holds for one method.
+    #[must_use]
+    pub fn of(&self, method: &'static Method) -> Chosen<'_> {
+        Chosen { settings: self, method }
+    }
+}
+
+impl Setting {
+    /// Checks a text against what this setting takes.
+    fn check(self, text: &str) -> Result<(), String> {
+        match self {
+            Self::Number(_) => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(()),
+                _ => Err(format!("expected a number, found {text:?}")),
+            },
+            Self::Count(_) => match text.parse::<usize>() {
+                Ok(count) if (1..=MAX_COUNT).contains(&count) => Ok(()),
+                _ => Err(format!("expected a whole number from 1 to {MAX_COUNT}, found {text:?}")),
+            },
+            Self::Choice(words) if words.contains(&text) => Ok(()),
+            Self::Choice(words) => Err(format!("expected {}, found {text:?}", words.join(" or "))),
+        }
+    }
+}
+
+/// One method's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen<'a> {
+    settings: &'a Settings,
+    method: &'static Method,
+}
+
+impl Chosen<'_> {
+    /// The seed of everything random.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.settings.seed
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// If the method's row lists no number of that name.
+    pub fn number(&self, name: &'static str) -> Result<f64, MethodError> {
+        match (self.default(name)?, self.text(name)) {
+            (Setting::Number(_), Some(text)) => text.parse().map_err(|_| self.unlisted(name)),
+            (Setting::Number(default), None) => Ok(default),
+            _ => Err(self.unlisted(name)),
+        }
+    }
+
+    /// A count.
+    ///
+    /// # Errors
+    /// If the method's row lists no count of that name.
+    pub fn count(&self, name: &'static str) -> Result<usize, MethodError> {
+        match (self.default(name)?, self.text(name)) {
+            (Setting::Count(_), Some(text)) => text.parse().map_err(|_| self.unlisted(name)),
+            (Setting::Count(default), None) => Ok(default),
+            _ => Err(self.unlisted(name)),
+        }
+    }
+
+    /// One of the words that a choice offers.
+    ///
+    /// # Errors
+    /// If the method's row lists no choice of that name.
+    pub fn choice(&self, name: &'static str) -> Result<&'static str, MethodError> {
+        let Setting::Choice(words) = self.default(name)? else { return Err(self.unlisted(name)) };
+        let chosen = match self.text(name) {
+            Some(text) => words.iter().find(|word| **word == text),
+            None => words.first(),
+        };
+        chosen.copied().ok_or_else(|| self.unlisted(name))
+    }
+
+    fn default(&self, name: &'static str) -> Result<Setting, MethodError> {
+        let found = self.method.parameters.iter().find(|p| p.name == name);
+        found.map(|p| p.default).ok_or_else(|| self.unlisted(name))
+    }
+
+    /// What was set last, for this method or for all that have such a parameter.
+    fn text(&self, name: &str) -> Option<&str> {
+        let mine = |of: &Option<&str>| of.is_none_or(|id| id == self.method.id);
+        let found = self.settings.set.iter().find(|(of, known, _)| mine(of) && *known == name);
+        found.map(|(_, _, value)| value.as_str())
+    }
+
+    fn unlisted(&self, name: &str) -> MethodError {
+        self.method.not_applicable(format!("its row lists no such parameter {name:?}"))
+    }
+}

@@ -1,0 +1,222 @@
+//! Methods of many passes: one image in, many inputs derived from it through a program, one map out.
+//!
+//! A method prepares its programs once, from a [`Study`] of the model, and is then asked image by
+//! image. Inputs are made and folded a few at a time in a fixed order, so memory does not grow with
+//! their number and no thread changes a bit. Random numbers depend on the seed and the pass alone,
+//! never on which other images are explained.
+
+use std::fmt::Debug;
+
+use heatlens_graph::rewrite::cut;
+use heatlens_graph::{Fact, ValueId};
+
+use crate::method::{Chosen, Formula, MethodError};
+use crate::model::program::ImageProgram;
+use crate::model::{GapHead, Layer, Model};
+use crate::target::{Score, scores};
+
+/// Inputs that go through a program together. A constant, because memory must not depend on how many
+/// there are.
+pub const TOGETHER: usize = 32;
+
+/// A prepared method: programs and what is left to do for each image.
+pub trait Passes: Debug + Send + Sync {
+    /// Sizes of one map: `[h, w]` or `[c, h, w]`.
+    fn shape(&self) -> Vec<usize>;
+
+    /// The map of one image, as many numbers as [`shape`](Self::shape) says.
+    ///
+    /// # Errors
+    /// If a program refuses what it is given.
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError>;
+}
+
+/// One image, and what is explained of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its pixels as the model takes them, c·h·w.
+    pub pixels: &'a [f32],
+    /// How much each score counts, K numbers: one-hot for a class, −1 for class 0 of a single logit,
+    /// a difference for one class against another.
+    pub target: &'a [f32],
+}
+
+/// What a method of many passes is prepared from.
+#[derive(Debug)]
+pub struct Study<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// The layer looked at.
+    pub layer: &'a Layer,
+    /// Whether logits or probabilities are explained.
+    pub score: Score,
+    /// The global-average-pooling head, if the model has one.
+    pub gap: Option<&'a GapHead>,
+    /// The method's settings.
+    pub chosen: Chosen<'a>,
+}
+
+impl Study<'_> {
+    /// The image's `[c, h, w]`.
+    #[must_use]
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.model.shape()
+    }
+
+    /// A program from images and target to whatever `formula` makes of them. Inside, the formula's
+    /// seed is the target, so [`Formula::target`] is the score explained.
+    ///
+    /// # Errors
+    /// If the formula cannot be built or compiled.
+    pub fn program(
+        &self,
+        formula: impl FnOnce(&mut Formula<'_>) -> Result<Vec<ValueId>, MethodError>,
+    ) -> Result<TargetProgram, MethodError> {
+        let mut graph = self.model.graph.clone();
+        let scores = scores(&mut graph, self.model, self.score)?;
+        let seed = graph.add_input("target", Fact::f32(graph.fact(scores).shape.clone()));
+        let (image, layer, gap, chosen) = (self.model.image, self.layer, self.gap, self.chosen);
+        let mut open = Formula { graph: &mut graph, image, scores, seed, layer, gap, chosen };
+        let outputs = formula(&mut open)?;
+        Ok(TargetProgram { program: ImageProgram::compile(&graph, image, &outputs)? })
+    }
+
+    /// A program for the score explained alone: N×1.
+    ///
+    /// # Errors
+    /// If an operator of the model has no kernel.
+    pub fn score_program(&self) -> Result<TargetProgram, MethodError> {
+        self.program(|f| Ok(vec![f.target()?]))
+    }
+
+    /// The network in two parts, cut at the layer.
+    ///
+    /// # Errors
+    /// If an operator of the model has no kernel.
+    pub fn halves(&self) -> Result<Halves, MethodError> {
+        let mut graph = self.model.graph.clone();
+        let scores = scores(&mut graph, self.model, self.score)?;
+        let seed = graph.add_input("target", Fact::f32(graph.fact(scores).shape.clone()));
+        let (image, layer, gap, chosen) = (self.model.image, self.layer, self.gap, self.chosen);
+        let score = Formula { graph: &mut graph, image, scores, seed, layer, gap, chosen }.target()?;
+        let parts = cut(&graph, layer.value, &[score])?;
+        let crossing: Vec<ValueId> = parts.crossing.iter().copied().filter(|&v| v != seed).collect();
+        let front: Vec<ValueId> = [layer.value].into_iter().chain(crossing.iter().copied()).collect();
+        let tail_feeds = parts.crossing.iter().map(|v| crossing.iter().position(|c| c == v)).collect();
+        Ok(Halves {
+            front: ImageProgram::compile(&graph, image, &front)?,
+            back: ImageProgram::compile(&parts.graph, parts.input, &parts.outputs)?,
+            tail_feeds,
+        })
+    }
+}
+
+/// A compiled formula of images and target.
+#[derive(Debug)]
+pub struct TargetProgram {
+    program: ImageProgram,
+}
+
+impl TargetProgram {
+    /// Runs images, given one after the other, all with the same target; the outputs in order.
+    ///
+    /// # Errors
+    /// If `pixels` does not hold `n` images.
+    pub fn run(&self, pixels: &[f32], n: usize, target: &[f32]) -> Result<Vec<Vec<f32>>, MethodError> {
+        let targets = target.repeat(n);
+        Ok(self.program.run(&[pixels, &targets], n)?)
+    }
+
+    /// Runs `total` images that `make` writes one by one into its argument, [`TOGETHER`] at a time,
+    /// and hands each image's number, pixels and outputs to `fold`, in order.
+    ///
+    /// # Errors
+    /// If a run fails, or `fold` does.
+    pub fn stream(
+        &self,
+        subject: &Subject<'_>,
+        total: usize,
+        make: &(dyn Fn(usize, &mut [f32]) + Sync),
+        fold: &mut dyn FnMut(usize, &[f32], &[&[f32]]),
+    ) -> Result<(), MethodError> {
+        use rayon::prelude::*;
+        let len = subject.pixels.len();
+        let mut images = vec![0.0; len * TOGETHER.min(total)];
+        for start in (0..total).step_by(TOGETHER) {
+            let n = TOGETHER.min(total - start);
+            let images = &mut images[..n * len];
+            images.par_chunks_mut(len.max(1)).enumerate().for_each(|(i, image)| {
+                image.copy_from_slice(subject.pixels);
+                make(start + i, image);
+            });
+            let outputs = self.run(images, n, subject.target)?;
+            for (i, image) in images.chunks(len.max(1)).enumerate() {
+                let of_image = |all: &Vec<f32>| i * (all.len() / n)..(i + 1) * (all.len() / n);
+                let rows: Vec<&[f32]> = outputs.iter().map(|all| &all[of_image(all)]).collect();
+                fold(start + i, image, &rows);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A network cut at a layer: from images to the layer, and from the layer to the score.
+#[derive(Debug)]
+pub struct Halves {
+    front: ImageProgram,
+    back: ImageProgram,
+    /// For each further input of the back half, which value of the front half it takes; none: the target.
+    tail_feeds: Vec<Option<usize>>,
+}
+
+/// What the front half made of one image.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    /// The layer's activations in the layer's own order.
+    pub layer: Vec<f32>,
+    /// Other values that the back half needs.
+    crossing: Vec<Vec<f32>>,
+}
+
+impl Halves {
+    /// Runs the front half on one image.
+    ///
+    /// # Errors
+    /// If the image is of another size.
+    pub fn reach(&self, subject: &Subject<'_>) -> Result<Reached, MethodError> {
+        let mut values = self.front.run(&[subject.pixels, subject.target], 1)?;
+        let crossing = values.split_off(1);
+        Ok(Reached { layer: values.swap_remove(0), crossing })
+    }
+
+    /// The score for each of `total` variants of the layer, which `make` changes one by one from the
+    /// image's own; [`TOGETHER`] at a time.
+    ///
+    /// # Errors
+    /// If a run fails.
+    pub fn scores(
+        &self,
+        subject: &Subject<'_>,
+        reached: &Reached,
+        total: usize,
+        make: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) -> Result<Vec<f32>, MethodError> {
+        use rayon::prelude::*;
+        let len = reached.layer.len().max(1);
+        let mut scores = Vec::with_capacity(total.min(1 << 20));
+        for start in (0..total).step_by(TOGETHER) {
+            let n = TOGETHER.min(total - start);
+            let mut variants = reached.layer.repeat(n);
+            variants.par_chunks_mut(len).enumerate().for_each(|(i, variant)| make(start + i, variant));
+            let of = |feed: &Option<usize>| match feed {
+                Some(value) => reached.crossing[*value].repeat(n),
+                None => subject.target.repeat(n),
+            };
+            let others: Vec<Vec<f32>> = self.tail_feeds.iter().map(of).collect();
+            let mut feeds: Vec<&[f32]> = vec![&variants];
+            feeds.extend(others.iter().map(Vec::as_slice));
+            scores.extend(self.back.run(&feeds, n)?.swap_remove(0));
+        }
+        Ok(scores)
+    }
+}

@@ -1,0 +1,197 @@
+//! What is explained: which class, and its logit or its probability.
+
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::pool::MaxPool;
+use heatlens_graph::op::pool_grad::MaxPoolGrad;
+use heatlens_graph::op::r#where::Where;
+use heatlens_graph::op::window::Window;
+use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
+
+use crate::model::{Head, Model, ModelError};
+
+/// Which class is explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Whichever the model predicts, image by image.
+    Predicted,
+    /// Whichever comes second, image by image.
+    RunnerUp,
+    /// This class, for every image.
+    Class(usize),
+    /// Every class in turn.
+    All,
+}
+
+/// One class of a [`Target`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Whichever the model predicts, image by image.
+    Predicted,
+    /// Whichever comes second, image by image.
+    RunnerUp,
+    /// This one.
+    Number(usize),
+}
+
+impl Class {
+    /// The class's number for an image with these logits.
+    #[must_use]
+    pub fn of(self, head: &Head, logits: &[f32]) -> usize {
+        match self {
+            Self::Predicted => head.predicted(logits),
+            Self::RunnerUp => head.runner_up(logits),
+            Self::Number(class) => class,
+        }
+    }
+}
+
+/// What is explained of each image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goal {
+    /// The class whose score is explained.
+    pub class: Class,
+    /// The class whose score is taken off: why that class and not this one.
+    pub against: Option<Class>,
+    /// Whether the question is turned round: what would lower the score (Selvaraju et al. 2017, §7).
+    pub counterfactual: bool,
+    /// Whether logits or probabilities are explained.
+    pub score: Score,
+}
+
+/// Which number of a class is explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Score {
+    /// The value before sigmoid or softmax: it never saturates.
+    Logit,
+    /// The value after it; its gradient vanishes where the model is sure.
+    Probability,
+}
+
+impl Target {
+    /// Reads `predicted`, `runner-up`, `all`, a class name or a class number.
+    ///
+    /// # Errors
+    /// If there is no such class.
+    pub fn parse(text: &str, model: &Model) -> Result<Self, ModelError> {
+        let names = &model.class_names;
+        let by_number = || text.parse().ok().filter(|&k: &usize| k < names.len());
+        match text {
+            "predicted" => Ok(Self::Predicted),
+            "runner-up" => Ok(Self::RunnerUp),
+            "all" => Ok(Self::All),
+            _ => names
+                .iter()
+                .position(|n| n == text)
+                .or_else(by_number)
+                .map(Self::Class)
+                .ok_or_else(|| ModelError::UnknownClass { name: text.to_owned(), classes: names.clone() }),
+        }
+    }
+
+    /// The classes, one after the other.
+    ///
+    /// # Errors
+    /// If the model has no such class.
+    pub fn classes(&self, model: &Model) -> Result<Vec<Class>, ModelError> {
+        match *self {
+            Self::Predicted => Ok(vec![Class::Predicted]),
+            Self::RunnerUp => Ok(vec![Class::RunnerUp]),
+            Self::All => Ok((0..model.head.classes()).map(Class::Number).collect()),
+            Self::Class(k) if k < model.head.classes() => Ok(vec![Class::Number(k)]),
+            Self::Class(k) => {
+                Err(ModelError::UnknownClass { name: k.to_string(), classes: model.class_names.clone() })
+            }
+        }
+    }
+}
+
+/// Appends the scores as N×K: logits, or what the head makes of them.
+///
+/// # Errors
+/// If they have another number of elements than the head says.
+pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId, GraphError> {
+    let from = match score {
+        Score::Logit => model.head.logits,
+        Score::Probability => model.head.output,
+    };
+    let shape = Shape(vec![Dim::Batch(1), Dim::Fixed(model.head.outputs)]);
+    Builder::new(graph, "target").reshape(from, shape)
+}
+
+/// Appends the scores as N×K and the seed that says how much each of them counts: N×K, or 1×K where
+/// it is the same for every sample. One-hot for a class, −1 for class 0 of a single logit.
+///
+/// # Errors
+/// If the logits have another number of elements than the head says.
+pub fn scores_and_seed(
+    graph: &mut Graph,
+    model: &Model,
+    goal: &Goal,
+) -> Result<(ValueId, ValueId), GraphError> {
+    let logits = scores(graph, model, Score::Logit)?;
+    let scores = scores(graph, model, goal.score)?;
+    let mut b = Builder::new(graph, "target");
+    let mut seed = class_seed(&mut b, logits, model.head.outputs, goal.class)?;
+    if let Some(against) = goal.against {
+        let other = class_seed(&mut b, logits, model.head.outputs, against)?;
+        seed = b.sub(seed, other)?;
+    }
+    if goal.counterfactual {
+        seed = b.neg(seed)?;
+    }
+    Ok((scores, seed))
+}
+
+fn class_seed(
+    b: &mut Builder<'_>,
+    logits: ValueId,
+    outputs: usize,
+    class: Class,
+) -> Result<ValueId, GraphError> {
+    match class {
+        Class::Number(class) => Ok(fixed_seed(b, outputs, class)),
+        Class::Predicted if outputs == 1 => sign_seed(b, logits),
+        Class::Predicted => winner_seed(b, logits, outputs),
+        Class::RunnerUp if outputs == 1 => {
+            let winner = sign_seed(b, logits)?;
+            b.neg(winner)
+        }
+        Class::RunnerUp => {
+            let winner = winner_seed(b, logits, outputs)?;
+            let (taken, lowest) = (b.is_positive(winner)?, b.scalar(f32::MIN));
+            let others = b.apply(Where, &[taken, lowest, logits])?;
+            winner_seed(b, others, outputs)
+        }
+    }
+}
+
+/// One row for every sample: one-hot, or ±1 where a single logit tells two classes apart.
+fn fixed_seed(b: &mut Builder<'_>, outputs: usize, class: usize) -> ValueId {
+    let row = match (outputs, class) {
+        (1, 0) => vec![-1.0],
+        (1, _) => vec![1.0],
+        _ => (0..outputs).map(|k| if k == class { 1.0 } else { 0.0 }).collect(),
+    };
+    b.constant(Tensor::f32(&[1, outputs], row))
+}
+
+/// +1 where z > 0 (class 1 is predicted), −1 elsewhere.
+fn sign_seed(b: &mut Builder<'_>, logits: ValueId) -> Result<ValueId, GraphError> {
+    let (zero, plus, minus) = (b.scalar(0.0), b.scalar(1.0), b.scalar(-1.0));
+    let positive = b.binary(BinaryFunction::Greater, logits, zero)?;
+    b.apply(Where, &[positive, plus, minus])
+}
+
+/// One-hot at the highest logit, the first of equals: exactly what the gradient of a max-pool over
+/// all of them is.
+fn winner_seed(b: &mut Builder<'_>, logits: ValueId, outputs: usize) -> Result<ValueId, GraphError> {
+    let plane = Shape(vec![Dim::Batch(1), Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(outputs)]);
+    let one = Shape(vec![Dim::Batch(1), Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(1)]);
+    let flat = b.shape(logits);
+    let x = b.reshape(logits, plane)?;
+    let scalar = b.scalar(1.0);
+    let ones = b.expand(scalar, one)?;
+    let pool = MaxPool { window: Window::new(&[1, outputs]), ceil_mode: false };
+    let winner = b.apply(MaxPoolGrad { pool }, &[x, ones])?;
+    b.reshape(winner, flat)
+}
