@@ -263,9 +263,22 @@ pub(crate) struct Explain {
     /// Methods, separated by commas, or all (see `heatlens methods`)
     #[arg(long, value_delimiter = ',', default_value = "grad_cam,guided_backprop,guided_grad_cam")]
     pub(crate) method: Vec<String>,
-    /// Layers to look at, separated by commas (see `heatlens inspect`); the one `inspect` marks if not given
+    /// Layers to look at, separated by commas (see `heatlens inspect`), or all, a strip through the network; the one
+    /// `inspect` marks if not given
     #[arg(long, value_delimiter = ',')]
     pub(crate) layer: Vec<String>,
+    /// Make one map of several layers': mean, max, tanh-max or product
+    #[arg(long, value_name = "HOW")]
+    pub(crate) fuse: Option<String>,
+    /// Average maps over mirrored and scaled copies of the image (six times the work)
+    #[arg(long)]
+    pub(crate) aug_smooth: bool,
+    /// Take the channels' first principal component instead of their sum, which takes out noise
+    #[arg(long)]
+    pub(crate) eigen_smooth: bool,
+    /// Finish layer maps as another library does: pytorch-grad-cam, torchcam or captum
+    #[arg(long, value_name = "LIBRARY")]
+    pub(crate) compat: Option<String>,
     /// The class to explain: predicted, runner-up, all, a name or a number
     #[arg(long, default_value = "predicted")]
     pub(crate) class: String,

@@ -151,16 +151,16 @@ fn class_seed(
     match class {
         Class::Number(class) => Ok(fixed_seed(b, outputs, class)),
         Class::Predicted if outputs == 1 => sign_seed(b, logits),
-        Class::Predicted => winner_seed(b, logits, outputs),
+        Class::Predicted => one_hot_of_largest(b, logits),
         Class::RunnerUp if outputs == 1 => {
             let winner = sign_seed(b, logits)?;
             b.neg(winner)
         }
         Class::RunnerUp => {
-            let winner = winner_seed(b, logits, outputs)?;
+            let winner = one_hot_of_largest(b, logits)?;
             let (taken, lowest) = (b.is_positive(winner)?, b.scalar(f32::MIN));
             let others = b.apply(Where, &[taken, lowest, logits])?;
-            winner_seed(b, others, outputs)
+            one_hot_of_largest(b, others)
         }
     }
 }
@@ -184,7 +184,8 @@ fn sign_seed(b: &mut Builder<'_>, logits: ValueId) -> Result<ValueId, GraphError
 
 /// One-hot at the highest logit, the first of equals: exactly what the gradient of a max-pool over
 /// all of them is.
-fn winner_seed(b: &mut Builder<'_>, logits: ValueId, outputs: usize) -> Result<ValueId, GraphError> {
+pub(crate) fn one_hot_of_largest(b: &mut Builder<'_>, logits: ValueId) -> Result<ValueId, GraphError> {
+    let outputs = b.shape(logits).0.get(1).map_or(1, |d| d.at(1));
     let plane = Shape(vec![Dim::Batch(1), Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(outputs)]);
     let one = Shape(vec![Dim::Batch(1), Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(1)]);
     let flat = b.shape(logits);

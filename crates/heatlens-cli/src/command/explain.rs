@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use heatlens::data::{Dataset, open_inputs};
-use heatlens::explain::{ExplainOptions, Explainer, Target};
+use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
 use heatlens::gallery::{Save, Summary, Truth, write_gallery};
 use heatlens::method::{self, Settings};
-use heatlens::model::Model;
+use heatlens::model::{Layer, Model};
 use heatlens::trust::health::output_problems;
 
 use crate::arguments::{Explain, SaveName};
@@ -44,12 +44,7 @@ fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> 
             .collect::<Result<_, _>>()
             .map_err(|e| Failure::usage(e.to_string()))?
     };
-    let layers = options
-        .layer
-        .iter()
-        .map(|name| model.layer(name))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| Failure::usage(e.to_string()))?;
+    let layers = layers(options, model)?;
     if !layers.is_empty() {
         let ignoring: Vec<&str> = methods.iter().filter(|m| !m.uses_layer).map(|m| m.id).collect();
         if !ignoring.is_empty() {
@@ -67,11 +62,35 @@ fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> 
         against: options.against.as_deref().map(class).transpose()?,
         counterfactual: options.counterfactual,
         settings,
+        fusion: named(options.fuse.as_deref(), "--fuse", &Fusion::ALL)?,
+        augment: options.aug_smooth,
+        eigen_smooth: options.eigen_smooth,
+        compat: named(options.compat.as_deref(), "--compat", &Compat::ALL)?,
         score: options.score.into(),
         skip_inapplicable: all,
         tensors: options.save.contains(&SaveName::Tensors),
         ..ExplainOptions::new(&methods)
     })
+}
+
+/// The layers that were named; `all` are those that `inspect` lists, less mere copies.
+fn layers(options: &Explain, model: &Model) -> Result<Vec<Layer>, Failure> {
+    if options.layer == ["all"] {
+        let all = model.layers();
+        let outline = model.outline(&all, model.default_layer().ok().as_ref());
+        return Ok(outline.into_iter().filter(|layer| !layer.view).cloned().collect());
+    }
+    let found = options.layer.iter().map(|name| model.layer(name)).collect::<Result<Vec<_>, _>>();
+    found.map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// What a word stands for.
+fn named<T: Copy>(word: Option<&str>, flag: &str, known: &[(&str, T)]) -> Result<Option<T>, Failure> {
+    let Some(word) = word else { return Ok(None) };
+    let found = known.iter().find(|(name, _)| *name == word);
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let wrong = || Failure::usage(format!("{flag} takes {}, found {word:?}", names.join(", ")));
+    found.map(|(_, value)| Some(*value)).ok_or_else(wrong)
 }
 
 /// Explains a data set with a progress bar.

@@ -35,7 +35,7 @@ fn row(method: &Method) -> Value {
         "summary": method.summary,
         "formula": method.formula,
         "paper": method.paper,
-        "kind": match method.kind { MapKind::Layer => "layer", MapKind::Input => "input" },
+        "kind": kind(method),
         "cost": method.cost,
         "sanity": method.sanity,
         "uses_layer": method.uses_layer,
@@ -43,6 +43,14 @@ fn row(method: &Method) -> Value {
         "exports": matches!(method.work, Work::Graph(_)),
         "caution": method.caution,
     })
+}
+
+fn kind(method: &Method) -> &'static str {
+    match method.kind {
+        MapKind::Layer => "layer",
+        MapKind::Input => "input",
+        MapKind::Concepts => "concepts",
+    }
 }
 
 fn parameter(parameter: &Parameter) -> Value {

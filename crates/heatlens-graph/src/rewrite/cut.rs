@@ -71,6 +71,41 @@ pub fn cut(graph: &Graph, at: ValueId, wanted: &[ValueId]) -> Result<Tail, Graph
     Ok(Tail { graph: tail, input, crossing, outputs })
 }
 
+/// Appends what `wanted` would be if `at` were `instead`, which has the same type and shape: the nodes
+/// between `at` and `wanted` once more. Gives `wanted` itself where `instead` is `at`.
+///
+/// # Errors
+/// If `wanted` does not depend on `at`, or an operator refuses.
+pub fn replay(
+    graph: &mut Graph,
+    at: ValueId,
+    instead: ValueId,
+    wanted: ValueId,
+) -> Result<ValueId, GraphError> {
+    let behind = depends_on(graph, &[at]);
+    if !behind[wanted.index()] {
+        return Err(GraphError::Unreachable { value: graph.value(at).name.clone() });
+    }
+    if instead == at {
+        return Ok(wanted);
+    }
+    let needed = needed_nodes(graph, &[wanted]);
+    let mut map: Vec<Option<ValueId>> = vec![None; graph.values().len()];
+    map[at.index()] = Some(instead);
+    let nodes: Vec<_> = graph.nodes().iter().zip(needed).filter(|n| n.1).map(|n| n.0.clone()).collect();
+    for node in nodes {
+        if !node.outputs.iter().any(|o| behind[o.index()] && *o != at) {
+            continue;
+        }
+        let inputs: Vec<_> = node.inputs.iter().map(|i| i.map(|i| map[i.index()].unwrap_or(i))).collect();
+        let id = graph.add_node(&node.name, Arc::clone(&node.op), &inputs)?;
+        for (old, &new) in node.outputs.iter().zip(&graph.node(id).outputs) {
+            map[old.index()] = Some(new);
+        }
+    }
+    map[wanted.index()].ok_or_else(|| GraphError::Unreachable { value: graph.value(at).name.clone() })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -98,5 +133,22 @@ mod tests {
         let values = reference::run(&tail.graph, &feeds, 1, &tail.outputs).unwrap();
         assert_eq!(values[0].to_f64(), [21.0, 5.0]);
         assert!(cut(&graph, y, &[at]).is_err(), "what is wanted lies before the cut");
+    }
+
+    /// The same with x in place of 3x + 1: y = 2x + x.
+    #[test]
+    fn a_part_is_played_again_from_another_value() {
+        let mut graph = Graph::new("net");
+        let x = graph.add_input("x", Fact::f32(Shape::batched(&[2])));
+        let mut b = Builder::new(&mut graph, "f");
+        let at = b.scale(x, 3.0).unwrap();
+        let two = b.scale(at, 2.0).unwrap();
+        let y = b.add(two, x).unwrap();
+        let again = replay(&mut graph, at, x, y).unwrap();
+        let feed = [Tensor::f32(&[1, 2], vec![10.0, 1.0])];
+        let values = reference::run(&graph, &feed, 1, &[y, again]).unwrap();
+        assert_eq!((values[0].to_f64(), values[1].to_f64()), (vec![70.0, 7.0], vec![30.0, 3.0]));
+        assert_eq!(replay(&mut graph, at, at, y).unwrap(), y);
+        assert!(replay(&mut graph, y, x, at).is_err());
     }
 }

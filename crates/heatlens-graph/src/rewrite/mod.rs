@@ -6,6 +6,6 @@ mod cut;
 mod replace_input;
 mod simplify;
 
-pub use cut::{Tail, cut};
+pub use cut::{Tail, cut, replay};
 pub use replace_input::replace_input;
 pub use simplify::{Simplified, needed_nodes, simplify};

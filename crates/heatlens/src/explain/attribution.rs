@@ -72,6 +72,19 @@ impl Attribution {
         Self { method, layer, class, shape, values, raw_min, raw_max, zero }
     }
 
+    /// Other numbers for the same map: an average, a fusion.
+    pub(super) fn replace(&mut self, shape: Vec<usize>, values: Vec<f32>) {
+        self.raw_min = values.iter().copied().fold(f32::INFINITY, f32::min);
+        self.raw_max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let finite = values.iter().all(|v| v.is_finite());
+        self.zero = match (finite, self.raw_max > 0.0) {
+            (false, _) => Some(ZeroMap::NotFinite),
+            (true, true) => None,
+            (true, false) => self.zero.or(Some(ZeroMap::AllAgainst)),
+        };
+        (self.shape, self.values) = (shape, values);
+    }
+
     /// Whether larger is more evidence for the class and smaller more against it.
     #[must_use]
     pub fn is_layer_map(&self) -> bool {
@@ -81,7 +94,7 @@ impl Attribution {
 
 fn why_zero(kind: MapKind, min: f32, max: f32, probes: Option<[f32; 2]>) -> Option<ZeroMap> {
     let nothing = match kind {
-        MapKind::Layer => max <= 0.0,
+        MapKind::Layer | MapKind::Concepts => max <= 0.0,
         MapKind::Input => min == 0.0 && max == 0.0,
     };
     if !nothing {

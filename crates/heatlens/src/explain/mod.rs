@@ -5,13 +5,18 @@
 //! [`Explanation`]: scores, and one [`Attribution`] for each method, layer and class.
 
 mod attribution;
+mod compat;
 mod error;
+mod fusion;
+mod smoothing;
 mod tensors;
 
 use heatlens_graph::{Builder, Graph, ValueId};
 
 pub use attribution::{Attribution, ZeroMap};
+pub use compat::Compat;
 pub use error::ExplainError;
+pub use fusion::Fusion;
 pub use tensors::Tensors;
 
 use crate::method::{Formula, MapKind, Method, MethodError, Passes, Settings, Study, Subject, Work};
@@ -37,6 +42,14 @@ pub struct ExplainOptions {
     pub score: Score,
     /// What was set on the methods, and the seed.
     pub settings: Settings,
+    /// How the maps of several layers become one; each by itself if not given.
+    pub fusion: Option<Fusion>,
+    /// Whether maps are averaged over mirrored and scaled copies of the image.
+    pub augment: bool,
+    /// Whether methods that sum over channels take their first principal component instead.
+    pub eigen_smooth: bool,
+    /// A library whose last steps are applied to layer maps.
+    pub compat: Option<Compat>,
     /// Whether methods that do not apply are left out (with a note) instead of being an error.
     pub skip_inapplicable: bool,
     /// Whether the tensors behind the maps are handed out too.
@@ -55,6 +68,10 @@ impl ExplainOptions {
             counterfactual: false,
             score: Score::Logit,
             settings: Settings::default(),
+            fusion: None,
+            augment: false,
+            eigen_smooth: false,
+            compat: None,
             skip_inapplicable: false,
             tensors: false,
         }
@@ -95,8 +112,16 @@ enum MapSource {
 pub struct Explainer {
     model: Model,
     program: ImageProgram,
+    /// Gives the targets of the images as they are, where copies of them are explained too.
+    targets: Option<ImageProgram>,
     passes: Vec<Box<dyn Passes>>,
+    /// What is computed.
+    parts: Vec<MapSpec>,
+    /// What is handed out, and the parts that each of it is made of.
     maps: Vec<MapSpec>,
+    made_of: Vec<Vec<usize>>,
+    fusion: Option<Fusion>,
+    compat: Option<Compat>,
     tensors: Option<tensors::Ports>,
     notes: Vec<String>,
 }
@@ -130,8 +155,25 @@ impl Explainer {
             _ => None,
         };
         let program = ImageProgram::compile(&assembly.graph, model.image, &assembly.outputs)?;
-        let Assembly { maps, passes, notes, .. } = assembly;
-        Ok(Self { model: model.clone(), program, passes, maps, tensors, notes })
+        let targets = match &assembly.targets {
+            Some(aims) => Some(ImageProgram::compile(&aims.graph, model.image, &aims.outputs)?),
+            None => None,
+        };
+        let Assembly { maps: parts, passes, notes, .. } = assembly;
+        let (maps, made_of) = shown(&parts, options, model);
+        Ok(Self {
+            model: model.clone(),
+            program,
+            targets,
+            passes,
+            parts,
+            maps,
+            made_of,
+            fusion: options.fusion,
+            compat: options.compat,
+            tensors,
+            notes,
+        })
     }
 
     /// The maps that [`explain`](Self::explain) gives for each image, in order.
@@ -157,9 +199,71 @@ impl Explainer {
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<Explanation>, ExplainError> {
-        let outputs = self.program.run(&[pixels], n)?;
+        let targets = match &self.targets {
+            Some(program) => program.run(&[pixels], n)?,
+            None => Vec::new(),
+        };
+        let mut explained = self.run(pixels, &targets, n)?;
+        if self.targets.is_some() {
+            self.smooth(&mut explained, pixels, &targets, n)?;
+        }
+        explained.iter_mut().for_each(|explanation| self.finish(explanation));
+        Ok(explained)
+    }
+
+    /// Runs the program on images that may be copies, for the targets of the originals.
+    fn run(&self, pixels: &[f32], targets: &[Vec<f32>], n: usize) -> Result<Vec<Explanation>, ExplainError> {
+        let mut feeds: Vec<&[f32]> = vec![pixels];
+        feeds.extend(targets.iter().map(Vec::as_slice));
+        let outputs = self.program.run(&feeds, n)?;
         let images = pixels.chunks(pixels.len().max(1) / n.max(1));
         images.enumerate().map(|(i, image)| self.explanation(&outputs, image, n, i)).collect()
+    }
+
+    /// Averages the maps over changed copies of the images.
+    fn smooth(
+        &self,
+        explained: &mut [Explanation],
+        pixels: &[f32],
+        targets: &[Vec<f32>],
+        n: usize,
+    ) -> Result<(), ExplainError> {
+        let [_, _, width] = self.model.shape();
+        let mut count = 1.0;
+        for copy in smoothing::copies() {
+            count += 1.0;
+            for (total, part) in explained.iter_mut().zip(self.run(&copy.make(pixels, width), targets, n)?) {
+                for (total, mut part) in total.attributions.iter_mut().zip(part.attributions) {
+                    copy.put_back(&mut part.values, part.shape.last().copied().unwrap_or(1));
+                    total.values.iter_mut().zip(part.values).for_each(|(sum, v)| *sum += v);
+                }
+            }
+        }
+        for attribution in explained.iter_mut().flat_map(|e| &mut e.attributions) {
+            let mean = attribution.values.iter().map(|v| v / count).collect();
+            attribution.replace(attribution.shape.clone(), mean);
+        }
+        Ok(())
+    }
+
+    /// From the parts to what is handed out.
+    fn finish(&self, explanation: &mut Explanation) {
+        let parts = std::mem::take(&mut explanation.attributions);
+        for (spec, made_of) in self.maps.iter().zip(&self.made_of) {
+            let of: Vec<&Attribution> = made_of.iter().filter_map(|&part| parts.get(part)).collect();
+            let Some(&first) = of.first() else { continue };
+            let mut map = first.clone();
+            if let (Some(fusion), true) = (self.fusion, of.len() > 1) {
+                map.layer = None;
+                map.replace(fusion::size(of.iter().map(|m| m.shape.as_slice())).to_vec(), fusion.fuse(&of));
+            }
+            if let (Some(compat), true) = (self.compat, map.is_layer_map()) {
+                let [_, h, w] = self.model.shape();
+                let values = compat.apply(spec.method.id, &map.shape, &map.values, [h, w]);
+                map.replace(spec.shape.clone(), values);
+            }
+            explanation.attributions.push(map);
+        }
     }
 
     /// Whether images take many passes each, so that they are best explained one at a time.
@@ -195,7 +299,7 @@ impl Explainer {
         Ok(Explanation {
             probabilities: head.probabilities(&logits),
             predicted: head.predicted(&logits),
-            attributions: self.maps.iter().map(attribution).collect::<Result<_, ExplainError>>()?,
+            attributions: self.parts.iter().map(attribution).collect::<Result<_, ExplainError>>()?,
             tensors: self.tensors.as_ref().map(|ports| ports.read(of_sample)),
             logits,
         })
@@ -230,10 +334,20 @@ pub fn append_maps(
 struct Assembly {
     graph: Graph,
     gap: Option<GapHead>,
+    /// The last layer of every size.
+    stages: Vec<Layer>,
     outputs: Vec<ValueId>,
     passes: Vec<Box<dyn Passes>>,
     maps: Vec<MapSpec>,
     notes: Vec<String>,
+    /// Where copies are explained for the original's class: the graph that tells it.
+    targets: Option<Aims>,
+}
+
+/// A graph of the network with the target of every goal.
+struct Aims {
+    graph: Graph,
+    outputs: Vec<ValueId>,
 }
 
 /// One goal, as the graph knows it.
@@ -254,10 +368,12 @@ impl Assembly {
         let mut assembly = Self {
             graph: model.graph.clone(),
             gap: model.gap_head(),
+            stages: model.stage_layers(),
             outputs: vec![model.head.logits],
             passes: Vec::new(),
             maps: Vec::new(),
             notes: Vec::new(),
+            targets: options.augment.then(|| Aims { graph: model.graph.clone(), outputs: Vec::new() }),
         };
         let against = against(model, options)?;
         for class in options.target.classes(model)? {
@@ -282,7 +398,14 @@ impl Assembly {
         layers: &[Layer],
         goal: Goal,
     ) -> Result<(), ExplainError> {
-        let (scores, seed) = scores_and_seed(&mut self.graph, model, &goal)?;
+        let (scores, mut seed) = scores_and_seed(&mut self.graph, model, &goal)?;
+        if let Some(aims) = &mut self.targets {
+            let (of, from_original) = scores_and_seed(&mut aims.graph, model, &goal)?;
+            let fact = aims.graph.fact(of).clone();
+            let full = Builder::new(&mut aims.graph, "target").expand(from_original, fact.shape.clone())?;
+            aims.outputs.push(full);
+            seed = self.graph.add_input("target", fact);
+        }
         let aim = Aim { goal, scores, seed };
         // Methods without a layer still get one to satisfy the contract; they never look at it.
         let any = layers.first().cloned().or_else(|| model.default_layer().ok());
@@ -318,9 +441,14 @@ impl Assembly {
                 (MapSource::Output(self.add_output(map)), self.graph.fact(map).shape.at(1).split_off(1))
             }
             Work::Passes(prepare) => {
-                let gap = self.gap.as_ref();
-                let chosen = options.settings.of(method);
-                let passes = prepare(&Study { model, layer, score: options.score, gap, chosen })?;
+                let passes = prepare(&Study {
+                    model,
+                    layer,
+                    stages: &stages_up_to(&self.stages, layer),
+                    score: options.score,
+                    gap: self.gap.as_ref(),
+                    chosen: options.settings.of(method),
+                })?;
                 let shape = passes.shape();
                 let full = self.graph.fact(aim.scores).shape.clone();
                 let target = Builder::new(&mut self.graph, "target").expand(aim.seed, full)?;
@@ -365,7 +493,9 @@ impl Assembly {
             scores: aim.scores,
             seed: aim.seed,
             layer,
+            stages: &stages_up_to(&self.stages, layer),
             gap: self.gap.as_ref(),
+            eigen_smooth: options.eigen_smooth,
             chosen: options.settings.of(method),
         })
     }
@@ -407,4 +537,39 @@ fn against(model: &Model, options: &ExplainOptions) -> Result<Option<Class>, Exp
         &[class] => Ok(Some(class)),
         _ => Err(ExplainError::Model(ModelError::SeveralAgainst)),
     }
+}
+
+/// Those that come before the layer, and it.
+fn stages_up_to(stages: &[Layer], layer: &Layer) -> Vec<Layer> {
+    stages.iter().take_while(|stage| stage.value <= layer.value).cloned().collect()
+}
+
+/// What is handed out: the parts, or one map for those that several layers have in common.
+fn shown(parts: &[MapSpec], options: &ExplainOptions, model: &Model) -> (Vec<MapSpec>, Vec<Vec<usize>>) {
+    let mut maps: Vec<MapSpec> = Vec::new();
+    let mut made_of: Vec<Vec<usize>> = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        let fuses = options.fusion.is_some() && part.several_layers && part.method.kind == MapKind::Layer;
+        let same = |map: &MapSpec| map.method.id == part.method.id && map.goal == part.goal;
+        let known = maps.iter().position(|map| fuses && part.layer.is_some() && same(map));
+        match known {
+            Some(known) => made_of[known].push(number),
+            None => {
+                maps.push(part.clone());
+                made_of.push(vec![number]);
+            }
+        }
+    }
+    for (map, of) in maps.iter_mut().zip(&made_of) {
+        if of.len() > 1 {
+            map.layer = None;
+            map.several_layers = false;
+            map.shape = fusion::size(of.iter().map(|&part| parts[part].shape.as_slice())).to_vec();
+        }
+        if let (Some(compat), MapKind::Layer) = (options.compat, map.method.kind) {
+            let [_, h, w] = model.shape();
+            map.shape = compat.shape(&map.shape, [h, w]);
+        }
+    }
+    (maps, made_of)
 }

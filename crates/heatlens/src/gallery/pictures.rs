@@ -5,8 +5,9 @@ use image::RgbImage;
 use crate::data::Sample;
 use crate::explain::{Attribution, Explainer, Explanation, MapSpec};
 use crate::gallery::GalleryError;
+use crate::method::MapKind;
 use crate::model::Model;
-use crate::render::{ColorBar, HeatStyle, Map, enlarge, gradient_picture, heatmap, overlay};
+use crate::render::{ColorBar, HeatStyle, Map, concepts, enlarge, gradient_picture, heatmap, overlay};
 use crate::target::Class;
 
 /// A picture and the name of its file.
@@ -43,10 +44,14 @@ pub(super) fn draw(
     let mut pictures = vec![Picture { file: "original.png".to_owned(), image: original.clone() }];
     for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
         let name = file_part(&spec.name(explainer.model()));
-        let drawn = if attribution.is_layer_map() {
-            layer_pictures(&name, explainer.model(), attribution, &original)?
-        } else {
-            vec![Picture { file: format!("{name}.png"), image: input_picture(attribution)? }]
+        let drawn = match attribution.method.kind {
+            MapKind::Layer => layer_pictures(&name, explainer.model(), attribution, &original)?,
+            MapKind::Input => {
+                vec![Picture { file: format!("{name}.png"), image: input_picture(attribution)? }]
+            }
+            MapKind::Concepts => {
+                vec![Picture { file: format!("{name}.png"), image: concepts_picture(attribution, &original) }]
+            }
         };
         pictures.extend(drawn);
     }
@@ -111,6 +116,12 @@ pub(super) fn input_picture(attribution: &Attribution) -> Result<RgbImage, Galle
     let zeros = vec![0.0; if finite { 0 } else { attribution.values.len() }];
     let values = if finite { &attribution.values } else { &zeros };
     Ok(enlarge(&gradient_picture(values, shape, &reason(attribution))?))
+}
+
+/// Where each pattern is strongest, each in a colour of its own.
+pub(super) fn concepts_picture(attribution: &Attribution, original: &RgbImage) -> RgbImage {
+    let &[_, h, w] = attribution.shape.as_slice() else { return original.clone() };
+    concepts(&attribution.values, h, w, original)
 }
 
 /// Why there is nothing to see.

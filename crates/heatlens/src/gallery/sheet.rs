@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
-use crate::gallery::pictures::{input_picture, layer_map, reason};
+use crate::gallery::pictures::{concepts_picture, input_picture, layer_map, reason};
 use crate::gallery::{GalleryError, Truth};
 use crate::method::MapKind;
 use crate::render::{
@@ -17,20 +17,30 @@ pub(super) struct SheetRows {
     columns: Vec<String>,
     rows: Vec<SheetRow>,
     most: usize,
+    /// Whether there are so many maps that each is shown once, over the image.
+    strip: bool,
 }
+
+/// More maps than this are shown once each.
+const LONG: usize = 6;
 
 impl SheetRows {
     pub(super) fn new(explainer: &Explainer, most: usize) -> Self {
+        let strip = explainer.maps().len() > LONG;
         let mut columns = vec!["original".to_owned()];
         for spec in explainer.maps() {
             let title = spec.method.title;
-            if spec.method.kind == MapKind::Layer {
+            if strip && spec.layer.is_some() {
+                columns.push(spec.name(explainer.model()));
+            } else if spec.method.kind == MapKind::Layer && strip {
+                columns.push(title.to_owned());
+            } else if spec.method.kind == MapKind::Layer {
                 columns.extend([title.to_owned(), format!("{title} over image"), format!("{title}, signed")]);
             } else {
                 columns.push(title.to_owned());
             }
         }
-        Self { columns, rows: Vec::new(), most: most.min(MAX_SHEET_ROWS) }
+        Self { columns, rows: Vec::new(), most: most.min(MAX_SHEET_ROWS), strip }
     }
 
     pub(super) fn push(
@@ -48,7 +58,12 @@ impl SheetRows {
         let original = enlarge(&sample.display);
         let mut pictures = vec![Some(original.clone())];
         for attribution in &explanation.attributions {
-            if attribution.is_layer_map() {
+            if attribution.method.kind == MapKind::Concepts {
+                pictures.push(Some(concepts_picture(attribution, &original)));
+            } else if attribution.is_layer_map() && self.strip {
+                let (map, reason) = (layer_map(attribution)?, reason(attribution));
+                pictures.push(Some(overlay(&map, &original, HeatStyle::POSITIVE, &reason)));
+            } else if attribution.is_layer_map() {
                 let (map, reason) = (layer_map(attribution)?, reason(attribution));
                 let (width, height) = original.dimensions();
                 pictures.push(Some(heatmap(&map, width, height, HeatStyle::POSITIVE, &reason)));

@@ -1,10 +1,13 @@
 //! What a method may use while it writes its formula.
 
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::r#where::Where;
 use heatlens_graph::{
     Builder, DefaultRules, Graph, GraphError, Rules, Shape, Tensor, ValueId, differentiate,
 };
 
 use crate::method::Chosen;
+use crate::method::principal::principal_map;
 use crate::model::{GapHead, Layer};
 
 /// A network's graph with an image, a score and a layer chosen, open for a formula to be appended.
@@ -21,8 +24,12 @@ pub struct Formula<'a> {
     pub seed: ValueId,
     /// The layer looked at.
     pub layer: &'a Layer,
+    /// The last layer of every size up to the layer looked at, in order.
+    pub stages: &'a [Layer],
     /// The global-average-pooling head, if the model has one.
     pub gap: Option<&'a GapHead>,
+    /// Whether channels are put together by their first principal component instead of their sum.
+    pub eigen_smooth: bool,
     /// The method's settings.
     pub chosen: Chosen<'a>,
 }
@@ -63,6 +70,23 @@ impl Formula<'_> {
         self.layer.as_planes(&mut Builder::new(self.graph, "gradient"), gradient)
     }
 
+    /// H·A, the derivative of Σ G ⊙ (A held fixed) with respect to A: how the gradient changes along
+    /// the activations, N×C×h×w. `None` where the score is piecewise linear in the layer.
+    ///
+    /// # Errors
+    /// If a node between the layer and the score has no second derivative.
+    pub fn layer_curvature(&mut self) -> Result<Option<ValueId>, GraphError> {
+        let at = self.layer.value;
+        let gradient = self.gradient(at, &DefaultRules)?;
+        let curvature = match differentiate(self.graph, "curvature", gradient, at, &[at], &DefaultRules) {
+            Ok(found) => found,
+            Err(GraphError::Unreachable { .. }) => return Ok(None),
+            Err(reason) => return Err(reason),
+        };
+        let planes = |&value| self.layer.as_planes(&mut Builder::new(self.graph, "curvature"), value);
+        curvature.first().map(planes).transpose()
+    }
+
     /// The gradient of the score with respect to the image under `rules`, N×C×H×W.
     ///
     /// # Errors
@@ -76,11 +100,15 @@ impl Formula<'_> {
         grads.first().copied().ok_or_else(|| GraphError::Malformed("no gradient".to_owned()))
     }
 
-    /// Σ over channels of `x` (N×C×h×w): N×h×w.
+    /// Σ over channels of `x` (N×C×h×w): N×h×w. With eigen-smoothing their first principal component,
+    /// which leaves out what channels do not share.
     ///
     /// # Errors
     /// If `x` has another rank.
     pub fn sum_channels(&mut self, x: ValueId) -> Built {
+        if self.eigen_smooth {
+            return principal_map(&mut self.builder("eigen_smooth"), x);
+        }
         self.builder("sum_channels").sum(x, &[1], false)
     }
 
@@ -106,6 +134,18 @@ impl Formula<'_> {
         dims.insert(1.min(dims.len()), 1.into());
         self.builder("as_plane").reshape(map, Shape(dims))
     }
+}
+
+/// a ÷ b, and 0 where b is 0.
+///
+/// # Errors
+/// If the shapes do not broadcast.
+pub fn divide_or_zero(b: &mut Builder<'_>, numerator: ValueId, denominator: ValueId) -> Built {
+    let (zero, one) = (b.scalar(0.0), b.scalar(1.0));
+    let nothing = b.binary(BinaryFunction::Equal, denominator, zero)?;
+    let divisor = b.apply(Where, &[nothing, one, denominator])?;
+    let quotient = b.div(numerator, divisor)?;
+    b.apply(Where, &[nothing, zero, quotient])
 }
 
 /// Enlarges a map N×h×w to N×`height`×`width`; see [`Formula::upsample_to_image`].

@@ -5,15 +5,39 @@
 //! graph are merged before it is compiled. *Passes* run programs on many inputs derived from one
 //! image, written with a [`Study`]. Methods know nothing of each other.
 
+mod ablation_cam;
+mod attention;
+mod attention_rollout;
 mod cam;
+mod centre;
+mod deep_feature_factorization;
+mod edges;
+mod eigen_cam;
+mod eigen_grad_cam;
+mod element_wise_grad_cam;
 mod error;
+mod fem;
+mod finer_cam;
 pub mod formula;
+mod full_grad;
 mod grad_cam;
+mod grad_cam_pp;
 mod gradient;
 mod guided_backprop;
 mod guided_grad_cam;
+mod hires_cam;
+mod kpca_cam;
+mod layer_cam;
+mod le_grad;
 pub mod parameter;
+mod principal;
+mod random;
+mod recipro_cam;
+mod refine_cam;
+mod shapley_cam;
+mod smooth_grad_cam_pp;
 pub mod study;
+mod xgrad_cam;
 
 use heatlens_graph::ValueId;
 
@@ -30,6 +54,8 @@ pub enum MapKind {
     Layer,
     /// One signed number for each pixel and channel, N×C×H×W.
     Input,
+    /// A heat map for each of several patterns, N×k×h×w, none of them negative.
+    Concepts,
 }
 
 /// How a method comes to its map.
@@ -74,9 +100,31 @@ pub struct Method {
 pub static METHODS: &[&Method] = &[
     &cam::CAM,
     &grad_cam::GRAD_CAM,
+    &grad_cam_pp::GRAD_CAM_PP,
+    &smooth_grad_cam_pp::SMOOTH_GRAD_CAM_PP,
+    &xgrad_cam::XGRAD_CAM,
+    &hires_cam::HIRES_CAM,
+    &element_wise_grad_cam::ELEMENT_WISE_GRAD_CAM,
+    &layer_cam::LAYER_CAM,
+    &shapley_cam::SHAPLEY_CAM,
+    &finer_cam::FINER_CAM,
+    &eigen_cam::EIGEN_CAM,
+    &eigen_grad_cam::EIGEN_GRAD_CAM,
+    &kpca_cam::KPCA_CAM,
+    &fem::FEM,
+    &ablation_cam::ABLATION_CAM,
+    &recipro_cam::RECIPRO_CAM,
+    &refine_cam::REFINE_CAM,
+    &full_grad::FULL_GRAD,
+    &attention_rollout::ATTENTION_ROLLOUT,
+    &le_grad::LE_GRAD,
+    &deep_feature_factorization::DEEP_FEATURE_FACTORIZATION,
     &gradient::GRADIENT,
     &guided_backprop::GUIDED_BACKPROP,
     &guided_grad_cam::GUIDED_GRAD_CAM,
+    &random::RANDOM,
+    &edges::EDGES,
+    &centre::CENTRE,
 ];
 
 /// The methods behind the five pictures that everybody wants first: heat map and overlay, guided

@@ -8,7 +8,7 @@
 use std::fmt::Debug;
 
 use heatlens_graph::rewrite::cut;
-use heatlens_graph::{Fact, ValueId};
+use heatlens_graph::{Fact, Graph, ValueId};
 
 use crate::method::{Chosen, Formula, MethodError};
 use crate::model::program::ImageProgram;
@@ -50,6 +50,8 @@ pub struct Study<'a> {
     pub layer: &'a Layer,
     /// Whether logits or probabilities are explained.
     pub score: Score,
+    /// The last layer of every size up to the layer looked at, in order.
+    pub stages: &'a [Layer],
     /// The global-average-pooling head, if the model has one.
     pub gap: Option<&'a GapHead>,
     /// The method's settings.
@@ -72,13 +74,32 @@ impl Study<'_> {
         &self,
         formula: impl FnOnce(&mut Formula<'_>) -> Result<Vec<ValueId>, MethodError>,
     ) -> Result<TargetProgram, MethodError> {
+        let (mut graph, scores, seed) = self.with_target()?;
+        let mut open = self.formula(&mut graph, scores, seed);
+        let outputs = formula(&mut open)?;
+        Ok(TargetProgram { program: ImageProgram::compile(&graph, self.model.image, &outputs)? })
+    }
+
+    /// The network with its scores and the target as a further input.
+    fn with_target(&self) -> Result<(Graph, ValueId, ValueId), MethodError> {
         let mut graph = self.model.graph.clone();
         let scores = scores(&mut graph, self.model, self.score)?;
         let seed = graph.add_input("target", Fact::f32(graph.fact(scores).shape.clone()));
-        let (image, layer, gap, chosen) = (self.model.image, self.layer, self.gap, self.chosen);
-        let mut open = Formula { graph: &mut graph, image, scores, seed, layer, gap, chosen };
-        let outputs = formula(&mut open)?;
-        Ok(TargetProgram { program: ImageProgram::compile(&graph, image, &outputs)? })
+        Ok((graph, scores, seed))
+    }
+
+    fn formula<'f>(&'f self, graph: &'f mut Graph, scores: ValueId, seed: ValueId) -> Formula<'f> {
+        Formula {
+            graph,
+            image: self.model.image,
+            scores,
+            seed,
+            layer: self.layer,
+            stages: self.stages,
+            gap: self.gap,
+            eigen_smooth: false,
+            chosen: self.chosen,
+        }
     }
 
     /// A program for the score explained alone: N×1.
@@ -94,11 +115,9 @@ impl Study<'_> {
     /// # Errors
     /// If an operator of the model has no kernel.
     pub fn halves(&self) -> Result<Halves, MethodError> {
-        let mut graph = self.model.graph.clone();
-        let scores = scores(&mut graph, self.model, self.score)?;
-        let seed = graph.add_input("target", Fact::f32(graph.fact(scores).shape.clone()));
-        let (image, layer, gap, chosen) = (self.model.image, self.layer, self.gap, self.chosen);
-        let score = Formula { graph: &mut graph, image, scores, seed, layer, gap, chosen }.target()?;
+        let (mut graph, scores, seed) = self.with_target()?;
+        let score = self.formula(&mut graph, scores, seed).target()?;
+        let (image, layer) = (self.model.image, self.layer);
         let parts = cut(&graph, layer.value, &[score])?;
         let crossing: Vec<ValueId> = parts.crossing.iter().copied().filter(|&v| v != seed).collect();
         let front: Vec<ValueId> = [layer.value].into_iter().chain(crossing.iter().copied()).collect();

@@ -36,6 +36,17 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Where a channel's number for a place (counted row by row) stands in one sample's value.
+    #[must_use]
+    pub fn offset(&self, channel: usize, place: usize) -> usize {
+        let [c, h, w] = self.shape;
+        match self.grid {
+            Grid::Spatial => channel * h * w + place,
+            Grid::ChannelsLast => place * c + channel,
+            Grid::Tokens { before, .. } => (before + place) * c + channel,
+        }
+    }
+
     /// Brings a value laid out as this layer (its activations, or their gradient) into the form N×C×h×w.
     ///
     /// # Errors

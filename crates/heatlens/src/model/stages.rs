@@ -80,6 +80,17 @@ impl Model {
     }
 }
 
+impl Model {
+    /// The last layer of every size, in order.
+    #[must_use]
+    pub fn stage_layers(&self) -> Vec<Layer> {
+        let layers = self.layers();
+        let own: Vec<&Layer> = layers.iter().filter(|l| !l.view).collect();
+        let ends = stage_ends(&own);
+        own.into_iter().filter(|l| ends.contains(&l.value)).cloned().collect()
+    }
+}
+
 /// The last layer of every size.
 fn stage_ends(layers: &[&Layer]) -> Vec<ValueId> {
     let changes = layers.windows(2).filter(|pair| pair[0].shape[1..] != pair[1].shape[1..]);

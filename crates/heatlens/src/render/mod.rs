@@ -9,6 +9,7 @@
 mod canvas;
 mod color_bar;
 mod colormap;
+mod concepts;
 mod error;
 mod gradient_picture;
 mod heatmap;
@@ -19,6 +20,7 @@ mod text;
 
 pub use color_bar::{ColorBar, format_number};
 pub use colormap::Colormap;
+pub use concepts::concepts;
 pub use error::RenderError;
 pub use gradient_picture::{ChannelReduction, gradient_picture, reduce_channels};
 pub use heatmap::{HeatStyle, Map, heatmap, overlay, reason_picture, resize_bilinear_half_pixel};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
 
+mod attention;
 mod heads;
 mod inputs;
 mod names;

@@ -31,7 +31,7 @@ fn part(net: &mut Net, x: ValueId, axis: usize, start: usize, len: usize) -> Val
 }
 
 /// Two blocks behind patches and so many tokens in front; the first tokens are averaged for the head.
-fn vit(before: usize, heads: usize, behind: usize) -> Model {
+pub(crate) fn vit(before: usize, heads: usize, behind: usize) -> Model {
     let (mut net, image) = Net::new(&[3, 12, 16]);
     let places = patches(&mut net, image);
     let (front, back) = (learned(&mut net, before), learned(&mut net, behind.max(1)));
@@ -94,7 +94,7 @@ fn windows(net: &mut Net, name: &str, x: ValueId, shift: bool) -> ValueId {
 }
 
 /// A small Swin: windows, shifted windows, merging of patches, and the mean over all places.
-fn swin() -> Model {
+pub(crate) fn swin() -> Model {
     let (mut net, image) = Net::new(&[3, 16, 8]);
     let planes = net.conv("patch_embed/Conv", image, WIDTH, 2, 2);
     let x = net.b().transpose(planes, &[0, 2, 3, 1]).unwrap();

@@ -1,0 +1,80 @@
+//! What other libraries make of a raw layer map before they hand it out. For comparison: our own
+//! maps stay raw and signed.
+
+use crate::render::resize_bilinear_half_pixel;
+
+/// A library whose last steps are repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compat {
+    /// pytorch-grad-cam: positive part, `scale`, enlarged to the image, once more.
+    PytorchGradCam,
+    /// torchcam: positive part (but for CAM) and normalised, at the layer's size.
+    Torchcam,
+    /// Captum: the raw map.
+    Captum,
+}
+
+impl Compat {
+    /// Every library, and what people type for it.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("pytorch-grad-cam", Self::PytorchGradCam), ("torchcam", Self::Torchcam), ("captum", Self::Captum)];
+
+    /// The size of a map of `shape` for an image of these rows and columns.
+    pub(super) fn shape(self, shape: &[usize], image: [usize; 2]) -> Vec<usize> {
+        match self {
+            Self::PytorchGradCam if shape.len() == 2 => image.to_vec(),
+            _ => shape.to_vec(),
+        }
+    }
+
+    /// The map as the library gives it; `id` is the method's.
+    pub(super) fn apply(self, id: &str, shape: &[usize], values: &[f32], image: [usize; 2]) -> Vec<f32> {
+        let &[h, w] = shape else { return values.to_vec() };
+        let positive = || values.iter().map(|v| v.max(0.0)).collect::<Vec<f32>>();
+        match self {
+            Self::Captum => values.to_vec(),
+            Self::Torchcam if id == "cam" => normalised(values.to_vec(), |max| max + 1e-8),
+            Self::Torchcam => normalised(positive(), |max| max + 1e-8),
+            Self::PytorchGradCam => {
+                let scaled = normalised(positive(), |max| 1e-7 + max);
+                let large = resize_bilinear_half_pixel(&scaled, h, w, image[0], image[1]);
+                normalised(large.into_iter().map(|v| v.max(0.0)).collect(), |max| 1e-7 + max)
+            }
+        }
+    }
+}
+
+/// Less the smallest, over the guarded largest of what is left.
+fn normalised(mut values: Vec<f32>, guard: impl Fn(f32) -> f32) -> Vec<f32> {
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    values.iter_mut().for_each(|v| *v -= low);
+    let divisor = guard(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    values.iter_mut().for_each(|v| *v /= divisor);
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers from the libraries' own functions: pytorch-grad-cam 1.5.7 `scale_cam_image(cam, target_size)`
+    /// twice, torchcam 0.5.0 `_normalize`.
+    #[test]
+    fn the_last_steps_of_the_libraries() {
+        let raw = [-1.0, 0.5, 2.0, 1.0];
+        let torchcam = Compat::Torchcam.apply("grad_cam", &[2, 2], &raw, [4, 4]);
+        assert_eq!(torchcam, [0.0, 0.25, 1.0, 0.5]);
+        let signed = Compat::Torchcam.apply("cam", &[2, 2], &raw, [4, 4]);
+        assert_eq!(signed, [0.0, 0.5, 1.0, 2.0 / 3.0]);
+        assert_eq!(Compat::Captum.apply("grad_cam", &[2, 2], &raw, [4, 4]), raw);
+        let large = Compat::PytorchGradCam.apply("grad_cam", &[2, 2], &raw, [4, 4]);
+        let expected = [
+            0.0, 0.0625, 0.1875, 0.25, 0.25, 0.265_625, 0.296_875, 0.3125, 0.75, 0.671_875, 0.515_625,
+            0.4375, 1.0, 0.875, 0.625, 0.5,
+        ];
+        for (found, expected) in large.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{large:?}");
+        }
+        assert_eq!(Compat::PytorchGradCam.apply("grad_cam", &[1, 2], &[-1.0, -2.0], [1, 2]), [0.0, 0.0]);
+    }
+}

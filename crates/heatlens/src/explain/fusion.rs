@@ -1,0 +1,64 @@
+//! Several layers' maps as one.
+
+use crate::explain::Attribution;
+use crate::render::{Map, resize_bilinear_half_pixel};
+
+/// How the maps of several layers are put together. Each is taken by its positive part over its
+/// largest value, enlarged (half-pixel bilinear) to the layer with the most places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fusion {
+    /// The mean, as pytorch-grad-cam does.
+    Mean,
+    /// The largest.
+    Max,
+    /// The largest of tanh(2 · map), which lifts faint layers (Jiang et al. 2021, LayerCAM, equation 9).
+    TanhMax,
+    /// The product: only what all layers agree on stays.
+    Product,
+}
+
+impl Fusion {
+    /// Every way, and what people type for it.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("mean", Self::Mean), ("max", Self::Max), ("tanh-max", Self::TanhMax), ("product", Self::Product)];
+
+    /// What people type.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, fusion)| *fusion == self).map_or("", |(name, _)| name)
+    }
+
+    /// One map from several; each is h×w. Its size is that of the one with the most places.
+    pub(super) fn fuse(self, maps: &[&Attribution]) -> Vec<f32> {
+        let [h, w] = size(maps.iter().map(|m| m.shape.as_slice()));
+        let mut fused = match self {
+            Self::Product => vec![1.0; h * w],
+            _ => vec![0.0; h * w],
+        };
+        #[allow(clippy::cast_precision_loss)]
+        let share = 1.0 / maps.len() as f32;
+        for map in maps {
+            let &[from_h, from_w] = map.shape.as_slice() else { continue };
+            let positive = Map::new(from_h, from_w, map.values.clone()).ok().and_then(|map| map.positive());
+            let plane = positive.map_or_else(|| vec![0.0; from_h * from_w], |map| map.values().to_vec());
+            let large = resize_bilinear_half_pixel(&plane, from_h, from_w, h, w);
+            for (sum, value) in fused.iter_mut().zip(large) {
+                *sum = match self {
+                    Self::Mean => *sum + share * value,
+                    Self::Max => sum.max(value),
+                    Self::TanhMax => sum.max(libm::tanhf(2.0 * value)),
+                    Self::Product => *sum * value,
+                };
+            }
+        }
+        fused
+    }
+}
+
+/// The size of the map with the most places; the first of equals.
+pub(super) fn size<'s>(shapes: impl Iterator<Item = &'s [usize]>) -> [usize; 2] {
+    shapes.fold([0, 0], |[h, w], shape| match *shape {
+        [rows, columns] if rows * columns > h * w => [rows, columns],
+        _ => [h, w],
+    })
+}

@@ -1,0 +1,46 @@
+//! The control that knows nothing.
+
+use crate::method::{MapKind, Method, MethodError, Passes, Study, Subject, Work};
+use crate::random::{Key, Use};
+
+/// The registry row.
+pub(super) static RANDOM: Method = Method {
+    id: "random",
+    title: "Random (control)",
+    summary: "noise: what a method must beat to say anything",
+    formula: "independent uniform numbers in −½…½ at the layer's resolution",
+    paper: "a control, as in Hedström et al. 2023, Quantus, JMLR",
+    cost: "nothing",
+    sanity: "a control: it depends on nothing",
+    kind: MapKind::Layer,
+    uses_layer: true,
+    caution: Some("a control, not an explanation: it looks at no model"),
+    parameters: &[],
+    work: Work::Passes(prepare),
+};
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let [_, h, w] = study.layer.shape;
+    Ok(Box::new(Random { shape: [h, w], key: Key::new(study.chosen.seed(), Use::Control) }))
+}
+
+#[derive(Debug)]
+struct Random {
+    shape: [usize; 2],
+    key: Key,
+}
+
+impl Passes for Random {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    /// Other noise for every image, the same for the same image wherever it stands.
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let content = subject.pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, pixel| {
+            (hash ^ u64::from(pixel.to_bits())).wrapping_mul(0x0100_0000_01b3) // FNV-1a
+        });
+        let mut rng = self.key.at(content).rng();
+        Ok((0..self.shape.iter().product()).map(|_| rng.uniform() - 0.5).collect())
+    }
+}

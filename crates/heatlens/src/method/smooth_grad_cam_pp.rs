@@ -1,0 +1,94 @@
+//! Smooth Grad-CAM++.
+
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::random::{Key, Use};
+
+/// The registry row.
+pub(super) static SMOOTH_GRAD_CAM_PP: Method = Method {
+    id: "smooth_grad_cam_pp",
+    title: "Smooth Grad-CAM++",
+    summary: "Grad-CAM++ with derivatives averaged over noisy copies of the image",
+    formula: "Σₖ wₖ Aₖ, with wₖ = Σ αₖ ReLU(D¹), αₖ = D² ÷ (2 D² + ΣAₖ · D³), Dᵖ the mean of Gᵖ over noisy copies",
+    paper: "Omeiza et al. 2019, Smooth Grad-CAM++: An Enhanced Inference Level Visualization Technique, arXiv:1908.01224, equations 8 to 10",
+    cost: "for each sample 1 forward pass and 1 backward pass down to the layer",
+    sanity: "not in Adebayo et al. 2018; it reads the same gradients and activations as Grad-CAM, which passes",
+    kind: MapKind::Layer,
+    uses_layer: true,
+    caution: None,
+    parameters: &[
+        Parameter { name: "samples", default: Setting::Count(20), summary: "noisy copies of the image" },
+        Parameter {
+            name: "noise",
+            default: Setting::Number(0.15),
+            summary: "standard deviation of the noise, as a share of the image's largest less smallest value",
+        },
+    ],
+    work: Work::Passes(prepare),
+};
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let [_, h, w] = study.layer.shape;
+    Ok(Box::new(Smooth {
+        shape: [h, w],
+        samples: study.chosen.count("samples")?,
+        noise: study.chosen.number("noise")?,
+        key: Key::new(study.chosen.seed(), Use::Noise),
+        program: study.program(|f| Ok(vec![f.activations()?, f.layer_gradient()?]))?,
+    }))
+}
+
+#[derive(Debug)]
+struct Smooth {
+    shape: [usize; 2],
+    samples: usize,
+    noise: f64,
+    key: Key,
+    program: TargetProgram,
+}
+
+impl Passes for Smooth {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    /// Every derivative is averaged, the first one too. (torchcam takes the first from the last noisy
+    /// copy alone.)
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let planes = self.program.run(subject.pixels, 1, subject.target)?.swap_remove(0);
+        let (low, high) = subject.pixels.iter().fold((f32::MAX, f32::MIN), |(l, h), &p| (l.min(p), h.max(p)));
+        let deviation = self.noise * f64::from((high - low).max(0.0));
+        #[allow(clippy::cast_possible_truncation)]
+        let add_noise = |sample: usize, image: &mut [f32]| {
+            let mut rng = self.key.at(sample as u64).rng();
+            image.iter_mut().for_each(|pixel| *pixel += (deviation * rng.normal()) as f32);
+        };
+        let mut powers = vec![[0.0f64; 3]; planes.len()];
+        self.program.stream(subject, self.samples, &add_noise, &mut |_, _, outputs| {
+            for (power, &g) in powers.iter_mut().zip(outputs[1]) {
+                let g = f64::from(g);
+                *power = [power[0] + g, power[1] + g * g, power[2] + g * g * g];
+            }
+        })?;
+        Ok(weigh(&planes, &powers, self.samples, self.shape.iter().product()))
+    }
+}
+
+/// Σₖ wₖ Aₖ from the sums of G, G² and G³.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+fn weigh(planes: &[f32], powers: &[[f64; 3]], samples: usize, area: usize) -> Vec<f32> {
+    let mut map = vec![0.0f32; area];
+    for (plane, powers) in planes.chunks(area.max(1)).zip(powers.chunks(area.max(1))) {
+        let total: f64 = plane.iter().map(|&a| f64::from(a)).sum();
+        let mut weight = 0.0;
+        for power in powers {
+            let [first, second, third] = power.map(|sum| sum / samples as f64);
+            let denominator = 2.0 * second + total * third;
+            if denominator != 0.0 {
+                weight += second / denominator * first.max(0.0);
+            }
+        }
+        map.iter_mut().zip(plane).for_each(|(sum, &a)| *sum += (weight * f64::from(a)) as f32);
+    }
+    map
+}

@@ -1,0 +1,342 @@
+//! What is explained, and how several maps become one.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // a test may fail where it stands
+
+mod common;
+
+use common::{Tol, assert_close, golden, npy};
+use heatlens::explain::{Compat, ExplainOptions, Explainer, Explanation, Fusion, Target};
+use heatlens::method::{METHODS, Settings, Work, find};
+use heatlens::model::Model;
+use heatlens::render::resize_bilinear_half_pixel;
+
+fn open(case: &str) -> (Model, Vec<f32>, usize) {
+    let model = Model::open(&golden(case).join("model.onnx")).unwrap();
+    let (shape, pixels) = npy(&golden(case).join("input.npy"));
+    (model, pixels, shape[0])
+}
+
+fn of_class(id: &str, class: usize) -> ExplainOptions {
+    ExplainOptions { target: Target::Class(class), ..ExplainOptions::new(&[find(id).unwrap()]) }
+}
+
+fn explain(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<Explanation> {
+    Explainer::new(model, options).unwrap().explain(pixels, n).unwrap()
+}
+
+fn maps(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<Vec<f32>> {
+    explain(model, pixels, n, options).into_iter().map(|mut e| e.attributions.remove(0).values).collect()
+}
+
+fn sorted(logits: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    order
+}
+
+/// The runner-up, one class against another and the turned question, by a formula and by passes.
+#[test]
+fn targets_are_rows_of_the_scores() {
+    let (model, pixels, n) = open("branchy");
+    for id in ["grad_cam", "gradient", "recipro_cam"] {
+        let each: Vec<_> = (0..3).map(|k| maps(&model, &pixels, n, &of_class(id, k))).collect();
+        let base = of_class(id, 0);
+        let runner_up =
+            explain(&model, &pixels, n, &ExplainOptions { target: Target::RunnerUp, ..base.clone() });
+        let against = explain(
+            &model,
+            &pixels,
+            n,
+            &ExplainOptions { target: Target::Predicted, against: Some(Target::RunnerUp), ..base.clone() },
+        );
+        let against_2 =
+            maps(&model, &pixels, n, &ExplainOptions { against: Some(Target::Class(2)), ..base.clone() });
+        let lower = maps(&model, &pixels, n, &ExplainOptions { counterfactual: true, ..base });
+        for i in 0..n {
+            let order = sorted(&runner_up[i].logits);
+            assert_eq!(runner_up[i].attributions[0].class, order[1]);
+            assert_close(id, &runner_up[i].attributions[0].values, &each[order[1]][i], Tol::F32);
+            let difference = |a: usize, b: usize| -> Vec<f32> {
+                each[a][i].iter().zip(&each[b][i]).map(|(a, b)| a - b).collect()
+            };
+            assert_close(
+                id,
+                &against[i].attributions[0].values,
+                &difference(order[0], order[1]),
+                Tol::FRAMEWORK,
+            );
+            assert_close(id, &against_2[i], &difference(0, 2), Tol::FRAMEWORK);
+            let negated: Vec<f32> = each[0][i].iter().map(|v| -v).collect();
+            assert_close(id, &lower[i], &negated, Tol::F32);
+        }
+    }
+    let options = ExplainOptions { against: Some(Target::All), ..of_class("grad_cam", 0) };
+    assert!(Explainer::new(&model, &options).unwrap_err().to_string().contains("one class"));
+}
+
+/// A single logit has a runner-up too: the other side.
+#[test]
+fn one_logit_has_two_sides() {
+    let (model, pixels, n) = open("gap_cnn_bn");
+    let options = |target| ExplainOptions { target, ..of_class("grad_cam", 1) };
+    let predicted = explain(&model, &pixels, n, &options(Target::Predicted));
+    let runner_up = explain(&model, &pixels, n, &options(Target::RunnerUp));
+    for (a, b) in predicted.iter().zip(&runner_up) {
+        let (a, b) = (&a.attributions[0], &b.attributions[0]);
+        assert_eq!(a.class + b.class, 1);
+        let negated: Vec<f32> = a.values.iter().map(|v| -v).collect();
+        assert_close("the other side", &b.values, &negated, Tol::EXACT);
+    }
+}
+
+/// All classes at once give what each alone gives.
+#[test]
+fn all_classes_at_once() {
+    let (model, pixels, n) = open("branchy");
+    let options = ExplainOptions { target: Target::All, ..of_class("grad_cam", 0) };
+    for (k, expected) in (0..3).map(|k| maps(&model, &pixels, n, &of_class("grad_cam", k))).enumerate() {
+        for (all, expected) in explain(&model, &pixels, n, &options).iter().zip(&expected) {
+            assert_eq!(&all.attributions[k].values, expected);
+        }
+    }
+}
+
+#[test]
+fn layers_are_fused() {
+    let (model, pixels, n) = open("branchy");
+    let layers: Vec<_> = ["join_relu", "average"].iter().map(|name| model.layer(name).unwrap()).collect();
+    let both = ExplainOptions { layers: layers.clone(), ..of_class("grad_cam", 1) };
+    let apart = explain(&model, &pixels, n, &both);
+    let [_, h, w] = layers[0].shape;
+    assert!(h * w > layers[1].shape[1..].iter().product());
+    for (name, fusion) in Fusion::ALL {
+        let fused = explain(&model, &pixels, n, &ExplainOptions { fusion: Some(fusion), ..both.clone() });
+        for (fused, apart) in fused.iter().zip(&apart) {
+            assert_eq!(
+                (fused.attributions.len(), fused.attributions[0].shape.as_slice()),
+                (1, [h, w].as_slice())
+            );
+            let part = |i: usize| {
+                let map = &apart.attributions[i];
+                let positive: Vec<f32> =
+                    map.values.iter().map(|v| v.max(0.0) / map.raw_max.max(1e-30)).collect();
+                resize_bilinear_half_pixel(&positive, map.shape[0], map.shape[1], h, w)
+            };
+            let expected: Vec<f32> = part(0)
+                .into_iter()
+                .zip(part(1))
+                .map(|(a, b)| match fusion {
+                    Fusion::Mean => (a + b) / 2.0,
+                    Fusion::Max => a.max(b),
+                    Fusion::TanhMax => (2.0 * a).tanh().max((2.0 * b).tanh()),
+                    Fusion::Product => a * b,
+                })
+                .collect();
+            assert_close(name, &fused.attributions[0].values, &expected, Tol::F32);
+        }
+    }
+}
+
+/// Six copies, each explained for the original's class, mirrored maps mirrored back.
+#[test]
+fn maps_are_averaged_over_copies() {
+    let (model, pixels, n) = open("branchy");
+    let [c, h, w] = model.shape();
+    for id in ["grad_cam", "gradient"] {
+        let base = ExplainOptions { target: Target::Predicted, ..of_class(id, 0) };
+        let found = explain(&model, &pixels, n, &ExplainOptions { augment: true, ..base });
+        for (found, image) in found.iter().zip(pixels.chunks(c * h * w)) {
+            let map = &found.attributions[0];
+            let width = *map.shape.last().unwrap();
+            let mut expected = vec![0.0; map.values.len()];
+            for mirrored in [false, true] {
+                for factor in [0.9f32, 1.0, 1.1] {
+                    let mut copy: Vec<f32> = image.iter().map(|p| p * factor).collect();
+                    if mirrored {
+                        copy.chunks_mut(w).for_each(<[f32]>::reverse);
+                    }
+                    let mut part = maps(&model, &copy, 1, &of_class(id, found.predicted)).remove(0);
+                    if mirrored {
+                        part.chunks_mut(width).for_each(<[f32]>::reverse);
+                    }
+                    expected.iter_mut().zip(part).for_each(|(sum, v)| *sum += v / 6.0);
+                }
+            }
+            assert_close(id, &map.values, &expected, Tol::FRAMEWORK);
+        }
+    }
+}
+
+/// Eigen-smoothing of Σ G ⊙ A is EigenGradCAM.
+#[test]
+fn eigen_smoothing_takes_the_first_component() {
+    let (model, pixels, n) = open("branchy");
+    let smooth = maps(&model, &pixels, n, &ExplainOptions { eigen_smooth: true, ..of_class("hires_cam", 1) });
+    let eigen = maps(&model, &pixels, n, &of_class("eigen_grad_cam", 1));
+    for (a, b) in smooth.iter().zip(&eigen) {
+        assert_close("hires_cam", a, b, Tol::EXACT);
+    }
+}
+
+#[test]
+fn other_libraries_last_steps() {
+    let (model, pixels, n) = open("branchy");
+    let compat = ExplainOptions { compat: Some(Compat::PytorchGradCam), ..of_class("grad_cam", 1) };
+    let explainer = Explainer::new(&model, &compat).unwrap();
+    let [_, h, w] = model.shape();
+    assert_eq!(explainer.maps()[0].shape, [h, w]);
+    for e in explainer.explain(&pixels, n).unwrap() {
+        let map = &e.attributions[0];
+        assert_eq!(map.shape, [h, w]);
+        assert!(map.raw_min == 0.0 && (map.raw_max - 1.0).abs() < 1e-6, "{} {}", map.raw_min, map.raw_max);
+    }
+}
+
+/// FullGrad: the image's part and every bias' part, each rescaled, enlarged and added up.
+#[test]
+fn full_grad() {
+    for case in ["gap_cnn", "gap_cnn_bn", "no_gap"] {
+        let (model, pixels, n) = open(case);
+        let [c, h, w] = model.shape();
+        let found = maps(&model, &pixels, n, &of_class("full_grad", 1));
+        let rescaled = |product: Vec<f64>, planes: usize, ph: usize, pw: usize| -> Vec<f32> {
+            let size: Vec<f64> = product.into_iter().map(f64::abs).collect();
+            let (low, high) = size.iter().fold((f64::MAX, 0.0f64), |(l, h), &v| (l.min(v), h.max(v)));
+            let mut sum = vec![0.0f32; ph * pw];
+            for plane in size.chunks(ph * pw) {
+                sum.iter_mut()
+                    .zip(plane)
+                    .for_each(|(s, v)| *s += ((v - low) / (high - low).max(1e-300)) as f32);
+            }
+            assert_eq!(size.len(), planes * ph * pw);
+            resize_bilinear_half_pixel(&sum, ph, pw, h, w)
+        };
+        let biased: Vec<_> = model
+            .graph
+            .nodes()
+            .iter()
+            .filter(|n| {
+                let op = n.op.spelling().name;
+                (op == "Conv" && n.inputs.len() > 2 && n.inputs[2].is_some()) || op == "BatchNormalization"
+            })
+            .collect();
+        assert!(biased.len() >= 2, "{case}");
+        let gradient = explain(&model, &pixels, n, &of_class("gradient", 1));
+        let mut expected: Vec<Vec<f32>> = Vec::new();
+        for (image, e) in pixels.chunks(c * h * w).zip(&gradient) {
+            let g = &e.attributions[0].values;
+            let product = image.iter().zip(g).map(|(x, g)| f64::from(*x) * f64::from(*g)).collect();
+            expected.push(rescaled(product, c, h, w));
+        }
+        for node in biased {
+            let stored =
+                |i: usize| -> Vec<f64> { model.graph.constant(node.inputs[i].unwrap()).unwrap().to_f64() };
+            let bias = match node.op.spelling().name {
+                "Conv" => stored(2),
+                _ => {
+                    let [scale, bias, mean, variance] = [1, 2, 3, 4].map(stored);
+                    let one = |k: usize| bias[k] - mean[k] * scale[k] / (variance[k] + 1e-5).sqrt();
+                    (0..bias.len()).map(one).collect()
+                }
+            };
+            let layer = model.layers().into_iter().find(|l| l.value == node.outputs[0]).unwrap();
+            let [planes, ph, pw] = layer.shape;
+            let options = ExplainOptions { layers: vec![layer], tensors: true, ..of_class("grad_cam", 1) };
+            for (sum, e) in expected.iter_mut().zip(explain(&model, &pixels, n, &options)) {
+                let g = e.tensors.unwrap().conv_grad;
+                let product = (0..g.len()).map(|i| f64::from(g[i]) * bias[i / (ph * pw)]).collect();
+                sum.iter_mut().zip(rescaled(product, planes, ph, pw)).for_each(|(s, v)| *s += v);
+            }
+        }
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_close(case, found, expected, Tol::FRAMEWORK);
+        }
+    }
+}
+
+/// RefineCAM is the fused product of Grad-CAM++ over the stages.
+#[test]
+fn refine_cam() {
+    let (model, pixels, n) = open("branchy");
+    let stages = model.stage_layers();
+    let found = explain(&model, &pixels, n, &of_class("refine_cam", 1));
+    let layers = stages[stages.len() - 3..].to_vec();
+    assert_eq!(layers[2].value, model.default_layer().unwrap().value);
+    let product = ExplainOptions { layers, fusion: Some(Fusion::Product), ..of_class("grad_cam_pp", 1) };
+    for (found, expected) in found.iter().zip(explain(&model, &pixels, n, &product)) {
+        let (found, expected) = (&found.attributions[0], &expected.attributions[0]);
+        assert_eq!(found.shape, expected.shape);
+        assert!(found.raw_max > 0.0);
+        assert_close("refine_cam", &found.values, &expected.values, Tol::FRAMEWORK);
+    }
+}
+
+/// Concepts: none negative, as many as asked for, and together they give the activations back.
+#[test]
+fn deep_feature_factorization() {
+    let (model, pixels, n) = open("gap_cnn_bn");
+    let mut settings = Settings::default();
+    settings.set("concepts=2").unwrap();
+    let two = ExplainOptions { settings, ..of_class("deep_feature_factorization", 1) };
+    for e in explain(&model, &pixels, n, &two) {
+        let map = &e.attributions[0];
+        assert_eq!(map.shape[0], 2);
+        assert!(map.values.iter().all(|v| *v >= 0.0) && map.raw_max > 0.0);
+    }
+    let mut settings = Settings::default();
+    settings.set("concepts=1000").unwrap();
+    let options = ExplainOptions { settings, ..of_class("deep_feature_factorization", 1) };
+    let error = Explainer::new(&model, &options).unwrap_err().to_string();
+    assert!(error.contains("at most"), "{error}");
+}
+
+/// What cannot be set says what there is.
+#[test]
+fn settings_are_checked() {
+    let mut settings = Settings::default();
+    for (wrong, part) in [
+        ("nonsense=3", "there is no such parameter"),
+        ("fem.gamma=3", "fem.k"),
+        ("cam.k=3", "nothing to set"),
+        ("fem.k=x", "expected a number"),
+        ("finer_cam.references=0", "whole number from 1"),
+        ("recipro_cam.kernel=square", "single or gaussian"),
+        ("k", "NAME=VALUE"),
+        ("nobody.k=3", "no method \"nobody\""),
+    ] {
+        let error = settings.set(wrong).unwrap_err().to_string();
+        assert!(error.contains(part), "{wrong}: {error}");
+    }
+    assert_eq!(settings, Settings::default(), "a refused setting leaves nothing behind");
+    settings.set("k=1").unwrap();
+    settings.set("fem.k=3").unwrap();
+    assert_eq!(settings.of(find("fem").unwrap()).number("k").unwrap(), 3.0);
+}
+
+/// Every method runs on every kind of network or says why not; no map is a number that is none.
+#[test]
+fn every_method_runs_everywhere() {
+    for case in ["gap_cnn_bn", "branchy", "no_gap", "dead_image"] {
+        let (model, pixels, n) = open(case);
+        let mut settings = Settings::default();
+        for count in METHODS
+            .iter()
+            .flat_map(|m| m.parameters)
+            .filter(|p| matches!(p.default, heatlens::method::Setting::Count(d) if d > 60))
+        {
+            settings.set(&format!("{}=40", count.name)).unwrap();
+        }
+        let options = ExplainOptions { skip_inapplicable: true, settings, ..ExplainOptions::new(METHODS) };
+        let explainer = Explainer::new(&model, &options).unwrap();
+        let left_out = explainer.notes().len();
+        assert!(left_out <= 3, "{case}: {:?}", explainer.notes());
+        assert_eq!(explainer.maps().len() + left_out, METHODS.len(), "{case}");
+        for e in explainer.explain(&pixels[..pixels.len() / n], 1).unwrap() {
+            for map in &e.attributions {
+                assert_eq!(map.values.len(), map.shape.iter().product::<usize>());
+                assert!(map.values.iter().all(|v| v.is_finite()), "{case}: {}", map.method.id);
+            }
+        }
+    }
+    assert!(METHODS.iter().filter(|m| matches!(m.work, Work::Passes(_))).count() >= 4);
+}
