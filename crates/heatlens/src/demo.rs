@@ -69,16 +69,16 @@ impl Localisation {
     }
 }
 
-/// Measures every method that takes a pass or two on the images that have the object, for the class of the object. An
+/// Measures every method that explains in one pass on the images that have the object, for the class of the object. An
 /// image without any heat counts as a share of 0.
 ///
 /// # Errors
 /// If the model cannot be explained.
 pub fn localise(model: &Model, images: &[DemoImage]) -> Result<Vec<Localisation>, ExplainError> {
     let with: Vec<&DemoImage> = images.iter().filter(|image| image.label == 1).collect();
-    let quick: Vec<_> = METHODS.iter().copied().filter(|m| matches!(m.work, Work::Graph(_))).collect();
+    let methods: Vec<_> = METHODS.iter().copied().filter(|m| matches!(m.work, Work::Graph(_))).collect();
     let options =
-        ExplainOptions { target: Target::Class(1), skip_inapplicable: true, ..ExplainOptions::new(&quick) };
+        ExplainOptions { target: Target::Class(1), skip_inapplicable: true, ..ExplainOptions::new(&methods) };
     let explainer = Explainer::new(model, &options)?;
     let pixels: Vec<f32> = with.iter().flat_map(|image| image.to_f32()).collect();
     let explanations = explainer.explain(&pixels, with.len())?;

@@ -22,12 +22,8 @@ pub enum Use {
     DemoData = 4,
     /// Which images are held out.
     Split = 5,
-    /// Maps that know nothing.
-    Control = 6,
-    /// Noise on images and the masks over them.
-    Noise = 7,
-    /// Where a factorisation starts.
-    Factors = 8,
+    /// Noise, masks, samples and references of explanation methods.
+    Explain = 6,
 }
 
 /// Names one stream of random numbers.

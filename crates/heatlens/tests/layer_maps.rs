@@ -392,7 +392,7 @@ fn smooth_grad_cam_pp() {
                 - image.iter().copied().fold(f32::MAX, f32::min);
             let mut powers = vec![[0.0f64; 3]; a.len()];
             for sample in 0..3 {
-                let mut rng = Key::new(3, Use::Noise).at(sample).rng();
+                let mut rng = Key::new(3, Use::Explain).at(sample).rng();
                 let noisy: Vec<f32> =
                     image.iter().map(|p| p + (0.15 * f64::from(range) * rng.normal()) as f32).collect();
                 for (power, g) in powers.iter_mut().zip(&planes_of(&explainer, &noisy)[1]) {

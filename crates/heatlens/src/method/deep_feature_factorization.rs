@@ -2,7 +2,7 @@
 
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
-use crate::random::{Key, Rng, Use};
+use crate::random::{Key, Rng};
 
 /// The registry row.
 pub(super) static DEEP_FEATURE_FACTORIZATION: Method = Method {
@@ -40,7 +40,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     Ok(Box::new(Factorization {
         shape: [concepts, h, w],
         iterations: study.chosen.count("iterations")?,
-        key: Key::new(study.chosen.seed(), Use::Factors),
+        key: study.key(),
         activations: study.program(|f| Ok(vec![f.activations()?]))?,
     }))
 }
@@ -119,6 +119,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Use;
 
     #[test]
     fn two_patterns_are_found_where_they_are() {
@@ -126,7 +127,7 @@ mod tests {
         let strength = [1.0f32, 2.0, 0.5, 1.5, 3.0, 1.0];
         let channel = |a: f32, b: f32| (0..6).map(move |i| strength[i] * if i < 3 { a } else { b });
         let planes: Vec<f32> = channel(1.0, 0.0).chain(channel(2.0, 1.0)).chain(channel(0.0, 3.0)).collect();
-        let mut rng = Key::new(1, Use::Factors).rng();
+        let mut rng = Key::new(1, Use::Explain).rng();
         let maps = factorize(&planes, 6, 2, 500, &mut rng);
         let (first, second) =
             if maps[0][0] > maps[1][0] { (&maps[0], &maps[1]) } else { (&maps[1], &maps[0]) };
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn nothing_has_no_patterns() {
-        let maps = factorize(&[0.0; 12], 4, 2, 10, &mut Key::new(1, Use::Factors).rng());
+        let maps = factorize(&[0.0; 12], 4, 2, 10, &mut Key::new(1, Use::Explain).rng());
         assert!(maps.iter().flatten().all(|v| *v == 0.0));
     }
 }

@@ -59,7 +59,7 @@ fn finer_seed(f: &mut Formula<'_>, gamma: f64, references: usize) -> Result<Valu
         return Ok(b.scale(own, 1.0 + gamma as f32)?);
     }
     let references = references.min(outputs - 1);
-    let own_full = b.expand(own, full.clone())?;
+    let own_full = b.expand(own, full)?;
     let lowest = b.scalar(f32::MIN);
     let distance = b.sub(scores, target)?;
     let distance = b.unary(UnaryFunction::Abs, distance)?;

@@ -7,6 +7,7 @@ use heatlens_graph::{
 };
 
 use crate::method::Chosen;
+use crate::method::parts::Tap;
 use crate::method::principal::principal_map;
 use crate::model::{GapHead, Layer};
 
@@ -164,17 +165,14 @@ pub fn upsample(b: &mut Builder<'_>, map: ValueId, [height, width]: [usize; 2]) 
     b.matmul(rows, wide)
 }
 
-/// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`. Output i sits
-/// at (i + ½)·from/to − ½ between the inputs; beyond the first and last it stays at them.
+/// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`; see [`Tap`].
 #[must_use]
 pub fn bilinear_matrix(from: usize, to: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; from * to];
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     for (i, row) in matrix.chunks_mut(from.max(1)).enumerate() {
-        let at = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
-        let (left, share) = (at.floor() as usize, at - at.floor());
-        row[left] += (1.0 - share) as f32;
-        row[(left + 1).min(from - 1)] += share as f32;
+        let Tap { left, right, share } = Tap::new(i, from, to);
+        row[left] += 1.0 - share;
+        row[right] += share;
     }
     matrix
 }

@@ -26,17 +26,27 @@ mod gradient;
 mod guided_backprop;
 mod guided_grad_cam;
 mod hires_cam;
+mod integrated_gradients;
+mod is_cam;
 mod kpca_cam;
 mod layer_cam;
 mod le_grad;
+mod occlusion;
 pub mod parameter;
+mod parts;
 mod principal;
 mod random;
 mod recipro_cam;
 mod refine_cam;
+mod rise;
+mod score_cam;
 mod shapley_cam;
+mod smooth_grad;
 mod smooth_grad_cam_pp;
+mod square_grad;
+mod ss_cam;
 pub mod study;
+mod var_grad;
 mod xgrad_cam;
 
 use heatlens_graph::ValueId;
@@ -122,6 +132,17 @@ pub static METHODS: &[&Method] = &[
     &gradient::GRADIENT,
     &guided_backprop::GUIDED_BACKPROP,
     &guided_grad_cam::GUIDED_GRAD_CAM,
+    // Methods of many passes.
+    &smooth_grad::SMOOTH_GRAD,
+    &var_grad::VAR_GRAD,
+    &square_grad::SQUARE_GRAD,
+    &integrated_gradients::INTEGRATED_GRADIENTS,
+    &occlusion::OCCLUSION,
+    &rise::RISE,
+    &score_cam::SCORE_CAM,
+    &ss_cam::SS_CAM,
+    &is_cam::IS_CAM,
+    // Controls.
     &random::RANDOM,
     &edges::EDGES,
     &centre::CENTRE,

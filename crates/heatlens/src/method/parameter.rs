@@ -136,6 +136,48 @@ impl Chosen<'_> {
         }
     }
 
+    /// A number between `low` and `high`.
+    ///
+    /// # Errors
+    /// If it is outside, or the method's row lists no number of that name.
+    pub fn number_between(&self, name: &'static str, low: f64, high: f64) -> Result<f64, MethodError> {
+        let number = self.number(name)?;
+        if (low..=high).contains(&number) {
+            return Ok(number);
+        }
+        Err(self.wrong(name, format!("expected a number from {low} to {high}")))
+    }
+
+    /// A count of at most `most`.
+    ///
+    /// # Errors
+    /// If it is larger, or the method's row lists no count of that name.
+    pub fn count_up_to(&self, name: &'static str, most: usize) -> Result<usize, MethodError> {
+        let count = self.count(name)?;
+        if count <= most {
+            return Ok(count);
+        }
+        Err(self.wrong(name, format!("expected a whole number from 1 to {most}")))
+    }
+
+    /// The error that what is set under `name`, or its default, cannot be used here.
+    #[must_use]
+    pub fn wrong(&self, name: &'static str, reason: impl Into<String>) -> MethodError {
+        let default = |setting: Setting| match setting {
+            Setting::Number(number) => number.to_string(),
+            Setting::Count(count) => count.to_string(),
+            Setting::Choice(words) => words.first().copied().unwrap_or_default().to_owned(),
+        };
+        let value = match (self.text(name), self.default(name)) {
+            (Some(text), _) => text.to_owned(),
+            (None, found) => found.map(default).unwrap_or_default(),
+        };
+        MethodError::Setting {
+            assignment: format!("{}.{name}={value}", self.method.id),
+            reason: reason.into(),
+        }
+    }
+
     /// A count.
     ///
     /// # Errors

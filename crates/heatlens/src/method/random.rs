@@ -1,7 +1,7 @@
 //! The control that knows nothing.
 
 use crate::method::{MapKind, Method, MethodError, Passes, Study, Subject, Work};
-use crate::random::{Key, Use};
+use crate::random::Key;
 
 /// The registry row.
 pub(super) static RANDOM: Method = Method {
@@ -21,7 +21,7 @@ pub(super) static RANDOM: Method = Method {
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.layer.shape;
-    Ok(Box::new(Random { shape: [h, w], key: Key::new(study.chosen.seed(), Use::Control) }))
+    Ok(Box::new(Random { shape: [h, w], key: study.key() }))
 }
 
 #[derive(Debug)]

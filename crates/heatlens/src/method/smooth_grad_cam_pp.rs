@@ -1,8 +1,9 @@
 //! Smooth Grad-CAM++.
 
+use crate::method::parts::{NOISE, noisy};
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
-use crate::random::{Key, Use};
+use crate::random::Key;
 
 /// The registry row.
 pub(super) static SMOOTH_GRAD_CAM_PP: Method = Method {
@@ -18,11 +19,7 @@ pub(super) static SMOOTH_GRAD_CAM_PP: Method = Method {
     caution: None,
     parameters: &[
         Parameter { name: "samples", default: Setting::Count(20), summary: "noisy copies of the image" },
-        Parameter {
-            name: "noise",
-            default: Setting::Number(0.15),
-            summary: "standard deviation of the noise, as a share of the image's largest less smallest value",
-        },
+        NOISE,
     ],
     work: Work::Passes(prepare),
 };
@@ -32,8 +29,8 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     Ok(Box::new(Smooth {
         shape: [h, w],
         samples: study.chosen.count("samples")?,
-        noise: study.chosen.number("noise")?,
-        key: Key::new(study.chosen.seed(), Use::Noise),
+        noise: study.chosen.number_between("noise", 0.0, 10.0)?,
+        key: study.key(),
         program: study.program(|f| Ok(vec![f.activations()?, f.layer_gradient()?]))?,
     }))
 }
@@ -56,13 +53,7 @@ impl Passes for Smooth {
     /// copy alone.)
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let planes = self.program.run(subject.pixels, 1, subject.target)?.swap_remove(0);
-        let (low, high) = subject.pixels.iter().fold((f32::MAX, f32::MIN), |(l, h), &p| (l.min(p), h.max(p)));
-        let deviation = self.noise * f64::from((high - low).max(0.0));
-        #[allow(clippy::cast_possible_truncation)]
-        let add_noise = |sample: usize, image: &mut [f32]| {
-            let mut rng = self.key.at(sample as u64).rng();
-            image.iter_mut().for_each(|pixel| *pixel += (deviation * rng.normal()) as f32);
-        };
+        let add_noise = noisy(subject, self.noise, self.key);
         let mut powers = vec![[0.0f64; 3]; planes.len()];
         self.program.stream(subject, self.samples, &add_noise, &mut |_, _, outputs| {
             for (power, &g) in powers.iter_mut().zip(outputs[1]) {

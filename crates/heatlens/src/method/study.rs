@@ -8,16 +8,20 @@
 use std::fmt::Debug;
 
 use heatlens_graph::rewrite::cut;
-use heatlens_graph::{Fact, Graph, ValueId};
+use heatlens_graph::{DefaultRules, Fact, Graph, ValueId};
 
 use crate::method::{Chosen, Formula, MethodError};
 use crate::model::program::ImageProgram;
 use crate::model::{GapHead, Layer, Model};
+use crate::random::{Key, Use};
 use crate::target::{Score, scores};
 
 /// Inputs that go through a program together. A constant, because memory must not depend on how many
 /// there are.
 pub const TOGETHER: usize = 32;
+
+/// Takes an image's number, its pixels and its outputs.
+pub type Fold<'a> = dyn FnMut(usize, &[f32], &[&[f32]]) + 'a;
 
 /// A prepared method: programs and what is left to do for each image.
 pub trait Passes: Debug + Send + Sync {
@@ -110,6 +114,20 @@ impl Study<'_> {
         self.program(|f| Ok(vec![f.target()?]))
     }
 
+    /// A program for the gradient of the score explained with respect to the image: N×C×H×W.
+    ///
+    /// # Errors
+    /// If a node has no derivative, or an operator of the model has no kernel.
+    pub fn gradient_program(&self) -> Result<TargetProgram, MethodError> {
+        self.program(|f| Ok(vec![f.input_gradient(&DefaultRules)?]))
+    }
+
+    /// The key of everything random in the method.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::new(self.chosen.seed(), Use::Explain)
+    }
+
     /// The network in two parts, cut at the layer.
     ///
     /// # Errors
@@ -156,7 +174,7 @@ impl TargetProgram {
         subject: &Subject<'_>,
         total: usize,
         make: &(dyn Fn(usize, &mut [f32]) + Sync),
-        fold: &mut dyn FnMut(usize, &[f32], &[&[f32]]),
+        fold: &mut Fold<'_>,
     ) -> Result<(), MethodError> {
         use rayon::prelude::*;
         let len = subject.pixels.len();

@@ -97,7 +97,7 @@ fn le_grad() {
     let pixels = noise(3 * 12 * 16, 8);
     let streams = streams(&model);
     let head = cut(&model.graph, streams[1], &[model.head.logits]).unwrap();
-    let mut expected = vec![0.0; TOKENS];
+    let mut expected = [0.0; TOKENS];
     for (attention, stream) in attentions(&model).into_iter().zip(&streams) {
         let block = cut(&model.graph, attention, &[*stream]).unwrap();
         let wanted: Vec<ValueId> = [attention].into_iter().chain(block.crossing.iter().copied()).collect();

@@ -1,0 +1,113 @@
+//! Occlusion.
+
+use crate::method::parts::baseline;
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::random::Key;
+
+/// The registry row. One peer exchanges rows and columns of images that are not square; another
+/// shows 1 − p instead of the drop.
+pub(super) static OCCLUSION: Method = Method {
+    id: "occlusion",
+    title: "Occlusion",
+    summary: "how much the score drops when a window is covered, averaged over the windows that cover a place",
+    formula: "mean over the windows W that hold the place of y(x) − y(x with W covered)",
+    paper: "Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks, ECCV",
+    cost: "1 forward pass, and 1 for each window",
+    sanity: "not examined that we know of; it sees the model only through its scores",
+    kind: MapKind::Layer,
+    uses_layer: false,
+    caution: Some("a covered window is an image that the model never met: compare zero and mean"),
+    parameters: &[
+        Parameter { name: "window", default: Setting::Count(16), summary: "side of the window in pixels" },
+        Parameter { name: "stride", default: Setting::Count(8), summary: "pixels from window to window" },
+        Parameter {
+            name: "fill",
+            default: Setting::Choice(&["zero", "mean"]),
+            summary: "what covers: zero, or each channel's mean",
+        },
+    ],
+    work: Work::Passes(prepare),
+};
+
+#[derive(Debug)]
+struct Occlusion {
+    score: TargetProgram,
+    shape: [usize; 3],
+    window: usize,
+    stride: usize,
+    /// Windows below each other and side by side.
+    counts: [usize; 2],
+    fill: &'static str,
+    key: Key,
+}
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let (window, stride) = (study.chosen.count("window")?, study.chosen.count("stride")?);
+    let [_, h, w] = study.image_shape();
+    if window > h.min(w) {
+        let reason =
+            format!("the image is only {h} pixels high and {w} wide; take a window of {} or less", h.min(w));
+        return Err(study.chosen.wrong("window", reason));
+    }
+    if stride > window {
+        let reason = format!("windows of {window} so far apart leave pixels that none covers");
+        return Err(study.chosen.wrong("stride", reason));
+    }
+    Ok(Box::new(Occlusion {
+        score: study.score_program()?,
+        shape: study.image_shape(),
+        window,
+        stride,
+        counts: [h, w].map(|side| (side - window).div_ceil(stride) + 1),
+        fill: study.chosen.choice("fill")?,
+        key: study.key(),
+    }))
+}
+
+impl Occlusion {
+    /// The rows' first pixels and widths under a window; at the far border it is cut off.
+    fn rows(&self, number: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let [_, h, w] = self.shape;
+        let [top, left] = [number / self.counts[1], number % self.counts[1]].map(|i| i * self.stride);
+        let (bottom, right) = ((top + self.window).min(h), (left + self.window).min(w));
+        (top..bottom).map(move |y| y * w + left..y * w + right)
+    }
+}
+
+impl Passes for Occlusion {
+    fn shape(&self) -> Vec<usize> {
+        self.shape[1..].to_vec()
+    }
+
+    #[allow(clippy::cast_possible_truncation)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let area = self.shape[1] * self.shape[2];
+        let fill = baseline(self.fill, subject.pixels, self.shape, self.key);
+        let make = |number: usize, image: &mut [f32]| {
+            // The last image of all is the image as it is.
+            if number == self.counts[0] * self.counts[1] {
+                return;
+            }
+            for row in self.rows(number) {
+                for (plane, fill) in image.chunks_mut(area).zip(fill.chunks(area)) {
+                    plane[row.clone()].copy_from_slice(&fill[row.clone()]);
+                }
+            }
+        };
+        let (mut sums, mut covers, mut whole) = (vec![0.0; area], vec![0.0; area], 0.0);
+        let total = self.counts[0] * self.counts[1] + 1;
+        self.score.stream(subject, total, &make, &mut |number, _, outputs| {
+            let score = f64::from(outputs[0][0]);
+            if number + 1 == total {
+                whole = score;
+                return;
+            }
+            for pixel in self.rows(number).flatten() {
+                sums[pixel] += score;
+                covers[pixel] += 1.0;
+            }
+        })?;
+        Ok(sums.iter().zip(covers).map(|(sum, covers)| (whole - sum / covers) as f32).collect())
+    }
+}

@@ -1,0 +1,47 @@
+//! Images without information, to compare an image with.
+
+use crate::method::parts::blur;
+use crate::random::Key;
+
+/// How much a `blur` baseline is blurred: the standard deviation as a share of the shorter side
+/// (Sturmfels et al. 2020 show 20 of 224 pixels).
+const BLUR: f64 = 0.1;
+
+/// The baseline that a word stands for: `zero` (in the numbers that the model takes), `mean` (each
+/// channel's mean), `blur` (the image blurred), `uniform` (noise between the image's extremes).
+#[allow(clippy::cast_precision_loss)]
+pub(in crate::method) fn baseline(word: &str, pixels: &[f32], shape: [usize; 3], key: Key) -> Vec<f32> {
+    let [_, h, w] = shape;
+    match word {
+        "mean" => pixels.chunks(h * w).flat_map(|plane| vec![mean(plane); plane.len()]).collect(),
+        "blur" => blur(pixels, shape, BLUR * h.min(w) as f64),
+        "uniform" => {
+            let [low, high] = extremes(pixels);
+            let mut rng = key.rng();
+            pixels.iter().map(|_| low + (high - low) * rng.uniform()).collect()
+        }
+        _ => vec![0.0; pixels.len()],
+    }
+}
+
+/// Replaces an image by `fill` where the mask (h·w, the same for every channel) is 0, keeps it where
+/// it is 1, and mixes the two between.
+pub(in crate::method) fn blend(image: &mut [f32], fill: &[f32], mask: &[f32]) {
+    let planes = image.chunks_mut(mask.len().max(1)).zip(fill.chunks(mask.len().max(1)));
+    for (plane, fill) in planes {
+        for ((pixel, fill), mask) in plane.iter_mut().zip(fill).zip(mask) {
+            *pixel = mask * *pixel + (1.0 - mask) * fill;
+        }
+    }
+}
+
+/// The smallest and the largest value.
+pub(in crate::method) fn extremes(values: &[f32]) -> [f32; 2] {
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    [low, values.iter().copied().fold(f32::NEG_INFINITY, f32::max)]
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+fn mean(values: &[f32]) -> f32 {
+    (values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64) as f32
+}

@@ -1,0 +1,110 @@
+//! Score-CAM and its kin: channels weighed by the score of the image seen through them.
+
+use crate::method::parts::baseline::extremes;
+use crate::method::parts::{Enlargement, blend};
+use crate::method::study::TargetProgram;
+use crate::method::{MethodError, Passes, Study, Subject};
+use crate::random::{Key, Rng};
+
+/// What a channel looks like in one of its `views`: numbers h·w, changed in place. The mask is what
+/// comes out, enlarged, stretched to 0…1, and multiplied by the number returned.
+pub(in crate::method) type View = fn(&Views, usize, &mut [f32], &mut Rng) -> f32;
+
+/// How often and how each channel is looked through.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::method) struct Views {
+    /// Views of each channel.
+    pub count: usize,
+    /// Strength of the noise, where there is any.
+    pub noise: f64,
+    /// What happens to view `i`.
+    pub change: View,
+}
+
+/// Σₖ αₖ Aₖ, with α the softmax over the channels of the mean score of channel k's views. A channel
+/// that is the same everywhere shows nothing and has α = 0.
+#[derive(Debug)]
+pub(in crate::method) struct ChannelMasks {
+    activations: TargetProgram,
+    score: TargetProgram,
+    /// The layer's `[c, h, w]`.
+    layer: [usize; 3],
+    enlargement: Enlargement,
+    views: Views,
+    key: Key,
+}
+
+impl ChannelMasks {
+    /// Prepares the activations and the score.
+    pub(in crate::method) fn prepare(
+        study: &Study<'_>,
+        views: Views,
+    ) -> Result<Box<dyn Passes>, MethodError> {
+        let ([_, h, w], [_, height, width]) = (study.layer.shape, study.image_shape());
+        Ok(Box::new(Self {
+            activations: study.program(|f| Ok(vec![f.activations()?]))?,
+            score: study.score_program()?,
+            layer: study.layer.shape,
+            enlargement: Enlargement::new([h, w], [height, width]),
+            views,
+            key: study.key(),
+        }))
+    }
+
+    /// The mask of one view of a channel, H·W.
+    fn mask(&self, channel: &[f32], number: usize) -> Vec<f32> {
+        let mut plane = channel.to_vec();
+        let mut rng = self.key.at(number as u64).rng();
+        let factor = (self.views.change)(&self.views, number % self.views.count, &mut plane, &mut rng);
+        let mut mask = self.enlargement.apply(&plane);
+        let [low, high] = extremes(&mask);
+        // Equal numbers may have been made unequal by rounding, but not equal ones different enough.
+        let scale = if high > low { factor / (high - low) } else { 0.0 };
+        mask.iter_mut().for_each(|m| *m = (*m - low) * scale);
+        mask
+    }
+}
+
+impl Passes for ChannelMasks {
+    fn shape(&self) -> Vec<usize> {
+        self.layer[1..].to_vec()
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let [channels, h, w] = self.layer;
+        let activations = self.activations.run(subject.pixels, 1, subject.target)?.swap_remove(0);
+        let planes: Vec<&[f32]> = activations.chunks(h * w).collect();
+        let shown: Vec<usize> = (0..channels).filter(|&k| varies(planes[k])).collect();
+        let black = vec![0.0; subject.pixels.len()];
+        let make = |pass: usize, image: &mut [f32]| {
+            let channel = shown[pass / self.views.count];
+            let number = channel * self.views.count + pass % self.views.count;
+            blend(image, &black, &self.mask(planes[channel], number));
+        };
+        let mut scores = vec![0.0; shown.len()];
+        let total = shown.len() * self.views.count;
+        self.score.stream(subject, total, &make, &mut |pass, _, outputs| {
+            scores[pass / self.views.count] += f64::from(outputs[0][0]) / self.views.count as f64;
+        })?;
+        let mut map = vec![0.0; h * w];
+        for (weight, &channel) in softmax(&scores).into_iter().zip(&shown) {
+            map.iter_mut().zip(planes[channel]).for_each(|(sum, &a)| *sum += weight * f64::from(a));
+        }
+        Ok(map.into_iter().map(|v| v as f32).collect())
+    }
+}
+
+/// Whether the numbers are not all the same.
+fn varies(plane: &[f32]) -> bool {
+    let [low, high] = extremes(plane);
+    high > low
+}
+
+/// Numbers that sum to 1 and stand to each other as eˣ.
+fn softmax(scores: &[f64]) -> Vec<f64> {
+    let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = scores.iter().map(|s| libm::exp(s - top)).collect();
+    let total: f64 = powers.iter().sum();
+    powers.into_iter().map(|p| p / total).collect()
+}

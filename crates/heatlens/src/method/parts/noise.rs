@@ -1,0 +1,100 @@
+//! Gradients of noisy copies of an image, and what is kept of them.
+
+use crate::method::parts::baseline::extremes;
+use crate::method::study::TargetProgram;
+use crate::method::{MethodError, Parameter, Passes, Setting, Study, Subject};
+use crate::random::Key;
+
+/// How strong the noise is.
+pub(in crate::method) const NOISE: Parameter = Parameter {
+    name: "noise",
+    default: Setting::Number(0.15),
+    summary: "standard deviation of the noise, as a share of the image's range",
+};
+
+/// Adds normal noise to an image, other noise for every sample.
+#[allow(clippy::cast_possible_truncation)]
+pub(in crate::method) fn noisy(
+    subject: &Subject<'_>,
+    noise: f64,
+    key: Key,
+) -> impl Fn(usize, &mut [f32]) + Sync + use<> {
+    let [low, high] = extremes(subject.pixels);
+    let sigma = noise * f64::from(high - low);
+    move |sample, image| {
+        let mut rng = key.at(sample as u64).rng();
+        image.iter_mut().for_each(|pixel| *pixel += (sigma * rng.normal()) as f32);
+    }
+}
+
+/// Mean and spread of many arrays, element by element, without keeping them (Welford 1962).
+#[derive(Clone, Debug)]
+pub(in crate::method) struct Moments {
+    /// How many.
+    pub count: f64,
+    /// Their mean.
+    pub mean: Vec<f64>,
+    /// The sum of squared deviations from it.
+    pub deviation: Vec<f64>,
+}
+
+impl Moments {
+    /// Of no array yet.
+    pub(in crate::method) fn new(len: usize) -> Self {
+        Self { count: 0.0, mean: vec![0.0; len], deviation: vec![0.0; len] }
+    }
+
+    /// Takes one more.
+    pub(in crate::method) fn add(&mut self, values: &[f32]) {
+        self.count += 1.0;
+        for ((mean, deviation), &value) in self.mean.iter_mut().zip(&mut self.deviation).zip(values) {
+            let before = f64::from(value) - *mean;
+            *mean += before / self.count;
+            *deviation += before * (f64::from(value) - *mean);
+        }
+    }
+}
+
+/// A statistic of the gradients at `samples` noisy copies of the image.
+#[derive(Debug)]
+pub(in crate::method) struct NoisyGradients {
+    gradient: TargetProgram,
+    shape: [usize; 3],
+    samples: usize,
+    noise: f64,
+    key: Key,
+    statistic: fn(&Moments) -> Vec<f64>,
+}
+
+impl NoisyGradients {
+    /// What can be set.
+    pub(in crate::method) const PARAMETERS: &'static [Parameter] = &[
+        Parameter { name: "samples", default: Setting::Count(50), summary: "noisy copies of the image" },
+        NOISE,
+    ];
+
+    /// Prepares the gradient.
+    pub(in crate::method) fn prepare(
+        study: &Study<'_>,
+        statistic: fn(&Moments) -> Vec<f64>,
+    ) -> Result<Box<dyn Passes>, MethodError> {
+        let samples = study.chosen.count("samples")?;
+        let noise = study.chosen.number_between("noise", 0.0, 10.0)?;
+        let (shape, key) = (study.image_shape(), study.key());
+        Ok(Box::new(Self { gradient: study.gradient_program()?, shape, samples, noise, key, statistic }))
+    }
+}
+
+impl Passes for NoisyGradients {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    #[allow(clippy::cast_possible_truncation)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let make = noisy(subject, self.noise, self.key);
+        let mut moments = Moments::new(subject.pixels.len());
+        self.gradient.stream(subject, self.samples, &make, &mut |_, _, outputs| moments.add(outputs[0]))?;
+        Ok((self.statistic)(&moments).into_iter().map(|v| v as f32).collect())
+    }
+}

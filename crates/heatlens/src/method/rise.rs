@@ -1,0 +1,97 @@
+//! RISE: randomised input sampling.
+
+use crate::method::parts::{Enlargement, blend};
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::random::Key;
+
+/// The registry row. Divided by p·N as in the paper; a peer divides by the sum of the masks. Cells
+/// are H/grid rounded up, as in the authors' code: the paper's rounding down leaves a border that no
+/// mask reaches.
+pub(super) static RISE: Method = Method {
+    id: "rise",
+    title: "RISE",
+    summary: "the mean score of the images on which random masks leave a place visible",
+    formula: "1/(p·N) · Σᵢ y(x ⊙ Mᵢ) · Mᵢ, with Mᵢ random grids of probability p, enlarged bilinearly and shifted",
+    paper: "Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC",
+    cost: "as many forward passes as masks (4000)",
+    sanity: "not examined that we know of; it sees the model only through its scores",
+    kind: MapKind::Layer,
+    uses_layer: false,
+    caution: Some(
+        "noisy: the error falls with the root of the number of masks; only differences within the map count",
+    ),
+    parameters: &[
+        Parameter { name: "masks", default: Setting::Count(4000), summary: "random masks" },
+        Parameter { name: "grid", default: Setting::Count(7), summary: "cells of a mask's side" },
+        Parameter {
+            name: "probability",
+            default: Setting::Number(0.5),
+            summary: "of a cell to be left visible",
+        },
+    ],
+    work: Work::Passes(prepare),
+};
+
+#[derive(Debug)]
+struct Rise {
+    score: TargetProgram,
+    size: [usize; 2],
+    masks: usize,
+    grid: usize,
+    probability: f64,
+    key: Key,
+}
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let [_, h, w] = study.image_shape();
+    let grid = study.chosen.count("grid")?;
+    if grid > h.min(w) {
+        return Err(study.chosen.wrong("grid", format!("the image is only {h} pixels high and {w} wide")));
+    }
+    let probability = study.chosen.number("probability")?;
+    if probability <= 0.0 || probability >= 1.0 {
+        return Err(study.chosen.wrong("probability", "expected a number between 0 and 1, both excluded"));
+    }
+    Ok(Box::new(Rise {
+        score: study.score_program()?,
+        size: [h, w],
+        masks: study.chosen.count("masks")?,
+        grid,
+        probability,
+        key: study.key(),
+    }))
+}
+
+impl Rise {
+    /// Mask `number`, made afresh whenever it is needed, so that memory does not grow with them.
+    fn mask(&self, number: usize) -> Vec<f32> {
+        let mut rng = self.key.at(number as u64).rng();
+        let cells: Vec<f32> = (0..self.grid * self.grid)
+            .map(|_| if f64::from(rng.uniform()) < self.probability { 1.0 } else { 0.0 })
+            .collect();
+        let cell = self.size.map(|side| side.div_ceil(self.grid));
+        let corner = cell.map(|side| rng.below(side));
+        let full = cell.map(|side| side * (self.grid + 1));
+        Enlargement::window([self.grid, self.grid], full, corner, self.size).apply(&cells)
+    }
+}
+
+impl Passes for Rise {
+    fn shape(&self) -> Vec<usize> {
+        self.size.to_vec()
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let black = vec![0.0; subject.pixels.len()];
+        let make = |number: usize, image: &mut [f32]| blend(image, &black, &self.mask(number));
+        let mut sums = vec![0.0; self.size[0] * self.size[1]];
+        self.score.stream(subject, self.masks, &make, &mut |number, _, outputs| {
+            let score = f64::from(outputs[0][0]);
+            sums.iter_mut().zip(self.mask(number)).for_each(|(sum, m)| *sum += score * f64::from(m));
+        })?;
+        let expected = self.probability * self.masks as f64;
+        Ok(sums.into_iter().map(|sum| (sum / expected) as f32).collect())
+    }
+}

@@ -1,0 +1,25 @@
+//! SmoothGrad.
+
+use crate::method::parts::NoisyGradients;
+use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
+
+/// The registry row. Of the peers, one squares the gradients and one differentiates the
+/// cross-entropy under this name; this is the paper's mean of the score's gradients.
+pub(super) static SMOOTH_GRAD: Method = Method {
+    id: "smooth_grad",
+    title: "SmoothGrad",
+    summary: "the gradient averaged over noisy copies of the image: less speckle",
+    formula: "mean over ε of ∂y/∂x at x + ε, ε ~ N(0, σ²), σ = noise · (max x − min x)",
+    paper: "Smilkov et al. 2017, SmoothGrad: removing noise by adding noise, ICML workshop",
+    cost: "as many forward and backward passes as samples (50)",
+    sanity: "passes the randomisation tests (Adebayo et al. 2018)",
+    kind: MapKind::Input,
+    uses_layer: false,
+    caution: None,
+    parameters: NoisyGradients::PARAMETERS,
+    work: Work::Passes(prepare),
+};
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    NoisyGradients::prepare(study, |moments| moments.mean.clone())
+}

@@ -1,0 +1,48 @@
+//! SS-CAM: smoothed Score-CAM.
+
+use crate::method::parts::{ChannelMasks, Views, extremes};
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Work};
+
+/// The registry row. This is the paper's first form, noise on the feature map. Its strength is a share
+/// of the channel's range, so that it means the same for every layer; the paper's 2 is in the
+/// activations' own units. A peer adds noise to the mask instead, far outside 0…1.
+pub(super) static SS_CAM: Method = Method {
+    id: "ss_cam",
+    title: "SS-CAM",
+    summary: "Score-CAM with each channel's score averaged over noisy copies of the channel",
+    formula: "Σₖ αₖ Aₖ, with α = softmax over k of the mean over ε of y(x ⊙ s(up(Aₖ + ε))), ε ~ N(0, σ²), σ = noise · (max Aₖ − min Aₖ)",
+    paper: "Wang et al. 2020, SS-CAM: Smoothed Score-CAM for Sharper Visual Feature Localization, arXiv 2006.14255",
+    cost: "1 forward pass, and as many as samples (10) for each channel of the layer",
+    sanity: "not examined that we know of",
+    kind: MapKind::Layer,
+    uses_layer: true,
+    caution: Some("weights are never negative: it cannot show evidence against the class"),
+    parameters: &[
+        Parameter { name: "samples", default: Setting::Count(10), summary: "noisy copies of each channel" },
+        Parameter {
+            name: "noise",
+            default: Setting::Number(0.5),
+            summary: "standard deviation of the noise, as a share of the channel's range",
+        },
+    ],
+    work: Work::Passes(prepare),
+};
+
+#[allow(clippy::cast_possible_truncation)]
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let count = study.chosen.count("samples")?;
+    let noise = study.chosen.number_between("noise", 0.0, 10.0)?;
+    ChannelMasks::prepare(
+        study,
+        Views {
+            count,
+            noise,
+            change: |views, _, plane, rng| {
+                let [low, high] = extremes(plane);
+                let sigma = views.noise * f64::from(high - low);
+                plane.iter_mut().for_each(|a| *a += (sigma * rng.normal()) as f32);
+                1.0
+            },
+        },
+    )
+}

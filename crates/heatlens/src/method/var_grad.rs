@@ -1,0 +1,29 @@
+//! VarGrad.
+
+use crate::method::parts::NoisyGradients;
+use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
+
+/// The registry row.
+pub(super) static VAR_GRAD: Method = Method {
+    id: "var_grad",
+    title: "VarGrad",
+    summary: "where the gradient changes most among noisy copies of the image; it has no sign",
+    formula: "variance over ε of ∂y/∂x at x + ε, ε ~ N(0, σ²), σ = noise · (max x − min x)",
+    paper: "Adebayo et al. 2018, Local Explanation Methods for Deep Neural Networks Lack Sensitivity to Parameter Values, ICLR workshop",
+    cost: "as many forward and backward passes as samples (50)",
+    sanity: "randomisation: not examined that we know of; removing its pixels hurts more than removing random ones (Hooker et al. 2019)",
+    kind: MapKind::Input,
+    uses_layer: false,
+    caution: Some(
+        "it is the same for a class and against it: it cannot tell evidence for from evidence against",
+    ),
+    parameters: NoisyGradients::PARAMETERS,
+    work: Work::Passes(prepare),
+};
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    if study.chosen.count("samples")? < 2 {
+        return Err(study.chosen.wrong("samples", "one sample has no variance; take 2 or more"));
+    }
+    NoisyGradients::prepare(study, |moments| moments.deviation.iter().map(|d| d / moments.count).collect())
+}

@@ -1,0 +1,129 @@
+//! What is explained here: the golden twins, and networks whose answer is known on paper.
+
+use heatlens::explain::{ExplainOptions, Explainer, Target};
+use heatlens::graph::op::matmul::MatMul;
+use heatlens::graph::{Builder, Dim, Fact, Graph, Shape, Tensor};
+use heatlens::method::{self, Settings};
+use heatlens::model::Model;
+
+use crate::common::{golden, npy};
+
+/// A model, images for it, and the class explained.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) model: Model,
+    pub(crate) images: Vec<Vec<f32>>,
+    pub(crate) class: usize,
+    /// Gives scores and gradients.
+    probe: Explainer,
+}
+
+impl Case {
+    fn new(name: &'static str, model: Model, pixels: &[f32], class: usize) -> Self {
+        let [c, h, w] = model.shape();
+        let images = pixels.chunks(c * h * w).map(<[f32]>::to_vec).collect();
+        let options = ExplainOptions {
+            target: Target::Class(class),
+            ..ExplainOptions::new(&[method::find("gradient").unwrap()])
+        };
+        let probe = Explainer::new(&model, &options).unwrap();
+        Self { name, model, images, class, probe }
+    }
+
+    /// A golden twin with its three different images.
+    pub(crate) fn twin(name: &'static str, class: usize) -> Self {
+        let model = Model::open(&golden(name).join("model.onnx")).unwrap();
+        Self::new(name, model, &npy(&golden(name).join("input.npy")).1, class)
+    }
+
+    /// Scores Σ w·x + bias for two classes, and one image of small numbers.
+    pub(crate) fn linear([c, h, w]: [usize; 3], weights: &[f32], bias: f32) -> Self {
+        let len = c * h * w;
+        let mut graph = Graph::new("linear");
+        let image = graph.add_input("image", Fact::f32(Shape::batched(&[c, h, w])));
+        let mut b = Builder::new(&mut graph, "net");
+        let seen = b.relu(image).unwrap();
+        let below = b.neg(image).unwrap();
+        let below = b.relu(below).unwrap();
+        let seen = b.sub(seen, below).unwrap();
+        let flat = b.reshape(seen, Shape(vec![Dim::Batch(1), Dim::Fixed(len)])).unwrap();
+        let columns = weights.iter().flat_map(|w| [-w, *w]).collect();
+        let columns = b.constant(Tensor::f32(&[len, 2], columns));
+        let product = b.apply(MatMul, &[flat, columns]).unwrap();
+        let bias = b.constant(Tensor::f32(&[1, 2], vec![-bias, bias]));
+        let scores = b.add(product, bias).unwrap();
+        graph.set_outputs(&[scores]);
+        let pixels: Vec<f32> = numbers(len, 7);
+        Self::new("linear", Model::from_graph(graph).unwrap(), &pixels, 1)
+    }
+
+    pub(crate) fn score(&self, image: &[f32]) -> f64 {
+        let logits = &self.probe.explain(image, 1).unwrap()[0].logits;
+        match (logits.len(), self.class) {
+            (1, 0) => f64::from(-logits[0]),
+            (1, _) => f64::from(logits[0]),
+            (_, class) => f64::from(logits[class]),
+        }
+    }
+
+    pub(crate) fn gradient(&self, image: &[f32]) -> Vec<f32> {
+        self.probe.explain(image, 1).unwrap().remove(0).attributions.remove(0).values
+    }
+
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        self.model.shape()
+    }
+
+    /// What a method makes of all images together.
+    pub(crate) fn explain(&self, id: &str, set: &[&str]) -> Vec<Vec<f32>> {
+        let explainer = self.explainer(id, set).unwrap();
+        let pixels = self.images.concat();
+        let explained = explainer.explain(&pixels, self.images.len()).unwrap();
+        explained.into_iter().map(|mut e| e.attributions.remove(0).values).collect()
+    }
+
+    /// What it takes to explain with a method, or the error.
+    pub(crate) fn explainer(&self, id: &str, set: &[&str]) -> Result<Explainer, String> {
+        let mut settings = Settings::with_seed(SEED);
+        set.iter().try_for_each(|s| settings.set(s)).map_err(|e| e.to_string())?;
+        let options = ExplainOptions {
+            target: Target::Class(self.class),
+            settings,
+            ..ExplainOptions::new(&[method::find(id).unwrap()])
+        };
+        Explainer::new(&self.model, &options).map_err(|e| e.to_string())
+    }
+
+    /// The activations of the default layer, plane by plane.
+    pub(crate) fn activations(&self, image: &[f32]) -> Vec<Vec<f32>> {
+        let options =
+            ExplainOptions { tensors: true, ..ExplainOptions::new(&[method::find("grad_cam").unwrap()]) };
+        let explainer = Explainer::new(&self.model, &options).unwrap();
+        let tensors = explainer.explain(image, 1).unwrap().remove(0).tensors.unwrap();
+        let [_, h, w] = self.model.default_layer().unwrap().shape;
+        tensors.conv_output.chunks(h * w).map(<[f32]>::to_vec).collect()
+    }
+}
+
+/// The seed of everything random here.
+pub(crate) const SEED: u64 = 5;
+
+/// Numbers from −1 to 1 that look random.
+pub(crate) fn numbers(len: usize, seed: usize) -> Vec<f32> {
+    let number = |i: usize| {
+        let mixed = (i + 1).wrapping_mul(2_654_435_761) ^ (seed + 1).wrapping_mul(40_503_077);
+        (((mixed ^ (mixed >> 13)).wrapping_mul(2_246_822_519) >> 7) % 2001) as f32 / 1000.0 - 1.0
+    };
+    (0..len).map(number).collect()
+}
+
+/// Twins of every kind: three colours and three classes, not square; one grey output; images that are
+/// constant and leave channels dead.
+pub(crate) fn twins() -> Vec<Case> {
+    vec![
+        Case::twin("branchy", 2),
+        Case::twin("gap_cnn_bn", 1),
+        Case::twin("no_gap", 0),
+        Case::twin("dead_image", 1),
+    ]
+}

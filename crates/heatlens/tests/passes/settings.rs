@@ -1,0 +1,25 @@
+//! What cannot be set says why.
+
+use crate::nets::Case;
+
+#[test]
+fn settings_without_sense_are_refused_by_name() {
+    let case = Case::twin("no_gap", 1);
+    for (id, set, said) in [
+        ("smooth_grad", "samples=0", "from 1 to"),
+        ("smooth_grad", "noise=-1", "from 0 to 10"),
+        ("var_grad", "samples=1", "2 or more"),
+        ("integrated_gradients", "steps=10001", "from 1 to 10000"),
+        ("integrated_gradients", "baseline=grey", "zero or mean or blur or uniform"),
+        ("occlusion", "window=33", "32 pixels high"),
+        ("occlusion", "stride=17", "none covers"),
+        ("rise", "grid=33", "32 pixels high"),
+        ("rise", "probability=1", "between 0 and 1"),
+        ("ss_cam", "noise=11", "from 0 to 10"),
+    ] {
+        let refusal = case.explainer(id, &[set]).map(|_| ()).unwrap_err();
+        assert!(refusal.contains(said), "{id} {set}: {refusal}");
+        let name = set.split('=').next().unwrap();
+        assert!(refusal.contains(name), "{id} {set}: {refusal}");
+    }
+}
