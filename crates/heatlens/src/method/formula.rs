@@ -10,6 +10,7 @@ use crate::method::Chosen;
 use crate::method::parts::Tap;
 use crate::method::principal::principal_map;
 use crate::model::{GapHead, Layer};
+use crate::rule::{Composite, Network, Relevance};
 
 /// A network's graph with an image, a score and a layer chosen, open for a formula to be appended.
 #[derive(Debug)]
@@ -41,6 +42,12 @@ impl Formula<'_> {
     /// A builder whose nodes are named after the method.
     pub fn builder(&mut self, scope: &str) -> Builder<'_> {
         Builder::new(self.graph, scope)
+    }
+
+    /// The network from the image to the scores, as rules look at it.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        Network::new(self.graph, self.image, self.scores)
     }
 
     /// What is explained, one number for each sample: Σₖ seedₖ · scoreₖ, N×1.
@@ -96,9 +103,38 @@ impl Formula<'_> {
         self.gradient(self.image, rules)
     }
 
+    /// The relevance of each pixel, N×C×H×W: what is explained, handed back by `composite`.
+    ///
+    /// # Errors
+    /// If a node between the image and the score has no rule.
+    pub fn input_relevance(&mut self, composite: Composite) -> Built {
+        let (scores, seed) = (self.scores, self.seed);
+        let start = self.builder("relevance").mul(scores, seed)?;
+        self.relevance(self.image, composite, start)
+    }
+
+    /// The relevance of the layer, N×C×h×w, where `start` (N×K or 1×K) is that of the scores.
+    ///
+    /// # Errors
+    /// If a node between the layer and the score has no rule.
+    pub fn layer_relevance(&mut self, composite: Composite, start: ValueId) -> Built {
+        let relevance = self.relevance(self.layer.value, composite, start)?;
+        self.layer.as_planes(&mut Builder::new(self.graph, "relevance"), relevance)
+    }
+
+    fn relevance(&mut self, at: ValueId, composite: Composite, start: ValueId) -> Built {
+        let network = self.network();
+        let rules = Relevance::new(&network, self.graph, self.image, composite);
+        self.walk("relevance", at, start, &rules)
+    }
+
     fn gradient(&mut self, at: ValueId, rules: &dyn Rules) -> Built {
-        let grads = differentiate(self.graph, "gradient", self.scores, self.seed, &[at], rules)?;
-        grads.first().copied().ok_or_else(|| GraphError::Malformed("no gradient".to_owned()))
+        self.walk("gradient", at, self.seed, rules)
+    }
+
+    fn walk(&mut self, scope: &str, at: ValueId, start: ValueId, rules: &dyn Rules) -> Built {
+        let found = differentiate(self.graph, scope, self.scores, start, &[at], rules)?;
+        found.first().copied().ok_or_else(|| GraphError::Malformed("no gradient".to_owned()))
     }
 
     /// Σ over channels of `x` (N×C×h×w): N×h×w. With eigen-smoothing their first principal component,

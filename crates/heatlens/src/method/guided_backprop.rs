@@ -10,7 +10,7 @@ pub(super) static GUIDED_BACKPROP: Method = Method {
     id: "guided_backprop",
     title: "Guided back-propagation",
     summary: "the gradient with every negative contribution cut off at each rectifier: sharp edges",
-    formula: "∂y/∂x with g ← g · [x > 0] · [g > 0] at every ReLU",
+    formula: "∂y/∂x with g ← g · [x > 0] · [g > 0] at every ReLU (other rectifiers f: g · f′(x) · [g > 0])",
     paper: "Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net, ICLR workshop",
     cost: "1 forward pass, 1 backward pass",
     sanity: "fails the randomisation tests (Adebayo et al. 2018)",
@@ -25,5 +25,6 @@ pub(super) static GUIDED_BACKPROP: Method = Method {
 
 /// The formula; guided Grad-CAM uses it too.
 pub(super) fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
-    Ok(f.input_gradient(&Guided)?)
+    let network = f.network();
+    Ok(f.input_gradient(&Guided(&network))?)
 }

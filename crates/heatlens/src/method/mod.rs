@@ -10,12 +10,14 @@ mod attention;
 mod attention_rollout;
 mod cam;
 mod centre;
+mod deconvnet;
 mod deep_feature_factorization;
 mod edges;
 mod eigen_cam;
 mod eigen_grad_cam;
 mod element_wise_grad_cam;
 mod error;
+mod excitation_backprop;
 mod fem;
 mod finer_cam;
 pub mod formula;
@@ -26,11 +28,16 @@ mod gradient;
 mod guided_backprop;
 mod guided_grad_cam;
 mod hires_cam;
+mod input_x_gradient;
 mod integrated_gradients;
 mod is_cam;
 mod kpca_cam;
 mod layer_cam;
 mod le_grad;
+mod lrp_alpha_beta;
+mod lrp_composite;
+mod lrp_epsilon;
+mod lrp_gamma;
 mod occlusion;
 pub mod parameter;
 mod parts;
@@ -108,6 +115,7 @@ pub struct Method {
 
 /// Every method, in the order in which they are listed and drawn.
 pub static METHODS: &[&Method] = &[
+    // Maps of a layer.
     &cam::CAM,
     &grad_cam::GRAD_CAM,
     &grad_cam_pp::GRAD_CAM_PP,
@@ -129,9 +137,18 @@ pub static METHODS: &[&Method] = &[
     &attention_rollout::ATTENTION_ROLLOUT,
     &le_grad::LE_GRAD,
     &deep_feature_factorization::DEEP_FEATURE_FACTORIZATION,
+    // Maps of the pixels.
     &gradient::GRADIENT,
     &guided_backprop::GUIDED_BACKPROP,
     &guided_grad_cam::GUIDED_GRAD_CAM,
+    // Other rules on the way back.
+    &deconvnet::DECONVNET,
+    &input_x_gradient::INPUT_X_GRADIENT,
+    &lrp_epsilon::LRP_EPSILON,
+    &lrp_gamma::LRP_GAMMA,
+    &lrp_alpha_beta::LRP_ALPHA_BETA,
+    &lrp_composite::LRP_COMPOSITE,
+    &excitation_backprop::EXCITATION_BACKPROP,
     // Methods of many passes.
     &smooth_grad::SMOOTH_GRAD,
     &var_grad::VAR_GRAD,

@@ -178,6 +178,19 @@ impl Chosen<'_> {
         }
     }
 
+    /// A number that must be at least `lowest`, in single precision.
+    ///
+    /// # Errors
+    /// If it is less or too large, or the method's row lists no number of that name.
+    #[allow(clippy::cast_possible_truncation)] // the range is checked
+    pub fn number_from(&self, name: &'static str, lowest: f64) -> Result<f32, MethodError> {
+        let number = self.number(name)?;
+        if number >= lowest && (number as f32).is_finite() {
+            return Ok((number as f32).max(lowest as f32));
+        }
+        Err(self.wrong(name, format!("expected a number from {lowest:e} on, in single precision")))
+    }
+
     /// A count.
     ///
     /// # Errors

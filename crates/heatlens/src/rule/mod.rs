@@ -1,5 +1,12 @@
 //! Rules that replace a node's derivative during the backward walk. A rule is one file.
 
+mod deconvnet;
 mod guided;
+mod network;
+mod rectifier;
+mod relevance;
 
+pub use deconvnet::Deconvnet;
 pub use guided::Guided;
+pub use network::Network;
+pub use relevance::{Composite, LayerRule, Place, Relevance};

@@ -1,0 +1,34 @@
+//! Layer-wise relevance propagation with the ε-rule.
+
+use heatlens_graph::ValueId;
+
+use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
+use crate::rule::{Composite, LayerRule};
+
+/// The denominator's distance from 0.
+pub(super) const EPSILON: Parameter = Parameter {
+    name: "epsilon",
+    default: Setting::Number(1e-6),
+    summary: "moves the denominators of layers with weights away from 0 and absorbs relevance where they are small",
+};
+
+/// The registry row.
+pub(super) static LRP_EPSILON: Method = Method {
+    id: "lrp_epsilon",
+    title: "LRP-ε",
+    summary: "the score handed back layer by layer, in proportion to what each input contributed",
+    formula: "Rᵢ = Σⱼ xᵢwᵢⱼ ÷ (zⱼ + ε·sign zⱼ) · Rⱼ in every layer, zⱼ = Σᵢ xᵢwᵢⱼ + bⱼ, from R = y; ΣR = y − what biases absorb",
+    paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7), equation 58",
+    cost: "1 forward pass, 1 backward pass",
+    sanity: "passes where rules that let only positive contributions through fail (Sixt et al. 2020, by the randomisation of layers); for ReLU networks it equals input × gradient as ε goes to 0 (Ancona et al. 2018)",
+    kind: MapKind::Input,
+    uses_layer: false,
+    caution: Some("noisy in deep networks with a small ε, where it comes near input × gradient"),
+    parameters: &[EPSILON],
+    work: Work::Graph(build),
+};
+
+fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
+    let epsilon = f.chosen.number_from("epsilon", f32::MIN_POSITIVE.into())?;
+    Ok(f.input_relevance(Composite::uniform(LayerRule::Epsilon(epsilon)))?)
+}

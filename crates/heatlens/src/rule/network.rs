@@ -1,0 +1,110 @@
+//! What a rule must know of the network around a node.
+
+use heatlens_graph::differentiate::depends_on;
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::cast::Cast;
+use heatlens_graph::op::expand::Expand;
+use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
+use heatlens_graph::op::transpose::Transpose;
+use heatlens_graph::rewrite::needed_nodes;
+use heatlens_graph::{Graph, Node, NodeId, Operator, ValueId};
+
+/// The part of a graph that leads from an image to scores, apart from every formula appended later.
+#[derive(Clone, Debug)]
+pub struct Network {
+    varies: Vec<bool>,
+    needed: Vec<bool>,
+}
+
+impl Network {
+    /// The network from `image` to `scores`.
+    #[must_use]
+    pub fn new(graph: &Graph, image: ValueId, scores: ValueId) -> Self {
+        Self { varies: depends_on(graph, &[image]), needed: needed_nodes(graph, &[scores]) }
+    }
+
+    /// Whether a value of the network depends on the image.
+    #[must_use]
+    pub fn varies(&self, value: ValueId) -> bool {
+        self.varies.get(value.index()).copied().unwrap_or(false)
+    }
+
+    /// The inputs of a node that depend on the image.
+    pub fn varying<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
+        node.inputs.iter().flatten().copied().filter(|&input| self.varies(input))
+    }
+
+    /// The nodes on the way from image to scores, in order.
+    pub fn nodes<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = NodeId> + 'a {
+        let on_the_way = move |id: &NodeId| {
+            let needed = self.needed.get(id.index()).copied().unwrap_or(false);
+            needed && graph.node(*id).outputs.iter().any(|&output| self.varies(output))
+        };
+        graph.node_ids().take(self.needed.len()).filter(on_the_way)
+    }
+
+    /// The nodes of the network that read a value.
+    pub fn readers<'a>(&'a self, graph: &'a Graph, value: ValueId) -> impl Iterator<Item = &'a Node> + 'a {
+        let reads = move |node: &&Node| node.inputs.contains(&Some(value));
+        self.nodes(graph).map(|id| graph.node(id)).filter(reads)
+    }
+
+    /// The one value that a node only moves, or changes by numbers that no image changes.
+    fn carried(&self, node: &Node) -> Option<ValueId> {
+        let moves = copies(node);
+        let counts =
+            node.op.downcast_ref::<Binary>().is_some_and(|Binary(function)| is_arithmetic(*function));
+        let mut inputs = self.varying(node);
+        let carried = inputs.next().filter(|_| moves || counts)?;
+        inputs.next().is_none().then_some(carried)
+    }
+
+    /// The value behind reshapes, copies and arithmetic with numbers.
+    #[must_use]
+    pub fn behind(&self, graph: &Graph, value: ValueId) -> ValueId {
+        let mut value = value;
+        while let Some(inner) = graph.producer(value).and_then(|id| self.carried(graph.node(id))) {
+            value = inner;
+        }
+        value
+    }
+
+    /// The products of two varying values that a value becomes a factor of, each with the other
+    /// factor; `None` if it also goes elsewhere.
+    #[must_use]
+    pub fn products(&self, graph: &Graph, value: ValueId) -> Option<Vec<ValueId>> {
+        let mut others = Vec::new();
+        for reader in self.readers(graph, value) {
+            if self.carried(reader).is_some() {
+                others.extend(self.products(graph, *reader.outputs.first()?)?);
+                continue;
+            }
+            let Some(Binary(BinaryFunction::Mul)) = reader.op.downcast_ref::<Binary>() else { return None };
+            others.push(self.varying(reader).find(|&other| other != value)?);
+        }
+        Some(others).filter(|others| !others.is_empty())
+    }
+}
+
+/// Whether a node hands all of its only input on, in another shape or type.
+pub(super) fn copies(node: &Node) -> bool {
+    is::<Reshape>(node)
+        || is::<Flatten>(node)
+        || is::<Squeeze>(node)
+        || is::<Unsqueeze>(node)
+        || is::<Transpose>(node)
+        || is::<Expand>(node)
+        || is::<Identity>(node)
+        || is::<Cast>(node)
+}
+
+/// Whether a node's operator is a `T`.
+pub(super) fn is<T: Operator>(node: &Node) -> bool {
+    node.op.downcast_ref::<T>().is_some()
+}
+
+fn is_arithmetic(function: BinaryFunction) -> bool {
+    use BinaryFunction::{Add, Div, Mul, Sub};
+    matches!(function, Add | Sub | Mul | Div)
+}

@@ -1,0 +1,61 @@
+//! Which rule a layer with weights follows.
+
+use crate::rule::relevance::LayerRule;
+
+/// Where a layer stands and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Nothing but copies and arithmetic with numbers lies between the image and the layer.
+    pub first: bool,
+    /// A matrix product; otherwise a convolution.
+    pub dense: bool,
+}
+
+/// Which places a line of a composite is for.
+type Matches = fn(Place) -> bool;
+
+/// Rules by place: the first line that matches wins.
+#[derive(Clone, Debug)]
+pub struct Composite(Vec<(Matches, LayerRule)>);
+
+impl Composite {
+    /// One rule for every layer.
+    #[must_use]
+    pub fn uniform(rule: LayerRule) -> Self {
+        Self(vec![(|_| true, rule)])
+    }
+
+    /// One rule for convolutions and another for matrix products.
+    #[must_use]
+    pub fn by_kind(convolution: LayerRule, dense: LayerRule) -> Self {
+        Self(vec![(|place| place.dense, dense), (|_| true, convolution)])
+    }
+
+    /// The same with another rule for layers that read the image.
+    #[must_use]
+    pub fn with_first(mut self, rule: LayerRule) -> Self {
+        self.0.insert(0, (|place| place.first, rule));
+        self
+    }
+
+    /// The rule at a place.
+    #[must_use]
+    pub fn rule(&self, place: Place) -> LayerRule {
+        let found = self.0.iter().find(|(matches, _)| matches(place));
+        found.map_or(LayerRule::Epsilon(super::STABILISER), |&(_, rule)| rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_match_wins() {
+        let (plus, epsilon) = (LayerRule::AlphaBeta { alpha: 1.0, bias: true }, LayerRule::Epsilon(0.1));
+        let composite = Composite::by_kind(plus, epsilon).with_first(LayerRule::Flat);
+        let rule = |first, dense| composite.rule(Place { first, dense });
+        assert_eq!([rule(false, false), rule(false, true)], [plus, epsilon]);
+        assert_eq!([rule(true, false), rule(true, true)], [LayerRule::Flat; 2]);
+    }
+}

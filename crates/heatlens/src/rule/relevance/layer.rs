@@ -1,0 +1,317 @@
+//! Rules for layers with weights: convolutions and matrix products with stored matrices.
+
+use std::sync::Arc;
+
+use heatlens_graph::op::batch_normalization::BatchNormalization;
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::conv_grad::ConvInputGrad;
+use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::unary::UnaryFunction;
+use heatlens_graph::op::r#where::Where;
+use heatlens_graph::op::{at, require_value};
+use heatlens_graph::{Builder, GraphError, Node, OpError, Shape, ValueId};
+
+use super::{Built, STABILISER};
+use crate::rule::Network;
+use crate::rule::network::is;
+
+/// How a layer z = Σ x·w + b divides the relevance of its outputs among its inputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LayerRule {
+    /// In proportion to x·w; the denominator is moved away from 0 by this much. The bias keeps its
+    /// share.
+    Epsilon(f32),
+    /// In proportion to x·w, with those of the sign of z raised by this factor.
+    Gamma(f32),
+    /// alpha times in proportion to the positive x·w, less alpha − 1 times to the negative ones.
+    AlphaBeta {
+        /// The weight of the positive part.
+        alpha: f32,
+        /// Whether the bias takes a share.
+        bias: bool,
+    },
+    /// In proportion to x·w − low·max(w, 0) − high·min(w, 0), for inputs between two numbers.
+    Box {
+        /// The smallest value an input can take.
+        low: f32,
+        /// The largest one.
+        high: f32,
+    },
+    /// Evenly, whatever inputs and weights are.
+    Flat,
+}
+
+/// A node as a layer with weights.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layer {
+    x: usize,
+    w: usize,
+    bias: usize,
+    dense: bool,
+}
+
+impl Layer {
+    /// How to read a node, if it is such a layer.
+    pub(super) fn of(network: &Network, node: &Node) -> Option<Self> {
+        let convolution = is::<Conv>(node) || is::<ConvInputGrad>(node);
+        let dense = is::<Gemm>(node) || is::<MatMul>(node);
+        if !convolution && !dense {
+            return None;
+        }
+        let varies = |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|v| network.varies(v));
+        match [0, 1, 2].map(varies) {
+            [true, false, false] => Some(Self { x: 0, w: 1, bias: 2, dense }),
+            [false, true, false] if dense => Some(Self { x: 1, w: 0, bias: 2, dense }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_dense(self) -> bool {
+        self.dense
+    }
+
+    pub(super) fn x_position(self) -> usize {
+        self.x
+    }
+
+    /// The value that the layer reads; `of` has seen that it is there.
+    pub(super) fn x(self, node: &Node) -> ValueId {
+        node.inputs.get(self.x).copied().flatten().unwrap_or(node.outputs[0])
+    }
+
+    /// The layer's numbers, with those of a normalisation behind it taken in.
+    pub(super) fn merge(
+        self,
+        b: &mut Builder<'_>,
+        node: &Node,
+        norm: Option<&Node>,
+    ) -> Result<Merged, GraphError> {
+        let x = require_value(node, self.x)?;
+        let mut w = require_value(node, self.w)?;
+        let mut bias = node.inputs.get(self.bias).copied().flatten();
+        let mut op = Arc::clone(&node.op);
+        if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
+            // Factors go into the numbers, so that signs are theirs.
+            w = b.scale(w, gemm.alpha)?;
+            bias = bias.map(|bias| b.scale(bias, gemm.beta)).transpose()?;
+            op = Arc::new(Gemm { alpha: 1.0, beta: 1.0, ..*gemm });
+        }
+        let mut y = node.outputs[0];
+        if let Some((norm, BatchNormalization { epsilon })) =
+            norm.and_then(|norm| Some((norm, norm.op.downcast_ref()?)))
+        {
+            let [scale, shift, mean, variance] = [1, 2, 3, 4].map(|i| require_value(norm, i));
+            let epsilon = b.scalar(*epsilon);
+            let sum = b.add(variance?, epsilon)?;
+            let root = b.unary(UnaryFunction::Sqrt, sum)?;
+            let factor = b.div(scale?, root)?;
+            let along = self.along_outputs(b, node, factor)?;
+            w = b.mul(w, along)?;
+            let level = match bias {
+                Some(bias) => b.sub(bias, mean?)?,
+                None => b.neg(mean?)?,
+            };
+            let level = b.mul(level, factor)?;
+            bias = Some(b.add(level, shift?)?);
+            y = norm.outputs[0];
+        }
+        if bias.is_some() && !is::<Conv>(node) && !is::<Gemm>(node) {
+            let what = "relevance through a batch normalisation behind this operator".to_owned();
+            return Err(at(node, OpError::Unsupported(what)));
+        }
+        Ok(Merged { node: Node { op, ..node.clone() }, layer: self, x, w, bias, y })
+    }
+
+    /// A number for each output channel as it broadcasts over the weights.
+    fn along_outputs(self, b: &mut Builder<'_>, node: &Node, vector: ValueId) -> Built {
+        let rank = b.shape(require_value(node, self.w)?).rank();
+        let last = match node.op.downcast_ref::<Gemm>() {
+            Some(gemm) => self.w == 1 && !gemm.trans_b,
+            None => self.dense,
+        };
+        let mut dims = b.shape(vector).0;
+        if !last {
+            dims.resize(rank, 1.into());
+        }
+        b.reshape(vector, Shape(dims))
+    }
+}
+
+/// A layer with its numbers at hand.
+pub(super) struct Merged {
+    node: Node,
+    layer: Layer,
+    x: ValueId,
+    w: ValueId,
+    bias: Option<ValueId>,
+    y: ValueId,
+}
+
+/// The layer on other inputs and weights.
+#[derive(Clone, Copy)]
+struct Part {
+    x: ValueId,
+    w: ValueId,
+    bias: Option<ValueId>,
+}
+
+impl Merged {
+    fn variant(&self, part: Part) -> Node {
+        let mut node = self.node.clone();
+        node.inputs = vec![None; 3];
+        node.inputs[self.layer.x] = Some(part.x);
+        node.inputs[self.layer.w] = Some(part.w);
+        node.inputs[self.layer.bias] = part.bias;
+        while node.inputs.last() == Some(&None) {
+            node.inputs.pop();
+        }
+        node
+    }
+
+    /// Σ x·w + b of a part.
+    fn forward(&self, b: &mut Builder<'_>, part: Part) -> Built {
+        let node = self.variant(part);
+        let name = format!("{}/part", node.name);
+        let id = b.graph_mut().add_node(&name, Arc::clone(&node.op), &node.inputs)?;
+        Ok(b.graph().node(id).outputs[0])
+    }
+
+    /// x ⊙ Σ s·w of a part.
+    fn backward(&self, b: &mut Builder<'_>, part: Part, s: ValueId) -> Built {
+        let node = self.variant(part);
+        let wanted: Vec<bool> = (0..node.inputs.len()).map(|i| i == self.layer.x).collect();
+        let grads = node.op.vjp(b, &node, &[Some(s)], &wanted)?;
+        let grad = grads.get(self.layer.x).copied().flatten();
+        let grad = grad.ok_or_else(|| at(&self.node, OpError::NoDerivative { index: self.layer.x }))?;
+        b.mul(part.x, grad)
+    }
+
+    /// The layer's input's share of `relevance`.
+    pub(super) fn share(&self, b: &mut Builder<'_>, rule: LayerRule, relevance: ValueId) -> Built {
+        match rule {
+            LayerRule::Epsilon(epsilon) => {
+                let s = over(b, relevance, self.y, epsilon)?;
+                self.backward(b, Part { x: self.x, w: self.w, bias: None }, s)
+            }
+            LayerRule::Gamma(gamma) => self.gamma(b, gamma, relevance),
+            LayerRule::AlphaBeta { alpha, bias } => self.alpha_beta(b, alpha, bias, relevance),
+            LayerRule::Box { low, high } => self.boxed(b, [low, high], relevance),
+            LayerRule::Flat => self.flat(b, relevance),
+        }
+    }
+
+    /// Positive (or negative) inputs times `same`, plus those of the other sign times `other`.
+    fn pair(&self, b: &mut Builder<'_>, same: Sided, other: ValueId) -> Result<[Part; 2], GraphError> {
+        let [positive, negative] = [positive(b, self.x)?, negative(b, self.x)?];
+        Ok([Part { x: positive, w: same.w, bias: same.bias }, Part { x: negative, w: other, bias: None }])
+    }
+
+    /// Divides `relevance` in proportion to the terms of `parts`.
+    fn divide(&self, b: &mut Builder<'_>, parts: [Part; 2], relevance: ValueId) -> Built {
+        let [first, second] = [self.forward(b, parts[0])?, self.forward(b, parts[1])?];
+        let sum = b.add(first, second)?;
+        let s = over(b, relevance, sum, STABILISER)?;
+        let [first, second] = [self.backward(b, parts[0], s)?, self.backward(b, parts[1], s)?];
+        b.add(first, second)
+    }
+
+    fn alpha_beta(&self, b: &mut Builder<'_>, alpha: f32, bias: bool, relevance: ValueId) -> Built {
+        let bias = self.bias.filter(|_| bias);
+        let [up, down] = [positive(b, self.w)?, negative(b, self.w)?];
+        let same = Sided { w: up, bias: bias.map(|v| positive(b, v)).transpose()? };
+        let parts = self.pair(b, same, down)?;
+        let gain = self.divide(b, parts, relevance)?;
+        let gain = b.scale(gain, alpha)?;
+        if alpha <= 1.0 {
+            return Ok(gain);
+        }
+        let same = Sided { w: down, bias: bias.map(|v| negative(b, v)).transpose()? };
+        let parts = self.pair(b, same, up)?;
+        let loss = self.divide(b, parts, relevance)?;
+        let loss = b.scale(loss, alpha - 1.0)?;
+        b.sub(gain, loss)
+    }
+
+    /// Andéol et al. 2021: terms of the sign of the output are raised, which is Montavon's rule
+    /// where nothing is negative.
+    fn gamma(&self, b: &mut Builder<'_>, gamma: f32, relevance: ValueId) -> Built {
+        let raised = |b: &mut Builder<'_>, value: ValueId, part: fn(&mut Builder<'_>, ValueId) -> Built| {
+            let part = part(b, value)?;
+            let more = b.scale(part, gamma)?;
+            b.add(value, more)
+        };
+        let [up, down] = [raised(b, self.w, positive)?, raised(b, self.w, negative)?];
+        let zero = b.scalar(0.0);
+        let above = b.binary(BinaryFunction::Greater, self.y, zero)?;
+        let below = b.binary(BinaryFunction::Less, self.y, zero)?;
+        let bias = self.bias.map(|v| raised(b, v, positive)).transpose()?;
+        let parts = self.pair(b, Sided { w: up, bias }, down)?;
+        let part = b.keep_where(above, relevance)?;
+        let of_positive = self.divide(b, parts, part)?;
+        let bias = self.bias.map(|v| raised(b, v, negative)).transpose()?;
+        let parts = self.pair(b, Sided { w: down, bias }, up)?;
+        let part = b.keep_where(below, relevance)?;
+        let of_negative = self.divide(b, parts, part)?;
+        b.add(of_positive, of_negative)
+    }
+
+    fn boxed(&self, b: &mut Builder<'_>, [low, high]: [f32; 2], relevance: ValueId) -> Built {
+        let shape = b.shape(self.x);
+        let constant = |b: &mut Builder<'_>, value: f32| {
+            let value = b.scalar(value);
+            b.expand(value, shape.clone())
+        };
+        let [up, down] = [positive(b, self.w)?, negative(b, self.w)?];
+        let (low, high) = (constant(b, low)?, constant(b, high)?);
+        let all = Part { x: self.x, w: self.w, bias: None };
+        let parts = [Part { x: low, w: up, bias: None }, Part { x: high, w: down, bias: None }];
+        let mut sum = self.forward(b, all)?;
+        for part in parts {
+            let term = self.forward(b, part)?;
+            sum = b.sub(sum, term)?;
+        }
+        let s = over(b, relevance, sum, STABILISER)?;
+        let mut share = self.backward(b, all, s)?;
+        for part in parts {
+            let term = self.backward(b, part, s)?;
+            share = b.sub(share, term)?;
+        }
+        Ok(share)
+    }
+
+    fn flat(&self, b: &mut Builder<'_>, relevance: ValueId) -> Built {
+        let one = b.scalar(1.0);
+        let (x, w) = (b.shape(self.x), b.shape(self.w));
+        let part = Part { x: b.expand(one, x)?, w: b.expand(one, w)?, bias: None };
+        let sum = self.forward(b, part)?;
+        let s = over(b, relevance, sum, STABILISER)?;
+        self.backward(b, part, s)
+    }
+}
+
+/// Weights and bias for positive inputs.
+#[derive(Clone, Copy)]
+struct Sided {
+    w: ValueId,
+    bias: Option<ValueId>,
+}
+
+fn positive(b: &mut Builder<'_>, x: ValueId) -> Built {
+    b.relu(x)
+}
+
+fn negative(b: &mut Builder<'_>, x: ValueId) -> Built {
+    let zero = b.scalar(0.0);
+    b.binary(BinaryFunction::Min, x, zero)
+}
+
+/// relevance ÷ (z + epsilon · sign z), where the sign of 0 is +.
+pub(super) fn over(b: &mut Builder<'_>, relevance: ValueId, z: ValueId, epsilon: f32) -> Built {
+    let (zero, plus, minus) = (b.scalar(0.0), b.scalar(epsilon), b.scalar(-epsilon));
+    let below = b.binary(BinaryFunction::Less, z, zero)?;
+    let step = b.apply(Where, &[below, minus, plus])?;
+    let z = b.add(z, step)?;
+    b.div(relevance, z)
+}

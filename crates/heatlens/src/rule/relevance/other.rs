@@ -1,0 +1,231 @@
+//! Rules for operators without weights.
+//!
+//! - What only moves or selects numbers (reshapes, slices, concatenation, max-pools: the winner takes
+//!   all) moves relevance the same way: its derivative.
+//! - Sums and means divide it in proportion to their terms.
+//! - Element-wise activations pass it on unchanged.
+//! - A product of two values: where one is a gate (a softmax, sigmoid or the like), the other takes
+//!   all (Arras et al. 2019, "Explaining and Interpreting LSTMs"; for attention Ali et al. 2022, "XAI
+//!   for Transformers: Better Explanations through Conservative Propagation"); otherwise both take
+//!   half (Achtibat et al. 2024, "AttnLRP").
+//! - A normalisation's divisor counts as a number (Ali et al. 2022): the dividend takes all.
+
+use heatlens_graph::op::batch_normalization::BatchNormalization;
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::concat::Concat;
+use heatlens_graph::op::gather::Gather;
+use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::layer_normalization::LayerNormalization;
+use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::pad::Pad;
+use heatlens_graph::op::pool::{AveragePool, MaxPool};
+use heatlens_graph::op::quantize::FakeQuantize;
+use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::op::slice::Slice;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::r#where::Where;
+use heatlens_graph::op::{at, require_value};
+use heatlens_graph::{Builder, Graph, Node, OpError, ValueId};
+
+use super::layer::over;
+use super::{Built, STABILISER, Shares};
+use crate::rule::Network;
+use crate::rule::network::{copies, is};
+
+/// What an operator does with relevance.
+enum Way {
+    /// As its derivative does with gradients.
+    Move,
+    /// In proportion to the terms of its sum.
+    Divide,
+    /// Unchanged, to every input that is wanted.
+    Pass,
+    /// To one of its factors alone.
+    Factor(usize),
+    /// Half to each factor.
+    Halves,
+    /// As a layer normalisation whose divisor is a number.
+    Normalise,
+}
+
+/// Relevance handed on unchanged.
+pub(super) fn pass(wanted: &[bool], relevance: ValueId) -> Vec<Option<ValueId>> {
+    wanted.iter().map(|&wanted| wanted.then_some(relevance)).collect()
+}
+
+/// The inputs' shares of `relevance`.
+pub(super) fn shares(
+    network: &Network,
+    b: &mut Builder<'_>,
+    node: &Node,
+    relevance: ValueId,
+    wanted: &[bool],
+) -> Shares {
+    let way = way(network, b.graph(), node).ok_or_else(|| {
+        let what =
+            "there is no rule to propagate relevance through this operator; gradient or grad_cam take it";
+        at(node, OpError::Invalid(what.to_owned()))
+    })?;
+    match way {
+        Way::Move => node.op.vjp(b, node, &[Some(relevance)], wanted),
+        Way::Divide => divide(b, node, relevance, wanted, 1.0),
+        Way::Pass => Ok(pass(wanted, relevance)),
+        Way::Halves => divide(b, node, relevance, wanted, 0.5),
+        Way::Factor(position) => {
+            let only: Vec<bool> = wanted.iter().enumerate().map(|(i, &w)| w && i == position).collect();
+            match node.op.downcast_ref::<MatMul>() {
+                Some(_) => divide(b, node, relevance, &only, 1.0),
+                None => Ok(pass(&only, relevance)),
+            }
+        }
+        Way::Normalise => {
+            let mut shares = vec![None; node.inputs.len()];
+            if let (Some(norm), Some(true)) = (node.op.downcast_ref::<LayerNormalization>(), wanted.first()) {
+                shares[0] = Some(normalise(b, node, *norm, relevance)?);
+            }
+            Ok(shares)
+        }
+    }
+}
+
+/// What a node does with relevance; `None` if there is no rule.
+fn way(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
+    let moves = copies(node)
+        || is::<Slice>(node)
+        || is::<Pad>(node)
+        || is::<Concat>(node)
+        || is::<Gather>(node)
+        || is::<Where>(node)
+        || is::<MaxPool>(node);
+    if moves {
+        return Some(Way::Move);
+    }
+    if is::<AveragePool>(node) || is::<BatchNormalization>(node) {
+        return Some(Way::Divide);
+    }
+    if is::<Clip>(node) || is::<FakeQuantize>(node) {
+        return Some(Way::Pass);
+    }
+    if is::<LayerNormalization>(node) {
+        return Some(Way::Normalise);
+    }
+    if let Some(GlobalPool(function)) = node.op.downcast_ref() {
+        return Some(if *function == GlobalPoolFunction::Max { Way::Move } else { Way::Divide });
+    }
+    if let Some(Reduce { function, .. }) = node.op.downcast_ref() {
+        return match function {
+            ReduceFunction::Max | ReduceFunction::Min => Some(Way::Move),
+            ReduceFunction::Sum | ReduceFunction::Mean => Some(Way::Divide),
+            _ => None,
+        };
+    }
+    if let Some(Unary(function)) = node.op.downcast_ref() {
+        return is_activation(*function).then_some(Way::Pass);
+    }
+    if is::<MatMul>(node) {
+        return product(network, graph, node);
+    }
+    let Binary(function) = node.op.downcast_ref()?;
+    let varies = |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|v| network.varies(v));
+    match function {
+        BinaryFunction::Add | BinaryFunction::Sub => Some(Way::Divide),
+        BinaryFunction::Max | BinaryFunction::Min => Some(Way::Move),
+        BinaryFunction::PRelu => Some(Way::Pass),
+        BinaryFunction::Mul if varies(0) && varies(1) => product(network, graph, node),
+        BinaryFunction::Mul => Some(Way::Divide),
+        BinaryFunction::Div => varies(0).then_some(Way::Factor(0)),
+        _ => None,
+    }
+}
+
+/// Functions whose sign follows their input's, or that networks use in place of such.
+fn is_activation(function: UnaryFunction) -> bool {
+    use UnaryFunction as F;
+    !function.is_flat()
+        && !matches!(function, F::Exp | F::Log | F::Sqrt | F::Reciprocal | F::Sin | F::Cos | F::Erf)
+}
+
+/// A product of two values that depend on the image.
+fn product(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
+    let (left, right) = (node.inputs.first().copied()??, node.inputs.get(1).copied()??);
+    let [left, right] = [left, right].map(|v| gate_rank(network, graph, v));
+    Some(match left.cmp(&right) {
+        std::cmp::Ordering::Less => Way::Factor(0),
+        std::cmp::Ordering::Greater => Way::Factor(1),
+        std::cmp::Ordering::Equal => Way::Halves,
+    })
+}
+
+/// How much a factor looks like a gate: 2 for probabilities, 1 for other bounded functions.
+fn gate_rank(network: &Network, graph: &Graph, value: ValueId) -> u8 {
+    use UnaryFunction as F;
+    let value = network.behind(graph, value);
+    let Some(node) = graph.producer(value).map(|id| graph.node(id)) else { return 0 };
+    if is::<Softmax>(node) {
+        return 2;
+    }
+    if is::<Where>(node) {
+        let parts = node.inputs.iter().skip(1).flatten();
+        return parts
+            .filter(|&&v| network.varies(v))
+            .map(|&v| gate_rank(network, graph, v))
+            .max()
+            .unwrap_or(0);
+    }
+    match node.op.downcast_ref() {
+        Some(Unary(F::Sigmoid | F::HardSigmoid { .. } | F::Exp)) => return 2,
+        Some(Unary(F::Tanh | F::Erf | F::Softsign)) => return 1,
+        _ => {}
+    }
+    match node.op.downcast_ref() {
+        // A softmax written out.
+        Some(Binary(BinaryFunction::Div)) => {
+            let dividend = node.inputs.first().copied().flatten();
+            dividend.map_or(0, |v| if gate_rank(network, graph, v) == 2 { 2 } else { 0 })
+        }
+        _ => u8::from(node.op.downcast_ref().is_some_and(|c: &Clip| c.min.is_finite() && c.max.is_finite())),
+    }
+}
+
+/// Each wanted input's terms of the output, in proportion; `part` of it.
+fn divide(b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool], part: f32) -> Shares {
+    let y = node.outputs[0];
+    let mut s = over(b, relevance, y, STABILISER)?;
+    if part < 1.0 {
+        s = b.scale(s, part)?;
+    }
+    let grads = node.op.vjp(b, node, &[Some(s)], wanted)?;
+    let mut shares = Vec::with_capacity(grads.len());
+    for (input, grad) in node.inputs.iter().zip(grads) {
+        shares.push(match (input, grad) {
+            (Some(input), Some(grad)) => Some(b.mul(*input, grad)?),
+            _ => None,
+        });
+    }
+    Ok(shares)
+}
+
+/// x ⊙ ∂/∂x of (x − mean) ÷ deviation · scale + bias at s, with the deviation held fixed.
+fn normalise(b: &mut Builder<'_>, node: &Node, norm: LayerNormalization, relevance: ValueId) -> Built {
+    let x = require_value(node, 0)?;
+    let shape = b.shape(x);
+    let first = norm.axis_of(&shape).map_err(|e| at(node, e))?;
+    let axes: Vec<usize> = (first..shape.rank()).collect();
+    let mut s = over(b, relevance, node.outputs[0], STABILISER)?;
+    if let Some(scale) = node.inputs.get(1).copied().flatten() {
+        s = b.mul(s, scale)?;
+    }
+    let mean = b.mean(x, &axes, true)?;
+    let centred = b.sub(x, mean)?;
+    let square = b.mul(centred, centred)?;
+    let variance = b.mean(square, &axes, true)?;
+    let epsilon = b.scalar(norm.epsilon);
+    let sum = b.add(variance, epsilon)?;
+    let deviation = b.unary(UnaryFunction::Sqrt, sum)?;
+    let level = b.mean(s, &axes, true)?;
+    let tilt = b.sub(s, level)?;
+    let slope = b.div(tilt, deviation)?;
+    b.mul(x, slope)
+}
