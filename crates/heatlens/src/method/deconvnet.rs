@@ -13,10 +13,10 @@ pub(super) static DECONVNET: Method = Method {
     formula: "∂y/∂x with g ← g · [g > 0] in place of the derivative of every rectifier",
     paper: "Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks, ECCV, §2.1",
     cost: "1 forward pass, 1 backward pass",
-    sanity: "fails: the image hardly depends on the class (Mahendran and Vedaldi 2016), and it converges to a matrix of rank 1 (Sixt et al. 2020)",
+    sanity: "fails: the map hardly depends on the neuron explained (Mahendran and Vedaldi 2016) or on the later layers (Sixt et al. 2020)",
     kind: MapKind::Input,
     uses_layer: false,
-    caution: Some("edge-like; hardly depends on the class or on the upper layers (Sixt et al. 2020)"),
+    caution: Some("edge-like; hardly depends on the class or on the later layers (Sixt et al. 2020)"),
     parameters: &[],
     work: Work::Graph(build),
 };

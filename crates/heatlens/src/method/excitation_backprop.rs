@@ -13,7 +13,7 @@ pub(super) static EXCITATION_BACKPROP: Method = Method {
     formula: "P(aᵢ) = Σⱼ aᵢwᵢⱼ⁺ ÷ Σᵢ aᵢwᵢⱼ⁺ · P(aⱼ) down to the layer, from P = 1 at the class, without biases; summed over the layer's channels",
     paper: "Zhang et al. 2016, Top-down Neural Attention by Excitation Backprop, ECCV, equation 5",
     cost: "3 forward passes, 2 backward passes down to the layer",
-    sanity: "fails: it is LRP-α1β0 without biases, which converges to a matrix of rank 1 (Sixt et al. 2020)",
+    sanity: "fails: the map does not depend on the later layers (Sixt et al. 2020)",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: Some("hardly depends on the class in deep networks; --against CLASS shows the contrast of two"),

@@ -13,11 +13,11 @@ pub(super) static LRP_ALPHA_BETA: Method = Method {
     formula: "Rᵢ = Σⱼ (α (xᵢwᵢⱼ)⁺ ÷ zⱼ⁺ − β (xᵢwᵢⱼ)⁻ ÷ zⱼ⁻) · Rⱼ in every layer, β = α − 1; biases take their shares",
     paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7), equation 60",
     cost: "5 forward passes, 4 backward passes (3 and 2 with α = 1)",
-    sanity: "fails: α1β0 converges to a matrix of rank 1 and ignores the upper layers; α2β1 hardly differs (Sixt et al. 2020)",
+    sanity: "fails: with α = 1 the map does not depend on the later layers (Sixt et al. 2020)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some(
-        "fails the randomisation of layers (Sixt et al. 2020): it looks much the same for another class",
+        "with α = 1 it does not depend on the later layers, so it looks much the same for another class (Sixt et al. 2020)",
     ),
     parameters: &[Parameter {
         name: "alpha",

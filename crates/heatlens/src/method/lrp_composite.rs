@@ -15,11 +15,11 @@ pub(super) static LRP_COMPOSITE: Method = Method {
     formula: "dense layers: ε-rule; convolutions: z⁺ (α1β0), α2β1 or γ; the first layer: evenly (flat) or within the pixels' bounds (box)",
     paper: "Kohlbrenner et al. 2020, Towards Best Practice in Explaining Neural Network Decisions with LRP, IJCNN; Montavon et al. 2019, Layer-Wise Relevance Propagation: An Overview",
     cost: "3 to 5 forward passes, 2 to 4 backward passes",
-    sanity: "depends on the class through the dense layers' ε-rule, which pure z⁺ does not (Kohlbrenner et al. 2020); fails in part where layers below are randomised (Sixt et al. 2020)",
+    sanity: "not examined as a whole that we know of; the z⁺-rule of its convolutions fails alone (Sixt et al. 2020)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some(
-        "what convolutions add to the picture hardly depends on their own weights (Sixt et al. 2020)",
+        "through many layers of the z⁺-rule the map stops depending on the later ones (Sixt et al. 2020)",
     ),
     parameters: &[
         Parameter {

@@ -20,7 +20,7 @@ pub(super) static LRP_EPSILON: Method = Method {
     formula: "Rᵢ = Σⱼ xᵢwᵢⱼ ÷ (zⱼ + ε·sign zⱼ) · Rⱼ in every layer, zⱼ = Σᵢ xᵢwᵢⱼ + bⱼ, from R = y; ΣR = y − what biases absorb",
     paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7), equation 58",
     cost: "1 forward pass, 1 backward pass",
-    sanity: "passes where rules that let only positive contributions through fail (Sixt et al. 2020, by the randomisation of layers); for ReLU networks it equals input × gradient as ε goes to 0 (Ancona et al. 2018)",
+    sanity: "not examined by itself that we know of; in a ReLU network it becomes input × gradient as ε goes to 0 (Ancona et al. 2018)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some("noisy in deep networks with a small ε, where it comes near input × gradient"),

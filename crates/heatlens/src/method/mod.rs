@@ -12,6 +12,7 @@ mod cam;
 mod centre;
 mod deconvnet;
 mod deep_feature_factorization;
+mod deep_lift;
 mod edges;
 mod eigen_cam;
 mod eigen_grad_cam;
@@ -149,6 +150,7 @@ pub static METHODS: &[&Method] = &[
     &lrp_alpha_beta::LRP_ALPHA_BETA,
     &lrp_composite::LRP_COMPOSITE,
     &excitation_backprop::EXCITATION_BACKPROP,
+    &deep_lift::DEEP_LIFT,
     // Methods of many passes.
     &smooth_grad::SMOOTH_GRAD,
     &var_grad::VAR_GRAD,

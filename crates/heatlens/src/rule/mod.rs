@@ -1,12 +1,14 @@
 //! Rules that replace a node's derivative during the backward walk. A rule is one file.
 
 mod deconvnet;
+mod deep_lift;
 mod guided;
 mod network;
 mod rectifier;
 mod relevance;
 
 pub use deconvnet::Deconvnet;
+pub use deep_lift::DeepLift;
 pub use guided::Guided;
 pub use network::Network;
 pub use relevance::{Composite, LayerRule, Place, Relevance};

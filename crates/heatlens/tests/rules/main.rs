@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deep_lift;
+mod operators;
 mod tiny;
 
 use common::{Tol, assert_close};

@@ -20,7 +20,6 @@ use heatlens_graph::op::layer_normalization::LayerNormalization;
 use heatlens_graph::op::matmul::MatMul;
 use heatlens_graph::op::pad::Pad;
 use heatlens_graph::op::pool::{AveragePool, MaxPool};
-use heatlens_graph::op::quantize::FakeQuantize;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::softmax::Softmax;
@@ -105,7 +104,7 @@ fn way(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
     if is::<AveragePool>(node) || is::<BatchNormalization>(node) {
         return Some(Way::Divide);
     }
-    if is::<Clip>(node) || is::<FakeQuantize>(node) {
+    if is::<Clip>(node) {
         return Some(Way::Pass);
     }
     if is::<LayerNormalization>(node) {

@@ -1,0 +1,331 @@
+//! DeepLIFT's multipliers by the Rescale rule (Shrikumar et al. 2017, "Learning Important Features
+//! Through Propagating Activation Differences", §3.5).
+//!
+//! The network stands in the graph twice: on the image and on a reference. What flows back is how
+//! much the score's difference from the reference owes to each value's, per unit of that value:
+//! m = Δy ÷ Δx through a function of one value, the plain derivative through what is linear. For
+//! other operators the paper gives no rule; these keep Σ m·Δx = Δy exactly:
+//!
+//! - A product takes its derivative at the mean of both passes, a ratio likewise: each order of
+//!   exchanging one factor before the other counts half (as in Lundberg and Lee 2017, SHAP).
+//! - A maximum (max-pool) credits the image's winner with what it adds above the reference's maximum
+//!   and the reference's winner with what its loss takes away (as in SHAP and Captum).
+//! - Softmax and layer normalisation are written out in such operators.
+//!
+//! Anything else is refused by name.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use heatlens_graph::compose::normalization::standardize;
+use heatlens_graph::op::batch_normalization::BatchNormalization;
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::concat::Concat;
+use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::conv_grad::ConvInputGrad;
+use heatlens_graph::op::gather::Gather;
+use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::layer_normalization::LayerNormalization;
+use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::pad::Pad;
+use heatlens_graph::op::pool::{AveragePool, MaxPool};
+use heatlens_graph::op::quantize::FakeQuantize;
+use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::op::slice::Slice;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::r#where::Where;
+use heatlens_graph::op::{at, require_value};
+use heatlens_graph::{Builder, Graph, GraphError, Node, OpError, Rules, ValueId, differentiate};
+
+use crate::rule::Network;
+use crate::rule::network::{copies, is};
+
+type Built = Result<ValueId, GraphError>;
+type Multipliers = Result<Vec<Option<ValueId>>, GraphError>;
+
+/// Differences smaller than this share of the values are rounding; the derivative stands in.
+const ROUNDING: f32 = 1e-5;
+
+/// The Rescale rule between an image and a reference.
+#[derive(Debug)]
+pub struct DeepLift {
+    /// For each value that depends on the image, the value that depends on the reference likewise.
+    twins: RefCell<BTreeMap<ValueId, ValueId>>,
+}
+
+/// How an operator's multipliers come about.
+enum Way {
+    Derivative,
+    Rescale,
+    MeanOfBoth,
+    Ratio,
+    Winners,
+    Softmax(Softmax),
+    Normalise(LayerNormalization),
+}
+
+impl DeepLift {
+    /// Appends the network on `reference`, which is shaped as `image`.
+    ///
+    /// # Errors
+    /// If the reference has another shape.
+    pub fn new(
+        network: &Network,
+        graph: &mut Graph,
+        image: ValueId,
+        reference: ValueId,
+    ) -> Result<Self, GraphError> {
+        let rule = Self { twins: RefCell::new(BTreeMap::from([(image, reference)])) };
+        let nodes: Vec<Node> = network.nodes(graph).map(|id| graph.node(id).clone()).collect();
+        for node in nodes {
+            let twin = rule.twin(&node);
+            let id =
+                graph.add_node(&format!("{}/reference", node.name), Arc::clone(&node.op), &twin.inputs)?;
+            let outputs = graph.node(id).outputs.clone();
+            rule.twins.borrow_mut().extend(node.outputs.iter().copied().zip(outputs));
+        }
+        Ok(rule)
+    }
+
+    /// What a value is on the reference: itself if no image changes it.
+    fn at_reference(&self, value: ValueId) -> ValueId {
+        self.twins.borrow().get(&value).copied().unwrap_or(value)
+    }
+
+    fn varies(&self, value: ValueId) -> bool {
+        self.twins.borrow().contains_key(&value)
+    }
+
+    /// A node as it stands on the reference.
+    fn twin(&self, node: &Node) -> Node {
+        let inputs = node.inputs.iter().map(|i| i.map(|i| self.at_reference(i))).collect();
+        let outputs = node.outputs.iter().map(|&o| self.at_reference(o)).collect();
+        Node { inputs, outputs, ..node.clone() }
+    }
+
+    /// value − value on the reference.
+    fn difference(&self, b: &mut Builder<'_>, value: ValueId) -> Built {
+        b.sub(value, self.at_reference(value))
+    }
+
+    fn way(&self, node: &Node) -> Option<Way> {
+        let varying = node.inputs.iter().flatten().filter(|&&v| self.varies(v)).count();
+        let varies = |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|v| self.varies(v));
+        let linear = copies(node)
+            || is::<Slice>(node)
+            || is::<Pad>(node)
+            || is::<Concat>(node)
+            || is::<Gather>(node)
+            || is::<AveragePool>(node);
+        let with_weights = is::<Conv>(node)
+            || is::<ConvInputGrad>(node)
+            || is::<Gemm>(node)
+            || is::<MatMul>(node)
+            || is::<BatchNormalization>(node);
+        if linear || with_weights && varying == 1 || is::<Where>(node) && !varies(0) {
+            return Some(Way::Derivative);
+        }
+        if is::<MatMul>(node) {
+            return Some(Way::MeanOfBoth);
+        }
+        if is::<Clip>(node) || is::<FakeQuantize>(node) {
+            return (varying == 1).then_some(Way::Rescale);
+        }
+        if is::<MaxPool>(node) {
+            return Some(Way::Winners);
+        }
+        if let Some(GlobalPool(function)) = node.op.downcast_ref() {
+            return Some(if *function == GlobalPoolFunction::Max { Way::Winners } else { Way::Derivative });
+        }
+        if let Some(Reduce { function, .. }) = node.op.downcast_ref() {
+            return match function {
+                ReduceFunction::Max | ReduceFunction::Min => Some(Way::Winners),
+                ReduceFunction::Sum | ReduceFunction::Mean => Some(Way::Derivative),
+                _ => None,
+            };
+        }
+        if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
+            return (!softmax.log).then_some(Way::Softmax(*softmax));
+        }
+        if let Some(norm) = node.op.downcast_ref::<LayerNormalization>() {
+            return (varying == 1).then_some(Way::Normalise(*norm));
+        }
+        if is::<Unary>(node) {
+            return Some(Way::Rescale);
+        }
+        let Binary(function) = node.op.downcast_ref()?;
+        match function {
+            BinaryFunction::Add | BinaryFunction::Sub => Some(Way::Derivative),
+            BinaryFunction::Mul => Some(if varying == 2 { Way::MeanOfBoth } else { Way::Derivative }),
+            BinaryFunction::Div if varying == 2 => Some(Way::Ratio),
+            BinaryFunction::Max | BinaryFunction::Min if varying == 2 => Some(Way::Winners),
+            BinaryFunction::Div if varies(0) => Some(Way::Derivative),
+            BinaryFunction::Div | BinaryFunction::Max | BinaryFunction::Min => Some(Way::Rescale),
+            BinaryFunction::PRelu | BinaryFunction::Pow if varying == 1 && varies(0) => Some(Way::Rescale),
+            _ => None,
+        }
+    }
+
+    fn multipliers(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+        let way = self.way(node).ok_or_else(|| {
+            let what = "DeepLIFT has no rule for this operator; integrated_gradients and gradient take it";
+            at(node, OpError::Invalid(what.to_owned()))
+        })?;
+        match way {
+            Way::Derivative => node.op.vjp(b, node, &[Some(m)], wanted),
+            Way::Rescale => self.rescale(b, node, m, wanted),
+            Way::MeanOfBoth => self.mean_of_both(b, node, m, wanted),
+            Way::Ratio => self.ratio(b, node, m),
+            Way::Winners => self.winners(b, node, m, wanted),
+            Way::Softmax(softmax) => {
+                let formula = |b: &mut Builder<'_>, x: ValueId| written_softmax(b, node, softmax, x);
+                self.written_out(b, node, m, &formula)
+            }
+            Way::Normalise(norm) => {
+                let formula = |b: &mut Builder<'_>, x: ValueId| written_normalisation(b, node, norm, x);
+                self.written_out(b, node, m, &formula)
+            }
+        }
+    }
+
+    /// m · Δy ÷ Δx, and the derivative where Δx is rounding.
+    fn rescale(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+        let mut found = vec![None; node.inputs.len()];
+        let position = wanted.iter().position(|&wanted| wanted).unwrap_or(0);
+        let x = require_value(node, position)?;
+        let (dx, dy) = (self.difference(b, x)?, self.difference(b, node.outputs[0])?);
+        let reference = self.at_reference(x);
+        let sizes = [dx, x, reference].map(|v| b.unary(UnaryFunction::Abs, v));
+        let [size, here, there] = sizes;
+        let sum = b.add(here?, there?)?;
+        let rounding = b.scale(sum, ROUNDING)?;
+        let apart = b.binary(BinaryFunction::Greater, size?, rounding)?;
+        let slope = b.div(dy, dx)?;
+        let secant = b.mul(m, slope)?;
+        let tangent = match node.op.vjp(b, node, &[Some(m)], wanted)?.get(position).copied().flatten() {
+            Some(tangent) => tangent,
+            None => b.scalar(0.0),
+        };
+        found[position] = Some(b.apply(Where, &[apart, secant, tangent])?);
+        Ok(found)
+    }
+
+    /// The derivative of a product at the mean of image and reference.
+    fn mean_of_both(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+        let mut between = node.clone();
+        for input in between.inputs.iter_mut().flatten() {
+            let sum = b.add(*input, self.at_reference(*input))?;
+            *input = b.scale(sum, 0.5)?;
+        }
+        node.op.vjp(b, &between, &[Some(m)], wanted)
+    }
+
+    /// x ÷ d, as the product of x and 1 ÷ d.
+    fn ratio(&self, b: &mut Builder<'_>, node: &Node, m: ValueId) -> Multipliers {
+        let (x, d) = (require_value(node, 0)?, require_value(node, 1)?);
+        let (x0, d0) = (self.at_reference(x), self.at_reference(d));
+        let [inverse, inverse0] = [d, d0].map(|d| b.unary(UnaryFunction::Reciprocal, d));
+        let (inverse, inverse0) = (inverse?, inverse0?);
+        let sum = b.add(inverse, inverse0)?;
+        let mean = b.scale(sum, 0.5)?;
+        let of_x = b.mul(m, mean)?;
+        let sum = b.add(x, x0)?;
+        let mean = b.scale(sum, -0.5)?;
+        let slope = b.mul(inverse, inverse0)?;
+        let slope = b.mul(mean, slope)?;
+        Ok(vec![Some(of_x), Some(b.mul(m, slope)?)])
+    }
+
+    /// What the maximum owes to its winners on the image and on the reference.
+    fn winners(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+        let twin = self.twin(node);
+        let (y, y0) = (node.outputs[0], twin.outputs[0]);
+        let least = matches!(node.op.downcast_ref(), Some(Binary(BinaryFunction::Min)))
+            || matches!(node.op.downcast_ref(), Some(Reduce { function: ReduceFunction::Min, .. }));
+        let further = if least { BinaryFunction::Min } else { BinaryFunction::Max };
+        let best = b.binary(further, y, y0)?;
+        let (gain, loss) = (b.sub(best, y0)?, b.sub(y, best)?);
+        let (gain, loss) = (b.mul(m, gain)?, b.mul(m, loss)?);
+        let gains = node.op.vjp(b, node, &[Some(gain)], wanted)?;
+        let losses = node.op.vjp(b, &twin, &[Some(loss)], wanted)?;
+        let mut found = vec![None; node.inputs.len()];
+        for (position, (gain, loss)) in gains.into_iter().zip(losses).enumerate() {
+            let (Some(gain), Some(loss)) = (gain, loss) else { continue };
+            let owed = b.add(gain, loss)?;
+            let dx = self.difference(b, require_value(node, position)?)?;
+            let zero = b.scalar(0.0);
+            let same = b.binary(BinaryFunction::Equal, dx, zero)?;
+            let per_unit = b.div(owed, dx)?;
+            found[position] = Some(b.apply(Where, &[same, zero, per_unit])?);
+        }
+        Ok(found)
+    }
+
+    /// The multipliers of an operator through a formula that does the same.
+    fn written_out(
+        &self,
+        b: &mut Builder<'_>,
+        node: &Node,
+        m: ValueId,
+        formula: &dyn Fn(&mut Builder<'_>, ValueId) -> Built,
+    ) -> Multipliers {
+        let x = require_value(node, 0)?;
+        let first = b.graph().values().len();
+        let y = formula(b, x)?;
+        let between = b.graph().values().len();
+        formula(b, self.at_reference(x))?;
+        // The same formula appends the same values in the same order.
+        let ids: Vec<ValueId> = b.graph().value_ids().skip(first).collect();
+        let (here, there) = ids.split_at(between - first);
+        let varies = heatlens_graph::differentiate::depends_on(b.graph(), &[x]);
+        let pairs = here.iter().copied().zip(there.iter().copied());
+        self.twins.borrow_mut().extend(pairs.filter(|(here, _)| varies[here.index()]));
+        let mut found = vec![None; node.inputs.len()];
+        found[0] = differentiate(b.graph_mut(), &node.name, y, m, &[x], self)?.first().copied();
+        Ok(found)
+    }
+}
+
+/// e^(x − max x) ÷ Σ e^(x − max x).
+fn written_softmax(b: &mut Builder<'_>, node: &Node, softmax: Softmax, x: ValueId) -> Built {
+    let shape = b.shape(x);
+    let axis = shape.axis(softmax.axis);
+    let axis = axis.ok_or_else(|| at(node, OpError::Invalid(format!("axis {} of {shape}", softmax.axis))))?;
+    let largest = b.reduce(ReduceFunction::Max, x, &[axis], true)?;
+    let below = b.sub(x, largest)?;
+    let power = b.unary(UnaryFunction::Exp, below)?;
+    let sum = b.sum(power, &[axis], true)?;
+    b.div(power, sum)
+}
+
+/// (x − mean) ÷ deviation · scale + bias.
+fn written_normalisation(b: &mut Builder<'_>, node: &Node, norm: LayerNormalization, x: ValueId) -> Built {
+    let shape = b.shape(x);
+    let first = norm.axis_of(&shape).map_err(|e| at(node, e))?;
+    let axes: Vec<usize> = (first..shape.rank()).collect();
+    let mut y = standardize(b, x, &axes, norm.epsilon)?;
+    if let Some(scale) = node.inputs.get(1).copied().flatten() {
+        y = b.mul(y, scale)?;
+    }
+    match node.inputs.get(2).copied().flatten() {
+        Some(bias) => b.add(y, bias),
+        None => Ok(y),
+    }
+}
+
+impl Rules for DeepLift {
+    fn vjp(
+        &self,
+        builder: &mut Builder<'_>,
+        node: &Node,
+        output_grads: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Option<Multipliers> {
+        let Some(Some(m)) = output_grads.first() else { return Some(Ok(vec![None; node.inputs.len()])) };
+        Some(self.multipliers(builder, node, *m, wanted))
+    }
+}
