@@ -38,14 +38,14 @@ fn explain(model: &Model, id: &str, set: &[&str], images: &[Vec<f32>]) -> Vec<Ex
     Explainer::new(model, &options).unwrap().explain(&images.concat(), images.len()).unwrap()
 }
 
+/// What a step hands to each of its inputs.
+type Share<'a> = dyn Fn(&Step, &[Vec<f64>], usize, &[f64]) -> Vec<(usize, Vec<f64>)> + 'a;
+/// Makes a rule.
+type Make<'a> = &'a dyn Fn() -> RuleBox;
+
 /// Walks back from the score: `share(step, x, y, what arrived)` answers for sums and rectifiers, for
 /// each input of the step; maxima hand all to the winner.
-fn walk(
-    net: &Tiny,
-    image: &[f64],
-    start: impl Fn(f64) -> f64,
-    share: &dyn Fn(&Step, &[Vec<f64>], usize, &[f64]) -> Vec<(usize, Vec<f64>)>,
-) -> Vec<Vec<f64>> {
+fn walk(net: &Tiny, image: &[f64], start: impl Fn(f64) -> f64, share: &Share<'_>) -> Vec<Vec<f64>> {
     let values = net.values(image);
     let mut arrived: Vec<Vec<f64>> = values.iter().map(|v| vec![0.0; v.len()]).collect();
     let last = values.len() - 1;
@@ -266,7 +266,7 @@ fn composites_take_rules_by_layer() {
             in_proportion(x, step, &z, r, 1e-6, &term)
         })
     };
-    let cases: [(&str, Option<&dyn Fn() -> RuleBox>, &dyn Fn() -> RuleBox); 5] = [
+    let cases: [(&str, Option<Make<'_>>, Make<'_>); 5] = [
         ("epsilon_plus", None, &|| alpha_beta_rule(1.0, true)),
         ("epsilon_plus_flat", Some(&flat), &|| alpha_beta_rule(1.0, true)),
         ("epsilon_alpha2_beta1", None, &|| alpha_beta_rule(2.0, true)),
