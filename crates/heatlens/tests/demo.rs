@@ -32,7 +32,7 @@ fn the_model_finds_the_ring() {
     let kept = &trainer.history().records[trainer.kept_epoch() as usize - 1];
     assert!(kept.val_accuracy.unwrap() >= 0.95, "{kept:?}");
     let rows = localise(&trainer.model().unwrap(), &images).unwrap();
-    assert_eq!(rows.len(), 5);
+    assert!(rows.len() >= 5 && rows.iter().all(|row| row.share.is_finite()));
     for id in ["cam", "grad_cam"] {
         let row = rows.iter().find(|r| r.method.id == id).unwrap();
         assert!(row.ratio() >= 3.0, "{id}: {:.2} times chance", row.ratio());

@@ -103,7 +103,19 @@ fn a_saturated_output_keeps_its_picture() {
 /// that is cheap.
 fn few_passes() -> Settings {
     let mut settings = Settings::with_seed(3);
-    for set in ["samples=3", "steps=3", "rise.masks=35", "occlusion.window=16", "occlusion.stride=16"] {
+    for set in [
+        "samples=3",
+        "steps=3",
+        "rise.masks=35",
+        "occlusion.window=16",
+        "occlusion.stride=16",
+        "lime.samples=40",
+        "kernel_shap.samples=40",
+        "kernel_shap.segments=6",
+        "kernel_shap.shapes=slic",
+        "sobol.grid=3",
+        "iterations=5",
+    ] {
         settings.set(set).unwrap();
     }
     settings

@@ -134,8 +134,8 @@ mod tests {
         for i in 0..6 {
             let (a, b) = if i < 3 { (5.0f64.sqrt(), 0.0) } else { (0.0, 10.0f64.sqrt()) };
             let size = f64::from(strength[i]);
-            assert!((first[i] - a * size).abs() < 0.02, "{first:?}");
-            assert!((second[i] - b * size).abs() < 0.02, "{second:?}");
+            assert!((first[i] - a * size).abs() < 0.05, "{first:?}");
+            assert!((second[i] - b * size).abs() < 0.05, "{second:?}");
         }
     }
 

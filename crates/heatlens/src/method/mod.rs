@@ -8,6 +8,7 @@
 mod ablation_cam;
 mod attention;
 mod attention_rollout;
+mod blur_ig;
 mod cam;
 mod centre;
 mod deconvnet;
@@ -19,6 +20,8 @@ mod eigen_grad_cam;
 mod element_wise_grad_cam;
 mod error;
 mod excitation_backprop;
+mod expected_gradients;
+mod extremal_perturbation;
 mod fem;
 mod finer_cam;
 pub mod formula;
@@ -28,13 +31,17 @@ mod grad_cam_pp;
 mod gradient;
 mod guided_backprop;
 mod guided_grad_cam;
+mod guided_ig;
 mod hires_cam;
+mod hsic;
 mod input_x_gradient;
 mod integrated_gradients;
 mod is_cam;
+mod kernel_shap;
 mod kpca_cam;
 mod layer_cam;
 mod le_grad;
+mod lime;
 mod lrp_alpha_beta;
 mod lrp_composite;
 mod lrp_epsilon;
@@ -51,6 +58,7 @@ mod score_cam;
 mod shapley_cam;
 mod smooth_grad;
 mod smooth_grad_cam_pp;
+mod sobol;
 mod square_grad;
 mod ss_cam;
 pub mod study;
@@ -156,8 +164,16 @@ pub static METHODS: &[&Method] = &[
     &var_grad::VAR_GRAD,
     &square_grad::SQUARE_GRAD,
     &integrated_gradients::INTEGRATED_GRADIENTS,
+    &blur_ig::BLUR_IG,
+    &guided_ig::GUIDED_IG,
+    &expected_gradients::EXPECTED_GRADIENTS,
     &occlusion::OCCLUSION,
     &rise::RISE,
+    &lime::LIME,
+    &kernel_shap::KERNEL_SHAP,
+    &sobol::SOBOL,
+    &hsic::HSIC,
+    &extremal_perturbation::EXTREMAL_PERTURBATION,
     &score_cam::SCORE_CAM,
     &ss_cam::SS_CAM,
     &is_cam::IS_CAM,

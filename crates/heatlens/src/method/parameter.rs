@@ -35,8 +35,8 @@ pub struct Parameter {
 pub struct Settings {
     /// Seed of masks, noise and samples.
     pub seed: u64,
-    /// Method (or all that have it), name and value, later ones first.
-    set: Vec<(Option<&'static str>, &'static str, String)>,
+    /// Method, name and value, later ones first.
+    set: Vec<(&'static str, &'static str, String)>,
 }
 
 impl Settings {
@@ -46,10 +46,11 @@ impl Settings {
         Self { seed, ..Self::default() }
     }
 
-    /// Takes `name=value` or `method.name=value`.
+    /// Takes `name=value`, for every method that has such a parameter and takes such a value, or
+    /// `method.name=value`.
     ///
     /// # Errors
-    /// If no method has such a parameter, or the value is none it takes.
+    /// If no method has such a parameter, or none of them takes the value.
     pub fn set(&mut self, assignment: &str) -> Result<(), MethodError> {
         let wrong = |reason: String| MethodError::Setting { assignment: assignment.to_owned(), reason };
         let (name, value) = assignment
@@ -59,30 +60,27 @@ impl Settings {
             Some((method, name)) => (Some(super::find(method)?), name),
             None => (None, name),
         };
-        let candidates = METHODS.iter().copied().filter(|m| method.is_none_or(|chosen| chosen.id == m.id));
-        let mut known = Vec::new();
-        let mut taken = false;
-        for row in candidates {
-            for parameter in row.parameters {
-                if parameter.name != name {
-                    known.push(format!("{}.{}", row.id, parameter.name));
-                    continue;
+        let rows = METHODS.iter().copied().filter(|m| method.is_none_or(|chosen| chosen.id == m.id));
+        let (mut others, mut refusals, mut taken) = (Vec::new(), Vec::new(), false);
+        for (row, parameter) in rows.flat_map(|row| row.parameters.iter().map(move |p| (row, p))) {
+            if parameter.name != name {
+                others.push(format!("{}.{}", row.id, parameter.name));
+                continue;
+            }
+            match parameter.default.check(value) {
+                Ok(()) => {
+                    self.set.insert(0, (row.id, parameter.name, value.to_owned()));
+                    taken = true;
                 }
-                parameter.default.check(value).map_err(&wrong)?;
-                if !taken {
-                    self.set.insert(0, (method.map(|m| m.id), parameter.name, value.to_owned()));
-                }
-                taken = true;
+                Err(reason) => refusals.push(format!("{}: {reason}", row.id)),
             }
         }
-        if taken {
-            return Ok(());
+        match (taken, refusals.is_empty(), others.is_empty()) {
+            (true, ..) => Ok(()),
+            (_, false, _) => Err(wrong(refusals.join("; "))),
+            (.., true) => Err(wrong("there is nothing to set on it".to_owned())),
+            _ => Err(wrong(format!("there is no such parameter; there is {}", others.join(", ")))),
         }
-        Err(wrong(if known.is_empty() {
-            "there is nothing to set on it".to_owned()
-        } else {
-            format!("there is no such parameter; there is {}", known.join(", "))
-        }))
     }
 
     /// What holds for one method.
@@ -221,10 +219,9 @@ impl Chosen<'_> {
         found.map(|p| p.default).ok_or_else(|| self.unlisted(name))
     }
 
-    /// What was set last, for this method or for all that have such a parameter.
+    /// What was set last.
     fn text(&self, name: &str) -> Option<&str> {
-        let mine = |of: &Option<&str>| of.is_none_or(|id| id == self.method.id);
-        let found = self.settings.set.iter().find(|(of, known, _)| mine(of) && *known == name);
+        let found = self.settings.set.iter().find(|(of, known, _)| *of == self.method.id && *known == name);
         found.map(|(_, _, value)| value.as_str())
     }
 

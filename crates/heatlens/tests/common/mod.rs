@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// How far an array may be from the expected one, as a share of the expected array's largest size.
 #[derive(Clone, Copy, Debug)]
-pub struct Tol(f64);
+pub struct Tol(pub f64);
 
 impl Tol {
     /// The same bits.

@@ -5,9 +5,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod dependence;
 mod nets;
 mod noise;
 mod path;
+mod pieces;
 mod score_cams;
 mod settings;
 mod visible;

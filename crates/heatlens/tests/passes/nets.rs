@@ -42,12 +42,9 @@ impl Case {
         let mut graph = Graph::new("linear");
         let image = graph.add_input("image", Fact::f32(Shape::batched(&[c, h, w])));
         let mut b = Builder::new(&mut graph, "net");
-        let seen = b.relu(image).unwrap();
-        let below = b.neg(image).unwrap();
-        let below = b.relu(below).unwrap();
-        let seen = b.sub(seen, below).unwrap();
+        let seen = b.scale(image, 2.0).unwrap();
         let flat = b.reshape(seen, Shape(vec![Dim::Batch(1), Dim::Fixed(len)])).unwrap();
-        let columns = weights.iter().flat_map(|w| [-w, *w]).collect();
+        let columns = weights.iter().flat_map(|w| [-w / 2.0, w / 2.0]).collect();
         let columns = b.constant(Tensor::f32(&[len, 2], columns));
         let product = b.apply(MatMul, &[flat, columns]).unwrap();
         let bias = b.constant(Tensor::f32(&[1, 2], vec![-bias, bias]));

@@ -16,10 +16,25 @@ fn settings_without_sense_are_refused_by_name() {
         ("rise", "grid=33", "32 pixels high"),
         ("rise", "probability=1", "between 0 and 1"),
         ("ss_cam", "noise=11", "from 0 to 10"),
+        ("lime", "segments=501", "from 1 to 500"),
+        ("lime", "width=0", "from 0.01"),
+        ("lime", "ridge=0", "from 0.000000001"),
+        ("kernel_shap", "shapes=hexagons", "grid or slic"),
+        ("blur_ig", "blur=2", "from 0 to 1"),
+        ("guided_ig", "fraction=1.5", "from 0 to 1"),
+        ("expected_gradients", "reference=others", "shuffled or"),
     ] {
         let refusal = case.explainer(id, &[set]).map(|_| ()).unwrap_err();
         assert!(refusal.contains(said), "{id} {set}: {refusal}");
         let name = set.split('=').next().unwrap();
         assert!(refusal.contains(name), "{id} {set}: {refusal}");
     }
+}
+
+#[test]
+fn too_few_coalitions_are_named() {
+    let case = Case::twin("no_gap", 1);
+    let explainer = case.explainer("kernel_shap", &["segments=30", "samples=10"]).unwrap();
+    let refusal = explainer.explain(&case.images[0], 1).unwrap_err().to_string();
+    assert!(refusal.contains("raise samples or lower segments"), "{refusal}");
 }

@@ -2,7 +2,7 @@
 
 use heatlens::random::{Key, Use};
 
-use crate::common::{Tol, assert_close};
+use crate::common::{Tol, assert_close, golden, npy};
 use crate::nets::{Case, SEED, numbers, twins};
 
 /// Covers windows one by one, counting covers pixel by pixel.
@@ -60,6 +60,18 @@ fn occlusion_is_the_mean_drop_of_the_windows_over_a_pixel() {
                 assert_close(&what, &pad(&found[i]), &pad(&expected), Tol::F32);
             }
         }
+    }
+}
+
+/// `tools/golden/make_passes.py` made the files.
+#[test]
+fn occlusion_agrees_with_captum() {
+    for (name, class, window, stride) in [("branchy", 2, 8, 5), ("gap_cnn_bn", 1, 7, 7), ("no_gap", 1, 9, 4)]
+    {
+        let (_, expected) = npy(&golden("passes").join(format!("{name}_occlusion.npy")));
+        let set = [format!("window={window}"), format!("stride={stride}")];
+        let found = Case::twin(name, class).explain("occlusion", &set.each_ref().map(String::as_str));
+        assert_close(name, &found.concat(), &expected, Tol::FRAMEWORK);
     }
 }
 

@@ -69,6 +69,24 @@ impl Enlargement {
         }
         large
     }
+
+    /// The transposed enlargement, from a large plane to the `cells` of a small one: what a derivative
+    /// by the large one is by the small one.
+    pub(in crate::method) fn transposed(&self, large: &[f32], cells: usize) -> Vec<f64> {
+        let mut small = vec![0.0; cells];
+        let mut values = large.iter().map(|&v| f64::from(v));
+        for row in &self.rows {
+            for column in &self.columns {
+                let value = values.next().unwrap_or(0.0);
+                for (y, down) in [(row.left, 1.0 - row.share), (row.right, row.share)] {
+                    for (x, over) in [(column.left, 1.0 - column.share), (column.right, column.share)] {
+                        small[y * self.width + x] += value * f64::from(down) * f64::from(over);
+                    }
+                }
+            }
+        }
+        small
+    }
 }
 
 #[cfg(test)]
@@ -93,5 +111,16 @@ mod tests {
         let part = Enlargement::window([2, 3], [5, 7], [1, 2], [3, 4]).apply(&plane);
         let cut: Vec<f32> = (1..4).flat_map(|y| large[y * 7 + 2..y * 7 + 6].to_vec()).collect();
         assert_eq!(part, cut);
+    }
+
+    #[test]
+    fn the_transpose_is_the_transpose() {
+        let enlargement = Enlargement::new([2, 3], [5, 7]);
+        let small: Vec<f32> = (0u8..6).map(|v| f32::from(v * v) - 7.0).collect();
+        let large: Vec<f32> = (0u8..35).map(|v| f32::from(v % 11) - 4.0).collect();
+        let dot = |a: &[f32], b: &[f64]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * b).sum::<f64>();
+        let forth: Vec<f64> = enlargement.apply(&small).into_iter().map(f64::from).collect();
+        let back = enlargement.transposed(&large, 6);
+        assert!((dot(&large, &forth) - dot(&small, &back)).abs() < 1e-3);
     }
 }

@@ -1,0 +1,82 @@
+//! Blur integrated gradients.
+
+use crate::method::parts::blur;
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+
+/// The registry row. Each step multiplies the gradient half-way through it by how far the image moves
+/// in it, so that the moves add up to x − x blurred. Beyond the border the image is mirrored: an even
+/// image stays even, where the authors' program darkens its border.
+pub(super) static BLUR_IG: Method = Method {
+    id: "blur_ig",
+    title: "Blur integrated gradients",
+    summary: "how much each pixel adds to the score on the way from the blurred image to the sharp one",
+    formula: "−∫ ∂y/∂x at L(x, σ) · ∂L(x, σ)/∂σ dσ from 0 to the largest σ, L Gaussian blur; the sum is y(x) − y(x blurred)",
+    paper: "Xu et al. 2020, Attribution in Scale and Space, CVPR",
+    cost: "as many forward and backward passes as steps (50)",
+    sanity: "not examined that we know of",
+    kind: MapKind::Input,
+    uses_layer: false,
+    caution: Some(
+        "what stays after blurring, such as large even areas, gets little, however much it matters",
+    ),
+    parameters: &[
+        Parameter { name: "steps", default: Setting::Count(50), summary: "steps from blurred to sharp" },
+        Parameter {
+            name: "blur",
+            default: Setting::Number(0.2),
+            summary: "largest standard deviation of the blur, as a share of the image's shorter side",
+        },
+    ],
+    work: Work::Passes(prepare),
+};
+
+#[derive(Debug)]
+struct BlurIg {
+    gradient: TargetProgram,
+    shape: [usize; 3],
+    steps: usize,
+    largest: f64,
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let [_, h, w] = study.image_shape();
+    Ok(Box::new(BlurIg {
+        gradient: study.gradient_program()?,
+        shape: study.image_shape(),
+        steps: study.chosen.count("steps")?,
+        largest: study.chosen.number_between("blur", 0.0, 1.0)? * h.min(w) as f64,
+    }))
+}
+
+impl BlurIg {
+    /// The image blurred as after `at` steps from sharp to blurred.
+    #[allow(clippy::cast_precision_loss)]
+    fn level(&self, pixels: &[f32], at: f64) -> Vec<f32> {
+        blur(pixels, self.shape, self.largest * at / self.steps as f64)
+    }
+}
+
+impl Passes for BlurIg {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let make = |step: usize, image: &mut [f32]| {
+            image.copy_from_slice(&self.level(subject.pixels, step as f64 + 0.5));
+        };
+        let mut sums = vec![0.0; subject.pixels.len()];
+        let mut sharper = subject.pixels.to_vec();
+        self.gradient.stream(subject, self.steps, &make, &mut |step, _, outputs| {
+            let softer = self.level(subject.pixels, (step + 1) as f64);
+            for (((sum, &g), a), b) in sums.iter_mut().zip(outputs[0]).zip(&sharper).zip(&softer) {
+                *sum += f64::from(g) * (f64::from(*a) - f64::from(*b));
+            }
+            sharper = softer;
+        })?;
+        Ok(sums.into_iter().map(|sum| sum as f32).collect())
+    }
+}

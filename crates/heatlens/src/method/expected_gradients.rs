@@ -1,0 +1,109 @@
+//! Expected gradients.
+
+use crate::method::parts::{baseline, blur};
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::random::{Key, Rng};
+
+/// The registry row. The paper draws references from the training set; an image is explained here
+/// without one, so references are made from the image itself.
+pub(super) static EXPECTED_GRADIENTS: Method = Method {
+    id: "expected_gradients",
+    title: "Expected gradients",
+    summary: "integrated gradients averaged over many images without information instead of one",
+    formula: "mean over r and t of (x − r) · ∂y/∂x at r + t(x − r), r a random reference, t uniform in 0…1",
+    paper: "Erion et al. 2021, Improving performance of deep learning models with axiomatic attribution priors and expected gradients, Nature Machine Intelligence",
+    cost: "as many forward and backward passes as samples (200)",
+    sanity: "not examined that we know of",
+    kind: MapKind::Input,
+    uses_layer: false,
+    caution: Some("references come from the image itself, not from other images as in the paper"),
+    parameters: &[
+        Parameter {
+            name: "samples",
+            default: Setting::Count(200),
+            summary: "pairs of a reference and a place on the way",
+        },
+        Parameter {
+            name: "reference",
+            default: Setting::Choice(&["shuffled", "uniform", "blurred"]),
+            summary: "the image's pixels in random order, noise between its extremes, or the image more or less blurred",
+        },
+    ],
+    work: Work::Passes(prepare),
+};
+
+/// The strongest blur of a reference: its standard deviation as a share of the shorter side.
+const STRONGEST: f64 = 0.2;
+
+#[derive(Debug)]
+struct ExpectedGradients {
+    gradient: TargetProgram,
+    shape: [usize; 3],
+    samples: usize,
+    reference: &'static str,
+    key: Key,
+}
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    Ok(Box::new(ExpectedGradients {
+        gradient: study.gradient_program()?,
+        shape: study.image_shape(),
+        samples: study.chosen.count("samples")?,
+        reference: study.chosen.choice("reference")?,
+        key: study.key(),
+    }))
+}
+
+impl ExpectedGradients {
+    /// The place on the way and the reference of a sample.
+    fn draw(&self, sample: usize, pixels: &[f32]) -> (f64, Vec<f32>) {
+        let key = self.key.at(sample as u64);
+        let mut rng = key.rng();
+        let t = rng.uniform_f64();
+        let reference = match self.reference {
+            "uniform" => baseline("uniform", pixels, self.shape, key.at(0)),
+            "blurred" => self.blurred(pixels, &mut rng),
+            _ => self.shuffled(pixels, &mut rng),
+        };
+        (t, reference)
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn blurred(&self, pixels: &[f32], rng: &mut Rng) -> Vec<f32> {
+        let [_, h, w] = self.shape;
+        blur(pixels, self.shape, rng.between(0.0, STRONGEST * h.min(w) as f64))
+    }
+
+    /// Whole pixels in random order: colours stay together.
+    fn shuffled(&self, pixels: &[f32], rng: &mut Rng) -> Vec<f32> {
+        let [_, h, w] = self.shape;
+        let mut order: Vec<usize> = (0..h * w).collect();
+        rng.shuffle(&mut order);
+        pixels.chunks(h * w).flat_map(|plane| order.iter().map(|&pixel| plane[pixel])).collect()
+    }
+}
+
+impl Passes for ExpectedGradients {
+    fn shape(&self) -> Vec<usize> {
+        self.shape.to_vec()
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let make = |sample: usize, image: &mut [f32]| {
+            let (t, reference) = self.draw(sample, subject.pixels);
+            for (pixel, r) in image.iter_mut().zip(reference) {
+                *pixel = (f64::from(r) + t * (f64::from(*pixel) - f64::from(r))) as f32;
+            }
+        };
+        let mut sums = vec![0.0; subject.pixels.len()];
+        self.gradient.stream(subject, self.samples, &make, &mut |sample, _, outputs| {
+            let (_, reference) = self.draw(sample, subject.pixels);
+            for (((sum, &g), &x), r) in sums.iter_mut().zip(outputs[0]).zip(subject.pixels).zip(reference) {
+                *sum += f64::from(g) * (f64::from(x) - f64::from(r));
+            }
+        })?;
+        Ok(sums.into_iter().map(|sum| (sum / self.samples as f64) as f32).collect())
+    }
+}

@@ -1,0 +1,127 @@
+//! Extremal perturbation.
+
+use crate::method::parts::GridMasks;
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use heatlens_graph::DefaultRules;
+
+/// The registry row. The paper climbs for 800 steps through masks made smooth by a maximum of
+/// convolutions; here the mask is a grid enlarged bilinearly, smooth by itself, and 200 steps settle it.
+/// The score is measured in units of what covering the whole image changes, so that the area's weight
+/// means the same for every model.
+pub(super) static EXTREMAL_PERTURBATION: Method = Method {
+    id: "extremal_perturbation",
+    title: "Extremal perturbation",
+    summary: "the part of the image, of a given area, that alone keeps the score highest",
+    formula: "argmax over masks m of y(m ⊙ x + (1 − m) ⊙ b)/|y(x) − y(b)| − λ · mean (sorted m − r)², r being 1 for the given area and 0 elsewhere, λ growing",
+    paper: "Fong et al. 2019, Understanding Deep Networks via Extremal Perturbations and Smooth Masks, ICCV",
+    cost: "as many forward and backward passes as steps (200), one after the other, and 2 forward passes",
+    sanity: "not examined that we know of",
+    kind: MapKind::Layer,
+    uses_layer: false,
+    caution: Some("the area is chosen, not found: it is filled however little the score needs it"),
+    parameters: &[
+        Parameter { name: "steps", default: Setting::Count(200), summary: "steps of the ascent" },
+        Parameter {
+            name: "area",
+            default: Setting::Number(0.1),
+            summary: "share of the image that stays visible",
+        },
+        Parameter { name: "grid", default: Setting::Count(14), summary: "cells of the mask's side" },
+        Parameter {
+            name: "fill",
+            default: Setting::Choice(&["blur", "zero", "mean", "uniform"]),
+            summary: "b, what shows elsewhere: the image blurred, zero, each channel's mean, or noise",
+        },
+    ],
+    work: Work::Passes(prepare),
+};
+
+/// Share of the last move that goes on in the next.
+const MOMENTUM: f64 = 0.9;
+/// Size of a step.
+const RATE: f64 = 0.02;
+/// λ in the first step and in the last.
+const AREA_WEIGHT: [f64; 2] = [1.0, 20.0];
+
+#[derive(Debug)]
+struct ExtremalPerturbation {
+    /// Score and gradient.
+    program: TargetProgram,
+    masks: GridMasks,
+    size: [usize; 2],
+    steps: usize,
+    area: f64,
+}
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let [_, h, w] = study.image_shape();
+    Ok(Box::new(ExtremalPerturbation {
+        program: study.program(|f| Ok(vec![f.target()?, f.input_gradient(&DefaultRules)?]))?,
+        masks: GridMasks::new(study.chosen, study.image_shape(), study.key())?,
+        size: [h, w],
+        steps: study.chosen.count("steps")?,
+        area: study.chosen.number_between("area", 0.0, 1.0)?,
+    }))
+}
+
+impl ExtremalPerturbation {
+    /// ∂y/∂m for each cell of the mask.
+    fn slope(&self, subject: &Subject<'_>, cover: &[f32], cells: &[f32]) -> Result<Vec<f64>, MethodError> {
+        let mut image = subject.pixels.to_vec();
+        self.masks.apply(&mut image, cover, cells);
+        let gradient = self.program.run(&image, 1, subject.target)?.swap_remove(1);
+        let area = self.size[0] * self.size[1];
+        let mut by_pixel = vec![0.0; area];
+        let changes = subject.pixels.iter().zip(cover).map(|(x, b)| x - b);
+        for (i, (g, change)) in gradient.iter().zip(changes).enumerate() {
+            by_pixel[i % area] += g * change;
+        }
+        Ok(self.masks.gather(&by_pixel))
+    }
+
+    /// For each cell how far it lies above where its rank should be: 1 for the highest, as many as the
+    /// area asks for, and 0 for the others.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn excess(&self, cells: &[f32]) -> Vec<f64> {
+        let mut order: Vec<usize> = (0..cells.len()).collect();
+        order.sort_by(|&i, &j| cells[j].total_cmp(&cells[i]));
+        let wanted = (self.area * cells.len() as f64).round() as usize;
+        let mut excess: Vec<f64> = cells.iter().map(|&m| f64::from(m)).collect();
+        order[..wanted].iter().for_each(|&i| excess[i] -= 1.0);
+        excess
+    }
+}
+
+impl Passes for ExtremalPerturbation {
+    fn shape(&self) -> Vec<usize> {
+        self.size.to_vec()
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let cover = self.masks.cover(subject.pixels);
+        let score = |image: &[f32]| -> Result<f64, MethodError> {
+            Ok(f64::from(self.program.run(image, 1, subject.target)?[0][0]))
+        };
+        let range = (score(subject.pixels)? - score(&cover)?).abs();
+        let n = self.masks.cells();
+        // An image that covering does not change has no part that keeps its score.
+        if range == 0.0 {
+            return Ok(vec![0.0; self.size[0] * self.size[1]]);
+        }
+        let (mut cells, mut moves) = (vec![0.5f32; n], vec![0.0; n]);
+        for step in 0..self.steps {
+            let slope = self.slope(subject, &cover, &cells)?;
+            let progress = step as f64 / self.steps as f64;
+            let weight = AREA_WEIGHT[0] * libm::pow(AREA_WEIGHT[1] / AREA_WEIGHT[0], progress);
+            let excess = self.excess(&cells);
+            for (i, cell) in cells.iter_mut().enumerate() {
+                let ascent = n as f64 * slope[i] / range - 2.0 * weight * excess[i];
+                moves[i] = MOMENTUM * moves[i] + RATE * ascent;
+                *cell = (f64::from(*cell) + moves[i]).clamp(0.0, 1.0) as f32;
+            }
+        }
+        Ok(self.masks.enlarged(&cells))
+    }
+}

@@ -1,0 +1,118 @@
+//! HSIC attribution.
+
+use crate::method::parts::{GridMasks, extremes};
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::random::Key;
+
+/// The registry row. The width of the scores' kernel is the median distance of two scores, so that the
+/// map does not change if a number is added to the score; a peer takes the median score.
+pub(super) static HSIC: Method = Method {
+    id: "hsic",
+    title: "HSIC attribution",
+    summary: "how much the score depends on whether a cell is visible, in any way and not only on average",
+    formula: "HSIC_i = tr(K_i H L H) / (N − 1)², K_i(m, m′) = [mᵢ = m′ᵢ], L(y, y′) = exp(−(y − y′)² / 2σ²), σ the median |y − y′|, H centring",
+    paper: "Novello et al. 2022, Making Sense of Dependence: Efficient Black-box Explanations Using Dependence Measure, NeurIPS",
+    cost: "as many forward passes as samples (1500)",
+    sanity: "not examined that we know of; it sees the model only through its scores",
+    kind: MapKind::Layer,
+    uses_layer: false,
+    caution: Some("it has no sign: a cell that speaks against the class is as bright as one for it"),
+    parameters: &[
+        Parameter { name: "samples", default: Setting::Count(1500), summary: "N: random masks" },
+        Parameter { name: "grid", default: Setting::Count(7), summary: "cells of a mask's side" },
+        GridMasks::FILL,
+    ],
+    work: Work::Passes(prepare),
+};
+
+/// All pairs of scores are compared.
+const MOST_SAMPLES: usize = 5_000;
+
+#[derive(Debug)]
+struct Hsic {
+    score: TargetProgram,
+    masks: GridMasks,
+    samples: usize,
+    key: Key,
+}
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let samples = study.chosen.count_up_to("samples", MOST_SAMPLES)?;
+    if samples < 2 {
+        return Err(study.chosen.wrong("samples", "one sample shows no dependence; take 2 or more"));
+    }
+    Ok(Box::new(Hsic {
+        score: study.score_program()?,
+        masks: GridMasks::new(study.chosen, study.image_shape(), study.key())?,
+        samples,
+        key: study.key(),
+    }))
+}
+
+impl Hsic {
+    /// Mask `number`: each cell visible with probability one half.
+    fn cells(&self, number: usize) -> Vec<f32> {
+        let mut rng = self.key.at(number as u64).rng();
+        (0..self.masks.cells()).map(|_| if rng.coin() { 1.0 } else { 0.0 }).collect()
+    }
+}
+
+impl Passes for Hsic {
+    fn shape(&self) -> Vec<usize> {
+        vec![self.masks.side; 2]
+    }
+
+    #[allow(clippy::cast_possible_truncation)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let cover = self.masks.cover(subject.pixels);
+        let make = |number: usize, image: &mut [f32]| self.masks.apply(image, &cover, &self.cells(number));
+        let mut scores = Vec::with_capacity(self.samples);
+        self.score.stream(subject, self.samples, &make, &mut |_, _, outputs| scores.push(outputs[0][0]))?;
+        let [low, high] = extremes(&scores);
+        let cells = self.masks.cells();
+        if low == high || !(high - low).is_finite() {
+            return Ok(vec![if low == high { 0.0 } else { f32::NAN }; cells]);
+        }
+        let width = median_distance(&scores);
+        let masks: Vec<Vec<f32>> = (0..self.samples).map(|number| self.cells(number)).collect();
+        let column = |cell: usize| masks.iter().map(move |mask| mask[cell]);
+        let map = (0..cells).map(|cell| dependence(column(cell), &scores, width) as f32);
+        Ok(map.collect())
+    }
+}
+
+/// The median of |y − y′| over all pairs, or their mean where more than half of the pairs are equal.
+#[allow(clippy::cast_precision_loss)]
+fn median_distance(scores: &[f32]) -> f64 {
+    let pairs =
+        |(i, y): (usize, &f32)| scores[..i].iter().map(move |other| (y - other).abs()).collect::<Vec<_>>();
+    let mut distances: Vec<f32> = scores.iter().enumerate().flat_map(pairs).collect();
+    let middle = distances.len() / 2;
+    let median = f64::from(*distances.select_nth_unstable_by(middle, f32::total_cmp).1);
+    if median > 0.0 {
+        return median;
+    }
+    distances.iter().map(|&d| f64::from(d)).sum::<f64>() / distances.len() as f64
+}
+
+/// The criterion of one cell. With sᵢ = ±1 for visible and not, [mᵢ = mⱼ] is (1 + sᵢsⱼ)/2, and centring
+/// leaves tr(K H L H) = ½ Σ s̃ᵢ s̃ⱼ L(yᵢ, yⱼ) with s̃ the signs less their mean.
+#[allow(clippy::cast_precision_loss)]
+fn dependence(cells: impl Iterator<Item = f32>, scores: &[f32], width: f64) -> f64 {
+    let mut signs: Vec<f64> = cells.map(|m| 2.0 * f64::from(m) - 1.0).collect();
+    let n = signs.len() as f64;
+    let mean = signs.iter().sum::<f64>() / n;
+    signs.iter_mut().for_each(|s| *s -= mean);
+    let mut sum = 0.0;
+    for (i, y) in scores.iter().enumerate() {
+        let others = scores[..i].iter().zip(&signs);
+        let row: f64 = others.map(|(other, s)| s * kernel(f64::from(y - other), width)).sum();
+        sum += signs[i] * (2.0 * row + signs[i]);
+    }
+    0.5 * sum / ((n - 1.0) * (n - 1.0))
+}
+
+fn kernel(distance: f64, width: f64) -> f64 {
+    libm::exp(-0.5 * (distance / width).powi(2))
+}

@@ -1,0 +1,169 @@
+//! Kernel SHAP.
+
+use crate::method::parts::{Cutting, Segments, solve};
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::random::Key;
+
+/// The registry row. With no more samples allowed than there are coalitions, all coalitions count with
+/// the kernel's weights and the values are Shapley's exactly; otherwise coalitions are drawn by these
+/// weights, each beside its complement. The sum is held to y(x) − y(covered) exactly, by the
+/// constraint itself; peers approximate it by two very heavy samples.
+pub(super) static KERNEL_SHAP: Method = Method {
+    id: "kernel_shap",
+    title: "Kernel SHAP",
+    summary: "what each piece of the image adds to the score, fairly shared: its Shapley value",
+    formula: "argmin over φ with Σφ = y(x) − y(covered) of Σ_z π(z) · (y(x with pieces z) − y(covered) − φ·z)², π(z) = (M − 1) / (C(M,|z|) · |z| · (M − |z|))",
+    paper: "Lundberg and Lee 2017, A Unified Approach to Interpreting Model Predictions, NeurIPS",
+    cost: "as many forward passes as samples (1000), and 2 more",
+    sanity: "not examined that we know of; it sees the model only through its scores",
+    kind: MapKind::Layer,
+    uses_layer: false,
+    caution: Some(
+        "each pixel shows the value of its whole piece; another cutting or another cover gives other values",
+    ),
+    parameters: &[
+        Parameter {
+            name: "samples",
+            default: Setting::Count(1000),
+            summary: "images with pieces covered, at most",
+        },
+        Cutting::SEGMENTS,
+        Cutting::SHAPES,
+        Cutting::FILL,
+    ],
+    work: Work::Passes(prepare),
+};
+
+#[derive(Debug)]
+struct KernelShap {
+    score: TargetProgram,
+    size: [usize; 2],
+    cutting: Cutting,
+    samples: usize,
+    key: Key,
+}
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let [_, h, w] = study.image_shape();
+    Ok(Box::new(KernelShap {
+        score: study.score_program()?,
+        size: [h, w],
+        cutting: Cutting::new(study.chosen, study.image_shape(), study.key())?,
+        samples: study.chosen.count("samples")?,
+        key: study.key(),
+    }))
+}
+
+/// Which coalitions of pieces are looked at.
+enum Coalitions {
+    /// All but none and everyone.
+    All { pieces: usize },
+    /// So many drawn ones.
+    Drawn { pieces: usize, pairs: usize, key: Key },
+}
+
+impl Coalitions {
+    fn count(&self) -> usize {
+        match self {
+            Self::All { pieces } => (1 << pieces) - 2,
+            Self::Drawn { pairs, .. } => 2 * pairs,
+        }
+    }
+
+    /// Who is in, and the weight.
+    #[allow(clippy::cast_precision_loss)]
+    fn at(&self, number: usize) -> (Vec<bool>, f64) {
+        match *self {
+            Self::All { pieces } => {
+                let shown: Vec<bool> = (0..pieces).map(|i| (number + 1) >> i & 1 == 1).collect();
+                let inside = shown.iter().filter(|s| **s).count();
+                let ways: f64 = (0..inside).map(|i| (pieces - i) as f64 / (i + 1) as f64).product();
+                (shown, (pieces - 1) as f64 / (ways * (inside * (pieces - inside)) as f64))
+            }
+            Self::Drawn { pieces, key, .. } => {
+                let mut rng = key.at((number / 2) as u64).rng();
+                // A size s comes with probability proportional to 1 / (s · (M − s)), as all of its coalitions together.
+                let size = |s: usize| 1.0 / (s * (pieces - s)) as f64;
+                let mut left = rng.uniform_f64() * (1..pieces).map(size).sum::<f64>();
+                let mut inside = 1;
+                while inside + 1 < pieces && left >= size(inside) {
+                    left -= size(inside);
+                    inside += 1;
+                }
+                let mut order: Vec<usize> = (0..pieces).collect();
+                rng.shuffle(&mut order);
+                let drawn = number.is_multiple_of(2);
+                let mut shown = vec![!drawn; pieces];
+                order[..inside].iter().for_each(|&piece| shown[piece] = drawn);
+                (shown, 1.0)
+            }
+        }
+    }
+}
+
+impl KernelShap {
+    fn coalitions(&self, pieces: usize) -> Coalitions {
+        match 1usize.checked_shl(u32::try_from(pieces).unwrap_or(u32::MAX)) {
+            Some(all) if all - 2 <= self.samples => Coalitions::All { pieces },
+            _ => Coalitions::Drawn { pieces, pairs: self.samples.div_ceil(2), key: self.key },
+        }
+    }
+
+    /// Shapley values of the pieces.
+    fn values(&self, subject: &Subject<'_>, pieces: &Segments) -> Result<Vec<f64>, MethodError> {
+        let (n, cover) = (pieces.count, self.cutting.cover(subject.pixels));
+        let coalitions = self.coalitions(n);
+        // First comes nobody, then everyone.
+        let at = |number: usize| match number {
+            0 | 1 => (vec![number == 1; n], 0.0),
+            number => coalitions.at(number - 2),
+        };
+        let make = |number: usize, image: &mut [f32]| pieces.cover(image, &cover, &at(number).0);
+        let mut ends = [0.0; 2];
+        let (mut squares, mut products) = (vec![0.0; n * n], vec![0.0; n]);
+        self.score.stream(subject, coalitions.count() + 2, &make, &mut |number, _, outputs| {
+            let score = f64::from(outputs[0][0]);
+            if number < 2 {
+                ends[number] = score;
+                return;
+            }
+            let (shown, weight) = at(number);
+            let present: Vec<usize> = (0..n).filter(|&i| shown[i]).collect();
+            for &i in &present {
+                products[i] += weight * (score - ends[0]);
+                present.iter().for_each(|&j| squares[i * n + j] += weight);
+            }
+        })?;
+        let whole = ends[1] - ends[0];
+        if n == 1 {
+            return Ok(vec![whole]);
+        }
+        constrained(squares, products, whole).ok_or_else(|| {
+            KERNEL_SHAP.not_applicable(format!(
+                "{} coalitions do not tell {n} pieces apart; raise samples or lower segments",
+                coalitions.count()
+            ))
+        })
+    }
+}
+
+/// The least squares whose sum is `whole`: A⁻¹(b − λ·1), with λ as the sum demands.
+fn constrained(squares: Vec<f64>, products: Vec<f64>, whole: f64) -> Option<Vec<f64>> {
+    let mut solutions = [vec![1.0; products.len()], products];
+    solve(squares, &mut solutions)?;
+    let [ones, free] = solutions;
+    let lambda = (free.iter().sum::<f64>() - whole) / ones.iter().sum::<f64>();
+    Some(free.iter().zip(ones).map(|(free, one)| free - lambda * one).collect())
+}
+
+impl Passes for KernelShap {
+    fn shape(&self) -> Vec<usize> {
+        self.size.to_vec()
+    }
+
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let pieces = self.cutting.cut(subject.pixels);
+        Ok(pieces.paint(&self.values(subject, &pieces)?))
+    }
+}

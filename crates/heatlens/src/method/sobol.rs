@@ -1,0 +1,89 @@
+//! Sobol attribution.
+
+use crate::method::parts::{GridMasks, Moments, halton};
+use crate::method::study::TargetProgram;
+use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+
+/// The registry row.
+pub(super) static SOBOL: Method = Method {
+    id: "sobol",
+    title: "Sobol attribution",
+    summary: "which share of the score's variance under random masks a cell has a part in, alone or with others",
+    formula: "S_i = Σⱼ (y(Aⱼ) − y(Cⱼ))² / (2N · Var y(A)) by Jansen's estimator: rows Aⱼ of masks, Cⱼ with cell i from another row Bⱼ, both from a Halton sequence",
+    paper: "Fel et al. 2021, Look at the Variance! Efficient Black-box Explanations with Sobol-based Sensitivity Analysis, NeurIPS",
+    cost: "samples · (grid² + 1) forward passes (2080)",
+    sanity: "not examined that we know of; it sees the model only through its scores",
+    kind: MapKind::Layer,
+    uses_layer: false,
+    caution: Some("it has no sign: a cell that speaks against the class is as bright as one for it"),
+    parameters: &[
+        Parameter { name: "samples", default: Setting::Count(32), summary: "N: pairs of rows of masks" },
+        Parameter { name: "grid", default: Setting::Count(8), summary: "cells of a mask's side" },
+        GridMasks::FILL,
+    ],
+    work: Work::Passes(prepare),
+};
+
+/// Rows are kept in memory.
+const MOST_SAMPLES: usize = 10_000;
+
+#[derive(Debug)]
+struct Sobol {
+    score: TargetProgram,
+    masks: GridMasks,
+    samples: usize,
+    /// For each sample, A's cells and then B's.
+    rows: Vec<f32>,
+}
+
+fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+    let samples = study.chosen.count_up_to("samples", MOST_SAMPLES)?;
+    if samples < 2 {
+        return Err(study.chosen.wrong("samples", "one sample has no variance; take 2 or more"));
+    }
+    let masks = GridMasks::new(study.chosen, study.image_shape(), study.key())?;
+    let rows = halton(samples, 2 * masks.cells(), study.key());
+    Ok(Box::new(Sobol { score: study.score_program()?, masks, samples, rows }))
+}
+
+impl Sobol {
+    /// The mask of a pass: of each sample first A, then A with one cell after the other from B.
+    fn cells(&self, pass: usize) -> Vec<f32> {
+        let n = self.masks.cells();
+        let (sample, changed) = (pass / (n + 1), pass % (n + 1));
+        let (a, b) = self.rows[2 * n * sample..][..2 * n].split_at(n);
+        let mut cells = a.to_vec();
+        if let Some(cell) = changed.checked_sub(1) {
+            cells[cell] = b[cell];
+        }
+        cells
+    }
+}
+
+impl Passes for Sobol {
+    fn shape(&self) -> Vec<usize> {
+        vec![self.masks.side; 2]
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+        let n = self.masks.cells();
+        let cover = self.masks.cover(subject.pixels);
+        let make = |pass: usize, image: &mut [f32]| self.masks.apply(image, &cover, &self.cells(pass));
+        let (mut sums, mut unchanged, mut spread) = (vec![0.0; n], 0.0, Moments::new(1));
+        self.score.stream(subject, self.samples * (n + 1), &make, &mut |pass, _, outputs| {
+            let score = f64::from(outputs[0][0]);
+            match (pass % (n + 1)).checked_sub(1) {
+                Some(cell) => sums[cell] += (unchanged - score) * (unchanged - score),
+                None => {
+                    unchanged = score;
+                    spread.add(outputs[0]);
+                }
+            }
+        })?;
+        let samples = self.samples as f64;
+        let variance = spread.deviation[0] / (samples - 1.0);
+        let index = |sum: f64| if variance > 0.0 { sum / (2.0 * samples * variance) } else { 0.0 };
+        Ok(sums.into_iter().map(|sum| index(sum) as f32).collect())
+    }
+}
