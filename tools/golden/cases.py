@@ -82,3 +82,7 @@ CASES = {
 
 # Images whose map must have both signs, where that is not all of them.
 BOTH_SIGNS = {"saturated": [2], "dead_image": [2]}
+
+# Maps that a case cannot hold, since rounding decides them. An image of zeros makes planes of equal numbers behind the
+# first convolution; where weights have many bits, the order of summation says which of them a max-pool takes.
+LEFT_OUT = {"gap_cnn_bn": ["deep_lift"]}

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from relevance import DeconvolutionRectifier, deep_lift, relevances
+
 
 class GuidedRectifier(torch.autograd.Function):
     """ReLU whose backward pass keeps a gradient only where input and gradient are positive (Springenberg 2015)."""
@@ -57,11 +59,11 @@ def score(logits, class_index):
     return logits[:, class_index]
 
 
-def guided_backprop(model, x, class_index):
-    """Signed guided back-propagation, N x C x H x W."""
+def through_rectifiers(model, x, class_index, rectifier):
+    """dz/dx with another backward pass in place of every ReLU's, N x C x H x W."""
     rectifiers = [module for module in model.modules() if isinstance(module, nn.ReLU)]
     for module in rectifiers:
-        module.forward = GuidedRectifier.apply
+        module.forward = rectifier.apply
     try:
         x = x.clone().requires_grad_(True)
         (grad,) = torch.autograd.grad(score(model.logits(x), class_index).sum(), [x])
@@ -77,7 +79,7 @@ def explain(model, x, class_index):
     weights = grad_a.mean((2, 3))
     grad_cam = weighted_sum(weights, a)
     _, other, grad_other, _ = gradients(model, x, class_index, model.other_layer)
-    guided = guided_backprop(model, x, class_index)
+    guided = through_rectifiers(model, x, class_index, GuidedRectifier)
     heat = F.interpolate(F.relu(grad_cam)[:, None], size=x.shape[2:], mode="bilinear", align_corners=False)
     arrays = {
         "logits": logits,
@@ -90,7 +92,10 @@ def explain(model, x, class_index):
         "gradient": grad_x,
         "guided_backprop": guided,
         "guided_grad_cam": guided * heat,
-    }
+        "deconvnet": through_rectifiers(model, x, class_index, DeconvolutionRectifier),
+        "input_x_gradient": x * grad_x,
+        "deep_lift": deep_lift(model, x, class_index),
+    } | relevances(model, x, class_index)
     if model.head_name == "none":
         del arrays["probabilities"]
     if hasattr(model, "gap"):

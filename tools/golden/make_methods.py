@@ -13,16 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from cases import BOTH_SIGNS, CASES
+from cases import BOTH_SIGNS, CASES, LEFT_OUT
 from explain import Tap, explain, gradients, weighted_sum
 from store import OPSET, ROOT, export, layer_names, relative_difference, run_onnx, save, save_json
 
 CLASS = 1
 SMALLEST_MARGIN = 1e-6
 PER_CLASS = ("cam", "grad_cam")
+# Relevance is divided by sums that may come near 0.
+FLOAT32_LIMIT = {"lrp_epsilon": 3e-5}
 LAYERS = {
     "cam": "default", "grad_cam": "default", "guided_grad_cam": "default", "conv_output": "default",
-    "conv_grad": "default", "weights": "default", "grad_cam_other": "other",
+    "conv_grad": "default", "weights": "default", "excitation_backprop": "default", "grad_cam_other": "other",
 }
 
 
@@ -138,6 +140,8 @@ def make(name):
     check(name, exact, arrays, folder, images, layers)
     save(folder / "input.npy", images)
     expected = []
+    for key in LEFT_OUT.get(name, []):
+        del arrays[key]
     for key, array in arrays.items():
         save(folder / f"expected_{key}.npy", array)
         method, _, of_class = key.partition("_class")
@@ -147,7 +151,7 @@ def make(name):
         if method in LAYERS:
             entry["layer"] = layers[LAYERS[method]]["tensor"]
         entry["float32_difference"] = relative_difference(rounded[key], array)
-        assert entry["float32_difference"] < 1e-5, f"{name}: float32 cannot reproduce {key}"
+        assert entry["float32_difference"] < FLOAT32_LIMIT.get(key, 1e-5), f"{name}: float32 cannot reproduce {key}: {entry}"
         expected.append(entry)
     save_json(folder / "case.json", {
         "case": name, "about": " ".join(CASES[name].__doc__.split()), "opset": OPSET, "head": model.head_name,

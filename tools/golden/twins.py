@@ -34,6 +34,18 @@ class Twin(nn.Module):
             x = getattr(self, name)(x)
         return x
 
+    def wiring(self):
+        """Each value in order, by the name of the layer that makes it, and the values it is made of; "" is the image."""
+        return dict(zip(self.chain, [[name] for name in ["", *self.chain]]))
+
+    def trace(self, x):
+        """All values by name, and the wiring; a name without a layer is the sum of its sources."""
+        values, wiring = {"": x}, self.wiring()
+        for name, sources in wiring.items():
+            layer, inputs = getattr(self, name, None), [values[source] for source in sources]
+            values[name] = sum(inputs) if layer is None else layer(*inputs)
+        return values, wiring
+
     def forward(self, x):
         return self.head(self.logits(x))
 
@@ -60,6 +72,14 @@ class Branchy(Twin):
         x = self.join_relu(main + self.skip(x))
         x = self.average(self.grouped_relu(self.grouped(x)))
         return self.dense(self.flatten(self.gap(x)))
+
+    def wiring(self):
+        wiring = super().wiring()
+        wiring |= {"skip": ["pool"], "join_relu": ["join"]}
+        names = list(wiring)
+        wiring["join"] = ["depthwise_bn", "skip"]
+        names.insert(names.index("join_relu"), "join")
+        return {name: wiring[name] for name in names}
 
 
 def gap_cnn(channels=20, batch_norm=False, reduce_mean=False):

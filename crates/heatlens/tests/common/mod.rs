@@ -15,6 +15,8 @@ impl Tol {
     pub const F32: Self = Self(1e-5);
     /// Against another framework: other summation orders through a whole network.
     pub const FRAMEWORK: Self = Self(1e-4);
+    /// What a sum of contributions may miss of what it promises.
+    pub const COMPLETE: Self = Self(1e-3);
 }
 
 /// The folder of the golden case called `name`.
