@@ -6,6 +6,7 @@ use heatlens::graph::compose::normalization::rms;
 use heatlens::graph::op::binary::{Binary, BinaryFunction};
 use heatlens::graph::op::clip::Clip;
 use heatlens::graph::op::layer_normalization::LayerNormalization;
+use heatlens::graph::op::slice::Slice;
 use heatlens::graph::op::softmax::Softmax;
 use heatlens::graph::op::unary::{Scalar, Unary, UnaryFunction as F};
 use heatlens::graph::{Builder, Dim, Fact, Graph, GraphError, Shape, Tensor, ValueId};
@@ -152,6 +153,42 @@ fn relevance_is_conserved_through_every_rule() {
                 let (sum, score) = (sum(&found.attributions[0].values), f64::from(found.logits[CLASS]));
                 assert!(score.abs() > 1e-3, "{name}: no score to hand back");
                 assert!((sum - score).abs() <= 2e-3 * score.abs(), "{id}, {name}: {sum} against {score}");
+            }
+        }
+    }
+}
+
+/// The first token only makes a gate for the others: a gate takes nothing, whichever factor it is.
+#[test]
+fn a_gate_takes_no_relevance() {
+    let tokens = |b: &mut Builder<'_>, x: ValueId, start: usize, len: usize| {
+        b.apply(Slice { axis: 1, start, len, step: 1 }, &[x])
+    };
+    let rest = SIDE * SIDE - 1;
+    let gates: [&dyn Fn(&mut Builder<'_>, ValueId) -> Built; 3] = [
+        &|b, x| {
+            let (first, others) = (tokens(b, x, 0, 1)?, tokens(b, x, 1, rest)?);
+            let gate = b.unary(F::Sigmoid, first)?;
+            b.mul(others, gate)
+        },
+        &|b, x| {
+            let (first, others) = (tokens(b, x, 0, 1)?, tokens(b, x, 1, rest)?);
+            let gate = b.unary(F::Sigmoid, first)?;
+            b.mul(gate, others)
+        },
+        &|b, x| {
+            let (first, others) = (tokens(b, x, 0, 1)?, tokens(b, x, 1, rest)?);
+            let w = b.constant(Tensor::f32(&[FEATURES, rest], noise(19, FEATURES * rest)));
+            let scores = b.matmul(first, w)?;
+            let probabilities = b.apply(Softmax { axis: -1, log: false }, &[scores])?;
+            b.matmul(probabilities, others)
+        },
+    ];
+    for (number, gate) in gates.into_iter().enumerate() {
+        for found in explain(&model(gate), "lrp_epsilon", &[], &images()) {
+            for plane in found.attributions[0].values.chunks(SIDE * SIDE) {
+                assert_eq!(plane[0], 0.0, "gate {number}");
+                assert!(plane[1..].iter().any(|v| v.abs() > 1e-6), "gate {number}: nothing for the others");
             }
         }
     }
