@@ -18,6 +18,7 @@ use crate::zip;
 #[allow(missing_docs)]
 pub enum Format {
     Onnx,
+    Keras,
     Npy,
     Npz,
     Picture,
@@ -59,9 +60,10 @@ fn below(folder: &Path, all: &mut Vec<Sample>) {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let format = match path.extension().and_then(|e| e.to_str()) {
             Some("onnx") => Format::Onnx,
+            Some("keras" | "h5") => Format::Keras,
             _ => continue,
         };
-        if let Some(bytes) = fs::read(&path).ok().filter(|b| b.len() < 100_000) {
+        if let Some(bytes) = fs::read(&path).ok().filter(|b| b.len() < 200_000) {
             all.push(sample(&name, format, bytes));
         }
     }

@@ -60,6 +60,44 @@ fn digits(random: &mut Random, bytes: &mut Vec<u8>) {
     bytes.splice(start..end, number.into_bytes());
 }
 
+/// Damages an HDF5 file where it is not empty, in one to four places: most of such a file is zeros that nobody reads,
+/// and what matters are addresses, sizes and signatures of eight bytes or less.
+pub fn hdf5(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
+    for _ in 0..=random.below(4) {
+        let from = random.below(bytes.len());
+        let Some(at) = bytes[from..].iter().position(|&b| b != 0).map(|i| from + i) else { continue };
+        let width = [1, 1, 2, 4, 8][random.below(5)];
+        // Where a number of eight bytes stands, its first one is aligned.
+        let at = if width == 8 { at & !7 } else { at };
+        let end = (at + width).min(bytes.len());
+        match random.below(8) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1..=3 => bytes[at..end].copy_from_slice(&random.integer().to_le_bytes()[..end - at]),
+            // Another address of the same file: groups and heaps that hold each other.
+            4 | 5 => {
+                let address = if random.below(2) == 0 { signature(random, bytes) } else { at };
+                let start = at & !7;
+                let end = (start + 8).min(bytes.len());
+                bytes[start..end].copy_from_slice(&(address as u64).to_le_bytes()[..end - start]);
+            }
+            6 => {
+                let from = random.below(bytes.len() - (end - at) + 1);
+                bytes.copy_within(from..from + (end - at), at);
+            }
+            _ => once(random, bytes, other),
+        }
+    }
+}
+
+/// Where some structure of an HDF5 file begins.
+fn signature(random: &mut Random, bytes: &[u8]) -> usize {
+    const SIGNATURES: [&[u8]; 9] =
+        [b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"FRHP", b"BTHD", b"FADB", b"OCHK"];
+    let from = random.below(bytes.len());
+    let is_one = |w: &[u8]| SIGNATURES.contains(&w);
+    bytes[from..].windows(4).position(is_one).map_or(from, |i| from + i)
+}
+
 /// Another field number.
 pub(crate) fn once_in(random: &mut Random, number: &mut u64) {
     *number = 1 + random.below(26) as u64;

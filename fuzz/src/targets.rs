@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use heatlens::data::{Dataset, OpenOptions, open_inputs, open_training};
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::export::{Explanation, with_explanation};
-use heatlens::graph::{Graph, Origin, Tensor, onnx, reference, rewrite};
+use heatlens::graph::{Graph, Origin, Tensor, keras, onnx, reference, rewrite};
 use heatlens::method;
 use heatlens::model::Model;
 use heatlens::predict::Predictor;
@@ -107,6 +107,19 @@ pub fn onnx(place: &Place, bytes: &[u8]) {
         }
     }
     model(opened.graph);
+}
+
+/// A Keras file, of either kind.
+pub fn keras(place: &Place, bytes: &[u8]) {
+    step("open");
+    let Some(path) = place.file("model.keras", bytes) else { return };
+    // Models for pictures of any size are given one, so that more of them open.
+    let options = keras::OpenOptions { input_size: Some([9, 7]) };
+    match keras::open_file_with(&path, &options) {
+        Ok(opened) => model(opened.graph),
+        // What the program says about it.
+        Err(_) => drop(Model::open(&path).map_err(|error| error.to_string())),
+    }
 }
 
 /// Everything after opening, whatever the format was.

@@ -342,6 +342,31 @@ def keras1():
     print(path.name, path.stat().st_size)
 
 
+def packed():
+    """flatten.h5 as other tools leave it: new groups, every array chunked, deflated and checked, its description a
+    text of variable length."""
+    path = FOLDER / "flatten.packed.h5"
+    with h5py.File(FOLDER / "flatten.h5") as old, h5py.File(path, "w", libver="latest") as new:
+        def attributes(source, target):
+            for name, value in source.attrs.items():
+                if name == "model_config":
+                    value = value.decode() if isinstance(value, bytes) else value
+                if name == "weight_names":
+                    value = np.array([n.decode() if isinstance(n, bytes) else n for n in value], dtype=h5py.string_dtype())
+                target.attrs[name] = value
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
+                attributes(item, new.require_group(name))
+                return
+            how = {"chunks": True, "compression": "gzip", "shuffle": True, "fletcher32": True} if item.ndim else {}
+            new.create_dataset(name, data=item[()], **how)
+
+        attributes(old, new)
+        old.visititems(copy)
+    print(path.name, path.stat().st_size)
+
+
 def weights_only():
     """Weights without a model, which is refused."""
     keras.backend.clear_session()
@@ -366,6 +391,8 @@ def main(wanted):
         if case.__name__ in LEGACY:
             make(case, tf_keras, ".keras")
             make(case, tf_keras, ".h5")
+    if not wanted or "packed" in wanted:
+        packed()
 
 
 if __name__ == "__main__":

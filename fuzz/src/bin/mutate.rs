@@ -1,10 +1,11 @@
 //! Damages valid files and does with each what the program would do.
 //!
-//! Usage: mutate [--seconds N] [--start SEED] [--found FOLDER] [--only onnx|npy|npz|picture]
+//! Usage: mutate [--seconds N] [--start SEED] [--found FOLDER] [--only onnx|keras|npy|npz|picture]
 //!        mutate --replay FORMAT FILE...
 //!
 //! Needs no special toolchain. A worker process takes one case after the other, each made from its number alone; this
-//! process watches it (`HEATLENS_FUZZ_TRIP=panic|time|memory` shows that it does). A panic, a case of more than 10 seconds, more than 1 GiB, a crash: the input goes to FOLDER
+//! process watches it (`HEATLENS_FUZZ_TRIP=panic|time|memory` shows that it does). A panic, a case of more than 10 seconds of
+//! processor time, more than 1 GiB, a crash: the input goes to FOLDER
 //! (`found` if not given) under the place where it happened, and the worker goes on or is started again behind it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,15 +16,15 @@ use std::io::Write;
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use heatlens_fuzz::corpus::{Format, Sample, samples};
 use heatlens_fuzz::random::Random;
 use heatlens_fuzz::targets::{self, Place};
-use heatlens_fuzz::{mutate, wire, zip};
+use heatlens_fuzz::{keras, mutate, wire, zip};
 
 const MOST_SECONDS: u64 = 10;
 const MOST_BYTES: usize = 1 << 30;
@@ -58,7 +59,7 @@ unsafe impl GlobalAlloc for Guard {
 static GUARD: Guard = Guard;
 
 static CASE: AtomicU64 = AtomicU64::new(0);
-/// Milliseconds after the start at which the case began; 0 between cases.
+/// [`spent`] when the case began; 0 between cases.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
@@ -89,8 +90,10 @@ fn main() -> ExitCode {
 fn case(all: &[Sample], seed: u64) -> (Sample, Vec<u8>) {
     let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     // Models are what is most hostile; the rest takes turns.
-    let onnx: Vec<&Sample> = all.iter().filter(|s| s.format == Format::Onnx).collect();
-    let pick = if !onnx.is_empty() && random.below(3) > 0 { random.of(&onnx) } else { random.of(all) };
+    let wanted =
+        *random.of(&[Format::Onnx, Format::Keras, Format::Keras, Format::Npy, Format::Npz, Format::Picture]);
+    let models: Vec<&Sample> = all.iter().filter(|s| s.format == wanted).collect();
+    let pick = if models.is_empty() { random.of(all) } else { random.of(&models) };
     let other = random.of(all);
     let mut bytes = pick.bytes.clone();
     match pick.format {
@@ -100,6 +103,7 @@ fn case(all: &[Sample], seed: u64) -> (Sample, Vec<u8>) {
                 bytes = damaged;
             }
         }
+        Format::Keras => bytes = keras::damage(&mut random, &bytes, &other.bytes),
         Format::Npz if random.below(3) > 0 => {
             if let Some(mut files) = zip::unpack(&bytes) {
                 let which = random.below(files.len());
@@ -119,6 +123,7 @@ fn run(place: &Place, format: Format, name: &str, bytes: &[u8]) {
     trip();
     match format {
         Format::Onnx => targets::onnx(place, bytes),
+        Format::Keras => targets::keras(place, bytes),
         Format::Npy | Format::Npz | Format::Picture => targets::data(place, name, bytes),
     }
 }
@@ -130,10 +135,44 @@ fn trip() {
     }
     match env::var("HEATLENS_FUZZ_TRIP").as_deref() {
         Ok("panic") => panic!("on purpose"),
-        Ok("time") => thread::sleep(Duration::from_secs(MOST_SECONDS * 2)),
+        Ok("time") => while spent() < BEGAN.load(Relaxed) + MOST_SECONDS * 2000 {},
         Ok("memory") => drop(std::hint::black_box(vec![1u8; MOST_BYTES])),
         _ => {}
     }
+}
+
+/// Milliseconds of processor time that this process has used, so that a busy machine looks like no failure; where the
+/// system does not tell, milliseconds.
+fn spent() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    const MILLISECONDS_A_TICK: u64 = 10;
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: Vec<u64> =
+        after_name.split_ascii_whitespace().skip(11).take(2).filter_map(|n| n.parse().ok()).collect();
+    match ticks.as_slice() {
+        [user, system] => (user + system) * MILLISECONDS_A_TICK,
+        _ => START.elapsed().as_millis() as u64,
+    }
+}
+
+/// Ends this process where one case takes more processor time than it may, or is asleep for long.
+fn watch_time(progress: PathBuf) {
+    thread::spawn(move || {
+        let (mut case, mut since_case) = (0, Instant::now());
+        loop {
+            thread::sleep(Duration::from_millis(200));
+            let (began, now) = (BEGAN.load(Relaxed), CASE.load(Relaxed));
+            if now != case || began == 0 {
+                (case, since_case) = (now, Instant::now());
+            }
+            let asleep = since_case.elapsed() > Duration::from_secs(MOST_SECONDS * 20);
+            if began > 0 && (spent() > began + MOST_SECONDS * 1000 || asleep) {
+                let _ = fs::write(&progress, format!("{now} time {}", targets::current_step()));
+                std::process::exit(OUT_OF_TIME);
+            }
+        }
+    });
 }
 
 fn progress_file(found: &Path) -> PathBuf {
@@ -151,24 +190,13 @@ fn work(all: &[Sample], start: u64, seconds: u64, found: &Path) -> ExitCode {
         }
     }));
     let began = Instant::now();
-    let file = progress_file(found);
-    thread::spawn(move || {
-        loop {
-            thread::sleep(Duration::from_millis(200));
-            let since = BEGAN.load(Relaxed);
-            if since > 0 && began.elapsed().as_millis() as u64 > since + MOST_SECONDS * 1000 {
-                let step = targets::current_step();
-                let _ = fs::write(&file, format!("{} time {step}", CASE.load(Relaxed)));
-                std::process::exit(OUT_OF_TIME);
-            }
-        }
-    });
+    watch_time(progress_file(found));
     let mut seed = start;
     while began.elapsed() < Duration::from_secs(seconds) {
         let (sample, bytes) = case(all, seed);
         CASE.store(seed, Relaxed);
         let _ = fs::write(progress_file(found), format!("{seed} crash"));
-        BEGAN.store(began.elapsed().as_millis() as u64 + 1, Relaxed);
+        BEGAN.store(spent() + 1, Relaxed);
         let outcome = panic::catch_unwind(|| run(&place, sample.format, &sample.name, &bytes));
         BEGAN.store(0, Relaxed);
         if outcome.is_err() {
@@ -242,6 +270,7 @@ fn replay(arguments: &[String]) -> ExitCode {
     let Some((format, files)) = arguments.split_first() else { return ExitCode::from(2) };
     let format = match format.as_str() {
         "onnx" => Format::Onnx,
+        "keras" => Format::Keras,
         "npy" => Format::Npy,
         "npz" => Format::Npz,
         _ => Format::Picture,
