@@ -377,12 +377,28 @@ def weights_only():
     old.save_weights(FOLDER / "refused" / "only_legacy.h5")
 
 
+def many_texts():
+    """4000 references of one attribute to the same long text, which is refused."""
+    path, text, count = FOLDER / "refused" / "many_texts.h5", "a" * 20_003, 4000
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "{}"
+        texts = np.array([text] + [""] * (count - 1), dtype=object)
+        file.attrs.create("texts", texts, dtype=h5py.string_dtype())
+    content = bytearray(path.read_bytes())
+    start = content.index(len(text).to_bytes(4, "little"))
+    content[start:start + 16 * count] = content[start:start + 16] * count
+    path.write_bytes(content)
+    print(path.name, path.stat().st_size)
+
+
 def main(wanted):
     FOLDER.mkdir(exist_ok=True)
     if not wanted or "keras1" in wanted:
         keras1()
     if not wanted or "weights_only" in wanted:
         weights_only()
+    if not wanted or "many_texts" in wanted:
+        many_texts()
     for case in CASES:
         if wanted and case.__name__ not in wanted:
             continue

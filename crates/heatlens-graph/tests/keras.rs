@@ -1,25 +1,18 @@
-//! Keras files of every version compute what Keras computes, and do no harm when they are damaged.
+//! Keras files of every version compute what Keras computes.
 //!
 //! The samples are made by `tools/golden/make_keras_samples.py`; beside each stands what Keras computed.
 
 #![cfg(feature = "keras")]
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
-use std::io::{Cursor, Read, Write};
-use std::path::{Path, PathBuf};
+mod keras_common;
+
+use std::io::{Cursor, Read};
 
 use heatlens_graph::keras::{self, KerasError, OpenOptions};
 use heatlens_graph::{Graph, Tensor, reference};
-use proptest::prelude::*;
+use keras_common::{archive, bytes, folder, refusal};
 use serde_json::Value;
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keras")
-}
-
-fn bytes(name: &str) -> Vec<u8> {
-    std::fs::read(folder().join(name)).unwrap()
-}
 
 fn graph(name: &str) -> Graph {
     match keras::open_file(&folder().join(name)) {
@@ -126,7 +119,7 @@ fn values_are_called_as_the_layers_they_leave() {
 /// A sample with its description changed.
 fn altered(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
     let mut old = zip::ZipArchive::new(Cursor::new(bytes(name))).unwrap();
-    let mut new = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let mut files = Vec::new();
     for i in 0..old.len() {
         let mut file = old.by_index(i).unwrap();
         let (mut content, name) = (Vec::new(), file.name().unwrap().to_string());
@@ -139,17 +132,9 @@ fn altered(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
             }
             content = text.into_bytes();
         }
-        new.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
-        new.write_all(&content).unwrap();
+        files.push((name, content));
     }
-    new.finish().unwrap().into_inner()
-}
-
-fn refusal(bytes: &[u8]) -> String {
-    match keras::open(bytes, &OpenOptions::default()) {
-        Ok(_) => panic!("expected a refusal"),
-        Err(error) => error.to_string(),
-    }
+    archive(&files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect::<Vec<_>>())
 }
 
 #[test]
@@ -253,125 +238,4 @@ fn other_files_are_named() {
     assert!(refusal(b"").contains("an empty file"));
     assert!(refusal(b"PK\x03\x04archive/data.pkl").contains("torch.onnx.export"));
     assert!(refusal(&[8, 7, 18, 3]).contains("something else"));
-}
-
-/// An archive with one more file than a model has, or another one in its place.
-fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut new = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in files {
-        new.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
-        new.write_all(content).unwrap();
-    }
-    new.finish().unwrap().into_inner()
-}
-
-#[test]
-fn bombs_are_refused_by_what_they_announce_and_by_what_they_hold() {
-    let zeros = vec![b' '; (64 << 20) + 1];
-    let about: &[u8] = b"{}";
-    let bomb = archive(&[("config.json", &zeros), ("metadata.json", about), ("model.weights.h5", about)]);
-    assert!(bomb.len() < 1 << 20);
-    assert!(refusal(&bomb).contains("config.json takes 67108865 bytes or more, expected at most 67108864"));
-
-    // The directory announces fewer bytes than the file holds.
-    let mut liar =
-        archive(&[("config.json", &[b' '; 5000]), ("metadata.json", about), ("model.weights.h5", about)]);
-    let directory = liar.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
-    liar[directory + 24..directory + 28].copy_from_slice(&100u32.to_le_bytes());
-    let error = refusal(&liar);
-    assert!(error.contains("config.json announces 100 bytes") || error.contains("damaged"), "{error}");
-
-    // An array larger than anything deflated to the size of its file could be.
-    let mut file = bytes("keras1.h5");
-    let shape = [3u64, 2, 3, 4].map(u64::to_le_bytes).concat();
-    let at = file.windows(shape.len()).position(|w| w == shape).unwrap();
-    file[at..at + 8].copy_from_slice(&(1u64 << 40).to_le_bytes());
-    let error = refusal(&file);
-    assert!(error.contains("bytes or more, expected at most") || error.contains("damaged"), "{error}");
-}
-
-#[test]
-fn models_that_double_at_every_level_are_refused() {
-    let input = r#"{"class_name": "InputLayer", "config": {"name": "i", "batch_shape": [null, 2]}, "name": "i", "inbound_nodes": []}"#;
-    let mut inner =
-        r#"{"class_name": "Activation", "config": {"name": "m", "activation": "relu"}, "name": "m""#
-            .to_owned();
-    let call = |source: &str| format!(r#"[["{source}", 0, 0, {{}}]]"#);
-    for _ in 0..20 {
-        let twice = format!(r#"{inner}, "inbound_nodes": [{}, {}]}}"#, call("i"), call("m"));
-        let config = format!(
-            r#"{{"name": "m", "layers": [{input}, {twice}], "input_layers": [["i", 0, 0]], "output_layers": [["m", 1, 0]]}}"#
-        );
-        inner = format!(r#"{{"class_name": "Functional", "config": {config}, "name": "m""#);
-    }
-    let config = format!("{inner}}}");
-    let mut old = zip::ZipArchive::new(Cursor::new(bytes("flatten.keras"))).unwrap();
-    let mut weights = Vec::new();
-    old.by_name("model.weights.h5").unwrap().read_to_end(&mut weights).unwrap();
-    let about: &[u8] = br#"{"keras_version": "2.15.0"}"#;
-    let file = archive(&[
-        ("config.json", config.as_bytes()),
-        ("metadata.json", about),
-        ("model.weights.h5", &weights),
-    ]);
-    let error = refusal(&file);
-    assert!(error.contains("layers and calls of layers"), "{error}");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
-    #[test]
-    fn damaged_files_do_no_harm(
-        name in prop::sample::select(vec!["flatten.keras", "branches.keras", "keras1.h5", "flatten_legacy.h5", "attention.h5"]),
-        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
-        cut in prop::option::of(any::<prop::sample::Index>()),
-    ) {
-        let mut file = bytes(name);
-        for (at, value) in flips {
-            let at = at.index(file.len());
-            file[at] = value;
-        }
-        if let Some(cut) = cut {
-            file.truncate(cut.index(file.len()));
-        }
-        let _ = keras::open(&file, &OpenOptions::default());
-    }
-
-    #[test]
-    fn damaged_descriptions_do_no_harm(
-        name in prop::sample::select(vec!["flatten.keras", "branches.keras", "convs.keras", "shapes.keras", "operations.keras"]),
-        numbers in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![
-            "0", "-1", "1", "7", "16777216", "4294967296", "9223372036854775807", "1e300", "null", "[]", "\"same\"", "{}",
-        ])), 1..6),
-    ) {
-        let mut old = zip::ZipArchive::new(Cursor::new(bytes(name))).unwrap();
-        let mut read = |name: &str| {
-            let mut content = Vec::new();
-            old.by_name(name).unwrap().read_to_end(&mut content).unwrap();
-            content
-        };
-        let mut text = String::from_utf8(read("config.json")).unwrap();
-        for (at, value) in numbers {
-            // Some number of the description becomes another.
-            let starts: Vec<usize> = text
-                .char_indices()
-                .zip(text.chars().skip(1))
-                .filter(|((_, c), next)| matches!(c, ' ' | '[') && next.is_ascii_digit())
-                .map(|((i, c), _)| i + c.len_utf8())
-                .collect();
-            if starts.is_empty() {
-                continue;
-            }
-            let start = starts[at.index(starts.len())];
-            let end = start + text[start..].find([',', ']', '}']).unwrap();
-            text.replace_range(start..end, value);
-        }
-        let file = archive(&[
-            ("config.json", text.as_bytes()),
-            ("metadata.json", &read("metadata.json")),
-            ("model.weights.h5", &read("model.weights.h5")),
-        ]);
-        let _ = keras::open(&file, &OpenOptions::default());
-    }
 }

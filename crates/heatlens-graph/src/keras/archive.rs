@@ -6,7 +6,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::KerasError;
-use super::limits::{MAX_CONFIG, MAX_FILE, check};
+use super::limits::{MAX_CONFIG, MAX_FILE, MAX_PACKED_RATIO, MAX_UNPACKED, check};
 
 /// What a `.keras` file holds.
 #[derive(Debug)]
@@ -43,6 +43,9 @@ fn entry(zip: &mut ZipArchive<impl Read + Seek>, name: &str, limit: u64) -> Resu
     })?;
     let announced = file.size();
     check(name, announced, limit)?;
+    let packed = file.compressed_size();
+    let honest = packed.saturating_mul(MAX_PACKED_RATIO).saturating_add(MAX_UNPACKED);
+    check(&format!("{name}, packed into {packed} bytes,"), announced, honest)?;
     let mut bytes = Vec::new();
     file.take(announced + 1)
         .read_to_end(&mut bytes)

@@ -79,6 +79,7 @@ impl fmt::Display for KerasError {
 /// One line for each kind of trouble, with the names of the layers that have it.
 fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError]) -> fmt::Result {
     const NAMES: usize = 5;
+    const KINDS: usize = 40;
     let plural = if layers.len() == 1 { "layer" } else { "layers" };
     write!(
         f,
@@ -87,10 +88,13 @@ fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError]) -> fmt::Result {
         layers.len()
     )?;
     let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut others = 0;
     for layer in layers {
         let kind = format!("{}: {}", layer.class, layer.source);
+        let full = kinds.len() == KINDS;
         match kinds.iter_mut().find(|(k, _)| *k == kind) {
             Some((_, names)) => names.push(&layer.layer),
+            None if full => others += 1,
             None => kinds.push((kind, vec![&layer.layer])),
         }
     }
@@ -100,6 +104,9 @@ fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError]) -> fmt::Result {
         if names.len() > NAMES {
             write!(f, " and {} more", names.len() - NAMES)?;
         }
+    }
+    if others > 0 {
+        write!(f, "\n  and {others} more")?;
     }
     Ok(())
 }

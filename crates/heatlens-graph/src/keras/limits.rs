@@ -5,7 +5,17 @@ use super::KerasError;
 /// The largest file, and the largest weights inside one.
 pub(super) const MAX_FILE: u64 = 2 << 30;
 /// The largest description of a model; that of the largest model of Keras' own has 2 MB.
-pub(super) const MAX_CONFIG: u64 = 64 << 20;
+pub(super) const MAX_CONFIG: u64 = 16 << 20;
+/// The most memory for a description that was read.
+pub(super) const MAX_DESCRIPTION: u64 = 512 << 20;
+/// The attributes of one group, decoded.
+pub(super) const MAX_TEXTS: u64 = 64 << 20;
+/// The most steps for reading descriptions, names and groups, counted each time that one is read.
+pub(super) const MAX_WORK: u64 = 256 << 20;
+/// A packed file may take this much, and [`MAX_PACKED_RATIO`] times what it takes packed: weights hardly deflate, and
+/// what unfolds a thousandfold is made to.
+pub(super) const MAX_UNPACKED: u64 = 64 << 20;
+pub(super) const MAX_PACKED_RATIO: u64 = 100;
 /// All arrays together, in memory.
 pub(super) const MAX_ARRAYS: u64 = 4 << 30;
 /// Nothing deflates to less than about a thousandth: an array that claims more than this many

@@ -29,7 +29,7 @@ use serde_json::Value as Json;
 pub use error::{KerasError, LayerError};
 
 use crate::graph::Graph;
-use limits::MAX_FILE;
+use limits::{MAX_DESCRIPTION, MAX_FILE};
 use scope::Era;
 use store::Store;
 use weights::Place;
@@ -149,11 +149,24 @@ fn open_hdf5(store: Store, options: &OpenOptions) -> Result<Opened, KerasError> 
 
 /// JSON as Python writes it, which knows `Infinity` and `NaN`.
 fn parse(text: &str) -> Result<Json, KerasError> {
+    limits::check("its description in memory", unfolded(text), MAX_DESCRIPTION)?;
     serde_json::from_str(text).map_err(|e| {
         let python = ["Infinity", "NaN"].iter().any(|word| text.contains(word));
         let hint = if python { " (a setting is infinite or no number)" } else { "" };
         KerasError::Malformed(format!("its description is no JSON: {e}{hint}"))
     })
+}
+
+/// What a description takes in memory, at most: an object is a tree with room for eleven members.
+fn unfolded(text: &str) -> u64 {
+    const VALUE: u64 = 2 * size_of::<Json>() as u64; // a list grows by doubling
+    const OBJECT: u64 = 12 * (size_of::<Json>() + size_of::<String>()) as u64;
+    let of = |byte| match byte {
+        b'{' => OBJECT,
+        b'[' | b',' => VALUE,
+        _ => 1,
+    };
+    text.bytes().map(of).sum()
 }
 
 fn era(version: &str) -> Era {

@@ -132,6 +132,7 @@ impl Reader<'_> {
     ) -> Result<Outputs, KerasError> {
         let layers = spec.layers().unwrap_or_default();
         self.count(layers.len())?;
+        self.reading.store.spend(length(spec.config))?;
         let layers = layers.iter().map(LayerSpec::read).collect::<Result<Vec<_>, _>>()?;
         let places = place.children(&self.reading.store, &layers)?;
         if spec.class == "Sequential" || spec.config.is_array() {
@@ -307,6 +308,16 @@ impl Reader<'_> {
     }
 }
 
+/// How long a description is, roughly.
+fn length(json: &Json) -> u64 {
+    8 + match json {
+        Json::String(text) => text.len() as u64,
+        Json::Array(list) => list.iter().map(length).sum(),
+        Json::Object(map) => map.iter().map(|(key, value)| key.len() as u64 + length(value)).sum(),
+        _ => 0,
+    }
+}
+
 /// The shape that the first layer gives, looking into models.
 fn input_shape<'a>(layers: &[LayerSpec<'a>]) -> Option<&'a Json> {
     let first = layers.first()?;
@@ -405,44 +416,46 @@ impl<'a> Functional<'a> {
 
     /// Reads one call, after those it needs; the list of what is under way finds cycles.
     fn resolve(&mut self, reader: &mut Reader<'_>, wanted: (usize, usize)) -> Result<(), KerasError> {
-        let mut under_way = vec![wanted];
+        let mut under_way = vec![self.wait(wanted)?];
         let mut entered = std::collections::BTreeSet::from([wanted]);
-        while let Some(&(at, number)) = under_way.last() {
-            if self.done.contains_key(&(at, number)) {
-                under_way.pop();
-                continue;
-            }
-            let layer = &self.layers[at];
-            let Some(call) = layer.calls.get(number) else {
-                let what = format!("call {number} of layer {:?} is used but not described", layer.name);
-                return Err(KerasError::Malformed(what));
-            };
-            let mut needs = Vec::new();
-            call.args
-                .iter()
-                .chain(call.kwargs.iter().map(|(_, arg)| arg))
-                .for_each(|arg| needed(arg, &mut needs));
-            let mut missing = None;
-            for source in &needs {
-                let key = self.key(source)?;
-                if !self.done.contains_key(&key) {
-                    missing = Some(key);
-                    break;
+        while let Some(Waiting { key: (at, number), needs }) = under_way.last_mut() {
+            if let Some(need) = needs.pop() {
+                if self.done.contains_key(&need) {
+                    continue;
                 }
-            }
-            match missing {
-                Some(key) if entered.insert(key) => under_way.push(key),
-                Some(_) => {
-                    let what = format!("layer {:?} depends on itself", layer.name);
+                if !entered.insert(need) {
+                    let what = format!("layer {:?} depends on itself", self.layers[*at].name);
                     return Err(KerasError::Malformed(what));
                 }
-                None => {
-                    let outputs = self.read(reader, at, number, call)?;
-                    self.done.insert((at, number), outputs);
-                }
+                under_way.push(self.wait(need)?);
+                continue;
             }
+            let (at, number) = (*at, *number);
+            if !self.done.contains_key(&(at, number)) {
+                let outputs = self.read(reader, at, number, &self.layers[at].calls[number])?;
+                self.done.insert((at, number), outputs);
+            }
+            under_way.pop();
         }
         Ok(())
+    }
+
+    /// A call with all that it needs.
+    fn wait(&self, (at, number): (usize, usize)) -> Result<Waiting, KerasError> {
+        if self.done.contains_key(&(at, number)) {
+            return Ok(Waiting { key: (at, number), needs: Vec::new() });
+        }
+        let layer = &self.layers[at];
+        let call = layer.calls.get(number).ok_or_else(|| {
+            let what = format!("call {number} of layer {:?} is used but not described", layer.name);
+            KerasError::Malformed(what)
+        })?;
+        let mut needs = Vec::new();
+        let args = call.args.iter().chain(call.kwargs.iter().map(|(_, arg)| arg));
+        args.for_each(|arg| needed(arg, &mut needs));
+        // The first is read first.
+        let needs: Result<Vec<_>, _> = needs.iter().rev().map(|source| self.key(source)).collect();
+        Ok(Waiting { key: (at, number), needs: needs? })
     }
 
     fn read(
@@ -500,6 +513,14 @@ impl<'a> Functional<'a> {
             outputs => outputs.get(source.output).copied().ok_or_else(missing),
         }
     }
+}
+
+/// A call that is read as soon as all it needs is.
+struct Waiting {
+    /// Layer and call.
+    key: (usize, usize),
+    /// What has not been looked at yet, the next one last.
+    needs: Vec<(usize, usize)>,
 }
 
 /// The outputs that an argument names.

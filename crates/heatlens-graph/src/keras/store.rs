@@ -4,14 +4,18 @@
 //! file may ask for. Chunked arrays are put together here, chunk by chunk, so that none of the crate's unsafe copying
 //! runs on a stranger's file.
 
+mod texts;
+
+use std::cell::Cell;
 use std::sync::Arc;
 
 use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::group::Group;
+use hdf5_reader::storage::{BytesStorage, DynStorage};
 use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions};
 
 use super::KerasError;
-use super::limits::{MAX_ARRAYS, MAX_CONFIG, MAX_COUNT, MAX_RANK, MAX_RATIO, check};
+use super::limits::{MAX_ARRAYS, MAX_COUNT, MAX_RANK, MAX_RATIO, MAX_WORK, check};
 
 /// An array as the file has it.
 #[derive(Clone, Debug)]
@@ -25,12 +29,16 @@ pub(super) struct Array {
 /// An open HDF5 file.
 pub(super) struct Store {
     file: Hdf5File,
+    /// Its bytes.
+    storage: DynStorage,
     /// The file's own length.
     length: u64,
     /// Bytes of arrays read so far.
     bytes: u64,
     /// Arrays read so far.
     count: usize,
+    /// Steps taken so far: see [`Store::spend`].
+    work: Cell<u64>,
 }
 
 fn damaged(at: &str, error: &Hdf5Error) -> KerasError {
@@ -46,9 +54,18 @@ impl Store {
             .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(1024 * MIB)
             .with_max_read_bytes(usize::try_from(MAX_ARRAYS).unwrap_or(usize::MAX))
-            .with_max_object_header_bytes(16 * MIB);
-        let file = Hdf5File::from_vec_with_options(bytes, options).map_err(|e| damaged("HDF5", &e))?;
-        Ok(Self { file, length, bytes: 0, count: 0 })
+            .with_max_object_header_bytes(4 * MIB);
+        let storage: DynStorage = Arc::new(BytesStorage::new(bytes));
+        let file = Hdf5File::from_storage_with_options(Arc::clone(&storage), options);
+        let file = file.map_err(|e| damaged("HDF5", &e))?;
+        Ok(Self { file, storage, length, bytes: 0, count: 0, work: Cell::new(0) })
+    }
+
+    /// Counts steps of about a byte each that a file makes us take. A model that is called a thousand times has its
+    /// description, names and groups read a thousand times; this is what bounds the product.
+    pub(super) fn spend(&self, steps: u64) -> Result<(), KerasError> {
+        self.work.set(self.work.get().saturating_add(steps));
+        check("reading layers and names as often as they are used", self.work.get(), MAX_WORK)
     }
 
     /// A group, `None` if there is none. Names may contain `/`, which HDF5 takes for deeper groups.
@@ -78,35 +95,10 @@ impl Store {
     fn members(&self, path: &str) -> Result<(Vec<String>, Vec<String>), KerasError> {
         let Some(group) = self.group(path)? else { return Ok((Vec::new(), Vec::new())) };
         let (mut groups, mut arrays) = group.member_names().map_err(|e| damaged(path, &e))?;
+        self.spend(groups.iter().chain(&arrays).map(|name| 64 + name.len() as u64).sum())?;
         groups.sort();
         arrays.sort();
         Ok((groups, arrays))
-    }
-
-    /// An attribute that holds one text, `None` if it is not there.
-    pub(super) fn text(&self, path: &str, name: &str) -> Result<Option<String>, KerasError> {
-        let mut texts = self.texts(path, name)?;
-        Ok(texts.as_mut().and_then(Vec::pop))
-    }
-
-    /// An attribute that holds texts, `None` if it is not there.
-    pub(super) fn texts(&self, path: &str, name: &str) -> Result<Option<Vec<String>>, KerasError> {
-        let Some(group) = self.group(path)? else { return Ok(None) };
-        let at = |e: &Hdf5Error| damaged(&format!("attribute {name:?} of {path:?}"), e);
-        let attribute = match group.attribute(name) {
-            Ok(attribute) => attribute,
-            Err(Hdf5Error::AttributeNotFound(_)) => return Ok(None),
-            Err(error) => return Err(at(&error)),
-        };
-        check("a text", attribute.raw_data.len() as u64, MAX_CONFIG)?;
-        // An empty list is stored as an empty list of numbers.
-        if attribute.shape.contains(&0) {
-            return Ok(Some(Vec::new()));
-        }
-        if attribute.shape.is_empty() {
-            return attribute.read_string().map(|text| Some(vec![text])).map_err(|e| at(&e));
-        }
-        attribute.read_strings().map(Some).map_err(|e| at(&e))
     }
 
     /// The sizes of an array.
@@ -133,10 +125,10 @@ impl Store {
         let (shape, element) = self.admit(path, &dataset)?;
         let bytes = match dataset.chunks() {
             None => dataset.read_raw_bytes().map_err(|e| damaged(path, &e))?,
-            Some(_) => chunked(&dataset, &shape, element.size()).map_err(|what| match what {
-                Trouble::Hdf5(e) => damaged(path, &e),
-                Trouble::Own(what) => KerasError::Damaged(format!("{path}: {what}")),
-            })?,
+            Some(sizes) => {
+                let grid = self.admit_chunks(path, &shape, &sizes, element)?;
+                chunked(&dataset, &shape, element.size(), grid).map_err(|trouble| trouble.at(path))?
+            }
         };
         if bytes.len() != shape.iter().product::<usize>() * element.size() {
             return Err(KerasError::Damaged(format!("{path}: {} bytes for {shape:?}", bytes.len())));
@@ -154,7 +146,7 @@ impl Store {
         }
         let stored = sizes.iter().try_fold(element.size() as u64, |n, &d| n.checked_mul(d));
         let stored = stored.unwrap_or(u64::MAX);
-        check(path, stored, self.length.saturating_mul(MAX_RATIO).min(MAX_ARRAYS))?;
+        check(path, stored, self.most_bytes())?;
         let memory = (stored / element.size() as u64).saturating_mul(4).max(stored);
         self.bytes = self.bytes.saturating_add(memory);
         check("all arrays together", self.bytes, MAX_ARRAYS)?;
@@ -164,11 +156,60 @@ impl Store {
         let shape = shape.map_err(|_| KerasError::Malformed(format!("{path} has shape {sizes:?}")))?;
         Ok((shape, element))
     }
+
+    /// The most bytes that can honestly be in the file.
+    fn most_bytes(&self) -> u64 {
+        self.length.saturating_mul(MAX_RATIO).min(MAX_ARRAYS)
+    }
+
+    /// Holds the chunks of an array against the budget, and says how many there are. They may be larger than the
+    /// array, and each is unpacked whole.
+    fn admit_chunks(
+        &mut self,
+        path: &str,
+        shape: &[usize],
+        sizes: &[u32],
+        element: Element,
+    ) -> Result<usize, KerasError> {
+        let along = |(&whole, &size): (&usize, &u32)| whole.div_ceil((size as usize).max(1));
+        let grid = shape.iter().zip(sizes).map(along).try_fold(1usize, usize::checked_mul);
+        let grid = grid.unwrap_or(usize::MAX);
+        let one =
+            sizes.iter().take(shape.len()).try_fold(element.size() as u64, |n, &d| n.checked_mul(d.into()));
+        let all = one.and_then(|one| one.checked_mul(grid as u64)).unwrap_or(u64::MAX);
+        check(&format!("{path} with the edges of its chunks"), all, self.most_bytes())?;
+        let own = shape.iter().product::<usize>() * element.size();
+        self.bytes = self.bytes.saturating_add(all.saturating_sub(own as u64));
+        check("all arrays together", self.bytes, MAX_ARRAYS)?;
+        if grid as u64 > self.length {
+            let what = format!("{path} has {grid} chunks in a file of {} bytes", self.length);
+            return Err(KerasError::Damaged(what));
+        }
+        Ok(grid)
+    }
 }
 
 enum Trouble {
     Hdf5(Hdf5Error),
+    Keras(KerasError),
     Own(String),
+}
+
+impl Trouble {
+    /// The error for what happened at a place in the file.
+    fn at(self, place: &str) -> KerasError {
+        match self {
+            Self::Hdf5(e) => damaged(place, &e),
+            Self::Keras(e) => e,
+            Self::Own(what) => KerasError::Damaged(format!("{place}: {what}")),
+        }
+    }
+}
+
+impl From<KerasError> for Trouble {
+    fn from(error: KerasError) -> Self {
+        Self::Keras(error)
+    }
 }
 
 impl From<Hdf5Error> for Trouble {
@@ -177,10 +218,13 @@ impl From<Hdf5Error> for Trouble {
     }
 }
 
-/// The bytes of an array that is stored in chunks; what no chunk covers is 0.
-fn chunked(dataset: &Dataset, shape: &[usize], element: usize) -> Result<Vec<u8>, Trouble> {
+/// The bytes of an array that is stored in up to `grid` chunks; what no chunk covers is 0.
+fn chunked(dataset: &Dataset, shape: &[usize], element: usize, grid: usize) -> Result<Vec<u8>, Trouble> {
     let mut bytes = vec![0; shape.iter().product::<usize>() * element];
-    for chunk in dataset.iter_chunks()? {
+    for (number, chunk) in dataset.iter_chunks()?.enumerate() {
+        if number == grid {
+            return Err(Trouble::Own(format!("more chunks than the {grid} that cover it")));
+        }
         let chunk = chunk?;
         place(&mut bytes, shape, element, chunk.offsets(), chunk.shape(), chunk.bytes()).ok_or_else(
             || Trouble::Own(format!("a chunk of {:?} at {:?}", chunk.shape(), chunk.offsets())),

@@ -5,13 +5,11 @@
 //! own names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::KerasError;
 use super::spec::LayerSpec;
 use super::store::Store;
-
-/// Arrays times layers of a nested model; the largest models of Keras' own reach a twentieth of it.
-const MOST_PAIRS: usize = 1 << 26;
 
 /// A place in the file where the arrays of a layer or model are.
 #[derive(Clone, Debug)]
@@ -21,7 +19,7 @@ pub(super) enum Place {
     /// The outermost model of an `.h5` file: its group.
     Groups(String),
     /// Arrays of an `.h5` file under their full paths, and what their names begin with.
-    Names { group: String, names: Vec<String> },
+    Names { group: String, names: Arc<[Arc<str>]> },
 }
 
 impl Place {
@@ -32,23 +30,21 @@ impl Place {
             Self::Groups(group) => {
                 layers.iter().map(|layer| named_group(store, group, &layer.name)).collect()
             }
-            Self::Names { names, .. } if names.len().saturating_mul(layers.len()) > MOST_PAIRS => {
-                Err(KerasError::Malformed(format!(
-                    "{} arrays in a model of {} layers",
-                    names.len(),
-                    layers.len()
-                )))
+            Self::Names { group, names } => {
+                // Every name is compared with every layer.
+                let names_length: u64 = names.iter().map(|name| 8 + name.len() as u64 / 16).sum();
+                store.spend(names_length.saturating_mul(layers.len() as u64))?;
+                Ok(layers
+                    .iter()
+                    .map(|layer| {
+                        let own: Arc<[Arc<str>]> =
+                            names.iter().filter(|name| belongs_to(name, &layer.name)).cloned().collect();
+                        // Weights are named after their layers; the models around them need not appear.
+                        let names = if own.is_empty() && layer.is_model() { Arc::clone(names) } else { own };
+                        Self::Names { group: group.clone(), names }
+                    })
+                    .collect())
             }
-            Self::Names { group, names } => Ok(layers
-                .iter()
-                .map(|layer| {
-                    let own: Vec<String> =
-                        names.iter().filter(|name| belongs_to(name, &layer.name)).cloned().collect();
-                    // Weights are named after their layers; the models around them need not appear.
-                    let names = if own.is_empty() && layer.is_model() { names.clone() } else { own };
-                    Self::Names { group: group.clone(), names }
-                })
-                .collect()),
         }
     }
 
@@ -73,7 +69,9 @@ impl Place {
 /// Whether a weight's name (`outer/conv/kernel:0`) says that it is of `layer`.
 fn belongs_to(name: &str, layer: &str) -> bool {
     let owner = name.rsplit_once('/').map_or("", |(owner, _)| owner);
-    format!("/{owner}/").contains(&format!("/{layer}/"))
+    let starts = std::iter::once(0).chain(owner.match_indices('/').map(|(at, _)| at + 1));
+    let mut rest = starts.filter_map(|at| owner[at..].strip_prefix(layer));
+    rest.any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The arrays `0`, `1`, `2` … of a group.
@@ -124,7 +122,7 @@ fn named_group(store: &Store, group: &str, layer: &str) -> Result<Place, KerasEr
         names.extend(more);
         part += 1;
     }
-    Ok(Place::Names { group, names })
+    Ok(Place::Names { group, names: names.into_iter().map(Arc::from).collect() })
 }
 
 /// `BatchNormalization` as `batch_normalization`, by Keras' own rule.
