@@ -23,6 +23,7 @@ const TFLITE: &str = "convert it:\n    \
                       pip install tf2onnx\n    \
                       python -m tf2onnx.convert --tflite model.tflite --output model.onnx";
 const EXTERNAL: &str = "weights that belong to an ONNX file: open the `.onnx` file beside it";
+const CUT_OFF: &str = "it was cut off; fetch the file or save the model again";
 const IMAGE: &str = "give the model first and the images after it";
 const ARRAY: &str = "give the model first and the arrays after it";
 
@@ -125,8 +126,12 @@ fn archive(bytes: &[u8]) -> (&'static str, &'static str) {
         ("a zipped TensorFlow SavedModel", SAVED_MODEL)
     } else if has(b".npy") {
         ("a NumPy archive (.npz)", ARRAY)
-    } else {
+    } else if has(b"metadata.json") && has(b"config.json") {
+        ("a Keras model (.keras) without its end", CUT_OFF)
+    } else if has(b"PK\x05\x06") {
         ("a zip archive", "unpack it first")
+    } else {
+        ("a zip archive without its end", CUT_OFF)
     }
 }
 
@@ -153,7 +158,9 @@ mod tests {
             (zip("model.weights.h5"), "a Keras model (.keras)"),
             (zip("archive/data.pkl"), "a PyTorch file"),
             (zip("X.npy"), "a NumPy archive (.npz)"),
-            (zip("a.txt"), "a zip archive"),
+            (zip("metadata.json config.json"), "a Keras model (.keras) without its end"),
+            (zip("a.txt PK\x05\x06"), "a zip archive"),
+            (zip("a.txt"), "a zip archive without its end"),
             (b"\x1c\0\0\0TFL3".to_vec(), "a TensorFlow Lite model"),
             (b"\x20\0\0\0\0\0\0\0{\"__metadata__\"".to_vec(), "a safetensors file"),
             (b"\x89PNG\r\n\x1a\n".to_vec(), "a PNG image"),

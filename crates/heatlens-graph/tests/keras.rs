@@ -199,6 +199,12 @@ fn descriptions_that_do_not_fit_are_refused() {
         ),
         ("branches.keras", "[\"both\", 0, 0]", "[\"both\", 0, 1]", "output 1 of layer \"both\""),
         ("branches.keras", "\"name\": \"quality\"", "\"name\": \"kind\"", "two layers are called \"kind\""),
+        (
+            "operations.keras",
+            "\"name\": \"sum\", \"axis\": -1",
+            "\"name\": \"sum\", \"axis\": [-1, -1, -1, -1, -1]",
+            "a reduction over axes",
+        ),
         ("attention.keras", "\"attention_axes\": [1]", "\"attention_axes\": [2]", "attention_axes"),
         ("convs.keras", "\"interpolation\": \"bilinear\"", "\"interpolation\": \"lanczos3\"", "lanczos3"),
         ("shapes.keras", "\"target_shape\": [15, 2]", "\"target_shape\": [15, 3]", "30 elements as [15, 3]"),

@@ -101,7 +101,18 @@ fn what_unfolds_a_thousandfold_is_refused() {
 #[test]
 fn a_text_that_many_references_share_is_refused() {
     let error = refusal(&bytes("refused/many_texts.h5"));
-    assert!(error.contains("the texts of a group takes"), "{error}");
+    assert!(error.contains("the text in the attributes of a group takes 80"), "{error}");
+}
+
+#[test]
+fn a_file_that_was_cut_off_never_passes_for_a_whole_one() {
+    for name in ["flatten.keras", "flatten.h5", "flatten.packed.h5", "keras1.h5"] {
+        let whole = bytes(name);
+        for share in 1..100 {
+            let error = refusal(&whole[..whole.len() * share / 100]);
+            assert!(error.contains("cut off"), "{name}: {error}");
+        }
+    }
 }
 
 #[test]
@@ -145,6 +156,20 @@ fn a_layer_that_waits_for_many_others_looks_at_each_once() {
     let graph = told.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
     assert_eq!(graph.value(graph.outputs()[0]).name, "sum");
     assert!(graph.find("l29999").is_some());
+}
+
+#[test]
+fn a_normalisation_makes_no_row_that_the_file_does_not_hold() {
+    let settings = r#", "axis": [-1], "scale": false, "center": false"#;
+    let call = |name: &str| [format!(r#"[["{name}", 0, 0, {{}}]]"#)];
+    let flat = layer("Flatten", "flat", "", &call("i"));
+    let norm = layer("LayerNormalization", "norm", settings, &call("flat"));
+    let model = format!("{}}}", functional(&format!("{flat}, {norm}"), r#"["norm", 0, 0]"#));
+    let wide = model.replace("[null, 2]", "[null, 16777216, 128]");
+    assert_ne!(wide, model);
+    let error = refusal(&described(&wide));
+    assert!(error.contains("a normalisation of 2147483648 features"), "{error}");
+    keras::open(&described(&model), &OpenOptions::default()).unwrap();
 }
 
 #[test]

@@ -59,7 +59,11 @@ impl fmt::Display for KerasError {
         match self {
             Self::Io(source) => write!(f, "{source}"),
             Self::TooLarge { what, found, limit } => {
-                write!(f, "{what} takes {found} bytes or more, expected at most {limit}")
+                write!(
+                    f,
+                    "{what} takes {found} bytes or more, expected at most {limit}; if the file is what its author \
+                     saved, export the model to ONNX: `model.export(\"model.onnx\", format=\"onnx\")`"
+                )
             }
             Self::NotKeras { looks_like, advice } => {
                 write!(f, "expected a Keras model, found {looks_like}: {advice}")

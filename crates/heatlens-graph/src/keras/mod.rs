@@ -52,6 +52,8 @@ pub struct OpenOptions {
 
 /// First bytes of a zip archive.
 const ZIP: &[u8] = b"PK\x03\x04";
+/// What the list of files at the end of a zip archive begins with.
+const ZIP_END: &[u8] = b"PK\x05\x06";
 /// First bytes of an HDF5 file.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
@@ -104,6 +106,10 @@ fn open_source(mut source: impl Read + Seek, options: &OpenOptions) -> Result<Op
         return Err(KerasError::NotKeras { looks_like, advice });
     }
     if ends.starts_with(ZIP) {
+        if !ends.windows(ZIP_END.len()).any(|window| window == ZIP_END) {
+            let what = "the list of its files, which stands at its end, is missing (cut off?)";
+            return Err(KerasError::Damaged(what.to_owned()));
+        }
         return open_archive(source, options);
     }
     let mut bytes = Vec::new();
@@ -153,7 +159,7 @@ fn parse(text: &str) -> Result<Json, KerasError> {
     serde_json::from_str(text).map_err(|e| {
         let python = ["Infinity", "NaN"].iter().any(|word| text.contains(word));
         let hint = if python { " (a setting is infinite or no number)" } else { "" };
-        KerasError::Malformed(format!("its description is no JSON: {e}{hint}"))
+        KerasError::Malformed(format!("its description is no JSON: {e}{hint}; save the model again"))
     })
 }
 

@@ -58,6 +58,11 @@ impl Store {
         let storage: DynStorage = Arc::new(BytesStorage::new(bytes));
         let file = Hdf5File::from_storage_with_options(Arc::clone(&storage), options);
         let file = file.map_err(|e| damaged("HDF5", &e))?;
+        let announced = file.superblock().eof_address;
+        if announced > length {
+            let what = format!("{announced} bytes of HDF5 are announced, {length} are there (cut off?)");
+            return Err(KerasError::Damaged(what));
+        }
         Ok(Self { file, storage, length, bytes: 0, count: 0, work: Cell::new(0) })
     }
 

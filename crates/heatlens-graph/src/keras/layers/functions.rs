@@ -106,15 +106,19 @@ fn reduce_by(scope: &mut Scope<'_>, function: ReduceFunction) -> Made {
     if axes.contains(&0) {
         return Err(OpError::Unsupported("a reduction over the batch".to_owned()).into());
     }
-    let rank = scope.shape(x.id).rank();
+    // Keras refuses an axis that is named twice; no axes are no reduction, which nobody writes.
+    if axes.is_empty() || axes.iter().enumerate().any(|(i, axis)| axes[..i].contains(axis)) {
+        return Err(invalid(format!("a reduction over axes {axes:?}")).into());
+    }
     let id = scope.build().reduce(function, x.id, &axes, keep)?;
+    let rank = scope.shape(id).rank();
     let layout = if keep { x.layout } else { layout_without(x.layout, rank, &axes) };
     Ok(Symbol { id, layout })
 }
 
-/// The layout of a value that lost axes of the graph: channels stay in front unless they are lost.
+/// The layout of a value that lost axes of the graph and has `rank` left: channels stay in front unless they are lost.
 fn layout_without(layout: Layout, rank: usize, lost: &[usize]) -> Layout {
-    if lost.contains(&1) || rank - lost.len() < 3 { Layout::Plain } else { layout }
+    if lost.contains(&1) || rank < 3 { Layout::Plain } else { layout }
 }
 
 pub(super) fn transpose(scope: &mut Scope<'_>) -> Made {
@@ -226,8 +230,9 @@ pub(super) fn get_item(scope: &mut Scope<'_>) -> Made {
         }
     }
     let shape = scope.shape(id);
-    let layout = layout_without(x.layout, shape.rank(), &lost);
-    let dims = shape.0.iter().enumerate().filter(|(a, _)| !lost.contains(a)).map(|(_, &d)| d).collect();
+    let dims: Vec<Dim> =
+        shape.0.iter().enumerate().filter(|(a, _)| !lost.contains(a)).map(|(_, &d)| d).collect();
+    let layout = layout_without(x.layout, dims.len(), &lost);
     Ok(Symbol { id: scope.build().reshape(id, Shape(dims))?, layout })
 }
 

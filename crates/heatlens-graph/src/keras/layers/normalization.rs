@@ -18,8 +18,13 @@ fn fixed(dim: Dim) -> Result<usize, OpError> {
     }
 }
 
-fn filled(scope: &mut Scope<'_>, length: usize, value: f32) -> ValueId {
-    scope.build().constant(Tensor::f32(&[length], vec![value; length]))
+/// A row of equal numbers. Nothing in the file backs it, so its length is bounded on its own.
+fn filled(scope: &mut Scope<'_>, length: usize, value: f32) -> Result<ValueId, OpError> {
+    const LONGEST: usize = 1 << 20;
+    if length > LONGEST {
+        return Err(invalid(format!("a normalisation of {length} features")));
+    }
+    Ok(scope.build().constant(Tensor::f32(&[length], vec![value; length])))
 }
 
 pub(super) fn batch(scope: &mut Scope<'_>) -> Made {
@@ -33,8 +38,8 @@ pub(super) fn batch(scope: &mut Scope<'_>) -> Made {
     let axis = scope.axis(x, axis)?;
     let shape = scope.shape(x.id);
     let channels = fixed(shape.0[axis])?;
-    let gamma = if scale { scope.vector("gamma", channels)? } else { filled(scope, channels, 1.0) };
-    let beta = if center { scope.vector("beta", channels)? } else { filled(scope, channels, 0.0) };
+    let gamma = if scale { scope.vector("gamma", channels)? } else { filled(scope, channels, 1.0)? };
+    let beta = if center { scope.vector("beta", channels)? } else { filled(scope, channels, 0.0)? };
     let mean = scope.vector("moving_mean", channels)?;
     let variance = scope.vector("moving_variance", channels)?;
     // The operator has its channels on axis 1.
@@ -113,7 +118,7 @@ pub(super) fn layer(scope: &mut Scope<'_>) -> Made {
     // Tokens, the common case, have an operator of their own.
     if x.layout == Layout::Plain && over.axes == [last] {
         let length = over.sizes[0];
-        let gamma = if scale { scope.vector("gamma", length)? } else { filled(scope, length, 1.0) };
+        let gamma = if scale { scope.vector("gamma", length)? } else { filled(scope, length, 1.0)? };
         let mut inputs = vec![x.id, gamma];
         if center {
             inputs.push(scope.vector("beta", length)?);

@@ -60,7 +60,7 @@ impl Store {
         let mut sum = 0u64;
         for attribute in &attributes {
             sum = sum.saturating_add(self.decoded(attribute, &mut heaps)?);
-            check("the texts of a group", sum, MAX_TEXTS)?;
+            check("the text in the attributes of a group", sum, MAX_TEXTS)?;
         }
         self.spend(sum)?;
         Ok(attributes.iter().any(|attribute| attribute.name() == name))
