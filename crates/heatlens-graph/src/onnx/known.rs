@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
 use crate::error::OpError;
 use crate::fact::{DType, Dim};
-use crate::graph::ValueId;
+use crate::graph::{Graph, ValueId};
 use crate::op::invalid;
 use crate::tensor::{Data, Tensor};
 
@@ -61,7 +61,7 @@ pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
 }
 
 /// Bit for bit, so that a NaN is like itself.
-fn same(a: &Tensor, b: &Tensor) -> bool {
+pub(super) fn same(a: &Tensor, b: &Tensor) -> bool {
     let bits = |t: &Tensor| match t.data() {
         Data::I64(_) => None,
         _ => Some(t.to_f64().into_iter().map(f64::to_bits).collect::<Vec<_>>()),
@@ -120,11 +120,7 @@ fn run(
     }
     let outputs = read(&mut Scope { reading: &mut alone, node: scope.node, name: scope.name })?;
     let ids: Vec<ValueId> = outputs.iter().filter_map(Slot::id).collect();
-    let facts = alone.graph.values();
-    let len = facts.iter().map(|v| v.fact.shape.len_per_sample().unwrap_or(usize::MAX)).max().unwrap_or(0);
-    // Whole numbers and masks have no kernels: they are computed here or not at all.
-    let floats = ids.iter().all(|&id| alone.graph.fact(id).dtype == DType::F32);
-    if len > if floats { SMALL } else { LARGE } {
+    if !affordable(&alone.graph, &ids) {
         return Ok(None);
     }
     let mut computed = crate::reference::run(&alone.graph, &[], 1, &ids)?.into_iter().map(single);
@@ -139,9 +135,18 @@ fn run(
     Ok(Some((tensors, alone.warnings)))
 }
 
+/// Whether a graph is small enough to compute `ids` while reading.
+pub(super) fn affordable(graph: &Graph, ids: &[ValueId]) -> bool {
+    let facts = graph.values();
+    let len = facts.iter().map(|v| v.fact.shape.len_per_sample().unwrap_or(usize::MAX)).max().unwrap_or(0);
+    // Whole numbers and masks have no kernels: they are computed here or not at all.
+    let floats = ids.iter().all(|&id| graph.fact(id).dtype == DType::F32);
+    len <= if floats { SMALL } else { LARGE }
+}
+
 /// Back to what models store.
 #[allow(clippy::cast_possible_truncation)] // rounding to single precision is the purpose
-fn single(tensor: Tensor) -> Tensor {
+pub(super) fn single(tensor: Tensor) -> Tensor {
     match tensor.data() {
         Data::F64(values) => Tensor::f32(tensor.shape(), values.iter().map(|&v| v as f32).collect()),
         _ => tensor,

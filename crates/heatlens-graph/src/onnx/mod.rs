@@ -25,6 +25,7 @@ mod scope;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod uniform;
 mod value_info;
 mod walk;
 mod write;

@@ -134,6 +134,36 @@ fn sizes_of_no_multiple_of_the_batch_are_refused() {
     assert!(error.contains("no multiple of the number of samples"), "{error}");
 }
 
+/// `(~torch.zeros(n, 1, 2, 3, dtype=bool)).cumsum(2)`, a code of positions as exporters write it.
+#[test]
+fn what_is_the_same_for_every_sample_is_computed_while_reading() {
+    let nodes = vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero_"], &["n"]), "axis", 0),
+        with_int(node("Concat", &["n", "one_", "two_", "three_"], &["sizes"]), "axis", 0),
+        node("ConstantOfShape", &["sizes"], &["zeros"]),
+        with_int(node("Cast", &["zeros"], &["mask"]), "to", 9),
+        node("Not", &["mask"], &["filled"]),
+        with_int(node("Cast", &["filled"], &["ones"]), "to", 1),
+        node("CumSum", &["ones", "two_"], &["codes"]),
+        node("Add", &["x", "codes"], &["y"]),
+    ];
+    let stored = [arithmetic_constants(), vec![ints("three_", &[3])]].concat();
+    let opened = opened(&model(nodes, stored)).unwrap();
+    let x = (0u8..48).map(f64::from);
+    let expected: Vec<f64> = x.enumerate().map(|(i, x)| x + if i % 6 < 3 { 1.0 } else { 2.0 }).collect();
+    assert_eq!(output(&opened).to_f64(), expected);
+    let left: Vec<&str> = needed(&opened).into_iter().filter(|op| !matches!(*op, "Expand" | "Add")).collect();
+    assert!(left.is_empty(), "left to run time: {left:?}");
+}
+
+/// The operators that the outputs need.
+fn needed(opened: &Opened) -> Vec<&'static str> {
+    let graph = &opened.graph;
+    let needed = crate::rewrite::needed_nodes(graph, graph.outputs());
+    graph.nodes().iter().zip(needed).filter(|(_, n)| *n).map(|(node, _)| node.op.spelling().name).collect()
+}
+
 /// `cls.expand(x.shape[0], -1)` as exporters write it.
 #[test]
 fn a_choice_by_a_comparison_of_sizes_is_made() {

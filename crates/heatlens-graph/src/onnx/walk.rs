@@ -9,7 +9,7 @@ use super::known;
 use super::ops::{self, NEWEST, OLDEST, Row};
 use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
-use super::tensor;
+use super::{tensor, uniform};
 use crate::error::OpError;
 use crate::op::invalid;
 
@@ -209,9 +209,10 @@ impl<'a> Walk<'a> {
         };
         let mut scope = Scope { reading: &mut self.reading, node, name };
         let outputs = match known::fold(&mut scope, &read)? {
-            Some(outputs) => outputs,
-            None => read(&mut scope)?,
+            Some(outputs) => Some(outputs),
+            None => uniform::fold(&mut scope, &read)?,
         };
+        let outputs = outputs.map_or_else(|| read(&mut scope), Ok)?;
         let further = node.output.iter().enumerate().skip(outputs.len());
         if let Some((i, output)) = further.into_iter().find(|(_, o)| context.used.contains(o.as_str())) {
             return Err(OpError::Unsupported(format!("output {i} ({output:?})")).into());

@@ -1,8 +1,10 @@
 //! Token models: the grid of places is found in the graph, and Grad-CAM needs no hand-written reshape.
 
 use heatlens::explain::{ExplainOptions, Explainer, Target};
+use heatlens::graph::compose::resize::{self, Coordinates, Mode, Resampling};
 use heatlens::graph::op::concat::Concat;
 use heatlens::graph::op::expand::Expand;
+use heatlens::graph::op::gather::Gather;
 use heatlens::graph::op::slice::Slice;
 use heatlens::graph::{Builder, DefaultRules, Dim, Shape, Tensor, ValueId, differentiate, reference};
 use heatlens::method::find;
@@ -189,6 +191,73 @@ fn windows_are_put_together_again() {
     for block in ["features.0/Add", "features.1/Add"] {
         assert_eq!(of(block)[0].shape, [WIDTH, 8, 4], "{block}");
     }
+}
+
+/// A class token alone makes the scores, behind places that were enlarged and made smaller again once more.
+#[test]
+fn resizing_is_no_attention() {
+    let (mut net, image) = Net::new(&[3, 12, 16]);
+    let (places, token) = (patches(&mut net, image), learned(&mut net, 1));
+    let mut x = net.node("concat", Concat { axis: 1 }, &[token, places]);
+    for block in 0..2 {
+        x = net.block(&format!("blocks.{block}"), x);
+    }
+    let (class, places) = (part(&mut net, x, 1, 0, 1), part(&mut net, x, 1, 1, 12));
+    let mut planes = net.b().transpose(places, &[0, 2, 1]).unwrap();
+    planes = net.reshape(planes, &[1, WIDTH, 3, 4]);
+    for (axis, from, to) in [(2, 3, 6), (3, 4, 8), (2, 6, 3), (3, 8, 4)] {
+        let linear = Resampling {
+            mode: Mode::Linear,
+            coordinates: Coordinates::HalfPixel,
+            exclude_outside: false,
+            antialias: false,
+        };
+        let matrix = resize::matrix(&linear, from, to, to as f64 / from as f64).unwrap();
+        planes = resize::resize(&mut net.b(), planes, axis, &matrix).unwrap();
+    }
+    let flat = net.reshape(planes, &[1, WIDTH, 12]);
+    let places = net.b().transpose(flat, &[0, 2, 1]).unwrap();
+    x = net.node("concat", Concat { axis: 1 }, &[class, places]);
+    x = net.norm("norm", x);
+    let class = part(&mut net, x, 1, 0, 1);
+    let pooled = net.b().mean(class, &[1], false).unwrap();
+    let logits = net.gemm("head", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    let model = Model::from_graph(net.graph).unwrap();
+    let grid = Grid::Tokens { before: 1, after: 0 };
+    check("resized places", &model, grid, [WIDTH, 3, 4], "blocks.1/norm1");
+    // Resized planes are planes: 6×8 places, and 3×4 with the class token in front.
+    let layers = model.layers();
+    assert!(layers.iter().any(|l| l.shape == [WIDTH, 6, 8] && l.grid == Grid::Spatial), "{layers:?}");
+    assert!(layers.iter().any(|l| l.node.starts_with("norm") && l.grid == grid), "{layers:?}");
+}
+
+/// Tokens made of 2×2 places each, cut out by indices as PyTorch exports `unfold`.
+#[test]
+fn windows_cut_out_by_indices_are_places() {
+    let (mut net, image) = Net::new(&[3, 12, 16]);
+    let planes = net.conv("pixel_embed/Conv", image, WIDTH, 2, 2);
+    let cut = |net: &mut Net, x, axis, count: usize| {
+        let indices = (0..2 * count).map(|i| i / count + 2 * (i % count)).collect();
+        net.node("unfold", Gather { axis, indices, shape: vec![2, count] }, &[x])
+    };
+    let rows = cut(&mut net, planes, 2, 3);
+    let windows = cut(&mut net, rows, 4, 4);
+    let tokens = net.b().transpose(windows, &[0, 3, 5, 1, 2, 4]).unwrap();
+    // A network of its own within each window, as in a transformer in a transformer.
+    let within = net.reshape(tokens, &[12, WIDTH, 2, 2]);
+    let within = net.conv("within/Conv", within, WIDTH, 1, 1);
+    let positions = net.weight(&[1, WIDTH, 2, 2], 0.3);
+    let within = net.b().add(within, positions).unwrap();
+    let tokens = net.reshape(within, &[1, 12, 4 * WIDTH]);
+    let x = net.linear("proj", tokens, WIDTH);
+    let x = net.block("blocks.0", x);
+    let x = net.norm("norm", x);
+    let pooled = net.b().mean(x, &[1], false).unwrap();
+    let logits = net.gemm("head", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    let model = Model::from_graph(net.graph).unwrap();
+    check("unfold", &model, Grid::Tokens { before: 0, after: 0 }, [WIDTH, 3, 4], "norm/Add");
 }
 
 #[test]

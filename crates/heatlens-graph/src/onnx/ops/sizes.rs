@@ -110,7 +110,7 @@ pub(super) fn to_shape(sizes: &[Size]) -> Result<Shape, OpError> {
 
 impl Scope<'_> {
     /// A stored array as a value, named after the node.
-    pub(super) fn store(&mut self, tensor: Tensor) -> crate::graph::ValueId {
+    pub(in crate::onnx) fn store(&mut self, tensor: Tensor) -> crate::graph::ValueId {
         let name = format!("{}/Constant", self.name);
         self.reading.graph.add_constant(&name, tensor)
     }

@@ -2,6 +2,7 @@
 
 use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::gather::Gather;
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::global_pool::GlobalPool;
 use heatlens_graph::op::matmul::MatMul;
@@ -10,9 +11,9 @@ use heatlens_graph::op::reduce::Reduce;
 use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::{Attribute, Spelling};
 use heatlens_graph::{Graph, Node, NodeId, Shape, ValueId};
 
+use super::choose::{self, Picked};
 use super::digits::{Axis, Digit, Part, reshape, tokens, unknown};
 
 /// What is known of a graph's axes.
@@ -123,16 +124,9 @@ impl Walk<'_> {
         if let Some(slice) = op.downcast_ref::<Slice>() {
             return self.sliced(node, slice);
         }
-        let spelling = op.spelling();
-        match spelling.name {
+        match op.spelling().name {
             "ConvInputGrad" | "Resize" | "Upsample" => self.window(node, shape, true),
-            "Gather" => {
-                let mut axes = self.of(node, 0)?.to_vec();
-                let (axis, rank) = gathered(&spelling, axes.len(), shape.rank())?;
-                let middle = unknown(shape).get(axis..axis + rank)?.to_vec();
-                axes.splice(axis..=axis, middle);
-                Some(axes)
-            }
+            "Gather" => self.gathered(node, shape),
             _ => Some(self.elementwise(node, shape)),
         }
     }
@@ -177,14 +171,58 @@ impl Walk<'_> {
     }
 
     /// Rows of the first factor, columns of the second; the axes before them as in element-wise functions.
-    fn product(&self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
+    fn product(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
         let mut axes = self.elementwise(node, shape);
         let (rank, plain) = (shape.rank(), unknown(shape));
         for (input, back) in [(0, 2), (1, 1)] {
             let at = rank.checked_sub(back)?;
-            let from = self.of(node, input).and_then(|own| own.get(own.len().checked_sub(back)?));
-            *axes.get_mut(at)? = from.or_else(|| plain.get(at)).cloned()?;
+            let from = self.of(node, input).and_then(|own| own.get(own.len().checked_sub(back)?)).cloned();
+            *axes.get_mut(at)? = match from {
+                Some(axis) => axis,
+                None => self.resized(node, input, shape).or_else(|| plain.get(at).cloned())?,
+            };
         }
+        Some(axes)
+    }
+
+    /// The rows or columns that a constant matrix, the factor at `matrix`, makes of those of the other factor.
+    fn resized(&mut self, node: &Node, matrix: usize, shape: &Shape) -> Option<Axis> {
+        let (back, along) = if matrix == 0 { (2, 1) } else { (1, 0) };
+        let other = self.of(node, 1 - matrix)?;
+        let (part, _) = choose::whole(other.get(other.len().checked_sub(back)?)?)?;
+        let size = shape.0.get(shape.rank().checked_sub(back)?)?.at(1);
+        choose::interpolates(self.graph, node, matrix, along).then(|| self.anew(part, size))
+    }
+
+    /// New rows or columns in the place of old ones.
+    fn anew(&mut self, old: Part, size: usize) -> Axis {
+        match old {
+            Part::Columns(_) => self.fresh(1, size).1,
+            _ => self.fresh(size, 1).0,
+        }
+    }
+
+    /// Picked by constant indices: whatever takes the place of the axis is unknown, unless it is windows of rows or columns.
+    fn gathered(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
+        let gather = node.op.downcast_ref::<Gather>()?;
+        let mut axes = self.of(node, 0)?.to_vec();
+        let mut middle = unknown(shape).get(gather.axis..gather.axis + gather.shape.len())?.to_vec();
+        if let Some((part, digit)) = axes.get(gather.axis).and_then(choose::whole) {
+            match choose::picked(gather, digit) {
+                Some(Picked::Digits(digits)) => {
+                    let of = |digit: Digit| {
+                        if matches!(part, Part::Rows(_)) { Part::Rows(digit) } else { Part::Columns(digit) }
+                    };
+                    middle = digits
+                        .into_iter()
+                        .map(|d| if d.size > 1 { vec![of(d)] } else { Vec::new() })
+                        .collect();
+                }
+                Some(Picked::Fresh(at)) => *middle.get_mut(at)? = self.anew(part, *gather.shape.get(at)?),
+                None => {}
+            }
+        }
+        axes.splice(gather.axis..=gather.axis, middle);
         Some(axes)
     }
 
@@ -238,18 +276,18 @@ impl Walk<'_> {
         Some(axes)
     }
 
-    /// Axes as in the inputs of the same size, one that still has places first.
+    /// Axes as in the inputs of the same size, in the one of which most is known.
     fn elementwise(&self, node: &Node, shape: &Shape) -> Vec<Axis> {
         let mut axes = unknown(shape);
         let rank = shape.rank();
+        let known = |axis: &Axis| axis.iter().filter(|p| !matches!(p, Part::Other(_))).count();
         for i in 0..node.inputs.len() {
             let (Some(own), Some(Some(input))) = (self.of(node, i), node.inputs.get(i)) else { continue };
             let input = &self.graph.fact(*input).shape;
             let Some(shift) = rank.checked_sub(own.len()) else { continue };
             for (at, axis) in own.iter().enumerate() {
                 let same = input.0.get(at) == shape.0.get(at + shift);
-                let known = |axis: &Axis| axis.iter().any(|p| !matches!(p, Part::Other(_)));
-                if same && known(axis) && !axes.get(at + shift).is_some_and(known) {
+                if same && axes.get(at + shift).is_some_and(|found| known(axis) > known(found)) {
                     axes[at + shift].clone_from(axis);
                 }
             }
@@ -259,8 +297,9 @@ impl Walk<'_> {
 
     /// Remembers a node behind which no place of the image is left, or which sums over places.
     fn note_mixing(&mut self, id: NodeId, node: &Node) {
-        let op = &node.op;
-        let product = op.downcast_ref::<MatMul>().is_some();
+        // Attention is a product of two things that depend on the image; weights over places are a reduction.
+        let both = self.of(node, 0).is_some() && self.of(node, 1).is_some();
+        let product = both && node.op.downcast_ref::<MatMul>().is_some();
         let has_places = |axes: &[Axis]| axes.iter().flatten().any(Part::is_place);
         let left = node.outputs.iter().any(|o| self.axes[o.index()].as_deref().is_some_and(has_places));
         for (i, back) in [(1, 2), (0, 1)] {
@@ -296,6 +335,7 @@ fn reduces(node: &Node) -> bool {
         || op.downcast_ref::<AveragePool>().is_some()
         || op.downcast_ref::<Conv>().is_some()
         || op.downcast_ref::<Gemm>().is_some()
+        || op.downcast_ref::<MatMul>().is_some()
 }
 
 /// Whether a slice with steps goes over all rows or columns.
@@ -312,14 +352,4 @@ fn set(mut axes: Vec<Axis>, at: usize, other: &[Axis]) -> Vec<Axis> {
         axis.clone_from(new);
     }
     axes
-}
-
-/// The axis that a `Gather` picks from, and how many axes take its place.
-fn gathered(spelling: &Spelling, input_rank: usize, output_rank: usize) -> Option<(usize, usize)> {
-    let axis = spelling.attributes.iter().find(|(name, _)| *name == "axis");
-    let axis = match axis {
-        Some((_, Attribute::Int(axis))) => usize::try_from(*axis).ok()?,
-        _ => 0,
-    };
-    (axis < input_rank).then_some((axis, (output_rank + 1).checked_sub(input_rank)?))
 }

@@ -7,6 +7,7 @@
 //! written in digits (7 windows of 8 rows: one digit for the window, one for the row within it),
 //! and where the digits come together again, the rows are there again.
 
+mod choose;
 mod digits;
 mod follow;
 

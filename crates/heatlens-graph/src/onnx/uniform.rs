@@ -1,0 +1,110 @@
+//! Arrays that are the same for every sample: masks and codes of positions, which exporters give the batch's size.
+//!
+//! Such an array is a stored one, expanded. A node that reads nothing but such arrays and known ones is computed
+//! while the file is read, for one sample and for three; if the three are the one repeated, so is the result for any
+//! number. This spares run time work on what does not depend on the image, and whole numbers and truth values, which
+//! have no kernels, end here.
+
+use super::known::{self, Read};
+use super::scope::{Outputs, Problem, Reading, Scope, Slot};
+use crate::fact::{Dim, Shape};
+use crate::graph::{Graph, ValueId};
+use crate::op::expand::Expand;
+use crate::op::invalid;
+use crate::reference;
+use crate::tensor::Tensor;
+
+/// The outputs of a node that reads only known arrays and arrays that are the same for every sample, one of these at
+/// least; `None` where it has to wait until run time.
+pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outputs>, Problem> {
+    let Some(mut alone) = alone(scope)? else { return Ok(None) };
+    // What the node itself refuses is said when it is read in its place.
+    let Ok(outputs) = read(&mut Scope { reading: &mut alone, node: scope.node, name: scope.name }) else {
+        return Ok(None);
+    };
+    let ids: Vec<ValueId> = outputs.iter().filter_map(Slot::id).collect();
+    if ids.iter().any(|&id| !has_room(&alone.graph.fact(id).shape)) || !known::affordable(&alone.graph, &ids)
+    {
+        return Ok(None);
+    }
+    let [one, three] = [1, 3].map(|n| reference::run(&alone.graph, &[], n, &ids));
+    let mut computed = Vec::new();
+    for ((one, three), &id) in one?.into_iter().zip(three?).zip(&ids) {
+        let shape = alone.graph.fact(id).shape.clone();
+        if !is_repeated(&one, &three)? {
+            return Ok(None);
+        }
+        computed.push((known::single(one), shape));
+    }
+    alone.warnings.drain(..).for_each(|warning| scope.reading.warn(warning));
+    let mut computed = computed.into_iter();
+    let mut slots = Vec::with_capacity(outputs.len());
+    for (index, slot) in outputs.into_iter().enumerate() {
+        slots.push(match slot {
+            Slot::Value(_) => {
+                let (tensor, shape) = computed.next().ok_or_else(|| invalid("a result is missing"))?;
+                stored(scope, index, tensor, shape)?
+            }
+            other => other,
+        });
+    }
+    Ok(Some(slots))
+}
+
+/// A reading of the node's inputs alone; `None` if one depends on the image, or none is the same for every sample.
+fn alone(scope: &Scope<'_>) -> Result<Option<Reading>, Problem> {
+    let (mut alone, mut found) = (Reading::default(), false);
+    for name in scope.node.input.iter().filter(|name| !name.is_empty()) {
+        let slot = match scope.reading.slots.get(name) {
+            Some(slot @ (Slot::Stored(_) | Slot::Sizes(_))) => slot.clone(),
+            Some(Slot::Value(id)) => {
+                match (scope.reading.graph.constant(*id), repeated(&scope.reading.graph, *id)) {
+                    (Some(tensor), _) => Slot::Stored(tensor.clone()),
+                    (None, Some((tensor, expand))) => {
+                        found = true;
+                        let constant = alone.graph.add_constant(name, tensor.clone());
+                        let expand = std::sync::Arc::new(expand.clone());
+                        let node = alone.graph.add_node(name, expand, &[Some(constant)])?;
+                        Slot::Value(
+                            *alone.graph.node(node).outputs.first().ok_or_else(|| invalid("no output"))?,
+                        )
+                    }
+                    (None, None) => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        };
+        alone.slots.insert(name.clone(), slot);
+        alone.types.extend(scope.reading.types.get(name).map(|&code| (name.clone(), code)));
+    }
+    Ok(found.then_some(alone))
+}
+
+/// The stored array that a value repeats for every sample.
+fn repeated(graph: &Graph, id: ValueId) -> Option<(&Tensor, &Expand)> {
+    let node = graph.node(graph.producer(id)?);
+    let expand = node.op.downcast_ref::<Expand>()?;
+    Some((graph.constant(node.inputs.first().copied().flatten()?)?, expand))
+}
+
+/// Whether at most one size grows with the samples, and that is their number.
+fn has_room(shape: &Shape) -> bool {
+    let mut batch = shape.0.iter().filter(|d| d.is_batch());
+    batch.next().is_none_or(|d| *d == Dim::Batch(1)) && batch.next().is_none()
+}
+
+/// Whether the result for three samples is that for one, repeated.
+fn is_repeated(one: &Tensor, three: &Tensor) -> Result<bool, Problem> {
+    let expand = Expand { shape: Shape::fixed(three.shape()) };
+    let repeated = crate::op::Operator::eval(&expand, &[Some(one)], &[three.shape().to_vec()])?;
+    Ok(repeated.first().is_some_and(|repeated| known::same(repeated, three)))
+}
+
+/// The node's output: the array, expanded where it has a size for the samples.
+fn stored(scope: &mut Scope<'_>, index: usize, tensor: Tensor, shape: Shape) -> Result<Slot, Problem> {
+    if !shape.has_batch() {
+        return Ok(Slot::Stored(tensor));
+    }
+    let constant = scope.store(tensor);
+    scope.finish_output(index, Expand { shape }, &[Some(constant)])
+}
