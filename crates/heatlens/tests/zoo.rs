@@ -1,0 +1,85 @@
+//! Tiny members of many families, as their frameworks' exporters write them, agree with the frameworks: logits, input
+//! gradient, and Grad-CAM at the layer that is chosen when nobody names one.
+//!
+//! `tools/zoo/make_tiny.py` made the files.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::npy;
+use heatlens::explain::{ExplainOptions, Explainer, Target};
+use heatlens::method;
+use heatlens::model::Model;
+
+/// Relative L2 differences that are rounding. The seeds keep rounding away from the kinks of ReLU and pooling.
+const LOGITS: f64 = 1e-4;
+const DERIVATIVES: f64 = 1e-3;
+
+/// Two images: waves, and ripples that grow finer towards the lower right corner.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+fn images(side: usize) -> Vec<f32> {
+    let pixel = |i: usize| {
+        let [n, c, y, x] =
+            [i / (3 * side * side), i / (side * side) % 3, i / side % side, i % side].map(|v| v as f64);
+        (0.8 * (n + 1.0) * y + 0.6 * x + c).sin() + (0.37 * x * y + n - c).cos()
+    };
+    (0..6 * side * side).map(|i| pixel(i) as f32).collect()
+}
+
+fn difference(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let size = norm(&mut expected.iter().map(|&v| f64::from(v)));
+    assert!(size > 0.0, "nothing to compare with");
+    norm(&mut found.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b))) / size
+}
+
+/// The families' folders.
+fn families() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/zoo");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// What is wrong with a family, in a sentence.
+fn problem(folder: &Path) -> Option<String> {
+    let case: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
+    let number = |key: &str| usize::try_from(case[key].as_u64().unwrap()).unwrap();
+    let model = match Model::open(&folder.join(case["file"].as_str().unwrap())) {
+        Ok(model) => model,
+        Err(error) => return Some(error.to_string()),
+    };
+    let methods = ["gradient", "grad_cam"].map(|id| method::find(id).unwrap());
+    let options = ExplainOptions { target: Target::Class(number("class")), ..ExplainOptions::new(&methods) };
+    let explained = Explainer::new(&model, &options).unwrap().explain(&images(number("side")), 2).unwrap();
+    let layer = model.default_layer().unwrap().name;
+    if layer != case["layer"].as_str().unwrap() {
+        return Some(format!("the default layer is {layer}, expected {}", case["layer"]));
+    }
+    let flat = |map: usize| explained.iter().flat_map(|e| e.attributions[map].values.clone()).collect();
+    let logits = explained.iter().flat_map(|e| e.logits.clone()).collect::<Vec<_>>();
+    let found: [(&str, f64, Vec<f32>); 3] = [
+        ("logits", LOGITS, logits),
+        ("gradient", DERIVATIVES, explained[1].attributions[0].values.clone()),
+        ("grad_cam", DERIVATIVES, flat(1)),
+    ];
+    found.into_iter().find_map(|(name, limit, found)| {
+        let (_, expected) = npy(&folder.join(format!("{name}.npy")));
+        let difference = difference(&found, &expected);
+        (difference.is_nan() || difference > limit).then(|| format!("{name} differs by {difference:.1e}"))
+    })
+}
+
+#[test]
+fn tiny_members_of_every_family_agree_with_their_framework() {
+    let families = families();
+    let wrong: Vec<String> =
+        families.iter().filter_map(|f| problem(f).map(|p| format!("{}: {p}", f.display()))).collect();
+    assert!(wrong.is_empty(), "{} of {} families:\n{}", wrong.len(), families.len(), wrong.join("\n"));
+    assert!(families.len() >= 19, "only {} families", families.len());
+}

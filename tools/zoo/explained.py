@@ -1,0 +1,51 @@
+"""Do models that explain themselves give in onnxruntime what `heatlens explain` gives?
+
+Usage: explained.py [EXPORTER]
+
+Exports a ResNet, an EfficientNet and a vision transformer of torchvision with random weights, lets heatlens write each
+with Grad-CAM and the gradient as second output, and runs these files on two images. Prints the relative L2 difference
+from `heatlens explain`; exits 1 if one exceeds 1e-4.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+import heatlens
+from torch_model import build, export, pictures
+
+FAMILIES = {"resnet18": 160, "efficientnet_b0": 128, "vit_b_16": 224}
+LIMIT = 1e-4
+
+
+def difference(model, method, images, folder):
+    """The relative difference of the two ways to the same map."""
+    written = Path(folder) / f"{method}.onnx"
+    heatlens.run(["convert", model, written, "--with-explanation", method, "--class", 1])
+    session = onnxruntime.InferenceSession(str(written), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(["explanation"], {session.get_inputs()[0].name: images})[0]
+    expected = heatlens.explain(model, images, 1, folder, [method])[method]
+    assert np.linalg.norm(expected) > 0 and len(names) == 2, names
+    return heatlens.difference(found, expected)
+
+
+def main(exporter="torchscript"):
+    worst = 0.0
+    for name, side in FAMILIES.items():
+        model, images = build("torchvision", name, side), pictures(side)
+        with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+            path = Path(folder) / "model.onnx"
+            export(model, images, str(path), exporter)
+            for method in ("grad_cam", "gradient"):
+                found = difference(path, method, images, folder)
+                worst = max(worst, found)
+                print(f"{name} {method}: {found:.1e}", flush=True)
+    return 0 if worst <= LIMIT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,237 @@
+"""PyTorch models against heatlens.
+
+Usage: torch_model.py EXPORTER[,EXPORTER] LIBRARY:NAME:SIDE ...
+
+Builds each NAME of `torchvision` or `timm` with random weights, exports it (`torchscript`, `dynamo`), and compares
+heatlens with autograd. Prints one JSON object a line for each model and exporter.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+import heatlens
+from randomise import randomise
+
+OPSET = 17
+SEED = 7
+# Seeds of images and precisions of the reference, until one agrees: double precision takes long.
+ATTEMPTS = [(1, torch.float32), (2, torch.float32), (3, torch.float32), (1, torch.float64)]
+
+
+def build(library, name, side):
+    """The model in eval mode, with weights that matter."""
+    torch.manual_seed(SEED)
+    if library == "timm":
+        import timm
+
+        model = timm.create_model(name, pretrained=False)
+    else:
+        import torchvision
+
+        extra = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        model = torchvision.models.get_model(name, weights=None, **extra)
+    model.eval()
+    randomise(model, torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(SEED)))
+    return model
+
+
+def pictures(side, count=2, seed=1):
+    """Images with large and small structure: noise of several scales, no two alike."""
+    random = np.random.default_rng(seed)
+    total = np.zeros((count, 3, side, side))
+    for cells in (2, 5, 16, side):
+        coarse = torch.from_numpy(random.normal(size=(count, 3, cells, cells)))
+        total += torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear").numpy()
+    return (total / total.std()).astype(np.float32)
+
+
+class Recorder(TorchFunctionMode):
+    """Keeps every tensor that a function returns, so that a layer can be found by what it holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.tensors = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(tensor, torch.Tensor) and tensor.requires_grad and not tensor.is_leaf and tensor.dim() > 2:
+                tensor.retain_grad()
+                self.tensors.append(tensor)
+        return result
+
+
+class Reference:
+    """Logits, input gradient and all inner tensors of the model at one precision."""
+
+    def __init__(self, model, images, dtype, chosen=None):
+        model = model.to(dtype)
+        image = torch.from_numpy(images).to(dtype).requires_grad_()
+        with Recorder() as recorder:
+            output = model(image)
+        self.chosen = heatlens.highest(output.detach().numpy()) if chosen is None else chosen
+        output[:, self.chosen].sum().backward()
+        self.logits, self.gradient = output.detach().numpy(), image.grad.numpy()
+        self.tensors = recorder.tensors
+
+    def grad_cam(self, tensor, form):
+        """Grad-CAM before its ReLU at one of the inner tensors, read as `form` says."""
+        activations, gradient = (form(t.detach().numpy()) for t in (tensor, tensor.grad))
+        weights = gradient.mean((2, 3), keepdims=True)
+        return (weights * activations).sum(1)
+
+
+def forms(shape):
+    """Ways in which a tensor can hold N x C x h x w."""
+    n, c, h, w = shape
+    yield (n, c, h, w), lambda t: t
+    yield (n, h, w, c), lambda t: t.transpose(0, 3, 1, 2)
+    yield (n, h * w, c), lambda t: t.transpose(0, 2, 1).reshape(shape)
+    yield (n, c, h * w), lambda t: t.reshape(shape)
+
+
+def readings(tensor, shape):
+    """All ways to read N x C x h x w out of a tensor, tokens before or behind the grid left out."""
+    n, c, h, w = shape
+    own = tuple(tensor.shape)
+    for wanted, form in forms(shape):
+        if own == wanted:
+            yield form
+    if len(own) == 3 and own[0] == n and own[2] == c and own[1] > h * w:
+        for start in range(own[1] - h * w + 1):
+            yield lambda t, start=start: t[:, start:start + h * w].transpose(0, 2, 1).reshape(shape)
+
+
+def matches(exact, activations):
+    """The inner tensors that hold what heatlens calls A, and how they are read."""
+    for index, tensor in enumerate(exact.tensors):
+        for form in readings(tensor, activations.shape):
+            if tensor.grad is not None and heatlens.difference(form(tensor.detach().numpy()), activations) < 1e-3:
+                yield index, form
+
+
+def export(model, images, path, exporter):
+    """Writes the ONNX file, with a free batch if the exporter can."""
+    example = torch.from_numpy(images)
+    names = {"input_names": ["input"], "output_names": ["output"]}
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with warnings.catch_warnings(), quiet[0], quiet[1]:
+        warnings.simplefilter("ignore")
+        if exporter == "torchscript":
+            axes = {"input": {0: "N"}, "output": {0: "N"}}
+            torch.onnx.export(model, (example,), path, dynamo=False, opset_version=OPSET, dynamic_axes=axes, **names)
+            return "free"
+        try:
+            free = ({0: torch.export.Dim("N")},)
+            torch.onnx.export(model, (example,), path, dynamo=True, dynamic_shapes=free, **names)
+            return "free"
+        except Exception:  # a model that looks at the size of its batch
+            torch.onnx.export(model, (example,), path, dynamo=True, **names)
+            return "fixed"
+
+
+def grad_cam(found, exact, single):
+    """Grad-CAM by both references at the tensor that holds what heatlens calls A; None if there is no such tensor."""
+    pairs = []
+    for index, form in matches(exact, found["conv_output"]):
+        pairs.append(tuple(r.grad_cam(r.tensors[index], form) for r in (exact, single)))
+    # Tensors that hold the same numbers may lie before and behind a branch.
+    return min(pairs, key=lambda pair: heatlens.difference(found["grad_cam"], pair[0]), default=None)
+
+
+def measure(found, exact, single):
+    """Differences, and what is over its limit, of everything heatlens computed; `single` tells the rounding error."""
+    pairs = {"logits": (exact.logits, single.logits), "gradient": (exact.gradient, single.gradient)}
+    cam = grad_cam(found, exact, single)
+    if cam is not None:
+        pairs["grad_cam"] = cam
+    differences, bad = heatlens.judge(found, pairs)
+    return differences, bad if cam is not None else [*bad, "no tensor of the model holds what the layer does"]
+
+
+def compare(path, images, single, exact):
+    """What the table says of one exported file."""
+    said, seconds = heatlens.inspect(path)
+    row = {"layer": said["default_layer"], "open_s": round(seconds, 2), "notes": said["notes"]}
+    if not row["layer"]:
+        return {**row, "bad": ["no layer to look at"]}
+    found = heatlens.explain(path, images, single.chosen, path.parent)
+    row["grid"] = list(found["grad_cam"].shape[1:])
+    row["differences"], row["bad"] = measure(found, exact, single)
+    return row
+
+
+def attempt(model, side, seed, files, dtype):
+    """The rows of all files for images of one seed, against the framework at one precision."""
+    images = pictures(side, seed=seed)
+    exact = single = Reference(model.float(), images, torch.float32)
+    if dtype != torch.float32:
+        exact = Reference(model, images, dtype, single.chosen)
+    for exporter, (path, batch) in files.items():
+        row = {"exporter": exporter, "batch": batch, "images": seed}
+        row["spread"] = heatlens.difference(single.logits[0], single.logits[1])
+        try:
+            row.update(compare(path, images, single, exact))
+        except heatlens.Refused as refused:
+            row.update(bad=["refused"], refused=str(refused))
+        yield row
+
+
+def one(library, name, side, exporters):
+    """Prints the rows of one model."""
+    model = build(library, name, side)
+    facts = {"library": library, "name": name, "parameters": sum(p.numel() for p in model.parameters())}
+    files = {}
+    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+        for exporter in exporters:
+            path = Path(folder) / exporter / "model.onnx"
+            path.parent.mkdir()
+            try:
+                files[exporter] = path, export(model, pictures(side, seed=0), str(path), exporter)
+            except Exception as error:  # not ours to mend
+                why = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+                print(json.dumps({**facts, "exporter": exporter, "not_exported": why}), flush=True)
+        rows = {}
+        for seed, dtype in ATTEMPTS:
+            rows.update({row["exporter"]: row for row in attempt(model, side, seed, files, dtype)})
+            if not any(may_be_a_kink(row) for row in rows.values()):
+                break
+            files = {name: file for name, file in files.items() if may_be_a_kink(rows[name])}
+        for row in rows.values():
+            print(json.dumps({**facts, **row}), flush=True)
+
+
+def may_be_a_kink(row):
+    """Whether only derivatives differ: a single ReLU that rounding tips over can do that, for other images it won't."""
+    return bool(row["bad"]) and row.get("differences", {}).get("logits", 1) < heatlens.LIMITS["logits"]
+
+
+def main(exporters, *models):
+    logging.disable(logging.WARNING)
+    for model in models:
+        library, name, side = model.split(":")
+        try:
+            one(library, name, int(side), exporters.split(","))
+        except Exception as error:  # the others go on
+            why = "".join(traceback.format_exception_only(error)).strip()
+            row = {"library": library, "name": name, "exporter": exporters, "bad": ["stopped"], "refused": why}
+            print(json.dumps(row), flush=True)
+        print(json.dumps({"done": model}), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    main(*sys.argv[1:])
