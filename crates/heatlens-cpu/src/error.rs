@@ -9,6 +9,11 @@ use std::fmt;
 pub enum CompileError {
     /// Nodes without a kernel, all of them at once.
     Unsupported(Vec<Unsupported>),
+    /// One sample needs more memory than any machine at hand has.
+    Memory {
+        /// Bytes for one sample.
+        bytes: u128,
+    },
 }
 
 /// A node without a kernel.
@@ -24,7 +29,17 @@ pub struct Unsupported {
 
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Unsupported(nodes) = self;
+        let nodes = match self {
+            Self::Unsupported(nodes) => nodes,
+            Self::Memory { bytes } => {
+                return write!(
+                    f,
+                    "one sample would take {} GiB of memory, more than {} GiB; use a smaller image or layer",
+                    bytes >> 30,
+                    crate::plan::MOST_BYTES >> 30
+                );
+            }
+        };
         write!(f, "{} node(s) cannot run here:", nodes.len())?;
         for Unsupported { node, op, reason } in nodes {
             write!(f, "\n  {op} {node:?}: {reason}")?;

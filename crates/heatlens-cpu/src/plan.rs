@@ -48,6 +48,21 @@ pub(crate) struct Plan {
     pub(crate) scratch: usize,
 }
 
+/// A program whose one sample takes more is refused: asking for the memory would end the process.
+pub(crate) const MOST_BYTES: u128 = 1 << 35;
+
+impl Plan {
+    /// Bytes that one sample takes, at most.
+    pub(crate) fn bytes(&self) -> u128 {
+        let buffers = self.blocks.iter().map(|block| total(&block.buffers)).max().unwrap_or(0);
+        4 * (buffers + total(&self.globals) + total(&self.kept) + self.scratch as u128)
+    }
+}
+
+fn total(sizes: &[usize]) -> u128 {
+    sizes.iter().map(|&size| size as u128).sum()
+}
+
 pub(crate) fn plan(lowered: &Lowered) -> Plan {
     let count = lowered
         .steps

@@ -7,7 +7,7 @@ use heatlens_graph::differentiate::depends_on;
 
 use crate::error::CompileError;
 use crate::lower::{LoweredValue, Source, Step, lower};
-use crate::plan::{Plan, plan};
+use crate::plan::{MOST_BYTES, Plan, plan};
 use crate::run::{KeptValues, Workspace};
 
 /// A graph turned into kernels with planned buffers. Compile once, run on any number of samples,
@@ -49,7 +49,7 @@ impl Program {
     /// Compiles what the graph's outputs need.
     ///
     /// # Errors
-    /// If nodes have no kernel; all of them are listed.
+    /// If nodes have no kernel (all of them are listed), or one sample takes more than 32 GiB.
     pub fn compile(graph: &Graph) -> Result<Self, CompileError> {
         Self::with(graph, graph.values().iter().map(|v| v.fact.shape.has_batch()).collect())
     }
@@ -68,6 +68,9 @@ impl Program {
         let of_inputs: Vec<bool> = graph.inputs().iter().map(|i| per_sample[i.index()]).collect();
         let lowered = lower(graph, per_sample)?;
         let plan = plan(&lowered);
+        if plan.bytes() > MOST_BYTES {
+            return Err(CompileError::Memory { bytes: plan.bytes() });
+        }
         let port = |(&id, per_sample)| {
             let value = graph.value(id);
             InputPort { name: value.name.clone(), len: value.fact.shape.at(1).iter().product(), per_sample }
@@ -89,5 +92,25 @@ impl Program {
             Source::Constant(values) => Some(values),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use heatlens_graph::{Builder, Fact, Shape};
+
+    #[test]
+    fn a_sample_that_no_memory_holds_is_refused() {
+        let mut graph = Graph::new("outer");
+        let x = graph.add_input("x", Fact::f32(Shape::batched(&[200_000, 1])));
+        let mut b = Builder::new(&mut graph, "f");
+        let turned = b.transpose(x, &[0, 2, 1]).unwrap();
+        let product = b.matmul(x, turned).unwrap();
+        let y = b.mean(product, &[1, 2], false).unwrap();
+        graph.set_outputs(&[y]);
+        let refused = Program::compile(&graph).unwrap_err();
+        assert!(matches!(refused, CompileError::Memory { bytes } if bytes > 160_000_000_000), "{refused}");
     }
 }
