@@ -113,6 +113,7 @@ fn few_passes() -> Settings {
         "kernel_shap.samples=40",
         "kernel_shap.segments=6",
         "kernel_shap.shapes=slic",
+        "hsic.samples=40",
         "sobol.grid=3",
         "iterations=5",
     ] {

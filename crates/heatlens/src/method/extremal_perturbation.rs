@@ -104,10 +104,11 @@ impl Passes for ExtremalPerturbation {
         let score = |image: &[f32]| -> Result<f64, MethodError> {
             Ok(f64::from(self.program.run(image, 1, subject.target)?[0][0]))
         };
-        let range = (score(subject.pixels)? - score(&cover)?).abs();
+        let whole = score(subject.pixels)?;
+        let range = (whole - score(&cover)?).abs();
         let n = self.masks.cells();
-        // An image that covering does not change has no part that keeps its score.
-        if range == 0.0 {
+        // An image whose score covering does not change, to rounding, has no part that keeps it.
+        if range <= 1e-6 * whole.abs() {
             return Ok(vec![0.0; self.size[0] * self.size[1]]);
         }
         let (mut cells, mut moves) = (vec![0.5f32; n], vec![0.0; n]);

@@ -5,7 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod dependence;
+mod grids;
 mod nets;
 mod noise;
 mod path;

@@ -159,7 +159,7 @@ fn relevance_is_conserved_through_every_rule() {
 }
 
 /// Makes a gate of a value.
-type Gate = &'static dyn Fn(&mut Builder<'_>, ValueId) -> Built;
+type Gate<'a> = &'a dyn Fn(&mut Builder<'_>, ValueId) -> Built;
 
 /// The first token only makes a gate for the others: a gate takes nothing, whichever factor it is.
 #[test]
@@ -168,7 +168,7 @@ fn a_gate_takes_no_relevance() {
         b.apply(Slice { axis: 1, start, len, step: 1 }, &[x])
     };
     let rest = SIDE * SIDE - 1;
-    let gates: [Gate; 3] = [
+    let gates: [Gate<'_>; 3] = [
         &|b, x| {
             let (first, others) = (tokens(b, x, 0, 1)?, tokens(b, x, 1, rest)?);
             let gate = b.unary(F::Sigmoid, first)?;
