@@ -389,4 +389,10 @@ pub(crate) struct Methods {
     /// Print one JSON array
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print a page in Markdown: docs/methods.md
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// On that page, show the examples in this folder: pictures called after the methods
+    #[arg(long, value_name = "DIR", requires = "markdown")]
+    pub(crate) pictures: Option<PathBuf>,
 }

@@ -95,9 +95,9 @@ fn show(
 
 fn print_table(rows: &[Localisation]) {
     output::line("\nHow much of the heat falls on the ring, in images that nobody trained on?");
-    output::line(format!("{:<24} {:>10} {:>10} {:>8}", "method", "on ring", "by chance", "times"));
+    output::line(format!("{:<28} {:>10} {:>10} {:>8}", "method", "on ring", "by chance", "times"));
     for row in rows {
         let (share, chance) = (100.0 * row.share, 100.0 * row.chance);
-        output::line(format!("{:<24} {share:>9.1}% {chance:>9.1}% {:>7.1}×", row.method.title, row.ratio()));
+        output::line(format!("{:<28} {share:>9.1}% {chance:>9.1}% {:>7.1}×", row.method.title, row.ratio()));
     }
 }

@@ -1,5 +1,7 @@
 //! `heatlens methods`: the registry, for people and for programs.
 
+mod markdown;
+
 use heatlens::method::{METHODS, MapKind, Method, Parameter, Setting, Work};
 use serde_json::{Value, json};
 
@@ -8,21 +10,25 @@ use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(options: &Methods) -> Result<(), Failure> {
+    if options.markdown {
+        output::line(markdown::page(options.pictures.as_deref()).trim_end());
+        return Ok(());
+    }
     if options.json {
         let rows: Vec<Value> = METHODS.iter().map(|m| row(m)).collect();
         output::line(serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     for method in METHODS {
-        output::line(format!("{:<18} {}: {}", method.id, method.title, method.summary));
-        output::line(format!("{:<18} {}", "", method.formula));
-        output::line(format!("{:<18} {}", "", method.paper));
+        output::line(format!("{:<27} {}: {}", method.id, method.title, method.summary));
+        output::line(format!("{:<27} {}", "", method.formula));
+        output::line(format!("{:<27} {}", "", method.paper));
         for parameter in method.parameters {
             let default = default_text(parameter);
-            output::line(format!("{:<18} --set {}={default}: {}", "", parameter.name, parameter.summary));
+            output::line(format!("{:<27} --set {}={default}: {}", "", parameter.name, parameter.summary));
         }
         if let Some(caution) = method.caution {
-            output::line(format!("{:<18} caution: {caution}", ""));
+            output::line(format!("{:<27} caution: {caution}", ""));
         }
     }
     Ok(())

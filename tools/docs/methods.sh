@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Writes docs/methods.md from the registry, and the example of each method on one image of the demo.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+heatlens() { cargo run --release --quiet -- "$@"; }
+
+heatlens demo --out "$work/demo" >/dev/null
+image=$(find "$work/demo/data/train/ring" -name '*.png' | sort | head -1)
+model=$work/demo/run/model.onnx
+heatlens explain "$model" "$image" --method all --out "$work/maps"
+mkdir -p docs/images/methods
+rm -f docs/images/methods/*.png
+for id in $(heatlens methods --json | python3 -c 'import json, sys; print(*[m["id"] for m in json.load(sys.stdin)])'); do
+    for name in "overlay_$id" "$id"; do
+        found=$(find "$work/maps" -name "$name.png" | head -1)
+        if [ -n "$found" ]; then cp "$found" "docs/images/methods/$id.png"; break; fi
+    done
+done
+heatlens methods --markdown --pictures docs/images/methods > docs/methods.md
