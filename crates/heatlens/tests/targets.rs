@@ -6,7 +6,7 @@ mod common;
 
 use common::{Tol, assert_close, golden, npy};
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Explanation, Fusion, Target};
-use heatlens::method::{METHODS, Settings, Work, find};
+use heatlens::method::{METHODS, Setting, Settings, Work, find};
 use heatlens::model::Model;
 use heatlens::render::resize_bilinear_half_pixel;
 
@@ -319,12 +319,10 @@ fn every_method_runs_everywhere() {
     for case in ["gap_cnn_bn", "branchy", "no_gap", "dead_image"] {
         let (model, pixels, n) = open(case);
         let mut settings = Settings::default();
-        for count in METHODS
-            .iter()
-            .flat_map(|m| m.parameters)
-            .filter(|p| matches!(p.default, heatlens::method::Setting::Count(d) if d > 60))
-        {
-            settings.set(&format!("{}=40", count.name)).unwrap();
+        for (method, parameter) in METHODS.iter().flat_map(|m| m.parameters.iter().map(move |p| (m, p))) {
+            if matches!(parameter.default, Setting::Count(default) if default > 100) {
+                settings.set(&format!("{}.{}=100", method.id, parameter.name)).unwrap();
+            }
         }
         let options = ExplainOptions { skip_inapplicable: true, settings, ..ExplainOptions::new(METHODS) };
         let explainer = Explainer::new(&model, &options).unwrap();
