@@ -57,8 +57,8 @@ fn normalised(mut values: Vec<f32>, guard: impl Fn(f32) -> f32) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// Numbers from the libraries' own functions: pytorch-grad-cam 1.5.7 `scale_cam_image(cam, target_size)`
-    /// twice, torchcam 0.5.0 `_normalize`.
+    /// pytorch-grad-cam's numbers are those of its own `scale_cam_image`, applied twice (version 1.5.7); torchcam's
+    /// are worked out by hand from its `_normalize`.
     #[test]
     fn the_last_steps_of_the_libraries() {
         let raw = [-1.0, 0.5, 2.0, 1.0];

@@ -201,7 +201,7 @@ pub fn upsample(b: &mut Builder<'_>, map: ValueId, [height, width]: [usize; 2]) 
     b.matmul(rows, wide)
 }
 
-/// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`; see [`Tap`].
+/// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`.
 #[must_use]
 pub fn bilinear_matrix(from: usize, to: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; from * to];
