@@ -185,6 +185,25 @@ fn depthwise_convolutions_and_gates_explain_themselves_in_onnxruntime() {
     check(folder.path(), 4);
 }
 
+/// A tiny member of a family, as another framework's exporter wrote it.
+fn family(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../heatlens/tests/zoo").join(name).join("model.onnx")
+}
+
+#[test]
+fn whole_families_explain_themselves_in_onnxruntime() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = [3, 32, 32];
+    for name in ["resnet", "mobilenet_v3", "efficientnet_v2", "deit", "pit"] {
+        let model = folder.path().join(format!("{name}.onnx"));
+        fs::copy(family(name), &model).unwrap();
+        let subject = Subject { model: &model, images: images(3, shape), shape, folder: folder.path() };
+        subject.case("grad_cam", "--class 2");
+        subject.case("gradient", "");
+    }
+    check(folder.path(), 20);
+}
+
 #[test]
 fn help_names_the_command() {
     let run = Run::of(&program().args(["convert", "--help"]).output().unwrap());
