@@ -128,14 +128,14 @@ mod tests {
         let channel = |a: f32, b: f32| (0..6).map(move |i| strength[i] * if i < 3 { a } else { b });
         let planes: Vec<f32> = channel(1.0, 0.0).chain(channel(2.0, 1.0)).chain(channel(0.0, 3.0)).collect();
         let mut rng = Key::new(1, Use::Explain).rng();
-        let maps = factorize(&planes, 6, 2, 500, &mut rng);
+        let maps = factorize(&planes, 6, 2, 5000, &mut rng);
         let (first, second) =
             if maps[0][0] > maps[1][0] { (&maps[0], &maps[1]) } else { (&maps[1], &maps[0]) };
         for i in 0..6 {
             let (a, b) = if i < 3 { (5.0f64.sqrt(), 0.0) } else { (0.0, 10.0f64.sqrt()) };
             let size = f64::from(strength[i]);
-            assert!((first[i] - a * size).abs() < 0.05, "{first:?}");
-            assert!((second[i] - b * size).abs() < 0.05, "{second:?}");
+            assert!((first[i] - a * size).abs() < 0.02, "{first:?}");
+            assert!((second[i] - b * size).abs() < 0.02, "{second:?}");
         }
     }
 
