@@ -2,13 +2,17 @@
 //!
 //! The transpose, in spirit, of [`stream_gemm`](super::stream_gemm): the gradient of a convolution
 //! with respect to its weights, and products of matrices whose rows are both contiguous. A tile of
-//! vectors of partial sums runs along j; lanes are added up once, at the end, in a fixed order.
+//! vectors of partial sums runs along j, in blocks; lanes are added up once, at the end, in a fixed
+//! order.
 
 use super::simd::{Isa, Job, Vector};
 use super::workers::{SharedSlice, Workers};
 
 /// Floating-point operations in a task: some microseconds of work.
 const TASK_FLOPS: usize = 1 << 20;
+
+/// Vectors that are summed before they join the others, so that sums, and their rounding, stay small.
+const BLOCK: usize = 128;
 
 /// The shape of the products, prepared for an instruction set.
 #[derive(Clone, Debug)]
@@ -135,6 +139,31 @@ impl Dots<'_> {
 /// All pointers are readable for `len` elements.
 #[inline(always)]
 unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(
+    rows: [*const f32; M],
+    streams: [*const f32; N],
+    len: usize,
+) -> [[V; N]; M] {
+    let step = BLOCK * V::LANES;
+    // SAFETY: blocks end at `len`.
+    unsafe {
+        let mut sums = dot_block::<V, M, N>(rows, streams, len.min(step));
+        for start in (step..len).step_by(step) {
+            let (rows, streams) = (rows.map(|p| p.add(start)), streams.map(|p| p.add(start)));
+            let own = dot_block::<V, M, N>(rows, streams, (len - start).min(step));
+            for (sums, own) in sums.iter_mut().zip(&own) {
+                for (sum, &own) in sums.iter_mut().zip(own) {
+                    *sum = sum.add(own);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// # Safety
+/// All pointers are readable for `len` elements.
+#[inline(always)]
+unsafe fn dot_block<V: Vector, const M: usize, const N: usize>(
     rows: [*const f32; M],
     streams: [*const f32; N],
     len: usize,

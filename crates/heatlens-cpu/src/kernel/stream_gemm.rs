@@ -5,14 +5,18 @@
 //! the rows of an image *with* the columns in which the window hangs over the edge: these few
 //! results are dropped when a tile is stored ([`StreamLayout`]).
 //!
-//! A tile of results stays in registers while k runs. Its sums run over k in order, starting from
-//! the bias, wherever the tile lies: cutting the work differently changes no bit.
+//! A tile of results stays in registers while k runs. Its sums run over k in order, in blocks of
+//! [`BLOCK`], starting from the bias, wherever the tile lies: cutting the work differently changes
+//! no bit. The blocks keep rounding small: an addition rounds by the size of the sum so far, which
+//! grows with k.
 
 use super::simd::{Isa, Job, Vector};
 use super::workers::{SharedSlice, Workers};
 
 /// Floating-point operations in a task: some microseconds of work.
 const TASK_FLOPS: usize = 1 << 20;
+/// Products that are summed before they join the others. Fewer would round less yet (best is near √k) and move more data.
+const BLOCK: usize = 128;
 /// Packed rows of at most this many elements stay in the cache while the streams pass by.
 const RESIDENT_ROWS: usize = 1 << 16;
 
@@ -304,12 +308,39 @@ impl Tiles<'_> {
     }
 }
 
+/// `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`, block by block.
+///
+/// # Safety
+/// As of [`multiply_block`].
+#[inline(always)]
+unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
+    sums: &mut [[V; N]; M],
+    a: *const f32,
+    offsets: &[usize],
+    b: *const f32,
+) {
+    let (first, rest) = offsets.split_at(offsets.len().min(BLOCK));
+    // SAFETY: the caller's contract, which each block's share of `a` keeps.
+    unsafe {
+        multiply_block::<V, M, N>(sums, a, first, b);
+        for (block, offsets) in rest.chunks(BLOCK).enumerate() {
+            let mut own = [[V::splat(0.0); N]; M];
+            multiply_block::<V, M, N>(&mut own, a.add((block + 1) * BLOCK * M), offsets, b);
+            for (sums, own) in sums.iter_mut().zip(&own) {
+                for (sum, &own) in sums.iter_mut().zip(own) {
+                    *sum = sum.add(own);
+                }
+            }
+        }
+    }
+}
+
 /// The inner loop: `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`.
 ///
 /// # Safety
 /// `a` holds M elements for each offset; `b` is readable from each offset for N vectors.
 #[inline(always)]
-unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
+unsafe fn multiply_block<V: Vector, const M: usize, const N: usize>(
     sums: &mut [[V; N]; M],
     mut a: *const f32,
     offsets: &[usize],
