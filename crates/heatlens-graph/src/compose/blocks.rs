@@ -74,15 +74,15 @@ pub fn space_to_depth(b: &mut Builder<'_>, x: ValueId, block: usize, order: Orde
 ///
 /// # Errors
 /// If there is not one number for each axis, or the batch would be repeated.
-pub fn tile(b: &mut Builder<'_>, x: ValueId, repeats: &[usize]) -> Built {
+pub fn tile(b: &mut Builder<'_>, x: ValueId, repeats: &[Dim]) -> Built {
     let old = b.shape(x);
-    let misfit = || invalid("Tile", format!("{old} repeated {repeats:?} times"));
+    let misfit = || invalid("Tile", format!("{old} repeated {} times", Shape(repeats.to_vec())));
     if repeats.len() != old.rank() {
         return Err(misfit());
     }
     let (mut inner, mut wide, mut new) = (Vec::new(), Vec::new(), Vec::new());
     for (&dim, &times) in old.0.iter().zip(repeats) {
-        if times == 1 {
+        if times.is_one() {
             for dims in [&mut inner, &mut wide, &mut new] {
                 dims.push(dim);
             }
@@ -90,8 +90,11 @@ pub fn tile(b: &mut Builder<'_>, x: ValueId, repeats: &[usize]) -> Built {
         }
         let Dim::Fixed(size) = dim else { return Err(misfit()) };
         inner.extend([Dim::Fixed(1), dim]);
-        wide.extend([Dim::Fixed(times), dim]);
-        new.push(Dim::Fixed(size.checked_mul(times).ok_or_else(misfit)?));
+        wide.extend([times, dim]);
+        new.push(match times {
+            Dim::Fixed(times) => Dim::Fixed(size.checked_mul(times).ok_or_else(misfit)?),
+            Dim::Batch(times) => Dim::Batch(size.checked_mul(times).ok_or_else(misfit)?),
+        });
     }
     let split = b.reshape(x, Shape(inner))?;
     let repeated = b.expand(split, Shape(wide))?;

@@ -76,7 +76,9 @@ pub(super) type Read<'a> = dyn Fn(&mut Scope<'_>) -> Result<Outputs, Problem> + 
 /// an input is not known, or the result is large, or its very shape depends on the number of samples.
 pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outputs>, Problem> {
     let Some(inputs) = known_inputs(scope) else { return Ok(None) };
-    let [a, b] = [0, 1].map(|world| run(scope, &inputs, world, read));
+    let [a, b] = [0, 1].map(|world| {
+        run(scope, &inputs.iter().map(|(name, arrays)| (name.clone(), arrays[world].clone())).collect(), read)
+    });
     let (Some((a, mut warnings)), Some((b, _))) = (a?, b?) else { return Ok(None) };
     if a.len() != b.len() || a.iter().zip(&b).any(|(a, b)| a.shape() != b.shape()) {
         return Ok(None);
@@ -97,25 +99,25 @@ fn known_inputs(scope: &Scope<'_>) -> Option<BTreeMap<String, [Tensor; 2]>> {
                 let tensor = scope.reading.graph.constant(*id)?;
                 [tensor.clone(), tensor.clone()]
             }
-            Slot::Lost | Slot::Unreadable(_) => return None,
+            Slot::Numbered(_) | Slot::Lost | Slot::Unreadable(_) => return None,
         };
         inputs.insert(name.clone(), arrays);
     }
     (!inputs.is_empty()).then_some(inputs)
 }
 
-type Computed = Option<(Vec<Tensor>, Vec<String>)>;
+pub(super) type Computed = Option<(Vec<Tensor>, Vec<String>)>;
 
-/// Reads the node on its own, its inputs stored as one of the two worlds has them, and computes it.
-fn run(
+/// Reads the node on its own, its inputs stored as they are for one number of samples, and computes it; gives what was
+/// warned of, too.
+pub(super) fn run(
     scope: &Scope<'_>,
-    inputs: &BTreeMap<String, [Tensor; 2]>,
-    world: usize,
+    inputs: &BTreeMap<String, Tensor>,
     read: &Read<'_>,
 ) -> Result<Computed, Problem> {
     let mut alone = Reading::default();
-    for (name, arrays) in inputs {
-        alone.slots.insert(name.clone(), Slot::Stored(arrays[world].clone()));
+    for (name, tensor) in inputs {
+        alone.slots.insert(name.clone(), Slot::Stored(tensor.clone()));
         alone.types.extend(scope.reading.types.get(name).map(|&code| (name.clone(), code)));
     }
     let outputs = read(&mut Scope { reading: &mut alone, node: scope.node, name: scope.name })?;
@@ -129,7 +131,7 @@ fn run(
         tensors.push(match slot {
             Slot::Stored(tensor) => tensor,
             Slot::Value(_) => computed.next().ok_or_else(|| invalid("a result is missing"))?,
-            Slot::Sizes(_) | Slot::Lost | Slot::Unreadable(_) => return Ok(None),
+            _ => return Ok(None),
         });
     }
     Ok(Some((tensors, alone.warnings)))

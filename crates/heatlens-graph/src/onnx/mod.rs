@@ -18,6 +18,7 @@ mod inline;
 mod known;
 mod limits;
 mod lower;
+mod numbered;
 mod ops;
 mod proto;
 mod read;

@@ -21,6 +21,9 @@ pub(super) enum Slot {
     /// An array that depends on the number of samples: what it is for each of
     /// [`known::SAMPLES`]. Lists of sizes are such arrays.
     Sizes([Tensor; 2]),
+    /// An array that numbers the samples, and so grows with them: what it is for each of
+    /// [`super::numbered::FEW`]. Places in a flattened batch are such arrays.
+    Numbered([Tensor; 2]),
     /// A value of the graph.
     Value(ValueId),
     /// An output of a node that could not be read.
@@ -83,7 +86,7 @@ impl Reading {
             Slot::Value(id) => Ok(*id),
             Slot::Lost => Err(Problem::Upstream),
             Slot::Unreadable(error) => Err(Problem::Own(named(name, error))),
-            Slot::Sizes(_) => Err(depends_on_samples(&format!("{name:?}")).into()),
+            Slot::Sizes(_) | Slot::Numbered(_) => Err(depends_on_samples(&format!("{name:?}")).into()),
             Slot::Stored(tensor) => {
                 let id = self.graph.add_constant(name, tensor.clone());
                 self.slots.insert(name.to_owned(), Slot::Value(id));
@@ -153,7 +156,7 @@ impl Scope<'_> {
         let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
         match self.reading.slots.get(name) {
             Some(Slot::Stored(tensor)) => return Ok(Some(tensor.clone())),
-            Some(Slot::Sizes(_)) => return Err(depends_on_samples(what).into()),
+            Some(Slot::Sizes(_) | Slot::Numbered(_)) => return Err(depends_on_samples(what).into()),
             _ => {}
         }
         let id = self.reading.value(name)?;
@@ -179,6 +182,14 @@ impl Scope<'_> {
         match self.reading.slots.get(name) {
             Some(slot @ Slot::Sizes(_)) => Ok(known::sizes(slot, what)?),
             _ => Ok(self.ints(index, what)?.map(|list| list.into_iter().map(Size::Number).collect())),
+        }
+    }
+
+    /// The input at `index` if it is an array that numbers the samples.
+    pub(super) fn numbered(&self, index: usize) -> Option<[Tensor; 2]> {
+        match self.reading.slots.get(self.node.input.get(index)?)? {
+            Slot::Numbered(arrays) => Some(arrays.clone()),
+            _ => None,
         }
     }
 

@@ -157,6 +157,77 @@ fn what_is_the_same_for_every_sample_is_computed_while_reading() {
     assert!(left.is_empty(), "left to run time: {left:?}");
 }
 
+/// `range(0, n) * 24`, from which exporters count the places of a flattened batch.
+fn starts_of_samples() -> Vec<NodeProto> {
+    vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero"], &["n"]), "axis", 0),
+        node("Range", &["zero", "n", "one"], &["numbers"]),
+        node("Mul", &["numbers", "each"], &["starts"]),
+        node("Unsqueeze", &["starts", "last_axes"], &["column"]),
+    ]
+}
+
+fn constants_of_places() -> Vec<TensorProto> {
+    let more = [whole("one", 1), whole("each", 24), ints("last_axes", &[1]), ints("open_", &[-1])];
+    [arithmetic_constants(), more.to_vec()].concat()
+}
+
+/// `x.as_strided(...)` with a free batch.
+#[test]
+fn places_in_a_flattened_batch_are_places_in_each_sample() {
+    let reading = |offsets: &[i64]| {
+        let nodes = vec![
+            node("Reshape", &["x", "open_"], &["flat"]),
+            node("Add", &["column", "offsets"], &["places"]),
+            node("Gather", &["flat", "places"], &["y"]),
+        ];
+        let stored = [constants_of_places(), vec![ints("offsets", offsets)]].concat();
+        opened(&model([starts_of_samples(), nodes].concat(), stored))
+    };
+    let found = output(&reading(&[5, 0, 23]).unwrap());
+    assert_eq!((found.shape(), found.to_f64()), (&[2, 3][..], vec![5.0, 0.0, 23.0, 29.0, 24.0, 47.0]));
+    assert_eq!(output(&reading(&[6, 8, 10]).unwrap()).to_f64(), [6.0, 8.0, 10.0, 30.0, 32.0, 34.0]);
+    let error = reading(&[24]).unwrap_err().to_string();
+    assert!(error.contains("not the same places in every sample"), "{error}");
+}
+
+/// `x[:, i] += 100` and `x[:, i]`, with an index for every element, as exporters write them.
+#[test]
+fn elements_of_every_sample_are_read_and_written() {
+    let rows = vec![
+        node("Range", &["zero", "n", "one"], &["row_numbers"]),
+        node("Unsqueeze", &["row_numbers", "last_axes"], &["rows"]),
+        node("Shape", &["rows"], &["rows_shape"]),
+        node("Expand", &["second", "rows_shape"], &["seconds"]),
+        with_int(node("Concat", &["rows", "seconds"], &["places"]), "axis", 1),
+        node("GatherND", &["x", "places"], &["read"]),
+    ];
+    let stored = [constants_of_places(), vec![ints("second", &[2])]].concat();
+    let add = vec![
+        node("Add", &["read", "read"], &["twice"]),
+        node("ScatterND", &["x", "places", "twice"], &["y"]),
+    ];
+    let opened = opened(&model([starts_of_samples(), rows, add].concat(), stored)).unwrap();
+    let expected = (0u8..48).map(f64::from).map(|x| if (x as i64) % 24 / 6 == 2 { 2.0 * x } else { x });
+    assert_eq!(output(&opened).to_f64(), expected.collect::<Vec<_>>());
+}
+
+/// `code.repeat(n, 1, 1, 1)` as exporters write it.
+#[test]
+fn an_array_is_tiled_for_every_sample() {
+    let nodes = vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero_"], &["n"]), "axis", 0),
+        with_int(node("Concat", &["n", "one_", "two_"], &["times"]), "axis", 0),
+        node("Tile", &["code", "times"], &["y"]),
+    ];
+    let code = tensor::write("code", &Tensor::f32(&[1, 1, 2], vec![1.0, 2.0]));
+    let opened = opened(&model(nodes, [arithmetic_constants(), vec![code]].concat())).unwrap();
+    assert_eq!(opened.graph.fact(opened.graph.outputs()[0]).shape, Shape::batched(&[1, 4]));
+    assert_eq!(output(&opened).to_f64(), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
+}
+
 /// The operators that the outputs need.
 fn needed(opened: &Opened) -> Vec<&'static str> {
     let graph = &opened.graph;

@@ -7,10 +7,11 @@
 
 use super::known::{self, Read};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
+use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::graph::{Graph, ValueId};
 use crate::op::expand::Expand;
-use crate::op::invalid;
+use crate::op::{Operator, invalid};
 use crate::reference;
 use crate::tensor::Tensor;
 
@@ -87,6 +88,18 @@ fn repeated(graph: &Graph, id: ValueId) -> Option<(&Tensor, &Expand)> {
     Some((graph.constant(node.inputs.first().copied().flatten()?)?, expand))
 }
 
+/// A value that repeats a stored array for every sample, for `n` of them.
+pub(super) fn repeated_for(graph: &Graph, id: ValueId, n: usize) -> Option<Tensor> {
+    let (one, _) = repeated(graph, id)?;
+    repeat(one, graph.fact(id).shape.at(n)).ok()
+}
+
+fn repeat(one: &Tensor, shape: Vec<usize>) -> Result<Tensor, OpError> {
+    let expand = Expand { shape: Shape::fixed(&shape) };
+    let repeated = expand.eval(&[Some(one)], &[shape])?;
+    repeated.into_iter().next().ok_or_else(|| invalid("no output"))
+}
+
 /// Whether at most one size grows with the samples, and that is their number.
 fn has_room(shape: &Shape) -> bool {
     let mut batch = shape.0.iter().filter(|d| d.is_batch());
@@ -95,9 +108,7 @@ fn has_room(shape: &Shape) -> bool {
 
 /// Whether the result for three samples is that for one, repeated.
 fn is_repeated(one: &Tensor, three: &Tensor) -> Result<bool, Problem> {
-    let expand = Expand { shape: Shape::fixed(three.shape()) };
-    let repeated = crate::op::Operator::eval(&expand, &[Some(one)], &[three.shape().to_vec()])?;
-    Ok(repeated.first().is_some_and(|repeated| known::same(repeated, three)))
+    Ok(known::same(&repeat(one, three.shape().to_vec())?, three))
 }
 
 /// The node's output: the array, expanded where it has a size for the samples.

@@ -9,7 +9,7 @@ use super::known;
 use super::ops::{self, NEWEST, OLDEST, Row};
 use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
-use super::{tensor, uniform};
+use super::{numbered, tensor, uniform};
 use crate::error::OpError;
 use crate::op::invalid;
 
@@ -208,11 +208,9 @@ impl<'a> Walk<'a> {
             recipe(scope)
         };
         let mut scope = Scope { reading: &mut self.reading, node, name };
-        let outputs = match known::fold(&mut scope, &read)? {
-            Some(outputs) => Some(outputs),
-            None => uniform::fold(&mut scope, &read)?,
-        };
-        let outputs = outputs.map_or_else(|| read(&mut scope), Ok)?;
+        let folds = [known::fold, numbered::fold, uniform::fold];
+        let outputs = folds.iter().find_map(|fold| fold(&mut scope, &read).transpose());
+        let outputs = outputs.unwrap_or_else(|| read(&mut scope))?;
         let further = node.output.iter().enumerate().skip(outputs.len());
         if let Some((i, output)) = further.into_iter().find(|(_, o)| context.used.contains(o.as_str())) {
             return Err(OpError::Unsupported(format!("output {i} ({output:?})")).into());

@@ -1,5 +1,5 @@
-use heatlens_graph::Shape;
 use heatlens_graph::compose::blocks::{Order, depth_to_space, space_to_depth, tile};
+use heatlens_graph::{Dim, Shape};
 
 use crate::common::{Array, check, refusal};
 
@@ -56,9 +56,9 @@ fn tiles_repeat_the_whole() {
         Array::from_fn(&[x[0].shape[0], 6, 3, 8], |i| x[0].at(&[i[0], i[1] % 2, i[2], i[3] % 4]))
     };
     let build = |b: &mut heatlens_graph::Builder<'_>, x: &[heatlens_graph::ValueId]| {
-        tile(b, x[0], &[1, 3, 1, 2]).unwrap()
+        tile(b, x[0], &[1, 3, 1, 2].map(Dim::Fixed)).unwrap()
     };
     check("tile", &[Shape::batched(&[2, 3, 4])], build, naive);
-    assert!(refusal(&[Shape::batched(&[2])], |b, x| tile(b, x[0], &[2, 1])).contains("N×2"));
-    assert!(refusal(&[Shape::batched(&[2])], |b, x| tile(b, x[0], &[1])).contains("N×2"));
+    assert!(refusal(&[Shape::batched(&[2])], |b, x| tile(b, x[0], &[2, 1].map(Dim::Fixed))).contains("N×2"));
+    assert!(refusal(&[Shape::batched(&[2])], |b, x| tile(b, x[0], &[Dim::Fixed(1)])).contains("N×2"));
 }

@@ -1,6 +1,7 @@
 //! Operators that rearrange or repeat blocks of elements.
 
 use super::Recipe;
+use super::sizes::to_shape;
 use crate::compose::blocks::{self as formula, Order};
 use crate::error::OpError;
 use crate::onnx::attributes::Attributes;
@@ -39,12 +40,12 @@ pub(super) fn space_to_depth(attributes: &mut Attributes<'_>) -> Result<Recipe, 
     }))
 }
 
+/// `Tile`, also by the number of samples.
 pub(super) fn tile(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
-        let repeats = scope.ints(1, "repeats")?.ok_or(OpError::MissingInput { index: 1 })?;
-        let repeats: Option<Vec<usize>> = repeats.iter().map(|&r| usize::try_from(r).ok()).collect();
-        let repeats = repeats.ok_or_else(|| invalid("expected numbers of repeats, found negative ones"))?;
+        let repeats = scope.sizes(1, "repeats")?.ok_or(OpError::MissingInput { index: 1 })?;
+        let repeats = to_shape(&repeats)?;
         let x = scope.input(0)?;
-        scope.formula(|b| formula::tile(b, x, &repeats))
+        scope.formula(|b| formula::tile(b, x, &repeats.0))
     }))
 }

@@ -2,12 +2,13 @@
 
 use super::Recipe;
 use crate::error::OpError;
-use crate::fact::Dim;
+use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
-use crate::onnx::scope::{Problem, Scope, Slot};
+use crate::onnx::numbered;
+use crate::onnx::scope::{Outputs, Problem, Scope, Slot};
 use crate::op::gather::Gather;
 use crate::op::invalid;
-use crate::op::reshape::Squeeze;
+use crate::op::reshape::{Reshape, Squeeze};
 use crate::op::slice::Slice;
 use crate::tensor::{Data, Tensor};
 
@@ -16,6 +17,9 @@ use crate::tensor::{Data, Tensor};
 pub(super) fn gather(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axis = attributes.int("axis")?.unwrap_or(0);
     Ok(Box::new(move |scope| {
+        if let Some(indices) = scope.numbered(1) {
+            return of_each_sample(scope, axis, &indices);
+        }
         let indices = scope.constant(1, "indices")?.ok_or(OpError::MissingInput { index: 1 })?;
         let places = indices.as_i64().ok_or_else(|| invalid("expected whole numbers as indices"))?;
         if let Some(stored) = stored(scope) {
@@ -40,6 +44,29 @@ pub(super) fn gather(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
         let axes = vec![i64::try_from(at).unwrap_or(i64::MAX)];
         scope.finish(Squeeze { axes }, &[Some(row)])
     }))
+}
+
+/// The rows of each sample that indices of a flattened batch mean.
+fn of_each_sample(scope: &mut Scope<'_>, axis: i64, indices: &[Tensor; 2]) -> Result<Outputs, Problem> {
+    let x = scope.input(0)?;
+    let shape = scope.fact(x).shape.clone();
+    let Some((&Dim::Batch(size), rest)) = shape.0.split_first().filter(|_| shape.axis(axis) == Some(0))
+    else {
+        return Err(
+            OpError::Unsupported(format!("numbers of samples as indices of axis {axis} of {shape}")).into()
+        );
+    };
+    let places = numbered::places(indices, size)?;
+    let rows = Shape([&[Dim::Batch(1), Dim::Fixed(size)], rest].concat());
+    let rows = scope.step(Reshape { shape: rows }, &[x])?;
+    let own = places.rest.into_iter().map(Dim::Fixed);
+    let shape = std::iter::once(Dim::Batch(places.rows)).chain(own).chain(rest.iter().copied()).collect();
+    let len = places.offsets.len();
+    let taken = match neighbours(1, &places.offsets) {
+        Some(slice) => scope.step(slice, &[rows])?,
+        None => scope.step(Gather { axis: 1, indices: places.offsets.into(), shape: vec![len] }, &[rows])?,
+    };
+    scope.finish(Reshape { shape: Shape(shape) }, &[Some(taken)])
 }
 
 /// The first input, if it is stored and no value of the graph yet.

@@ -3,9 +3,10 @@
 use super::Recipe;
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
-use crate::fact::Shape;
+use crate::fact::{Dim, Shape};
 use crate::graph::ValueId;
 use crate::onnx::attributes::Attributes;
+use crate::onnx::numbered;
 use crate::onnx::scope::{Outputs, Problem, Scope, Slot};
 use crate::op::binary::{Binary, BinaryFunction};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
@@ -113,6 +114,35 @@ fn by_rows(
     Ok((places, slice))
 }
 
+/// All places of the slices that start at these.
+fn runs(starts: &[usize], slice: &[usize]) -> Vec<usize> {
+    let run: usize = slice.iter().product();
+    starts.iter().flat_map(|&start| start..start + run).collect()
+}
+
+/// The places in each sample that rows of an index array name which numbers the samples, and the shape of what they name.
+fn of_each_sample(
+    shape: &Shape,
+    batch: usize,
+    indices: &[Tensor; 2],
+) -> Result<(Vec<usize>, Shape), OpError> {
+    let mut slice = Vec::new();
+    let mut starts = |world: usize| {
+        let values = indices[world].as_i64().ok_or_else(|| invalid("expected whole numbers as indices"))?;
+        let own = indices[world].shape();
+        let (starts, rest) = by_rows(&shape.at(numbered::FEW[world]), batch, values, own)?;
+        slice = rest;
+        let starts: Vec<i64> = starts.iter().map(|&s| i64::try_from(s).unwrap_or(i64::MAX)).collect();
+        let rows = own.split_last().map(|(_, rows)| rows.to_vec()).unwrap_or_default();
+        Tensor::i64(&starts).reshaped(rows).ok_or_else(|| invalid("the indices do not fill their shape"))
+    };
+    let starts = [starts(0)?, starts(1)?];
+    let places = numbered::places(&starts, shape.at(1).iter().product())?;
+    let further = places.rest.iter().chain(&slice).map(|&d| Dim::Fixed(d));
+    let named = std::iter::once(Dim::Batch(places.rows)).chain(further).collect();
+    Ok((runs(&places.offsets, &slice), Shape(named)))
+}
+
 /// The elements at `places` as an array of `shape`: of a stored array at once.
 fn read(scope: &mut Scope<'_>, places: Vec<usize>, shape: Vec<usize>) -> Result<Outputs, Problem> {
     if let Some(x) = stored(scope, 0) {
@@ -120,19 +150,18 @@ fn read(scope: &mut Scope<'_>, places: Vec<usize>, shape: Vec<usize>) -> Result<
         return Ok(vec![Slot::Stored(select(&x, shape, &order)?)]);
     }
     let x = scope.input(0)?;
-    scope.formula(|b| pick(b, x, places, shape))
+    scope.formula(|b| pick(b, x, places, &Shape::fixed(&shape)))
 }
 
-/// The elements of `x` at these places, as a value of `shape`.
-fn pick(
-    b: &mut Builder<'_>,
-    x: ValueId,
-    places: Vec<usize>,
-    shape: Vec<usize>,
-) -> Result<ValueId, GraphError> {
-    let len = b.shape(x).at(1).iter().product();
-    let flat = b.reshape(x, Shape::fixed(&[len]))?;
-    b.apply(Gather { axis: 0, indices: places.into(), shape }, &[flat])
+/// The elements of `x` at these places, as a value of `shape`; of each sample, where there are several.
+fn pick(b: &mut Builder<'_>, x: ValueId, places: Vec<usize>, shape: &Shape) -> Result<ValueId, GraphError> {
+    let len: usize = b.shape(x).at(1).iter().product();
+    let samples: &[Dim] = if shape.has_batch() { &[Dim::Batch(1)] } else { &[] };
+    let flat = b.reshape(x, Shape([samples, &[Dim::Fixed(len)]].concat()))?;
+    let picked = vec![places.len()];
+    let gather = Gather { axis: samples.len(), indices: places.into(), shape: picked };
+    let taken = b.apply(gather, &[flat])?;
+    b.reshape(taken, shape.clone())
 }
 
 fn data_sizes(scope: &mut Scope<'_>) -> Result<Vec<usize>, Problem> {
@@ -157,11 +186,14 @@ pub(super) fn gather_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErr
     let batch = if attributes.opset() >= 12 { attributes.int("batch_dims")?.unwrap_or(0) } else { 0 };
     let batch = usize::try_from(batch).map_err(|_| invalid(format!("{batch} axes of a batch")))?;
     Ok(Box::new(move |scope| {
+        if let Some(indices) = scope.numbered(1) {
+            let x = scope.input(0)?;
+            let (places, shape) = of_each_sample(&scope.fact(x).shape, batch, &indices)?;
+            return scope.formula(|b| pick(b, x, places, &shape));
+        }
         let (indices, own) = indices(scope)?;
         let (starts, slice) = by_rows(&data_sizes(scope)?, batch, &indices, &own)?;
-        let run: usize = slice.iter().product();
-        let places = starts.iter().flat_map(|&start| start..start + run).collect();
-        read(scope, places, [&own[..own.len() - 1], &slice].concat())
+        read(scope, runs(&starts, &slice), [&own[..own.len() - 1], &slice].concat())
     }))
 }
 
@@ -194,11 +226,14 @@ pub(super) fn scatter_elements(attributes: &mut Attributes<'_>) -> Result<Recipe
 pub(super) fn scatter_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let reduction = reduction(attributes)?;
     Ok(Box::new(move |scope| {
+        if let Some(indices) = scope.numbered(1) {
+            let x = scope.input(0)?;
+            let (places, _) = of_each_sample(&scope.fact(x).shape, 0, &indices)?;
+            return write(scope, &places, reduction);
+        }
         let (indices, own) = indices(scope)?;
         let (starts, slice) = by_rows(&data_sizes(scope)?, 0, &indices, &own)?;
-        let run: usize = slice.iter().product();
-        let places: Vec<usize> = starts.iter().flat_map(|&start| start..start + run).collect();
-        write(scope, &places, reduction)
+        write(scope, &runs(&starts, &slice), reduction)
     }))
 }
 
@@ -210,10 +245,9 @@ fn write(
     reduction: Option<BinaryFunction>,
 ) -> Result<Outputs, Problem> {
     let (x, updates) = (scope.input(0)?, scope.input(2)?);
-    let shape = scope.fact(x).shape.clone();
-    let found = sizes(&scope.fact(updates).shape)?;
-    if found.iter().product::<usize>() != places.len() {
-        return Err(invalid(format!("{} places for updates of {found:?}", places.len())).into());
+    let (shape, found) = (scope.fact(x).shape.clone(), scope.fact(updates).shape.clone());
+    if found.at(1).iter().product::<usize>() != places.len() || found.has_batch() != shape.has_batch() {
+        return Err(invalid(format!("{} places in {shape} for updates of {found}", places.len())).into());
     }
     let rounds = rounds(places, shape.at(1).iter().product(), reduction.is_none())?;
     scope.formula(|b| {
@@ -223,7 +257,7 @@ fn write(
             let mask = Tensor::new(shape.at(1), Data::Bool(mask));
             let mask = mask.ok_or_else(|| GraphError::Malformed("a mask without a shape".to_owned()))?;
             let from = round.iter().map(|update| update.unwrap_or(0)).collect();
-            let written = pick(b, updates, from, shape.at(1))?;
+            let written = pick(b, updates, from, &shape)?;
             let written = match reduction {
                 Some(function) => b.apply(Binary(function), &[y, written])?,
                 None => written,

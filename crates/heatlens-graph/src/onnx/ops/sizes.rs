@@ -6,6 +6,7 @@ use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
 use crate::onnx::external::External;
 use crate::onnx::known::{self, Size};
+use crate::onnx::numbered;
 use crate::onnx::scope::{Problem, Scope, Slot};
 use crate::onnx::tensor;
 use crate::op::expand::Expand;
@@ -45,9 +46,12 @@ fn whole(value: i64) -> Result<Tensor, OpError> {
     Tensor::new(Vec::new(), Data::I64([value].into())).ok_or_else(|| invalid("no number"))
 }
 
-/// `Range` of known numbers.
+/// `Range` of known numbers, or over the samples.
 pub(super) fn range(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
+        if let Some(slot) = range_of_samples(scope)? {
+            return Ok(vec![slot]);
+        }
         let mut number = |index: usize| -> Result<Tensor, Problem> {
             scope.constant(index, "a bound")?.ok_or(Problem::Own(OpError::MissingInput { index }))
         };
@@ -66,6 +70,24 @@ pub(super) fn range(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
         let values = (0..count as u32).map(|i| (start + f64::from(i) * delta) as f32).collect::<Vec<_>>();
         Ok(vec![Slot::Stored(Tensor::f32(&[values.len()], values))])
     }))
+}
+
+/// The numbers from 0 to a multiple of the number of samples.
+fn range_of_samples(scope: &mut Scope<'_>) -> Result<Option<Slot>, Problem> {
+    let [start, limit, delta] = [0, 1, 2].map(|bound| scope.sizes(bound, "a bound"));
+    // What is no list of sizes is said of it as a number.
+    let (Ok(Some(start)), Ok(Some(limit)), Ok(Some(delta))) = (start, limit, delta) else { return Ok(None) };
+    let (&[Size::Number(start)], &[Size::PerSample(k)], &[Size::Number(delta)]) =
+        (start.as_slice(), limit.as_slice(), delta.as_slice())
+    else {
+        return Ok(None);
+    };
+    let at = |n: usize| {
+        let limit = k.checked_mul(n).and_then(|limit| i64::try_from(limit).ok()).ok_or_else(too_long)?;
+        whole_range(start, limit, delta)
+    };
+    let [two, three] = numbered::FEW.map(at);
+    Ok(Some(numbered::slot([two?, three?])))
 }
 
 fn too_long() -> OpError {
