@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 BINARY = Path(__file__).resolve().parents[2] / "target" / "release" / "heatlens"
-LIMITS = {"logits": 1e-4, "gradient": 1e-3, "grad_cam": 1e-3}
+LIMITS = {"logits": 1e-4, "gradient": 1e-3, "grad_cam": 1e-3, "layer": 1e-3}
 
 
 class Refused(Exception):
@@ -56,14 +56,20 @@ def difference(found, expected):
     return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-300))
 
 
+def limit(name, own):
+    """What `name` may differ by, where the framework's own float32 differs by `own` from its float64."""
+    return max(LIMITS[name], 10 * own)
+
+
 def judge(found, reference):
-    """Differences by name, and a list of those over their limit. `reference[name]` is a pair: float64, float32."""
-    differences, bad = {}, []
+    """What a row says of everything that was computed: how it differs, how the framework's own float32 does, and what is
+    over its limit. `reference[name]` is a pair: the best the framework can do, and its float32."""
+    row = {"differences": {}, "own": {}, "bad": []}
     for name, (exact, single) in reference.items():
         if not np.linalg.norm(exact) > 0:
             raise ValueError(f"the {name} to compare with is all zeros or not finite")
-        differences[name] = difference(found[name], exact)
-        limit = max(LIMITS[name], 10 * difference(single, exact))
-        if not differences[name] <= limit:  # a NaN compares false and fails
-            bad.append(f"{name} differs by {differences[name]:.1e}, limit {limit:.1e}")
-    return differences, bad
+        row["differences"][name] = found_difference = difference(found[name], exact)
+        row["own"][name] = own = difference(single, exact)
+        if not found_difference <= limit(name, own):  # a NaN compares false and fails
+            row["bad"].append(f"{name} differs by {found_difference:.1e}, limit {limit(name, own):.1e}")
+    return row

@@ -61,7 +61,7 @@ def randomise(model, images):
     random = np.random.default_rng(SEED)
     norms = [layer for layer in layers(model) if kind(layer) == "BatchNormalization"]
     for layer in layers(model):
-        if kind(layer) == "Normalization":
+        if kind(layer) == "Normalization" and layer.get_weights():
             mean, variance, *count = layer.get_weights()
             layer.set_weights([mean + random.uniform(0.4, 0.5, mean.shape), variance * random.uniform(0.05, 0.07, mean.shape), *count])
             layer.finalize_state()
@@ -131,20 +131,25 @@ def grad_cam(found, exact, single):
     """Grad-CAM by both references at the layer that gives what heatlens calls A; None if there is no such layer."""
     activations, pairs = found["conv_output"], []
     for index in range(len(exact.inner)):
-        planes = exact.planes(index, activations.shape)
-        if planes is not None and heatlens.difference(planes[0], activations) < 1e-3:
+        best, own = (reference.planes(index, activations.shape) for reference in (exact, single))
+        if best is None:
+            continue
+        limit = heatlens.limit("layer", heatlens.difference(own[0], best[0]))
+        if heatlens.difference(activations, best[0]) < limit:
             pairs.append(tuple(r.grad_cam(index, activations.shape) for r in (exact, single)))
     return min(pairs, key=lambda pair: heatlens.difference(found["grad_cam"], pair[0]), default=None)
 
 
 def measure(found, exact, single):
-    """Differences, and what is over its limit, of everything heatlens computed; `single` tells the rounding error."""
+    """What a row says of everything heatlens computed; `single` tells the rounding error."""
     pairs = {"logits": (exact.logits, single.logits), "gradient": (exact.gradient, single.gradient)}
     cam = grad_cam(found, exact, single)
     if cam is not None:
         pairs["grad_cam"] = cam
-    differences, bad = heatlens.judge(found, pairs)
-    return differences, bad if cam is not None else [*bad, "no layer of the model holds what the layer does"]
+    row = heatlens.judge(found, pairs)
+    if cam is None:
+        row["bad"].append("no layer of the model holds what the layer does")
+    return row
 
 
 def compare(path, images, single, exact):
@@ -153,10 +158,10 @@ def compare(path, images, single, exact):
     row = {"layer": said["default_layer"], "open_s": round(seconds, 2), "notes": said["notes"]}
     found = heatlens.explain(path, images, single.chosen, path.parent)
     row["grid"] = list(found["grad_cam"].shape[1:])
-    row["differences"], row["bad"] = measure(found, single, single)
-    if row["bad"]:
-        row["differences"], row["bad"] = measure(found, exact(), single)
-    return row
+    measured = {**measure(found, single, single), "reference": "float32"}
+    if measured["bad"]:
+        measured = {**measure(found, exact(), single), "reference": "float64"}
+    return {**row, **measured}
 
 
 def pictures(side, count, seed, scale, offset):
@@ -183,7 +188,7 @@ def main(group, name):
         twin = build(package, name, side, None)
         twin.set_weights(model.get_weights())
         for layer in layers(twin):
-            if kind(layer) == "Normalization":
+            if kind(layer) == "Normalization" and layer.get_weights():
                 layer.finalize_state()
         set_precision("float32")
         return Reference(package, twin, images, precision, chosen)

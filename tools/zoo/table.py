@@ -11,10 +11,10 @@ Each model has random weights and BatchNorm statistics that matter. heatlens ope
 logits, the gradient of one class's logit by the input, and Grad-CAM at the layer it chose by itself, for two images.
 The framework computed the same without the file; Grad-CAM at the tensor that holds what heatlens says the layer holds.
 The numbers are relative L2 differences. A model passes if the logits differ by at most 1e-4 and the others by at most
-1e-3. Where only derivatives differ by more, other images are tried, two pairs at most: one ReLU or pooling window that
-rounding tips over moves a gradient by a percent, and does so for one image and not for the next (the pair that passed is
-then named). Where all three differ, the framework's float64 is the reference, and ten times what its own float32
-differs from that is allowed.
+1e-3, or by at most ten times what the framework's own float32 differs from its float64: then float64 is what was
+compared with, and the framework's own difference stands in brackets. Where derivatives alone are over that limit, other
+images are tried, two pairs at most: one ReLU or pooling window that rounding tips over moves a gradient by a percent, and
+does so for one image and not for the next. The pair that passed is then named.
 
 """
 TITLES = {
@@ -35,11 +35,18 @@ def is_settled(words):
     return words == "pass" or words.startswith("not exported")
 
 
+def number(row, name):
+    """A difference, and the framework's own where it was needed."""
+    if name not in row.get("differences", {}):
+        return ""
+    own = row["own"][name] if row.get("reference") == "float64" else 0
+    return f"{row['differences'][name]:.0e}" + (f" ({own:.0e})" if own else "")
+
+
 def cells(row):
-    number = lambda name: f"{row['differences'][name]:.0e}" if name in row.get("differences", {}) else ""
     grid = "×".join(map(str, row.get("grid", [])))
     parameters = f"{row['parameters'] / 1e6:.1f} M" if "parameters" in row else ""
-    measured = [number(name) for name in ("logits", "gradient", "grad_cam")]
+    measured = [number(row, name) for name in ("logits", "gradient", "grad_cam")]
     words = state(row).replace("|", "/").replace("<", "‹").replace(">", "›")
     if words == "pass" and row.get("images", 1) > 1:
         words = f"pass (images {row['images']})"
