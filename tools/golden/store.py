@@ -1,7 +1,5 @@
-"""Writing a case: the ONNX file, the arrays, and `case.json`."""
+"""Writing a case: the ONNX file; the arrays and `case.json` as `golden_files.py` writes them."""
 
-import json
-import pathlib
 import warnings
 
 import numpy as np
@@ -9,7 +7,8 @@ import onnx
 import onnxruntime
 import torch
 
-ROOT = pathlib.Path(__file__).resolve().parents[2] / "crates/heatlens/tests/golden"
+from golden_files import ROOT, save, save_json  # noqa: F401
+
 OPSET = 17
 
 
@@ -45,17 +44,3 @@ def relative_difference(got, expected):
     """Largest absolute difference over the largest absolute expected value."""
     scale = np.abs(expected).max()
     return float(np.abs(np.asarray(got, np.float64) - expected).max() / (scale if scale > 0 else 1.0))
-
-
-def save(path, array):
-    """Writes float32 in C order, refusing what a test could not tell from a failure."""
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{path} is not finite")
-    if not array.any():
-        raise ValueError(f"{path} is all zeros")
-    np.save(path, array)
-
-
-def save_json(path, value):
-    path.write_text(json.dumps(value, indent=1) + "\n")
