@@ -5,6 +5,11 @@ Usage: make_passes.py
 One `<case>_<method>.npy` for each, for the three images of the case at once. Only methods without chance have one, and
 only settings for which Captum follows the paper: integrated gradients by Gauss-Legendre quadrature (its trapezoid rule
 leaves out a share of 1/steps), and occlusion. Float64, from float32 parameters and images, rounded once.
+
+Integrated gradients have images of their own. On the way to an image of few bits, windows of a max-pool hold numbers
+that are equal but for rounding, and a gradient goes wherever rounding sends it: on `no_gap`'s own images Captum in
+double precision moves 70 of 3072 pixels if the images are brighter by one in 10^12. The seeds make images for which
+single and double precision agree.
 """
 
 import numpy as np
@@ -13,11 +18,30 @@ from captum.attr import IntegratedGradients, Occlusion
 
 from cases import CASES
 from check_against_peers import Logits
-from store import ROOT, save
+from store import ROOT, relative_difference, save
+from twins import smooth
 
 # Case, column of the logits, window and stride of the occlusion.
 TWINS = (("branchy", 2, 8, 5), ("gap_cnn_bn", 0, 7, 7), ("no_gap", 0, 9, 4))
 STEPS = 20
+LIMIT = 1e-6
+
+
+def integrated(case, images, column, kind):
+    model, x = CASES[case]()[0].to(kind), torch.from_numpy(images).to(kind)
+    found = IntegratedGradients(Logits(model)).attribute(x, 0.0, column, n_steps=STEPS, method="gausslegendre")
+    return found.detach().numpy()
+
+
+def clear_of_rounding(case, shape, column):
+    """The first images for which rounding decides nothing on the way, and their integrated gradients."""
+    for seed in range(1, 1000):
+        images = smooth(seed, *shape)
+        exact = integrated(case, images, column, torch.float64)
+        if relative_difference(integrated(case, images, column, torch.float32), exact) < LIMIT:
+            print(case, "seed", seed)
+            return images, exact
+    raise LookupError(f"no images for {case}")
 
 
 def main():
@@ -27,13 +51,14 @@ def main():
         model, images = CASES[case]()
         logits, x = Logits(model.double()), torch.from_numpy(images).double()
         channels = x.shape[1]
-        paths = IntegratedGradients(logits).attribute(x, 0.0, column, n_steps=STEPS, method="gausslegendre")
-        save(folder / f"{case}_integrated_gradients.npy", paths.detach().numpy())
+        on_the_way, paths = clear_of_rounding(case, images.shape, column)
+        save(folder / f"{case}_on_the_way.npy", on_the_way)
+        save(folder / f"{case}_integrated_gradients.npy", paths)
         covers = Occlusion(logits).attribute(x, (channels, window, window), (channels, stride, stride), 0.0, column)
         covers = covers.detach().numpy()
         assert np.array_equal(covers, np.repeat(covers[:, :1], channels, 1)), "every channel is covered alike"
         save(folder / f"{case}_occlusion.npy", covers[:, 0])
-        print(case, paths.abs().max().item(), np.abs(covers).max())
+        print(case, np.abs(paths).max(), np.abs(covers).max())
 
 
 if __name__ == "__main__":

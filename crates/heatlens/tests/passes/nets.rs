@@ -19,7 +19,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn new(name: &'static str, model: Model, pixels: &[f32], class: usize) -> Self {
+    pub(crate) fn new(name: &'static str, model: Model, pixels: &[f32], class: usize) -> Self {
         let [c, h, w] = model.shape();
         let images = pixels.chunks(c * h * w).map(<[f32]>::to_vec).collect();
         let options = ExplainOptions {
