@@ -46,13 +46,30 @@ struct KernelShap {
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.image_shape();
+    let cutting = Cutting::new(study.chosen, study.image_shape(), study.key())?;
+    let samples = study.chosen.count("samples")?;
+    // A coalition and its complement together say one thing more about the pieces.
+    let (pieces, said) = (cutting.most(), samples.div_ceil(2) + 1);
+    if said < pieces && !looks_at_all(pieces, samples) {
+        let reason = format!(
+            "{samples} coalitions do not tell {pieces} pieces apart; take {} or more, or fewer segments",
+            2 * (pieces - 1)
+        );
+        return Err(study.chosen.wrong("samples", reason));
+    }
     Ok(Box::new(KernelShap {
         score: study.score_program()?,
         size: [h, w],
-        cutting: Cutting::new(study.chosen, study.image_shape(), study.key())?,
-        samples: study.chosen.count("samples")?,
+        cutting,
+        samples,
         key: study.key(),
     }))
+}
+
+/// Whether so many samples are enough for every coalition but none and everyone.
+fn looks_at_all(pieces: usize, samples: usize) -> bool {
+    let all = u32::try_from(pieces).ok().and_then(|pieces| 1usize.checked_shl(pieces));
+    all.is_some_and(|all| all - 2 <= samples)
 }
 
 /// Which coalitions of pieces are looked at.
@@ -104,10 +121,10 @@ impl Coalitions {
 
 impl KernelShap {
     fn coalitions(&self, pieces: usize) -> Coalitions {
-        match 1usize.checked_shl(u32::try_from(pieces).unwrap_or(u32::MAX)) {
-            Some(all) if all - 2 <= self.samples => Coalitions::All { pieces },
-            _ => Coalitions::Drawn { pieces, pairs: self.samples.div_ceil(2), key: self.key },
+        if looks_at_all(pieces, self.samples) {
+            return Coalitions::All { pieces };
         }
+        Coalitions::Drawn { pieces, pairs: self.samples.div_ceil(2), key: self.key }
     }
 
     /// Shapley values of the pieces.
@@ -136,25 +153,17 @@ impl KernelShap {
             }
         })?;
         let whole = ends[1] - ends[0];
-        if n == 1 {
-            return Ok(vec![whole]);
-        }
-        constrained(squares, products, whole).ok_or_else(|| {
-            KERNEL_SHAP.not_applicable(format!(
-                "{} coalitions do not tell {n} pieces apart; raise samples or lower segments",
-                coalitions.count()
-            ))
-        })
+        Ok(if n == 1 { vec![whole] } else { constrained(squares, products, whole) })
     }
 }
 
 /// The least squares whose sum is `whole`: A⁻¹(b − λ·1), with λ as the sum demands.
-fn constrained(squares: Vec<f64>, products: Vec<f64>, whole: f64) -> Option<Vec<f64>> {
+fn constrained(squares: Vec<f64>, products: Vec<f64>, whole: f64) -> Vec<f64> {
     let mut solutions = [vec![1.0; products.len()], products];
-    solve(squares, &mut solutions)?;
+    solve(squares, &mut solutions);
     let [ones, free] = solutions;
     let lambda = (free.iter().sum::<f64>() - whole) / ones.iter().sum::<f64>();
-    Some(free.iter().zip(ones).map(|(free, one)| free - lambda * one).collect())
+    free.iter().zip(ones).map(|(free, one)| free - lambda * one).collect()
 }
 
 impl Passes for KernelShap {

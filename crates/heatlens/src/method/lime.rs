@@ -92,9 +92,7 @@ impl Lime {
         })?;
         (1..n).for_each(|i| squares[i * n + i] += self.ridge);
         let mut solution = [products];
-        solve(squares, &mut solution).ok_or_else(|| {
-            LIME.not_applicable("the equations have no single solution; raise samples, width or ridge")
-        })?;
+        solve(squares, &mut solution);
         let [mut solution] = solution;
         solution.remove(0);
         Ok(solution)

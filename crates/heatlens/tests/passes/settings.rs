@@ -1,5 +1,8 @@
 //! What cannot be set says why.
 
+use heatlens::explain::{ExplainOptions, Explainer};
+use heatlens::method::{self, Settings};
+
 use crate::nets::Case;
 
 #[test]
@@ -36,9 +39,30 @@ fn settings_without_sense_are_refused_by_name() {
 }
 
 #[test]
-fn too_few_coalitions_are_named() {
+fn too_few_coalitions_are_refused_before_the_first_image() {
     let case = Case::twin("no_gap", 1);
-    let explainer = case.explainer("kernel_shap", &["segments=30", "samples=10"]).unwrap();
-    let refusal = explainer.explain(&case.images[0], 1).unwrap_err().to_string();
-    assert!(refusal.contains("raise samples or lower segments"), "{refusal}");
+    for shapes in ["shapes=grid", "shapes=slic"] {
+        let few = case.explainer("kernel_shap", &["segments=30", "samples=56", shapes]);
+        let refusal = few.map(|_| ()).unwrap_err();
+        assert!(refusal.contains("samples=56") && refusal.contains("take 58 or more"), "{refusal}");
+        // As many as asked for are enough for any image, whatever is drawn.
+        let enough = case.explain("kernel_shap", &["segments=30", "samples=58", shapes]);
+        assert!(enough.iter().flatten().all(|v| v.is_finite()));
+    }
+}
+
+#[test]
+fn all_methods_go_on_without_the_one_that_cannot() {
+    let case = Case::twin("no_gap", 1);
+    let mut settings = Settings::with_seed(1);
+    settings.set("kernel_shap.samples=5").unwrap();
+    let options = ExplainOptions {
+        skip_inapplicable: true,
+        settings,
+        ..ExplainOptions::new(&["kernel_shap", "grad_cam"].map(|id| method::find(id).unwrap()))
+    };
+    let explainer = Explainer::new(&case.model, &options).unwrap();
+    let kept: Vec<&str> = explainer.maps().iter().map(|map| map.method.id).collect();
+    assert_eq!(kept, ["grad_cam"]);
+    assert!(explainer.notes()[0].contains("kernel_shap.samples=5"), "{:?}", explainer.notes());
 }

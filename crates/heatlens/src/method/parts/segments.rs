@@ -66,6 +66,12 @@ impl Cutting {
         Ok(Self { shape, wanted, shapes: chosen.choice("shapes")?, fill: chosen.choice("fill")?, key })
     }
 
+    /// The most pieces that an image is cut into: as many for rectangles, up to as many for superpixels.
+    pub(in crate::method) fn most(&self) -> usize {
+        let [_, h, w] = self.shape;
+        cells([h, w], self.wanted).into_iter().product()
+    }
+
     /// The pieces of an image.
     pub(in crate::method) fn cut(&self, pixels: &[f32]) -> Segments {
         let [_, h, w] = self.shape;

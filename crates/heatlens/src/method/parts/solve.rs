@@ -1,10 +1,30 @@
 //! Small systems of linear equations.
 
-/// Solves A·x = b for a symmetric positive definite A (row-major n×n, its lower half is read), for
-/// each b in turn, by Cholesky's decomposition; none if A is not positive definite to rounding.
-pub(in crate::method) fn solve(mut a: Vec<f64>, rights: &mut [Vec<f64>]) -> Option<()> {
+/// What is added to the diagonal of equations without a single solution, as a share of its largest element.
+const RIDGE: f64 = 1e-9;
+
+/// Solves A·x = b for a symmetric A without negative eigenvalues (row-major n×n, its lower half is
+/// read), for each b in turn. Where some unknowns cannot be told apart, x is the smallest solution, to
+/// a share of 10⁻⁹: what belongs to them together is shared evenly.
+pub(in crate::method) fn solve(mut a: Vec<f64>, rights: &mut [Vec<f64>]) {
+    if cholesky(a.clone(), rights).is_some() {
+        return;
+    }
     let n = rights.first().map_or(0, Vec::len);
-    let smallest = 1e-12 * (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max);
+    let largest = largest(&a, n);
+    (0..n).for_each(|i| a[i * n + i] += RIDGE * if largest > 0.0 { largest } else { 1.0 });
+    cholesky(a, rights);
+}
+
+/// The largest element of the diagonal.
+fn largest(a: &[f64], n: usize) -> f64 {
+    (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max)
+}
+
+/// By Cholesky's decomposition; none, and nothing changed, if A is not positive definite to rounding.
+fn cholesky(mut a: Vec<f64>, rights: &mut [Vec<f64>]) -> Option<()> {
+    let n = rights.first().map_or(0, Vec::len);
+    let smallest = 1e-12 * largest(&a, n);
     for i in 0..n {
         for j in 0..=i {
             let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
@@ -39,7 +59,7 @@ mod tests {
     fn what_it_finds_solves_the_equations() {
         let a = vec![4.0, 0.0, 0.0, 2.0, 5.0, 0.0, 1.0, -1.0, 3.0];
         let mut x = [vec![1.0, 2.0, 3.0], vec![0.0, 0.0, 1.0]];
-        solve(a, &mut x).unwrap();
+        solve(a, &mut x);
         let full = [[4.0, 2.0, 1.0], [2.0, 5.0, -1.0], [1.0, -1.0, 3.0]];
         for (x, b) in x.iter().zip([[1.0, 2.0, 3.0], [0.0, 0.0, 1.0]]) {
             for (row, b) in full.iter().zip(b) {
@@ -47,6 +67,19 @@ mod tests {
                 assert!((product - b).abs() < 1e-12, "{product} {b}");
             }
         }
-        assert!(solve(vec![1.0, 0.0, 1.0, 1.0], &mut [vec![1.0, 1.0]]).is_none(), "two equal rows");
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_shared() {
+        // x₀ + x₁ = 3, twice, and x₂ = 5; nothing at all is 0.
+        let a = vec![1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let mut x = [vec![3.0, 3.0, 5.0]];
+        solve(a, &mut x);
+        for (found, expected) in x[0].iter().zip([1.5, 1.5, 5.0]) {
+            assert!((found - expected).abs() < 1e-6, "{x:?}");
+        }
+        let mut nothing = [vec![0.0, 0.0]];
+        solve(vec![0.0; 4], &mut nothing);
+        assert_eq!(nothing[0], [0.0, 0.0]);
     }
 }
