@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bilinear;
 pub mod data;
 pub mod demo;
 pub mod demo_data;

@@ -5,10 +5,10 @@
 mod common;
 
 use common::{Tol, assert_close, golden, npy};
+use heatlens::bilinear::resize;
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Explanation, Fusion, Target};
 use heatlens::method::{METHODS, Setting, Settings, Work, find};
 use heatlens::model::Model;
-use heatlens::render::resize_bilinear_half_pixel;
 
 fn open(case: &str) -> (Model, Vec<f32>, usize) {
     let model = Model::open(&golden(case).join("model.onnx")).unwrap();
@@ -120,7 +120,7 @@ fn layers_are_fused() {
                 let map = &apart.attributions[i];
                 let positive: Vec<f32> =
                     map.values.iter().map(|v| v.max(0.0) / map.raw_max.max(1e-30)).collect();
-                resize_bilinear_half_pixel(&positive, map.shape[0], map.shape[1], h, w)
+                resize(&positive, [map.shape[0], map.shape[1]], [h, w])
             };
             let expected: Vec<f32> = part(0)
                 .into_iter()
@@ -209,7 +209,7 @@ fn full_grad() {
                     .for_each(|(s, v)| *s += ((v - low) / (high - low).max(1e-300)) as f32);
             }
             assert_eq!(size.len(), planes * ph * pw);
-            resize_bilinear_half_pixel(&sum, ph, pw, h, w)
+            resize(&sum, [ph, pw], [h, w])
         };
         let biased: Vec<_> = model
             .graph

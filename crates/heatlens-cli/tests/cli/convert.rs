@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use heatlens::method::formula::bilinear_matrix;
+use heatlens::bilinear::matrix;
 use serde_json::Value;
 
 use crate::common::{
@@ -164,7 +164,7 @@ fn a_residual_network_explains_itself_in_onnxruntime() {
     subject.case("guided_grad_cam", "--layer relu_10 --class 3");
     subject.case_of("grad_cam", "--layer relu_2", "--layer relu_2 --explanation-size image", |map| {
         let [n, h, w] = [map.shape[0], map.shape[1], map.shape[2]];
-        let (rows, columns) = (bilinear_matrix(h, 22), bilinear_matrix(w, 20));
+        let (rows, columns) = (matrix(h, 22), matrix(w, 20));
         let pixel = |i: usize| {
             let (map, y, x) = (&map.values[i / 440 * h * w..], i % 440 / 20, i % 20);
             let cell = |j: usize| rows[y * h + j / w] * columns[x * w + j % w] * map[j];

@@ -1,4 +1,4 @@
-//! A map and what must be known to read it.
+//! What came out for an image: its maps, and what must be known to read them.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differentiate};
 
-use crate::explain::MapSpec;
+use crate::explain::{MapSpec, Tensors};
 use crate::method::{MapKind, Method};
 use crate::model::Layer;
 
@@ -29,6 +29,21 @@ pub struct Attribution {
     pub raw_max: f32,
     /// Why there is nothing to draw, if there is nothing.
     pub zero: Option<ZeroMap>,
+}
+
+/// What came out for one image.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The logits, as in the file before its sigmoid or softmax.
+    pub logits: Vec<f32>,
+    /// The probability of each class.
+    pub probabilities: Vec<f64>,
+    /// The class with the highest score.
+    pub predicted: usize,
+    /// One map for each method, layer and class, in the order of [`Explainer::maps`].
+    pub attributions: Vec<Attribution>,
+    /// The tensors behind the maps, where they were asked for.
+    pub tensors: Option<Tensors>,
 }
 
 /// Why a map has no positive part.

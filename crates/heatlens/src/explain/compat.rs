@@ -1,7 +1,7 @@
 //! What other libraries make of a raw layer map before they hand it out. For comparison: our own
 //! maps stay raw and signed.
 
-use crate::render::resize_bilinear_half_pixel;
+use crate::bilinear::resize;
 
 /// A library whose last steps are repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Compat {
             Self::Torchcam => normalised(positive(), |max| max + 1e-8),
             Self::PytorchGradCam => {
                 let scaled = normalised(positive(), |max| 1e-7 + max);
-                let large = resize_bilinear_half_pixel(&scaled, h, w, image[0], image[1]);
+                let large = resize(&scaled, [h, w], image);
                 normalised(large.into_iter().map(|v| v.max(0.0)).collect(), |max| 1e-7 + max)
             }
         }

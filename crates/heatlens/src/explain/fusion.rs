@@ -1,7 +1,8 @@
 //! Several layers' maps as one.
 
+use crate::bilinear::resize;
 use crate::explain::Attribution;
-use crate::render::{Map, resize_bilinear_half_pixel};
+use crate::render::Map;
 
 /// How the maps of several layers are put together. Each is taken by its positive part over its
 /// largest value, enlarged (half-pixel bilinear) to the layer with the most places.
@@ -41,7 +42,7 @@ impl Fusion {
             let &[from_h, from_w] = map.shape.as_slice() else { continue };
             let positive = Map::new(from_h, from_w, map.values.clone()).ok().and_then(|map| map.positive());
             let plane = positive.map_or_else(|| vec![0.0; from_h * from_w], |map| map.values().to_vec());
-            let large = resize_bilinear_half_pixel(&plane, from_h, from_w, h, w);
+            let large = resize(&plane, [from_h, from_w], [h, w]);
             for (sum, value) in fused.iter_mut().zip(large) {
                 *sum = match self {
                     Self::Mean => *sum + share * value,

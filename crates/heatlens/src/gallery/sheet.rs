@@ -7,9 +7,7 @@ use crate::explain::{Explainer, Explanation};
 use crate::gallery::pictures::{concepts_picture, input_picture, layer_map, reason};
 use crate::gallery::{GalleryError, Truth};
 use crate::method::MapKind;
-use crate::render::{
-    ColorBar, HeatStyle, MAX_SHEET_ROWS, Sheet, SheetRow, enlarge, heatmap, overlay, save_png,
-};
+use crate::render::{ColorBar, HeatStyle, Sheet, SheetRow, enlarge, heatmap, overlay, save_png, sheet_rows};
 
 /// Rows as they come, up to what one sheet holds.
 #[derive(Debug)]
@@ -40,7 +38,8 @@ impl SheetRows {
                 columns.push(title.to_owned());
             }
         }
-        Self { columns, rows: Vec::new(), most: most.min(MAX_SHEET_ROWS), strip }
+        let most = most.min(sheet_rows(columns.len()));
+        Self { columns, rows: Vec::new(), most, strip }
     }
 
     pub(super) fn push(

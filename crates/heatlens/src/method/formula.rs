@@ -6,8 +6,8 @@ use heatlens_graph::{
     Builder, DefaultRules, Graph, GraphError, Rules, Shape, Tensor, ValueId, differentiate,
 };
 
+use crate::bilinear::matrix;
 use crate::method::Chosen;
-use crate::method::parts::Tap;
 use crate::method::principal::principal_map;
 use crate::model::{GapHead, Layer};
 use crate::rule::{Composite, Network, Relevance};
@@ -124,6 +124,7 @@ impl Formula<'_> {
 
     fn relevance(&mut self, at: ValueId, composite: Composite, start: ValueId) -> Built {
         let network = self.network();
+        network.refuse_probability(self.graph, self.scores)?;
         let rules = Relevance::new(&network, self.graph, self.image, composite);
         self.walk("relevance", at, start, &rules)
     }
@@ -194,37 +195,9 @@ pub fn upsample(b: &mut Builder<'_>, map: ValueId, [height, width]: [usize; 2]) 
     let &[_, h, w] = small.as_slice() else {
         return Err(GraphError::Malformed(format!("upsampling a value of rank {}", small.len())));
     };
-    let rows = b.constant(Tensor::f32(&[height, h], bilinear_matrix(h, height)));
-    let columns = b.constant(Tensor::f32(&[width, w], bilinear_matrix(w, width)));
+    let rows = b.constant(Tensor::f32(&[height, h], matrix(h, height)));
+    let columns = b.constant(Tensor::f32(&[width, w], matrix(w, width)));
     let columns = b.transpose(columns, &[1, 0])?;
     let wide = b.matmul(map, columns)?;
     b.matmul(rows, wide)
-}
-
-/// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`.
-#[must_use]
-pub fn bilinear_matrix(from: usize, to: usize) -> Vec<f32> {
-    let mut matrix = vec![0.0; from * to];
-    for (i, row) in matrix.chunks_mut(from.max(1)).enumerate() {
-        let Tap { left, right, share } = Tap::new(i, from, to);
-        row[left] += 1.0 - share;
-        row[right] += share;
-    }
-    matrix
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interpolation_is_half_pixel() {
-        // 2 → 4: positions −¼ (clamped), ¼, ¾, 1¼ (clamped).
-        let expected = [1.0, 0.0, 0.75, 0.25, 0.25, 0.75, 0.0, 1.0];
-        assert_eq!(bilinear_matrix(2, 4), expected);
-        assert_eq!(bilinear_matrix(1, 3), [1.0, 1.0, 1.0]);
-        for row in bilinear_matrix(22, 95).chunks(22) {
-            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! RISE: randomised input sampling.
 
-use crate::method::parts::{Enlargement, blend};
+use crate::bilinear::Enlargement;
+use crate::method::parts::blend;
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
 use crate::random::Key;

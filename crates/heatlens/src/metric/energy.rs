@@ -1,8 +1,8 @@
 //! The energy-based pointing game (Wang et al. 2020, Score-CAM, §4.3): how much of a map's heat
 //! falls on the object.
 
+use crate::bilinear::resize;
 use crate::explain::Attribution;
-use crate::render::resize_bilinear_half_pixel;
 
 /// The share of heat inside `mask` (h·w, row-major), from 0 to 1; `None` if there is no heat.
 ///
@@ -13,7 +13,7 @@ pub fn energy_share(attribution: &Attribution, [h, w]: [usize; 2], mask: &[bool]
     let heat = match attribution.shape.as_slice() {
         &[rows, columns] => {
             let positive: Vec<f32> = attribution.values.iter().map(|v| v.max(0.0)).collect();
-            resize_bilinear_half_pixel(&positive, rows, columns, h, w)
+            resize(&positive, [rows, columns], [h, w])
         }
         _ => {
             let mut sum = vec![0.0; h * w];

@@ -2,7 +2,7 @@
 
 use image::{Rgb, RgbImage};
 
-use super::resize_bilinear_half_pixel;
+use crate::bilinear::resize;
 
 /// Colours that readers with any colour vision tell apart (Okabe and Ito 2008).
 const COLORS: [[u8; 3]; 8] = [
@@ -28,7 +28,7 @@ pub fn concepts(values: &[f32], h: usize, w: usize, original: &RgbImage) -> RgbI
                 plane.iter().map(|v| if v.is_finite() { v.max(0.0) } else { 0.0 }).collect();
             let largest = finite.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
             let scaled: Vec<f32> = finite.iter().map(|v| v / largest).collect();
-            resize_bilinear_half_pixel(&scaled, h, w, height as usize, width as usize)
+            resize(&scaled, [h, w], [height as usize, width as usize])
         })
         .collect();
     let mut picture = original.clone();

@@ -58,9 +58,9 @@ impl Map {
         (largest > 0.0).then(|| self.mapped(|value| value / largest))
     }
 
-    /// Resized with [`resize_bilinear_half_pixel`].
+    /// Resized with [`resize`](crate::bilinear::resize).
     pub fn resized(&self, height: usize, width: usize) -> Self {
-        let values = resize_bilinear_half_pixel(&self.values, self.height, self.width, height, width);
+        let values = crate::bilinear::resize(&self.values, [self.height, self.width], [height, width]);
         Self { height, width, values }
     }
 
@@ -71,40 +71,6 @@ impl Map {
             values: self.values.iter().map(|&value| f(value)).collect(),
         }
     }
-}
-
-/// Resizes a plane of `h` × `w` to `to_h` × `to_w`: bilinear, pixel centres at half integers (PyTorch's
-/// `align_corners=False`, ONNX's `half_pixel`), the border repeated, without antialiasing when shrinking.
-///
-/// A plane whose length is not `h · w`, or of no pixels, gives zeros.
-pub fn resize_bilinear_half_pixel(plane: &[f32], h: usize, w: usize, to_h: usize, to_w: usize) -> Vec<f32> {
-    if plane.is_empty() || h.checked_mul(w) != Some(plane.len()) {
-        return vec![0.0; to_h * to_w];
-    }
-    let (lines, columns) = (taps(h, to_h), taps(w, to_w));
-    let mut resized = Vec::with_capacity(to_h * to_w);
-    for &(top, bottom, down) in &lines {
-        let (top, bottom) = (&plane[top * w..][..w], &plane[bottom * w..][..w]);
-        for &(left, right, over) in &columns {
-            let upper = top[left] * (1.0 - over) + top[right] * over;
-            let lower = bottom[left] * (1.0 - over) + bottom[right] * over;
-            resized.push(upper * (1.0 - down) + lower * down);
-        }
-    }
-    resized
-}
-
-/// For each target position the two source positions (both below `from`) and the share of the second.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position from 0 to from − 1")]
-fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
-    let scale = from as f32 / to as f32;
-    let last = from - 1;
-    let tap = |target: usize| {
-        let source = ((target as f32 + 0.5) * scale - 0.5).clamp(0.0, last as f32);
-        let first = (source as usize).min(last);
-        (first, (first + 1).min(last), source - first as f32)
-    };
-    (0..to).map(tap).collect()
 }
 
 /// How heat is drawn.
@@ -191,22 +157,6 @@ fn write_reason(picture: &mut RgbImage, reason: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_pixel_values_by_hand() {
-        // 2 → 4: sources −0.25 (clamped), 0.25, 0.75, 1.25 (clamped).
-        assert_eq!(resize_bilinear_half_pixel(&[0.0, 4.0], 1, 2, 1, 4), [0.0, 1.0, 3.0, 4.0]);
-        let square = resize_bilinear_half_pixel(&[0.0, 4.0, 8.0, 12.0], 2, 2, 4, 4);
-        assert_eq!(square[..8], [0.0, 1.0, 3.0, 4.0, 2.0, 3.0, 5.0, 6.0]);
-        assert_eq!(square[15], 12.0);
-        // 4 → 2 without antialiasing: sources 0.5 and 2.5.
-        assert_eq!(resize_bilinear_half_pixel(&[0.0, 2.0, 9.0, 1.0], 1, 4, 1, 2), [1.0, 5.0]);
-        // 3 → 2: sources 0.25 and 1.75.
-        assert_eq!(resize_bilinear_half_pixel(&[0.0, 4.0, 8.0], 3, 1, 2, 1), [1.0, 7.0]);
-        assert_eq!(resize_bilinear_half_pixel(&[5.0], 1, 1, 2, 2), [5.0; 4]);
-        assert_eq!(resize_bilinear_half_pixel(&[1.0, 2.0], 1, 2, 1, 2), [1.0, 2.0]);
-        assert_eq!(resize_bilinear_half_pixel(&[], 0, 0, 1, 2), [0.0; 2]);
-    }
 
     #[test]
     fn normalising() {

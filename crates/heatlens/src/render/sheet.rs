@@ -1,4 +1,5 @@
-//! The contact sheet: a row for each image, a column for each way of looking at it.
+//! The contact sheet: a row for each image, a column for each way of looking at it. More columns than
+//! a screen shows go to further lines of the row, each line under its own names.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -8,8 +9,10 @@ use super::canvas::{INK, MUTED, RULE, fill, frame, paper, paste};
 use super::text::{draw_text, line_height, shorten, text_width, wrap};
 use super::{ColorBar, enlarge};
 
-/// Rows on one sheet; more rows go to further sheets.
+/// Lines of pictures on one sheet; more rows go to further sheets.
 pub const MAX_SHEET_ROWS: usize = 24;
+/// Pictures side by side.
+const MOST_ACROSS: usize = 10;
 
 const CELL: u32 = 200;
 const GAP: u32 = 14;
@@ -47,21 +50,62 @@ pub struct Sheet {
     pub rows: Vec<SheetRow>,
 }
 
+/// How many rows one sheet holds: [`MAX_SHEET_ROWS`], or fewer where so many columns take several lines.
+#[must_use]
+pub fn sheet_rows(columns: usize) -> usize {
+    (MAX_SHEET_ROWS / Lines::of(columns).count).max(1)
+}
+
+/// How a row's columns are shared out to lines.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    count: usize,
+    /// Columns of a line.
+    across: usize,
+}
+
+impl Lines {
+    /// As few lines as need be, evenly filled.
+    fn of(columns: usize) -> Self {
+        let count = columns.div_ceil(MOST_ACROSS).max(1);
+        Self { count, across: columns.div_ceil(count) }
+    }
+
+    /// How far apart lines are; several have their names above each.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the height of a line of text"
+    )]
+    fn height(self) -> u32 {
+        CELL + GAP + if self.count > 1 { line_height(HEAD_SIZE) as u32 + 6 } else { 0 }
+    }
+
+    /// Where the picture of a column is, in a row that starts at `top`.
+    fn place(self, column: usize, top: u32) -> (u32, u32) {
+        let across = self.across.max(1);
+        let line = u32::try_from(column / across).unwrap_or(0);
+        (cell_x(column % across), top + line * self.height())
+    }
+}
+
 impl Sheet {
-    /// Draws the sheet, in as many parts as [`MAX_SHEET_ROWS`] asks for; none if there are no rows.
+    /// Draws the sheet, in as many parts as [`sheet_rows`] asks for; none if there are no rows.
     pub fn draw(&self) -> Vec<RgbImage> {
-        let parts = self.rows.len().div_ceil(MAX_SHEET_ROWS);
+        let most = sheet_rows(self.columns.len());
+        let parts = self.rows.len().div_ceil(most);
         let draw = |(part, rows): (usize, &[SheetRow])| {
             let number = if parts > 1 { format!("  ({} of {parts})", part + 1) } else { String::new() };
             self.draw_part(rows, &format!("{}{number}", self.title))
         };
-        self.rows.chunks(MAX_SHEET_ROWS).enumerate().map(draw).collect()
+        self.rows.chunks(most).enumerate().map(draw).collect()
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
     fn draw_part(&self, rows: &[SheetRow], title: &str) -> RgbImage {
-        let columns = self.columns.len() as u32;
-        let width = (2 * MARGIN + CAPTION + columns * (CELL + GAP)).max(640);
+        let lines = Lines::of(self.columns.len());
+        let row_height = lines.count as u32 * lines.height();
+        let width = (2 * MARGIN + CAPTION + lines.across as u32 * (CELL + GAP)).max(640);
         let room = (width - 2 * MARGIN) as f32;
         let legend = wrap(&self.legend, TEXT_SIZE, room);
         let bar_lines = if self.color_bars.is_empty() { 0.0 } else { 2.0 };
@@ -71,7 +115,7 @@ impl Sheet {
             + line_height(TEXT_SIZE) * (legend.len() as f32 + bar_lines)
             + 18.0;
         let top = (head + line_height(HEAD_SIZE) + 6.0) as u32;
-        let mut sheet = paper(width, top + rows.len() as u32 * (CELL + GAP) + MARGIN);
+        let mut sheet = paper(width, top + rows.len() as u32 * row_height + MARGIN);
         let left = MARGIN as f32;
         draw_text(&mut sheet, left, left, TITLE_SIZE, INK, &shorten(title, TITLE_SIZE, room));
         let mut y = left + line_height(TITLE_SIZE) + 6.0;
@@ -80,16 +124,24 @@ impl Sheet {
             y += line_height(TEXT_SIZE);
         }
         self.draw_bars(&mut sheet, y + 6.0, room);
-        for (column, name) in self.columns.iter().enumerate() {
-            let x = cell_x(column) as f32;
-            let name = shorten(name, HEAD_SIZE, CELL as f32);
-            let x = x + (CELL as f32 - text_width(&name, HEAD_SIZE)) / 2.0;
-            draw_text(&mut sheet, x, head, HEAD_SIZE, INK, &name);
-        }
         for (row, content) in rows.iter().enumerate() {
-            draw_row(&mut sheet, content, top + row as u32 * (CELL + GAP), self.columns.len());
+            let top = top + row as u32 * row_height;
+            if row == 0 || lines.count > 1 {
+                self.draw_names(&mut sheet, lines, top);
+            }
+            draw_row(&mut sheet, content, lines, top, self.columns.len());
         }
         sheet
+    }
+
+    /// The columns' names, each above its picture of the row that starts at `top`.
+    fn draw_names(&self, sheet: &mut RgbImage, lines: Lines, top: u32) {
+        for (column, name) in self.columns.iter().enumerate() {
+            let (x, y) = lines.place(column, top);
+            let name = shorten(name, HEAD_SIZE, CELL as f32);
+            let x = x as f32 + (CELL as f32 - text_width(&name, HEAD_SIZE)) / 2.0;
+            draw_text(sheet, x, y as f32 - line_height(HEAD_SIZE) - 6.0, HEAD_SIZE, INK, &name);
+        }
     }
 
     /// The bars side by side: colours, then what they mean.
@@ -110,15 +162,18 @@ fn cell_x(column: usize) -> u32 {
     MARGIN + CAPTION + u32::try_from(column).unwrap_or(0) * (CELL + GAP)
 }
 
-fn draw_row(sheet: &mut RgbImage, row: &SheetRow, top: u32, columns: usize) {
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
+fn draw_row(sheet: &mut RgbImage, row: &SheetRow, lines: Lines, top: u32, columns: usize) {
     let width = sheet.width() - 2 * MARGIN;
-    fill(sheet, MARGIN as i32, (top - GAP / 2) as i32, width, 1, RULE, 1.0);
-    let lines = row.caption.iter().enumerate().flat_map(|(place, text)| {
+    // Above the names, where each line has some.
+    let rule = top - GAP / 2 - (lines.height() - CELL - GAP);
+    fill(sheet, MARGIN as i32, rule as i32, width, 1, RULE, 1.0);
+    let texts = row.caption.iter().enumerate().flat_map(|(place, text)| {
         let color = if place == 0 { INK } else { MUTED };
         wrap(text, TEXT_SIZE, (CAPTION - 16) as f32).into_iter().map(move |line| (line, color))
     });
     let mut y = top as f32 + 4.0;
-    for (line, color) in lines.take((CELL as f32 / line_height(TEXT_SIZE)) as usize) {
+    for (line, color) in texts.take((CELL as f32 / line_height(TEXT_SIZE)) as usize) {
         draw_text(sheet, MARGIN as f32, y, TEXT_SIZE, color, &line);
         y += line_height(TEXT_SIZE);
     }
@@ -127,8 +182,8 @@ fn draw_row(sheet: &mut RgbImage, row: &SheetRow, top: u32, columns: usize) {
         if let Some((height, width, truth)) = &row.truth {
             outline(&mut cell, *height, *width, truth);
         }
-        let (x, y) = ((CELL - cell.width()) / 2, (CELL - cell.height()) / 2);
-        paste(sheet, &cell, cell_x(column) + x, top + y);
+        let (x, y) = lines.place(column, top);
+        paste(sheet, &cell, x + (CELL - cell.width()) / 2, y + (CELL - cell.height()) / 2);
     }
 }
 
@@ -208,6 +263,26 @@ mod tests {
         let outline = count(OUTLINE);
         assert!((380..=420).contains(&outline), "{outline}");
         assert_eq!(count([90, 0, 0]) + outline, (CELL * CELL) as usize);
+    }
+
+    #[test]
+    fn many_columns_go_to_further_lines() {
+        let mut wide = sheet(2);
+        wide.columns = (0..23).map(|column| format!("method {column}")).collect();
+        let picture = |column: u8| Some(RgbImage::from_pixel(CELL, CELL, Rgb([100 + column, 0, 0])));
+        wide.rows.iter_mut().for_each(|row| {
+            row.pictures = (0..23).map(picture).collect();
+            row.truth = None;
+        });
+        assert_eq!((sheet_rows(23), sheet_rows(53), sheet_rows(500)), (8, 4, 1));
+        let parts = wide.draw();
+        assert!(parts.len() == 1 && parts[0].width() < 2500);
+        let mut counts = [0; 256];
+        for pixel in parts[0].pixels().filter(|pixel| pixel.0[1..] == [0, 0]) {
+            counts[usize::from(pixel.0[0])] += 1;
+        }
+        // Whole, in both rows.
+        assert!(counts[100..123].iter().all(|&count| count == 2 * CELL * CELL), "{counts:?}");
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! What a rule must know of the network around a node.
 
 use heatlens_graph::differentiate::depends_on;
+use heatlens_graph::op::at;
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::cast::Cast;
 use heatlens_graph::op::expand::Expand;
 use heatlens_graph::op::identity::Identity;
 use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
+use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::transpose::Transpose;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::rewrite::needed_nodes;
-use heatlens_graph::{Graph, Node, NodeId, Operator, ValueId};
+use heatlens_graph::{Graph, GraphError, Node, NodeId, OpError, Operator, ValueId};
 
 /// The part of a graph that leads from an image to scores, apart from every formula appended later.
 #[derive(Clone, Debug)]
@@ -68,6 +71,21 @@ impl Network {
             value = inner;
         }
         value
+    }
+
+    /// An error where the scores are what a softmax or sigmoid made of logits.
+    ///
+    /// # Errors
+    /// As said: what relevance hands back are logits.
+    pub fn refuse_probability(&self, graph: &Graph, scores: ValueId) -> Result<(), GraphError> {
+        let Some(id) = graph.producer(self.behind(graph, scores)) else { return Ok(()) };
+        let node = graph.node(id);
+        let sigmoid = matches!(node.op.downcast_ref(), Some(Unary(UnaryFunction::Sigmoid)));
+        if !sigmoid && !is::<Softmax>(node) {
+            return Ok(());
+        }
+        let advice = "relevance of a probability (what is handed back is the logit; explain the logit)";
+        Err(at(node, OpError::Unsupported(advice.to_owned())))
     }
 
     /// The products of two varying values that a value becomes a factor of, each with the other

@@ -33,6 +33,9 @@ pub(super) fn is_rectifier(
         return match function {
             F::Relu | F::LeakyRelu(_) | F::ThresholdedRelu(_) => Ok(true),
             F::Sigmoid | F::HardSigmoid { .. } if weighs_another(network, graph, node)? => Ok(false),
+            F::Sqrt if roots_its_addend(network, graph, node)? => {
+                refuse("a value that is added to the root of its own square, as in SquarePlus")
+            }
             F::Neg | F::Exp | F::Log | F::Sqrt | F::Reciprocal => Ok(false),
             other if other.is_flat() => Ok(false),
             other => refuse(other.name()),
@@ -67,6 +70,23 @@ fn gates_itself(network: &Network, graph: &Graph, node: &Node) -> Result<bool, G
     let own = network.behind(graph, require_value(node, 0)?);
     let others = network.products(graph, node.outputs[0]);
     Ok(others.is_some_and(|others| others.iter().any(|&other| network.behind(graph, other) == own)))
+}
+
+/// Whether a root is added to what its square is taken of.
+fn roots_its_addend(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
+    let square = network.behind(graph, require_value(node, 0)?);
+    let Some(Binary(BinaryFunction::Mul | BinaryFunction::Pow)) =
+        graph.producer(square).and_then(|id| graph.node(id).op.downcast_ref())
+    else {
+        return Ok(false);
+    };
+    let base = graph.producer(square).and_then(|id| network.varying(graph.node(id)).next());
+    let own = base.map(|base| network.behind(graph, base));
+    let is_sum = |reader: &&Node| {
+        matches!(reader.op.downcast_ref(), Some(Binary(BinaryFunction::Add | BinaryFunction::Sub)))
+    };
+    let mut sums = network.readers(graph, node.outputs[0]).filter(is_sum);
+    Ok(sums.any(|sum| network.varying(sum).any(|term| Some(network.behind(graph, term)) == own)))
 }
 
 fn is_zero(graph: &Graph, value: ValueId) -> bool {

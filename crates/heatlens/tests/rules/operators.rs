@@ -1,7 +1,7 @@
 //! Operators beyond convolutions and rectifiers: what is conserved through them, and what is refused.
 
 use heatlens::explain::{ExplainOptions, Explainer, Score};
-use heatlens::graph::compose::activation::silu;
+use heatlens::graph::compose::activation::{silu, squareplus};
 use heatlens::graph::compose::normalization::rms;
 use heatlens::graph::op::binary::{Binary, BinaryFunction};
 use heatlens::graph::op::clip::Clip;
@@ -240,6 +240,13 @@ fn rectifier_rules_refuse_other_activations_by_name() {
             b.mul(x, gate)
         });
         assert!(text.unwrap().contains("HardSwish"), "{id} takes a hard swish that is written out");
+        let text = refusal(id, &|b, x| squareplus(b, x, 4.0));
+        assert!(text.unwrap().contains("SquarePlus"), "{id} takes a SquarePlus");
+        let normalised = |b: &mut Builder<'_>, x| {
+            let scale = b.scalar(1.5);
+            rms(b, x, &[2], scale, 1e-5)
+        };
+        assert!(text_free(id, &normalised), "{id} refuses a normalisation");
         let text = refusal(id, &|b, x| b.apply(Clip { min: -1.0, max: 1.0 }, &[x]));
         assert!(text.unwrap().contains("does not start at 0"), "{id} takes a hard tanh");
         assert!(text_free(id, &|b, x| squeeze(b, x, F::Sigmoid)), "{id} refuses a gate");
@@ -279,17 +286,32 @@ fn relevance_refuses_what_it_has_no_rule_for() {
             assert!(text.contains(function.name()) && text.contains("no rule"), "{id}: {text}");
         }
     }
-    // A probability is behind a softmax, which has no rule: logits are what is handed back.
-    let network = model(&|b, x| b.relu(x));
-    let mut graph = network.graph;
-    let y = graph.outputs()[0];
-    let p = Builder::new(&mut graph, "head").apply(Softmax { axis: -1, log: false }, &[y]).unwrap();
-    graph.set_outputs(&[p]);
-    let model = Model::from_graph(graph).unwrap();
-    let method = [find("lrp_epsilon").unwrap()];
-    let options = ExplainOptions { score: Score::Probability, ..ExplainOptions::new(&method) };
-    let text = Explainer::new(&model, &options).unwrap_err().to_string();
-    assert!(text.contains("Softmax") && text.contains("no rule"), "{text}");
+}
+
+/// What is handed back is the logit, whichever way the file makes a probability of it.
+#[test]
+fn relevance_refuses_probabilities() {
+    type Head = fn(&mut Builder<'_>, ValueId) -> Built;
+    let softmax: Head = |b, y| b.apply(Softmax { axis: -1, log: false }, &[y]);
+    let sigmoid: Head = |b, y| {
+        let w = b.constant(Tensor::f32(&[3, 1], noise(7, 3)));
+        let one = b.matmul(y, w)?;
+        b.unary(F::Sigmoid, one)
+    };
+    for (name, head) in [("Softmax", softmax), ("Sigmoid", sigmoid)] {
+        let mut graph = model(&|b, x| b.relu(x)).graph;
+        let y = graph.outputs()[0];
+        let p = head(&mut Builder::new(&mut graph, "head"), y).unwrap();
+        graph.set_outputs(&[p]);
+        let model = Model::from_graph(graph).unwrap();
+        for id in ["lrp_epsilon", "lrp_composite", "lrp_alpha_beta"] {
+            let logit = ExplainOptions::new(&[find(id).unwrap()]);
+            let probability = ExplainOptions { score: Score::Probability, ..logit.clone() };
+            let text = Explainer::new(&model, &probability).unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains("explain the logit"), "{id}: {text}");
+            assert!(Explainer::new(&model, &logit).is_ok(), "{id} refuses the logit of a {name}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Score-CAM and its kin: channels weighed by the score of the image seen through them.
 
+use crate::bilinear::Enlargement;
 use crate::method::parts::baseline::extremes;
-use crate::method::parts::{Enlargement, blend};
+use crate::method::parts::blend;
 use crate::method::study::TargetProgram;
 use crate::method::{MethodError, Passes, Study, Subject};
 use crate::random::{Key, Rng};

@@ -1,6 +1,7 @@
 //! Masks of few cells, enlarged smoothly over an image: what Sobol, HSIC and extremal perturbation vary.
 
-use crate::method::parts::{Enlargement, baseline, blend};
+use crate::bilinear::Enlargement;
+use crate::method::parts::{baseline, blend};
 use crate::method::{Chosen, MethodError, Parameter, Setting};
 use crate::random::Key;
 

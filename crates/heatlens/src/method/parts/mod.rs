@@ -3,7 +3,6 @@
 mod baseline;
 mod blur;
 mod channel_masks;
-mod enlarge;
 mod grid_masks;
 mod halton;
 mod noise;
@@ -13,7 +12,6 @@ mod solve;
 pub(super) use baseline::{baseline, blend, extremes};
 pub(super) use blur::blur;
 pub(super) use channel_masks::{ChannelMasks, Views};
-pub(super) use enlarge::{Enlargement, Tap};
 pub(super) use grid_masks::GridMasks;
 pub(super) use halton::halton;
 pub(super) use noise::{Moments, NOISE, NoisyGradients, noisy};

@@ -1,0 +1,194 @@
+//! The compiled program, and what it makes of images.
+
+use crate::explain::assembly::Assembly;
+use crate::explain::map_spec::{self, MapSource, MapSpec};
+use crate::explain::{
+    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Fusion, fusion, smoothing, tensors,
+};
+use crate::method::{Passes, Subject};
+use crate::model::Model;
+use crate::model::program::ImageProgram;
+
+/// A compiled explanation of one model.
+#[derive(Debug)]
+pub struct Explainer {
+    model: Model,
+    program: ImageProgram,
+    /// Gives the targets of the images as they are, where copies of them are explained too.
+    targets: Option<ImageProgram>,
+    passes: Vec<Box<dyn Passes>>,
+    /// What is computed.
+    parts: Vec<MapSpec>,
+    /// What is handed out, and the parts that each of it is made of.
+    maps: Vec<MapSpec>,
+    made_of: Vec<Vec<usize>>,
+    fusion: Option<Fusion>,
+    compat: Option<Compat>,
+    tensors: Option<tensors::Ports>,
+    notes: Vec<String>,
+}
+
+impl Explainer {
+    /// Builds and compiles the program.
+    ///
+    /// # Errors
+    /// If a method does not apply (and must not be skipped), a class does not exist, or an
+    /// operator of the model has no kernel.
+    pub fn new(model: &Model, options: &ExplainOptions) -> Result<Self, ExplainError> {
+        let (mut assembly, layers) = Assembly::new(model, options)?;
+        let tensors = match (options.tensors, layers.first()) {
+            (true, Some(layer)) => Some(assembly.add_tensors(model, options, layer)?),
+            (true, None) => Some(assembly.add_tensors(model, options, &model.default_layer()?)?),
+            _ => None,
+        };
+        let program = ImageProgram::compile(&assembly.graph, model.image, &assembly.outputs)?;
+        let targets = match &assembly.targets {
+            Some(aims) => Some(ImageProgram::compile(&aims.graph, model.image, &aims.outputs)?),
+            None => None,
+        };
+        let Assembly { maps: parts, passes, notes, .. } = assembly;
+        let (maps, made_of) = map_spec::shown(&parts, options, model);
+        Ok(Self {
+            model: model.clone(),
+            program,
+            targets,
+            passes,
+            parts,
+            maps,
+            made_of,
+            fusion: options.fusion,
+            compat: options.compat,
+            tensors,
+            notes,
+        })
+    }
+
+    /// The maps that [`explain`](Self::explain) gives for each image, in order.
+    #[must_use]
+    pub fn maps(&self) -> &[MapSpec] {
+        &self.maps
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What was left out or ignored, and why.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Explains `n` images, given one after the other as c·h·w values each.
+    ///
+    /// # Errors
+    /// If `pixels` does not hold `n` images of the model's size.
+    pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<Explanation>, ExplainError> {
+        let targets = match &self.targets {
+            Some(program) => program.run(&[pixels], n)?,
+            None => Vec::new(),
+        };
+        let mut explained = self.run(pixels, &targets, n)?;
+        if self.targets.is_some() {
+            self.smooth(&mut explained, pixels, &targets, n)?;
+        }
+        explained.iter_mut().for_each(|explanation| self.finish(explanation));
+        Ok(explained)
+    }
+
+    /// Runs the program on images that may be copies, for the targets of the originals.
+    fn run(&self, pixels: &[f32], targets: &[Vec<f32>], n: usize) -> Result<Vec<Explanation>, ExplainError> {
+        let mut feeds: Vec<&[f32]> = vec![pixels];
+        feeds.extend(targets.iter().map(Vec::as_slice));
+        let outputs = self.program.run(&feeds, n)?;
+        let images = pixels.chunks(pixels.len().max(1) / n.max(1));
+        images.enumerate().map(|(i, image)| self.explanation(&outputs, image, n, i)).collect()
+    }
+
+    /// Averages the maps over changed copies of the images.
+    fn smooth(
+        &self,
+        explained: &mut [Explanation],
+        pixels: &[f32],
+        targets: &[Vec<f32>],
+        n: usize,
+    ) -> Result<(), ExplainError> {
+        let [_, _, width] = self.model.shape();
+        let mut count = 1.0;
+        for copy in smoothing::copies() {
+            count += 1.0;
+            for (total, part) in explained.iter_mut().zip(self.run(&copy.make(pixels, width), targets, n)?) {
+                for (total, mut part) in total.attributions.iter_mut().zip(part.attributions) {
+                    copy.put_back(&mut part.values, part.shape.last().copied().unwrap_or(1));
+                    total.values.iter_mut().zip(part.values).for_each(|(sum, v)| *sum += v);
+                }
+            }
+        }
+        for attribution in explained.iter_mut().flat_map(|e| &mut e.attributions) {
+            let mean = attribution.values.iter().map(|v| v / count).collect();
+            attribution.replace(attribution.shape.clone(), mean);
+        }
+        Ok(())
+    }
+
+    /// From the parts to what is handed out.
+    fn finish(&self, explanation: &mut Explanation) {
+        let parts = std::mem::take(&mut explanation.attributions);
+        for (spec, made_of) in self.maps.iter().zip(&self.made_of) {
+            let of: Vec<&Attribution> = made_of.iter().filter_map(|&part| parts.get(part)).collect();
+            let Some(&first) = of.first() else { continue };
+            let mut map = first.clone();
+            if let (Some(fusion), true) = (self.fusion, of.len() > 1) {
+                map.layer = None;
+                map.replace(fusion::size(of.iter().map(|m| m.shape.as_slice())).to_vec(), fusion.fuse(&of));
+            }
+            if let (Some(compat), true) = (self.compat, map.is_layer_map()) {
+                let [_, h, w] = self.model.shape();
+                let values = compat.apply(spec.method.id, &map.shape, &map.values, [h, w]);
+                map.replace(spec.shape.clone(), values);
+            }
+            explanation.attributions.push(map);
+        }
+    }
+
+    /// Whether images take many passes each, so that they are best explained one at a time.
+    #[must_use]
+    pub fn takes_passes(&self) -> bool {
+        !self.passes.is_empty()
+    }
+
+    fn explanation(
+        &self,
+        outputs: &[Vec<f32>],
+        pixels: &[f32],
+        n: usize,
+        i: usize,
+    ) -> Result<Explanation, ExplainError> {
+        let of_sample = |output: usize| {
+            let all = &outputs[output];
+            let len = all.len() / n;
+            &all[i * len..(i + 1) * len]
+        };
+        let head = &self.model.head;
+        let logits = of_sample(0).to_vec();
+        let attribution = |spec: &MapSpec| {
+            let probes = spec.probes.map(|p| p.map(|output| of_sample(output)[0]));
+            let values = match spec.source {
+                MapSource::Output(output) => of_sample(output).to_vec(),
+                MapSource::Passes { number, target } => {
+                    self.passes[number].explain(&Subject { pixels, target: of_sample(target) })?
+                }
+            };
+            Ok(Attribution::new(spec, spec.goal.class.of(head, &logits), values, probes))
+        };
+        Ok(Explanation {
+            probabilities: head.probabilities(&logits),
+            predicted: head.predicted(&logits),
+            attributions: self.parts.iter().map(attribution).collect::<Result<_, ExplainError>>()?,
+            tensors: self.tensors.as_ref().map(|ports| ports.read(of_sample)),
+            logits,
+        })
+    }
+}
