@@ -270,6 +270,7 @@ fn stages_up_to(stages: &[Layer], layer: &Layer) -> Vec<Layer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Explainer;
     use crate::method::find;
     use crate::train::arch;
 
@@ -281,5 +282,15 @@ mod tests {
         let options = ExplainOptions { target: Target::All, ..ExplainOptions::new(&methods) };
         let (assembly, _) = Assembly::new(&model, &options).unwrap();
         assert_eq!((assembly.maps.len(), assembly.passes.len()), (6, 2));
+    }
+
+    #[test]
+    fn only_long_methods_take_images_one_by_one() {
+        let network = arch::find("gap-cnn").unwrap().build([1, 32, 32], 2, 0).unwrap();
+        let model = Model::from_graph(network).unwrap();
+        for (ids, long) in [(["grad_cam", "random"], false), (["rise", "random"], true)] {
+            let options = ExplainOptions::new(&ids.map(|id| find(id).unwrap()));
+            assert_eq!(Explainer::new(&model, &options).unwrap().takes_passes(), long, "{ids:?}");
+        }
     }
 }

@@ -156,7 +156,7 @@ impl Explainer {
     /// Whether images take many passes each, so that they are best explained one at a time.
     #[must_use]
     pub fn takes_passes(&self) -> bool {
-        !self.passes.is_empty()
+        self.passes.iter().any(|passes| passes.is_long())
     }
 
     fn explanation(

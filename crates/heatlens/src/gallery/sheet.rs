@@ -27,15 +27,13 @@ impl SheetRows {
         let strip = explainer.maps().len() > LONG;
         let mut columns = vec!["original".to_owned()];
         for spec in explainer.maps() {
-            let title = spec.method.title;
-            if strip && spec.layer.is_some() {
-                columns.push(spec.name(explainer.model()));
-            } else if spec.method.kind == MapKind::Layer && strip {
-                columns.push(title.to_owned());
-            } else if spec.method.kind == MapKind::Layer {
-                columns.extend([title.to_owned(), format!("{title} over image"), format!("{title}, signed")]);
+            // A title says neither layer nor class.
+            let several = spec.several_layers || spec.several_classes;
+            let title = if several { spec.name(explainer.model()) } else { spec.method.title.to_owned() };
+            if spec.method.kind == MapKind::Layer && !strip {
+                columns.extend([title.clone(), format!("{title} over image"), format!("{title}, signed")]);
             } else {
-                columns.push(title.to_owned());
+                columns.push(title);
             }
         }
         let most = most.min(sheet_rows(columns.len()));

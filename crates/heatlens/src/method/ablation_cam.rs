@@ -1,6 +1,6 @@
 //! Ablation-CAM.
 
-use crate::method::study::{Halves, TargetProgram};
+use crate::method::study::Halves;
 use crate::method::{MapKind, Method, MethodError, Passes, Study, Subject, Work};
 use crate::model::Layer;
 
@@ -21,40 +21,40 @@ pub(super) static ABLATION_CAM: Method = Method {
 };
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.layer.shape;
-    let activations = study.program(|f| Ok(vec![f.activations()?, f.target()?]))?;
-    Ok(Box::new(Ablation { layer: study.layer.clone(), shape: [h, w], activations, halves: study.halves()? }))
+    Ok(Box::new(Ablation { layer: study.layer.clone(), halves: study.halves()? }))
 }
 
 #[derive(Debug)]
 struct Ablation {
     layer: Layer,
-    shape: [usize; 2],
-    activations: TargetProgram,
     halves: Halves,
 }
 
 impl Passes for Ablation {
     fn shape(&self) -> Vec<usize> {
-        self.shape.to_vec()
+        self.layer.shape[1..].to_vec()
     }
 
     /// The paper divides by y; by |y| here, so that a negative score does not turn the map round, and
     /// not at all where y is 0.
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let outputs = self.activations.run(subject.pixels, 1, subject.target)?;
-        let (planes, score) = (&outputs[0], outputs[1][0]);
         let reached = self.halves.reach(subject)?;
         let [channels, h, w] = self.layer.shape;
-        let silence = |k: usize, values: &mut [f32]| {
-            (0..h * w).for_each(|place| values[self.layer.offset(k, place)] = 0.0);
+        // The first variant is the layer as it is.
+        let silence = |variant: usize, values: &mut [f32]| {
+            if let Some(k) = variant.checked_sub(1) {
+                (0..h * w).for_each(|place| values[self.layer.offset(k, place)] = 0.0);
+            }
         };
-        let scores = self.halves.scores(subject, &reached, channels, &silence)?;
+        let scores = self.halves.scores(subject, &reached, channels + 1, &silence)?;
+        let score = scores[0];
         let size = if score == 0.0 { 1.0 } else { score.abs() };
         let mut map = vec![0.0; h * w];
-        for (plane, without) in planes.chunks((h * w).max(1)).zip(&scores) {
+        for (k, without) in scores[1..].iter().enumerate() {
             let weight = (score - without) / size;
-            map.iter_mut().zip(plane).for_each(|(sum, a)| *sum += weight * a);
+            for (place, sum) in map.iter_mut().enumerate() {
+                *sum += weight * reached.layer[self.layer.offset(k, place)];
+            }
         }
         Ok(map)
     }

@@ -58,6 +58,10 @@ impl Passes for Factorization {
         self.shape.to_vec()
     }
 
+    fn is_long(&self) -> bool {
+        false
+    }
+
     #[allow(clippy::cast_possible_truncation)]
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let planes = self.activations.run(subject.pixels, 1, subject.target)?.swap_remove(0);

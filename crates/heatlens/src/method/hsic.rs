@@ -76,9 +76,7 @@ impl Passes for Hsic {
         }
         let width = median_distance(&scores);
         let masks: Vec<Vec<f32>> = (0..self.samples).map(|number| self.cells(number)).collect();
-        let column = |cell: usize| masks.iter().map(move |mask| mask[cell]);
-        let map = (0..cells).map(|cell| dependence(column(cell), &scores, width) as f32);
-        Ok(map.collect())
+        Ok(dependence(masks, &scores, width).into_iter().map(|v| v as f32).collect())
     }
 }
 
@@ -96,21 +94,30 @@ fn median_distance(scores: &[f32]) -> f64 {
     distances.iter().map(|&d| f64::from(d)).sum::<f64>() / distances.len() as f64
 }
 
-/// The criterion of one cell. With sᵢ = ±1 for visible and not, [mᵢ = mⱼ] is (1 + sᵢsⱼ)/2, and centring
-/// leaves tr(K H L H) = ½ Σ s̃ᵢ s̃ⱼ L(yᵢ, yⱼ) with s̃ the signs less their mean.
+/// The criterion of every cell. With sᵢ = ±1 for visible and not, [mᵢ = mⱼ] is (1 + sᵢsⱼ)/2, and
+/// centring leaves tr(K H L H) = ½ Σ s̃ᵢ s̃ⱼ L(yᵢ, yⱼ) with s̃ the signs less their mean. The scores'
+/// kernel is the same for all cells, and the dear part.
 #[allow(clippy::cast_precision_loss)]
-fn dependence(cells: impl Iterator<Item = f32>, scores: &[f32], width: f64) -> f64 {
-    let mut signs: Vec<f64> = cells.map(|m| 2.0 * f64::from(m) - 1.0).collect();
-    let n = signs.len() as f64;
-    let mean = signs.iter().sum::<f64>() / n;
-    signs.iter_mut().for_each(|s| *s -= mean);
-    let mut sum = 0.0;
-    for (i, y) in scores.iter().enumerate() {
-        let others = scores[..i].iter().zip(&signs);
-        let row: f64 = others.map(|(other, s)| s * kernel(f64::from(y - other), width)).sum();
-        sum += signs[i] * (2.0 * row + signs[i]);
+fn dependence(masks: Vec<Vec<f32>>, scores: &[f32], width: f64) -> Vec<f64> {
+    let (n, cells) = (masks.len() as f64, masks.first().map_or(0, Vec::len));
+    let mut signs: Vec<Vec<f64>> =
+        masks.into_iter().map(|mask| mask.into_iter().map(|m| 2.0 * f64::from(m) - 1.0).collect()).collect();
+    for cell in 0..cells {
+        let mean = signs.iter().map(|s| s[cell]).sum::<f64>() / n;
+        signs.iter_mut().for_each(|s| s[cell] -= mean);
     }
-    0.5 * sum / ((n - 1.0) * (n - 1.0))
+    let mut sums = vec![0.0; cells];
+    for (i, y) in scores.iter().enumerate() {
+        let mut row = vec![0.0; cells];
+        for (other, signs) in scores[..i].iter().zip(&signs) {
+            let near = kernel(f64::from(y - other), width);
+            row.iter_mut().zip(signs).for_each(|(sum, s)| *sum += s * near);
+        }
+        for ((sum, row), sign) in sums.iter_mut().zip(row).zip(&signs[i]) {
+            *sum += sign * (2.0 * row + sign);
+        }
+    }
+    sums.into_iter().map(|sum| 0.5 * sum / ((n - 1.0) * (n - 1.0))).collect()
 }
 
 fn kernel(distance: f64, width: f64) -> f64 {

@@ -35,6 +35,10 @@ impl Passes for Random {
         self.shape.to_vec()
     }
 
+    fn is_long(&self) -> bool {
+        false
+    }
+
     /// Other noise for every image, the same for the same image wherever it stands.
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let content = subject.pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, pixel| {

@@ -28,6 +28,11 @@ pub trait Passes: Debug + Send + Sync {
     /// Sizes of one map: `[h, w]` or `[c, h, w]`.
     fn shape(&self) -> Vec<usize>;
 
+    /// Whether an image takes so many passes that each is best explained by itself.
+    fn is_long(&self) -> bool {
+        true
+    }
+
     /// The map of one image, as many numbers as [`shape`](Self::shape) says.
     ///
     /// # Errors
