@@ -152,7 +152,12 @@ fn first_component(kernel: &[Vec<f64>], like: &[f64]) -> Vec<f64> {
         if size == 0.0 {
             return vec![0.0; n];
         }
-        u = next.into_iter().map(|v| v / size).collect();
+        let next: Vec<f64> = next.into_iter().map(|v| v / size).collect();
+        let change = next.iter().zip(&u).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+        u = next;
+        if change < 1e-14 {
+            break;
+        }
     }
     let eigenvalue: f64 = product(&u).iter().zip(&u).map(|(k, u)| k * u).sum();
     let agreement: f64 = u.iter().zip(like).map(|(u, l)| u * l).sum();
