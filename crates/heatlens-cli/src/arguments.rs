@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Convert(Convert),
     /// List the explanation methods
     Methods(Methods),
+    /// Say how fast a model and its explanations run on this machine, and where the time goes
+    Bench(Bench),
 }
 
 #[derive(Debug, Args)]
@@ -395,4 +397,31 @@ pub(crate) struct Methods {
     /// On that page, show the examples in this folder: pictures called after the methods
     #[arg(long, value_name = "DIR", requires = "markdown")]
     pub(crate) pictures: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// A model file
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) ports: Ports,
+    /// Methods to time, separated by commas (see `heatlens methods`)
+    #[arg(long, value_delimiter = ',', default_value = "grad_cam")]
+    pub(crate) method: Vec<String>,
+    /// Images at a time: 1 tells the latency, more the throughput
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) batch_size: usize,
+    /// Runs that count, after one to warm up
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    pub(crate) repeat: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("expected a whole number from 1 on, found {text:?}")),
+        Ok(number) => Ok(number),
+    }
 }

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Inspect(options) => command::inspect::run(&options),
         Command::Convert(options) => command::convert::run(&options),
         Command::Methods(options) => command::methods::run(&options),
+        Command::Bench(options) => command::bench::run(&options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

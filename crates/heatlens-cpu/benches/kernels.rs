@@ -12,7 +12,7 @@ use std::time::Instant;
 use kernel::simd::{Job, Vector};
 use kernel::{
     Conv2d, Conv2dInputGrad, Conv2dWeightGrad, ConvEpilogue, ConvShape, Gemm, GemmShape, Isa, MaxPool2d,
-    Window2d, Workers, elementwise, reduce,
+    Right, Window2d, Workers, elementwise, reduce,
 };
 
 fn window(kernel: usize, stride: usize, pad: usize, size: usize) -> Window2d {
@@ -145,7 +145,7 @@ fn products(isa: Isa) {
         let (a, b, mut c) = (numbers(m * k), numbers(k * n), numbers(m * n));
         let mut scratch = vec![0.0; gemm.scratch_len()];
         time(&format!("{m}x{k}x{n}{}", if trans_b { ", B transposed" } else { "" }), 2 * m * k * n, || {
-            gemm.run(&a, &b, &mut c, false, &mut scratch, Workers::Serial);
+            gemm.run(&a, Right::Plain(&b), &mut c, false, &mut scratch, Workers::Serial);
         });
     }
 }

@@ -13,10 +13,12 @@ mod error;
 mod kernel;
 mod lower;
 mod plan;
+mod profile;
 mod program;
 mod run;
 
 pub use error::{CompileError, RunError};
+pub use profile::StepTime;
 pub use program::Program;
 
 /// The instruction set that the kernels use on this processor. Results may differ in the last bit
@@ -24,4 +26,11 @@ pub use program::Program;
 #[must_use]
 pub fn instruction_set() -> &'static str {
     kernel::Isa::best().name()
+}
+
+/// Floating-point operations a second that the threads of the current pool reach together on
+/// multiply-adds in registers: what no program can exceed. Takes some hundredths of a second.
+#[must_use]
+pub fn peak_flops() -> f64 {
+    rayon::broadcast(|_| kernel::peak(kernel::Isa::best())).into_iter().sum()
 }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::error::RunError;
 use crate::kernel::{Workers, add_assign};
 use crate::plan::{Block, Place};
+use crate::profile::Clock;
 use crate::program::Program;
 
 /// Samples whose contributions to a sum are added one after the other; the chunks' sums are then
@@ -29,6 +30,7 @@ pub(crate) type KeptValues = Vec<Vec<f32>>;
 struct Shared<'a> {
     feeds: &'a [&'a [f32]],
     globals: &'a [Vec<f32>],
+    clock: Option<&'a Clock>,
 }
 
 impl Program {
@@ -40,12 +42,21 @@ impl Program {
     /// # Errors
     /// If the inputs do not have these sizes.
     pub fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
+        self.run_clocked(feeds, n, None)
+    }
+
+    pub(crate) fn run_clocked(
+        &self,
+        feeds: &[&[f32]],
+        n: usize,
+        clock: Option<&Clock>,
+    ) -> Result<Vec<Vec<f32>>, RunError> {
         self.check(feeds, n)?;
         let mut globals: Vec<Vec<f32>> = self.plan.globals.iter().map(|&len| vec![0.0; len]).collect();
         let mut kept = self.borrow_kept(n);
         for block in &self.plan.blocks {
-            self.run_once(block, feeds, &mut globals);
-            self.run_samples(block, feeds, &mut globals, &mut kept);
+            self.run_once(block, feeds, &mut globals, clock);
+            self.run_samples(block, feeds, &mut globals, &mut kept, clock);
         }
         let outputs = self.outputs.iter().map(|&value| self.output(value, feeds, &globals, &kept)).collect();
         if let Ok(mut spare) = self.spare_kept.lock() {
@@ -67,16 +78,17 @@ impl Program {
         Ok(())
     }
 
-    fn run_once(&self, block: &Block, feeds: &[&[f32]], globals: &mut [Vec<f32>]) {
+    fn run_once(&self, block: &Block, feeds: &[&[f32]], globals: &mut [Vec<f32>], clock: Option<&Clock>) {
         let mut space = self.borrow_workspace(&[]);
-        for &step in &block.once {
-            let step = &self.steps[step];
+        for &index in &block.once {
+            let step = &self.steps[index];
             let Place::Global(target) = self.plan.places[step.output.0] else { continue };
             let mut output = std::mem::take(&mut globals[target]);
-            let shared = Shared { feeds, globals };
+            let shared = Shared { feeds, globals, clock };
             let inputs: Vec<&[f32]> =
                 step.inputs.iter().map(|i| self.read(i.0, 0, &shared, &[], &space.buffers)).collect();
-            step.kernel.run(&inputs, &mut output, &mut space.scratch, Workers::Pool);
+            let work = || step.kernel.run(&inputs, &mut output, &mut space.scratch, Workers::Pool);
+            Clock::time(clock, index, work);
             globals[target] = output;
         }
         self.return_workspace(space);
@@ -88,13 +100,14 @@ impl Program {
         feeds: &[&[f32]],
         globals: &mut [Vec<f32>],
         kept: &mut [KeptValues],
+        clock: Option<&Clock>,
     ) {
         if block.sample.is_empty() {
             return;
         }
         let new_sums =
             || -> Vec<Vec<f32>> { block.sums.iter().map(|s| vec![0.0; self.values[s.0].len]).collect() };
-        let shared = Shared { feeds, globals };
+        let shared = Shared { feeds, globals, clock };
         let run_chunk = |(chunk, kept): (usize, &mut [KeptValues]), workers: Workers| {
             let mut sums = new_sums();
             let mut space = self.borrow_workspace(&block.buffers);
@@ -131,8 +144,8 @@ impl Program {
         workers: Workers,
     ) {
         let mut next_sum = 0;
-        for &step in &block.sample {
-            let step = &self.steps[step];
+        for &index in &block.sample {
+            let step = &self.steps[index];
             let len = self.values[step.output.0].len;
             let place = self.plan.places[step.output.0];
             // The output is taken out while the inputs are borrowed, and put back afterwards.
@@ -143,7 +156,8 @@ impl Program {
             };
             let inputs: Vec<&[f32]> =
                 step.inputs.iter().map(|i| self.read(i.0, sample, shared, kept, &space.buffers)).collect();
-            step.kernel.run(&inputs, &mut output[..len], &mut space.scratch, workers);
+            let work = || step.kernel.run(&inputs, &mut output[..len], &mut space.scratch, workers);
+            Clock::time(shared.clock, index, work);
             match place {
                 Place::Buffer(i) => space.buffers[i] = output,
                 Place::Kept(i) => kept[i] = output,

@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod bilinear;
 pub mod data;
 pub mod demo;

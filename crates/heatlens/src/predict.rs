@@ -1,5 +1,7 @@
 //! Scores only: the network without any explanation.
 
+use heatlens_cpu::StepTime;
+
 use crate::explain::ExplainError;
 use crate::model::Model;
 use crate::model::program::ImageProgram;
@@ -25,5 +27,19 @@ impl Predictor {
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn logits(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
         Ok(self.program.run(&[pixels], n)?.swap_remove(0))
+    }
+
+    /// What each kernel takes for `n` images.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub fn profile(&self, pixels: &[f32], n: usize) -> Result<Vec<StepTime>, ExplainError> {
+        Ok(self.program.profile(&[pixels], n)?)
+    }
+
+    /// Bytes of buffers that one image takes; weights not counted.
+    #[must_use]
+    pub fn bytes_per_image(&self) -> u128 {
+        self.program.bytes_per_image()
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use heatlens::data::{Dataset, open_inputs};
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
 use heatlens::gallery::{Save, Summary, Truth, write_gallery};
-use heatlens::method::{self, Settings};
+use heatlens::method::{self, Method, Settings};
 use heatlens::model::{Layer, Model};
 use heatlens::trust::health::output_problems;
 
@@ -33,17 +33,7 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
 }
 
 fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> {
-    let all = options.method == ["all"];
-    let methods = if all {
-        method::METHODS.to_vec()
-    } else {
-        options
-            .method
-            .iter()
-            .map(|id| method::find(id))
-            .collect::<Result<_, _>>()
-            .map_err(|e| Failure::usage(e.to_string()))?
-    };
+    let methods = methods(&options.method)?;
     let layers = layers(options, model)?;
     if !layers.is_empty() {
         let ignoring: Vec<&str> = methods.iter().filter(|m| !m.uses_layer).map(|m| m.id).collect();
@@ -67,10 +57,19 @@ fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> 
         eigen_smooth: options.eigen_smooth,
         compat: named(options.compat.as_deref(), "--compat", &Compat::ALL)?,
         score: options.score.into(),
-        skip_inapplicable: all,
+        skip_inapplicable: options.method == ["all"],
         tensors: options.save.contains(&SaveName::Tensors),
         ..ExplainOptions::new(&methods)
     })
+}
+
+/// The methods that were named; `all` are all there are.
+pub(crate) fn methods(names: &[String]) -> Result<Vec<&'static Method>, Failure> {
+    if names == ["all"] {
+        return Ok(method::METHODS.to_vec());
+    }
+    let found: Result<_, _> = names.iter().map(|id| method::find(id)).collect();
+    found.map_err(|e| Failure::usage(e.to_string()))
 }
 
 /// The layers that were named; `all` are those that `inspect` lists, less mere copies.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
 
 mod bad_input;
+mod bench;
 mod common;
 mod convert;
 mod explain;

@@ -5,7 +5,7 @@
 
 use super::planes::Planes;
 use super::simd::Isa;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout};
+use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::window::Window2d;
 use super::workers::Workers;
 
@@ -101,6 +101,7 @@ impl Conv2d {
         let [height, width] = shape.window.output;
         let layout = StreamLayout::new(height, width, planes.pitch());
         let gemm = StreamGemm::new(isa, shape.group_outputs(), offsets, layout);
+        let gemm = if shape.window.kernel_area() == 1 { gemm.gathering() } else { gemm };
         let in_place = planes.is_identity() && gemm.stays_inside();
         Self { shape, planes, gemm, in_place }
     }
@@ -153,6 +154,7 @@ impl Conv2d {
             planes
         };
         let epilogue = Epilogue { bias: epilogue.bias, relu: epilogue.relu, accumulate: false };
-        self.gemm.run(self.shape.groups, packed, (streams, self.group_stride()), y, epilogue, workers);
+        let streams = Streams::Spread { b: streams, group_stride: self.group_stride() };
+        self.gemm.run(self.shape.groups, packed, streams, y, epilogue, workers);
     }
 }

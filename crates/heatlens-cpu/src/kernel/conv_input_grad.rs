@@ -9,7 +9,7 @@
 use super::conv::ConvShape;
 use super::planes::Planes;
 use super::simd::Isa;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout};
+use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::window::Window2d;
 use super::workers::Workers;
 
@@ -78,6 +78,7 @@ impl Conv2dInputGrad {
             }
             let layout = StreamLayout::new(rows.count, columns.count, planes.pitch());
             let gemm = StreamGemm::new(isa, shape.group_inputs(), offsets, layout);
+            let gemm = if shape.window.kernel_area() == 1 { gemm.gathering() } else { gemm };
             Phase { rows: rows.clone(), columns: columns.clone(), gemm }
         };
         let pairs = rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c)));
@@ -152,7 +153,7 @@ impl Conv2dInputGrad {
         for phase in &self.phases {
             let (own, rest) = packed.split_at(self.shape.groups * phase.gemm.packed_len());
             packed = rest;
-            let streams = (streams, self.group_stride());
+            let streams = Streams::Spread { b: streams, group_stride: self.group_stride() };
             let run = |out: &mut [f32]| {
                 phase.gemm.run(self.shape.groups, own, streams, out, Epilogue::default(), workers);
             };

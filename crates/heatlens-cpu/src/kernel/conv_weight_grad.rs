@@ -10,7 +10,7 @@ use super::conv::{ConvShape, input_streams};
 use super::planes::Planes;
 use super::simd::Isa;
 use super::stream_dot::StreamDot;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout};
+use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::workers::Workers;
 
 /// Images of at most this many places are small.
@@ -88,7 +88,8 @@ impl Conv2dWeightGrad {
                     let (area, rows) = (self.shape.window.output_area(), self.shape.group_outputs());
                     gemm.pack(packed, |m, place| dy[(group * rows + m) * area + place]);
                     let epilogue = Epilogue { accumulate: true, ..Epilogue::default() };
-                    gemm.run(1, packed, (patches, 0), dw, epilogue, workers);
+                    let patches = Streams::Spread { b: patches, group_stride: 0 };
+                    gemm.run(1, packed, patches, dw, epilogue, workers);
                 }
             }
         }

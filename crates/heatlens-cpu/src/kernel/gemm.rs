@@ -6,7 +6,7 @@
 
 use super::simd::Isa;
 use super::stream_dot::StreamDot;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout};
+use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::workers::Workers;
 
 /// Fewer rows of A than this are multiplied with a transposed B as it is.
@@ -39,6 +39,15 @@ enum Method {
     Dot(StreamDot),
 }
 
+/// The right factor of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Right<'a> {
+    /// As it is stored.
+    Plain(&'a [f32]),
+    /// As [`Gemm::pack_right`] laid it out.
+    Packed(&'a [f32]),
+}
+
 /// A matrix product prepared for an instruction set.
 #[derive(Clone, Debug)]
 pub(crate) struct Gemm {
@@ -61,11 +70,28 @@ impl Gemm {
             Method::Dot(StreamDot::new(isa, m, k, (0..n).map(|j| j * k).collect(), k))
         } else {
             let rows = (0..k).map(|i| i * n).collect();
-            let gemm = StreamGemm::new(isa, m, rows, StreamLayout::new(1, n, n));
+            let gemm = StreamGemm::new(isa, m, rows, StreamLayout::new(1, n, n)).gathering();
             let in_place = !trans_b && gemm.stays_inside();
             Method::Stream { gemm, in_place }
         };
         Self { shape, is_turned, method }
+    }
+
+    /// Elements of the right factor once it is packed; `None` where that would not help.
+    pub(crate) fn packed_right_len(&self) -> Option<usize> {
+        match &self.method {
+            Method::Stream { gemm, .. } if !self.is_turned => Some(gemm.panels_len()),
+            _ => None,
+        }
+    }
+
+    /// Lays the right factor out as the product reads it; do it once for a constant one.
+    pub(crate) fn pack_right(&self, b: &[f32], packed: &mut [f32]) {
+        let GemmShape { k, n, trans_b, .. } = self.shape;
+        assert_eq!(b.len(), k * n, "a matrix of another shape");
+        if let Method::Stream { gemm, .. } = &self.method {
+            gemm.pack_panels(packed, |i, j| if trans_b { b[j * k + i] } else { b[i * n + j] });
+        }
     }
 
     /// Scratch elements that [`run`](Self::run) needs.
@@ -89,16 +115,27 @@ impl Gemm {
     pub(crate) fn run(
         &self,
         a: &[f32],
-        b: &[f32],
+        b: Right<'_>,
         c: &mut [f32],
         accumulate: bool,
         scratch: &mut [f32],
         workers: Workers,
     ) {
-        let (a, b) = if self.is_turned { (b, a) } else { (a, b) };
-        let GemmShape { m, k, n, trans_a, trans_b } = self.shape;
-        assert_eq!((a.len(), b.len(), c.len()), (m * k, k * n, m * n), "matrices of another shape");
         let scratch = &mut scratch[..self.scratch_len()];
+        let epilogue = Epilogue { accumulate, ..Epilogue::default() };
+        let GemmShape { m, k, n, trans_a, trans_b } = self.shape;
+        let b = match (b, &self.method) {
+            (Right::Plain(b), _) => b,
+            (Right::Packed(panels), Method::Stream { gemm, .. }) if !self.is_turned => {
+                assert_eq!((a.len(), c.len()), (m * k, m * n), "matrices of another shape");
+                let packed = &mut scratch[..gemm.packed_len()];
+                gemm.pack(packed, |i, j| if trans_a { a[j * m + i] } else { a[i * k + j] });
+                return gemm.run(1, packed, Streams::Panels(panels), c, epilogue, workers);
+            }
+            _ => unreachable!("a factor is packed only where `packed_right_len` says so"),
+        };
+        let (a, b) = if self.is_turned { (b, a) } else { (a, b) };
+        assert_eq!((a.len(), b.len(), c.len()), (m * k, k * n, m * n), "matrices of another shape");
         match &self.method {
             Method::Dot(dot) => {
                 if !accumulate {
@@ -118,7 +155,7 @@ impl Gemm {
                     copy[..b.len()].copy_from_slice(b);
                     copy
                 };
-                gemm.run(1, packed, (b, 0), c, Epilogue { accumulate, ..Epilogue::default() }, workers);
+                gemm.run(1, packed, Streams::Spread { b, group_stride: 0 }, c, epilogue, workers);
             }
         }
     }

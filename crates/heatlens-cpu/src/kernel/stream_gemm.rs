@@ -10,6 +10,8 @@
 //! no bit. The blocks keep rounding small: an addition rounds by the size of the sum so far, which
 //! grows with k.
 
+use std::cell::Cell;
+
 use super::simd::{Isa, Job, Vector};
 use super::workers::{SharedSlice, Workers};
 
@@ -19,6 +21,8 @@ const TASK_FLOPS: usize = 1 << 20;
 const BLOCK: usize = 128;
 /// Packed rows of at most this many elements stay in the cache while the streams pass by.
 const RESIDENT_ROWS: usize = 1 << 16;
+/// Tiles of rows that pay for copying the streams of a column of tiles together.
+const GATHERING_ROWS: usize = 3;
 
 /// Which elements of a stream are results: columns below `width` of `height` rows, `pitch` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,15 @@ impl StreamLayout {
     }
 }
 
+/// Where the streams are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Streams<'a> {
+    /// Those of group g from `b[g · group_stride]`, behind the offsets.
+    Spread { b: &'a [f32], group_stride: usize },
+    /// Copied together by [`StreamGemm::pack_panels`], group after group.
+    Panels(&'a [f32]),
+}
+
 /// What happens to a finished sum.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Epilogue<'a> {
@@ -68,6 +81,8 @@ pub(crate) struct StreamGemm {
     /// Rows in a tile; the last tile's missing rows are zeros.
     tile_rows: usize,
     offsets: Vec<usize>,
+    /// Where the streams of a column of tiles start once they are copied together; empty if they never are.
+    gathered: Vec<usize>,
     layout: StreamLayout,
     /// Stream elements that must be readable behind an offset.
     reach: usize,
@@ -80,7 +95,36 @@ impl StreamGemm {
         let tile_rows = m.max(1).div_ceil(tiles);
         let reach =
             offsets.iter().max().map_or(0, |last| last + layout.len().max(tile_columns(isa, tile_rows)));
-        Self { isa, m, tile_rows, offsets, layout, reach }
+        let gathered = Vec::new();
+        Self { isa, m, tile_rows, offsets, gathered, layout, reach }
+    }
+
+    /// Allows what a column of tiles reads to be copied together, for streams that share no element: rows of a matrix,
+    /// planes of a 1×1 convolution. Rows far apart fall on the same few places of a cache, and on a page each.
+    pub(crate) fn gathering(mut self) -> Self {
+        let columns = tile_columns(self.isa, self.tile_rows);
+        self.gathered = (0..self.depth()).map(|k| k * columns).collect();
+        self
+    }
+
+    /// Elements of all streams once they are copied together ahead of the run.
+    pub(crate) fn panels_len(&self) -> usize {
+        let columns = tile_columns(self.isa, self.tile_rows);
+        self.layout.len().div_ceil(columns) * columns * self.depth()
+    }
+
+    /// Copies the streams together, a panel for each column of tiles; `b(k, j)` gives element j of stream k.
+    pub(crate) fn pack_panels(&self, panels: &mut [f32], b: impl Fn(usize, usize) -> f32) {
+        assert_eq!(panels.len(), self.panels_len(), "panels of another size");
+        let columns = tile_columns(self.isa, self.tile_rows);
+        for (panel, values) in panels.chunks_mut((columns * self.depth()).max(1)).enumerate() {
+            for (k, row) in values.chunks_mut(columns).enumerate() {
+                for (j, value) in row.iter_mut().enumerate() {
+                    let j = panel * columns + j;
+                    *value = if j < self.layout.len() { b(k, j) } else { 0.0 };
+                }
+            }
+        }
     }
 
     /// Elements of `b` that a group reads. A stream shorter than a tile is read beyond its end.
@@ -122,13 +166,13 @@ impl StreamGemm {
         }
     }
 
-    /// Computes `groups` products: group g reads its own packed rows and the streams from
-    /// `b[g · group_stride]`, and writes rows `g · m …` of `c`, each [`StreamLayout::area`] long.
+    /// Computes `groups` products: group g reads its own packed rows and streams, and writes rows `g · m …` of `c`,
+    /// each [`StreamLayout::area`] long.
     pub(crate) fn run(
         &self,
         groups: usize,
         packed: &[f32],
-        (b, group_stride): (&[f32], usize),
+        streams: Streams<'_>,
         c: &mut [f32],
         epilogue: Epilogue<'_>,
         workers: Workers,
@@ -139,11 +183,18 @@ impl StreamGemm {
         if c.is_empty() {
             return;
         }
-        assert!(b.len() >= (groups - 1) * group_stride + self.reach, "streams end too early");
+        let (b, group_stride, reach) = match streams {
+            Streams::Spread { b, group_stride } => (b, group_stride, self.reach),
+            Streams::Panels(panels) => {
+                assert!(!self.gathered.is_empty() || self.depth() == 0, "streams that share elements");
+                (panels, self.panels_len(), self.panels_len())
+            }
+        };
+        assert!(b.len() >= (groups - 1) * group_stride + reach, "streams end too early");
         let columns = tile_columns(self.isa, self.tile_rows);
         let column_tiles = self.layout.len().div_ceil(columns);
-        // Large weights: each task keeps one tile of rows in the cache. Small: it keeps them all.
-        let row_step = if self.packed_len() > RESIDENT_ROWS { 1 } else { self.row_tiles() };
+        // Each task keeps its rows in the cache: all of them, or as many as there is room for.
+        let row_step = (RESIDENT_ROWS / (self.tile_rows * self.depth().max(1))).clamp(1, self.row_tiles());
         let flops = 2 * self.depth().max(1) * self.tile_rows * row_step * columns;
         let column_step = TASK_FLOPS.div_ceil(flops).min(column_tiles);
         let (row_tasks, column_tasks) =
@@ -155,7 +206,8 @@ impl StreamGemm {
             self.isa.run(Tiles {
                 gemm: self,
                 packed: &packed[group * self.packed_len()..(group + 1) * self.packed_len()],
-                b: &b[group * group_stride..group * group_stride + self.reach],
+                b: &b[group * group_stride..group * group_stride + reach],
+                in_panels: matches!(streams, Streams::Panels(_)),
                 c,
                 first_row: group * self.m,
                 rows: (row, (row + row_step).min(self.row_tiles())),
@@ -176,11 +228,17 @@ fn tile_columns(isa: Isa, tile_rows: usize) -> usize {
     tile_vectors(registers, tile_rows) * isa.lanes()
 }
 
+thread_local! {
+    /// The streams of a column of tiles, copied together: kept, because fresh memory costs more than the copy.
+    static STRIP: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
 /// A task: a block of tiles of one group.
 struct Tiles<'a> {
     gemm: &'a StreamGemm,
     packed: &'a [f32],
     b: &'a [f32],
+    in_panels: bool,
     c: SharedSlice<'a>,
     /// The group's first row of `c`.
     first_row: usize,
@@ -221,20 +279,38 @@ impl Tiles<'_> {
         let gemm = self.gemm;
         let (len, columns) = (gemm.layout.len(), N * V::LANES);
         debug_assert_eq!(columns, tile_columns(gemm.isa, M));
+        let many = self.rows.1 - self.rows.0 >= GATHERING_ROWS;
+        let gathers = many && !self.in_panels && !gemm.gathered.is_empty();
+        let mut strip = if gathers { STRIP.take() } else { Vec::new() };
         for column in self.columns.0..self.columns.1 {
             let first = column * columns;
-            // The last tile slides back to end with the stream, and stores only what is its own.
-            let start = first.min(len.saturating_sub(columns));
+            // The last tile slides back to end with the stream, and stores only what is its own. A panel is padded.
+            let start = if self.in_panels { first } else { first.min(len.saturating_sub(columns)) };
+            let (streams, offsets) = if gathers {
+                strip.clear();
+                for offset in &gemm.offsets {
+                    strip.extend_from_slice(&self.b[offset + start..offset + start + columns]);
+                }
+                (strip.as_ptr(), &gemm.gathered)
+            } else if self.in_panels {
+                (self.b.as_ptr().wrapping_add(first * gemm.depth()), &gemm.gathered)
+            } else {
+                (self.b.as_ptr().wrapping_add(start), &gemm.offsets)
+            };
             for row in self.rows.0..self.rows.1 {
                 // SAFETY: `run` checked the lengths: packed rows hold `depth · M` elements per
-                // tile, and `b` holds `reach` ≥ largest offset + start + columns.
+                // tile, and `b` holds `reach` ≥ largest offset + start + columns; a strip and a panel
+                // hold `columns` elements for each offset.
                 unsafe {
                     let a = self.packed.as_ptr().add(row * M * gemm.depth());
                     let mut sums = self.initial::<V, M, N>(row * M);
-                    multiply::<V, M, N>(&mut sums, a, &gemm.offsets, self.b.as_ptr().add(start));
+                    multiply::<V, M, N>(&mut sums, a, offsets, streams);
                     self.store::<V, M, N>(&sums, row * M, first, start);
                 }
             }
+        }
+        if gathers {
+            STRIP.set(strip);
         }
     }
 

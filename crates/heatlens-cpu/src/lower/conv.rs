@@ -55,7 +55,7 @@ fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Resul
     let (x, w) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
     let kernel = Conv2d::new(conv_shape(lowering, conv, x, node.outputs[0])?, Isa::best());
     let weights = lowering.slot(w);
-    let packed = lowering.prepare(weights, kernel.packed_len(), PackForward(kernel.clone()));
+    let packed = lowering.prepare(node, weights, kernel.packed_len(), PackForward(kernel.clone()));
     let mut inputs: Vec<Slot> = vec![lowering.slot(x), packed];
     if let Ok(bias) = lowering.input(node, 2) {
         inputs.push(lowering.slot(bias));
@@ -63,7 +63,15 @@ fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Resul
     let rectifier = only_rectifier(lowering, node);
     let relu = rectifier.is_some();
     let sample = [sample_len(lowering, x), sample_len(lowering, node.outputs[0])];
-    lowering.push_slots(rectifier.as_ref().unwrap_or(node), &inputs, Forward { conv: kernel, relu, sample })
+    let flops = flops(lowering, w, node.outputs[0]);
+    let output = rectifier.map_or(node.outputs[0], |rectifier| rectifier.outputs[0]);
+    lowering.push_slots(node, output, &inputs, Forward { conv: kernel, relu, sample, flops })
+}
+
+/// Each result is a sum over a filter's weights.
+fn flops(lowering: &Lowering<'_>, weights: ValueId, results: ValueId) -> u64 {
+    let filter: usize = lowering.shape(weights).iter().skip(1).product();
+    2 * (filter * lowering.shape(results).iter().product::<usize>()) as u64
 }
 
 /// Elements of one sample. A graph whose batch is a plain number has several in a value.
@@ -86,17 +94,19 @@ fn lower_input_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Re
     let (dy, w) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
     let kernel = Conv2dInputGrad::new(conv_shape(lowering, conv, node.outputs[0], dy)?, Isa::best());
     let weights = lowering.slot(w);
-    let packed = lowering.prepare(weights, kernel.packed_len(), PackInputGrad(kernel.clone()));
+    let packed = lowering.prepare(node, weights, kernel.packed_len(), PackInputGrad(kernel.clone()));
     let inputs = [lowering.slot(dy), packed];
     let sample = [sample_len(lowering, dy), sample_len(lowering, node.outputs[0])];
-    lowering.push_slots(node, &inputs, InputGrad { grad: kernel, sample })
+    let flops = flops(lowering, w, dy);
+    lowering.push_slots(node, node.outputs[0], &inputs, InputGrad { grad: kernel, sample, flops })
 }
 
 fn lower_weight_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Result<(), Refusal> {
     let (x, dy) = (lowering.input(node, 0)?, lowering.input(node, 1)?);
     let kernel = Conv2dWeightGrad::new(conv_shape(lowering, conv, x, dy)?, Isa::best());
     let sample = [sample_len(lowering, x), sample_len(lowering, dy)];
-    lowering.push_sum(node, &[x, dy], WeightGrad { grad: kernel, sample });
+    let flops = flops(lowering, node.outputs[0], dy);
+    lowering.push_sum(node, &[x, dy], WeightGrad { grad: kernel, sample, flops });
     Ok(())
 }
 
@@ -125,11 +135,16 @@ struct Forward {
     relu: bool,
     /// Elements of a sample of x and of y.
     sample: [usize; 2],
+    flops: u64,
 }
 
 impl Kernel for Forward {
     fn scratch_len(&self) -> usize {
         self.conv.scratch_len()
+    }
+
+    fn flops(&self) -> u64 {
+        self.flops
     }
 
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], scratch: &mut [f32], workers: Workers) {
@@ -146,11 +161,16 @@ struct InputGrad {
     grad: Conv2dInputGrad,
     /// Elements of a sample of dy and of dx.
     sample: [usize; 2],
+    flops: u64,
 }
 
 impl Kernel for InputGrad {
     fn scratch_len(&self) -> usize {
         self.grad.scratch_len()
+    }
+
+    fn flops(&self) -> u64 {
+        self.flops
     }
 
     fn run(&self, inputs: &[&[f32]], dx: &mut [f32], scratch: &mut [f32], workers: Workers) {
@@ -166,11 +186,16 @@ struct WeightGrad {
     grad: Conv2dWeightGrad,
     /// Elements of a sample of x and of dy.
     sample: [usize; 2],
+    flops: u64,
 }
 
 impl Kernel for WeightGrad {
     fn scratch_len(&self) -> usize {
         self.grad.scratch_len()
+    }
+
+    fn flops(&self) -> u64 {
+        self.flops
     }
 
     fn run(&self, inputs: &[&[f32]], dw: &mut [f32], scratch: &mut [f32], workers: Workers) {

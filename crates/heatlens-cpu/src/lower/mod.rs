@@ -32,6 +32,11 @@ pub(crate) trait Kernel: Debug + Send + Sync {
         0
     }
 
+    /// Multiplications and additions of a run, where they are what takes the time.
+    fn flops(&self) -> u64 {
+        0
+    }
+
     /// Computes the output; a kernel lowered with [`Lowering::push_sum`] adds to it instead.
     fn run(&self, inputs: &[&[f32]], output: &mut [f32], scratch: &mut [f32], workers: Workers);
 }
@@ -71,6 +76,9 @@ pub(crate) enum Rate {
 
 #[derive(Debug)]
 pub(crate) struct Step {
+    /// The node that it computes, and that node's operator.
+    pub(crate) node: String,
+    pub(crate) op: &'static str,
     pub(crate) kernel: Box<dyn Kernel>,
     pub(crate) inputs: Vec<Slot>,
     pub(crate) output: Slot,
@@ -191,17 +199,18 @@ impl Lowering<'_> {
         kernel: impl Kernel + 'static,
     ) -> Result<(), Refusal> {
         let inputs: Vec<Slot> = inputs.iter().map(|&i| self.slot(i)).collect();
-        self.push_slots(node, &inputs, kernel)
+        self.push_slots(node, node.outputs[0], &inputs, kernel)
     }
 
-    /// As [`push`](Self::push), with inputs that are no values of the graph.
+    /// As [`push`](Self::push), with inputs that are no values of the graph, and an output that may be a later node's
+    /// which the kernel takes in.
     pub(crate) fn push_slots(
         &mut self,
         node: &Node,
+        id: ValueId,
         inputs: &[Slot],
         kernel: impl Kernel + 'static,
     ) -> Result<(), Refusal> {
-        let id = node.outputs[0];
         let rate = if self.is_per_sample(id) { Rate::Sample } else { Rate::Once };
         if rate == Rate::Once && inputs.iter().any(|i| self.values[i.0].per_sample) {
             return Err(
@@ -209,7 +218,7 @@ impl Lowering<'_> {
             );
         }
         let len = self.shape(id).iter().product();
-        let slot = self.add_step(Box::new(kernel), inputs, len, rate);
+        let slot = self.add_step(node, Box::new(kernel), inputs, len, rate);
         self.slots[id.index()] = Some(slot);
         Ok(())
     }
@@ -222,12 +231,18 @@ impl Lowering<'_> {
         // Without samples there is nothing to sum over; global buffers start at zero.
         let over_samples = inputs.iter().any(|i| self.values[i.0].per_sample);
         let rate = if over_samples { Rate::Sum } else { Rate::Once };
-        let slot = self.add_step(Box::new(kernel), &inputs, len, rate);
+        let slot = self.add_step(node, Box::new(kernel), &inputs, len, rate);
         self.slots[id.index()] = Some(slot);
     }
 
-    /// Computes something from a global value ahead of the samples: at once if it is constant.
-    pub(crate) fn prepare(&mut self, from: Slot, len: usize, kernel: impl Kernel + 'static) -> Slot {
+    /// Computes something that the node needs from a global value ahead of the samples: at once if it is constant.
+    pub(crate) fn prepare(
+        &mut self,
+        node: &Node,
+        from: Slot,
+        len: usize,
+        kernel: impl Kernel + 'static,
+    ) -> Slot {
         let LoweredValue { block, per_sample, source, .. } = &self.values[from.0];
         let (block, per_sample) = (*block, *per_sample);
         if let Source::Constant(values) = source {
@@ -243,7 +258,7 @@ impl Lowering<'_> {
             return Slot(self.values.len() - 1);
         }
         let rate = if per_sample { Rate::Sample } else { Rate::Once };
-        self.add_step(Box::new(kernel), &[from], len, rate)
+        self.add_step(node, Box::new(kernel), &[from], len, rate)
     }
 
     /// Lets the node's output be the same elements as one of its inputs.
@@ -267,7 +282,14 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn add_step(&mut self, kernel: Box<dyn Kernel>, inputs: &[Slot], len: usize, rate: Rate) -> Slot {
+    fn add_step(
+        &mut self,
+        node: &Node,
+        kernel: Box<dyn Kernel>,
+        inputs: &[Slot],
+        len: usize,
+        rate: Rate,
+    ) -> Slot {
         let block = inputs.iter().map(|i| self.values[i.0].block).max().unwrap_or(0);
         let value = LoweredValue {
             len,
@@ -277,7 +299,8 @@ impl Lowering<'_> {
         };
         self.values.push(value);
         let output = Slot(self.values.len() - 1);
-        self.steps.push(Step { kernel, inputs: inputs.to_vec(), output, rate, block });
+        let (node, op) = (node.name.clone(), node.op.spelling().name);
+        self.steps.push(Step { node, op, kernel, inputs: inputs.to_vec(), output, rate, block });
         output
     }
 

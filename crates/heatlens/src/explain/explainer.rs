@@ -1,5 +1,7 @@
 //! The compiled program, and what it makes of images.
 
+use heatlens_cpu::StepTime;
+
 use crate::explain::assembly::Assembly;
 use crate::explain::map_spec::{self, MapSource, MapSpec};
 use crate::explain::{
@@ -96,6 +98,26 @@ impl Explainer {
         }
         explained.iter_mut().for_each(|explanation| self.finish(explanation));
         Ok(explained)
+    }
+
+    /// What each kernel of the shared program takes for `n` images; passes of methods that make many are not in it.
+    ///
+    /// # Errors
+    /// As [`explain`](Self::explain).
+    pub fn profile(&self, pixels: &[f32], n: usize) -> Result<Vec<StepTime>, ExplainError> {
+        let targets = match &self.targets {
+            Some(program) => program.run(&[pixels], n)?,
+            None => Vec::new(),
+        };
+        let mut feeds: Vec<&[f32]> = vec![pixels];
+        feeds.extend(targets.iter().map(Vec::as_slice));
+        Ok(self.program.profile(&feeds, n)?)
+    }
+
+    /// Bytes of buffers that one image takes in the shared program; weights not counted.
+    #[must_use]
+    pub fn bytes_per_image(&self) -> u128 {
+        self.program.bytes_per_image()
     }
 
     /// Runs the program on images that may be copies, for the targets of the originals.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
-use heatlens_cpu::{CompileError, Program, RunError};
+use heatlens_cpu::{CompileError, Program, RunError, StepTime};
 use heatlens_graph::rewrite::simplify;
 use heatlens_graph::{Dim, Graph, GraphError, ValueId};
 
@@ -74,15 +74,31 @@ impl ImageProgram {
     /// Runs `n` images, given one after the other, as is what else goes in; the outputs in order, as
     /// many rows each.
     pub(crate) fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, ProgramError> {
-        let groups = n.div_ceil(self.group);
-        let padded: Vec<Cow<'_, [f32]>> =
-            feeds.iter().map(|feed| fill_up(feed, n, groups * self.group)).collect();
+        let (padded, groups) = self.in_groups(feeds, n);
         let padded: Vec<&[f32]> = padded.iter().map(Cow::as_ref).collect();
         let mut outputs = self.program.run(&padded, groups)?;
         for output in &mut outputs {
             output.truncate(output.len() / (groups * self.group).max(1) * n);
         }
         Ok(outputs)
+    }
+
+    /// Runs `n` images and tells what each kernel took.
+    pub(crate) fn profile(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<StepTime>, ProgramError> {
+        let (padded, groups) = self.in_groups(feeds, n);
+        let padded: Vec<&[f32]> = padded.iter().map(Cow::as_ref).collect();
+        Ok(self.program.profile(&padded, groups)?)
+    }
+
+    /// Bytes that one image takes while it runs; weights not counted.
+    pub(crate) fn bytes_per_image(&self) -> u128 {
+        self.program.bytes_per_sample() / self.group as u128
+    }
+
+    /// What goes in for whole groups, and how many there are.
+    fn in_groups<'a>(&self, feeds: &[&'a [f32]], n: usize) -> (Vec<Cow<'a, [f32]>>, usize) {
+        let groups = n.div_ceil(self.group);
+        (feeds.iter().map(|feed| fill_up(feed, n, groups * self.group)).collect(), groups)
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{BOTH, assert_close, isas, numbers, reference, scratch};
-use crate::kernel::{Gemm, GemmShape, Isa, Workers};
+use crate::kernel::{Gemm, GemmShape, Isa, Right, Workers};
 
 fn product(
     shape: GemmShape,
@@ -15,7 +15,14 @@ fn product(
 ) -> Vec<f32> {
     let gemm = Gemm::new(shape, isa);
     let mut c = vec![start.unwrap_or(f32::NAN); shape.m * shape.n];
-    gemm.run(a, b, &mut c, start.is_some(), &mut scratch(gemm.scratch_len()), workers);
+    let mut scratch_room = scratch(gemm.scratch_len());
+    gemm.run(a, Right::Plain(b), &mut c, start.is_some(), &mut scratch_room, workers);
+    if let Some(len) = gemm.packed_right_len() {
+        let (mut packed, mut again) = (scratch(len), vec![start.unwrap_or(f32::NAN); shape.m * shape.n]);
+        gemm.pack_right(b, &mut packed);
+        gemm.run(a, Right::Packed(&packed), &mut again, start.is_some(), &mut scratch_room, workers);
+        assert!(again == c, "a packed factor changes no bit: {shape:?}");
+    }
     c
 }
 
@@ -52,7 +59,8 @@ proptest! {
 #[test]
 fn threads_change_no_bit() {
     for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
-        for (m, k, n) in [(65, 300, 170), (3, 700, 900), (900, 700, 1)] {
+        // The second has more packed rows than a task keeps in the cache.
+        for (m, k, n) in [(65, 300, 170), (61, 2500, 40), (3, 700, 900), (900, 700, 1)] {
             let shape = GemmShape { m, k, n, trans_a, trans_b };
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let run = |workers| product(shape, Isa::best(), workers, &a, &b, None);

@@ -1,0 +1,84 @@
+//! Where a program's time goes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::RunError;
+use crate::program::Program;
+
+/// What one kernel of a program took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepTime {
+    /// The node that the kernel computes.
+    pub node: String,
+    /// The node's operator, by its ONNX name where it has one.
+    pub op: &'static str,
+    /// Time in the kernel, summed over samples and threads.
+    pub time: Duration,
+    /// Multiplications and additions of matrix products and convolutions, summed over samples; 0 for
+    /// other operators, which are bound by memory.
+    pub flops: u64,
+}
+
+/// Nanoseconds of each step.
+#[derive(Debug)]
+pub(crate) struct Clock(Vec<[AtomicU64; 2]>);
+
+impl Clock {
+    /// Does the work of a step, with a look at the clock before and after it if there is one.
+    pub(crate) fn time(clock: Option<&Self>, step: usize, work: impl FnOnce()) {
+        let Some([time, runs]) = clock.and_then(|clock| clock.0.get(step)) else { return work() };
+        let start = Instant::now();
+        work();
+        let passed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        time.fetch_add(passed, Ordering::Relaxed);
+        runs.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Program {
+    /// Runs `n` samples as [`run`](Self::run) does and tells what each kernel took, in the order in which
+    /// they run.
+    ///
+    /// # Errors
+    /// If the inputs do not have their sizes.
+    pub fn profile(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<StepTime>, RunError> {
+        let clock = Clock(self.steps.iter().map(|_| Default::default()).collect());
+        self.run_clocked(feeds, n, Some(&clock))?;
+        let steps = self.steps.iter().zip(&clock.0).map(|(step, [time, runs])| StepTime {
+            node: step.node.clone(),
+            op: step.op,
+            time: Duration::from_nanos(time.load(Ordering::Relaxed)),
+            flops: step.kernel.flops() * runs.load(Ordering::Relaxed),
+        });
+        Ok(steps.collect())
+    }
+
+    /// Bytes of buffers and of what is kept that one sample takes while it runs; weights not counted.
+    #[must_use]
+    pub fn bytes_per_sample(&self) -> u128 {
+        self.plan.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use heatlens_graph::{Builder, Fact, Graph, Shape, Tensor};
+
+    #[test]
+    fn every_kernel_is_timed_and_products_are_counted() {
+        let mut graph = Graph::new("dense");
+        let x = graph.add_input("x", Fact::f32(Shape::batched(&[5])));
+        let mut b = Builder::new(&mut graph, "f");
+        let w = b.constant(Tensor::f32(&[5, 7], vec![0.5; 35]));
+        let product = b.matmul(x, w).unwrap();
+        let y = b.relu(product).unwrap();
+        graph.set_outputs(&[y]);
+        let steps = Program::compile(&graph).unwrap().profile(&[&[1.0; 15]], 3).unwrap();
+        let found: Vec<(&str, u64)> = steps.iter().map(|s| (s.op, s.flops)).collect();
+        assert_eq!(found, [("MatMul", 3 * 2 * 5 * 7), ("Relu", 0)]);
+        assert!(steps.iter().all(|s| s.time > Duration::ZERO && !s.node.is_empty()));
+    }
+}

@@ -1,0 +1,116 @@
+//! How fast a model and its explanations run on this machine.
+
+use std::time::{Duration, Instant};
+
+pub use heatlens_cpu::{StepTime, instruction_set, peak_flops};
+
+/// How long something took, over several runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    sorted: Vec<Duration>,
+}
+
+impl Timing {
+    /// Does the work once to warm up and then `repeats` times (once at least).
+    ///
+    /// # Errors
+    /// What the work fails with.
+    pub fn of<E>(repeats: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<Self, E> {
+        work()?;
+        let mut sorted = Vec::with_capacity(repeats);
+        for _ in 0..repeats.max(1) {
+            let start = Instant::now();
+            work()?;
+            sorted.push(start.elapsed());
+        }
+        sorted.sort_unstable();
+        Ok(Self { sorted })
+    }
+
+    /// The middle one; the lower of two.
+    #[must_use]
+    pub fn median(&self) -> Duration {
+        self.sorted[(self.sorted.len() - 1) / 2]
+    }
+
+    /// The shortest.
+    #[must_use]
+    pub fn fastest(&self) -> Duration {
+        self.sorted[0]
+    }
+
+    /// The longest.
+    #[must_use]
+    pub fn slowest(&self) -> Duration {
+        self.sorted[self.sorted.len() - 1]
+    }
+}
+
+/// The kernels of one operator, taken together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorTime {
+    /// The operator.
+    pub op: &'static str,
+    /// How many nodes.
+    pub nodes: usize,
+    /// Time in all of them.
+    pub time: Duration,
+    /// Multiplications and additions in all of them.
+    pub flops: u64,
+}
+
+/// The steps by operator, the one that takes longest first.
+///
+/// ```
+/// use heatlens::bench::{StepTime, by_operator};
+/// use std::time::Duration;
+/// let step = |op, ms| StepTime { node: "n".to_owned(), op, time: Duration::from_millis(ms), flops: 10 };
+/// let found = by_operator(&[step("Conv", 2), step("Relu", 3), step("Conv", 4)]);
+/// assert_eq!((found[0].op, found[0].nodes, found[0].flops), ("Conv", 2, 20));
+/// assert_eq!(found[0].time, Duration::from_millis(6));
+/// ```
+#[must_use]
+pub fn by_operator(steps: &[StepTime]) -> Vec<OperatorTime> {
+    let mut found: Vec<OperatorTime> = Vec::new();
+    for step in steps {
+        match found.iter_mut().find(|o| o.op == step.op) {
+            Some(operator) => {
+                operator.nodes += 1;
+                operator.time += step.time;
+                operator.flops += step.flops;
+            }
+            None => {
+                found.push(OperatorTime { op: step.op, nodes: 1, time: step.time, flops: step.flops });
+            }
+        }
+    }
+    found.sort_by_key(|o| std::cmp::Reverse(o.time));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_run_does_not_count() {
+        let mut runs = 0;
+        let timing = Timing::of(4, || {
+            runs += 1;
+            std::thread::sleep(Duration::from_millis(if runs == 1 { 60 } else { runs }));
+            Ok::<(), ()>(())
+        });
+        let timing = timing.unwrap();
+        assert_eq!(runs, 5);
+        assert!(timing.fastest() >= Duration::from_millis(2) && timing.fastest() <= timing.median());
+        assert!(
+            timing.median() <= timing.slowest() && timing.slowest() < Duration::from_millis(60),
+            "{timing:?}"
+        );
+    }
+
+    #[test]
+    fn an_error_ends_it() {
+        assert_eq!(Timing::of(3, || Err("no")), Err("no"));
+    }
+}
