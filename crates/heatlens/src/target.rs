@@ -52,7 +52,7 @@ pub struct Goal {
     pub class: Class,
     /// The class whose score is taken off: why that class and not this one.
     pub against: Option<Class>,
-    /// Whether the question is turned round: what would lower the score (Selvaraju et al. 2017, §7).
+    /// Whether the question is turned round: what would lower the score (Selvaraju et al. 2017).
     pub counterfactual: bool,
     /// Whether logits or probabilities are explained.
     pub score: Score,

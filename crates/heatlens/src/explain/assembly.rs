@@ -4,7 +4,7 @@ use heatlens_graph::{Builder, Graph, ValueId};
 
 use crate::explain::map_spec::{MapSource, MapSpec};
 use crate::explain::{ExplainError, ExplainOptions, attribution, tensors};
-use crate::method::{Formula, MapKind, Method, MethodError, Passes, Study, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, Passes, Shared, Study, Work};
 use crate::model::{GapHead, Layer, Model, ModelError};
 use crate::target::{Class, Goal, Target, scores_and_seed};
 
@@ -42,6 +42,7 @@ pub(super) struct Assembly {
     pub(super) passes: Vec<Box<dyn Passes>>,
     /// Whose passes they are: the target is one of their inputs, so every class shares them.
     prepared: Vec<(&'static str, ValueId)>,
+    shared: Shared,
     pub(super) maps: Vec<MapSpec>,
     pub(super) notes: Vec<String>,
     /// Where copies are explained for the original's class: the graph that tells it.
@@ -76,6 +77,7 @@ impl Assembly {
             outputs: vec![model.head.logits],
             passes: Vec::new(),
             prepared: Vec::new(),
+            shared: Shared::default(),
             maps: Vec::new(),
             notes: Vec::new(),
             targets: options.augment.then(|| Aims { graph: model.graph.clone(), outputs: Vec::new() }),
@@ -194,6 +196,7 @@ impl Assembly {
             score: options.score,
             gap: self.gap.as_ref(),
             chosen: options.settings.of(method),
+            shared: &self.shared,
         })?;
         self.passes.push(passes);
         self.prepared.push(key);

@@ -1,5 +1,7 @@
 //! Ablation-CAM.
 
+use std::sync::Arc;
+
 use crate::method::study::Halves;
 use crate::method::{MapKind, Method, MethodError, Passes, Study, Subject, Work};
 use crate::model::Layer;
@@ -10,7 +12,7 @@ pub(super) static ABLATION_CAM: Method = Method {
     title: "Ablation-CAM",
     summary: "channels weighted by how much the score falls without them; no gradients",
     formula: "Σₖ wₖ Aₖ, with wₖ = (y − yₖ) ÷ |y|, yₖ the score with channel k set to zero",
-    paper: "Desai and Ramaswamy 2020, Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization, WACV, equation 3",
+    paper: "Desai and Ramaswamy 2020, Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization, WACV",
     cost: "1 forward pass, and for each channel 1 pass from the layer to the score",
     sanity: "not examined that we know of",
     kind: MapKind::Layer,
@@ -27,7 +29,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 #[derive(Debug)]
 struct Ablation {
     layer: Layer,
-    halves: Halves,
+    halves: Arc<Halves>,
 }
 
 impl Passes for Ablation {

@@ -11,7 +11,7 @@ pub(super) static ATTENTION_ROLLOUT: Method = Method {
     title: "Attention rollout",
     summary: "which places a transformer's output token has read from, through all layers, whatever the class",
     formula: "the class token's row (else the mean row) of Ãₗ … Ã₂ Ã₁, Ã = ½ (mean over heads of A + I)",
-    paper: "Abnar and Zuidema 2020, Quantifying Attention Flow in Transformers, ACL, §3",
+    paper: "Abnar and Zuidema 2020, Quantifying Attention Flow in Transformers, ACL",
     cost: "1 forward pass",
     sanity: "not in Adebayo et al. 2018; it does not depend on the class (Chefer et al. 2021)",
     kind: MapKind::Layer,

@@ -1,5 +1,7 @@
 //! Blur integrated gradients.
 
+use std::sync::Arc;
+
 use crate::method::parts::blur;
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -33,7 +35,7 @@ pub(super) static BLUR_IG: Method = Method {
 
 #[derive(Debug)]
 struct BlurIg {
-    gradient: TargetProgram,
+    gradient: Arc<TargetProgram>,
     shape: [usize; 3],
     steps: usize,
     largest: f64,

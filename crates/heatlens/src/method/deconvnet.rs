@@ -11,7 +11,7 @@ pub(super) static DECONVNET: Method = Method {
     title: "Deconvnet",
     summary: "the score projected back to the pixels, rectified at each rectifier on the way: edges and textures",
     formula: "∂y/∂x with g ← g · [g > 0] in place of the derivative of every rectifier",
-    paper: "Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks, ECCV, §2.1",
+    paper: "Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks, ECCV",
     cost: "1 forward pass, 1 backward pass",
     sanity: "fails: the map hardly depends on the neuron explained (Mahendran and Vedaldi 2016) or on the later layers (Sixt et al. 2020)",
     kind: MapKind::Input,

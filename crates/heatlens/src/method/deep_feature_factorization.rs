@@ -1,5 +1,7 @@
 //! Deep feature factorization.
 
+use std::sync::Arc;
+
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
 use crate::random::{Key, Rng};
@@ -41,7 +43,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
         shape: [concepts, h, w],
         iterations: study.chosen.count("iterations")?,
         key: study.key(),
-        activations: study.program(|f| Ok(vec![f.activations()?]))?,
+        activations: study.activations_program()?,
     }))
 }
 
@@ -50,7 +52,7 @@ struct Factorization {
     shape: [usize; 3],
     iterations: usize,
     key: Key,
-    activations: TargetProgram,
+    activations: Arc<TargetProgram>,
 }
 
 impl Passes for Factorization {

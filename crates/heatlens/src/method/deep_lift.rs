@@ -11,7 +11,7 @@ pub(super) static DEEP_LIFT: Method = Method {
     title: "DeepLIFT",
     summary: "what each pixel's difference from a reference image adds to the difference of the scores",
     formula: "(x − x₀) ⊙ m, with m ← m · Δy ÷ Δx through every function of one value (Rescale); Σ = f(x) − f(x₀)",
-    paper: "Shrikumar et al. 2017, Learning Important Features Through Propagating Activation Differences, ICML, §3.5",
+    paper: "Shrikumar et al. 2017, Learning Important Features Through Propagating Activation Differences, ICML",
     cost: "2 forward passes, 1 backward pass",
     sanity: "passes the randomisation of layers, alone among such methods (Sixt et al. 2020)",
     kind: MapKind::Input,

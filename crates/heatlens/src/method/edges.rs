@@ -12,7 +12,7 @@ pub(super) static EDGES: Method = Method {
     title: "Edges (control)",
     summary: "how fast the image changes from pixel to pixel: what edge-like maps must be told apart from",
     formula: "√(gx² + gy²) of the channels' mean, gx and gy by the Sobel operator",
-    paper: "a control, after Adebayo et al. 2018, Sanity Checks for Saliency Maps, NeurIPS, §5",
+    paper: "a control, after Adebayo et al. 2018, Sanity Checks for Saliency Maps, NeurIPS",
     cost: "nothing",
     sanity: "a control: it fails every randomisation test by design",
     kind: MapKind::Layer,

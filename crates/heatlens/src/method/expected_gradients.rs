@@ -1,5 +1,7 @@
 //! Expected gradients.
 
+use std::sync::Arc;
+
 use crate::method::parts::{baseline, blur};
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -38,7 +40,7 @@ const STRONGEST: f64 = 0.2;
 
 #[derive(Debug)]
 struct ExpectedGradients {
-    gradient: TargetProgram,
+    gradient: Arc<TargetProgram>,
     shape: [usize; 3],
     samples: usize,
     reference: &'static str,

@@ -10,7 +10,7 @@ pub(super) static GRAD_CAM: Method = Method {
     title: "Grad-CAM",
     summary: "where the layer's channels that raise the score are active",
     formula: "Σₖ αₖ Aₖ, with αₖ = mean over the plane of ∂y/∂Aₖ; the picture shows its positive part",
-    paper: "Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, ICCV, equations 1 and 2",
+    paper: "Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, ICCV",
     cost: "1 forward pass, 1 backward pass down to the layer",
     sanity: "passes the randomisation tests (Adebayo et al. 2018)",
     kind: MapKind::Layer,

@@ -10,7 +10,7 @@ pub(super) static GRAD_CAM_PP: Method = Method {
     title: "Grad-CAM++",
     summary: "Grad-CAM that counts places by how strongly they raise the score, so that several objects all show",
     formula: "Σₖ wₖ Aₖ, with wₖ = Σ αₖ ReLU(∂y/∂Aₖ), αₖ = G² ÷ (2 G² + ΣAₖ · G³) = 1 ÷ (2 + ΣAₖ · G), G = ∂y/∂Aₖ",
-    paper: "Chattopadhyay et al. 2018, Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks, WACV, equations 9 and 19",
+    paper: "Chattopadhyay et al. 2018, Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks, WACV, equation 19",
     cost: "1 forward pass, 1 backward pass down to the layer",
     sanity: "not in Adebayo et al. 2018; it reads the same gradients and activations as Grad-CAM, which passes",
     kind: MapKind::Layer,

@@ -10,7 +10,7 @@ pub(super) static GUIDED_GRAD_CAM: Method = Method {
     title: "Guided Grad-CAM",
     summary: "guided back-propagation, kept only where Grad-CAM sees evidence for the class",
     formula: "guided back-propagation × bilinear enlargement of ReLU(Grad-CAM), nothing normalised",
-    paper: "Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, ICCV, §3.2",
+    paper: "Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, ICCV",
     cost: "1 forward pass, 2 backward passes",
     sanity: "fails the randomisation tests (Adebayo et al. 2018)",
     kind: MapKind::Input,

@@ -1,5 +1,7 @@
 //! Guided integrated gradients.
 
+use std::sync::Arc;
+
 use crate::method::parts::baseline;
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -42,7 +44,7 @@ pub(super) static GUIDED_IG: Method = Method {
 
 #[derive(Debug)]
 struct GuidedIg {
-    gradient: TargetProgram,
+    gradient: Arc<TargetProgram>,
     shape: [usize; 3],
     steps: usize,
     fraction: f64,

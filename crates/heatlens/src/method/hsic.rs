@@ -1,5 +1,7 @@
 //! HSIC attribution.
 
+use std::sync::Arc;
+
 use crate::method::parts::{GridMasks, extremes};
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -31,7 +33,7 @@ const MOST_SAMPLES: usize = 5_000;
 
 #[derive(Debug)]
 struct Hsic {
-    score: TargetProgram,
+    score: Arc<TargetProgram>,
     masks: GridMasks,
     samples: usize,
     key: Key,

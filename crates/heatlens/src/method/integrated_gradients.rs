@@ -1,5 +1,7 @@
 //! Integrated gradients.
 
+use std::sync::Arc;
+
 use crate::method::parts::baseline;
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -36,7 +38,7 @@ const MOST_STEPS: usize = 10_000;
 
 #[derive(Debug)]
 struct IntegratedGradients {
-    gradient: TargetProgram,
+    gradient: Arc<TargetProgram>,
     shape: [usize; 3],
     points: Vec<[f64; 2]>,
     baseline: &'static str,

@@ -10,7 +10,7 @@ pub(super) static IS_CAM: Method = Method {
     title: "IS-CAM",
     summary: "Score-CAM with each channel's score averaged while the masked image brightens from black",
     formula: "Σₖ αₖ Aₖ, with α = softmax over k of 1/N · Σᵢ y(i/N · x ⊙ s(up(Aₖ))), i = 1…N",
-    paper: "Naidu et al. 2020, IS-CAM: Integrated Score-CAM for axiomatic-based explanations, arXiv 2010.03023",
+    paper: "Naidu et al. 2020, IS-CAM: Integrated Score-CAM for axiomatic-based explanations, arXiv:2010.03023",
     cost: "1 forward pass, and as many as steps (10) for each channel of the layer",
     sanity: "not examined that we know of",
     kind: MapKind::Layer,

@@ -1,5 +1,7 @@
 //! Kernel SHAP.
 
+use std::sync::Arc;
+
 use crate::method::parts::{Cutting, Segments, solve};
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -37,7 +39,7 @@ pub(super) static KERNEL_SHAP: Method = Method {
 
 #[derive(Debug)]
 struct KernelShap {
-    score: TargetProgram,
+    score: Arc<TargetProgram>,
     size: [usize; 2],
     cutting: Cutting,
     samples: usize,

@@ -9,7 +9,7 @@ pub(super) static LAYER_CAM: Method = Method {
     title: "LayerCAM",
     summary: "activations weighted place by place with the gradient's positive part: sharp at early layers too",
     formula: "Σₖ ReLU(∂y/∂Aₖ) ⊙ Aₖ",
-    paper: "Jiang et al. 2021, LayerCAM: Exploring Hierarchical Class Activation Maps for Localization, IEEE TIP, equations 6 and 7",
+    paper: "Jiang et al. 2021, LayerCAM: Exploring Hierarchical Class Activation Maps for Localization, IEEE TIP",
     cost: "1 forward pass, 1 backward pass down to the layer",
     sanity: "not in Adebayo et al. 2018; it reads the same gradients and activations as Grad-CAM, which passes",
     kind: MapKind::Layer,

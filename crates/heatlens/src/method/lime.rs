@@ -1,5 +1,7 @@
 //! LIME.
 
+use std::sync::Arc;
+
 use crate::method::parts::{Cutting, Segments, solve};
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -39,7 +41,7 @@ pub(super) static LIME: Method = Method {
 
 #[derive(Debug)]
 struct Lime {
-    score: TargetProgram,
+    score: Arc<TargetProgram>,
     size: [usize; 2],
     cutting: Cutting,
     samples: usize,

@@ -11,7 +11,7 @@ pub(super) static LRP_ALPHA_BETA: Method = Method {
     title: "LRP-αβ",
     summary: "the score handed back layer by layer, contributions for and against kept apart and weighted",
     formula: "Rᵢ = Σⱼ (α (xᵢwᵢⱼ)⁺ ÷ zⱼ⁺ − β (xᵢwᵢⱼ)⁻ ÷ zⱼ⁻) · Rⱼ in every layer, β = α − 1; biases take their shares",
-    paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7), equation 60",
+    paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7)",
     cost: "5 forward passes, 4 backward passes (3 and 2 with α = 1)",
     sanity: "fails: with α = 1 the map does not depend on the later layers (Sixt et al. 2020)",
     kind: MapKind::Input,

@@ -18,7 +18,7 @@ pub(super) static LRP_EPSILON: Method = Method {
     title: "LRP-ε",
     summary: "the score handed back layer by layer, in proportion to what each input contributed",
     formula: "Rᵢ = Σⱼ xᵢwᵢⱼ ÷ (zⱼ + ε·sign zⱼ) · Rⱼ in every layer, zⱼ = Σᵢ xᵢwᵢⱼ + bⱼ, from R = y; ΣR = y − what biases absorb",
-    paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7), equation 58",
+    paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7)",
     cost: "1 forward pass, 1 backward pass",
     sanity: "not examined by itself that we know of; in a ReLU network it becomes input × gradient as ε goes to 0 (Ancona et al. 2018)",
     kind: MapKind::Input,

@@ -70,7 +70,7 @@ use heatlens_graph::ValueId;
 pub use error::MethodError;
 pub use formula::Formula;
 pub use parameter::{Chosen, Parameter, Setting, Settings};
-pub use study::{Passes, Study, Subject};
+pub use study::{Passes, Shared, Study, Subject};
 
 /// What a method's result looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

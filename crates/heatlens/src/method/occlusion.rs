@@ -1,5 +1,7 @@
 //! Occlusion.
 
+use std::sync::Arc;
+
 use crate::method::parts::baseline;
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -32,7 +34,7 @@ pub(super) static OCCLUSION: Method = Method {
 
 #[derive(Debug)]
 struct Occlusion {
-    score: TargetProgram,
+    score: Arc<TargetProgram>,
     shape: [usize; 3],
     window: usize,
     stride: usize,

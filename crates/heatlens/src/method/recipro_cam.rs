@@ -1,5 +1,7 @@
 //! Recipro-CAM.
 
+use std::sync::Arc;
+
 use crate::method::study::Halves;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
 use crate::model::Layer;
@@ -33,7 +35,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 struct Recipro {
     layer: Layer,
     gaussian: bool,
-    halves: Halves,
+    halves: Arc<Halves>,
 }
 
 impl Passes for Recipro {

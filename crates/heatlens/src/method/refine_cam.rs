@@ -12,7 +12,7 @@ pub(super) static REFINE_CAM: Method = Method {
     title: "RefineCAM",
     summary: "Grad-CAM++ of the chosen layer and of the stages before it, multiplied: only what all agree on stays",
     formula: "Π over layers of ReLU(map) ÷ its maximum, each enlarged to the largest",
-    paper: "RefineCAM as in torchcam (Fernandez and contributors); maps by Chattopadhyay et al. 2018",
+    paper: "RefineCAM 2026, How to Evaluate and Refine your CAM, arXiv:2605.14641; maps by Chattopadhyay et al. 2018",
     cost: "1 forward pass, 1 backward pass down to the earliest layer",
     sanity: "not examined that we know of; its factors read the same gradients and activations as Grad-CAM, which passes",
     kind: MapKind::Layer,

@@ -1,5 +1,7 @@
 //! RISE: randomised input sampling.
 
+use std::sync::Arc;
+
 use crate::bilinear::Enlargement;
 use crate::method::parts::blend;
 use crate::method::study::TargetProgram;
@@ -36,7 +38,7 @@ pub(super) static RISE: Method = Method {
 
 #[derive(Debug)]
 struct Rise {
-    score: TargetProgram,
+    score: Arc<TargetProgram>,
     size: [usize; 2],
     masks: usize,
     grid: usize,

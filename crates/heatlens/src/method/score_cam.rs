@@ -14,7 +14,7 @@ pub(super) static SCORE_CAM: Method = Method {
     formula: "Σₖ αₖ Aₖ, with α = softmax over k of y(x ⊙ s(up(Aₖ))), s stretching to 0…1",
     paper: "Wang et al. 2020, Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks, CVPR workshop",
     cost: "1 forward pass, and 1 for each channel of the layer",
-    sanity: "passes the randomisation tests in its own paper (Wang et al. 2020, section 4.4)",
+    sanity: "passes the randomisation tests in its own paper (Wang et al. 2020)",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: Some("weights are never negative: it cannot show evidence against the class"),

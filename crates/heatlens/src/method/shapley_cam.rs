@@ -9,7 +9,7 @@ pub(super) static SHAPLEY_CAM: Method = Method {
     title: "ShapleyCAM",
     summary: "Grad-CAM whose weights also count how the gradient itself changes with the channel",
     formula: "Σₖ αₖ Aₖ, with αₖ = mean over the plane of (G − ½ H·A)ₖ, G = ∂y/∂A, H·A the Hessian of y times A",
-    paper: "Cai 2025, CAMs as Shapley Value-based Explainers, The Visual Computer",
+    paper: "Cai 2025, CAMs as Shapley Value-based Explainers, The Visual Computer, arXiv:2501.06261",
     cost: "1 forward pass, 2 backward passes down to the layer",
     sanity: "not in Adebayo et al. 2018; it reads the same gradients and activations as Grad-CAM, which passes",
     kind: MapKind::Layer,

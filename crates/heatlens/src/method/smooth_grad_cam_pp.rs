@@ -11,7 +11,7 @@ pub(super) static SMOOTH_GRAD_CAM_PP: Method = Method {
     title: "Smooth Grad-CAM++",
     summary: "Grad-CAM++ with derivatives averaged over noisy copies of the image",
     formula: "Σₖ wₖ Aₖ, with wₖ = Σ αₖ ReLU(D¹), αₖ = D² ÷ (2 D² + ΣAₖ · D³), Dᵖ the mean of Gᵖ over noisy copies",
-    paper: "Omeiza et al. 2019, Smooth Grad-CAM++: An Enhanced Inference Level Visualization Technique, arXiv:1908.01224, equations 8 to 10",
+    paper: "Omeiza et al. 2019, Smooth Grad-CAM++: An Enhanced Inference Level Visualization Technique, arXiv:1908.01224",
     cost: "for each sample 1 forward pass and 1 backward pass down to the layer",
     sanity: "not in Adebayo et al. 2018; it reads the same gradients and activations as Grad-CAM, which passes",
     kind: MapKind::Layer,

@@ -1,5 +1,7 @@
 //! Sobol attribution.
 
+use std::sync::Arc;
+
 use crate::method::parts::{GridMasks, Moments, halton};
 use crate::method::study::TargetProgram;
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
@@ -29,7 +31,7 @@ const MOST_SAMPLES: usize = 10_000;
 
 #[derive(Debug)]
 struct Sobol {
-    score: TargetProgram,
+    score: Arc<TargetProgram>,
     masks: GridMasks,
     samples: usize,
     /// For each sample, A's cells and then B's.

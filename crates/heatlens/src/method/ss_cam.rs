@@ -11,7 +11,7 @@ pub(super) static SS_CAM: Method = Method {
     title: "SS-CAM",
     summary: "Score-CAM with each channel's score averaged over noisy copies of the channel",
     formula: "Σₖ αₖ Aₖ, with α = softmax over k of the mean over ε of y(x ⊙ s(up(Aₖ + ε))), ε ~ N(0, σ²), σ = noise · (max Aₖ − min Aₖ)",
-    paper: "Wang et al. 2020, SS-CAM: Smoothed Score-CAM for Sharper Visual Feature Localization, arXiv 2006.14255",
+    paper: "Wang et al. 2020, SS-CAM: Smoothed Score-CAM for Sharper Visual Feature Localization, arXiv:2006.14255",
     cost: "1 forward pass, and as many as samples (10) for each channel of the layer",
     sanity: "not examined that we know of",
     kind: MapKind::Layer,

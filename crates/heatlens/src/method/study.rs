@@ -5,7 +5,9 @@
 //! their number and no thread changes a bit. Random numbers depend on the seed and the pass alone,
 //! never on which other images are explained.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use heatlens_graph::rewrite::cut;
 use heatlens_graph::{DefaultRules, Fact, Graph, ValueId};
@@ -50,6 +52,37 @@ pub struct Subject<'a> {
     pub target: &'a [f32],
 }
 
+/// Programs that several methods of a run need, each compiled by the first that asks for it.
+#[derive(Debug, Default)]
+pub struct Shared {
+    score: Kept<TargetProgram>,
+    gradient: Kept<TargetProgram>,
+    activations: Kept<TargetProgram>,
+    halves: Kept<Halves>,
+}
+
+/// Something for each of several values of the graph.
+#[derive(Debug)]
+struct Kept<T>(RefCell<Vec<(ValueId, Arc<T>)>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Kept<T> {
+    /// What is kept for the value `at`, or what `make` gives.
+    fn get(&self, at: ValueId, make: impl FnOnce() -> Result<T, MethodError>) -> Result<Arc<T>, MethodError> {
+        if let Some((_, found)) = self.0.borrow().iter().find(|(known, _)| *known == at) {
+            return Ok(Arc::clone(found));
+        }
+        let made = Arc::new(make()?);
+        self.0.borrow_mut().push((at, Arc::clone(&made)));
+        Ok(made)
+    }
+}
+
 /// What a method of many passes is prepared from.
 #[derive(Debug)]
 pub struct Study<'a> {
@@ -65,6 +98,8 @@ pub struct Study<'a> {
     pub gap: Option<&'a GapHead>,
     /// The method's settings.
     pub chosen: Chosen<'a>,
+    /// What methods share.
+    pub shared: &'a Shared,
 }
 
 impl Study<'_> {
@@ -115,16 +150,25 @@ impl Study<'_> {
     ///
     /// # Errors
     /// If an operator of the model has no kernel.
-    pub fn score_program(&self) -> Result<TargetProgram, MethodError> {
-        self.program(|f| Ok(vec![f.target()?]))
+    pub fn score_program(&self) -> Result<Arc<TargetProgram>, MethodError> {
+        self.shared.score.get(self.model.image, || self.program(|f| Ok(vec![f.target()?])))
     }
 
     /// A program for the gradient of the score explained with respect to the image: N×C×H×W.
     ///
     /// # Errors
     /// If a node has no derivative, or an operator of the model has no kernel.
-    pub fn gradient_program(&self) -> Result<TargetProgram, MethodError> {
-        self.program(|f| Ok(vec![f.input_gradient(&DefaultRules)?]))
+    pub fn gradient_program(&self) -> Result<Arc<TargetProgram>, MethodError> {
+        let gradient = || self.program(|f| Ok(vec![f.input_gradient(&DefaultRules)?]));
+        self.shared.gradient.get(self.model.image, gradient)
+    }
+
+    /// A program for the layer's activations: N×C×h×w.
+    ///
+    /// # Errors
+    /// If an operator of the model has no kernel.
+    pub fn activations_program(&self) -> Result<Arc<TargetProgram>, MethodError> {
+        self.shared.activations.get(self.layer.value, || self.program(|f| Ok(vec![f.activations()?])))
     }
 
     /// The key of everything random in the method.
@@ -137,7 +181,11 @@ impl Study<'_> {
     ///
     /// # Errors
     /// If an operator of the model has no kernel.
-    pub fn halves(&self) -> Result<Halves, MethodError> {
+    pub fn halves(&self) -> Result<Arc<Halves>, MethodError> {
+        self.shared.halves.get(self.layer.value, || self.cut_at_layer())
+    }
+
+    fn cut_at_layer(&self) -> Result<Halves, MethodError> {
         let (mut graph, scores, seed) = self.with_target()?;
         let score = self.formula(&mut graph, scores, seed).target()?;
         let (image, layer) = (self.model.image, self.layer);
@@ -260,5 +308,38 @@ impl Halves {
             scores.extend(self.back.run(&feeds, n)?.swap_remove(0));
         }
         Ok(scores)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::{Settings, find};
+    use crate::train::arch;
+
+    #[test]
+    fn methods_share_programs_and_a_refusal_is_not_kept() {
+        let network = arch::find("gap-cnn").unwrap().build([1, 32, 32], 2, 0).unwrap();
+        let model = Model::from_graph(network).unwrap();
+        let (layer, settings, shared) =
+            (model.default_layer().unwrap(), Settings::default(), Shared::default());
+        let study = |id: &str| Study {
+            model: &model,
+            layer: &layer,
+            score: Score::Logit,
+            stages: &[],
+            gap: None,
+            chosen: settings.of(find(id).unwrap()),
+            shared: &shared,
+        };
+        let (rise, sobol) = (study("rise"), study("sobol"));
+        assert!(Arc::ptr_eq(&rise.score_program().unwrap(), &sobol.score_program().unwrap()));
+        assert!(Arc::ptr_eq(&rise.halves().unwrap(), &sobol.halves().unwrap()));
+        let kept = Kept::default();
+        let refusal = || Err(find("rise").unwrap().not_applicable("no"));
+        assert!(kept.get(model.image, refusal).is_err());
+        assert_eq!(*kept.get(model.image, || Ok(1)).unwrap(), 1);
+        assert_eq!(*kept.get(model.image, || Ok(2)).unwrap(), 1, "made once");
+        assert_eq!(*kept.get(layer.value, || Ok(2)).unwrap(), 2);
     }
 }

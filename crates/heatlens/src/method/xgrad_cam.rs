@@ -10,7 +10,7 @@ pub(super) static XGRAD_CAM: Method = Method {
     title: "XGrad-CAM",
     summary: "Grad-CAM with weights chosen so that the map's sum says how much the layer adds to the score",
     formula: "Σₖ αₖ Aₖ, with αₖ = Σ (∂y/∂Aₖ ⊙ Aₖ) ÷ Σ Aₖ, and 0 for a silent channel",
-    paper: "Fu et al. 2020, Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs, BMVC, equation 8",
+    paper: "Fu et al. 2020, Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs, BMVC",
     cost: "1 forward pass, 1 backward pass down to the layer",
     sanity: "not in Adebayo et al. 2018; it reads the same gradients and activations as Grad-CAM, which passes",
     kind: MapKind::Layer,

@@ -1,4 +1,4 @@
-//! Deconvnet (Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks", §2.1).
+//! Deconvnet (Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks").
 
 use heatlens_graph::{Builder, GraphError, Node, Rules, ValueId};
 

@@ -1,5 +1,5 @@
 //! DeepLIFT's multipliers by the Rescale rule (Shrikumar et al. 2017, "Learning Important Features
-//! Through Propagating Activation Differences", §3.5).
+//! Through Propagating Activation Differences").
 //!
 //! The network stands in the graph twice: on the image and on a reference. What flows back is how
 //! much the score's difference from the reference owes to each value's, per unit of that value:

@@ -1,4 +1,4 @@
-//! Guided back-propagation (Springenberg et al. 2015, "Striving for Simplicity", §3.4).
+//! Guided back-propagation (Springenberg et al. 2015, "Striving for Simplicity").
 
 use heatlens_graph::{Builder, GraphError, Node, Rules, ValueId};
 

@@ -1,5 +1,9 @@
 //! Gaussian blur.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 /// The matrix that blurs `n` points with standard deviation `sigma`, row-major n×n. Points beyond the
 /// ends are the inner ones mirrored, so rows sum to 1 and an even plane stays even.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -31,22 +35,29 @@ fn mirrored(i: i64, n: usize) -> usize {
     round.min(2 * n - 1 - round)
 }
 
-/// The planes `[c, h, w]` blurred.
+/// The planes `[c, h, w]` blurred, line by line on all threads.
 pub(in crate::method) fn blur(pixels: &[f32], [_, h, w]: [usize; 3], sigma: f64) -> Vec<f32> {
     let (rows, columns) = (gaussian_matrix(h, sigma), gaussian_matrix(w, sigma));
-    let mut blurred = Vec::with_capacity(pixels.len());
-    for plane in pixels.chunks(h * w) {
-        let mut down = vec![0.0; h * w];
-        for (out, weights) in down.chunks_mut(w).zip(rows.chunks(h)) {
-            for (line, &weight) in plane.chunks(w).zip(weights).filter(|(_, weight)| **weight > 0.0) {
-                out.iter_mut().zip(line).for_each(|(o, v)| *o += weight * v);
-            }
+    let reach: Vec<Range<usize>> = columns.chunks(w).map(within_reach).collect();
+    let mut blurred = vec![0.0; pixels.len()];
+    blurred.par_chunks_mut(w).enumerate().for_each(|(line, out)| {
+        let plane = &pixels[line / h * h * w..][..h * w];
+        let weights = &rows[line % h * h..][..h];
+        let mut down = vec![0.0; w];
+        for (line, &weight) in plane.chunks(w).zip(weights).filter(|(_, weight)| **weight > 0.0) {
+            down.iter_mut().zip(line).for_each(|(sum, v)| *sum += weight * v);
         }
-        for line in down.chunks(w) {
-            blurred.extend(columns.chunks(w).map(|c| c.iter().zip(line).map(|(c, v)| c * v).sum::<f32>()));
+        for ((out, weights), reach) in out.iter_mut().zip(columns.chunks(w)).zip(&reach) {
+            *out = weights[reach.clone()].iter().zip(&down[reach.clone()]).map(|(c, v)| c * v).sum();
         }
-    }
+    });
     blurred
+}
+
+/// From the first weight that counts to the last.
+fn within_reach(weights: &[f32]) -> Range<usize> {
+    let first = weights.iter().position(|&weight| weight > 0.0).unwrap_or(0);
+    first..weights.iter().rposition(|&weight| weight > 0.0).map_or(first, |last| last + 1)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Score-CAM and its kin: channels weighed by the score of the image seen through them.
 
+use std::sync::Arc;
+
 use crate::bilinear::Enlargement;
 use crate::method::parts::baseline::extremes;
 use crate::method::parts::blend;
@@ -26,8 +28,8 @@ pub(in crate::method) struct Views {
 /// that is the same everywhere shows nothing and has α = 0.
 #[derive(Debug)]
 pub(in crate::method) struct ChannelMasks {
-    activations: TargetProgram,
-    score: TargetProgram,
+    activations: Arc<TargetProgram>,
+    score: Arc<TargetProgram>,
     /// The layer's `[c, h, w]`.
     layer: [usize; 3],
     enlargement: Enlargement,
@@ -43,7 +45,7 @@ impl ChannelMasks {
     ) -> Result<Box<dyn Passes>, MethodError> {
         let ([_, h, w], [_, height, width]) = (study.layer.shape, study.image_shape());
         Ok(Box::new(Self {
-            activations: study.program(|f| Ok(vec![f.activations()?]))?,
+            activations: study.activations_program()?,
             score: study.score_program()?,
             layer: study.layer.shape,
             enlargement: Enlargement::new([h, w], [height, width]),

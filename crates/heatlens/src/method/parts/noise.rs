@@ -1,5 +1,7 @@
 //! Gradients of noisy copies of an image, and what is kept of them.
 
+use std::sync::Arc;
+
 use crate::method::parts::baseline::extremes;
 use crate::method::study::TargetProgram;
 use crate::method::{MethodError, Parameter, Passes, Setting, Study, Subject};
@@ -58,7 +60,7 @@ impl Moments {
 /// A statistic of the gradients at `samples` noisy copies of the image.
 #[derive(Debug)]
 pub(in crate::method) struct NoisyGradients {
-    gradient: TargetProgram,
+    gradient: Arc<TargetProgram>,
     shape: [usize; 3],
     samples: usize,
     noise: f64,
