@@ -263,6 +263,40 @@ fn ablation_and_recipro_cam_on_a_pooling_head() {
     }
 }
 
+/// On a pooling head what is kept adds up: a place and, by the binomial kernel, shares of its neighbours.
+#[test]
+fn recipro_cam_with_neighbours() {
+    let (model, pixels, n) = open("gap_cnn_bn");
+    let gap = gap(&model, 1);
+    let mut chosen = options("recipro_cam");
+    chosen.settings.set("recipro_cam.kernel=gaussian").unwrap();
+    let found = maps(&model, &pixels, n, &chosen);
+    let alone = maps(&model, &pixels, n, &options("recipro_cam"));
+    let [_, h, w] = model.default_layer().unwrap().shape;
+    for (i, p) in planes("gap_cnn_bn").iter().enumerate() {
+        let cam: Vec<f64> = (0..h * w)
+            .map(|j| p.a.iter().zip(&gap.weights).map(|(a, w)| w * a[j] / gap.area).sum())
+            .collect();
+        let bias = f64::from(alone[i][0]) - cam[0];
+        let at = |y: usize, x: usize, dy: isize, dx: isize| {
+            let (y, x) = (y.checked_add_signed(dy)?, x.checked_add_signed(dx)?);
+            (y < h && x < w).then(|| cam[y * w + x])
+        };
+        let kernel = [[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]];
+        let mut expected = Vec::new();
+        for (y, x) in (0..h * w).map(|j| (j / w, j % w)) {
+            let mut kept = bias;
+            for (dy, row) in (-1..=1).zip(kernel) {
+                for (dx, share) in (-1..=1).zip(row) {
+                    kept += share * at(y, x, dy, dx).unwrap_or(0.0);
+                }
+            }
+            expected.push(kept as f32);
+        }
+        assert_close(&format!("image {i}"), &found[i], &expected, Tol::FRAMEWORK);
+    }
+}
+
 /// In the middle of a network: silencing a channel is the same as cutting its weights in the layer behind.
 #[test]
 fn ablation_cam_before_a_convolution() {
@@ -448,13 +482,19 @@ fn controls() {
         assert_close("edges", found, &expected, Tol::FRAMEWORK);
     }
     let centre = &maps(&model, &pixels, n, &options("centre"))[0];
-    let (top, largest) = (h / 2 * w + w / 2, centre.iter().copied().fold(0.0, f32::max));
-    assert_eq!(centre[top], largest);
-    assert_close("centre is symmetric", &centre.iter().rev().copied().collect::<Vec<_>>(), centre, Tol::F32);
+    let from_middle = |i: usize, len: usize| (2 * i + 1) as f64 / len as f64 - 1.0;
+    let bump: Vec<f32> = (0..h * w)
+        .map(|i| from_middle(i / w, h).hypot(from_middle(i % w, w)))
+        .map(|r| (-r * r / (2.0 * 0.5 * 0.5)).exp() as f32)
+        .collect();
+    assert_close("centre", centre, &bump, Tol::F32);
     let random = |seed: u64| {
         let settings = Settings::with_seed(seed);
         maps(&model, &pixels, n, &ExplainOptions { settings, ..options("random") })
     };
+    let all = random(1).concat();
+    let (low, high) = all.iter().fold((0.0f32, 0.0f32), |(l, h), &v| (l.min(v), h.max(v)));
+    assert!((-0.5..-0.4).contains(&low) && (0.4..0.5).contains(&high), "{low} {high}");
     assert_eq!(random(1), random(1));
     assert_ne!(random(1), random(2));
     assert_ne!(random(1)[0], random(1)[1], "every image its own noise");
