@@ -9,13 +9,16 @@
 #   HEATLENS      program to time (default target/release/heatlens under the repository)
 #   ROUNDS        rounds (default 3)
 #   THREADS       threads of each (default 2)
+#   CLOCK         wall, or cpu: the processor's seconds of all threads, for a machine that is not quiet (default wall)
+#   METHODS       which methods, by commas (default all that both have)
 #   ALL           1 to time `--method all`, every method of heatlens, once at the end (default 1)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 heatlens=${HEATLENS:-$here/../../target/release/heatlens}
 python=${TORCH_PYTHON:?set TORCH_PYTHON to an interpreter with torch, torchvision, onnx and grad-cam}
-rounds=${ROUNDS:-3} threads=${THREADS:-2}
+rounds=${ROUNDS:-3} threads=${THREADS:-2} clock=${CLOCK:-wall}
+[[ $clock == wall ]] && TIMEFORMAT=%R || TIMEFORMAT='%U %S'
 export OMP_NUM_THREADS=$threads
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -24,19 +27,17 @@ trap 'rm -rf "$work"' EXIT
 
 # Seconds of a heatlens command for some methods.
 explain() {
-  local start end
   rm -rf "$work/out"
-  start=$(date +%s.%N)
-  "$heatlens" explain "$work/resnet18.onnx" "$work/image.npy" --method "$1" --class 1 --save npz --out "$work/out" \
-    --threads "$threads" >"$work/heatlens.log" 2>&1 || { tail -n 5 "$work/heatlens.log" >&2; exit 1; }
-  end=$(date +%s.%N)
-  awk -v a="$start" -v b="$end" 'BEGIN { printf "%.4f\n", b - a }'
+  { time "$heatlens" explain "$work/resnet18.onnx" "$work/image.npy" --method "$1" --class 1 --save npz \
+    --out "$work/out" --threads "$threads" >"$work/heatlens.log" 2>&1; } 2>"$work/time" ||
+    { tail -n 5 "$work/heatlens.log" >&2; exit 1; }
+  awk '{ printf "%.4f\n", $1 + $2 }' "$work/time"
 }
 
 median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
 for ((round = 1; round <= rounds; round++)); do
-  "$python" "$here/methods.py" time "$work" "$threads" >"$work/peer" 2>"$work/stderr" || { tail -n 5 "$work/stderr" >&2; exit 1; }
+  "$python" "$here/methods.py" time "$work" "$threads" "$clock" "${METHODS:-all}" >"$work/peer" 2>"$work/stderr" || { tail -n 5 "$work/stderr" >&2; exit 1; }
   cut -d' ' -f1 "$work/peer" >"$work/methods"
   while read -r method seconds; do echo "$seconds" >>"$work/$method.peer"; done <"$work/peer"
   awk '{ sum += $2 } END { print sum }' "$work/peer" >>"$work/together.peer"
