@@ -302,6 +302,9 @@ pub(crate) struct Explain {
     /// What to write, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "png")]
     pub(crate) save: Vec<SaveName>,
+    /// Write report.html too: verdict, images, maps and what the model looks at, on one page that can be sent
+    #[arg(long)]
+    pub(crate) report: bool,
     /// Write into a folder that is not empty
     #[arg(long)]
     pub(crate) force: bool,

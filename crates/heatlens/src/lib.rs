@@ -29,6 +29,7 @@
 pub mod bench;
 pub mod bilinear;
 pub mod data;
+pub mod dataset;
 pub mod demo;
 pub mod demo_data;
 pub mod explain;
@@ -40,6 +41,7 @@ pub mod model;
 pub mod predict;
 pub mod random;
 pub mod render;
+pub mod report;
 pub mod rule;
 pub mod target;
 pub mod train;

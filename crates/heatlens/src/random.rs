@@ -24,6 +24,8 @@ pub enum Use {
     Split = 5,
     /// Noise, masks, samples and references of explanation methods.
     Explain = 6,
+    /// Starting points of clusters.
+    Clusters = 8,
 }
 
 /// Names one stream of random numbers.

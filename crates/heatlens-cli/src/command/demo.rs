@@ -10,10 +10,12 @@ use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::gallery::Save;
 use heatlens::method;
 use heatlens::model::Model;
+use heatlens::report::Table;
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
+use crate::command::report::{self, Ears, Page};
 use crate::command::{explain, folder, train};
 use crate::failure::Failure;
 use crate::output;
@@ -39,10 +41,12 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
         return Err(Failure::new("interrupted; run the demo again to start over"));
     }
     let model = Model::open(&run.join("model.onnx"))?;
-    show(&model, &folders, &images, out)?;
-    print_table(&demo::localise(&model, &images)?);
+    let rows = demo::localise(&model, &images)?;
+    show(&model, &folders, &images, &rows, options)?;
+    print_table(&rows);
     output::line(format!(
-        "\nlook at {} and {}",
+        "\nlook at {}, {} and {}",
+        out.join("report.html").display(),
         out.join("explain/sheet.png").display(),
         run.join("learning_curve.png").display()
     ));
@@ -76,7 +80,8 @@ fn show(
     model: &Model,
     folders: &DemoFolders,
     images: &[heatlens::demo_data::DemoImage],
-    out: &Path,
+    rows: &[Localisation],
+    options: &Demo,
 ) -> Result<(), Failure> {
     let open = OpenOptions {
         preprocessing: Some(model.preprocessing.clone()),
@@ -86,11 +91,48 @@ fn show(
     let data = open_inputs(std::slice::from_ref(&folders.shown), &open)?;
     let explainer = Explainer::new(model, &ExplainOptions::new(&method::first_look()))?;
     let truth = |item: usize| images.get(item).filter(|i| i.label == 1).map(|i| (SIDE, SIDE, i.mask.clone()));
-    let target = out.join("explain");
+    let target = options.out.join("explain");
     folder::prepare(&target, true)?;
     let save = Save { sheet_rows: 9, ..Save::default() };
-    let summary = explain::explain_into(&explainer, data.as_ref(), &target, save, Some(&truth))?;
-    explain::report(&summary, data.len(), &target, false)
+    let mut heard = Ears::new(&explainer)?;
+    let summary = explain::explain_into(
+        &explainer,
+        data.as_ref(),
+        &target,
+        save,
+        Some(&truth),
+        &mut heard.listeners(),
+    )?;
+    explain::tell(&summary, data.len(), &target, false)?;
+    let page = Page {
+        model: &options.out.join("run/model.onnx"),
+        title: format!("{} demo images that nobody trained on", data.len()),
+        data: data.as_ref(),
+        unseen: true,
+        explainer: &explainer,
+        summary: &summary,
+        seed: options.seed,
+        tables: vec![table(rows)],
+    };
+    report::write(page, heard, &options.out.join("report.html"), true)
+}
+
+/// The same for the page.
+fn table(rows: &[Localisation]) -> Table {
+    let columns = ["method", "heat on the ring", "by chance", "times chance"];
+    let row = |row: &Localisation| {
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let title = row.method.title.to_owned();
+        vec![title, percent(row.share), percent(row.chance), format!("{:.1}", row.ratio())]
+    };
+    Table {
+        title: "How much of the heat falls on the ring?".to_owned(),
+        lead: "The mean share over the images that have one, for every method that explains in one pass. \
+               The model was never told where the ring is; the green outline is that answer."
+            .to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.iter().map(row).collect(),
+    }
 }
 
 fn print_table(rows: &[Localisation]) {

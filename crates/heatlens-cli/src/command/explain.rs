@@ -1,15 +1,16 @@
 //! `heatlens explain`: pictures of where a model looks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use heatlens::data::{Dataset, open_inputs};
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
-use heatlens::gallery::{Save, Summary, Truth, write_gallery};
+use heatlens::gallery::{Listener, Save, Summary, Truth, write_gallery};
 use heatlens::method::{self, Method, Settings};
 use heatlens::model::{Layer, Model};
 use heatlens::trust::health::output_problems;
 
 use crate::arguments::{Explain, SaveName};
+use crate::command::report::{self, Ears, Page};
 use crate::command::{folder, open};
 use crate::failure::Failure;
 use crate::output;
@@ -28,8 +29,29 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
         tensors: options.save.contains(&SaveName::Tensors),
         ..Save::default()
     };
-    let summary = explain_into(&explainer, data.as_ref(), &options.out, save, None)?;
-    report(&summary, data.len(), &options.out, false)
+    let mut page = options.report.then(|| Ears::new(&explainer)).transpose()?;
+    let mut listeners: Vec<&mut dyn Listener> = Vec::new();
+    listeners.extend(page.iter_mut().flat_map(Ears::listeners));
+    let summary = explain_into(&explainer, data.as_ref(), &options.out, save, None, &mut listeners)?;
+    if let Some(heard) = page {
+        let page = Page {
+            model: &options.model,
+            title: inputs(&options.inputs),
+            data: data.as_ref(),
+            unseen: false,
+            explainer: &explainer,
+            summary: &summary,
+            seed: options.seed,
+            tables: Vec::new(),
+        };
+        report::write(page, heard, &options.out.join("report.html"), false)?;
+    }
+    tell(&summary, data.len(), &options.out, false)
+}
+
+/// What is explained, as a title.
+fn inputs(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> {
@@ -99,16 +121,17 @@ pub(crate) fn explain_into(
     out: &Path,
     save: Save,
     truth: Option<&Truth<'_>>,
+    listeners: &mut [&mut dyn Listener],
 ) -> Result<Summary, Failure> {
     let bar = Bar::new(data.len(), "images");
-    let summary = write_gallery(explainer, data, out, save, truth, &bar);
+    let summary = write_gallery(explainer, data, out, save, truth, listeners, &bar);
     bar.finish();
     Ok(summary?)
 }
 
 /// Says what came of it; broken images make the command fail after everything else is done.
 /// `quiet` leaves standard output to somebody else's JSON.
-pub(crate) fn report(summary: &Summary, total: usize, out: &Path, quiet: bool) -> Result<(), Failure> {
+pub(crate) fn tell(summary: &Summary, total: usize, out: &Path, quiet: bool) -> Result<(), Failure> {
     let outputs = summary.logits.first().map_or(1, Vec::len);
     for problem in output_problems(&summary.logits.concat(), outputs) {
         output::note(problem.to_string());

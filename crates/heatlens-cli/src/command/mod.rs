@@ -9,4 +9,5 @@ pub(crate) mod inspect;
 pub(crate) mod methods;
 mod open;
 pub(crate) mod predict;
+mod report;
 pub(crate) mod train;

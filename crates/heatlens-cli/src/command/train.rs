@@ -176,6 +176,6 @@ fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failur
     let target = out.join("explain");
     folder::prepare(&target, true)?;
     let save = Save::default();
-    let summary = explain::explain_into(&explainer, data, &target, save, None)?;
-    explain::report(&summary, data.len(), &target, json)
+    let summary = explain::explain_into(&explainer, data, &target, save, None, &mut [])?;
+    explain::tell(&summary, data.len(), &target, json)
 }

@@ -1,7 +1,8 @@
 //! The program as a person meets it: what a command writes, what it says, and how it fails.
 //!
 //! Every test runs the real binary on tiny images. `common` makes the images and reads the results; there is one file
-//! for each theme: `train`, `resume`, `explain`, `convert`, `bad_input`, `full_disk`, `model`, `usage` and `onnxruntime`.
+//! for each theme: `train`, `resume`, `explain`, `report`, `convert`, `bad_input`,
+//! `full_disk`, `model`, `usage` and `onnxruntime`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
 
@@ -14,6 +15,7 @@ mod explain;
 mod full_disk;
 mod model;
 mod onnxruntime;
+mod report;
 mod resume;
 mod train;
 mod usage;

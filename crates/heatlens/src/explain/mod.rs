@@ -10,6 +10,7 @@ mod compat;
 mod error;
 mod explainer;
 mod fusion;
+mod heat;
 mod map_spec;
 mod options;
 mod smoothing;

@@ -5,6 +5,7 @@
 //! finished image is on disk before the next few begin. A broken image costs only itself.
 
 mod error;
+mod listener;
 mod manifest;
 mod pictures;
 mod raw;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 pub use error::GalleryError;
+pub use listener::{Explained, Listener};
 pub use pictures::Picture;
 
 use crate::data::{Dataset, Sample};
@@ -77,7 +79,8 @@ pub struct Summary {
     pub empty_maps: Vec<(String, usize)>,
 }
 
-/// Explains every item of `data` and writes the results into `out`, which exists.
+/// Explains every item of `data` and writes the results into `out`, which exists. `listeners` are told of each image,
+/// in order.
 ///
 /// # Errors
 /// If something cannot be written or the data do not fit the model. Unreadable images are not an
@@ -88,6 +91,7 @@ pub fn write_gallery(
     out: &Path,
     save: Save,
     truth: Option<&Truth<'_>>,
+    listeners: &mut [&mut dyn Listener],
     progress: &dyn Progress,
 ) -> Result<Summary, GalleryError> {
     let mut manifest = Manifest::create(&out.join("manifest.jsonl"))?;
@@ -107,6 +111,15 @@ pub fn write_gallery(
             if save.png {
                 rows.push(explainer, data, item, &samples[i], &explanations[i], truth)?;
             }
+            let seen = Explained {
+                explainer,
+                data,
+                item,
+                sample: &samples[i],
+                explanation: &explanations[i],
+                truth: truth.and_then(|t| t(item)),
+            };
+            listeners.iter_mut().try_for_each(|listener| listener.explained(&seen))?;
             summary.add(explainer, data.label(item), &explanations[i]);
         }
         manifest.flush()?;

@@ -1,0 +1,55 @@
+//! Keeps one coarse map of every image while images are explained.
+
+use crate::dataset::grid::Grid;
+use crate::gallery::{Explained, GalleryError, Listener};
+
+/// Most images that are looked at: the first.
+pub const MAX_OBSERVED: usize = 20_000;
+
+/// What is kept of one image.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// Its number in the data.
+    pub item: usize,
+    /// Its class, where it is known.
+    pub label: Option<usize>,
+    /// What the model says.
+    pub predicted: usize,
+    /// Where the heat lies, if there is any.
+    pub grid: Option<Grid>,
+}
+
+/// What is kept of all images: of each the first map that has heat at every place.
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    /// The name of that map; empty if there is none.
+    pub map: String,
+    /// Names of the classes.
+    pub class_names: Vec<String>,
+    /// One for each image.
+    pub rows: Vec<Observation>,
+    /// Images beyond [`MAX_OBSERVED`].
+    pub left_out: usize,
+}
+
+impl Listener for Observations {
+    fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
+        let explained = seen.explanation.attributions.iter().zip(seen.explainer.maps());
+        let Some((heat, spec)) =
+            explained.filter_map(|(map, spec)| map.heat().map(|heat| (heat, spec))).next()
+        else {
+            return Ok(());
+        };
+        if self.rows.is_empty() {
+            self.map = spec.method.title.to_owned();
+            self.class_names.clone_from(&seen.explainer.model().class_names);
+        }
+        if self.rows.len() >= MAX_OBSERVED {
+            self.left_out += 1;
+            return Ok(());
+        }
+        let (item, label, predicted) = (seen.item, seen.label(), seen.explanation.predicted);
+        self.rows.push(Observation { item, label, predicted, grid: Grid::of(&heat) });
+        Ok(())
+    }
+}

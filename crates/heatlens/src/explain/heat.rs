@@ -1,0 +1,49 @@
+//! Where the heat of a map lies, whatever the kind of map.
+
+use crate::explain::Attribution;
+use crate::method::MapKind;
+use crate::render::Map;
+
+impl Attribution {
+    /// The heat at each place: the positive part of a layer's map, or |v| summed over the channels of a map of the
+    /// image's own size (where lighter and darker both mean "looked here"). `None` for maps of several patterns and
+    /// for values that are no numbers.
+    #[must_use]
+    pub fn heat(&self) -> Option<Map> {
+        match (self.method.kind, self.shape.as_slice()) {
+            _ if self.values.iter().any(|v| !v.is_finite()) => None,
+            (MapKind::Layer, &[h, w]) => {
+                Map::new(h, w, self.values.iter().map(|v| v.max(0.0)).collect()).ok()
+            }
+            (MapKind::Input, &[_, h, w]) => {
+                let mut sums = vec![0.0; h * w];
+                for plane in self.values.chunks_exact((h * w).max(1)) {
+                    sums.iter_mut().zip(plane).for_each(|(sum, v)| *sum += v.abs());
+                }
+                Map::new(h, w, sums).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::find;
+
+    fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribution {
+        let (method, shape, values) = (find(id).unwrap(), shape.to_vec(), values.to_vec());
+        Attribution { method, layer: None, class: 1, shape, values, raw_min: -1.0, raw_max: 1.0, zero: None }
+    }
+
+    #[test]
+    fn heat_is_never_negative_and_has_one_plane() {
+        let layer = attribution("grad_cam", &[1, 3], &[3.0, -5.0, 0.5]).heat().unwrap();
+        assert_eq!(layer.values(), [3.0, 0.0, 0.5]);
+        let pixels = attribution("gradient", &[2, 1, 2], &[1.0, -2.0, -1.0, 4.0]).heat().unwrap();
+        assert_eq!((pixels.height(), pixels.width(), pixels.values()), (1, 2, [2.0, 6.0].as_slice()));
+        assert!(attribution("deep_feature_factorization", &[1, 1, 1], &[1.0]).heat().is_none());
+        assert!(attribution("cam", &[1, 2], &[f32::NAN, 1.0]).heat().is_none());
+    }
+}

@@ -1,0 +1,192 @@
+//! What the page shows of one image.
+
+use crate::explain::{Attribution, MapSpec};
+use crate::gallery::{Explained, GalleryError};
+use crate::method::MapKind;
+use crate::render::{Colormap, HeatStyle, Map, concepts, enlarge, format_number, gradient_picture};
+use crate::report::check::{Check, Checker};
+use crate::report::outline::outline;
+use crate::report::picture::Picture;
+
+/// One image of the gallery.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// Its number in the data.
+    pub item: usize,
+    /// Its short name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+    /// Its class, where it is known.
+    pub label: Option<String>,
+    /// What the model says.
+    pub predicted: String,
+    /// How sure the model is, from 0 to 1.
+    pub probability: f64,
+    /// Whether the model is right, where that is known.
+    pub right: Option<bool>,
+    /// The image.
+    pub image: Picture,
+    /// Its maps, in the order of the gallery's list.
+    pub maps: Vec<CardMap>,
+    /// How the first map fares when what it points at is blanked.
+    pub check: Option<Check>,
+    /// The outline of the true object, where it is known.
+    pub truth: Option<Outline>,
+}
+
+/// An outline as a path of an SVG picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Width and height of the drawing.
+    pub size: (usize, usize),
+    /// The path.
+    pub path: String,
+}
+
+/// One map of one image.
+#[derive(Clone, Debug)]
+pub struct CardMap {
+    /// The class it is for.
+    pub class: String,
+    /// What is drawn.
+    pub drawn: Drawn,
+}
+
+/// How a map is shown.
+#[derive(Clone, Debug)]
+pub enum Drawn {
+    /// Heat of 0 or more, alone and over the image, and the evidence of both signs.
+    Heat {
+        /// The heat alone.
+        heat: Picture,
+        /// The heat to lie over the image.
+        veil: Picture,
+        /// Both signs.
+        signed: Picture,
+        /// The raw number behind the brightest colour.
+        high: String,
+        /// The raw number behind the strongest red or blue.
+        largest: String,
+    },
+    /// A picture of its own: a gradient around grey, or several patterns.
+    Whole {
+        /// The picture.
+        picture: Picture,
+        /// What its colours mean.
+        meaning: &'static str,
+    },
+    /// Nothing to draw.
+    Empty {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What grey, lighter and darker stand for.
+const GRADIENT: &str = "grey: no influence · lighter: raises the score · darker: lowers it";
+/// What the colours of several patterns stand for.
+const CONCEPTS: &str = "each colour is one pattern; brighter where it is stronger";
+
+impl Card {
+    /// Draws everything for one image.
+    pub(super) fn new(seen: &Explained<'_>, checker: Option<&Checker>) -> Result<Self, GalleryError> {
+        let explanation = seen.explanation;
+        let image = drawn(Picture::photo(&seen.sample.display))?;
+        let size = seen.sample.display.dimensions();
+        let maps = explanation.attributions.iter().map(|map| card_map(seen, map, size));
+        let label = seen.label();
+        let checked = explanation.attributions.iter().find(|map| map.heat().is_some());
+        let check = match (checker, checked) {
+            (Some(checker), Some(map)) => checker.check(&seen.sample.pixels, explanation, map)?,
+            _ => None,
+        };
+        Ok(Self {
+            item: seen.item,
+            name: seen.data.name(seen.item),
+            source: seen.data.source(seen.item),
+            label: label.map(|class| seen.class_name(class)),
+            predicted: seen.class_name(explanation.predicted),
+            probability: explanation.probabilities.get(explanation.predicted).copied().unwrap_or(f64::NAN),
+            right: label.map(|class| class == explanation.predicted),
+            image,
+            maps: maps.collect::<Result<_, _>>()?,
+            check,
+            truth: seen.truth.as_ref().and_then(outline),
+        })
+    }
+}
+
+fn card_map(seen: &Explained<'_>, map: &Attribution, size: (u32, u32)) -> Result<CardMap, GalleryError> {
+    let class = seen.class_name(map.class);
+    let reason = || map.zero.map_or_else(|| "nothing to show".to_owned(), |zero| zero.to_string());
+    let finite = map.values.iter().all(|v| v.is_finite());
+    let drawn = match (map.method.kind, map.shape.as_slice()) {
+        _ if !finite => Drawn::Empty { reason: reason() },
+        (MapKind::Layer, &[h, w]) => {
+            layer_map(map, h, w, size)?.unwrap_or_else(|| Drawn::Empty { reason: reason() })
+        }
+        (MapKind::Input, &[c, h, w]) if map.values.iter().any(|v| *v != 0.0) => {
+            let picture = gradient_picture(&map.values, [c, h, w], "")?;
+            Drawn::Whole { picture: drawn(Picture::photo(&picture))?, meaning: GRADIENT }
+        }
+        (MapKind::Concepts, &[_, h, w]) => {
+            let picture = concepts(&map.values, h, w, &enlarge(&seen.sample.display));
+            Drawn::Whole { picture: drawn(Picture::photo(&picture))?, meaning: CONCEPTS }
+        }
+        _ => Drawn::Empty { reason: reason() },
+    };
+    Ok(CardMap { class, drawn })
+}
+
+fn layer_map(map: &Attribution, h: usize, w: usize, size: (u32, u32)) -> Result<Option<Drawn>, GalleryError> {
+    let raw = Map::new(h, w, map.values.clone())?;
+    let (Some(positive), Some(both)) = (raw.positive(), raw.symmetric()) else { return Ok(None) };
+    Ok(Some(Drawn::Heat {
+        heat: drawn(Picture::heat(&positive, size, HeatStyle::POSITIVE.colormap))?,
+        veil: drawn(Picture::veil(&positive, size))?,
+        signed: drawn(Picture::heat(&both, size, Colormap::RedBlue))?,
+        high: format_number(map.raw_max),
+        largest: format_number(map.raw_max.abs().max(map.raw_min.abs())),
+    }))
+}
+
+fn drawn(picture: std::io::Result<Picture>) -> Result<Picture, GalleryError> {
+    picture.map_err(GalleryError::writing("report.html".as_ref()))
+}
+
+/// What is common to one map of all images.
+#[derive(Clone, Debug)]
+pub struct MapInfo {
+    /// Its name, with layer and class where there are several.
+    pub name: String,
+    /// The method's title.
+    pub title: String,
+    /// The method's id.
+    pub method: &'static str,
+    /// The method's sentence.
+    pub summary: &'static str,
+    /// What to know before believing it.
+    pub caution: Option<&'static str>,
+    /// The layer, for methods that use one.
+    pub layer: Option<String>,
+}
+
+impl MapInfo {
+    /// Describes a map.
+    pub(super) fn new(spec: &MapSpec, seen: &Explained<'_>) -> Self {
+        let name = spec.name(seen.explainer.model());
+        let mut title = spec.method.title.to_owned();
+        if let Some(rest) = name.strip_prefix(spec.method.id).filter(|rest| !rest.is_empty()) {
+            title.push_str(&format!(" ({})", rest.trim_start_matches(['@', '#'])));
+        }
+        Self {
+            name,
+            title,
+            method: spec.method.id,
+            summary: spec.method.summary,
+            caution: spec.method.caution,
+            layer: spec.layer.as_ref().map(|layer| layer.name.clone()),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The pictures of the page's part on the data set as a whole.
+
+use crate::data::Dataset;
+use crate::dataset::{Findings, Grid, Observations, Shortcut};
+use crate::gallery::GalleryError;
+use crate::render::HeatStyle;
+use crate::report::picture::Picture;
+
+/// Most images that stand for clusters in one page.
+const MOST_EXEMPLARS: usize = 96;
+
+/// What was found, with pictures.
+#[derive(Clone, Debug)]
+pub struct DataSetPart {
+    /// What was found.
+    pub findings: Findings,
+    /// For each class the mean map of each outcome, then of each cluster with its exemplars.
+    pub pictures: Vec<ClassPictures>,
+    /// Width and height of the model's input.
+    pub size: (u32, u32),
+}
+
+/// The pictures of one class.
+#[derive(Clone, Debug)]
+pub struct ClassPictures {
+    /// The mean map of each outcome.
+    pub outcomes: Vec<Option<Picture>>,
+    /// Each cluster.
+    pub clusters: Vec<ClusterPictures>,
+}
+
+/// The pictures of one cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterPictures {
+    /// Its mean map.
+    pub mean: Option<Picture>,
+    /// Images that stand for it.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// An image that stands for a cluster.
+#[derive(Clone, Debug)]
+pub struct Exemplar {
+    /// Its name.
+    pub name: String,
+    /// The image.
+    pub image: Picture,
+    /// Its heat, to lie over it.
+    pub veil: Picture,
+}
+
+impl DataSetPart {
+    /// Draws what was found; exemplars are read from `data` again.
+    ///
+    /// # Errors
+    /// If a picture cannot be drawn or an image that was explained cannot be read any more.
+    pub fn new(findings: Findings, seen: &Observations, data: &dyn Dataset) -> Result<Self, GalleryError> {
+        let [_, h, w] = data.shape();
+        let side = |s: usize| u32::try_from(s).unwrap_or(u32::MAX);
+        let size = (side(w), side(h));
+        let mut left = MOST_EXEMPLARS;
+        let mut pictures = Vec::new();
+        for class in &findings.classes {
+            let outcomes =
+                class.outcomes.iter().map(|outcome| outcome.mean.as_ref().map(|g| mean(g, size)).transpose());
+            let outcomes = outcomes.collect::<Result<_, _>>()?;
+            let mut clusters = Vec::new();
+            for cluster in &class.clusters {
+                let items = &cluster.exemplars[..cluster.exemplars.len().min(left)];
+                left -= items.len();
+                let exemplars = items.iter().filter_map(|&item| exemplar(item, seen, data, size).transpose());
+                let exemplars = exemplars.collect::<Result<_, _>>()?;
+                clusters.push(ClusterPictures { mean: Some(mean(&cluster.mean, size)?), exemplars });
+            }
+            pictures.push(ClassPictures { outcomes, clusters });
+        }
+        Ok(Self { findings, pictures, size })
+    }
+
+    /// One sentence for each class that is given away.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.findings.shortcuts().map(|(class, _, shortcut)| sentence(&class.name, shortcut))
+    }
+}
+
+/// What a shortcut is, for a person.
+pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
+    format!(
+        "In {} of {} images that the model calls “{class}”, the heat gathers in {}; of the {} other images in {}. \
+         Look whether something there gives the class away: a mark, a ruler, a caption.",
+        s.images, s.of, s.place, s.of_others, s.elsewhere
+    )
+}
+
+fn mean(grid: &Grid, size: (u32, u32)) -> Result<Picture, GalleryError> {
+    let map = grid.to_map()?;
+    let positive = map.positive().unwrap_or(map);
+    Picture::heat(&positive, size, HeatStyle::POSITIVE.colormap).map_err(writing)
+}
+
+fn exemplar(
+    item: usize,
+    seen: &Observations,
+    data: &dyn Dataset,
+    size: (u32, u32),
+) -> Result<Option<Exemplar>, GalleryError> {
+    let at = seen.rows.binary_search_by_key(&item, |row| row.item).ok();
+    let Some(grid) = at.and_then(|at| seen.rows[at].grid.as_ref()) else { return Ok(None) };
+    let map = grid.to_map()?;
+    let positive = map.positive().unwrap_or(map);
+    let image = Picture::photo(&data.load(item)?.display).map_err(writing)?;
+    let veil = Picture::veil(&positive, size).map_err(writing)?;
+    Ok(Some(Exemplar { name: data.name(item), image, veil }))
+}
+
+fn writing(source: std::io::Error) -> GalleryError {
+    GalleryError::writing("report.html".as_ref())(source)
+}

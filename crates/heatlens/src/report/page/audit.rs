@@ -1,0 +1,64 @@
+//! How far each method can be believed.
+
+use maud::{Markup, html};
+
+use super::plot::IntervalBar;
+use super::tone;
+use crate::report::parts::{AuditPart, Interval, MethodRow, MetricColumn};
+
+/// The table of methods.
+pub(super) fn section(audit: &AuditPart) -> Markup {
+    html! {
+        section #methods {
+            h2 { "Which method can be believed" }
+            @for sentence in &audit.sentences { p { (sentence) } }
+            @if let Some((title, why)) = &audit.recommended {
+                p.recommended { b { "Recommended: " (title) "." } " " (why) }
+            }
+            div.scroll {
+                table.numbers.audit {
+                    thead { tr {
+                        th { "method" }
+                        @for column in &audit.columns {
+                            th title=(column.meaning) { (column.name) (direction(column)) }
+                        }
+                    } }
+                    tbody { @for row in &audit.rows { (method(audit, row)) } }
+                }
+            }
+            dl.meanings { @for column in &audit.columns { div { dt { (column.name) } dd { (column.meaning) } } } }
+        }
+    }
+}
+
+fn direction(column: &MetricColumn) -> &'static str {
+    match column.higher_is_better {
+        Some(true) => " ↑",
+        Some(false) => " ↓",
+        None => "",
+    }
+}
+
+fn method(audit: &AuditPart, row: &MethodRow) -> Markup {
+    html! {
+        tr.control[row.control] {
+            th scope="row" {
+                span { (row.title) }
+                span.badge.(tone(row.tone)) { (row.verdict) }
+                span.muted { (row.sentence) }
+            }
+            @for (at, cell) in row.cells.iter().enumerate() {
+                td { @match cell {
+                    Some(cell) => { (IntervalBar { cell: *cell, range: range(audit, at) }) },
+                    None => "–",
+                } }
+            }
+        }
+    }
+}
+
+/// What a column's bars reach from and to.
+fn range(audit: &AuditPart, column: usize) -> (f64, f64) {
+    let cells = audit.rows.iter().filter_map(|row| row.cells.get(column).copied().flatten());
+    cells.fold((0.0, 0.0), |(low, high), Interval { low: l, high: h, .. }| (low.min(l), high.max(h)))
+}

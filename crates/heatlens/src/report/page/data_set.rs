@@ -1,0 +1,144 @@
+//! What the model looks at across the data set.
+
+use maud::{Markup, html};
+
+use crate::dataset::grid::{area, in_corner, on_border};
+use crate::dataset::{
+    ClassFindings, Cluster, Grid, MAX_CLASSES, MAX_CLUSTERED, MAX_OBSERVED, Outcome, Shortcut,
+};
+use crate::report::data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemplar, sentence};
+use crate::report::headline::{percent, probability};
+use crate::report::picture::Picture;
+
+/// The section.
+pub(super) fn section(part: &DataSetPart) -> Markup {
+    let found = &part.findings;
+    html! {
+        section #data {
+            h2 { "What it looks at across the data set" }
+            p { "By " (found.map) ", each image's map for the class that was explained, on a grid of 16 × 16 cells. Where these mean maps are hot, the model looks again and again." }
+            @if found.without_heat > 0 { p.muted { (found.without_heat) " of " (found.images) " images have no heat." } }
+            @if found.left_out > 0 { p.muted { "Only the first " (MAX_OBSERVED) " images were looked at; " (found.left_out) " more were not." } }
+            @if found.classes_left_out > 0 { p.muted { "Only the " (MAX_CLASSES) " classes that the model gives most often are shown; it also gives " (found.classes_left_out) " others." } }
+            @for (class, _, shortcut) in found.shortcuts() { (finding(class, shortcut)) }
+            @if found.shortcuts().next().is_none() && found.classes.len() > 1 {
+                p.calm { "No place at the edge of the image gives a class away. (What lies in the middle of every image cannot be told from the object by its place: look at the mean maps.)" }
+            }
+            @for (class, pictures) in found.classes.iter().zip(&part.pictures) { (one_class(part, class, pictures)) }
+            p.muted { "The border is the outer eighth on each side, " (percent(area(on_border))) " of the area; the corners are four squares of a quarter of the sides, " (percent(area(in_corner))) ". Evenly spread heat would have these shares." }
+        }
+    }
+}
+
+fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
+    html! {
+        div.finding.bad {
+            p.eyebrow { "Possible shortcut" }
+            p { (sentence(&class.name, shortcut)) }
+            p.muted { "Were it an object that may be on any side, this would happen with a probability of at most " (probability(shortcut.p_value)) " (corrected for all places and classes)." }
+        }
+    }
+}
+
+fn one_class(part: &DataSetPart, class: &ClassFindings, pictures: &ClassPictures) -> Markup {
+    html! {
+        article.class {
+            h3 { "Class “" (class.name) "”" }
+            div.tiles {
+                @for (outcome, picture) in class.outcomes.iter().zip(&pictures.outcomes) {
+                    figure {
+                        (heat(part, picture.as_ref(), None))
+                        figcaption {
+                            b { (outcome_name(outcome.outcome)) }
+                            span.layer { (outcome.images) @if outcome.images == 1 { " image" } @else { " images" } }
+                            @if let Some(mean) = &outcome.mean { (bar(mean)) (edges(mean)) }
+                        }
+                    }
+                }
+            }
+            @if class.clusters.len() > 1 || class.clusters.iter().any(|c| c.shortcut.is_some()) {
+                h4 { (class.clusters.len()) " ways of looking" }
+                @if class.clustered < class.explanations {
+                    p.muted { "Found among " (class.clustered) " of " (class.explanations) " explanations (at most " (MAX_CLUSTERED) ", at even distances)." }
+                }
+                @for (cluster, pictures) in class.clusters.iter().zip(&pictures.clusters) { (one_cluster(part, cluster, pictures)) }
+            } @else if class.explanations > 0 {
+                p.muted { "Its explanations are all of one kind: no separate clusters." }
+            }
+        }
+    }
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::TruePositive => "rightly called so (TP)",
+        Outcome::FalsePositive => "wrongly called so (FP)",
+        Outcome::FalseNegative => "missed (FN)",
+        Outcome::TrueNegative => "rightly called otherwise (TN)",
+        Outcome::Said => "called so, truth unknown",
+    }
+}
+
+/// A mean map, with the place of a shortcut.
+fn heat(part: &DataSetPart, picture: Option<&Picture>, shortcut: Option<&Shortcut>) -> Markup {
+    let shape = format!("aspect-ratio:{}/{}", part.size.0, part.size.1);
+    html! {
+        @match picture {
+            Some(picture) => div.still role="img" aria-label="mean map" style={ (shape) ";background-image:url(" (picture.uri) ")" } { (rectangle(shortcut)) },
+            None => div.still style=(shape) { p.reason { "no heat" } },
+        }
+    }
+}
+
+fn rectangle(shortcut: Option<&Shortcut>) -> Markup {
+    html! { @if let Some(shortcut) = shortcut {
+        @let [top, left, height, width] = shortcut.place.rectangle().map(|share| 100.0 * share);
+        svg.truth viewBox="0 0 100 100" preserveAspectRatio="none" {
+            title { (shortcut.place) }
+            path d={ "M" (left) " " (top) "h" (width) "v" (height) "h-" (width) "z" } {}
+        }
+    } }
+}
+
+fn bar(mean: &Grid) -> Markup {
+    let most = mean.cells().iter().copied().fold(0.0, f32::max);
+    html! {
+        span.bar style="background-image:var(--heat-bar)" {}
+        span.ends { span { "0" } span { "per cell" } span { (percent(f64::from(most))) } }
+    }
+}
+
+fn edges(mean: &Grid) -> Markup {
+    html! { span.meaning { (percent(mean.share(on_border))) " on the border, " (percent(mean.share(in_corner))) " in corners" } }
+}
+
+fn one_cluster(part: &DataSetPart, cluster: &Cluster, pictures: &ClusterPictures) -> Markup {
+    let shortcut = cluster.shortcut.as_ref();
+    html! {
+        div.cluster.bad[shortcut.is_some()] {
+            figure {
+                (heat(part, pictures.mean.as_ref(), shortcut))
+                figcaption {
+                    b { (cluster.images) " images" }
+                    @if let Some(shortcut) = shortcut { span.badge.bad { (shortcut.place) } }
+                    (bar(&cluster.mean)) (edges(&cluster.mean))
+                }
+            }
+            @for exemplar in &pictures.exemplars { (one_exemplar(part, exemplar, shortcut)) }
+        }
+    }
+}
+
+fn one_exemplar(part: &DataSetPart, exemplar: &Exemplar, shortcut: Option<&Shortcut>) -> Markup {
+    let shape = format!("aspect-ratio:{}/{}", part.size.0, part.size.1);
+    html! {
+        figure.pixelated[exemplar.image.pixelated] style={ "--image:url(" (exemplar.image.uri) ")" } {
+            div.still.photo role="img" aria-label={ (exemplar.name) " under its heat" } style=(shape) {
+                div.grey {}
+                div.veil style={ "background-image:url(" (exemplar.veil.uri) ")" } {}
+                (rectangle(shortcut))
+            }
+            figcaption { span.layer { (exemplar.name) } }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The images, each under its map, with ways to sort, filter and fade.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+
+use crate::report::card::{Card, CardMap, Drawn, MapInfo};
+use crate::report::check::Check;
+use crate::report::collect::{Gallery, MAX_IMAGES, MAX_MAPS};
+
+/// The gallery with its controls.
+pub(super) fn section(gallery: &Gallery) -> Markup {
+    let shown = gallery.cards.len();
+    html! {
+        section #images {
+            h2 { "Where the model looks" }
+            @if shown < gallery.total {
+                p.muted {
+                    "This page shows " (shown) " of " (gallery.total) " images, so that it stays small enough to send (at most "
+                    (MAX_IMAGES) " images and " (MAX_MAPS) " maps): up to half are the first that the model got wrong, the rest the first others. All are in the folder beside it."
+                }
+            }
+            (controls(gallery))
+            p.count aria-live="polite" { span #count { (shown) } " of " (shown) " images" }
+            div #cards.cards { @for card in &gallery.cards { (one(gallery, card)) } }
+            p.muted.none hidden { "No image passes these filters." }
+            (reading(gallery))
+        }
+    }
+}
+
+fn controls(gallery: &Gallery) -> Markup {
+    let cards = &gallery.cards;
+    let judged = cards.iter().any(|c| c.right.is_some());
+    let checked = cards.iter().any(|c| c.check.is_some());
+    let classes = classes(cards);
+    html! {
+        form.controls {
+            @if gallery.maps.len() > 1 {
+                label { "Map" select #map {
+                    @for (i, map) in gallery.maps.iter().enumerate() { option value=(i) { (map.title) } }
+                } }
+            }
+            label { "Order" select #sort {
+                option value="order" { "as in the data" }
+                @if judged { option value="errors" { "errors first" } }
+                @if checked { option value="faith" { "least faithful first" } }
+                option value="unsure" { "least sure first" }
+            } }
+            @if judged {
+                label { "Show" select #outcome {
+                    option value="" { "right and wrong" }
+                    option value="0" { "wrong only" }
+                    option value="1" { "right only" }
+                } }
+            }
+            @if classes.len() > 1 {
+                label { "Class" select #class {
+                    option value="" { "every class" }
+                    @for class in &classes { option value=(class) { (class) } }
+                } }
+            }
+            label.wide { "Image ↔ map, all" input #fade type="range" min="0" max="100" value="50"; }
+        }
+    }
+}
+
+/// Every class that an image has or is said to have.
+fn classes(cards: &[Card]) -> Vec<&str> {
+    let mut classes: Vec<&str> =
+        cards.iter().flat_map(|c| c.label.as_deref().into_iter().chain([c.predicted.as_str()])).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    classes
+}
+
+fn one(gallery: &Gallery, card: &Card) -> Markup {
+    let right = match card.right {
+        Some(true) => "1",
+        Some(false) => "0",
+        None => "",
+    };
+    let faith = card.check.map_or(String::new(), |check| format!("{:.6}", check.lead()));
+    html! {
+        article.card.pixelated[card.image.pixelated] style=(pictures(card))
+            data-order=(card.item) data-right=(right) data-faith=(faith) data-sure=(format!("{:.6}", card.probability))
+            data-label=[card.label.as_deref()] data-predicted=(card.predicted) {
+            div.stage style={ "aspect-ratio:" (card.image.width) "/" (card.image.height) } {
+                div.photo role="img" aria-label={ "the image " (card.name) } {}
+                @for (i, map) in card.maps.iter().enumerate() {
+                    div.layers data-map=(i) hidden[i > 0] { (layers(i, map)) }
+                }
+                (truth(card))
+            }
+            label.fade { span { "image" } input type="range" min="0" max="100" value="50" aria-label={ "from image to map: " (card.name) }; span { "map" } }
+            @for (i, map) in card.maps.iter().enumerate() {
+                div.legend data-map=(i) hidden[i > 0] { (legend(map)) }
+            }
+            (caption(card))
+            details {
+                summary { (count(card.maps.len(), "map")) " and details" }
+                (tiles(gallery, card))
+                dl.facts-list {
+                    div { dt { "from" } dd { (card.source) } }
+                    @if let Some(check) = card.check { div { dt { "blanking" } dd { (blanking(gallery, check)) } } }
+                }
+            }
+        }
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// The pictures as variables, so that each lies in the page once however often it is shown.
+fn pictures(card: &Card) -> String {
+    let mut style = format!("--image:url({})", card.image.uri);
+    for (i, map) in card.maps.iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ = match &map.drawn {
+            Drawn::Heat { heat, veil, signed, .. } => {
+                write!(style, ";--h{i}:url({});--v{i}:url({});--s{i}:url({})", heat.uri, veil.uri, signed.uri)
+            }
+            Drawn::Whole { picture, .. } => write!(style, ";--h{i}:url({})", picture.uri),
+            Drawn::Empty { .. } => Ok(()),
+        };
+    }
+    style
+}
+
+fn layers(i: usize, map: &CardMap) -> Markup {
+    html! { @match &map.drawn {
+        Drawn::Heat { .. } => {
+            div.grey {}
+            div.veil style={ "background-image:var(--v" (i) ")" } {}
+            div.heat role="img" aria-label={ "heat for " (map.class) } style={ "background-image:var(--h" (i) ")" } {}
+        },
+        Drawn::Whole { picture, .. } => {
+            div.whole.pixelated[picture.pixelated] role="img" aria-label={ "map for " (map.class) } style={ "background-image:var(--h" (i) ")" } {}
+        },
+        Drawn::Empty { reason } => p.reason { (reason) },
+    } }
+}
+
+fn truth(card: &Card) -> Markup {
+    html! {
+        @if let Some(outline) = &card.truth {
+            svg.truth viewBox={ "0 0 " (outline.size.0) " " (outline.size.1) } preserveAspectRatio="none" {
+                title { "outline of the true object" }
+                path d=(outline.path) {}
+            }
+        }
+    }
+}
+
+/// What the colours of the map on show mean.
+fn legend(map: &CardMap) -> Markup {
+    html! { @match &map.drawn {
+        Drawn::Heat { high, .. } => (bar("heat-bar", "0", high, &format!("evidence for {}", map.class))),
+        Drawn::Whole { meaning, .. } => span.meaning { (meaning) " (" (map.class) ")" },
+        Drawn::Empty { .. } => span.meaning { "no heat to show" },
+    } }
+}
+
+fn bar(colors: &str, low: &str, high: &str, meaning: &str) -> Markup {
+    html! {
+        span.bar style={ "background-image:var(--" (colors) ")" } {}
+        span.ends { span { (low) } span { (meaning) } span { (high) } }
+    }
+}
+
+fn caption(card: &Card) -> Markup {
+    html! {
+        div.caption {
+            h3 { (card.name) }
+            @match (card.right, &card.label) {
+                (Some(right), Some(label)) => {
+                    p { span.badge.(if right { "good" } else { "bad" }) { (if right { "right" } else { "wrong" }) }
+                        " says " b { (card.predicted) } @if !right { ", is " b { (label) } } ", " (sure(card.probability)) }
+                },
+                _ => p { "says " b { (card.predicted) } ", " (sure(card.probability)) },
+            }
+        }
+    }
+}
+
+fn sure(probability: f64) -> String {
+    if probability > 0.9995 { "100 % sure".to_owned() } else { format!("{:.1} % sure", 100.0 * probability) }
+}
+
+fn blanking(gallery: &Gallery, check: Check) -> String {
+    let method = gallery.maps.first().map_or("the map", |m| m.title.as_str());
+    format!(
+        "Blanking the hottest tenth ({method}) lowers the score by {:.2}, the coldest tenth by {:.2}.{}",
+        check.hottest,
+        check.coldest,
+        if check.lead() > 0.0 { "" } else { " The map does not point at what the model uses here." }
+    )
+}
+
+/// All maps of a card, those of one method at several layers as a strip.
+fn tiles(gallery: &Gallery, card: &Card) -> Markup {
+    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (i, info) in gallery.maps.iter().enumerate() {
+        match groups.last_mut() {
+            Some((method, members)) if *method == info.method => members.push(i),
+            _ => groups.push((info.method, vec![i])),
+        }
+    }
+    html! {
+        @for (_, members) in &groups {
+            div.tiles.strip[members.len() > 1] {
+                @for &i in members {
+                    @if let (Some(info), Some(map)) = (gallery.maps.get(i), card.maps.get(i)) { (tile(i, info, map, card)) }
+                }
+            }
+        }
+    }
+}
+
+fn tile(i: usize, info: &MapInfo, map: &CardMap, card: &Card) -> Markup {
+    let shape = format!("aspect-ratio:{}/{}", card.image.width, card.image.height);
+    html! { @match &map.drawn {
+        Drawn::Heat { high, largest, .. } => {
+            figure { div.still.photo style=(shape) { div.grey {} div.veil style={ "background-image:var(--v" (i) ")" } {} }
+                figcaption { b { (info.title) } (layer(info)) (bar("heat-bar", "0", high, &format!("evidence for {}", map.class))) } }
+            figure { div.still style={ (shape) ";background-image:var(--s" (i) ")" } {}
+                figcaption { b { "both signs" } (layer(info)) (bar("signed-bar", &format!("−{largest}"), &format!("+{largest}"), &format!("against · for {}", map.class))) } }
+        },
+        Drawn::Whole { meaning, picture } => figure {
+            div.still.pixelated[picture.pixelated] style={ (shape) ";background-image:var(--h" (i) ")" } {}
+            figcaption { b { (info.title) } (layer(info)) span.meaning { (meaning) " (" (map.class) ")" } }
+        },
+        Drawn::Empty { reason } => figure { div.still style=(shape) { p.reason { (reason) } } figcaption { b { (info.title) } (layer(info)) } },
+    } }
+}
+
+fn layer(info: &MapInfo) -> Markup {
+    html! { @if let Some(layer) = &info.layer { span.layer { (layer) } } }
+}
+
+/// How to read the maps, once for all.
+fn reading(gallery: &Gallery) -> Markup {
+    let mut seen: Vec<&str> = Vec::new();
+    let methods = gallery.maps.iter().filter(|map| {
+        let new = !seen.contains(&map.method);
+        seen.push(map.method);
+        new
+    });
+    html! {
+        @if !gallery.maps.is_empty() {
+            h3 { "How to read the maps" }
+            dl.meanings {
+                @for map in methods {
+                    div { dt { (map.title) } dd { "Shows " (map.summary) "." @if let Some(caution) = map.caution { " Careful: " (caution) "." } } }
+                }
+            }
+        }
+    }
+}

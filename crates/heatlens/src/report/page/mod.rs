@@ -1,0 +1,149 @@
+//! The page: its frame, and one file for each part.
+
+mod answers;
+mod audit;
+mod data_set;
+mod gallery;
+mod plot;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::render::Colormap;
+use crate::report::Report;
+use crate::report::parts::{Fact, Headline, Table, Tone};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// Nothing is fetched from anywhere, even if a name should slip through as markup.
+const POLICY: &str =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+/// The page of a report.
+pub(super) fn page(report: &Report) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="generator" content={ "heatlens " (env!("CARGO_PKG_VERSION")) };
+                link rel="icon" href="data:,";
+                title { (report.title) " · heatlens" }
+                style { (PreEscaped(STYLE)) (PreEscaped(color_bars())) }
+            }
+            body {
+                (header(report))
+                main {
+                    (verdict(&report.headline, &report.warnings, report))
+                    (answers::section(report))
+                    @if let Some(audit) = &report.audit { (audit::section(audit)) }
+                    (gallery::section(&report.gallery))
+                    @if let Some(part) = &report.data_set { (data_set::section(part)) }
+                    @for table in &report.tables { (table_section(table)) }
+                    (provenance(&report.provenance))
+                }
+                footer { "Written by heatlens " (env!("CARGO_PKG_VERSION")) ". One file, no network: everything is inside." }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}
+
+/// The colours of the maps as CSS gradients, so that a legend shows exactly what a map uses.
+fn color_bars() -> String {
+    let gradient = |name: &str, colors: Colormap| {
+        let stop = |i: u8| {
+            let low = colors.low();
+            let [r, g, b] = colors.color(low + (1.0 - low) * f32::from(i) / 16.0);
+            format!("#{r:02x}{g:02x}{b:02x}")
+        };
+        let stops: Vec<String> = (0..=16).map(stop).collect();
+        format!("--{name}:linear-gradient(90deg,{});", stops.join(","))
+    };
+    let bars = [
+        gradient("heat-bar", Colormap::Inferno),
+        gradient("signed-bar", Colormap::RedBlue),
+        gradient("grey-bar", Colormap::Grey),
+    ];
+    format!(":root{{{}}}", bars.concat())
+}
+
+fn header(report: &Report) -> Markup {
+    html! {
+        header.top {
+            div.brand { span.mark {} "heatlens" }
+            p.what { (report.title) }
+            nav {
+                a href="#verdict" { "Verdict" }
+                a href="#answers" { "Answers" }
+                @if report.audit.is_some() { a href="#methods" { "Methods" } }
+                a href="#images" { "Images" }
+                @if report.data_set.is_some() { a href="#data" { "Data set" } }
+                a href="#provenance" { "Provenance" }
+            }
+        }
+    }
+}
+
+fn verdict(headline: &Headline, warnings: &[String], report: &Report) -> Markup {
+    html! {
+        section #verdict.verdict.(tone(headline.tone)) {
+            p.eyebrow { "Verdict" }
+            h1 { (headline.title) }
+            @for (i, sentence) in headline.sentences.iter().enumerate() {
+                p.lead[i == 0] { (sentence) }
+            }
+            (answers::facts(report))
+        }
+        @if !warnings.is_empty() {
+            section.warnings {
+                h2 { "Before you believe a picture" }
+                ul { @for warning in warnings { li { (warning) } } }
+            }
+        }
+    }
+}
+
+/// A tone as a class of the style sheet.
+fn tone(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "good",
+        Tone::Bad => "bad",
+        Tone::Unsure => "unsure",
+    }
+}
+
+fn table_section(table: &Table) -> Markup {
+    html! {
+        section {
+            h2 { (table.title) }
+            @if !table.lead.is_empty() { p { (table.lead) } }
+            div.scroll {
+                table.numbers {
+                    thead { tr { @for column in &table.columns { th { (column) } } } }
+                    tbody {
+                        @for row in &table.rows {
+                            tr { @for (i, cell) in row.iter().enumerate() {
+                                @if i == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                            } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn provenance(facts: &[Fact]) -> Markup {
+    html! {
+        section #provenance {
+            h2 { "Provenance" }
+            p.muted { "Enough to make the same page again: equal inputs give equal bytes." }
+            dl.facts-list {
+                @for fact in facts { div { dt { (fact.name) } dd { (fact.value) } } }
+            }
+        }
+    }
+}

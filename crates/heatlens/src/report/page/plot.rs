@@ -1,0 +1,225 @@
+//! Plots as vector graphics.
+
+use maud::{Markup, Render, html};
+
+use crate::report::answers::Bin;
+use crate::report::parts::Interval;
+
+/// Size of a plot, and the space around its axes.
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 250.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 34.0;
+const BOTTOM: f64 = 36.0;
+/// More points than this are thinned out: no screen shows them.
+const MOST_POINTS: usize = 400;
+
+/// One line of a plot.
+pub(super) struct Line {
+    pub(super) name: &'static str,
+    /// Its class in the style sheet: colour and dashes.
+    pub(super) class: &'static str,
+    pub(super) values: Vec<Option<f64>>,
+}
+
+/// Numbers by epoch.
+pub(super) struct LineChart {
+    pub(super) lines: Vec<Line>,
+    /// What the upright axis covers; the values' range if not given.
+    pub(super) range: Option<(f64, f64)>,
+    /// An epoch to mark, from 1.
+    pub(super) marker: Option<usize>,
+}
+
+impl Render for LineChart {
+    fn render(&self) -> Markup {
+        let lines: Vec<&Line> = self.lines.iter().filter(|l| l.values.iter().any(usable)).collect();
+        let epochs = lines.iter().map(|l| l.values.len()).max().unwrap_or(0);
+        let values = || lines.iter().flat_map(|l| &l.values).copied().flatten().filter(|v| v.is_finite());
+        let high = values().fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = self.range.unwrap_or((0.0, if high > 0.0 { high * 1.05 } else { 1.0 }));
+        let axes = Axes { x: (1.0, epochs.max(2) as f64), y: (low, high) };
+        html! {
+            svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="curves by epoch" {
+                (axes.grid("epoch"))
+                @if let Some(marker) = self.marker {
+                    line.marker x1=(axes.at_x(marker as f64)) x2=(axes.at_x(marker as f64)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+                }
+                @for line in &lines { path.line.(line.class) d=(axes.path(&line.values)) {} }
+                @for (i, line) in lines.iter().enumerate() {
+                    g transform={ "translate(" (LEFT + 110.0 * i as f64) " 14)" } {
+                        path.line.(line.class) d="M0 0H24" {}
+                        text x="30" y="4" { (line.name) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "as a filter over a slice wants it")]
+fn usable(value: &Option<f64>) -> bool {
+    value.is_some_and(f64::is_finite)
+}
+
+/// How sure the model is against how often it is right.
+pub(super) struct Calibration<'a> {
+    pub(super) bins: &'a [Bin],
+}
+
+impl Render for Calibration<'_> {
+    fn render(&self) -> Markup {
+        let low = self.bins.iter().map(|b| b.sure.min(b.right.low)).fold(1.0, f64::min);
+        let low = (low * 10.0).floor() / 10.0;
+        let axes = Axes { x: (low, 1.0), y: (low, 1.0) };
+        html! {
+            svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="right answers by sureness" {
+                (axes.grid("how sure it is"))
+                path.line.ideal d={ "M" (point(axes.at_x(low), axes.at_y(low))) "L" (point(axes.at_x(1.0), axes.at_y(1.0))) } {}
+                @for bin in self.bins {
+                    path.error d={ "M" (point(axes.at_x(bin.sure), axes.at_y(bin.right.low))) "V" (round(axes.at_y(bin.right.high))) } {}
+                    circle.dot cx=(round(axes.at_x(bin.sure))) cy=(round(axes.at_y(bin.right.value))) r="4" {}
+                }
+                g transform={ "translate(" (LEFT) " 14)" } {
+                    circle.dot cx="8" cy="0" r="4" {}
+                    text x="20" y="4" { "share of right answers" }
+                }
+                g transform={ "translate(" (LEFT + 190.0) " 14)" } {
+                    path.line.ideal d="M0 0H24" {}
+                    text x="30" y="4" { "just as sure as right" }
+                }
+            }
+        }
+    }
+}
+
+/// A mean with its interval, in a cell of a table.
+pub(super) struct IntervalBar {
+    pub(super) cell: Interval,
+    pub(super) range: (f64, f64),
+}
+
+impl Render for IntervalBar {
+    fn render(&self) -> Markup {
+        let (low, high) = self.range;
+        let span = if high > low { high - low } else { 1.0 };
+        let at = |v: f64| round(4.0 + 92.0 * ((v - low) / span).clamp(0.0, 1.0));
+        let Interval { mean, low: from, high: to } = self.cell;
+        html! {
+            span.value { (format!("{mean:.3}")) }
+            svg.interval viewBox="0 0 100 14" role="img" aria-label={ (format!("{mean:.3} ({from:.3} to {to:.3})")) } {
+                title { (format!("{mean:.3} ({from:.3} to {to:.3})")) }
+                path.zero d={ "M" (at(0.0)) " 1V13" } {}
+                path.error d={ "M" (at(from)) " 7H" (at(to)) } {}
+                circle.dot cx=(at(mean)) cy="7" r="3.5" {}
+            }
+        }
+    }
+}
+
+/// The ranges that the axes show.
+struct Axes {
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Axes {
+    fn at_x(&self, x: f64) -> f64 {
+        LEFT + (x - self.x.0) / (self.x.1 - self.x.0).max(f64::MIN_POSITIVE) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn at_y(&self, y: f64) -> f64 {
+        let share = ((y - self.y.0) / (self.y.1 - self.y.0).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+        HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+    }
+
+    /// Lines and numbers.
+    fn grid(&self, x_name: &str) -> Markup {
+        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        html! {
+            @for tick in ticks(self.y) {
+                line.grid x1=(LEFT) x2=(right) y1=(round(self.at_y(tick.0))) y2=(round(self.at_y(tick.0))) {}
+                text.tick.end x=(LEFT - 7.0) y=(round(self.at_y(tick.0) + 4.0)) { (tick.1) }
+            }
+            @for tick in ticks(self.x) {
+                text.tick.middle x=(round(self.at_x(tick.0))) y=(bottom + 16.0) { (tick.1) }
+            }
+            text.tick.end x=(right) y=(HEIGHT - 4.0) { (x_name) }
+        }
+    }
+
+    /// The line through the values at 1, 2, 3 and so on; a gap where there is none.
+    fn path(&self, values: &[Option<f64>]) -> String {
+        let step = values.len().div_ceil(MOST_POINTS).max(1);
+        let mut path = String::new();
+        let mut pen_down = false;
+        for (i, value) in values.iter().enumerate() {
+            let Some(value) = value.filter(|v| v.is_finite()) else {
+                pen_down = false;
+                continue;
+            };
+            if i % step == 0 || i + 1 == values.len() {
+                path.push(if pen_down { 'L' } else { 'M' });
+                path.push_str(&point(self.at_x(i as f64 + 1.0), self.at_y(value)));
+                pen_down = true;
+            }
+        }
+        path
+    }
+}
+
+/// A position with one digit behind the point: finer than any screen.
+fn round(v: f64) -> f64 {
+    (v * 10.0).round() / 10.0
+}
+
+fn point(x: f64, y: f64) -> String {
+    format!("{} {}", round(x), round(y))
+}
+
+/// About five round numbers within a range, with their texts.
+fn ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let span = high - low;
+    if !(span > 0.0 && span.is_finite()) {
+        return Vec::new();
+    }
+    let power = 10.0_f64.powf((span / 5.0).log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| span / s <= 6.0).unwrap_or(span);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of digits")]
+    let digits = (-step.log10().floor()).max(0.0) as usize;
+    #[expect(clippy::cast_possible_truncation, reason = "a few ticks")]
+    let (first, last) = ((low / step).ceil() as i64, (high / step + 1e-9).floor() as i64);
+    (first..=last).map(|i| (i as f64 * step, format!("{:.digits$}", i as f64 * step))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round() {
+        let texts = |low, high| ticks((low, high)).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(texts(0.0, 1.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(texts(1.0, 80.0), ["20", "40", "60", "80"]);
+        assert_eq!(texts(0.0, 0.05), ["0.00", "0.01", "0.02", "0.03", "0.04", "0.05"]);
+        assert!(texts(1.0, 1.0).is_empty() && texts(0.0, f64::NAN).is_empty());
+    }
+
+    #[test]
+    fn a_line_breaks_where_a_value_is_missing() {
+        let axes = Axes { x: (1.0, 3.0), y: (0.0, 1.0) };
+        let path = axes.path(&[Some(0.0), None, Some(1.0)]);
+        assert_eq!(path, "M46 214M406 34");
+        let long: Vec<Option<f64>> = (0..100_000).map(|_| Some(0.5)).collect();
+        assert!(axes.path(&long).matches('L').count() <= MOST_POINTS);
+    }
+
+    #[test]
+    fn values_outside_of_numbers_draw_nothing() {
+        let line = Line { name: "x", class: "c1", values: vec![Some(f64::NAN), Some(f64::INFINITY)] };
+        let chart = LineChart { lines: vec![line], range: None, marker: Some(1) };
+        let text = chart.render().into_string();
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+    }
+}

@@ -1,0 +1,184 @@
+//! Pages made from plain values: what stands on them, and that nothing can break out of its place.
+
+use super::*;
+use crate::train::history::{History, Record};
+
+fn picture() -> Picture {
+    Picture { uri: "data:image/png;base64,AAAA".to_owned(), width: 4, height: 3, pixelated: true }
+}
+
+fn card(item: usize, right: Option<bool>) -> Card {
+    let heat = Drawn::Heat {
+        heat: picture(),
+        veil: picture(),
+        signed: picture(),
+        high: "0.42".to_owned(),
+        largest: "0.5".to_owned(),
+    };
+    let empty = Drawn::Empty { reason: "every activation is <zero>".to_owned() };
+    Card {
+        item,
+        name: format!("image_{item}"),
+        source: "a/<script>alert(1)</script>.png".to_owned(),
+        label: right.map(|_| "\"cat\"".to_owned()),
+        predicted: "dog & wolf".to_owned(),
+        probability: 0.75,
+        right,
+        image: picture(),
+        maps: [heat, empty].map(|drawn| CardMap { class: "<i>cat</i>".to_owned(), drawn }).to_vec(),
+        check: Some(Check { hottest: 1.5, coldest: 2.0 }),
+        truth: None,
+    }
+}
+
+fn map(title: &str, layer: &str) -> MapInfo {
+    MapInfo {
+        name: title.to_owned(),
+        title: title.to_owned(),
+        method: "grad_cam",
+        summary: "what it shows",
+        caution: Some("take care"),
+        layer: Some(layer.to_owned()),
+    }
+}
+
+fn report() -> Report {
+    let answers = Answers::new(&["a".to_owned(), "b".to_owned()]);
+    Report {
+        title: "<model> & data".to_owned(),
+        headline: Headline::of(&answers, true),
+        warnings: vec!["mind the </script> gap".to_owned()],
+        answers,
+        training: None,
+        audit: None,
+        gallery: Gallery {
+            maps: vec![map("Grad-CAM (one)", "one"), map("Grad-CAM (two)", "two")],
+            cards: vec![card(0, Some(true)), card(7, Some(false)), card(9, None)],
+            total: 500,
+        },
+        data_set: None,
+        tables: Vec::new(),
+        provenance: vec![Fact { name: "command", value: "heatlens 'a<b'".to_owned() }],
+    }
+}
+
+#[test]
+fn every_value_is_escaped() {
+    let html = report().to_html();
+    for markup in
+        ["<script>alert", "</script> gap", "<i>cat", "<model>", "a<b", "<zero>", "value=\"\"cat\"\""]
+    {
+        assert!(!html.contains(markup), "{markup}");
+    }
+    for text in [
+        "&lt;script&gt;alert(1)",
+        "&lt;i&gt;cat",
+        "&lt;model&gt; &amp; data",
+        "dog &amp; wolf",
+        "&quot;cat&quot;",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    // The page's own script, and no other.
+    assert_eq!(html.matches("<script").count(), 1);
+}
+
+#[test]
+fn a_choice_of_images_is_called_one() {
+    let html = report().to_html();
+    assert!(html.contains("This page shows 3 of 500 images"));
+    let mut whole = report();
+    whole.gallery.total = 3;
+    assert!(!whole.to_html().contains("This page shows"));
+}
+
+#[test]
+fn filters_are_offered_where_there_is_something_to_filter() {
+    let html = report().to_html();
+    for control in [
+        "id=\"map\"",
+        "id=\"sort\"",
+        "errors first",
+        "least faithful first",
+        "id=\"outcome\"",
+        "id=\"class\"",
+    ] {
+        assert!(html.contains(control), "{control}");
+    }
+    let mut plain = report();
+    plain.gallery.maps.truncate(1);
+    plain.gallery.cards = vec![Card { check: None, ..card(0, None) }];
+    let html = plain.to_html();
+    for control in ["id=\"map\"", "errors first", "least faithful first", "id=\"outcome\"", "id=\"class\""] {
+        assert!(!html.contains(control), "{control}");
+    }
+}
+
+#[test]
+fn several_layers_of_a_method_are_a_strip() {
+    assert!(report().to_html().contains("class=\"tiles strip\""));
+    let mut other = report();
+    other.gallery.maps[1].method = "rise";
+    assert!(!other.to_html().contains("class=\"tiles strip\""));
+}
+
+#[test]
+fn pictures_lie_in_the_page_once() {
+    let mut one = report();
+    one.gallery.cards.truncate(1);
+    assert_eq!(one.to_html().matches("data:image/png").count(), 4, "the image, heat, veil and signs");
+}
+
+#[test]
+fn an_audit_has_a_row_for_each_method_with_its_interval() {
+    let mut audited = report();
+    let row = |title: &str, control, mean: f64| MethodRow {
+        title: title.to_owned(),
+        verdict: "faithful".to_owned(),
+        tone: Tone::Good,
+        sentence: "better than the controls".to_owned(),
+        control,
+        cells: vec![Some(Interval { mean, low: mean - 0.125, high: mean + 0.125 }), None],
+    };
+    let column = |name: &str, better| MetricColumn {
+        name: name.to_owned(),
+        meaning: "what it measures".to_owned(),
+        higher_is_better: better,
+    };
+    audited.audit = Some(AuditPart {
+        sentences: vec!["Measured on 64 images.".to_owned()],
+        recommended: Some(("HiResCAM".to_owned(), "It comes first.".to_owned())),
+        columns: vec![column("insertion", Some(true)), column("deletion", Some(false))],
+        rows: vec![row("HiResCAM", false, 0.75), row("edges", true, 0.25)],
+    });
+    let html = audited.to_html();
+    for text in
+        ["Recommended: HiResCAM.", "insertion ↑", "deletion ↓", "0.750 (0.625 to 0.875)", "href=\"#methods\""]
+    {
+        assert!(html.contains(text), "{text}");
+    }
+    assert_eq!(html.matches("class=\"interval\"").count(), 2);
+    assert_eq!(html.matches("class=\"control\"").count(), 1);
+}
+
+#[test]
+fn the_learning_curve_has_a_legend_and_the_kept_epoch() {
+    let mut trained = report();
+    let record = |epoch: u64| Record {
+        epoch,
+        loss: Some(1.0 / epoch as f64),
+        val_loss: Some(0.5),
+        ..Record::default()
+    };
+    trained.training = Some(Training {
+        history: History { records: (1..=10).map(record).collect() },
+        kept_epoch: Some(7),
+        verdict: Some("learned".to_owned()),
+        sentence: Some("It learned.".to_owned()),
+    });
+    let html = trained.to_html();
+    for text in ["Learning: loss", ">training</text>", ">held out</text>", "class=\"marker\"", "It learned."]
+    {
+        assert!(html.contains(text), "{text}");
+    }
+}
