@@ -302,6 +302,16 @@ pub(crate) struct Explain {
     /// What to write, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "png")]
     pub(crate) save: Vec<SaveName>,
+    /// What counts as hot in boxes and masks: a fraction of the largest value, otsu, or a quantile such as q0.9
+    #[arg(long, value_name = "VALUE", default_value = "0.2")]
+    pub(crate) threshold: String,
+    /// Which connected parts become boxes and masks: largest or all
+    #[arg(long, default_value = "largest")]
+    pub(crate) components: String,
+    /// True objects to compare boxes and masks with, in iou.csv: a COCO file, or a folder of mask pictures named after
+    /// the images
+    #[arg(long, value_name = "COCO.json|FOLDER")]
+    pub(crate) truth: Option<PathBuf>,
     /// Write report.html too: verdict, images, maps and what the model looks at, on one page that can be sent
     #[arg(long)]
     pub(crate) report: bool,
@@ -335,6 +345,10 @@ pub(crate) enum SaveName {
     Npz,
     /// conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv
     Tensors,
+    /// What is hot as boxes and masks in annotations.json (COCO)
+    Boxes,
+    /// What is hot as mask pictures
+    Masks,
 }
 
 #[derive(Debug, Args)]

@@ -35,6 +35,7 @@ pub mod demo_data;
 pub mod explain;
 pub mod export;
 pub mod gallery;
+pub mod localise;
 pub mod method;
 pub mod metric;
 pub mod model;

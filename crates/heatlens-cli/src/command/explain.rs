@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use heatlens::data::{Dataset, open_inputs};
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
 use heatlens::gallery::{Listener, Save, Summary, Truth, write_gallery};
+use heatlens::localise::Localiser;
 use heatlens::method::{self, Method, Settings};
 use heatlens::model::{Layer, Model};
 use heatlens::trust::health::output_problems;
 
 use crate::arguments::{Explain, SaveName};
 use crate::command::report::{self, Ears, Page};
-use crate::command::{folder, open};
+use crate::command::{folder, localise, open};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Bar;
@@ -22,6 +23,7 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
     explainer.notes().iter().for_each(output::note);
     let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
     open::check_range(&model, data.as_ref());
+    let localise = localise::options(options)?;
     folder::prepare(&options.out, options.force)?;
     let save = Save {
         png: options.save.contains(&SaveName::Png),
@@ -32,7 +34,10 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
     let mut page = options.report.then(|| Ears::new(&explainer)).transpose()?;
     let mut listeners: Vec<&mut dyn Listener> = Vec::new();
     listeners.extend(page.iter_mut().flat_map(Ears::listeners));
+    let mut localiser = localise.map(|wanted| Localiser::new(&options.out, wanted));
+    listeners.extend(localiser.iter_mut().map(|localiser| localiser as &mut dyn Listener));
     let summary = explain_into(&explainer, data.as_ref(), &options.out, save, None, &mut listeners)?;
+    let tables = localiser.map(localise::finish).transpose()?.into_iter().flatten().collect();
     if let Some(heard) = page {
         let page = Page {
             model: &options.model,
@@ -42,7 +47,7 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
             explainer: &explainer,
             summary: &summary,
             seed: options.seed,
-            tables: Vec::new(),
+            tables,
         };
         report::write(page, heard, &options.out.join("report.html"), false)?;
     }

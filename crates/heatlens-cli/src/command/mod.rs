@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 mod folder;
 pub(crate) mod inspect;
+mod localise;
 pub(crate) mod methods;
 mod open;
 pub(crate) mod predict;

@@ -82,6 +82,11 @@ impl Dataset for Concat {
         &self.preprocessing
     }
 
+    fn original_size(&self, item: usize) -> Result<[usize; 2], DataError> {
+        let (part, item) = self.locate(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
+        part.original_size(item)
+    }
+
     fn load(&self, item: usize) -> Result<Sample, DataError> {
         let (part, item) = self.locate(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
         part.load(item)

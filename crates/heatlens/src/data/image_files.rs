@@ -93,6 +93,11 @@ impl Dataset for ImageFiles {
         &self.preprocessing
     }
 
+    fn original_size(&self, item: usize) -> Result<[usize; 2], DataError> {
+        let path = self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
+        image_shape(path).map(|shape| [shape.height, shape.width])
+    }
+
     fn load(&self, item: usize) -> Result<Sample, DataError> {
         let path = self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
         let (seen, pixels) = self.preprocessing.apply(read_image(path)?)?;

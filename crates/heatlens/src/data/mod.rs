@@ -103,6 +103,16 @@ pub trait Dataset: Send + Sync + Debug {
         self.preprocessing().shape()
     }
 
+    /// Rows and columns of the item as it is on disk, before it is brought to the model's shape. Arrays are in that
+    /// shape already.
+    ///
+    /// # Errors
+    /// If a picture file cannot be read.
+    fn original_size(&self, item: usize) -> Result<[usize; 2], DataError> {
+        let [_, h, w] = self.shape();
+        if item < self.len() { Ok([h, w]) } else { Err(DataError::NoSuchItem { item, len: self.len() }) }
+    }
+
     /// Reads, checks and prepares one item.
     fn load(&self, item: usize) -> Result<Sample, DataError>;
 }

@@ -19,7 +19,7 @@ pub struct Observation {
     pub grid: Option<Grid>,
 }
 
-/// What is kept of all images: of each the first map that has heat at every place.
+/// What is kept of all images: of each its main map.
 #[derive(Clone, Debug, Default)]
 pub struct Observations {
     /// The name of that map; empty if there is none.
@@ -34,14 +34,9 @@ pub struct Observations {
 
 impl Listener for Observations {
     fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
-        let explained = seen.explanation.attributions.iter().zip(seen.explainer.maps());
-        let Some((heat, spec)) =
-            explained.filter_map(|(map, spec)| map.heat().map(|heat| (heat, spec))).next()
-        else {
-            return Ok(());
-        };
+        let Some((at, heat)) = seen.main_map() else { return Ok(()) };
         if self.rows.is_empty() {
-            self.map = spec.method.title.to_owned();
+            self.map = seen.map_title(at);
             self.class_names.clone_from(&seen.explainer.model().class_names);
         }
         if self.rows.len() >= MAX_OBSERVED {

@@ -3,6 +3,7 @@
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
 use crate::gallery::GalleryError;
+use crate::render::Map;
 
 /// One explained image.
 #[derive(Debug)]
@@ -26,6 +27,29 @@ impl Explained<'_> {
     #[must_use]
     pub fn label(&self) -> Option<usize> {
         self.data.label(self.item)
+    }
+
+    /// The map that stands for the image where one must: of the first method whose maps have heat at every place, the
+    /// one at its last layer. Its number, and its heat.
+    #[must_use]
+    pub fn main_map(&self) -> Option<(usize, Map)> {
+        let maps = &self.explanation.attributions;
+        let heats = || maps.iter().enumerate().filter_map(|(at, map)| Some((at, map.heat()?)));
+        let (first, _) = heats().next()?;
+        let same =
+            |at: usize| (maps[at].method.id, maps[at].class) == (maps[first].method.id, maps[first].class);
+        heats().rfind(|(at, _)| same(*at))
+    }
+
+    /// The title of a map, with layer and class where there are several.
+    #[must_use]
+    pub fn map_title(&self, at: usize) -> String {
+        let Some(spec) = self.explainer.maps().get(at) else { return String::new() };
+        let name = spec.name(self.explainer.model());
+        match name.strip_prefix(spec.method.id).filter(|rest| !rest.is_empty()) {
+            Some(rest) => format!("{} ({})", spec.method.title, rest.trim_start_matches(['@', '#'])),
+            None => spec.method.title.to_owned(),
+        }
     }
 
     /// The name of a class.

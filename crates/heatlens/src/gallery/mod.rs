@@ -19,6 +19,7 @@ use rayon::prelude::*;
 pub use error::GalleryError;
 pub use listener::{Explained, Listener};
 pub use pictures::Picture;
+pub(crate) use pictures::file_part;
 
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};

@@ -130,7 +130,7 @@ pub(super) fn reason(attribution: &Attribution) -> String {
 }
 
 /// A name as part of a file name.
-fn file_part(name: &str) -> String {
+pub(crate) fn file_part(name: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || "-_.@#".contains(c) { c } else { '_' };
     name.chars().map(safe).collect()
 }

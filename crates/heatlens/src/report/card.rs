@@ -29,7 +29,7 @@ pub struct Card {
     pub image: Picture,
     /// Its maps, in the order of the gallery's list.
     pub maps: Vec<CardMap>,
-    /// How the first map fares when what it points at is blanked.
+    /// How the main map fares when what it points at is blanked.
     pub check: Option<Check>,
     /// The outline of the true object, where it is known.
     pub truth: Option<Outline>,
@@ -96,7 +96,7 @@ impl Card {
         let size = seen.sample.display.dimensions();
         let maps = explanation.attributions.iter().map(|map| card_map(seen, map, size));
         let label = seen.label();
-        let checked = explanation.attributions.iter().find(|map| map.heat().is_some());
+        let checked = seen.main_map().and_then(|(at, _)| explanation.attributions.get(at));
         let check = match (checker, checked) {
             (Some(checker), Some(map)) => checker.check(&seen.sample.pixels, explanation, map)?,
             _ => None,
@@ -158,9 +158,7 @@ fn drawn(picture: std::io::Result<Picture>) -> Result<Picture, GalleryError> {
 /// What is common to one map of all images.
 #[derive(Clone, Debug)]
 pub struct MapInfo {
-    /// Its name, with layer and class where there are several.
-    pub name: String,
-    /// The method's title.
+    /// The method's title, with layer and class where there are several.
     pub title: String,
     /// The method's id.
     pub method: &'static str,
@@ -174,15 +172,9 @@ pub struct MapInfo {
 
 impl MapInfo {
     /// Describes a map.
-    pub(super) fn new(spec: &MapSpec, seen: &Explained<'_>) -> Self {
-        let name = spec.name(seen.explainer.model());
-        let mut title = spec.method.title.to_owned();
-        if let Some(rest) = name.strip_prefix(spec.method.id).filter(|rest| !rest.is_empty()) {
-            title.push_str(&format!(" ({})", rest.trim_start_matches(['@', '#'])));
-        }
+    pub(super) fn new(at: usize, spec: &MapSpec, seen: &Explained<'_>) -> Self {
         Self {
-            name,
-            title,
+            title: seen.map_title(at),
             method: spec.method.id,
             summary: spec.method.summary,
             caution: spec.method.caution,

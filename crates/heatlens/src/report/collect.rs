@@ -19,6 +19,8 @@ const MIN_IMAGES: usize = 12;
 pub struct Gallery {
     /// What each image has.
     pub maps: Vec<MapInfo>,
+    /// The map that is seen first, and that the checks are of.
+    pub main: usize,
     /// The images shown, in the order of the data.
     pub cards: Vec<Card>,
     /// How many there are in all.
@@ -31,6 +33,7 @@ pub struct Collector {
     checker: Checker,
     limit: usize,
     maps: Vec<MapInfo>,
+    main: usize,
     wrong: Vec<Card>,
     others: Vec<Card>,
     answers: Answers,
@@ -47,6 +50,7 @@ impl Collector {
             checker: Checker::new(explainer.model())?,
             limit: (MAX_MAPS / maps).clamp(MIN_IMAGES, MAX_IMAGES),
             maps: Vec::new(),
+            main: 0,
             wrong: Vec::new(),
             others: Vec::new(),
             answers: Answers::new(&explainer.model().class_names),
@@ -63,7 +67,7 @@ impl Collector {
         let mut cards = self.wrong;
         cards.append(&mut self.others);
         cards.sort_by_key(|card| card.item);
-        (Gallery { maps: self.maps, cards, total: self.answers.rows.len() }, self.answers)
+        (Gallery { maps: self.maps, main: self.main, cards, total: self.answers.rows.len() }, self.answers)
     }
 }
 
@@ -71,7 +75,9 @@ impl Listener for Collector {
     fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
         let explanation = seen.explanation;
         if self.maps.is_empty() {
-            self.maps = seen.explainer.maps().iter().map(|spec| MapInfo::new(spec, seen)).collect();
+            let specs = seen.explainer.maps().iter().enumerate();
+            self.maps = specs.map(|(at, spec)| MapInfo::new(at, spec, seen)).collect();
+            self.main = seen.main_map().map_or(0, |(at, _)| at);
         }
         self.answers.rows.push(Answer {
             label: seen.label(),

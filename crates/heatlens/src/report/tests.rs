@@ -33,7 +33,6 @@ fn card(item: usize, right: Option<bool>) -> Card {
 
 fn map(title: &str, layer: &str) -> MapInfo {
     MapInfo {
-        name: title.to_owned(),
         title: title.to_owned(),
         method: "grad_cam",
         summary: "what it shows",
@@ -53,6 +52,7 @@ fn report() -> Report {
         audit: None,
         gallery: Gallery {
             maps: vec![map("Grad-CAM (one)", "one"), map("Grad-CAM (two)", "two")],
+            main: 0,
             cards: vec![card(0, Some(true)), card(7, Some(false)), card(9, None)],
             total: 500,
         },

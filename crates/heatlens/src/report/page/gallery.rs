@@ -38,7 +38,7 @@ fn controls(gallery: &Gallery) -> Markup {
         form.controls {
             @if gallery.maps.len() > 1 {
                 label { "Map" select #map {
-                    @for (i, map) in gallery.maps.iter().enumerate() { option value=(i) { (map.title) } }
+                    @for (i, map) in gallery.maps.iter().enumerate() { option value=(i) selected[i == gallery.main] { (map.title) } }
                 } }
             }
             label { "Order" select #sort {
@@ -88,13 +88,13 @@ fn one(gallery: &Gallery, card: &Card) -> Markup {
             div.stage style={ "aspect-ratio:" (card.image.width) "/" (card.image.height) } {
                 div.photo role="img" aria-label={ "the image " (card.name) } {}
                 @for (i, map) in card.maps.iter().enumerate() {
-                    div.layers data-map=(i) hidden[i > 0] { (layers(i, map)) }
+                    div.layers data-map=(i) hidden[i != gallery.main] { (layers(i, map)) }
                 }
                 (truth(card))
             }
             label.fade { span { "image" } input type="range" min="0" max="100" value="50" aria-label={ "from image to map: " (card.name) }; span { "map" } }
             @for (i, map) in card.maps.iter().enumerate() {
-                div.legend data-map=(i) hidden[i > 0] { (legend(map)) }
+                div.legend data-map=(i) hidden[i != gallery.main] { (legend(map)) }
             }
             (caption(card))
             details {
@@ -190,7 +190,7 @@ fn sure(probability: f64) -> String {
 }
 
 fn blanking(gallery: &Gallery, check: Check) -> String {
-    let method = gallery.maps.first().map_or("the map", |m| m.title.as_str());
+    let method = gallery.maps.get(gallery.main).map_or("the map", |m| m.title.as_str());
     format!(
         "Blanking the hottest tenth ({method}) lowers the score by {:.2}, the coldest tenth by {:.2}.{}",
         check.hottest,
@@ -199,18 +199,24 @@ fn blanking(gallery: &Gallery, check: Check) -> String {
     )
 }
 
-/// All maps of a card, those of one method at several layers as a strip.
+/// All maps of a card: those of one method at several layers as a strip, the others side by side.
 fn tiles(gallery: &Gallery, card: &Card) -> Markup {
-    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
-    for (i, info) in gallery.maps.iter().enumerate() {
-        match groups.last_mut() {
-            Some((method, members)) if *method == info.method => members.push(i),
-            _ => groups.push((info.method, vec![i])),
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let alone =
+        |i: usize| gallery.maps.iter().filter(|map| map.method == gallery.maps[i].method).count() == 1;
+    for i in 0..gallery.maps.len() {
+        let joins = |last: &Vec<usize>| {
+            last.first()
+                .is_some_and(|&l| gallery.maps[l].method == gallery.maps[i].method || (alone(l) && alone(i)))
+        };
+        match groups.last_mut().filter(|last| joins(last)) {
+            Some(last) => last.push(i),
+            None => groups.push(vec![i]),
         }
     }
     html! {
-        @for (_, members) in &groups {
-            div.tiles.strip[members.len() > 1] {
+        @for members in &groups {
+            div.tiles.strip[members.first().is_some_and(|&i| !alone(i))] {
                 @for &i in members {
                     @if let (Some(info), Some(map)) = (gallery.maps.get(i), card.maps.get(i)) { (tile(i, info, map, card)) }
                 }
@@ -226,7 +232,7 @@ fn tile(i: usize, info: &MapInfo, map: &CardMap, card: &Card) -> Markup {
             figure { div.still.photo style=(shape) { div.grey {} div.veil style={ "background-image:var(--v" (i) ")" } {} }
                 figcaption { b { (info.title) } (layer(info)) (bar("heat-bar", "0", high, &format!("evidence for {}", map.class))) } }
             figure { div.still style={ (shape) ";background-image:var(--s" (i) ")" } {}
-                figcaption { b { "both signs" } (layer(info)) (bar("signed-bar", &format!("−{largest}"), &format!("+{largest}"), &format!("against · for {}", map.class))) } }
+                figcaption { b { "both signs" } (bar("signed-bar", &format!("−{largest}"), &format!("+{largest}"), &format!("against · for {}", map.class))) } }
         },
         Drawn::Whole { meaning, picture } => figure {
             div.still.pixelated[picture.pixelated] style={ (shape) ";background-image:var(--h" (i) ")" } {}
@@ -237,7 +243,8 @@ fn tile(i: usize, info: &MapInfo, map: &CardMap, card: &Card) -> Markup {
 }
 
 fn layer(info: &MapInfo) -> Markup {
-    html! { @if let Some(layer) = &info.layer { span.layer { (layer) } } }
+    let new = info.layer.as_ref().filter(|layer| !info.title.contains(*layer));
+    html! { @if let Some(layer) = new { span.layer { (layer) } } }
 }
 
 /// How to read the maps, once for all.

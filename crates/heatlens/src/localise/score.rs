@@ -1,0 +1,65 @@
+//! How well what was found covers the true objects.
+
+use crate::localise::{Mask, Object, PixelBox};
+
+/// The overlap on one image.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    /// IoU of all that was found and all true objects, where their shape is known.
+    pub mask: Option<f64>,
+    /// IoU of the largest part's box with the true box that it covers best.
+    pub bounds: Option<f64>,
+}
+
+impl Score {
+    /// Compares the parts found, the largest first, with the true objects of an image.
+    #[must_use]
+    pub fn of(parts: &[Mask], [height, width]: [usize; 2], truth: &[Object]) -> Self {
+        let mut found = Mask::empty(height, width);
+        parts.iter().for_each(|part| found.add(part));
+        let mut objects = Mask::empty(height, width);
+        let shapes: Vec<Option<Mask>> = truth.iter().map(|object| object.mask(height, width)).collect();
+        shapes.iter().flatten().for_each(|shape| objects.add(shape));
+        let known = !shapes.is_empty() && shapes.iter().all(Option::is_some);
+        let boxes: Vec<PixelBox> = truth
+            .iter()
+            .zip(&shapes)
+            .filter_map(|(o, s)| o.bounds.or_else(|| s.as_ref()?.bounds()))
+            .collect();
+        let largest = parts.first().and_then(Mask::bounds);
+        let best = |b: PixelBox| boxes.iter().map(|t| t.iou(&b)).fold(0.0, f64::max);
+        Self {
+            mask: known.then(|| found.iou(&objects)).flatten(),
+            bounds: (!boxes.is_empty()).then(|| largest.map_or(0.0, best)),
+        }
+    }
+}
+
+/// Scores over many images.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MeanScore {
+    /// The mean IoU of masks, and over how many images.
+    pub mask: Option<(f64, usize)>,
+    /// The mean IoU of boxes, and over how many images.
+    pub bounds: Option<(f64, usize)>,
+    /// The share of images whose box has an IoU of at least one half: the localisation accuracy of Zhou et al. 2016 for
+    /// a known class.
+    pub accuracy: Option<f64>,
+}
+
+impl MeanScore {
+    /// The means of some scores.
+    #[must_use]
+    pub fn of<'a>(scores: impl Iterator<Item = &'a Score> + Clone) -> Self {
+        let mean = |values: Vec<f64>| {
+            (!values.is_empty()).then(|| (values.iter().sum::<f64>() / values.len() as f64, values.len()))
+        };
+        let boxes: Vec<f64> = scores.clone().filter_map(|s| s.bounds).collect();
+        let hits: Vec<f64> = boxes.iter().map(|b| f64::from(u8::from(*b >= 0.5))).collect();
+        Self {
+            mask: mean(scores.filter_map(|s| s.mask).collect()),
+            accuracy: mean(hits).map(|m| m.0),
+            bounds: mean(boxes),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Writes boxes, masks and scores while images are explained.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::{ExtendedColorType, ImageEncoder};
+
+use crate::data::write_atomically;
+use crate::explain::Attribution;
+use crate::gallery::{Explained, GalleryError, Listener, file_part};
+use crate::localise::coco::Coco;
+use crate::localise::{Components, Mask, MeanScore, Object, Score, Threshold, Truth, View, locate};
+
+/// What is written, and how it is found.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Whether `annotations.json` is written.
+    pub boxes: bool,
+    /// Whether a mask picture is written beside each image's pictures.
+    pub masks: bool,
+    /// What counts as hot.
+    pub threshold: Threshold,
+    /// Which parts are kept.
+    pub components: Components,
+    /// The true objects; with them `iou.csv` is written.
+    pub truth: Option<Truth>,
+}
+
+/// A listener that writes what it finds.
+#[derive(Debug)]
+pub struct Localiser {
+    out: PathBuf,
+    options: Options,
+    /// For each map that has heat at every place: its name and what was found by it.
+    found: Vec<Found>,
+    class_names: Vec<String>,
+    table: String,
+}
+
+#[derive(Debug)]
+struct Found {
+    name: String,
+    title: String,
+    coco: Coco,
+    scores: Vec<Score>,
+}
+
+impl Localiser {
+    /// Writes into `out`, which exists.
+    #[must_use]
+    pub fn new(out: &Path, options: Options) -> Self {
+        let table = "input,index,map,class,mask_iou,box_iou\n".to_owned();
+        Self { out: out.to_path_buf(), options, found: Vec::new(), class_names: Vec::new(), table }
+    }
+
+    /// Writes the files that span all images; gives the mean score of each map, by title, where truth is known.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn finish(self) -> Result<Vec<(String, MeanScore)>, GalleryError> {
+        let Self { out, options, found, class_names, table } = self;
+        let write = |name: &str, bytes: &[u8]| {
+            let path = out.join(name);
+            write_atomically(&path, bytes).map_err(GalleryError::writing(&path))
+        };
+        if options.boxes {
+            for map in &found {
+                let about = format!(
+                    "what {} calls hot: threshold {}, components {}",
+                    map.title, options.threshold, options.components
+                );
+                let name = if found.len() == 1 {
+                    "annotations.json".to_owned()
+                } else {
+                    format!("annotations_{}.json", file_part(&map.name))
+                };
+                write(&name, format!("{}\n", map.coco.to_json(&about, &class_names)).as_bytes())?;
+            }
+        }
+        if options.truth.is_none() {
+            return Ok(Vec::new());
+        }
+        write("iou.csv", table.as_bytes())?;
+        Ok(found.into_iter().map(|map| (map.title, MeanScore::of(map.scores.iter()))).collect())
+    }
+
+    fn one_map(
+        &mut self,
+        at: usize,
+        seen: &Explained<'_>,
+        map: &Attribution,
+        view: &View,
+        truth: Option<&[Object]>,
+    ) -> Result<(), GalleryError> {
+        let Some(heat) = map.heat() else { return Ok(()) };
+        let [_, h, w] = seen.explainer.model().shape();
+        let parts = locate(&heat, [h, w], view, self.options.threshold, self.options.components);
+        let class = seen.class_name(map.class);
+        let found = &mut self.found[at];
+        if self.options.boxes {
+            let sure = seen.explanation.probabilities.get(map.class).copied().unwrap_or(f64::NAN);
+            found.coco.push_image(seen.item + 1, &seen.data.source(seen.item), view.original);
+            parts.iter().for_each(|part| found.coco.push(seen.item + 1, map.class, sure, part));
+        }
+        if self.options.masks {
+            let folder = self.out.join(seen.data.name(seen.item));
+            fs::create_dir_all(&folder).map_err(GalleryError::writing(&folder))?;
+            save_mask(&parts, view.original, &folder.join(format!("mask_{}.png", file_part(&found.name))))?;
+        }
+        if let Some(truth) = truth {
+            // Objects of other classes are not what was explained; without class names all are.
+            let named = |o: &&Object| self.class_names.contains(&o.category);
+            let own: Vec<Object> =
+                truth.iter().filter(|o| !named(o) || o.category == class).cloned().collect();
+            let score = Score::of(&parts, view.original, &own);
+            found.scores.push(score);
+            push_row(&mut self.table, seen, &found.name, &class, score);
+        }
+        Ok(())
+    }
+}
+
+impl Listener for Localiser {
+    fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
+        let model = seen.explainer.model();
+        let maps: Vec<&Attribution> = seen.explanation.attributions.iter().collect();
+        if self.found.is_empty() {
+            self.class_names.clone_from(&model.class_names);
+            self.found = seen
+                .explainer
+                .maps()
+                .iter()
+                .map(|spec| Found {
+                    name: spec.name(model),
+                    title: spec.method.title.to_owned(),
+                    coco: Coco::default(),
+                    scores: Vec::new(),
+                })
+                .collect();
+        }
+        let view = View::new(
+            seen.data.original_size(seen.item)?,
+            [model.preprocessing.height, model.preprocessing.width],
+            model.preprocessing.resize,
+        );
+        let truth = match &self.options.truth {
+            Some(truth) => truth.objects(&seen.data.source(seen.item), &seen.data.name(seen.item))?,
+            None => None,
+        };
+        maps.into_iter()
+            .enumerate()
+            .try_for_each(|(at, map)| self.one_map(at, seen, map, &view, truth.as_deref()))
+    }
+}
+
+fn push_row(table: &mut String, seen: &Explained<'_>, map: &str, class: &str, score: Score) {
+    let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        table,
+        "{},{},{},{},{},{}",
+        quoted(&seen.data.source(seen.item)),
+        seen.data.index(seen.item),
+        quoted(map),
+        quoted(class),
+        cell(score.mask),
+        cell(score.bounds)
+    );
+}
+
+/// All parts as one picture: white inside, black outside.
+fn save_mask(parts: &[Mask], [height, width]: [usize; 2], path: &Path) -> Result<(), GalleryError> {
+    let mut all = Mask::empty(height, width);
+    parts.iter().for_each(|part| all.add(part));
+    let pixels: Vec<u8> = all.inside.iter().map(|i| if *i { 255 } else { 0 }).collect();
+    let side = |s: usize| u32::try_from(s).map_err(std::io::Error::other);
+    let encode = || {
+        let mut bytes = Vec::new();
+        image::codecs::png::PngEncoder::new(&mut bytes)
+            .write_image(&pixels, side(width)?, side(height)?, ExtendedColorType::L8)
+            .map_err(std::io::Error::other)?;
+        write_atomically(path, &bytes)
+    };
+    encode().map_err(GalleryError::writing(path))
+}
