@@ -4,11 +4,16 @@
 
 mod common;
 
-use heatlens::data::{OpenOptions, Split, open_training};
+use heatlens::data::{NpzWriter, OpenOptions, Split, open_training};
+use heatlens::dataset::place::Edge;
+use heatlens::dataset::{Findings, Observations, Place};
 use heatlens::demo::{VALIDATION, localise, settings, write_data};
-use heatlens::method::{METHODS, Work};
+use heatlens::demo_data::{DemoImage, SIDE, generate};
+use heatlens::explain::{ExplainOptions, Explainer};
+use heatlens::method::{METHODS, Work, find};
+use heatlens::model::Model;
 use heatlens::train::TrainingSet;
-use heatlens::train::fit::{Ending, Observer, Trainer};
+use heatlens::train::fit::{Ending, Observer, Settings, Trainer};
 use heatlens::train::history::Record;
 
 struct Silent;
@@ -19,6 +24,56 @@ impl Observer for Silent {
     }
 
     fn epoch(&mut self, _: &Record) {}
+}
+
+/// What the model looks at across some images.
+fn look(model: &Model, images: &[DemoImage]) -> Findings {
+    let explainer = Explainer::new(model, &ExplainOptions::new(&[find("grad_cam").unwrap()])).unwrap();
+    let mut seen = Observations::default();
+    for (item, image) in images.iter().enumerate() {
+        let explanation = explainer.explain(&image.to_f32(), 1).unwrap().remove(0);
+        seen.push(item, Some(image.label), &explanation);
+    }
+    Findings::of(&seen, 0)
+}
+
+/// Lays a ruler along the left or the bottom edge of every image of a class.
+fn ruler(images: &mut [DemoImage], class: usize, bottom: bool) {
+    for image in images.iter_mut().filter(|image| image.label == class) {
+        for (along, across) in
+            (1..SIDE).step_by(4).flat_map(|along| (0..4).map(move |across| (along, across)))
+        {
+            let at = if bottom { (SIDE - 1 - across) * SIDE + along } else { along * SIDE + across };
+            image.pixels[at] = 210;
+        }
+    }
+}
+
+#[test]
+fn a_planted_ruler_is_named() {
+    for (seed, class, bottom) in [(0, 1, false), (1, 0, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut images = generate(480, seed);
+        ruler(&mut images, class, bottom);
+        let path = folder.path().join("data.npz");
+        let mut file = NpzWriter::create(&path).unwrap();
+        for image in &images {
+            file.push("X", &[SIDE, SIDE], &image.to_f32()).unwrap();
+            file.push_integers("y", &[], &[image.label as i64]).unwrap();
+        }
+        file.finish().unwrap();
+        let data = open_training(&path, &OpenOptions::default()).unwrap();
+        let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, seed).unwrap();
+        let settings = Settings { epochs: 6, batch_size: 16, ..settings(seed).unwrap() };
+        let mut trainer = Trainer::new(settings, &set, folder.path()).unwrap();
+        trainer.run(&mut Silent).unwrap();
+        let mut unseen = generate(160, seed + 10);
+        ruler(&mut unseen, class, bottom);
+        let found = look(&trainer.model().unwrap(), &unseen);
+        let named: Vec<_> = found.shortcuts().map(|(c, _, s)| (c.class, s.place)).collect();
+        let edge = if bottom { Edge::Bottom } else { Edge::Left };
+        assert_eq!(named, [(class, Place::Strip(edge))], "seed {seed}");
+    }
 }
 
 #[test]
@@ -41,4 +96,8 @@ fn the_model_finds_the_ring() {
         let row = rows.iter().find(|r| r.method.id == id).unwrap();
         assert!(row.ratio() >= 3.0, "{id}: {:.2} times chance", row.ratio());
     }
+    // The ring may be anywhere: no place gives it away.
+    let clean = look(&trainer.model().unwrap(), &generate(300, 1));
+    let flagged: Vec<_> = clean.shortcuts().map(|(_, _, shortcut)| shortcut.clone()).collect();
+    assert!(flagged.is_empty(), "{flagged:?}");
 }

@@ -1,6 +1,7 @@
 //! Keeps one coarse map of every image while images are explained.
 
 use crate::dataset::grid::Grid;
+use crate::explain::Explanation;
 use crate::gallery::{Explained, GalleryError, Listener};
 
 /// Most images that are looked at: the first.
@@ -32,19 +33,25 @@ pub struct Observations {
     pub left_out: usize,
 }
 
-impl Listener for Observations {
-    fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
-        let Some((at, heat)) = seen.main_map() else { return Ok(()) };
-        if self.rows.is_empty() {
-            self.map = seen.map_title(at);
-            self.class_names.clone_from(&seen.explainer.model().class_names);
-        }
+impl Observations {
+    /// Takes one image; images without a map that has heat at every place are not counted.
+    pub fn push(&mut self, item: usize, label: Option<usize>, explanation: &Explanation) {
+        let Some((_, heat)) = explanation.main_map() else { return };
         if self.rows.len() >= MAX_OBSERVED {
             self.left_out += 1;
-            return Ok(());
+            return;
         }
-        let (item, label, predicted) = (seen.item, seen.label(), seen.explanation.predicted);
-        self.rows.push(Observation { item, label, predicted, grid: Grid::of(&heat) });
+        self.rows.push(Observation { item, label, predicted: explanation.predicted, grid: Grid::of(&heat) });
+    }
+}
+
+impl Listener for Observations {
+    fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
+        if self.rows.is_empty() {
+            self.map = seen.explanation.main_map().map_or(String::new(), |(at, _)| seen.map_title(at));
+            self.class_names.clone_from(&seen.explainer.model().class_names);
+        }
+        self.push(seen.item, seen.label(), seen.explanation);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Where the heat of a map lies, whatever the kind of map.
 
-use crate::explain::Attribution;
+use crate::explain::{Attribution, Explanation};
 use crate::method::MapKind;
 use crate::render::Map;
 
@@ -27,6 +27,20 @@ impl Attribution {
     }
 }
 
+impl Explanation {
+    /// The map that stands for the image where one must: of the first method whose maps have heat at every place, the
+    /// one at its last layer. Its number, and its heat.
+    #[must_use]
+    pub fn main_map(&self) -> Option<(usize, Map)> {
+        let maps = &self.attributions;
+        let heats = || maps.iter().enumerate().filter_map(|(at, map)| Some((at, map.heat()?)));
+        let (first, _) = heats().next()?;
+        let same =
+            |at: usize| (maps[at].method.id, maps[at].class) == (maps[first].method.id, maps[first].class);
+        heats().rfind(|(at, _)| same(*at))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +49,21 @@ mod tests {
     fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribution {
         let (method, shape, values) = (find(id).unwrap(), shape.to_vec(), values.to_vec());
         Attribution { method, layer: None, class: 1, shape, values, raw_min: -1.0, raw_max: 1.0, zero: None }
+    }
+
+    #[test]
+    fn the_last_layer_of_the_first_method_stands_for_the_image() {
+        let map = |id: &str, class: usize| Attribution { class, ..attribution(id, &[1, 1], &[1.0]) };
+        let of = |attributions: Vec<Attribution>| {
+            let (logits, probabilities, predicted, tensors) = (vec![0.0], vec![0.5, 0.5], 0, None);
+            Explanation { logits, probabilities, predicted, attributions, tensors }
+                .main_map()
+                .map(|found| found.0)
+        };
+        assert_eq!(of(vec![map("grad_cam", 1), map("grad_cam", 1), map("cam", 1)]), Some(1));
+        assert_eq!(of(vec![map("grad_cam", 1), map("grad_cam", 0)]), Some(0));
+        assert_eq!(of(vec![map("deep_feature_factorization", 1), map("cam", 1)]), Some(1));
+        assert_eq!(of(vec![]), None);
     }
 
     #[test]

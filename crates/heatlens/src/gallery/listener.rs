@@ -3,7 +3,6 @@
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
 use crate::gallery::GalleryError;
-use crate::render::Map;
 
 /// One explained image.
 #[derive(Debug)]
@@ -27,18 +26,6 @@ impl Explained<'_> {
     #[must_use]
     pub fn label(&self) -> Option<usize> {
         self.data.label(self.item)
-    }
-
-    /// The map that stands for the image where one must: of the first method whose maps have heat at every place, the
-    /// one at its last layer. Its number, and its heat.
-    #[must_use]
-    pub fn main_map(&self) -> Option<(usize, Map)> {
-        let maps = &self.explanation.attributions;
-        let heats = || maps.iter().enumerate().filter_map(|(at, map)| Some((at, map.heat()?)));
-        let (first, _) = heats().next()?;
-        let same =
-            |at: usize| (maps[at].method.id, maps[at].class) == (maps[first].method.id, maps[first].class);
-        heats().rfind(|(at, _)| same(*at))
     }
 
     /// The title of a map, with layer and class where there are several.

@@ -96,7 +96,7 @@ impl Card {
         let size = seen.sample.display.dimensions();
         let maps = explanation.attributions.iter().map(|map| card_map(seen, map, size));
         let label = seen.label();
-        let checked = seen.main_map().and_then(|(at, _)| explanation.attributions.get(at));
+        let checked = explanation.main_map().and_then(|(at, _)| explanation.attributions.get(at));
         let check = match (checker, checked) {
             (Some(checker), Some(map)) => checker.check(&seen.sample.pixels, explanation, map)?,
             _ => None,

@@ -77,7 +77,7 @@ impl Listener for Collector {
         if self.maps.is_empty() {
             let specs = seen.explainer.maps().iter().enumerate();
             self.maps = specs.map(|(at, spec)| MapInfo::new(at, spec, seen)).collect();
-            self.main = seen.main_map().map_or(0, |(at, _)| at);
+            self.main = explanation.main_map().map_or(0, |(at, _)| at);
         }
         self.answers.rows.push(Answer {
             label: seen.label(),

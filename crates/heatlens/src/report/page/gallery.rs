@@ -17,7 +17,7 @@ pub(super) fn section(gallery: &Gallery) -> Markup {
             @if shown < gallery.total {
                 p.muted {
                     "This page shows " (shown) " of " (gallery.total) " images, so that it stays small enough to send (at most "
-                    (MAX_IMAGES) " images and " (MAX_MAPS) " maps): up to half are the first that the model got wrong, the rest the first others. All are in the folder beside it."
+                    (MAX_IMAGES) " images and " (MAX_MAPS) " maps): up to half are the first that the model got wrong, the rest the first others. manifest.jsonl beside it lists all."
                 }
             }
             (controls(gallery))
