@@ -3,7 +3,8 @@
 //! The way from a file to a picture: [`model`] opens a classifier and finds its logits and layers,
 //! [`method`] holds the explanation methods, [`explain`] appends their formulas to the network and
 //! runs them, [`gallery`] writes the pictures, [`export`] writes models that explain themselves. [`train`] makes a classifier where there is none,
-//! [`data`] reads images and arrays, [`trust`] asks whether the model knows anything at all.
+//! [`data`] reads images and arrays, [`trust`] asks whether the model knows anything at all. [`localise`] makes boxes and
+//! masks of maps, [`dataset`] looks at all images together, [`report`] puts everything on one page.
 //!
 //! The graph, its derivatives and the model formats are re-exported as [`graph`].
 //!

@@ -51,7 +51,7 @@ pub(super) fn section(report: &Report) -> Markup {
                     figure.panel {
                         figcaption { h3 { "Is it as sure as it should be?" } }
                         (Calibration { bins: &bins })
-                        p.muted { "Each point is a tenth of the images (at least 20), with the 95 % interval of its share of right answers. On the line, a model that says 90 % is right 9 times in 10; below it, it is too sure of itself." }
+                        p.muted { "Each point is a group of images (a tenth of all, at least 20), with the 95 % interval of its share of right answers. On the line, a model that says 90 % is right 9 times in 10; below it, it is too sure of itself." }
                     }
                 }
             }
