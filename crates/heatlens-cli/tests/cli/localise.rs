@@ -111,6 +111,15 @@ fn wrong_words_and_files_are_named() {
     fs::write(&wrong, r#"{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "segmentation": {"size": [99999999, 99999999], "counts": "0"}}]}"#).unwrap();
     run(&format!("--truth {}", wrong.display())).says(1, &["segmentation"]);
     assert!(!trained.path("none").exists());
+    // A mask of another size is a mistake.
+    let small = trained.path("small");
+    save_png(&small.join("data_0.png"), 0, 0);
+    let bigger = trained.path("bigger");
+    pictures(&bigger);
+    fs::rename(small.join("data_0.png"), small.join("photo 0.png")).unwrap();
+    let wrong = format!("--save npz --method grad_cam --force --truth {}", small.display());
+    explain(&trained.model, &bigger, &trained.path("none"), &wrong).says(1, &["16 × 16", "24 × 40"]);
+    fs::remove_dir_all(trained.path("none")).unwrap();
     // Truth for other images is no truth for these.
     let folder = trained.path("empty");
     fs::create_dir(&folder).unwrap();

@@ -23,8 +23,11 @@ pub use write::{Localiser, Options};
 
 use crate::render::Map;
 
-/// Most parts of one map that become boxes: the largest.
+/// Most parts of one map that become boxes: the largest. On images of more than ten million pixels they are fewer, so
+/// that their masks stay below a gigabyte.
 pub const MAX_COMPONENTS: usize = 100;
+/// Bytes that the masks of one map may take.
+const MAX_MASK_BYTES: usize = 1 << 30;
 
 /// The hot parts of a map on the original image, the largest first. The threshold is taken from the map at the size of
 /// the model's input, `[rows, columns]`, so it does not depend on the size of the original.
@@ -42,7 +45,7 @@ pub fn locate(
     let hot = Mask { height, width, inside };
     let most = match keep {
         Components::Largest => 1,
-        Components::All => MAX_COMPONENTS,
+        Components::All => (MAX_MASK_BYTES / (height * width).max(1)).clamp(1, MAX_COMPONENTS),
     };
     hot.components(most)
 }

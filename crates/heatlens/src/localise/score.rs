@@ -17,15 +17,18 @@ impl Score {
     pub fn of(parts: &[Mask], [height, width]: [usize; 2], truth: &[Object]) -> Self {
         let mut found = Mask::empty(height, width);
         parts.iter().for_each(|part| found.add(part));
+        // One mask at a time: objects may be many and images large.
         let mut objects = Mask::empty(height, width);
-        let shapes: Vec<Option<Mask>> = truth.iter().map(|object| object.mask(height, width)).collect();
-        shapes.iter().flatten().for_each(|shape| objects.add(shape));
-        let known = !shapes.is_empty() && shapes.iter().all(Option::is_some);
-        let boxes: Vec<PixelBox> = truth
-            .iter()
-            .zip(&shapes)
-            .filter_map(|(o, s)| o.bounds.or_else(|| s.as_ref()?.bounds()))
-            .collect();
+        let mut boxes: Vec<PixelBox> = Vec::new();
+        let mut known = !truth.is_empty();
+        for object in truth {
+            let shape = object.mask(height, width);
+            boxes.extend(object.bounds.or_else(|| shape.as_ref()?.bounds()));
+            known &= shape.is_some();
+            if let Some(shape) = shape {
+                objects.add(&shape);
+            }
+        }
         let largest = parts.first().and_then(Mask::bounds);
         let best = |b: PixelBox| boxes.iter().map(|t| t.iou(&b)).fold(0.0, f64::max);
         Self {

@@ -182,6 +182,16 @@ fn shape(value: &Value) -> Option<Shape> {
 }
 
 impl Object {
+    /// Rows and columns of the image that its shape was drawn on, where the shape says so.
+    #[must_use]
+    pub fn size(&self) -> Option<[usize; 2]> {
+        match &self.shape {
+            Shape::Unknown | Shape::Polygons(_) => None,
+            Shape::Runs(_, size) => Some(*size),
+            Shape::Mask(mask) => Some([mask.height, mask.width]),
+        }
+    }
+
     /// Its mask on an image of this size; `None` if its shape is not known or of another size.
     #[must_use]
     pub fn mask(&self, height: usize, width: usize) -> Option<Mask> {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::data::write_atomically;
-use crate::explain::Attribution;
+use crate::data::{DataError, write_atomically};
 use crate::gallery::{Explained, GalleryError, Listener, file_part};
 use crate::localise::coco::Coco;
 use crate::localise::{Components, Mask, MeanScore, Object, Score, Threshold, Truth, View, locate};
+use crate::method::MapKind;
 
 /// What is written, and how it is found.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,8 @@ pub struct Localiser {
 
 #[derive(Debug)]
 struct Found {
+    /// Its number among the explainer's maps.
+    at: usize,
     name: String,
     title: String,
     coco: Coco,
@@ -87,17 +89,17 @@ impl Localiser {
 
     fn one_map(
         &mut self,
-        at: usize,
+        number: usize,
         seen: &Explained<'_>,
-        map: &Attribution,
         view: &View,
         truth: Option<&[Object]>,
     ) -> Result<(), GalleryError> {
+        let found = &mut self.found[number];
+        let Some(map) = seen.explanation.attributions.get(found.at) else { return Ok(()) };
         let Some(heat) = map.heat() else { return Ok(()) };
         let [_, h, w] = seen.explainer.model().shape();
         let parts = locate(&heat, [h, w], view, self.options.threshold, self.options.components);
         let class = seen.class_name(map.class);
-        let found = &mut self.found[at];
         if self.options.boxes {
             let sure = seen.explanation.probabilities.get(map.class).copied().unwrap_or(f64::NAN);
             found.coco.push_image(seen.item + 1, &seen.data.source(seen.item), view.original);
@@ -124,16 +126,18 @@ impl Localiser {
 impl Listener for Localiser {
     fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
         let model = seen.explainer.model();
-        let maps: Vec<&Attribution> = seen.explanation.attributions.iter().collect();
         if self.found.is_empty() {
             self.class_names.clone_from(&model.class_names);
             self.found = seen
                 .explainer
                 .maps()
                 .iter()
-                .map(|spec| Found {
+                .enumerate()
+                .filter(|(_, spec)| spec.method.kind != MapKind::Concepts)
+                .map(|(at, spec)| Found {
+                    at,
                     name: spec.name(model),
-                    title: spec.method.title.to_owned(),
+                    title: seen.map_title(at),
                     coco: Coco::default(),
                     scores: Vec::new(),
                 })
@@ -148,9 +152,22 @@ impl Listener for Localiser {
             Some(truth) => truth.objects(&seen.data.source(seen.item), &seen.data.name(seen.item))?,
             None => None,
         };
-        maps.into_iter()
-            .enumerate()
-            .try_for_each(|(at, map)| self.one_map(at, seen, map, &view, truth.as_deref()))
+        check_sizes(seen, truth.as_deref().unwrap_or_default(), view.original)?;
+        (0..self.found.len()).try_for_each(|number| self.one_map(number, seen, &view, truth.as_deref()))
+    }
+}
+
+/// A mask of another size than its image is a mistake, not a miss.
+fn check_sizes(seen: &Explained<'_>, truth: &[Object], image: [usize; 2]) -> Result<(), GalleryError> {
+    match truth.iter().filter_map(Object::size).find(|size| *size != image) {
+        None => Ok(()),
+        Some([rows, columns]) => {
+            let reason = format!(
+                "its true mask is {rows} × {columns} (rows × columns), expected the size of the image, {} × {}",
+                image[0], image[1]
+            );
+            Err(DataError::Malformed { path: PathBuf::from(seen.data.source(seen.item)), reason }.into())
+        }
     }
 }
 
