@@ -114,7 +114,9 @@ pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId,
         Score::Logit => model.head.logits,
         Score::Probability => model.head.output,
     };
-    let shape = Shape(vec![Dim::Batch(1), Dim::Fixed(model.head.outputs)]);
+    // A file that takes so many images at a time has so many rows, and no other number.
+    let samples = model.batch.map_or(Dim::Batch(1), Dim::Fixed);
+    let shape = Shape(vec![samples, Dim::Fixed(model.head.outputs)]);
     Builder::new(graph, "target").reshape(from, shape)
 }
 
@@ -186,9 +188,10 @@ fn sign_seed(b: &mut Builder<'_>, logits: ValueId) -> Result<ValueId, GraphError
 /// all of them is.
 pub(crate) fn one_hot_of_largest(b: &mut Builder<'_>, logits: ValueId) -> Result<ValueId, GraphError> {
     let outputs = b.shape(logits).0.get(1).map_or(1, |d| d.at(1));
-    let plane = Shape(vec![Dim::Batch(1), Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(outputs)]);
-    let one = Shape(vec![Dim::Batch(1), Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(1)]);
     let flat = b.shape(logits);
+    let samples = flat.0.first().copied().unwrap_or(Dim::Batch(1));
+    let plane = Shape(vec![samples, Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(outputs)]);
+    let one = Shape(vec![samples, Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(1)]);
     let x = b.reshape(logits, plane)?;
     let scalar = b.scalar(1.0);
     let ones = b.expand(scalar, one)?;

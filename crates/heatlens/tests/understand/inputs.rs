@@ -115,3 +115,36 @@ fn a_fixed_batch_is_understood() {
     assert_eq!((model.batch, model.head.outputs, model.shape()), (Some(4), 3, [3, 6, 6]));
     assert_eq!(model.default_layer().unwrap().value, doubled);
 }
+
+#[test]
+fn a_fixed_batch_is_explained_as_an_open_one() {
+    let maps = |samples: Dim| {
+        let mut graph = Graph::new("batch");
+        let sizes = |rest: &[usize]| {
+            Shape([samples].into_iter().chain(rest.iter().map(|&size| Dim::Fixed(size))).collect())
+        };
+        let image = graph.add_input("image", Fact::f32(sizes(&[3, 6, 6])));
+        let mut b = heatlens::graph::Builder::new(&mut graph, "net");
+        let square = b.mul(image, image).unwrap();
+        let flat = b.reshape(square, sizes(&[3, 36])).unwrap();
+        let logits = b.sum(flat, &[2], false).unwrap();
+        graph.set_outputs(&[logits]);
+        let model = Model::from_graph(graph).unwrap();
+        let methods = [find("gradient").unwrap(), find("occlusion").unwrap()];
+        let mut options = ExplainOptions::new(&methods);
+        options.settings.set("occlusion.window=2").unwrap();
+        options.settings.set("occlusion.stride=2").unwrap();
+        let explainer = Explainer::new(&model, &options).unwrap();
+        let pixels: Vec<f32> = (0..5 * 108).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
+        let explained = explainer.explain(&pixels, 5).unwrap();
+        explained
+            .into_iter()
+            .map(|e| (e.predicted, e.attributions.into_iter().map(|a| a.values).collect::<Vec<_>>()))
+            .collect::<Vec<_>>()
+    };
+    let open = maps(Dim::Batch(1));
+    assert!(open.iter().any(|image| image.0 != open[0].0), "all images are of one class");
+    for fixed in [1, 4] {
+        assert_eq!(maps(Dim::Fixed(fixed)), open, "batch {fixed}");
+    }
+}
