@@ -1,10 +1,12 @@
 //! Whether a picture of where a model looks can be believed.
 //!
+//! [`audit`] holds what is found about a model and the methods that explain it;
 //! [`chance`] asks whether the model has learned anything at all; [`activity`] finds channels that never say anything, [`health`] names what is broken
 //! in a model's numbers. [`binomial`] and [`rank_test`] are the two
 //! significance tests behind the first.
 
 pub mod activity;
+pub mod audit;
 pub mod binomial;
 pub mod chance;
 pub mod health;

@@ -1,0 +1,265 @@
+//! What an audit found: is the model worth explaining, and which method is faithful to it.
+//!
+//! The numbers are made by the audit's run; this file holds them, and writes `audit.json`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// A number measured on several images: its mean, and how far the mean could lie from the truth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The mean over the images.
+    pub mean: f64,
+    /// The lower end of the 95 % interval.
+    pub low: f64,
+    /// The upper end of it.
+    pub high: f64,
+    /// How many images it was measured on.
+    pub images: usize,
+}
+
+/// Whether the model is worth explaining.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelVerdict {
+    /// `learned`, `chance` or `unknown`.
+    pub verdict: String,
+    /// The verdict in a sentence for a person.
+    pub sentence: String,
+    /// The corrected p-value of "it knows nothing"; `None` where nothing could be tested.
+    pub p_value: Option<f64>,
+    /// The share of right answers, with Wilson's interval.
+    pub accuracy: Option<Estimate>,
+    /// The share that always answering the largest class would get right.
+    pub majority: Option<f64>,
+    /// ROC-AUC, with DeLong's interval where there are two classes.
+    pub auc: Option<Estimate>,
+    /// How far stated probabilities are from the share of right answers.
+    pub calibration: Option<Calibration>,
+    /// Images judged by.
+    pub images: usize,
+    /// What else is wrong with the model or the data, in sentences.
+    pub problems: Vec<String>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+}
+
+/// Whether a probability of 80 % is right in 80 % of all cases.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calibration {
+    /// The expected calibration error: the mean of |confidence − accuracy| over the bins, weighted by their images.
+    pub error: f64,
+    /// The bins that hold images, by rising confidence.
+    pub bins: Vec<ReliabilityBin>,
+}
+
+/// Images whose predicted class got about the same probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReliabilityBin {
+    /// The lowest confidence of the bin.
+    pub from: f64,
+    /// The highest.
+    pub to: f64,
+    /// How many images.
+    pub images: usize,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// The share of them that the model got right.
+    pub accuracy: f64,
+}
+
+/// What is to be thought of a method on this model and these images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodVerdict {
+    /// It is more faithful than every control, and its maps change with the model's weights.
+    Faithful,
+    /// It depends on the model, but is not measurably more faithful than the controls.
+    Weak,
+    /// Its maps are much the same for a network with random weights.
+    IgnoresModel,
+}
+
+impl MethodVerdict {
+    /// The verdict in one word, for machines.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Faithful => "faithful",
+            Self::Weak => "weak",
+            Self::IgnoresModel => "ignores-model",
+        }
+    }
+
+    /// The verdict in a sentence.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Faithful => "measurably more faithful to this model than the controls",
+            Self::Weak => "not measurably better than the controls on these images: weak evidence",
+            Self::IgnoresModel => "does not depend on the model's weights: do not use it as evidence",
+        }
+    }
+}
+
+/// How much maps change when the network's weights are replaced by random ones; all numbers are similarities
+/// from −1 or 0 (nothing in common) to 1 (the same).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Randomisation {
+    /// All layers randomised, against the model as it is: the mean of rank correlation and structural similarity.
+    pub similarity: Estimate,
+    /// The rank correlation of |map| alone.
+    pub rank_correlation: f64,
+    /// The structural similarity alone.
+    pub structure: f64,
+    /// Two networks with different random weights, against each other.
+    pub floor: f64,
+    /// The share of layers randomised, from the output down, and the similarity that is left.
+    pub cascade: Vec<(f64, f64)>,
+    /// A part of the layers randomised alone (from the share, to the share, counted from the output), and the similarity that is left.
+    pub independent: Vec<(f64, f64, f64)>,
+}
+
+/// One method's row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MethodAudit {
+    /// The method.
+    pub id: String,
+    /// Its title for people.
+    pub title: String,
+    /// Whether it is a control, which looks at no model.
+    pub control: bool,
+    /// What is to be thought of it.
+    pub verdict: MethodVerdict,
+    /// What the ranking goes by: the share of the other methods that it beats, from 0 to 1, over images and the
+    /// metrics of faithfulness.
+    pub score: Estimate,
+    /// Every metric by its id.
+    pub metrics: BTreeMap<String, Estimate>,
+    /// How its maps change with the weights; `None` if that was not measured.
+    pub randomisation: Option<Randomisation>,
+}
+
+/// How far the methods' maps agree with each other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Agreement {
+    /// The methods, in the order of rows and columns.
+    pub ids: Vec<String>,
+    /// The mean rank correlation of their maps over the images.
+    pub correlation: Vec<Vec<f64>>,
+}
+
+/// Everything that an audit found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Audit {
+    /// Whether the model is worth explaining.
+    pub model: ModelVerdict,
+    /// The methods, the best first.
+    pub methods: Vec<MethodAudit>,
+    /// The method to use; `None` if none is to be trusted, or the model knows nothing.
+    pub recommended: Option<String>,
+    /// How far the methods agree.
+    pub agreement: Agreement,
+    /// Clusters of explanations that give a class away, as the data set's analysis writes them; empty if it was not
+    /// made.
+    pub shortcuts: Vec<Value>,
+    /// Images that the methods were measured on.
+    pub images: usize,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// What a person should know: methods left out, metrics that could not be measured.
+    pub notes: Vec<String>,
+    /// Seconds by metric. Written to a file of its own, so that equal audits give equal bytes.
+    pub seconds: BTreeMap<String, f64>,
+}
+
+impl Estimate {
+    /// Mean, interval and number of images.
+    #[must_use]
+    pub fn to_json(self) -> Value {
+        json!({ "mean": self.mean, "low": self.low, "high": self.high, "images": self.images })
+    }
+}
+
+impl Audit {
+    /// The row of the recommended method.
+    #[must_use]
+    pub fn best(&self) -> Option<&MethodAudit> {
+        let wanted = self.recommended.as_ref()?;
+        self.methods.iter().find(|m| m.id == *wanted)
+    }
+
+    /// Everything but the times.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "model": self.model.to_json(),
+            "methods": self.methods.iter().map(MethodAudit::to_json).collect::<Vec<_>>(),
+            "recommended": self.recommended,
+            "agreement": { "ids": self.agreement.ids, "correlation": self.agreement.correlation },
+            "shortcuts": self.shortcuts,
+            "images": self.images,
+            "seed": self.seed,
+            "notes": self.notes,
+        })
+    }
+}
+
+impl ModelVerdict {
+    fn to_json(&self) -> Value {
+        let bin = |b: &ReliabilityBin| json!({ "from": b.from, "to": b.to, "images": b.images, "confidence": b.confidence, "accuracy": b.accuracy });
+        let calibration = self.calibration.as_ref().map(
+            |c| json!({ "expected_calibration_error": c.error, "bins": c.bins.iter().map(bin).collect::<Vec<_>>() }),
+        );
+        json!({
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "p_value": self.p_value,
+            "accuracy": self.accuracy.map(|e| e.mean),
+            "accuracy_interval": self.accuracy.map(|e| [e.low, e.high]),
+            "majority": self.majority,
+            "auc": self.auc.map(|e| e.mean),
+            "auc_interval": self.auc.map(|e| [e.low, e.high]),
+            "calibration": calibration,
+            "images": self.images,
+            "problems": self.problems,
+            "unchecked": self.unchecked,
+        })
+    }
+}
+
+impl MethodAudit {
+    fn to_json(&self) -> Value {
+        let metrics: BTreeMap<&String, Value> =
+            self.metrics.iter().map(|(id, e)| (id, e.to_json())).collect();
+        json!({
+            "id": self.id,
+            "title": self.title,
+            "control": self.control,
+            "verdict": self.verdict.id(),
+            "sentence": self.verdict.sentence(),
+            "score": self.score.to_json(),
+            "metrics": metrics,
+            "randomisation": self.randomisation.as_ref().map(Randomisation::to_json),
+        })
+    }
+}
+
+impl Randomisation {
+    fn to_json(&self) -> Value {
+        let cascade: Vec<Value> =
+            self.cascade.iter().map(|(share, s)| json!({ "layers": share, "similarity": s })).collect();
+        let independent: Vec<Value> = self
+            .independent
+            .iter()
+            .map(|(from, to, s)| json!({ "from": from, "to": to, "similarity": s }))
+            .collect();
+        json!({
+            "similarity": self.similarity.to_json(),
+            "rank_correlation": self.rank_correlation,
+            "structural_similarity": self.structure,
+            "floor": self.floor,
+            "cascade": cascade,
+            "independent": independent,
+        })
+    }
+}
