@@ -24,6 +24,8 @@ pub enum Use {
     Split = 5,
     /// Noise, masks, samples and references of explanation methods.
     Explain = 6,
+    /// Orders, noise, weights and samples of an audit.
+    Audit = 7,
     /// Starting points of clusters.
     Clusters = 8,
 }

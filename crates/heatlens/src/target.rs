@@ -167,14 +167,18 @@ fn class_seed(
     }
 }
 
-/// One row for every sample: one-hot, or ±1 where a single logit tells two classes apart.
+/// One row for every sample.
 fn fixed_seed(b: &mut Builder<'_>, outputs: usize, class: usize) -> ValueId {
-    let row = match (outputs, class) {
+    b.constant(Tensor::f32(&[1, outputs], seed_row(outputs, class)))
+}
+
+/// How much each score counts for a class: one-hot, or ±1 where a single logit tells two classes apart.
+pub(crate) fn seed_row(outputs: usize, class: usize) -> Vec<f32> {
+    match (outputs, class) {
         (1, 0) => vec![-1.0],
         (1, _) => vec![1.0],
         _ => (0..outputs).map(|k| if k == class { 1.0 } else { 0.0 }).collect(),
-    };
-    b.constant(Tensor::f32(&[1, outputs], row))
+    }
 }
 
 /// +1 where z > 0 (class 1 is predicted), −1 elsewhere.

@@ -80,7 +80,8 @@ impl Assembly {
             shared: Shared::default(),
             maps: Vec::new(),
             notes: Vec::new(),
-            targets: options.augment.then(|| Aims { graph: model.graph.clone(), outputs: Vec::new() }),
+            targets: (options.augment || options.classes_given)
+                .then(|| Aims { graph: model.graph.clone(), outputs: Vec::new() }),
         };
         let against = against(model, options)?;
         for class in options.target.classes(model)? {

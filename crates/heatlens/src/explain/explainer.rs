@@ -8,16 +8,18 @@ use crate::explain::{
     Attribution, Compat, ExplainError, ExplainOptions, Explanation, Fusion, fusion, smoothing, tensors,
 };
 use crate::method::{Passes, Subject};
-use crate::model::Model;
 use crate::model::program::ImageProgram;
+use crate::model::{Model, ModelError};
+use crate::target;
 
 /// A compiled explanation of one model.
 #[derive(Debug)]
 pub struct Explainer {
     model: Model,
     program: ImageProgram,
-    /// Gives the targets of the images as they are, where copies of them are explained too.
+    /// Gives the targets of the images as they are, where copies of them are explained too, or others are given.
     targets: Option<ImageProgram>,
+    augment: bool,
     passes: Vec<Box<dyn Passes>>,
     /// What is computed.
     parts: Vec<MapSpec>,
@@ -54,6 +56,7 @@ impl Explainer {
             model: model.clone(),
             program,
             targets,
+            augment: options.augment,
             passes,
             parts,
             maps,
@@ -93,10 +96,31 @@ impl Explainer {
             None => Vec::new(),
         };
         let mut explained = self.run(pixels, &targets, n)?;
-        if self.targets.is_some() {
+        if self.augment {
             self.smooth(&mut explained, pixels, &targets, n)?;
         }
         explained.iter_mut().for_each(|explanation| self.finish(explanation));
+        Ok(explained)
+    }
+
+    /// Explains images, each for a class of its own, whatever the model predicts: the score of class `classes[i]` of
+    /// image i. The explainer must be made with `classes_given`, for one target without opponent.
+    ///
+    /// # Errors
+    /// If there is not a class of the model for each image, or `pixels` does not hold as many images.
+    pub fn explain_for(&self, pixels: &[f32], classes: &[usize]) -> Result<Vec<Explanation>, ExplainError> {
+        let (head, n) = (&self.model.head, classes.len());
+        if let Some(&class) = classes.iter().find(|&&class| class >= head.classes()) {
+            let (name, classes) = (class.to_string(), self.model.class_names.clone());
+            return Err(ModelError::UnknownClass { name, classes }.into());
+        }
+        let targets: Vec<f32> =
+            classes.iter().flat_map(|&class| target::seed_row(head.outputs, class)).collect();
+        let mut explained = self.run(pixels, &[targets], n)?;
+        for (explanation, &class) in explained.iter_mut().zip(classes) {
+            self.finish(explanation);
+            explanation.attributions.iter_mut().for_each(|a| a.class = class);
+        }
         Ok(explained)
     }
 

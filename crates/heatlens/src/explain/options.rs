@@ -34,6 +34,8 @@ pub struct ExplainOptions {
     pub skip_inapplicable: bool,
     /// Whether the tensors behind the maps are handed out too.
     pub tensors: bool,
+    /// Whether each image comes with the class to explain, for [`Explainer::explain_for`](super::Explainer::explain_for).
+    pub classes_given: bool,
 }
 
 impl ExplainOptions {
@@ -54,6 +56,7 @@ impl ExplainOptions {
             compat: None,
             skip_inapplicable: false,
             tensors: false,
+            classes_given: false,
         }
     }
 }

@@ -70,6 +70,7 @@ use heatlens_graph::ValueId;
 pub use error::MethodError;
 pub use formula::Formula;
 pub use parameter::{Chosen, Parameter, Setting, Settings};
+pub(crate) use parts::blur;
 pub use study::{Passes, Shared, Study, Subject};
 
 /// What a method's result looks like.

@@ -1,28 +1,31 @@
 //! The energy-based pointing game (Wang et al. 2020, Score-CAM, §4.3): how much of a map's heat
 //! falls on the object.
 
-use crate::bilinear::resize;
 use crate::explain::Attribution;
+use crate::metric::{Aspect, Better, Metric, Surface};
 
-/// The share of heat inside `mask` (h·w, row-major), from 0 to 1; `None` if there is no heat.
-///
-/// Heat is the positive part of a layer map, enlarged to the mask's size, or |v| summed over the
-/// channels of a map of the image's own size (where lighter and darker both mean "looked here").
+/// The registry row.
+pub(super) static ENERGY_POINTING: Metric = Metric {
+    id: "energy_pointing",
+    title: "Energy pointing game",
+    summary: "how much of the heat falls on the object",
+    formula: "Σ heat on the object ÷ Σ heat",
+    paper: "Wang et al. 2020, Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks, CVPR workshop, §4.3",
+    better: Better::Higher,
+    aspect: Aspect::Localisation,
+    experiments: &[],
+    needs_mask: true,
+    read: |outcome| share(&outcome.view.surface.heat, outcome.view.scene.mask?),
+};
+
+/// The share of heat inside `mask` (h·w, row-major), from 0 to 1; `None` if there is no heat. What heat is, see
+/// [`Surface`].
 #[must_use]
-pub fn energy_share(attribution: &Attribution, [h, w]: [usize; 2], mask: &[bool]) -> Option<f64> {
-    let heat = match attribution.shape.as_slice() {
-        &[rows, columns] => {
-            let positive: Vec<f32> = attribution.values.iter().map(|v| v.max(0.0)).collect();
-            resize(&positive, [rows, columns], [h, w])
-        }
-        _ => {
-            let mut sum = vec![0.0; h * w];
-            for plane in attribution.values.chunks(h * w) {
-                sum.iter_mut().zip(plane).for_each(|(s, v)| *s += v.abs());
-            }
-            sum
-        }
-    };
+pub fn energy_share(attribution: &Attribution, size: [usize; 2], mask: &[bool]) -> Option<f64> {
+    share(&Surface::new(attribution, size)?.heat, mask)
+}
+
+fn share(heat: &[f32], mask: &[bool]) -> Option<f64> {
     let total: f64 = heat.iter().map(|&v| f64::from(v)).sum();
     let inside: f64 = heat.iter().zip(mask).filter(|(_, m)| **m).map(|(&v, _)| f64::from(v)).sum();
     (total > 0.0 && total.is_finite()).then_some(inside / total)
@@ -38,13 +41,7 @@ pub fn chance_share(mask: &[bool]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::find;
-
-    fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribution {
-        let (raw_min, raw_max) = (-1.0, 1.0);
-        let (method, shape, values) = (find(id).unwrap(), shape.to_vec(), values.to_vec());
-        Attribution { method, layer: None, class: 1, shape, values, raw_min, raw_max, zero: None }
-    }
+    use crate::metric::tests::attribution;
 
     #[test]
     fn only_positive_heat_of_a_layer_map_counts() {

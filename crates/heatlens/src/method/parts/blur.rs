@@ -36,7 +36,7 @@ fn mirrored(i: i64, n: usize) -> usize {
 }
 
 /// The planes `[c, h, w]` blurred, line by line on all threads.
-pub(in crate::method) fn blur(pixels: &[f32], [_, h, w]: [usize; 3], sigma: f64) -> Vec<f32> {
+pub(crate) fn blur(pixels: &[f32], [_, h, w]: [usize; 3], sigma: f64) -> Vec<f32> {
     let (rows, columns) = (gaussian_matrix(h, sigma), gaussian_matrix(w, sigma));
     let reach: Vec<Range<usize>> = columns.chunks(w).map(within_reach).collect();
     let mut blurred = vec![0.0; pixels.len()];

@@ -10,7 +10,7 @@ mod segments;
 mod solve;
 
 pub(super) use baseline::{baseline, blend, extremes};
-pub(super) use blur::blur;
+pub(crate) use blur::blur;
 pub(super) use channel_masks::{ChannelMasks, Views};
 pub(super) use grid_masks::GridMasks;
 pub(super) use halton::halton;

@@ -1,0 +1,344 @@
+//! Makes the experiments for all methods at once, many copies at a time, and reads the metrics off.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::explain::{Attribution, ExplainError, ExplainOptions, Explainer};
+use crate::method::{MapKind, Method, Settings};
+use crate::metric::experiment::{
+    Answers, Asks, Change, Confidence, Experiment, Make, Outcome, Plan, Scene, View,
+};
+use crate::metric::similarity::{correlate_ranks, ranks};
+use crate::metric::{Metric, Surface, experiments};
+use crate::model::Model;
+use crate::predict::Predictor;
+
+/// Copies that go through the model together. A constant, because memory must not depend on how many there are.
+const TOGETHER: usize = 32;
+
+/// The part of the work that is no experiment.
+pub const MAPS: &str = "maps";
+
+/// Told of every part that is done, with the passes through the model it took; `false` asks to stop.
+pub type Listener<'l> = dyn Fn(&'static str, usize) -> bool + Sync + 'l;
+
+/// A model, its methods and its metrics, ready to be measured.
+#[derive(Debug)]
+pub struct Laboratory {
+    predictor: Predictor,
+    model: Model,
+    /// All methods in one program.
+    together: Explainer,
+    /// Each by itself, for copies that only it asks for.
+    alone: Vec<Explainer>,
+    metrics: Vec<&'static Metric>,
+    plan: Plan,
+    notes: Vec<String>,
+}
+
+/// What was measured on one image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// The model's logits.
+    pub logits: Vec<f32>,
+    /// The class that it predicts, and that is explained.
+    pub predicted: usize,
+    /// For each method the metrics that are defined.
+    pub values: Vec<BTreeMap<String, f64>>,
+    /// The rank correlations of the methods' maps with each other, row after row; not-a-number where a map is constant.
+    pub agreement: Vec<f64>,
+}
+
+/// Passes for one image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// Copies that are scored.
+    pub scores: usize,
+    /// Copies that all methods explain.
+    pub maps: usize,
+    /// Copies that one method explains.
+    pub single_maps: usize,
+}
+
+impl Laboratory {
+    /// Compiles the methods; those that do not apply, and maps of several patterns, are left out with a note.
+    ///
+    /// # Errors
+    /// If no method applies, or an operator has no kernel.
+    pub fn new(
+        model: &Model,
+        methods: &[&'static Method],
+        settings: &Settings,
+        metrics: &[&'static Metric],
+        plan: &Plan,
+    ) -> Result<Self, ExplainError> {
+        let (judged, several): (Vec<&Method>, Vec<&Method>) =
+            methods.iter().partition(|m| m.kind != MapKind::Concepts);
+        let mut notes: Vec<String> =
+            several.iter().map(|m| format!("left out: {} gives several maps for an image", m.id)).collect();
+        let options = |methods: &[&'static Method]| ExplainOptions {
+            settings: settings.clone(),
+            skip_inapplicable: true,
+            classes_given: true,
+            ..ExplainOptions::new(methods)
+        };
+        let together = Explainer::new(model, &options(&judged))?;
+        notes.extend_from_slice(together.notes());
+        let asks_alone = |e: &&Experiment| e.asks == Asks::Maps && matches!(e.change, Change::Map(_));
+        let alone = match experiments(metrics).iter().any(asks_alone) {
+            true => {
+                together.maps().iter().map(|map| Explainer::new(model, &options(&[map.method]))).collect()
+            }
+            false => Ok(Vec::new()),
+        };
+        let (metrics, plan) = (metrics.to_vec(), plan.clone());
+        Ok(Self {
+            predictor: Predictor::new(model)?,
+            model: model.clone(),
+            together,
+            alone: alone?,
+            metrics,
+            plan,
+            notes,
+        })
+    }
+
+    /// The methods that are measured, in order.
+    #[must_use]
+    pub fn methods(&self) -> Vec<&'static Method> {
+        self.together.maps().iter().map(|map| map.method).collect()
+    }
+
+    /// What was left out, and why.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// How much is asked for each image.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The passes for one image.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        let mut load = Workload { scores: 1, maps: 1, single_maps: 0 };
+        let methods = self.methods().len();
+        for experiment in experiments(&self.metrics) {
+            let passes = (experiment.passes)(&self.plan);
+            match (experiment.asks, experiment.change) {
+                (Asks::Scores, Change::Image(_)) => load.scores += passes,
+                (Asks::Scores, Change::Map(_)) => load.scores += passes * methods,
+                (Asks::Maps, Change::Image(_)) => load.maps += passes,
+                (Asks::Maps, Change::Map(_)) => load.single_maps += passes * methods,
+            }
+        }
+        load
+    }
+
+    /// The logits of images, for judging the model and for timing.
+    ///
+    /// # Errors
+    /// If `pixels` does not hold `n` images.
+    pub fn logits(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
+        self.predictor.logits(pixels, n)
+    }
+
+    /// All methods' maps of one image, for its predicted class.
+    ///
+    /// # Errors
+    /// If the image does not fit the model.
+    pub fn maps(&self, pixels: &[f32], class: usize) -> Result<Vec<Attribution>, ExplainError> {
+        let explained = self.together.explain_for(pixels, &[class])?.pop();
+        Ok(explained.map(|e| e.attributions).unwrap_or_default())
+    }
+
+    /// Measures all methods on one image; `None` if the listener asked to stop.
+    ///
+    /// # Errors
+    /// If the image does not fit the model.
+    pub fn measure(
+        &self,
+        scene: &Scene<'_>,
+        listener: &Listener<'_>,
+    ) -> Result<Option<Measured>, ExplainError> {
+        let logits = self.predictor.logits(scene.pixels, 1)?;
+        let predicted = self.model.head.predicted(&logits);
+        let maps = self.maps(scene.pixels, predicted)?;
+        if !listener(MAPS, 1) {
+            return Ok(None);
+        }
+        let [_, h, w] = scene.shape;
+        let key = scene.key.at(4);
+        let surfaces: Vec<Option<(Surface, Vec<u32>)>> = maps
+            .par_iter()
+            .map(|map| {
+                let surface = Surface::new(map, [h, w])?;
+                let order = surface.order(key);
+                Some((surface, order))
+            })
+            .collect();
+        let views: Vec<Option<View<'_>>> = maps
+            .iter()
+            .zip(&surfaces)
+            .map(|(attribution, surface)| {
+                let (surface, order) = surface.as_ref()?;
+                Some(View { scene: *scene, attribution, surface, order })
+            })
+            .collect();
+        let mut shared: BTreeMap<&'static str, Answers> = BTreeMap::new();
+        let mut own: Vec<BTreeMap<&'static str, Answers>> = vec![BTreeMap::new(); maps.len()];
+        for experiment in experiments(&self.metrics) {
+            let passes = match experiment.change {
+                Change::Image(change) => {
+                    let answers = self.ask_all(experiment, scene, &change(scene), predicted)?;
+                    own.iter_mut().zip(answers.1).for_each(|(own, maps)| {
+                        own.insert(experiment.id, maps);
+                    });
+                    if let Some(answers) = answers.0 {
+                        shared.insert(experiment.id, answers);
+                    }
+                    (experiment.passes)(&self.plan)
+                }
+                Change::Map(change) => {
+                    let made: Vec<Option<Make<'_>>> =
+                        views.par_iter().map(|view| view.as_ref().map(change)).collect();
+                    let answers = self.ask_each(experiment, scene, &made, predicted)?;
+                    own.iter_mut().zip(answers).for_each(|(own, answers)| {
+                        own.insert(experiment.id, answers);
+                    });
+                    (experiment.passes)(&self.plan) * maps.len()
+                }
+            };
+            if !listener(experiment.id, passes) {
+                return Ok(None);
+            }
+        }
+        let unchanged = self.confidence(&logits, predicted);
+        let values = views.iter().zip(&own).map(|(view, own)| {
+            let Some(view) = view else { return BTreeMap::new() };
+            let answers = shared.iter().chain(own).map(|(id, answers)| (*id, answers)).collect();
+            self.read(&Outcome { view: *view, unchanged, answers })
+        });
+        let values = values.collect();
+        Ok(Some(Measured { logits, predicted, values, agreement: agreement(&views) }))
+    }
+
+    fn read(&self, outcome: &Outcome<'_>) -> BTreeMap<String, f64> {
+        let has_mask = outcome.view.scene.mask.is_some();
+        let defined = self.metrics.iter().filter(|m| has_mask || !m.needs_mask);
+        let value = |m: &&Metric| (m.read)(outcome).filter(|v| v.is_finite()).map(|v| (m.id.to_owned(), v));
+        defined.filter_map(value).collect()
+    }
+
+    /// Asks for copies that depend on the image alone: scores for all methods, or maps for each.
+    fn ask_all(
+        &self,
+        experiment: &Experiment,
+        scene: &Scene<'_>,
+        make: &Make<'_>,
+        class: usize,
+    ) -> Result<(Option<Answers>, Vec<Answers>), ExplainError> {
+        let passes = (experiment.passes)(&self.plan);
+        if experiment.asks == Asks::Scores {
+            let scores = self.scores(scene, passes, make, class)?;
+            return Ok((Some(Answers { scores, maps: Vec::new() }), Vec::new()));
+        }
+        let mut maps: Vec<Answers> = vec![Answers::default(); self.methods().len()];
+        // Methods of many passes fill the threads by themselves.
+        let together = if self.together.takes_passes() { 1 } else { 8 };
+        let mut copies = Vec::new();
+        for start in (0..passes).step_by(together) {
+            let n = together.min(passes - start);
+            copy(&mut copies, scene, n, &|i, image| make(start + i, image));
+            for explained in self.together.explain_for(&copies, &vec![class; n])? {
+                maps.iter_mut().zip(explained.attributions).for_each(|(own, map)| own.maps.push(map));
+            }
+        }
+        Ok((None, maps))
+    }
+
+    /// Asks for copies that each method's map gives.
+    fn ask_each(
+        &self,
+        experiment: &Experiment,
+        scene: &Scene<'_>,
+        made: &[Option<Make<'_>>],
+        class: usize,
+    ) -> Result<Vec<Answers>, ExplainError> {
+        let passes = (experiment.passes)(&self.plan);
+        let mut answers: Vec<Answers> = vec![Answers::default(); made.len()];
+        if experiment.asks == Asks::Scores {
+            let with_map: Vec<(usize, &Make<'_>)> =
+                made.iter().enumerate().filter_map(|(i, make)| make.as_ref().map(|make| (i, make))).collect();
+            let make = |i: usize, image: &mut [f32]| with_map[i / passes].1(i % passes, image);
+            let scores = self.scores(scene, with_map.len() * passes, &make, class)?;
+            for (&(method, _), scores) in with_map.iter().zip(scores.chunks(passes.max(1))) {
+                answers[method].scores = scores.to_vec();
+            }
+            return Ok(answers);
+        }
+        let mut copies = Vec::new();
+        for ((answers, make), explainer) in answers.iter_mut().zip(made).zip(&self.alone) {
+            let Some(make) = make else { continue };
+            copy(&mut copies, scene, passes, make);
+            let explained = explainer.explain_for(&copies, &vec![class; passes])?;
+            answers.maps = explained.into_iter().flat_map(|e| e.attributions).collect();
+        }
+        Ok(answers)
+    }
+
+    /// The confidence in a class for `total` changed copies of an image.
+    fn scores(
+        &self,
+        scene: &Scene<'_>,
+        total: usize,
+        make: &(dyn Fn(usize, &mut [f32]) + Sync),
+        class: usize,
+    ) -> Result<Vec<Confidence>, ExplainError> {
+        let mut scores = Vec::with_capacity(total);
+        let mut copies = Vec::new();
+        for start in (0..total).step_by(TOGETHER) {
+            let n = TOGETHER.min(total - start);
+            copy(&mut copies, scene, n, &|i, image| make(start + i, image));
+            let logits = self.predictor.logits(&copies, n)?;
+            scores
+                .extend(logits.chunks(self.model.head.outputs.max(1)).map(|row| self.confidence(row, class)));
+        }
+        Ok(scores)
+    }
+
+    fn confidence(&self, logits: &[f32], class: usize) -> Confidence {
+        let score = match logits {
+            &[z] if class == 0 => -f64::from(z),
+            &[z] => f64::from(z),
+            row => row.get(class).copied().map_or(f64::NAN, f64::from),
+        };
+        let probability = self.model.head.probabilities(logits).get(class).copied().unwrap_or(f64::NAN);
+        Confidence { score, probability }
+    }
+}
+
+/// Fills `copies` with `n` copies of an image, each changed.
+fn copy(copies: &mut Vec<f32>, scene: &Scene<'_>, n: usize, make: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+    let len = scene.pixels.len();
+    copies.resize(n * len, 0.0);
+    copies.par_chunks_mut(len.max(1)).enumerate().for_each(|(i, image)| {
+        image.copy_from_slice(scene.pixels);
+        make(i, image);
+    });
+}
+
+/// The rank correlation of every map with every other.
+fn agreement(views: &[Option<View<'_>>]) -> Vec<f64> {
+    let ranks: Vec<Option<Vec<f64>>> =
+        views.par_iter().map(|view| view.as_ref().map(|v| ranks(&v.surface.signed))).collect();
+    let pair = |i: usize| {
+        let (a, b) = (ranks[i / ranks.len()].as_ref()?, ranks[i % ranks.len()].as_ref()?);
+        correlate_ranks(a, b)
+    };
+    (0..ranks.len() * ranks.len()).into_par_iter().map(|i| pair(i).unwrap_or(f64::NAN)).collect()
+}

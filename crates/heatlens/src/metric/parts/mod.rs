@@ -1,0 +1,5 @@
+//! What several metrics are made of.
+
+mod impute;
+
+pub(super) use impute::impute;

@@ -1,0 +1,63 @@
+//! The pointing game (Zhang et al. 2018): is the hottest pixel on the object, or near it?
+
+use crate::metric::{Aspect, Better, Metric};
+
+/// How far off still counts, as a share of the image's longer side: 15 pixels of 224.
+const TOLERANCE: f64 = 15.0 / 224.0;
+
+/// The registry row.
+pub(super) static POINTING_GAME: Metric = Metric {
+    id: "pointing_game",
+    title: "Pointing game",
+    summary: "in how many images the hottest pixel lies on the object or within 15 pixels of it (of 224)",
+    formula: "1 if the hottest pixel is within the tolerance of a pixel of the object, else 0",
+    paper: "Zhang et al. 2018, Top-down Neural Attention by Excitation Backprop, IJCV, §4.1",
+    better: Better::Higher,
+    aspect: Aspect::Localisation,
+    experiments: &[],
+    needs_mask: true,
+    read: |outcome| {
+        let [h, w] = outcome.view.surface.size;
+        let heat = &outcome.view.surface.heat;
+        // Of equally hot pixels the first in the map's own order, which is left to chance.
+        let hottest = outcome
+            .view
+            .order
+            .iter()
+            .copied()
+            .reduce(|best, at| if heat[at as usize] > heat[best as usize] { at } else { best })?
+            as usize;
+        let mask = outcome.view.scene.mask?;
+        (heat[hottest] > 0.0).then(|| f64::from(u8::from(near(mask, [h, w], hottest))))
+    },
+};
+
+#[allow(clippy::cast_precision_loss)]
+fn near(mask: &[bool], [h, w]: [usize; 2], at: usize) -> bool {
+    let reach = (TOLERANCE * h.max(w) as f64).powi(2);
+    let squared = |i: usize| {
+        let apart = |a: usize, b: usize| (a.abs_diff(b) as f64).powi(2);
+        apart(i / w, at / w) + apart(i % w, at % w)
+    };
+    mask.iter().enumerate().any(|(i, m)| *m && squared(i) <= reach)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::read;
+
+    #[test]
+    fn a_hit_a_near_miss_and_a_miss() {
+        // 30 pixels wide: 2 off still counts.
+        let of = |hottest: usize| {
+            let map: Vec<f32> = (0..30).map(|i| if i == hottest { 2.0 } else { 1.0 }).collect();
+            let mask: Vec<bool> = (0..30).map(|i| i == 10).collect();
+            read(&POINTING_GAME, [1, 30], &map, Some(&mask), 0.5, &[])
+        };
+        assert_eq!([of(10), of(12), of(13)], [Some(1.0), Some(1.0), Some(0.0)]);
+        let nothing = read(&POINTING_GAME, [1, 2], &[0.0, -1.0], Some(&[true, true]), 0.5, &[]);
+        assert_eq!(nothing, None, "no heat points nowhere");
+        assert!(!near(&[false; 30], [1, 30], 3), "an empty mask is never hit");
+    }
+}

@@ -1,0 +1,151 @@
+//! ROAD (Rong et al. 2022): remove pixels and fill them in from their neighbours, with a little noise, so that the
+//! hole's outline does not give away what was there.
+
+use crate::metric::experiment::{Answers, Asks, Change, Experiment, Make, Outcome, Plan, View};
+use crate::metric::parts::impute;
+use crate::metric::{Aspect, Better, Metric};
+
+/// The noise's standard deviation, as a share of the image's range.
+const NOISE: f32 = 0.01;
+
+/// The most relevant pixels filled in.
+static WITHOUT_MOST: Experiment = Experiment {
+    id: "road-morf",
+    asks: Asks::Scores,
+    passes: |plan: &Plan| plan.road.len(),
+    change: Change::Map(without_most),
+};
+
+/// The least relevant pixels filled in.
+static WITHOUT_LEAST: Experiment = Experiment {
+    id: "road-lerf",
+    asks: Asks::Scores,
+    passes: |plan: &Plan| plan.road.len(),
+    change: Change::Map(without_least),
+};
+
+/// The registry row.
+pub(super) static ROAD_MORF: Metric = Metric {
+    id: "road_morf",
+    title: "ROAD, most relevant first",
+    summary: "how the class's probability changes when the most relevant pixels are filled in from their neighbours",
+    formula: "mean over shares removed of p(changed) − p(image)",
+    paper: "Rong et al. 2022, A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML",
+    better: Better::Lower,
+    aspect: Aspect::FaithfulnessToo,
+    experiments: &[&WITHOUT_MOST],
+    needs_mask: false,
+    read: |outcome| mean_change(outcome, outcome.of(&WITHOUT_MOST)?),
+};
+
+/// The registry row.
+pub(super) static ROAD_LERF: Metric = Metric {
+    id: "road_lerf",
+    title: "ROAD, least relevant first",
+    summary: "how the class's probability changes when the least relevant pixels are filled in from their neighbours",
+    formula: "mean over shares removed of p(changed) − p(image)",
+    paper: "Rong et al. 2022, A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML",
+    better: Better::Higher,
+    aspect: Aspect::FaithfulnessToo,
+    experiments: &[&WITHOUT_LEAST],
+    needs_mask: false,
+    read: |outcome| mean_change(outcome, outcome.of(&WITHOUT_LEAST)?),
+};
+
+/// The registry row.
+pub(super) static ROAD_COMBINED: Metric = Metric {
+    id: "road_combined",
+    title: "ROAD, combined",
+    summary: "how much more the most relevant pixels matter than the least relevant ones, filled in from their neighbours",
+    formula: "(LeRF − MoRF) ÷ 2",
+    paper: "Rong et al. 2022, A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML; combined as in pytorch-grad-cam",
+    better: Better::Higher,
+    aspect: Aspect::Faithfulness,
+    experiments: &[&WITHOUT_MOST, &WITHOUT_LEAST],
+    needs_mask: false,
+    read: |outcome| Some(((ROAD_LERF.read)(outcome)? - (ROAD_MORF.read)(outcome)?) / 2.0),
+};
+
+fn without_most<'a>(view: &'a View<'a>) -> Make<'a> {
+    Box::new(move |i, image| remove(view, i, false, image))
+}
+
+fn without_least<'a>(view: &'a View<'a>) -> Make<'a> {
+    Box::new(move |i, image| remove(view, i, true, image))
+}
+
+/// Keeps the plan's share number `i` of the pixels, the least relevant (or the most), and fills the others in.
+fn remove(view: &View<'_>, i: usize, least: bool, image: &mut [f32]) {
+    let (scene, order) = (&view.scene, view.order);
+    let removed = removed(order.len(), scene.plan.road[i]);
+    let removed = if least { &order[order.len() - removed..] } else { &order[..removed] };
+    let mut missing = vec![false; order.len()];
+    removed.iter().for_each(|&at| missing[at as usize] = true);
+    impute(image, scene.shape, &missing);
+    let mut rng = scene.key.at(u64::from(least)).at(i as u64).rng();
+    let strength = f64::from(NOISE * scene.range());
+    for plane in image.chunks_exact_mut(order.len().max(1)) {
+        for (value, _) in plane.iter_mut().zip(&missing).filter(|(_, missing)| **missing) {
+            #[allow(clippy::cast_possible_truncation)]
+            let noise = (strength * rng.normal()) as f32;
+            *value += noise;
+        }
+    }
+}
+
+/// How many pixels go when those below the quantile `kept` stay.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn removed(pixels: usize, kept: f64) -> usize {
+    let stay = (kept * pixels.saturating_sub(1) as f64).ceil() as usize;
+    pixels - stay.min(pixels)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn mean_change(outcome: &Outcome<'_>, answers: &Answers) -> Option<f64> {
+    let count = answers.scores.len();
+    let sum: f64 = answers.scores.iter().map(|c| c.probability - outcome.unchanged.probability).sum();
+    (count > 0).then(|| sum / count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Surface;
+    use crate::metric::experiment::Scene;
+    use crate::metric::tests::{answers, attribution, read};
+    use crate::random::{Key, Use};
+
+    #[test]
+    fn what_stays_is_what_numpy_keeps_below_a_percentile() {
+        // numpy: (a < np.percentile(a, 20)).sum() for a = arange(n).
+        assert_eq!([removed(10, 0.2), removed(11, 0.2), removed(100, 0.9)], [8, 9, 10]);
+        assert_eq!([removed(1, 0.2), removed(0, 0.2)], [1, 0]);
+    }
+
+    #[test]
+    fn least_goes_where_most_stays() {
+        let (values, plan) = ((0u8..100).map(f32::from).collect::<Vec<f32>>(), Plan::quick());
+        let map = attribution("grad_cam", &[10, 10], &values);
+        let (surface, key) = (Surface::new(&map, [10, 10]).unwrap(), Key::new(3, Use::Audit));
+        let (order, pixels) = (surface.order(key), vec![0.5; 100]);
+        let scene = Scene { pixels: &pixels, shape: [1, 10, 10], mask: None, plan: &plan, key };
+        let view = View { scene, attribution: &map, surface: &surface, order: &order };
+        let changed = |make: Make<'_>, i: usize| {
+            let mut image: Vec<f32> = (0..100).map(|k| if k % 3 == 0 { 1.0 } else { 0.0 }).collect();
+            let before = image.clone();
+            make(i, &mut image);
+            (0..100).filter(|&k| image[k] != before[k]).collect::<Vec<_>>()
+        };
+        assert_eq!(changed(without_most(&view), 3), (80..100).collect::<Vec<_>>());
+        assert_eq!(changed(without_least(&view), 3), (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn changes_by_hand() {
+        let given = [(&WITHOUT_MOST, answers(&[0.2, 0.4])), (&WITHOUT_LEAST, answers(&[0.8, 0.8]))];
+        let found = |metric| read(metric, [1, 2], &[1.0, 0.0], None, 0.9, &given).unwrap();
+        assert!((found(&ROAD_MORF) + 0.6).abs() < 1e-9);
+        assert!((found(&ROAD_LERF) + 0.1).abs() < 1e-9);
+        assert!((found(&ROAD_COMBINED) - 0.25).abs() < 1e-9);
+    }
+}

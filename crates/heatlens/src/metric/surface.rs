@@ -1,0 +1,111 @@
+//! A map laid over the image it explains.
+
+use crate::bilinear::resize;
+use crate::explain::Attribution;
+use crate::method::MapKind;
+use crate::random::Key;
+
+/// What a map says of every pixel of its image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Surface {
+    /// Rows and columns of the image.
+    pub size: [usize; 2],
+    /// Evidence for and against: a layer's map enlarged (half-pixel bilinear); for a map of pixels |v| summed over
+    /// the channels, where lighter and darker both mean "looked here".
+    pub signed: Vec<f32>,
+    /// What the picture shows: a layer's positive part, enlarged; a map of pixels as above.
+    pub heat: Vec<f32>,
+}
+
+impl Surface {
+    /// Lays a map over an image of this size; `None` for maps of several patterns, and for values that are no
+    /// numbers.
+    #[must_use]
+    pub fn new(attribution: &Attribution, size @ [h, w]: [usize; 2]) -> Option<Self> {
+        let (plane, [rows, columns]) = plane(attribution)?;
+        let enlarged = |plane: &[f32]| resize(plane, [rows, columns], [h, w]);
+        let positive: Vec<f32> = plane.iter().map(|v| v.max(0.0)).collect();
+        Some(Self { size, signed: enlarged(&plane), heat: enlarged(&positive) })
+    }
+
+    /// The pixels from the most to the least relevant. Which of equals comes first is left to chance, so that no
+    /// corner of the image has an advantage.
+    #[must_use]
+    pub fn order(&self, key: Key) -> Vec<u32> {
+        let mut order: Vec<u32> = (0u32..).take(self.signed.len()).collect();
+        key.rng().shuffle(&mut order);
+        order.sort_by(|&a, &b| self.signed[b as usize].total_cmp(&self.signed[a as usize]));
+        order
+    }
+}
+
+/// A map as one plane at its own resolution, signed as in [`Surface::signed`].
+#[must_use]
+pub fn plane(attribution: &Attribution) -> Option<(Vec<f32>, [usize; 2])> {
+    let plane = match (attribution.method.kind, attribution.shape.as_slice()) {
+        (MapKind::Layer, &[h, w]) => (attribution.values.clone(), [h, w]),
+        (MapKind::Input, &[_, h, w]) => {
+            let mut sums = vec![0.0; h * w];
+            for plane in attribution.values.chunks_exact((h * w).max(1)) {
+                sums.iter_mut().zip(plane).for_each(|(sum, v)| *sum += v.abs());
+            }
+            (sums, [h, w])
+        }
+        _ => return None,
+    };
+    plane.0.iter().all(|v| v.is_finite()).then_some(plane)
+}
+
+/// Divided by the largest, which becomes 1; zeros where nothing is positive.
+#[must_use]
+pub fn by_largest(heat: &[f32]) -> Vec<f32> {
+    let largest = heat.iter().copied().fold(0.0, f32::max);
+    let factor = if largest > 0.0 { largest.recip() } else { 0.0 };
+    heat.iter().map(|v| v * factor).collect()
+}
+
+/// Stretched from 0 to 1; zeros where all is equal.
+#[must_use]
+pub fn min_max(values: &[f32]) -> Vec<f32> {
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let factor = if high > low { (high - low).recip() } else { 0.0 };
+    values.iter().map(|v| (v - low) * factor).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::attribution;
+    use crate::random::Use;
+
+    #[test]
+    fn what_is_cut_off_is_cut_off_before_enlarging() {
+        let map = attribution("grad_cam", &[1, 2], &[-4.0, 4.0]);
+        let surface = Surface::new(&map, [1, 4]).unwrap();
+        assert_eq!(surface.signed, [-4.0, -2.0, 2.0, 4.0]);
+        assert_eq!(surface.heat, [0.0, 1.0, 3.0, 4.0]);
+        assert!(Surface::new(&attribution("gradient", &[1, 1, 1], &[f32::NAN]), [1, 1]).is_none());
+        assert!(
+            Surface::new(&attribution("deep_feature_factorization", &[1, 1, 1], &[1.0]), [1, 1]).is_none()
+        );
+    }
+
+    #[test]
+    fn the_order_falls_and_equals_are_shuffled() {
+        let values: Vec<f32> = (0u8..100).map(|i| f32::from(i / 50)).collect();
+        let surface = Surface { size: [10, 10], heat: values.clone(), signed: values };
+        let order = surface.order(Key::new(1, Use::Audit));
+        assert!(order[..50].iter().all(|&i| i >= 50) && order[50..].iter().all(|&i| i < 50));
+        assert_ne!(order[..50], (50..100).collect::<Vec<u32>>());
+        assert_eq!(order, surface.order(Key::new(1, Use::Audit)));
+    }
+
+    #[test]
+    fn scaling() {
+        assert_eq!(by_largest(&[1.0, 4.0]), [0.25, 1.0]);
+        assert_eq!(by_largest(&[0.0, 0.0]), [0.0, 0.0]);
+        assert_eq!(min_max(&[-1.0, 1.0, 3.0]), [0.0, 0.5, 1.0]);
+        assert_eq!(min_max(&[2.0, 2.0]), [0.0, 0.0]);
+    }
+}
