@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Predict(Predict),
     /// Show where a model looks, for every image
     Explain(Box<Explain>),
+    /// Say whether a model is worth explaining, and which method is faithful to it
+    Audit(Box<Audit>),
     /// Show what a model file holds and what can be looked at
     Inspect(Inspect),
     /// Write a model as an ONNX file, with its explanation as a second output if wanted
@@ -349,6 +351,52 @@ pub(crate) enum SaveName {
     Boxes,
     /// What is hot as mask pictures
     Masks,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// A model file
+    pub(crate) model: PathBuf,
+    /// Image files, folders, .npy or .npz that the model was not trained on, with labels if there are any (and with
+    /// `mask` in an .npz where the objects are known)
+    #[arg(required = true)]
+    pub(crate) data: Vec<PathBuf>,
+    /// Folder for audit.json
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) ports: Ports,
+    #[command(flatten)]
+    pub(crate) pixels: Pixels,
+    /// Methods, separated by commas, or all; nine well-known ones if not given. The controls are always added
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) method: Vec<String>,
+    /// Images that the methods are measured on, drawn at random [default: 64; with --full all]
+    #[arg(long)]
+    pub(crate) images: Option<usize>,
+    /// Measure all methods on all images, with finer curves: may take days
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// The images that the model was trained on: are any of them among DATA?
+    #[arg(long, value_name = "DATA")]
+    pub(crate) train_data: Option<PathBuf>,
+    /// Set a method's parameter: NAME=VALUE for all that have it, or METHOD.NAME=VALUE (see `heatlens methods`)
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub(crate) set: Vec<String>,
+    /// Seed of the choice of images, of noise, random weights and intervals
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Go on with an audit that was stopped
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Write into a folder that is not empty, replacing what an audit there left
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) force: bool,
+    /// Print audit.json instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

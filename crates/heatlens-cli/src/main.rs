@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Train(options) => command::train::run(&options),
         Command::Predict(options) => command::predict::run(&options),
         Command::Explain(options) => command::explain::run(&options),
+        Command::Audit(options) => command::audit::run(&options),
         Command::Inspect(options) => command::inspect::run(&options),
         Command::Convert(options) => command::convert::run(&options),
         Command::Methods(options) => command::methods::run(&options),

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod convert;
 pub(crate) mod demo;

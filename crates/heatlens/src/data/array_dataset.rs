@@ -27,12 +27,15 @@ pub struct ArrayDataset {
     layout: Layout,
     values: Vec<f32>,
     labels: Option<Vec<usize>>,
+    /// h·w for each row, one row after the other.
+    masks: Option<Vec<bool>>,
     class_names: Vec<String>,
     preprocessing: Preprocessing,
 }
 
 impl ArrayDataset {
-    /// Opens an `.npz` archive with `X` and, where there are labels, `y`.
+    /// Opens an `.npz` archive with `X` and, where there are labels, `y`; a `mask` of N×h×w says where the objects
+    /// are.
     pub fn open_npz(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         let names = entry_names(path)?;
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
@@ -41,7 +44,25 @@ impl ArrayDataset {
             return Err(DataError::malformed(path, reason));
         }
         let source = |name| Source::Npz { path: path.to_path_buf(), name };
-        Self::read(&source("X"), has("y").then(|| source("y")).as_ref(), options)
+        let mut data = Self::read(&source("X"), has("y").then(|| source("y")).as_ref(), options)?;
+        if has("mask") {
+            data.masks = data.read_masks(&source("mask"))?;
+        }
+        Ok(data)
+    }
+
+    /// The masks of the picked rows; `None` if the array is no row of masks of the images' size.
+    fn read_masks(&self, source: &Source) -> Result<Option<Vec<bool>>, DataError> {
+        let [_, height, width] = self.shape();
+        let rows = self.rows.clone();
+        source.with(|header, reader| {
+            let planes = header.header.shape.iter().skip(1).filter(|side| **side != 1);
+            if header.rows < rows.end || !planes.eq([height, width].iter().filter(|side| **side != 1)) {
+                return Ok(None);
+            }
+            let values = header.read_rows(reader, rows, source.path())?;
+            Ok(Some(values.iter().map(|v| *v > 0.5).collect()))
+        })
     }
 
     /// Opens an `.npy` file. A file `y.npy` beside an `X.npy` holds its labels.
@@ -83,7 +104,7 @@ impl ArrayDataset {
             return Err(DataError::malformed(path, reason));
         }
         let (path, stem) = (path.to_path_buf(), safe_stem(path));
-        Ok(Self { path, stem, rows, layout, values, labels, class_names, preprocessing })
+        Ok(Self { path, stem, rows, layout, values, labels, masks: None, class_names, preprocessing })
     }
 
     /// The item's pixels as they are stored, with the channel axis moved to the front.
@@ -132,6 +153,11 @@ impl Dataset for ArrayDataset {
 
     fn label(&self, item: usize) -> Option<usize> {
         self.labels.as_ref()?.get(item).copied()
+    }
+
+    fn mask(&self, item: usize) -> Option<&[bool]> {
+        let area = self.shape()[1] * self.shape()[2];
+        self.masks.as_ref()?.get(item * area..(item + 1) * area)
     }
 
     fn class_names(&self) -> &[String] {

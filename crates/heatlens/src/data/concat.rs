@@ -74,6 +74,10 @@ impl Dataset for Concat {
         self.locate(item).and_then(|(part, item)| part.label(item))
     }
 
+    fn mask(&self, item: usize) -> Option<&[bool]> {
+        self.locate(item).and_then(|(part, item)| part.mask(item))
+    }
+
     fn class_names(&self) -> &[String] {
         &self.class_names
     }

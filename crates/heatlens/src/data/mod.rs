@@ -92,6 +92,12 @@ pub trait Dataset: Send + Sync + Debug {
     /// The item's class, a position in `class_names`, where it is known.
     fn label(&self, item: usize) -> Option<usize>;
 
+    /// Where the item's object is, h·w, where that is known: for measuring only, no model sees it.
+    fn mask(&self, item: usize) -> Option<&[bool]> {
+        let _ = item;
+        None
+    }
+
     /// Names of the classes; empty where none are known.
     fn class_names(&self) -> &[String];
 

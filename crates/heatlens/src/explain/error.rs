@@ -26,6 +26,8 @@ pub enum ExplainError {
     Compile(CompileError),
     /// The images do not fit the model.
     Run(RunError),
+    /// The statistics of a network's normalisations cannot be computed.
+    Statistics(String),
 }
 
 impl fmt::Display for ExplainError {
@@ -37,6 +39,7 @@ impl fmt::Display for ExplainError {
             Self::Graph(source) => write!(f, "{source}"),
             Self::Compile(source) => write!(f, "{source}"),
             Self::Run(source) => write!(f, "{source}"),
+            Self::Statistics(reason) => f.write_str(reason),
         }
     }
 }

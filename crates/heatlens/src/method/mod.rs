@@ -191,6 +191,41 @@ pub fn first_look() -> Vec<&'static Method> {
     vec![&grad_cam::GRAD_CAM, &guided_backprop::GUIDED_BACKPROP, &guided_grad_cam::GUIDED_GRAD_CAM]
 }
 
+/// The controls, which look at no model: what a method must beat to say anything.
+#[must_use]
+pub fn controls() -> Vec<&'static Method> {
+    vec![&random::RANDOM, &edges::EDGES, &centre::CENTRE]
+}
+
+/// What is compared by default where methods are judged: of every family the best known, and the controls. All take
+/// one pass.
+#[must_use]
+pub fn judged_by_default() -> Vec<&'static Method> {
+    let mut methods: Vec<&'static Method> = vec![
+        &grad_cam::GRAD_CAM,
+        &grad_cam_pp::GRAD_CAM_PP,
+        &hires_cam::HIRES_CAM,
+        &layer_cam::LAYER_CAM,
+        &eigen_cam::EIGEN_CAM,
+        &gradient::GRADIENT,
+        &input_x_gradient::INPUT_X_GRADIENT,
+        &guided_backprop::GUIDED_BACKPROP,
+        &guided_grad_cam::GUIDED_GRAD_CAM,
+    ];
+    methods.extend(controls());
+    methods
+}
+
+/// The control that stays the same whatever the model: a yardstick.
+pub(crate) fn edges() -> &'static Method {
+    &edges::EDGES
+}
+
+/// The plain derivative: a yardstick.
+pub(crate) fn gradient() -> &'static Method {
+    &gradient::GRADIENT
+}
+
 /// The method called `id`.
 ///
 /// # Errors

@@ -2,9 +2,19 @@
 //!
 //! The numbers are made by the audit's run; this file holds them, and writes `audit.json`.
 
+mod auditor;
+mod conclude;
+mod judge;
+mod record;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+
+pub use auditor::{Auditor, Settings};
+pub use conclude::{Findings, conclude};
+pub use judge::{Judged, judge};
+pub use record::Record;
 
 /// A number measured on several images: its mean, and how far the mean could lie from the truth.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,6 +158,15 @@ pub struct Agreement {
     pub correlation: Vec<Vec<f64>>,
 }
 
+/// What similarities under random weights are held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Yardstick {
+    /// A control that never changes.
+    pub edges: f64,
+    /// What two random networks have in common at least.
+    pub floor: f64,
+}
+
 /// Everything that an audit found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audit {
@@ -159,6 +178,8 @@ pub struct Audit {
     pub recommended: Option<String>,
     /// How far the methods agree.
     pub agreement: Agreement,
+    /// What similarities under random weights are held against; `None` if that was not measured.
+    pub yardstick: Option<Yardstick>,
     /// Clusters of explanations that give a class away, as the data set's analysis writes them; empty if it was not
     /// made.
     pub shortcuts: Vec<Value>,
@@ -178,6 +199,12 @@ impl Estimate {
     pub fn to_json(self) -> Value {
         json!({ "mean": self.mean, "low": self.low, "high": self.high, "images": self.images })
     }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let number = |key: &str| value[key].as_f64();
+        let images = usize::try_from(value["images"].as_u64()?).ok()?;
+        Some(Self { mean: number("mean")?, low: number("low")?, high: number("high")?, images })
+    }
 }
 
 impl Audit {
@@ -196,6 +223,7 @@ impl Audit {
             "methods": self.methods.iter().map(MethodAudit::to_json).collect::<Vec<_>>(),
             "recommended": self.recommended,
             "agreement": { "ids": self.agreement.ids, "correlation": self.agreement.correlation },
+            "yardstick": self.yardstick.map(|y| json!({ "edges": y.edges, "floor": y.floor })),
             "shortcuts": self.shortcuts,
             "images": self.images,
             "seed": self.seed,
@@ -245,7 +273,25 @@ impl MethodAudit {
 }
 
 impl Randomisation {
-    fn to_json(&self) -> Value {
+    /// From [`to_json`](Self::to_json); `None` if it is nothing of the kind.
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+        let number = |v: &Value, key: &str| v[key].as_f64();
+        let cascade = value["cascade"].as_array()?.iter();
+        let independent = value["independent"].as_array()?.iter();
+        let alone = |v: &Value| Some((number(v, "from")?, number(v, "to")?, number(v, "similarity")?));
+        Some(Self {
+            similarity: Estimate::from_json(&value["similarity"])?,
+            rank_correlation: number(value, "rank_correlation")?,
+            structure: number(value, "structural_similarity")?,
+            floor: number(value, "floor")?,
+            cascade: cascade
+                .map(|v| Some((number(v, "layers")?, number(v, "similarity")?)))
+                .collect::<Option<_>>()?,
+            independent: independent.map(alone).collect::<Option<_>>()?,
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
         let cascade: Vec<Value> =
             self.cascade.iter().map(|(share, s)| json!({ "layers": share, "similarity": s })).collect();
         let independent: Vec<Value> = self

@@ -8,6 +8,12 @@
 pub mod activity;
 pub mod audit;
 pub mod binomial;
+pub mod bootstrap;
+pub mod calibration;
 pub mod chance;
+pub mod delong;
+pub mod dependence;
+pub mod duplicates;
 pub mod health;
+pub mod randomise;
 pub mod rank_test;

@@ -1,0 +1,211 @@
+//! `heatlens audit`: is the model worth explaining, and which method is faithful to it?
+
+mod clock;
+mod judging;
+mod kept;
+mod table;
+
+use heatlens::data::{Dataset, open_inputs, write_atomically};
+use heatlens::method::{self, Method};
+use heatlens::model::Model;
+use heatlens::trust::audit::{Auditor, Findings, Record, Settings, conclude};
+use heatlens::trust::dependence::Dependence;
+
+use crate::arguments::Audit;
+use crate::command::{folder, open};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::{Bar, interrupted};
+use clock::Clock;
+use kept::Kept;
+
+/// Images that the methods are measured on if nobody says how many.
+const IMAGES: usize = 64;
+
+pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
+    let model = open::model(&options.model, &options.ports, &options.pixels)?;
+    let data = open_inputs(&options.data, &open::options_for(&model, &options.input)?)?;
+    open::check_range(&model, data.as_ref());
+    let auditor = Auditor::new(&model, settings(options)?)?;
+    auditor.notes().iter().for_each(output::note);
+    let wanted = match (options.images, options.full) {
+        (Some(images), _) => images,
+        (None, true) => data.len(),
+        (None, false) => IMAGES,
+    };
+    let chosen = auditor.choose(data.len(), wanted);
+    let kept = Kept::new(&options.out, kept::settings(options, &auditor, &chosen)?);
+    if options.resume {
+        kept.check_same()?;
+    } else {
+        folder::prepare(&options.out, options.force)?;
+        kept.start()?;
+    }
+    let mut work =
+        Work { auditor: &auditor, data: data.as_ref(), kept: &kept, clock: Clock::default(), broken: 0 };
+    work.estimate(&chosen, options.json)?;
+    let judged = judging::judge(&auditor, data.as_ref(), options, &mut work.clock)?;
+    let dependence = work.dependence(&chosen)?;
+    let records = work.measure(&chosen)?;
+    let findings = Findings {
+        model: judged,
+        methods: &auditor.methods(),
+        records: &records,
+        dependence: Some(&dependence),
+        seed: options.seed,
+        notes: auditor.notes().to_vec(),
+    };
+    let mut audit = conclude(findings);
+    audit.seconds = work.clock.seconds();
+    let text = format!("{:#}\n", audit.to_json());
+    let path = options.out.join("audit.json");
+    write_atomically(&path, text.as_bytes())
+        .map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))?;
+    work.clock.write(&options.out.join("timing.json"))?;
+    if options.json {
+        output::line(text.trim_end());
+    } else {
+        table::print(&audit);
+        output::line(format!("\nthe numbers are in {}", path.display()));
+    }
+    match work.broken {
+        0 => Ok(()),
+        n => Err(Failure::new(format!("{n} of {} images could not be read", chosen.len()))),
+    }
+}
+
+fn settings(options: &Audit) -> Result<Settings, Failure> {
+    let find = |id: &String| method::find(id).map_err(|e| Failure::usage(e.to_string()));
+    let methods: Vec<&'static Method> = match options.method.as_slice() {
+        [] if options.full => method::METHODS.to_vec(),
+        [] => method::judged_by_default(),
+        [all] if all == "all" => method::METHODS.to_vec(),
+        ids => ids.iter().map(find).collect::<Result<_, _>>()?,
+    };
+    let mut settings = method::Settings::with_seed(options.seed);
+    for assignment in &options.set {
+        settings.set(assignment).map_err(|e| Failure::usage(e.to_string()))?;
+    }
+    Ok(if options.full { Settings::full(&methods, settings) } else { Settings::quick(&methods, settings) })
+}
+
+/// The audit's parts, one after the other; each is kept on disk as soon as it is done.
+struct Work<'w> {
+    auditor: &'w Auditor,
+    data: &'w dyn Dataset,
+    kept: &'w Kept<'w>,
+    clock: Clock,
+    broken: usize,
+}
+
+impl Work<'_> {
+    fn model(&self) -> &Model {
+        self.auditor.model()
+    }
+
+    /// Says how long it will take, from one try of each kind of pass.
+    #[allow(clippy::cast_precision_loss)]
+    fn estimate(&self, chosen: &[usize], quiet: bool) -> Result<(), Failure> {
+        let Some(sample) = chosen.iter().find_map(|&item| self.data.load(item).ok()) else {
+            return Err(Failure::new("none of the images can be read"));
+        };
+        let copies = sample.pixels.repeat(16);
+        // The first run also touches memory for the first time.
+        let trial = |n: usize| self.auditor.logits(&copies[..n * sample.pixels.len()], n);
+        trial(2)?;
+        let score = clock::seconds(|| trial(16))? / 16.0;
+        self.auditor.try_out(&sample.pixels)?;
+        let map = clock::seconds(|| self.auditor.try_out(&sample.pixels))?;
+        let load = self.auditor.workload();
+        let methods = self.auditor.methods().len() as f64;
+        // A method alone passes through the network itself; the filling in of pixels takes about half a pass more.
+        let single = map / methods + 2.0 * score;
+        let image =
+            1.3 * load.scores as f64 * score + load.maps as f64 * map + load.single_maps as f64 * single;
+        let random = self.auditor.dependence_maps(chosen.len()) as f64 * map;
+        let seconds = image * chosen.len() as f64 + random + self.data.len() as f64 * score;
+        if !quiet {
+            let (images, methods) = (chosen.len(), self.auditor.methods().len());
+            output::line(format!(
+                "{images} images, {methods} methods, {} passes through the model for each image: about {}",
+                load.scores + load.maps + load.single_maps,
+                clock::in_words(seconds)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The comparison with random networks, kept or made.
+    fn dependence(&mut self, chosen: &[usize]) -> Result<Dependence, Failure> {
+        if let Some(known) = self.kept.dependence()? {
+            return Ok(known);
+        }
+        let (mut pixels, mut n) = (Vec::new(), 0);
+        for &item in chosen {
+            if n == self.auditor.dependence_images() {
+                break;
+            }
+            if let Ok(sample) = self.data.load(item) {
+                pixels.extend(sample.pixels);
+                n += 1;
+            }
+        }
+        let bar = Bar::new(self.auditor.dependence_maps(n), "images explained for random networks");
+        let found = self.clock.time("random networks", || {
+            self.auditor.depend(&pixels, n, &|images| {
+                bar.add(images);
+                !interrupted()
+            })
+        });
+        bar.finish();
+        let found = found?.ok_or_else(stopped)?;
+        self.kept.keep_dependence(&found)?;
+        Ok(found)
+    }
+
+    /// The metrics of all chosen images, kept or made.
+    fn measure(&mut self, chosen: &[usize]) -> Result<Vec<Record>, Failure> {
+        let mut records = self.kept.records()?;
+        let load = self.auditor.workload();
+        let passes = load.scores + load.maps + load.single_maps;
+        let bar = Bar::new(passes * chosen.len(), "passes");
+        bar.add(passes * records.len());
+        for &item in chosen {
+            if records.iter().any(|r| r.item == item) {
+                continue;
+            }
+            let sample = match self.data.load(item) {
+                Ok(sample) => sample,
+                Err(reason) => {
+                    self.broken += 1;
+                    output::broken(&self.data.source(item), &reason.to_string());
+                    continue;
+                }
+            };
+            let listener = self.clock.listener(|passes| {
+                bar.add(passes);
+                !interrupted()
+            });
+            let mask = self.data.mask(item).filter(|mask| mask.contains(&true));
+            let measured = self.auditor.measure(item, &sample.pixels, mask, &listener)?;
+            let Some(measured) = measured else {
+                bar.finish();
+                return Err(stopped());
+            };
+            let (source, label) = (self.data.source(item), self.data.label(item));
+            let record = Record { item, source, label, measured };
+            self.kept.keep(&record)?;
+            records.push(record);
+        }
+        bar.finish();
+        records.sort_by_key(|r| r.item);
+        if records.is_empty() {
+            return Err(Failure::new(format!("nothing could be measured for {:?}", self.model().graph.name)));
+        }
+        Ok(records)
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new("interrupted; what is finished is kept: go on with --resume")
+}

@@ -1,0 +1,90 @@
+//! Where the time goes, and how long is left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use heatlens::data::write_atomically;
+use serde_json::json;
+
+use crate::failure::Failure;
+
+/// Seconds by part of the work.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    spent: Mutex<BTreeMap<String, Duration>>,
+}
+
+impl Clock {
+    /// Times a part.
+    pub(super) fn time<T>(&self, part: &str, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.add(part, started.elapsed());
+        result
+    }
+
+    /// Gives the time since the last call to the part that is named; `go_on` is told of the passes.
+    pub(super) fn listener(
+        &self,
+        go_on: impl Fn(usize) -> bool + Sync,
+    ) -> impl Fn(&'static str, usize) -> bool + Sync {
+        let last = Mutex::new(Instant::now());
+        move |part, passes| {
+            if let Ok(mut last) = last.lock() {
+                self.add(part, last.elapsed());
+                *last = Instant::now();
+            }
+            go_on(passes)
+        }
+    }
+
+    fn add(&self, part: &str, time: Duration) {
+        if let Ok(mut spent) = self.spent.lock() {
+            *spent.entry(part.to_owned()).or_default() += time;
+        }
+    }
+
+    /// Seconds by part.
+    pub(super) fn seconds(&self) -> BTreeMap<String, f64> {
+        let spent = self.spent.lock().map(|s| s.clone()).unwrap_or_default();
+        spent.into_iter().map(|(part, time)| (part, time.as_secs_f64())).collect()
+    }
+
+    /// Writes seconds and shares by part.
+    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+        let text = format!("{:#}\n", json!({ "seconds": self.seconds() }));
+        write_atomically(path, text.as_bytes())
+            .map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))
+    }
+}
+
+/// How long a trial takes.
+pub(super) fn seconds<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<f64, E> {
+    let started = Instant::now();
+    work().map(|_| started.elapsed().as_secs_f64())
+}
+
+/// A time as one says it.
+pub(super) fn in_words(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{:.0} seconds", s.max(1.0)),
+        s if s < 5400.0 => format!("{:.0} minutes", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} hours", s / 3600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_words() {
+        assert_eq!(
+            [0.2, 80.0, 100.0, 7000.0, 200_000.0].map(in_words),
+            ["1 seconds", "80 seconds", "2 minutes", "1.9 hours", "2 days"]
+        );
+    }
+}

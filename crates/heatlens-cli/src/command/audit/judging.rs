@@ -1,0 +1,193 @@
+//! The model's part of the audit: its verdict, and what the images say about themselves.
+
+use heatlens::data::{Dataset, OpenOptions, open_training};
+use heatlens::trust::activity::dead_layers;
+use heatlens::trust::audit::{Auditor, Judged, ModelVerdict, judge as judge_scores};
+use heatlens::trust::duplicates::{Fingerprint, between, within};
+
+use crate::arguments::Audit;
+use crate::command::open;
+use crate::failure::Failure;
+use crate::progress::{Bar, interrupted};
+
+use super::clock::Clock;
+
+/// The model is judged by so many images at most, the first ones.
+const MOST_IMAGES: usize = 10_000;
+/// Images searched for silent channels.
+const ACTIVITY_IMAGES: usize = 128;
+/// Images that go through the model together.
+const TOGETHER: usize = 32;
+/// Pairs of equal images that are named.
+const NAMED: usize = 3;
+
+pub(super) fn judge(
+    auditor: &Auditor,
+    data: &dyn Dataset,
+    options: &Audit,
+    clock: &mut Clock,
+) -> Result<ModelVerdict, Failure> {
+    let seen = clock.time("model", || look_at(auditor, data))?;
+    let model = auditor.model();
+    let labels: Option<Vec<usize>> = seen.items.iter().map(|&item| data.label(item)).collect();
+    let labels = labels.unwrap_or_default();
+    let mut verdict = judge_scores(Judged {
+        logits: &seen.logits,
+        labels: &labels,
+        head: &model.head,
+        class_names: &model.class_names,
+        seed: options.seed,
+    });
+    let active = seen.items.len().min(ACTIVITY_IMAGES);
+    let dead = clock.time("model", || dead_layers(model, &seen.pixels, active))?;
+    verdict.problems.extend(dead.iter().map(ToString::to_string));
+    let low = seen.pixels.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = seen.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    verdict.problems.extend(model.range_problem(low, high));
+    clock.time("duplicates", || duplicates(data, &seen, options, &mut verdict))?;
+    Ok(verdict)
+}
+
+/// What is kept of the images.
+#[derive(Default)]
+struct Seen {
+    items: Vec<usize>,
+    logits: Vec<f32>,
+    prints: Vec<Fingerprint>,
+    /// Mean and standard deviation of each image's values.
+    moments: Vec<[f64; 2]>,
+    /// The first images.
+    pixels: Vec<f32>,
+}
+
+fn look_at(auditor: &Auditor, data: &dyn Dataset) -> Result<Seen, Failure> {
+    let mut seen = Seen::default();
+    let total = data.len().min(MOST_IMAGES);
+    let bar = Bar::new(total, "images judged by");
+    for start in (0..total).step_by(TOGETHER) {
+        let mut pixels = Vec::new();
+        let before = seen.items.len();
+        for item in start..total.min(start + TOGETHER) {
+            // Broken images are named when they are measured.
+            let Ok(sample) = data.load(item) else { continue };
+            seen.items.push(item);
+            seen.prints.push(Fingerprint::of(&sample.display));
+            seen.moments.push(moments(&sample.pixels));
+            if seen.items.len() <= ACTIVITY_IMAGES {
+                seen.pixels.extend_from_slice(&sample.pixels);
+            }
+            pixels.extend(sample.pixels);
+        }
+        seen.logits.extend(auditor.logits(&pixels, seen.items.len() - before)?);
+        bar.add(TOGETHER.min(total - start));
+        if interrupted() {
+            bar.finish();
+            return Err(super::stopped());
+        }
+    }
+    bar.finish();
+    Ok(seen)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn moments(pixels: &[f32]) -> [f64; 2] {
+    let n = pixels.len().max(1) as f64;
+    let mean = pixels.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let variance = pixels.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+    [mean, variance.sqrt()]
+}
+
+/// Images that are there twice, or unlike those that the model was trained on.
+fn duplicates(
+    data: &dyn Dataset,
+    seen: &Seen,
+    options: &Audit,
+    verdict: &mut ModelVerdict,
+) -> Result<(), Failure> {
+    let twice = within(&seen.prints);
+    let source = |i: usize| data.source(seen.items[i]);
+    if !twice.is_empty() {
+        let pairs = twice.iter().map(|&(a, b)| (source(a), source(b)));
+        verdict.problems.push(format!(
+            "{} of {} images are there twice ({}): they count twice in every number",
+            twice.len(),
+            seen.prints.len(),
+            named(pairs)
+        ));
+    }
+    let Some(path) = &options.train_data else {
+        verdict
+            .unchecked
+            .push("images that the model was trained on among these: give them with --train-data".to_owned());
+        verdict.unchecked.push(
+            "whether these images are like those the model was trained on: its file says nothing about them, --train-data does"
+                .to_owned(),
+        );
+        return Ok(());
+    };
+    let like = OpenOptions {
+        preprocessing: Some(data.preprocessing().clone()),
+        class_names: Some(data.class_names().to_vec()).filter(|names| !names.is_empty()),
+        ..open::options(&options.input)?
+    };
+    let training = open_training(path, &OpenOptions { rows: None, ..like })?;
+    let (mut prints, mut known, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+    for item in 0..training.len().min(MOST_IMAGES) {
+        let Ok(sample) = training.load(item) else { continue };
+        prints.push(Fingerprint::of(&sample.display));
+        known.push(moments(&sample.pixels));
+        sources.push(training.source(item));
+        if interrupted() {
+            return Err(super::stopped());
+        }
+    }
+    let leaked = between(&seen.prints, &prints);
+    if !leaked.is_empty() {
+        let pairs = leaked.iter().map(|&(a, b)| (source(a), sources[b].clone()));
+        verdict.problems.push(format!(
+            "{} of {} images are among those the model was trained on ({}): it may remember them, and accuracy says little",
+            leaked.len(),
+            seen.prints.len(),
+            named(pairs)
+        ));
+    }
+    let far = far(&seen.moments, &known);
+    if far > 0 {
+        verdict.problems.push(format!(
+            "{far} of {} images are darker, brighter, flatter or harsher than any the model was trained on: check how they are prepared",
+            seen.moments.len()
+        ));
+    }
+    Ok(())
+}
+
+fn named(pairs: impl ExactSizeIterator<Item = (String, String)>) -> String {
+    let more = if pairs.len() > NAMED { ", …" } else { "" };
+    let shown: Vec<String> = pairs.take(NAMED).map(|(a, b)| format!("{a} and {b}")).collect();
+    format!("{}{more}", shown.join(", "))
+}
+
+/// How many images have a mean or a deviation outside what was trained on, with a tenth of its range to spare.
+fn far(images: &[[f64; 2]], known: &[[f64; 2]]) -> usize {
+    let range = |which: usize| {
+        let of = known.iter().map(|m| m[which]);
+        let (low, high) = (of.clone().fold(f64::INFINITY, f64::min), of.fold(f64::NEG_INFINITY, f64::max));
+        let spare = (high - low) / 10.0;
+        (low - spare, high + spare)
+    };
+    let ranges = [range(0), range(1)];
+    let outside = |m: &&[f64; 2]| m.iter().zip(ranges).any(|(v, (low, high))| *v < low || *v > high);
+    images.iter().filter(outside).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_outside_the_range_are_far() {
+        let known = [[0.2, 0.1], [0.6, 0.2]];
+        assert_eq!(far(&[[0.4, 0.15], [0.63, 0.2], [0.7, 0.15], [0.4, 0.5]], &known), 2);
+        assert_eq!(moments(&[1.0, 3.0]), [2.0, 1.0]);
+    }
+}

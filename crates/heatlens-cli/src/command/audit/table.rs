@@ -1,0 +1,98 @@
+//! The audit as a person reads it.
+
+use std::fmt::Write as _;
+
+use heatlens::metric;
+use heatlens::trust::audit::{Audit, Estimate, MethodAudit};
+
+use crate::output;
+
+/// Metrics that have a column, where they were measured, and what stands over it.
+const COLUMNS: [(&str, &str); 7] = [
+    ("deletion", "deletion ↓"),
+    ("insertion", "insertion ↑"),
+    ("road_combined", "ROAD ↑"),
+    ("average_drop", "drop ↓"),
+    ("max_sensitivity", "sensit. ↓"),
+    ("energy_pointing", "on object ↑"),
+    ("pointing_game", "hits ↑"),
+];
+
+pub(super) fn print(audit: &Audit) {
+    let model = &audit.model;
+    output::line(format!("\n{}", model.sentence));
+    if let (Some(accuracy), Some(calibration)) = (model.accuracy, &model.calibration) {
+        let auc = model.auc.map_or(String::new(), |auc| format!(", ROC-AUC {}", interval(auc, 1.0)));
+        output::line(format!(
+            "right {} %{auc}, calibration error {:.1} points",
+            interval(accuracy, 100.0),
+            100.0 * calibration.error
+        ));
+    }
+    model.problems.iter().for_each(output::note);
+    model.unchecked.iter().for_each(|what| output::note(format!("not checked: {what}")));
+    let columns: Vec<(&str, &str)> = COLUMNS
+        .into_iter()
+        .filter(|(id, _)| {
+            audit.methods.iter().any(|m| m.metrics.contains_key(*id)) && metric::find(id).is_some()
+        })
+        .collect();
+    let mut head = format!("\n{:<24} {:>18}", "method", "better than others");
+    columns.iter().for_each(|(_, title)| {
+        let _ = write!(head, " {title:>11}");
+    });
+    output::line(format!("{head} {:>10}  verdict", "unchanged"));
+    audit.methods.iter().for_each(|m| output::line(row(m, &columns)));
+    output::line(format!(
+        "\nmeans over {} images with 95 % intervals; ↑ more is better, ↓ less is; unchanged: how alike maps stay under random weights",
+        audit.images
+    ));
+    if let Some(yardstick) = audit.yardstick {
+        output::line(format!(
+            "(edges: {:.2}, noise floor: {:.2}; nearer to the first than to the second ignores the model)",
+            yardstick.edges, yardstick.floor
+        ));
+    }
+    audit.notes.iter().for_each(output::note);
+    print_times(audit);
+    match audit.best() {
+        Some(best) => {
+            output::line(format!("\nrecommended: {} ({}): {}", best.title, best.id, best.verdict.sentence()));
+        }
+        None => output::line("\nrecommended: none"),
+    }
+}
+
+fn row(method: &MethodAudit, columns: &[(&str, &str)]) -> String {
+    let mut line = format!("{:<24} {:>18}", method.title, interval(method.score, 100.0));
+    for (id, _) in columns {
+        let value = method.metrics.get(*id).map_or("–".to_owned(), |e| format!("{:.3}", e.mean));
+        let _ = write!(line, " {value:>11}");
+    }
+    let unchanged =
+        method.randomisation.as_ref().map_or("–".to_owned(), |r| format!("{:.2}", r.similarity.mean));
+    let verdict = if method.control { "control".to_owned() } else { method.verdict.id().to_owned() };
+    format!("{line} {unchanged:>10}  {verdict}")
+}
+
+fn interval(estimate: Estimate, factor: f64) -> String {
+    let digits = if factor > 1.0 { 0 } else { 2 };
+    let [mean, low, high] = [estimate.mean, estimate.low, estimate.high].map(|v| v * factor);
+    if low.is_finite() {
+        format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]")
+    } else {
+        format!("{mean:.digits$}")
+    }
+}
+
+fn print_times(audit: &Audit) {
+    let total: f64 = audit.seconds.values().sum();
+    if total <= 0.0 {
+        return;
+    }
+    let mut parts: Vec<(&String, &f64)> = audit.seconds.iter().collect();
+    parts.sort_by(|a, b| b.1.total_cmp(a.1));
+    let shares: Vec<String> =
+        parts.iter().map(|(part, s)| format!("{part} {:.0} %", 100.0 * **s / total)).collect();
+    output::line(format!("{total:.0} s: {}", shares.join(", ")));
+}

@@ -1,0 +1,164 @@
+//! From what was measured on each image to a ranking, verdicts and one method to use.
+
+use std::collections::BTreeMap;
+
+use crate::method::{self, Method};
+use crate::metric::{Aspect, Better, METRICS, Metric};
+use crate::random::{Key, Use};
+use crate::trust::audit::{
+    Agreement, Audit, Estimate, MethodAudit, MethodVerdict, ModelVerdict, Record, Yardstick,
+};
+use crate::trust::bootstrap::Bootstrap;
+use crate::trust::dependence::Dependence;
+
+/// All that an audit has found out.
+#[derive(Debug)]
+pub struct Findings<'a> {
+    /// Whether the model is worth explaining.
+    pub model: ModelVerdict,
+    /// The methods, in the order of the records' values.
+    pub methods: &'a [&'static Method],
+    /// What was measured on each image.
+    pub records: &'a [Record],
+    /// Whether the methods look at the weights, if that was measured.
+    pub dependence: Option<&'a Dependence>,
+    /// The seed of the audit.
+    pub seed: u64,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// Ranks the methods and judges each.
+///
+/// The ranking goes by the share of other methods that a method beats, image by image, over the metrics of
+/// faithfulness: metrics of different units count alike, and one image with a huge number counts as one. Intervals
+/// are bootstrapped over images, the same draws for all methods. A method is faithful if it looks at the weights and
+/// its lead over every control is above 0 with its whole interval.
+#[must_use]
+pub fn conclude(findings: Findings<'_>) -> Audit {
+    let Findings { model, methods, records, dependence, seed, mut notes } = findings;
+    let bootstrap = Bootstrap::new(records.len(), Key::new(seed, Use::Audit).at(u64::MAX - 1));
+    let scores = scores(methods.len(), records);
+    let controls = method::controls();
+    let is_control = |m: &Method| controls.iter().any(|c| c.id == m.id);
+    let lead = |method: usize, control: usize| {
+        let difference =
+            |i: usize| Some(scores[method].get(i).copied()?? - scores[control].get(i).copied()??);
+        let differences: Vec<Option<f64>> = (0..records.len()).map(difference).collect();
+        bootstrap.mean(&differences)
+    };
+    let beats_controls = |m: usize| {
+        let against = (0..methods.len()).filter(|&c| is_control(methods[c]));
+        against.map(|c| lead(m, c)).all(|lead| lead.is_some_and(|lead| lead.low > 0.0))
+    };
+    let mut rows: Vec<MethodAudit> = Vec::new();
+    for (m, &method) in methods.iter().enumerate() {
+        let randomisation = dependence.and_then(|d| d.of(method.id)).cloned();
+        let ignores =
+            dependence.zip(randomisation.as_ref()).is_some_and(|(d, r)| d.ignores_model(r.similarity.mean));
+        let verdict = match (ignores, beats_controls(m)) {
+            (true, _) => MethodVerdict::IgnoresModel,
+            (false, true) => MethodVerdict::Faithful,
+            (false, false) => MethodVerdict::Weak,
+        };
+        let nothing = Estimate { mean: 0.0, low: 0.0, high: 0.0, images: 0 };
+        rows.push(MethodAudit {
+            id: method.id.to_owned(),
+            title: method.title.to_owned(),
+            control: is_control(method),
+            verdict,
+            score: bootstrap.mean(&scores[m]).unwrap_or(nothing),
+            metrics: metrics(m, records, &bootstrap),
+            randomisation,
+        });
+    }
+    let agreement = agreement(methods, records);
+    rows.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
+    let recommended = recommend(&model, &rows, &mut notes);
+    let yardstick = dependence.map(|d| Yardstick { edges: d.edges, floor: d.floor });
+    let images = records.len();
+    Audit { model, methods: rows, recommended, agreement, yardstick, images, seed, notes, ..Audit::default() }
+}
+
+/// The best method that is no control and looks at the model, faithful ones first; none for a model at chance.
+fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>) -> Option<String> {
+    if model.verdict == "chance" {
+        notes.push("no method is recommended: the model has learned nothing that could be shown".to_owned());
+        return None;
+    }
+    let with = |verdict: MethodVerdict| {
+        let found = rows.iter().find(|r| !r.control && r.verdict == verdict && r.score.images > 0);
+        found.map(|r| r.id.clone())
+    };
+    if let Some(faithful) = with(MethodVerdict::Faithful) {
+        return Some(faithful);
+    }
+    let weak = with(MethodVerdict::Weak);
+    notes.push(match &weak {
+        Some(id) => {
+            format!("no method is measurably better than the controls; {id} is the best of the weak ones")
+        }
+        None => "no method is recommended: none of them looks at the model's weights".to_owned(),
+    });
+    weak
+}
+
+/// For each method and image the share of the other methods that it beats; `None` where no metric is defined.
+fn scores(methods: usize, records: &[Record]) -> Vec<Vec<Option<f64>>> {
+    let ranking: Vec<&Metric> =
+        METRICS.iter().copied().filter(|m| m.aspect == Aspect::Faithfulness).collect();
+    let of_image = |record: &Record| -> Vec<Option<f64>> {
+        let defined = |metric: &&&Metric| record.measured.values.iter().any(|v| v.contains_key(metric.id));
+        let parts: Vec<Vec<f64>> = ranking.iter().filter(defined).map(|m| beaten(m, record)).collect();
+        #[allow(clippy::cast_precision_loss)]
+        let mean = |m: usize| {
+            parts.iter().map(|p| p.get(m).copied().unwrap_or(0.0)).sum::<f64>() / parts.len() as f64
+        };
+        (0..methods).map(|m| (!parts.is_empty()).then(|| mean(m))).collect()
+    };
+    let by_image: Vec<Vec<Option<f64>>> = records.iter().map(of_image).collect();
+    (0..methods).map(|m| by_image.iter().map(|image| image[m]).collect()).collect()
+}
+
+/// The share of the other methods that each beats on an image, equals half. A method without a value loses.
+#[allow(clippy::cast_precision_loss)]
+fn beaten(metric: &Metric, record: &Record) -> Vec<f64> {
+    let good = |values: &BTreeMap<String, f64>| match (values.get(metric.id), metric.better) {
+        (Some(v), Better::Lower) => -v,
+        (Some(v), _) => *v,
+        (None, _) => f64::NEG_INFINITY,
+    };
+    let all: Vec<f64> = record.measured.values.iter().map(good).collect();
+    let share = |a: &f64| {
+        let points: f64 =
+            all.iter().map(|b| f64::from(u8::from(a > b)) + f64::from(u8::from(a == b)) / 2.0).sum();
+        // It draws with itself.
+        (points - 0.5) / (all.len() as f64 - 1.0).max(1.0)
+    };
+    all.iter().map(share).collect()
+}
+
+fn metrics(m: usize, records: &[Record], bootstrap: &Bootstrap) -> BTreeMap<String, Estimate> {
+    let value = |record: &Record, id: &str| record.measured.values.get(m)?.get(id).copied();
+    let estimate = |metric: &&Metric| {
+        let values: Vec<Option<f64>> = records.iter().map(|record| value(record, metric.id)).collect();
+        Some((metric.id.to_owned(), bootstrap.mean(&values)?))
+    };
+    METRICS.iter().filter_map(estimate).collect()
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn agreement(methods: &[&'static Method], records: &[Record]) -> Agreement {
+    let n = methods.len();
+    let mean = |at: usize| {
+        let all = records.iter().filter_map(|r| r.measured.agreement.get(at)).filter(|v| v.is_finite());
+        let (sum, count) = all.fold((0.0, 0usize), |(s, c), v| (s + v, c + 1));
+        if count > 0 { sum / count as f64 } else { 0.0 }
+    };
+    let correlation = (0..n).map(|i| (0..n).map(|j| mean(i * n + j)).collect()).collect();
+    Agreement { ids: methods.iter().map(|m| m.id.to_owned()).collect(), correlation }
+}
+
+#[cfg(test)]
+#[path = "conclude_tests.rs"]
+mod tests;

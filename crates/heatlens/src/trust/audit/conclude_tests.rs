@@ -1,0 +1,83 @@
+//! Rankings and verdicts from numbers made up.
+
+use super::*;
+use crate::metric::Measured;
+use crate::trust::audit::Randomisation;
+
+const METHODS: [&str; 4] = ["grad_cam", "guided_backprop", "random", "edges"];
+
+/// Records in which a method's deletion is its number of `deletion`, with noise.
+fn records(deletion: [f64; 4]) -> Vec<Record> {
+    let record = |item: usize| {
+        let mut rng = Key::new(1, Use::Audit).at(item as u64).rng();
+        let values = deletion.map(|d| BTreeMap::from([("deletion".to_owned(), d + 0.05 * rng.normal())]));
+        let measured = Measured { values: values.to_vec(), agreement: vec![0.5; 16], ..Measured::default() };
+        Record { item, measured, ..Record::default() }
+    };
+    (0..40).map(record).collect()
+}
+
+fn dependence(similarity: [f64; 4]) -> Dependence {
+    let one = |mean: f64| Randomisation {
+        similarity: Estimate { mean, low: mean, high: mean, images: 10 },
+        rank_correlation: mean,
+        structure: mean,
+        floor: 0.1,
+        cascade: Vec::new(),
+        independent: Vec::new(),
+    };
+    let methods = METHODS.iter().zip(similarity).map(|(id, s)| ((*id).to_owned(), one(s))).collect();
+    Dependence { edges: 1.0, floor: 0.1, methods }
+}
+
+fn audit(deletion: [f64; 4], similarity: [f64; 4], verdict: &str) -> Audit {
+    let methods: Vec<_> = METHODS.iter().map(|id| method::find(id).unwrap()).collect();
+    conclude(Findings {
+        model: ModelVerdict { verdict: verdict.to_owned(), ..ModelVerdict::default() },
+        methods: &methods,
+        records: &records(deletion),
+        dependence: Some(&dependence(similarity)),
+        seed: 0,
+        notes: Vec::new(),
+    })
+}
+
+fn verdict(audit: &Audit, id: &str) -> MethodVerdict {
+    audit.methods.iter().find(|m| m.id == id).unwrap().verdict
+}
+
+#[test]
+fn the_best_that_looks_at_the_model_is_recommended() {
+    use MethodVerdict::{Faithful, IgnoresModel, Weak};
+    // Guided back-propagation has the better curve, but ignores the model; so do the controls.
+    let found = audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], "learned");
+    assert_eq!(found.methods[0].id, "guided_backprop");
+    assert_eq!(METHODS.map(|id| verdict(&found, id)), [Faithful, IgnoresModel, IgnoresModel, IgnoresModel]);
+    assert_eq!(found.best().unwrap().id, "grad_cam");
+    assert!(found.notes.is_empty(), "{:?}", found.notes);
+    // No better than edges: weak, and said so.
+    let found = audit([0.3, 0.2, 0.6, 0.3], [0.2, 0.8, 1.0, 1.0], "learned");
+    assert_eq!(verdict(&found, "grad_cam"), Weak);
+    assert_eq!(found.recommended.as_deref(), Some("grad_cam"));
+    assert_eq!(found.notes.len(), 1);
+    // Nothing to explain, or nothing that explains.
+    assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], "chance").recommended, None);
+    assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.9, 0.8, 1.0, 1.0], "learned").recommended, None);
+}
+
+#[test]
+fn scores_are_shares_of_the_others_beaten() {
+    let found = audit([0.0, 0.5, 1.0, 1.5], [0.2; 4], "learned");
+    let score = |id: &str| found.methods.iter().find(|m| m.id == id).unwrap().score.mean;
+    assert!(score("grad_cam") > 0.99 && score("edges") < 0.01);
+    assert!((METHODS.iter().map(|id| score(id)).sum::<f64>() - 2.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_method_without_a_value_loses_and_equals_share() {
+    let with = |v: f64| BTreeMap::from([("insertion".to_owned(), v)]);
+    let measured = Measured { values: vec![with(0.5), with(0.5), BTreeMap::new()], ..Measured::default() };
+    let record = Record { measured, ..Record::default() };
+    let metric = crate::metric::find("insertion").unwrap();
+    assert_eq!(beaten(metric, &record), [0.75, 0.75, 0.0]);
+}

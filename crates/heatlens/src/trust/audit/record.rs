@@ -1,0 +1,86 @@
+//! What was measured on one image, as a line of a file: an audit that was stopped goes on after the last one.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::metric::Measured;
+
+/// One image's line.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The image's place in the data set.
+    pub item: usize,
+    /// Where it comes from.
+    pub source: String,
+    /// Its class, if that is known.
+    pub label: Option<usize>,
+    /// What was measured.
+    pub measured: Measured,
+}
+
+impl Record {
+    /// The line, without its end.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let m = &self.measured;
+        json!({
+            "item": self.item,
+            "source": self.source,
+            "label": self.label,
+            "logits": m.logits,
+            "predicted": m.predicted,
+            "values": m.values,
+            "agreement": m.agreement,
+        })
+    }
+
+    /// Reads a line; `None` if it is none.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        let whole = |v: &Value| usize::try_from(v.as_u64()?).ok();
+        // Numbers that are none are written as null.
+        let numbers =
+            |v: &Value| Some(v.as_array()?.iter().map(|n| n.as_f64().unwrap_or(f64::NAN)).collect());
+        let metrics = |map: &Map<String, Value>| -> BTreeMap<String, f64> {
+            map.iter().filter_map(|(id, v)| Some((id.clone(), v.as_f64()?))).collect()
+        };
+        let values = value["values"].as_array()?.iter().map(|v| v.as_object().map(metrics));
+        let logits: Vec<f64> = numbers(&value["logits"])?;
+        Some(Self {
+            item: whole(&value["item"])?,
+            source: value["source"].as_str()?.to_owned(),
+            label: whole(&value["label"]),
+            measured: Measured {
+                #[allow(clippy::cast_possible_truncation)] // they were f32
+                logits: logits.into_iter().map(|z| z as f32).collect(),
+                predicted: whole(&value["predicted"])?,
+                values: values.collect::<Option<_>>()?,
+                agreement: numbers(&value["agreement"])?,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_gives_back_every_bit() {
+        let values = BTreeMap::from([("deletion".to_owned(), 0.1 + 0.2), ("adcc".to_owned(), 1.0 / 3.0)]);
+        let measured = Measured {
+            logits: vec![0.1, -3.4e-5],
+            predicted: 1,
+            values: vec![values],
+            agreement: vec![1.0, 0.7],
+        };
+        let record = Record { item: 7, source: "a \"b\".png".to_owned(), label: Some(1), measured };
+        let line = record.to_json().to_string();
+        assert!(!line.contains('\n'));
+        assert_eq!(Record::parse(&line), Some(record));
+        assert_eq!(Record::parse(&line[..line.len() - 1]), None, "a cut line is none");
+        assert_eq!(Record::parse("{}"), None);
+    }
+}
