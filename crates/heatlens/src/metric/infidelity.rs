@@ -45,9 +45,7 @@ pub(super) static INFIDELITY_SCALED: Metric = Metric {
     needs_mask: false,
     read: |outcome| {
         let pairs = pairs(outcome)?;
-        let square: f64 = pairs.iter().map(|(told, _)| told * told).sum();
-        let product: f64 = pairs.iter().map(|(told, fall)| told * fall).sum();
-        infidelity(&pairs, if square > 0.0 { product / square } else { 0.0 })
+        infidelity(&pairs, best_scale(&pairs))
     },
 };
 
@@ -89,8 +87,15 @@ fn pairs(outcome: &Outcome<'_>) -> Option<Vec<(f64, f64)>> {
     Some((0..answers.scores.len()).map(|i| (told(i), fall(i))).collect())
 }
 
+/// The factor on what is foretold that makes it come closest.
+pub(super) fn best_scale(pairs: &[(f64, f64)]) -> f64 {
+    let square: f64 = pairs.iter().map(|(told, _)| told * told).sum();
+    let product: f64 = pairs.iter().map(|(told, fall)| told * fall).sum();
+    if square > 0.0 { product / square } else { 0.0 }
+}
+
 #[allow(clippy::cast_precision_loss)]
-fn infidelity(pairs: &[(f64, f64)], scale: f64) -> Option<f64> {
+pub(super) fn infidelity(pairs: &[(f64, f64)], scale: f64) -> Option<f64> {
     let sum: f64 = pairs.iter().map(|(told, fall)| (scale * told - fall).powi(2)).sum();
     (!pairs.is_empty()).then(|| sum / pairs.len() as f64)
 }

@@ -56,3 +56,72 @@ fn rows_are_complete_and_ids_are_unique() {
         assert!((experiment.passes)(&Plan::full()) >= (experiment.passes)(&Plan::quick()));
     }
 }
+
+/// A file of `tools/golden/make_audit.py`.
+fn golden(name: &str) -> serde_json::Value {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/audit").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &serde_json::Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn floats(value: &serde_json::Value) -> Vec<f32> {
+    numbers(value).into_iter().map(|v| v as f32).collect()
+}
+
+fn bools(value: &serde_json::Value) -> Vec<bool> {
+    value.as_array().unwrap().iter().map(|v| v.as_bool().unwrap()).collect()
+}
+
+#[track_caller]
+fn close(what: &str, found: f64, expected: f64) {
+    assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1e-3), "{what}: {found} and {expected}");
+}
+
+#[test]
+fn maps_are_as_sparse_and_complex_as_quantus_says() {
+    let case = golden("quantus.json");
+    for i in 0..3 {
+        let (map, mask) = (floats(&case["maps"][i]), bools(&case["masks"][i]));
+        for id in ["sparseness", "complexity", "energy_pointing"] {
+            let found = read(find(id).unwrap(), [12, 16], &map, Some(&mask), 0.5, &[]).unwrap();
+            close(id, found, case[id][i].as_f64().unwrap());
+        }
+    }
+}
+
+#[test]
+fn infidelity_and_sensitivity_are_captums() {
+    let case = golden("captum.json");
+    for i in 0..3 {
+        let (told, fall) = (numbers(&case["told"][i]), numbers(&case["fall"][i]));
+        let pairs: Vec<(f64, f64)> = told.into_iter().zip(fall).collect();
+        let found = infidelity::infidelity(&pairs, 1.0).unwrap();
+        close("infidelity", found, case["infidelity"][i].as_f64().unwrap());
+        let found = infidelity::infidelity(&pairs, infidelity::best_scale(&pairs)).unwrap();
+        close("scaled", found, case["infidelity_scaled"][i].as_f64().unwrap());
+    }
+    let map = |i: usize| floats(&case["sensitivity_maps"][i]);
+    let maps = (1..4).map(|i| attribution("grad_cam", &[12, 16], &map(i))).collect();
+    let metric = find("max_sensitivity").unwrap();
+    let given = [(metric.experiments[0], Answers { maps, ..Answers::default() })];
+    let found = read(metric, [12, 16], &map(0), None, 0.5, &given).unwrap();
+    close("max_sensitivity", found, case["max_sensitivity"][0].as_f64().unwrap());
+}
+
+#[test]
+fn imputed_pixels_are_pytorch_grad_cams() {
+    let case = golden("grad_cam.json");
+    let shape: Vec<usize> = numbers(&case["shape"]).into_iter().map(|v| v as usize).collect();
+    let (expected, missing) = (floats(&case["imputed"]), bools(&case["missing"]));
+    let area = shape[1] * shape[2];
+    let mut image: Vec<f32> =
+        expected.iter().enumerate().map(|(i, v)| if missing[i % area] { -9.0 } else { *v }).collect();
+    parts::impute(&mut image, [shape[0], shape[1], shape[2]], &missing);
+    let worst = image.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let range = expected.iter().copied().fold(0.0f32, |m, v| m.max(v.abs()));
+    assert!(worst < 2e-3 * range, "{worst} of {range}");
+}

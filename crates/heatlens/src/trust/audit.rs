@@ -273,6 +273,13 @@ impl MethodAudit {
 }
 
 impl Randomisation {
+    /// How alike maps stay when weights change: from the model to random networks, or from one of these to the next,
+    /// whichever is more.
+    #[must_use]
+    pub fn unchanged(&self) -> f64 {
+        self.similarity.mean.max(self.floor)
+    }
+
     /// From [`to_json`](Self::to_json); `None` if it is nothing of the kind.
     pub(crate) fn from_json(value: &Value) -> Option<Self> {
         let number = |v: &Value, key: &str| v[key].as_f64();

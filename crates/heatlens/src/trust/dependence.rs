@@ -3,8 +3,8 @@
 //! Alike means: the mean of the rank correlation of |map| and of the structural similarity of the pictures. Two
 //! yardsticks say what a number is worth. `edges`, a control that sees the image alone, stays the same: the upper one.
 //! The lower one, the noise floor, is what two random networks have in common at least, as the method shows them that
-//! tells them apart best (the plain derivative always among them). A method that stays nearer to the upper one than
-//! to the floor ignores the model.
+//! tells them apart best (the plain derivative always among them). A method whose maps stay nearer to the upper one than
+//! to the floor, from the model to random networks or from one random network to the next, ignores the model.
 
 use serde_json::{Value, json};
 
@@ -67,9 +67,12 @@ pub struct Dependence {
 }
 
 impl Dependence {
-    /// Whether a similarity is nearer to that of `edges` than to the noise floor.
+    /// Whether a method's maps are nearer to staying the same, as those of `edges` do, than to the noise floor: the
+    /// model's against those of random networks, or those of random networks against each other. (A network can be so
+    /// unlike a random one, with statistics that never fitted its weights for instance, that nothing stays the same.)
     #[must_use]
-    pub fn ignores_model(&self, similarity: f64) -> bool {
+    pub fn ignores_model(&self, method: &Randomisation) -> bool {
+        let similarity = method.unchanged();
         (self.edges - similarity).abs() < (similarity - self.floor).abs()
     }
 

@@ -70,7 +70,7 @@ fn row(method: &MethodAudit, columns: &[(&str, &str)]) -> String {
         let _ = write!(line, " {value:>11}");
     }
     let unchanged =
-        method.randomisation.as_ref().map_or("–".to_owned(), |r| format!("{:.2}", r.similarity.mean));
+        method.randomisation.as_ref().map_or("–".to_owned(), |r| format!("{:.2}", r.unchanged()));
     let verdict = if method.control { "control".to_owned() } else { method.verdict.id().to_owned() };
     format!("{line} {unchanged:>10}  {verdict}")
 }

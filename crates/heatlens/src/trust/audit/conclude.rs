@@ -54,8 +54,7 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
     let mut rows: Vec<MethodAudit> = Vec::new();
     for (m, &method) in methods.iter().enumerate() {
         let randomisation = dependence.and_then(|d| d.of(method.id)).cloned();
-        let ignores =
-            dependence.zip(randomisation.as_ref()).is_some_and(|(d, r)| d.ignores_model(r.similarity.mean));
+        let ignores = dependence.zip(randomisation.as_ref()).is_some_and(|(d, r)| d.ignores_model(r));
         let verdict = match (ignores, beats_controls(m)) {
             (true, _) => MethodVerdict::IgnoresModel,
             (false, true) => MethodVerdict::Faithful,

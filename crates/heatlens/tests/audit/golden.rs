@@ -1,0 +1,66 @@
+//! Metrics agree with what other programs measure. `tools/golden/make_audit.py` made the files.
+
+use heatlens::method::{Settings, find};
+use heatlens::metric::{Laboratory, METRICS, Plan, Scene, similarity};
+use heatlens::model::Model;
+use heatlens::random::{Key, Use};
+use serde_json::Value;
+
+use crate::common::{golden, npy};
+
+fn case(name: &str) -> Value {
+    let text = std::fs::read_to_string(golden("audit").join(name)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    numbers(value).into_iter().map(|v| v as f32).collect()
+}
+
+#[track_caller]
+fn close(what: &str, found: f64, expected: f64, off: f64) {
+    assert!((found - expected).abs() <= off, "{what}: {found} and {expected}");
+}
+
+#[test]
+fn similarities_agree_with_quantus() {
+    let case = case("quantus.json");
+    let size = [0, 1].map(|i| case["size"][i].as_u64().unwrap() as usize);
+    for i in 0..3 {
+        let (a, b) = (floats(&case["maps"][i]), floats(&case["others"][i]));
+        let number = |key: &str| case[key][i].as_f64().unwrap();
+        close("spearman", similarity::spearman(&a, &b).unwrap(), number("spearman"), 1e-9);
+        let found = similarity::structural(&a, &b, size, number("ssim_range")).unwrap();
+        close("ssim", found, number("ssim"), 1e-6);
+    }
+}
+
+/// The end of the road: Grad-CAM's own map of a network with everything in it, masked, imputed and scored.
+#[test]
+fn drop_and_road_agree_with_pytorch_grad_cam() {
+    let (case, folder) = (case("grad_cam.json"), golden("branchy"));
+    let model = Model::open(&folder.join("model.onnx")).unwrap();
+    let (shape, pixels) = npy(&folder.join("input.npy"));
+    let plan = Plan::quick();
+    let methods = [find("grad_cam").unwrap()];
+    let laboratory = Laboratory::new(&model, &methods, &Settings::default(), METRICS, &plan).unwrap();
+    let len = pixels.len() / shape[0];
+    for (i, image) in pixels.chunks(len).enumerate() {
+        let key = Key::new(1, Use::Audit).at(i as u64);
+        let scene = Scene { pixels: image, shape: model.shape(), mask: None, plan: &plan, key };
+        let measured = laboratory.measure(&scene, &|_, _| true).unwrap().unwrap();
+        assert_eq!(measured.predicted as u64, case["classes"][i].as_u64().unwrap());
+        let found = |id: &str| measured.values[0][id];
+        let expected = |key: &str| case[key][i].as_f64().unwrap();
+        close("drop", found("average_drop_absolute"), expected("drop"), 1e-5);
+        close("increase", found("average_increase"), expected("increase"), 0.0);
+        // Theirs is without noise and solved to the last bit.
+        for id in ["road_morf", "road_lerf", "road_combined"] {
+            close(id, found(id), expected(id), 2e-4);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The audit tells models that know something from those that don't, and methods that look at the model from those
+//! that draw edges. Fixed seeds, several data sets each.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+
+#[path = "../common/mod.rs"]
+mod common;
+mod dependence;
+mod golden;
+mod networks;
+
+use heatlens::demo_data::DemoImage;
+use heatlens::method::{Settings as MethodSettings, judged_by_default};
+use heatlens::metric::chance_share;
+use heatlens::model::Model;
+use heatlens::random::{Key, Use};
+use heatlens::trust::audit::{
+    Audit, Auditor, Findings, Judged, ModelVerdict, Record, Settings, conclude, judge,
+};
+use heatlens::trust::dependence::Dependence;
+use networks::trained;
+
+/// Images behind those that were trained on.
+fn unseen(seed: u64, count: usize) -> Vec<DemoImage> {
+    (5000..5000 + count).map(|index| DemoImage::draw(seed, index)).collect()
+}
+
+fn pixels(images: &[DemoImage]) -> Vec<f32> {
+    images.iter().flat_map(DemoImage::to_f32).collect()
+}
+
+fn verdict(model: &Model, images: &[DemoImage], labels: &[usize]) -> ModelVerdict {
+    let auditor = auditor(model);
+    let logits = auditor.logits(&pixels(images), images.len()).unwrap();
+    judge(Judged { logits: &logits, labels, head: &model.head, class_names: &model.class_names, seed: 0 })
+}
+
+fn auditor(model: &Model) -> Auditor {
+    let mut settings = Settings::quick(&judged_by_default(), MethodSettings::default());
+    // Half the work: the tests have no hours.
+    settings.plan.road = vec![0.3, 0.7];
+    settings.plan.steps = 8;
+    settings.dependence.images_by_part = 1;
+    Auditor::new(model, settings).unwrap()
+}
+
+fn records(auditor: &Auditor, images: &[DemoImage]) -> Vec<Record> {
+    let measured = |(item, image): (usize, &DemoImage)| {
+        let mask = Some(image.mask.as_slice()).filter(|_| image.label == 1);
+        let measured = auditor.measure(item, &image.to_f32(), mask, &|_, _| true).unwrap().unwrap();
+        Record { item, source: item.to_string(), label: Some(image.label), measured }
+    };
+    images.iter().enumerate().map(measured).collect()
+}
+
+fn audit(model: &Model, images: &[DemoImage], dependence: Option<&Dependence>) -> Audit {
+    let auditor = auditor(model);
+    let records = records(&auditor, images);
+    let labels: Vec<usize> = images.iter().map(|i| i.label).collect();
+    let (methods, model) = (auditor.methods(), verdict(model, images, &labels));
+    conclude(Findings { model, methods: &methods, records: &records, dependence, seed: 0, notes: Vec::new() })
+}
+
+#[test]
+fn what_is_recommended_for_planted_data_localises() {
+    for seed in 0..2 {
+        let model = trained(seed, 1200, 5, false);
+        let images = unseen(seed, 14);
+        let auditor = auditor(&model);
+        let dependence = auditor.depend(&pixels(&images), images.len(), &|_| true).unwrap().unwrap();
+        let found = audit(&model, &images, Some(&dependence));
+        assert_eq!(found.model.verdict, "learned", "seed {seed}: {}", found.model.sentence);
+        let best = found.best().unwrap_or_else(|| panic!("seed {seed}: nothing is recommended"));
+        let share = best.metrics["energy_pointing"].mean;
+        let with: Vec<&DemoImage> = images.iter().filter(|i| i.label == 1).collect();
+        let chance = with.iter().map(|i| chance_share(&i.mask)).sum::<f64>() / with.len() as f64;
+        println!("seed {seed}: {} with {:.1} times chance", best.id, share / chance);
+        for m in &found.methods {
+            let r = m.randomisation.as_ref().unwrap();
+            println!(
+                "  {:20} {:.2} unchanged {:.2} {}",
+                m.id,
+                m.score.mean,
+                r.similarity.mean,
+                m.verdict.id()
+            );
+        }
+        assert!(share >= 3.0 * chance, "seed {seed}: {} has {:.2} times chance", best.id, share / chance);
+        assert!(!best.control && best.verdict.id() != "ignores-model");
+        for control in found.methods.iter().filter(|m| m.control) {
+            assert_eq!(control.verdict.id(), "ignores-model", "seed {seed}: {}", control.id);
+        }
+    }
+}
+
+#[test]
+fn a_model_trained_on_shuffled_labels_has_nothing_to_show() {
+    for seed in 0..4 {
+        let model = trained(seed, 300, 2, true);
+        let images = unseen(seed, 100);
+        // All labels of the data set are shuffled, those to judge by too.
+        let mut labels: Vec<usize> = images.iter().map(|i| i.label).collect();
+        Key::new(seed, Use::Shuffle).at(78).rng().shuffle(&mut labels);
+        let judged = verdict(&model, &images, &labels);
+        assert_eq!(judged.verdict, "chance", "seed {seed}: {}", judged.sentence);
+        assert!(judged.p_value.unwrap() > 0.01);
+        let findings = Findings {
+            model: judged,
+            methods: &[],
+            records: &[],
+            dependence: None,
+            seed: 0,
+            notes: Vec::new(),
+        };
+        assert_eq!(conclude(findings).recommended, None);
+    }
+}
+
+/// The same bits whatever the number of threads.
+#[test]
+fn an_audit_depends_on_its_seed_and_nothing_else() {
+    let model = networks::fresh("gap-cnn-bn", 1);
+    let images = unseen(0, 2);
+    let auditor = auditor(&model);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let depend = auditor.depend(&pixels(&images), 2, &|_| true).unwrap().unwrap();
+            (records(&auditor, &images), depend)
+        })
+    };
+    let (one, two) = (run(1), run(2));
+    for (a, b) in one.0.iter().zip(&two.0) {
+        assert_eq!(a.to_json(), b.to_json());
+        assert_eq!(Record::parse(&a.to_json().to_string()).unwrap().to_json(), a.to_json());
+    }
+    assert_eq!(one.1, two.1);
+    assert_eq!(Dependence::from_json(&one.1.to_json()), Some(one.1));
+    assert_eq!(one.0[0].measured.values.len(), 12);
+}
