@@ -12,7 +12,7 @@ use crate::target::{Class, Goal, Target, scores_and_seed};
 /// order of methods, layers and classes.
 ///
 /// # Errors
-/// As [`Explainer::new`], operators without a kernel aside.
+/// As [`Explainer::new`](crate::explain::Explainer::new), operators without a kernel aside.
 pub fn append_maps(
     model: &Model,
     options: &ExplainOptions,

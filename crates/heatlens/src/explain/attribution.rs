@@ -40,7 +40,7 @@ pub struct Explanation {
     pub probabilities: Vec<f64>,
     /// The class with the highest score.
     pub predicted: usize,
-    /// One map for each method, layer and class, in the order of [`Explainer::maps`].
+    /// One map for each method, layer and class, in the order of [`Explainer::maps`](crate::explain::Explainer::maps).
     pub attributions: Vec<Attribution>,
     /// The tensors behind the maps, where they were asked for.
     pub tensors: Option<Tensors>,
