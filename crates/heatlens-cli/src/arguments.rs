@@ -361,7 +361,7 @@ pub(crate) struct Audit {
     /// `mask` in an .npz where the objects are known)
     #[arg(required = true)]
     pub(crate) data: Vec<PathBuf>,
-    /// Folder for audit.json
+    /// Folder for audit.json and report.html
     #[arg(long)]
     pub(crate) out: PathBuf,
     #[command(flatten)]

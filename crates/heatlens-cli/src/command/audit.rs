@@ -3,6 +3,7 @@
 mod clock;
 mod judging;
 mod kept;
+mod page;
 mod table;
 
 use heatlens::data::{Dataset, open_inputs, write_atomically};
@@ -57,6 +58,10 @@ pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
     };
     let mut audit = conclude(findings);
     audit.seconds = work.clock.seconds();
+    let gallery = page::Gallery::explain(&model, data.as_ref(), &audit, options)?;
+    if let Some(gallery) = &gallery {
+        audit.shortcuts = gallery.shortcuts(data.as_ref(), options.seed);
+    }
     let text = format!("{:#}\n", audit.to_json());
     let path = options.out.join("audit.json");
     write_atomically(&path, text.as_bytes())
@@ -67,6 +72,9 @@ pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
     } else {
         table::print(&audit);
         output::line(format!("\nthe numbers are in {}", path.display()));
+    }
+    if let Some(gallery) = gallery {
+        gallery.write(data.as_ref(), &audit, options)?;
     }
     match work.broken {
         0 => Ok(()),

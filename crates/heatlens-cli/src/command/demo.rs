@@ -112,6 +112,7 @@ fn show(
         explainer: &explainer,
         summary: &summary,
         seed: options.seed,
+        audit: None,
         tables: vec![table(rows)],
     };
     report::write(page, heard, &options.out.join("report.html"), true)

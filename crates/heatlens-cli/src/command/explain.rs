@@ -47,6 +47,7 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
             explainer: &explainer,
             summary: &summary,
             seed: options.seed,
+            audit: None,
             tables,
         };
         report::write(page, heard, &options.out.join("report.html"), false)?;
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
 }
 
 /// What is explained, as a title.
-fn inputs(paths: &[PathBuf]) -> String {
+pub(crate) fn inputs(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 

@@ -1,4 +1,4 @@
-//! `report.html`, at the end of `explain` and `demo`.
+//! `report.html`, at the end of `explain`, `audit` and `demo`.
 
 use std::path::Path;
 
@@ -6,8 +6,11 @@ use heatlens::data::Dataset;
 use heatlens::dataset::{Findings, Observations};
 use heatlens::explain::Explainer;
 use heatlens::gallery::{Listener, Summary};
-use heatlens::report::{Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts, fingerprint};
+use heatlens::report::{
+    AuditPart, Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts, fingerprint,
+};
 use heatlens::trust::health::output_problems;
+use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::output;
@@ -25,6 +28,7 @@ pub(crate) struct Page<'a> {
     pub(crate) explainer: &'a Explainer,
     pub(crate) summary: &'a Summary,
     pub(crate) seed: u64,
+    pub(crate) audit: Option<AuditPart>,
     pub(crate) tables: Vec<Table>,
 }
 
@@ -38,6 +42,12 @@ pub(crate) struct Ears {
 impl Ears {
     pub(crate) fn new(explainer: &Explainer) -> Result<Self, Failure> {
         Ok(Self { images: Collector::new(explainer)?, whole: Observations::default() })
+    }
+
+    /// The places that give a class away, as `audit.json` holds them.
+    pub(crate) fn shortcuts(&self, data: &dyn Dataset, seed: u64) -> Vec<Value> {
+        let found = Findings::of(&self.whole, seed).shortcuts_json(|item| data.source(item));
+        found.as_array().cloned().unwrap_or_default()
     }
 
     pub(crate) fn listeners(&mut self) -> [&mut dyn Listener; 2] {
@@ -65,7 +75,7 @@ pub(crate) fn write(page: Page<'_>, heard: Ears, path: &Path, quiet: bool) -> Re
         warnings: [shortcuts, warnings(&page)].concat(),
         answers,
         training,
-        audit: None,
+        audit: page.audit.clone(),
         gallery,
         data_set: Some(whole).filter(|part| !part.findings.classes.is_empty()),
         provenance: provenance(&page)?,

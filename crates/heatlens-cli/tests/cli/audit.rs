@@ -44,7 +44,12 @@ fn an_audit_judges_model_and_methods() {
             "not checked",
         ],
     );
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    for words in ["The model knows something", "Grad-CAM", "Insertion", "Recommended"] {
+        assert!(page.to_lowercase().contains(&words.to_lowercase()), "{words} is not on the page");
+    }
     let found = json(&out.join("audit.json"));
+    assert_eq!(found["shortcuts"], serde_json::json!([]), "stripes fill the image");
     let of_model = &found["model"];
     assert_eq!(of_model["verdict"], "learned");
     assert_eq!(of_model["images"], 30);

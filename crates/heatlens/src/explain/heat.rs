@@ -5,16 +5,14 @@ use crate::method::MapKind;
 use crate::render::Map;
 
 impl Attribution {
-    /// The heat at each place: the positive part of a layer's map, or |v| summed over the channels of a map of the
-    /// image's own size (where lighter and darker both mean "looked here"). `None` for maps of several patterns and
-    /// for values that are no numbers.
+    /// The map as one plane: a layer's map as it is, evidence for and against; |v| summed over the channels of a map of
+    /// the image's own size (where lighter and darker both mean "looked here"). `None` for maps of several patterns
+    /// and for values that are no numbers.
     #[must_use]
-    pub fn heat(&self) -> Option<Map> {
+    pub fn plane(&self) -> Option<Map> {
         match (self.method.kind, self.shape.as_slice()) {
             _ if self.values.iter().any(|v| !v.is_finite()) => None,
-            (MapKind::Layer, &[h, w]) => {
-                Map::new(h, w, self.values.iter().map(|v| v.max(0.0)).collect()).ok()
-            }
+            (MapKind::Layer, &[h, w]) => Map::new(h, w, self.values.clone()).ok(),
             (MapKind::Input, &[_, h, w]) => {
                 let mut sums = vec![0.0; h * w];
                 for plane in self.values.chunks_exact((h * w).max(1)) {
@@ -24,6 +22,14 @@ impl Attribution {
             }
             _ => None,
         }
+    }
+
+    /// The heat at each place: the positive part of the [plane](Self::plane).
+    #[must_use]
+    pub fn heat(&self) -> Option<Map> {
+        let plane = self.plane()?;
+        let positive = plane.values().iter().map(|v| v.max(0.0)).collect();
+        Map::new(plane.height(), plane.width(), positive).ok()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::bilinear::resize;
 use crate::explain::Attribution;
-use crate::method::MapKind;
 use crate::random::Key;
+use crate::render::Map;
 
 /// What a map says of every pixel of its image.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,10 +22,8 @@ impl Surface {
     /// numbers.
     #[must_use]
     pub fn new(attribution: &Attribution, size @ [h, w]: [usize; 2]) -> Option<Self> {
-        let (plane, [rows, columns]) = plane(attribution)?;
-        let enlarged = |plane: &[f32]| resize(plane, [rows, columns], [h, w]);
-        let positive: Vec<f32> = plane.iter().map(|v| v.max(0.0)).collect();
-        Some(Self { size, signed: enlarged(&plane), heat: enlarged(&positive) })
+        let enlarged = |map: &Map| resize(map.values(), [map.height(), map.width()], [h, w]);
+        Some(Self { size, signed: enlarged(&attribution.plane()?), heat: enlarged(&attribution.heat()?) })
     }
 
     /// The pixels from the most to the least relevant. Which of equals comes first is left to chance, so that no
@@ -37,23 +35,6 @@ impl Surface {
         order.sort_by(|&a, &b| self.signed[b as usize].total_cmp(&self.signed[a as usize]));
         order
     }
-}
-
-/// A map as one plane at its own resolution, signed as in [`Surface::signed`].
-#[must_use]
-pub fn plane(attribution: &Attribution) -> Option<(Vec<f32>, [usize; 2])> {
-    let plane = match (attribution.method.kind, attribution.shape.as_slice()) {
-        (MapKind::Layer, &[h, w]) => (attribution.values.clone(), [h, w]),
-        (MapKind::Input, &[_, h, w]) => {
-            let mut sums = vec![0.0; h * w];
-            for plane in attribution.values.chunks_exact((h * w).max(1)) {
-                sums.iter_mut().zip(plane).for_each(|(sum, v)| *sum += v.abs());
-            }
-            (sums, [h, w])
-        }
-        _ => return None,
-    };
-    plane.0.iter().all(|v| v.is_finite()).then_some(plane)
 }
 
 /// Divided by the largest, which becomes 1; zeros where nothing is positive.

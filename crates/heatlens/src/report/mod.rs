@@ -5,6 +5,7 @@
 //! The page is written with `maud`, so that every name and value is escaped unless the code says otherwise.
 
 mod answers;
+mod audit;
 mod card;
 mod check;
 mod collect;

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::explain::{Attribution, ExplainError, ExplainOptions, Explainer};
 use crate::method::{self, Method, Settings};
 use crate::metric::similarity::{correlate_ranks, ranks, structural};
-use crate::metric::surface::plane;
 use crate::model::Model;
 use crate::random::{Key, Use};
 use crate::trust::audit::{Estimate, Randomisation};
@@ -292,7 +291,9 @@ impl Tally {
 
 impl Picture {
     fn of(attribution: &Attribution) -> Self {
-        let (plane, size) = plane(attribution).unwrap_or_default();
+        let plane = attribution.plane();
+        let (plane, size): (&[f32], _) =
+            plane.as_ref().map_or((&[], [0; 2]), |map| (map.values(), [map.height(), map.width()]));
         let sizes: Vec<f32> = plane.iter().map(|v| v.abs()).collect();
         let heat: Vec<f32> = plane.iter().map(|v| v.max(0.0)).collect();
         let full = full_strength(&heat);

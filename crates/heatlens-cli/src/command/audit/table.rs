@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use heatlens::metric;
 use heatlens::trust::audit::{Audit, Estimate, MethodAudit};
+use serde_json::Value;
 
 use crate::output;
 
@@ -54,6 +55,7 @@ pub(super) fn print(audit: &Audit) {
         ));
     }
     audit.notes.iter().for_each(output::note);
+    audit.shortcuts.iter().for_each(|found| output::note(shortcut(found)));
     print_times(audit);
     match audit.best() {
         Some(best) => {
@@ -61,6 +63,19 @@ pub(super) fn print(audit: &Audit) {
         }
         None => output::line("\nrecommended: none"),
     }
+}
+
+/// A place that gives a class away, in a sentence.
+fn shortcut(found: &Value) -> String {
+    let [class, place] = ["class", "place"].map(|key| found[key].as_str().unwrap_or_default());
+    format!(
+        "a shortcut? In {} of {} images that the model calls {class:?} the heat lies in {place}, in other classes in {} of {}; for example {}",
+        found["images"],
+        found["of"],
+        found["in_other_classes"],
+        found["of_others"],
+        found["exemplars"][0].as_str().unwrap_or_default(),
+    )
 }
 
 fn row(method: &MethodAudit, columns: &[(&str, &str)]) -> String {
