@@ -39,6 +39,11 @@ impl<const K: usize> Broadcast<K> {
         walk
     }
 
+    /// Whether all operands have the output's own shape: any piece of it can be computed from the same pieces of theirs.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.strides.len() == 1 && self.strides[0] == [1; K]
+    }
+
     /// The operands' strides along the innermost run.
     pub(crate) fn inner_strides(&self) -> [usize; K] {
         self.strides.last().copied().unwrap_or([0; K])

@@ -1,35 +1,90 @@
 //! Softmax along an axis, and its logarithm.
 
+use super::functions::exp;
+use super::reduce::sum;
+use super::simd::{Isa, Job, Vector};
+use super::workers::Workers;
+
+/// Elements in a task: some microseconds of work.
+const TASK: usize = 1 << 13;
+
 /// Writes eˣ ÷ Σ eˣ, or its logarithm, along an axis of `count` elements `step` apart.
 ///
-/// The largest element is subtracted first, so nothing overflows; sums run in f64.
-pub(crate) fn softmax(x: &[f32], y: &mut [f32], count: usize, step: usize, log: bool) {
+/// The largest element is subtracted first, so nothing overflows.
+pub(crate) fn softmax(x: &[f32], y: &mut [f32], count: usize, step: usize, log: bool, workers: Workers) {
     assert_eq!(x.len(), y.len(), "arrays of different sizes");
     let block = count * step;
     if block == 0 {
         return;
     }
     assert!(x.len().is_multiple_of(block), "an axis of another size");
-    for (x, y) in x.chunks(block).zip(y.chunks_mut(block)) {
-        for first in 0..step {
-            let row = || x[first..].iter().step_by(step);
-            let top = row().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = row().map(|&x| f64::from((x - top).exp())).sum();
-            for (y, &x) in y[first..].iter_mut().step_by(step).zip(row()) {
-                *y = finish(x - top, sum, log);
+    let piece = block * TASK.div_ceil(block);
+    workers.for_each_chunk(y, piece, |i, y| {
+        let x = &x[i * piece..][..y.len()];
+        for (x, y) in x.chunks(block).zip(y.chunks_mut(block)) {
+            if step == 1 {
+                Isa::best().run(Row { x, y, log });
+            } else {
+                columns(x, y, step, log);
             }
+        }
+    });
+}
+
+/// An axis of elements side by side.
+struct Row<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+    log: bool,
+}
+
+impl Job for Row<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let top = largest(self.x);
+        for (y, &x) in self.y.iter_mut().zip(self.x) {
+            *y = exp(x - top);
+        }
+        let total = sum(self.y);
+        if self.log {
+            let shift = total.ln();
+            self.y.iter_mut().zip(self.x).for_each(|(y, &x)| *y = (x - top) - shift);
+        } else {
+            let factor = total.recip();
+            self.y.iter_mut().for_each(|y| *y *= factor);
         }
     }
 }
 
-#[allow(clippy::cast_possible_truncation)] // back to the elements' type
-fn finish(shifted: f32, sum: f64, log: bool) -> f32 {
-    if log { (f64::from(shifted) - sum.ln()) as f32 } else { (f64::from(shifted.exp()) / sum) as f32 }
+/// The largest element, in lanes; NaN is not looked at.
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let (blocks, rest) = x.as_chunks::<16>();
+    for block in blocks {
+        lanes.iter_mut().zip(block).for_each(|(lane, &v)| *lane = if v > *lane { v } else { *lane });
+    }
+    rest.iter().chain(&lanes).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Axes whose elements are `step` apart, one beside the other: copied out, computed and put back.
+fn columns(x: &[f32], y: &mut [f32], step: usize, log: bool) {
+    let mut row = vec![0.0; x.len() / step];
+    let mut result = row.clone();
+    for first in 0..step {
+        row.iter_mut().zip(x[first..].iter().step_by(step)).for_each(|(to, &from)| *to = from);
+        Isa::best().run(Row { x: &row, y: &mut result, log });
+        y[first..].iter_mut().step_by(step).zip(&result).for_each(|(to, &from)| *to = from);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn softmax(x: &[f32], y: &mut [f32], count: usize, step: usize, log: bool) {
+        super::softmax(x, y, count, step, log, Workers::Serial);
+    }
 
     #[test]
     fn large_scores_do_not_overflow() {
@@ -40,6 +95,22 @@ mod tests {
         assert_eq!(y[..2], [-1000.0, 0.0]);
         softmax(&[f32::NAN, 0.0], &mut y[..2], 2, 1, false);
         assert!(y[..2].iter().all(|v| v.is_nan()));
+    }
+
+    #[test]
+    fn long_rows_are_exact_and_threads_change_no_bit() {
+        let x: Vec<f32> = (0u16..9000).map(|i| f32::from(i % 1009 * 37 % 1009) / 100.0 - 5.0).collect();
+        let (mut y, mut again) = (vec![0.0; 9000], vec![0.0; 9000]);
+        softmax(&x, &mut y, 1000, 1, false);
+        super::softmax(&x, &mut again, 1000, 1, false, Workers::Pool);
+        assert!(y == again);
+        for (x, y) in x.chunks(1000).zip(y.chunks(1000)) {
+            let total: f64 = x.iter().map(|&v| f64::from(v).exp()).sum();
+            for (&x, &y) in x.iter().zip(y) {
+                let expected = f64::from(x).exp() / total;
+                assert!((f64::from(y) / expected - 1.0).abs() < 2e-6, "{y}, expected {expected}");
+            }
+        }
     }
 
     #[test]

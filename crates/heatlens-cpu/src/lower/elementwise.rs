@@ -11,6 +11,9 @@ use crate::kernel::broadcast::Broadcast;
 use crate::kernel::{Workers, elementwise, functions};
 use crate::lower::{Kernel, Lowering, Refusal};
 
+/// Elements in a task: some microseconds of work.
+const TASK: usize = 1 << 14;
+
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
     if let Some(&Unary(function)) = Lowering::op(node) {
         return Some(lower_unary(lowering, node, UnaryKernel(function)));
@@ -81,8 +84,13 @@ fn gate_of(lowering: &Lowering<'_>, node: &Node) -> Option<heatlens_graph::Value
 struct UnaryKernel(UnaryFunction);
 
 impl Kernel for UnaryKernel {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        let x = inputs[0];
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        workers.for_each_chunk(y, TASK, |i, y| self.apply(&inputs[0][i * TASK..][..y.len()], y));
+    }
+}
+
+impl UnaryKernel {
+    fn apply(&self, x: &[f32], y: &mut [f32]) {
         match self.0 {
             UnaryFunction::Abs => elementwise::unary(x, y, f32::abs),
             UnaryFunction::Exp => elementwise::unary(x, y, functions::exp),
@@ -168,8 +176,19 @@ struct BinaryKernel {
 }
 
 impl Kernel for BinaryKernel {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        let (walk, ab) = (&self.walk, [inputs[0], inputs[1]]);
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        if !self.walk.is_flat() {
+            return self.apply(&self.walk, [inputs[0], inputs[1]], y);
+        }
+        workers.for_each_chunk(y, TASK, |i, y| {
+            let ab = [0, 1].map(|k| &inputs[k][i * TASK..][..y.len()]);
+            self.apply(&Broadcast::new(&[y.len()], [&[y.len()], &[y.len()]]), ab, y);
+        });
+    }
+}
+
+impl BinaryKernel {
+    fn apply(&self, walk: &Broadcast<2>, ab: [&[f32]; 2], y: &mut [f32]) {
         let mask = |holds: bool| f32::from(u8::from(holds));
         match self.function {
             BinaryFunction::Add => elementwise::binary(walk, ab, y, |a, b| a + b),

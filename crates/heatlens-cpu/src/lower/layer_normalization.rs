@@ -7,6 +7,9 @@ use crate::kernel::broadcast::Broadcast;
 use crate::kernel::{Workers, layer_normalization};
 use crate::lower::{Kernel, Lowering, Refusal};
 
+/// Elements in a task: some microseconds of work.
+const TASK: usize = 1 << 14;
+
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
     if let Some(grad) = Lowering::op::<LayerNormalizationGrad>(node) {
         return Some(lower_gradient(lowering, node, grad.normalization));
@@ -51,8 +54,12 @@ struct Normalize {
 }
 
 impl Kernel for Normalize {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        layer_normalization::normalize(inputs[0], y, self.size, self.epsilon);
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        let piece = self.size * TASK.div_ceil(self.size);
+        workers.for_each_chunk(y, piece, |i, y| {
+            let x = &inputs[0][i * piece..][..y.len()];
+            layer_normalization::normalize(x, y, self.size, self.epsilon);
+        });
         let mut rest = inputs[1..].iter();
         if let (Some(walk), Some(scale)) = (&self.scale, self.scale.as_ref().and_then(|_| rest.next())) {
             update(walk, scale, y, |y, scale| y * scale);
@@ -83,7 +90,11 @@ struct Gradient {
 }
 
 impl Kernel for Gradient {
-    fn run(&self, inputs: &[&[f32]], dx: &mut [f32], _: &mut [f32], _: Workers) {
-        layer_normalization::gradient(inputs[0], inputs[1], dx, self.size, self.epsilon);
+    fn run(&self, inputs: &[&[f32]], dx: &mut [f32], _: &mut [f32], workers: Workers) {
+        let piece = self.size * TASK.div_ceil(self.size);
+        workers.for_each_chunk(dx, piece, |i, dx| {
+            let [x, dy] = [0, 1].map(|k| &inputs[k][i * piece..][..dx.len()]);
+            layer_normalization::gradient(x, dy, dx, self.size, self.epsilon);
+        });
     }
 }

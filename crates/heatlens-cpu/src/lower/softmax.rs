@@ -27,7 +27,7 @@ struct SoftmaxKernel {
 }
 
 impl Kernel for SoftmaxKernel {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        softmax::softmax(inputs[0], y, self.count, self.step, self.log);
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        softmax::softmax(inputs[0], y, self.count, self.step, self.log, workers);
     }
 }
