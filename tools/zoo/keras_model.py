@@ -94,7 +94,7 @@ class Reference:
     """Logits, input gradient and all inner values of the model, at the precision it was built for."""
 
     def __init__(self, package, model, images, dtype, chosen=None):
-        own = [layer for layer in model.layers if len(getattr(layer.output, "shape", ())) in (3, 4)]
+        own = [layer for layer in getattr(model, "operations", model.layers) if len(getattr(layer.output, "shape", ())) in (3, 4)]
         self.names = [layer.name for layer in own]
         probe = package.Model(model.input, [model.output, *(layer.output for layer in own)])
 
