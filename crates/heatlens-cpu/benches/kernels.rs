@@ -9,7 +9,6 @@ mod kernel;
 use std::hint::black_box;
 use std::time::Instant;
 
-use kernel::simd::{Job, Vector};
 use kernel::{
     Conv2d, Conv2dInputGrad, Conv2dWeightGrad, ConvEpilogue, ConvShape, Gemm, GemmShape, Isa, MaxPool2d,
     Right, Window2d, Workers, elementwise, reduce,
@@ -150,37 +149,9 @@ fn products(isa: Isa) {
     }
 }
 
-/// What one core can do: fused multiply-adds on registers alone.
-struct Peak;
-
-impl Peak {
-    const ROUNDS: usize = 100_000;
-    const SUMS: usize = 12;
-}
-
-impl Job for Peak {
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        // SAFETY: the caller vouches for the instruction set.
-        unsafe {
-            let factor = V::splat(black_box(0.5));
-            let mut sums = [V::splat(black_box(1.0)); Self::SUMS];
-            for _ in 0..Self::ROUNDS {
-                for sum in &mut sums {
-                    *sum = factor.mul_add(*sum, factor);
-                }
-            }
-            black_box(sums.map(|sum| sum.sum()));
-        }
-    }
-}
-
 fn main() {
     for isa in Isa::available() {
-        println!();
-        time(&format!("peak of a core, {isa:?}"), 2 * isa.lanes() * Peak::SUMS * Peak::ROUNDS, || {
-            isa.run(Peak);
-        });
+        println!("\npeak of a core, {isa:?}: {:.1} GF/s", kernel::peak(isa) / 1e9);
         two_class_model(isa);
     }
     let isa = Isa::best();

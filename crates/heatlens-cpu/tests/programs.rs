@@ -245,6 +245,18 @@ fn reductions_and_softmax() {
     }
 }
 
+/// Samples of more elements than a task takes: pieces must begin where they should, in every operand.
+#[test]
+fn large_samples_are_computed_in_pieces() {
+    use heatlens_graph::op::layer_normalization::LayerNormalization;
+    let x = || batched(&[130, 130]);
+    operator("Sigmoid", Unary(UnaryFunction::Sigmoid), &[x()], false, &[]);
+    operator("Mul", Binary(BinaryFunction::Mul), &[x(), x()], false, &[]);
+    operator("Softmax", Softmax { axis: -1, log: false }, &[x()], false, &[]);
+    operator("Softmax", Softmax { axis: 2, log: true }, &[batched(&[60, 70, 5])], false, &[]);
+    operator("LayerNormalization", LayerNormalization { axis: -1, epsilon: 1e-5 }, &[x()], false, &[]);
+}
+
 #[test]
 fn normalising_gathering_and_quantising() {
     use heatlens_graph::op::gather::Gather;
