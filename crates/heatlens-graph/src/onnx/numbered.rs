@@ -113,7 +113,9 @@ pub(super) fn places(arrays: &[Tensor; 2], size: usize) -> Result<Places, OpErro
     };
     let first: Vec<i64> = numbers(&arrays[0])?.into_iter().take(each).collect();
     for array in arrays {
-        let expected = (0..).flat_map(|sample| first.iter().map(move |place| place + sample * whole));
+        // Wrapping, because a file may hold any number: what wraps round is no place of a sample.
+        let at = |sample: i64, place: i64| place.wrapping_add(sample.wrapping_mul(whole));
+        let expected = (0..).flat_map(|sample| first.iter().map(move |&place| at(sample, place)));
         if !numbers(array)?.into_iter().eq(expected.take(array.len())) {
             return Err(refuse());
         }
@@ -161,5 +163,8 @@ mod tests {
             places(&[Tensor::i64(&[0, 4]), Tensor::i64(&[0, 4])], 4).is_err(),
             "no row for a third sample"
         );
+        assert!(places(&array(&[1, 2], |_, _| i64::MAX), 4).is_err(), "no place at all");
+        let wide = usize::MAX / 2;
+        assert!(places(&array(&[1, 2], |_, p| p), wide).is_err(), "a sample larger than any");
     }
 }

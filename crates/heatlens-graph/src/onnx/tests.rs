@@ -192,6 +192,19 @@ fn places_in_a_flattened_batch_are_places_in_each_sample() {
     assert!(error.contains("not the same places in every sample"), "{error}");
 }
 
+/// `torch.zeros_like(places)`, with more places than are computed while reading.
+#[test]
+fn the_shape_of_a_large_array_of_places_is_known() {
+    let nodes = vec![
+        node("Add", &["column", "offsets"], &["places"]),
+        node("Shape", &["places"], &["sizes"]),
+        node("ConstantOfShape", &["sizes"], &["y"]),
+    ];
+    let stored = [constants_of_places(), vec![ints("offsets", &[0; 30_000])]].concat();
+    let shape = output_shape(&model([starts_of_samples(), nodes].concat(), stored));
+    assert_eq!(shape, Shape::batched(&[30_000]));
+}
+
 /// `x[:, i] += 100` and `x[:, i]`, with an index for every element, as exporters write them.
 #[test]
 fn elements_of_every_sample_are_read_and_written() {

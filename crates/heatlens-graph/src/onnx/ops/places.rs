@@ -15,6 +15,8 @@ use crate::op::invalid;
 use crate::op::r#where::Where;
 use crate::tensor::{Data, Tensor};
 
+/// More single elements than this are not chosen: each has its place in a list.
+const MAX_PLACES: usize = 1 << 26;
 /// Elements that are written more often than this are not.
 const MAX_WRITES: usize = 64;
 
@@ -115,9 +117,20 @@ fn by_rows(
 }
 
 /// All places of the slices that start at these.
-fn runs(starts: &[usize], slice: &[usize]) -> Vec<usize> {
-    let run: usize = slice.iter().product();
-    starts.iter().flat_map(|&start| start..start + run).collect()
+fn runs(starts: &[usize], slice: &[usize]) -> Result<Vec<usize>, OpError> {
+    let run =
+        slice.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&run| listed(starts.len(), run));
+    let run = run.ok_or_else(too_many)?;
+    Ok(starts.iter().flat_map(|&start| start..start + run).collect())
+}
+
+/// Whether `rows` times `run` places make a list that may be held.
+fn listed(rows: usize, run: usize) -> bool {
+    rows.checked_mul(run).is_some_and(|places| places <= MAX_PLACES)
+}
+
+fn too_many() -> OpError {
+    OpError::Unsupported(format!("choosing among more than {MAX_PLACES} single elements"))
 }
 
 /// The places in each sample that rows of an index array name which numbers the samples, and the shape of what they name.
@@ -126,6 +139,7 @@ fn of_each_sample(
     batch: usize,
     indices: &[Tensor; 2],
 ) -> Result<(Vec<usize>, Shape), OpError> {
+    let len = shape.len_per_sample().filter(|&len| listed(numbered::FEW[1], len)).ok_or_else(too_many)?;
     let mut slice = Vec::new();
     let mut starts = |world: usize| {
         let values = indices[world].as_i64().ok_or_else(|| invalid("expected whole numbers as indices"))?;
@@ -137,10 +151,10 @@ fn of_each_sample(
         Tensor::i64(&starts).reshaped(rows).ok_or_else(|| invalid("the indices do not fill their shape"))
     };
     let starts = [starts(0)?, starts(1)?];
-    let places = numbered::places(&starts, shape.at(1).iter().product())?;
+    let places = numbered::places(&starts, len)?;
     let further = places.rest.iter().chain(&slice).map(|&d| Dim::Fixed(d));
     let named = std::iter::once(Dim::Batch(places.rows)).chain(further).collect();
-    Ok((runs(&places.offsets, &slice), Shape(named)))
+    Ok((runs(&places.offsets, &slice)?, Shape(named)))
 }
 
 /// The elements at `places` as an array of `shape`: of a stored array at once.
@@ -193,7 +207,7 @@ pub(super) fn gather_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErr
         }
         let (indices, own) = indices(scope)?;
         let (starts, slice) = by_rows(&data_sizes(scope)?, batch, &indices, &own)?;
-        read(scope, runs(&starts, &slice), [&own[..own.len() - 1], &slice].concat())
+        read(scope, runs(&starts, &slice)?, [&own[..own.len() - 1], &slice].concat())
     }))
 }
 
@@ -233,7 +247,7 @@ pub(super) fn scatter_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpEr
         }
         let (indices, own) = indices(scope)?;
         let (starts, slice) = by_rows(&data_sizes(scope)?, 0, &indices, &own)?;
-        write(scope, &runs(&starts, &slice), reduction)
+        write(scope, &runs(&starts, &slice)?, reduction)
     }))
 }
 
@@ -246,10 +260,11 @@ fn write(
 ) -> Result<Outputs, Problem> {
     let (x, updates) = (scope.input(0)?, scope.input(2)?);
     let (shape, found) = (scope.fact(x).shape.clone(), scope.fact(updates).shape.clone());
-    if found.at(1).iter().product::<usize>() != places.len() || found.has_batch() != shape.has_batch() {
+    if found.len_per_sample() != Some(places.len()) || found.has_batch() != shape.has_batch() {
         return Err(invalid(format!("{} places in {shape} for updates of {found}", places.len())).into());
     }
-    let rounds = rounds(places, shape.at(1).iter().product(), reduction.is_none())?;
+    let len = shape.len_per_sample().ok_or_else(too_many)?;
+    let rounds = rounds(places, len, reduction.is_none())?;
     scope.formula(|b| {
         let mut y = x;
         for round in rounds {
@@ -271,6 +286,9 @@ fn write(
 
 /// For each round and element of the result, the update that is written there.
 fn rounds(places: &[usize], len: usize, last_only: bool) -> Result<Vec<Vec<Option<usize>>>, OpError> {
+    if !listed(1, len) {
+        return Err(too_many());
+    }
     let mut rounds: Vec<Vec<Option<usize>>> = Vec::new();
     let mut written = vec![0usize; len];
     for (update, &place) in places.iter().enumerate() {
@@ -307,6 +325,14 @@ mod tests {
         assert!(by_rows(&[2, 3], 0, &[2, 0], &[1, 2]).is_err());
         assert!(by_rows(&[2, 3], 0, &[0; 3], &[1, 3]).is_err());
         assert!(by_rows(&[2, 3], 1, &[0; 3], &[3, 1]).is_err());
+    }
+
+    #[test]
+    fn lists_that_no_memory_holds_are_refused() {
+        assert!(runs(&[0, 7], &[1 << 40]).is_err() && runs(&[0], &[usize::MAX, 3]).is_err());
+        assert!(rounds(&[], 1 << 40, true).is_err());
+        let rows = numbered::FEW.map(|n| Tensor::i64(&vec![0; n]).reshaped(vec![n, 1]).unwrap());
+        assert!(of_each_sample(&Shape::batched(&[1 << 40]), 0, &rows).is_err());
     }
 
     #[test]
