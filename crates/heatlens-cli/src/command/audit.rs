@@ -13,7 +13,7 @@ use heatlens::trust::audit::{Auditor, Findings, Record, Settings, conclude};
 use heatlens::trust::dependence::Dependence;
 
 use crate::arguments::Audit;
-use crate::command::{folder, open};
+use crate::command::{explain, folder, open};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Bar, interrupted};
@@ -90,10 +90,7 @@ fn settings(options: &Audit) -> Result<Settings, Failure> {
         [all] if all == "all" => method::METHODS.to_vec(),
         ids => ids.iter().map(find).collect::<Result<_, _>>()?,
     };
-    let mut settings = method::Settings::with_seed(options.seed);
-    for assignment in &options.set {
-        settings.set(assignment).map_err(|e| Failure::usage(e.to_string()))?;
-    }
+    let settings = explain::settings(options.seed, &options.set)?;
     Ok(if options.full { Settings::full(&methods, settings) } else { Settings::quick(&methods, settings) })
 }
 
@@ -131,7 +128,9 @@ impl Work<'_> {
         let image =
             1.3 * load.scores as f64 * score + load.maps as f64 * map + load.single_maps as f64 * single;
         let random = self.auditor.dependence_maps(chosen.len()) as f64 * map;
-        let seconds = image * chosen.len() as f64 + random + self.data.len() as f64 * score;
+        // The model answers to all images, and the page shows some methods' maps of them.
+        let all = score + page::SHOWN as f64 * single;
+        let seconds = image * chosen.len() as f64 + random + self.data.len() as f64 * all;
         if !quiet {
             let (images, methods) = (chosen.len(), self.auditor.methods().len());
             output::line(format!(

@@ -70,10 +70,7 @@ fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> 
         }
     }
     let class = |text: &str| Target::parse(text, model).map_err(|e| Failure::usage(e.to_string()));
-    let mut settings = Settings::with_seed(options.seed);
-    for assignment in &options.set {
-        settings.set(assignment).map_err(|e| Failure::usage(e.to_string()))?;
-    }
+    let settings = settings(options.seed, &options.set)?;
     Ok(ExplainOptions {
         layers,
         target: class(&options.class)?,
@@ -98,6 +95,15 @@ pub(crate) fn methods(names: &[String]) -> Result<Vec<&'static Method>, Failure>
     }
     let found: Result<_, _> = names.iter().map(|id| method::find(id)).collect();
     found.map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// What is set on methods, by `--seed` and `--set`.
+pub(crate) fn settings(seed: u64, assignments: &[String]) -> Result<Settings, Failure> {
+    let mut settings = Settings::with_seed(seed);
+    for assignment in assignments {
+        settings.set(assignment).map_err(|e| Failure::usage(e.to_string()))?;
+    }
+    Ok(settings)
 }
 
 /// The layers that were named; `all` are those that `inspect` lists, less mere copies.

@@ -91,10 +91,7 @@ impl Explainer {
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<Explanation>, ExplainError> {
-        let targets = match &self.targets {
-            Some(program) => program.run(&[pixels], n)?,
-            None => Vec::new(),
-        };
+        let targets = self.targets(pixels, n)?;
         let mut explained = self.run(pixels, &targets, n)?;
         if self.augment {
             self.smooth(&mut explained, pixels, &targets, n)?;
@@ -129,13 +126,13 @@ impl Explainer {
     /// # Errors
     /// As [`explain`](Self::explain).
     pub fn profile(&self, pixels: &[f32], n: usize) -> Result<Vec<StepTime>, ExplainError> {
-        let targets = match &self.targets {
-            Some(program) => program.run(&[pixels], n)?,
-            None => Vec::new(),
-        };
-        let mut feeds: Vec<&[f32]> = vec![pixels];
-        feeds.extend(targets.iter().map(Vec::as_slice));
-        Ok(self.program.profile(&feeds, n)?)
+        let targets = self.targets(pixels, n)?;
+        Ok(self.program.profile(&feeds(pixels, &targets), n)?)
+    }
+
+    /// The images' own targets, where the program takes them as inputs.
+    fn targets(&self, pixels: &[f32], n: usize) -> Result<Vec<Vec<f32>>, ExplainError> {
+        Ok(self.targets.as_ref().map(|program| program.run(&[pixels], n)).transpose()?.unwrap_or_default())
     }
 
     /// Bytes of buffers that one image takes in the shared program; weights not counted.
@@ -146,9 +143,7 @@ impl Explainer {
 
     /// Runs the program on images that may be copies, for the targets of the originals.
     fn run(&self, pixels: &[f32], targets: &[Vec<f32>], n: usize) -> Result<Vec<Explanation>, ExplainError> {
-        let mut feeds: Vec<&[f32]> = vec![pixels];
-        feeds.extend(targets.iter().map(Vec::as_slice));
-        let outputs = self.program.run(&feeds, n)?;
+        let outputs = self.program.run(&feeds(pixels, targets), n)?;
         let images = pixels.chunks(pixels.len().max(1) / n.max(1));
         images.enumerate().map(|(i, image)| self.explanation(&outputs, image, n, i)).collect()
     }
@@ -237,4 +232,9 @@ impl Explainer {
             logits,
         })
     }
+}
+
+/// The inputs of the shared program.
+fn feeds<'a>(pixels: &'a [f32], targets: &'a [Vec<f32>]) -> Vec<&'a [f32]> {
+    std::iter::once(pixels).chain(targets.iter().map(Vec::as_slice)).collect()
 }

@@ -1,6 +1,7 @@
 //! What the model said of all images, and how often it was right.
 
 use crate::trust::chance::{Evidence, Judgement};
+use crate::trust::delong::share_interval;
 
 /// What the model said of one image.
 #[derive(Clone, Debug)]
@@ -36,16 +37,12 @@ pub struct Share {
 }
 
 impl Share {
-    /// `part` of `whole`, which is at least 1.
+    /// `part` of `whole`; anything is possible of nothing.
     #[must_use]
     pub fn of(part: usize, whole: usize) -> Self {
-        const Z: f64 = 1.959_963_984_540_054;
-        let n = whole.max(1) as f64;
-        let p = part as f64 / n;
-        let centre = p + Z * Z / (2.0 * n);
-        let reach = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        let scale = 1.0 + Z * Z / n;
-        Self { value: p, low: ((centre - reach) / scale).max(0.0), high: ((centre + reach) / scale).min(1.0) }
+        let nothing = Self { value: 0.0, low: 0.0, high: 1.0 };
+        let found = share_interval(part, whole);
+        found.map_or(nothing, |found| Self { value: found.mean, low: found.low, high: found.high })
     }
 }
 

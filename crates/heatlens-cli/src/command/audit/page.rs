@@ -9,12 +9,13 @@ use heatlens::report::AuditPart;
 use heatlens::trust::audit::Audit;
 
 use crate::arguments;
-use crate::command::explain::{explain_into, inputs};
+use crate::command::audit::stopped;
+use crate::command::explain::{explain_into, inputs, settings};
 use crate::command::report::{self, Ears, Page};
 use crate::failure::Failure;
 
 /// Methods whose maps are shown.
-const SHOWN: usize = 3;
+pub(super) const SHOWN: usize = 3;
 
 /// The maps of all images by the best methods, and what they tell of the data set.
 pub(super) struct Gallery {
@@ -35,14 +36,14 @@ impl Gallery {
         if shown.is_empty() {
             return Ok(None);
         }
-        let mut settings = method::Settings::with_seed(options.seed);
-        for assignment in &options.set {
-            settings.set(assignment).map_err(|e| Failure::usage(e.to_string()))?;
-        }
+        let settings = settings(options.seed, &options.set)?;
         let explainer = Explainer::new(model, &ExplainOptions { settings, ..ExplainOptions::new(&shown) })?;
         let mut heard = Ears::new(&explainer)?;
         let nothing = Save { png: false, npz: false, tensors: false, ..Save::default() };
         let summary = explain_into(&explainer, data, &options.out, nothing, None, &mut heard.listeners())?;
+        if summary.stopped {
+            return Err(stopped());
+        }
         Ok(Some(Self { explainer, summary, heard }))
     }
 
