@@ -73,3 +73,17 @@ def judge(found, reference):
         if not found_difference <= limit(name, own):  # a NaN compares false and fails
             row["bad"].append(f"{name} differs by {found_difference:.1e}, limit {limit(name, own):.1e}")
     return row
+
+
+def measure(found, exact, single, cams):
+    """What a row says of everything heatlens computed, from the framework's two precisions; `cams` are Grad-CAM by both
+    for each inner value that holds what heatlens' layer does."""
+    pairs = {"logits": (exact.logits, single.logits), "gradient": (exact.gradient, single.gradient)}
+    # Values that hold the same numbers may lie before and behind a branch.
+    cam = min(cams, key=lambda pair: difference(found["grad_cam"], pair[0]), default=None)
+    if cam is not None:
+        pairs["grad_cam"] = cam
+    row = judge(found, pairs)
+    if cam is None:
+        row["bad"].append("no inner value of the model holds what the layer does")
+    return row

@@ -127,29 +127,16 @@ class Reference:
         return (gradient.mean((2, 3), keepdims=True) * value).sum(1)
 
 
-def grad_cam(found, exact, single):
-    """Grad-CAM by both references at the layer that gives what heatlens calls A; None if there is no such layer."""
-    activations, pairs = found["conv_output"], []
+def grad_cams(found, exact, single):
+    """Grad-CAM by both references at the layers that give what heatlens calls A."""
+    activations = found["conv_output"]
     for index in range(len(exact.inner)):
         best, own = (reference.planes(index, activations.shape) for reference in (exact, single))
         if best is None:
             continue
         limit = heatlens.limit("layer", heatlens.difference(own[0], best[0]))
         if heatlens.difference(activations, best[0]) < limit:
-            pairs.append(tuple(r.grad_cam(index, activations.shape) for r in (exact, single)))
-    return min(pairs, key=lambda pair: heatlens.difference(found["grad_cam"], pair[0]), default=None)
-
-
-def measure(found, exact, single):
-    """What a row says of everything heatlens computed; `single` tells the rounding error."""
-    pairs = {"logits": (exact.logits, single.logits), "gradient": (exact.gradient, single.gradient)}
-    cam = grad_cam(found, exact, single)
-    if cam is not None:
-        pairs["grad_cam"] = cam
-    row = heatlens.judge(found, pairs)
-    if cam is None:
-        row["bad"].append("no layer of the model holds what the layer does")
-    return row
+            yield tuple(r.grad_cam(index, activations.shape) for r in (exact, single))
 
 
 def compare(path, images, single, exact):
@@ -158,9 +145,10 @@ def compare(path, images, single, exact):
     row = {"layer": said["default_layer"], "open_s": round(seconds, 2), "notes": said["notes"]}
     found = heatlens.explain(path, images, single.chosen, path.parent)
     row["grid"] = list(found["grad_cam"].shape[1:])
-    measured = {**measure(found, single, single), "reference": "float32"}
+    measure = lambda best: heatlens.measure(found, best, single, grad_cams(found, best, single))
+    measured = {**measure(single), "reference": "float32"}
     if measured["bad"]:
-        measured = {**measure(found, exact(), single), "reference": "float64"}
+        measured = {**measure(exact()), "reference": "float64"}
     return {**row, **measured}
 
 

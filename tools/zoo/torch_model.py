@@ -151,25 +151,10 @@ def export(model, images, path, exporter):
             return "fixed"
 
 
-def grad_cam(found, exact, single):
-    """Grad-CAM by both references at the tensor that holds what heatlens calls A; None if there is no such tensor."""
-    pairs = []
+def grad_cams(found, exact, single):
+    """Grad-CAM by both references at the tensors that hold what heatlens calls A."""
     for index, form in matches(exact, single, found["conv_output"]):
-        pairs.append(tuple(r.grad_cam(r.tensors[index], form) for r in (exact, single)))
-    # Tensors that hold the same numbers may lie before and behind a branch.
-    return min(pairs, key=lambda pair: heatlens.difference(found["grad_cam"], pair[0]), default=None)
-
-
-def measure(found, exact, single):
-    """What a row says of everything heatlens computed; `single` tells the rounding error."""
-    pairs = {"logits": (exact.logits, single.logits), "gradient": (exact.gradient, single.gradient)}
-    cam = grad_cam(found, exact, single)
-    if cam is not None:
-        pairs["grad_cam"] = cam
-    row = heatlens.judge(found, pairs)
-    if cam is None:
-        row["bad"].append("no tensor of the model holds what the layer does")
-    return row
+        yield tuple(r.grad_cam(r.tensors[index], form) for r in (exact, single))
 
 
 def compare(path, images, single, exact):
@@ -180,7 +165,7 @@ def compare(path, images, single, exact):
         return {**row, "bad": ["no layer to look at"]}
     found = heatlens.explain(path, images, single.chosen, path.parent)
     row["grid"] = list(found["grad_cam"].shape[1:])
-    return {**row, **measure(found, exact, single)}
+    return {**row, **heatlens.measure(found, exact, single, grad_cams(found, exact, single))}
 
 
 def attempt(model, side, seed, files, dtype):
