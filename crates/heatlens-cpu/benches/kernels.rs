@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use kernel::{
     Conv2d, Conv2dInputGrad, Conv2dWeightGrad, ConvEpilogue, ConvShape, Gemm, GemmShape, Isa, MaxPool2d,
-    Right, Window2d, Workers, elementwise, reduce,
+    Right, Window2d, Workers, elementwise, functions, reduce,
 };
 
 fn window(kernel: usize, stride: usize, pad: usize, size: usize) -> Window2d {
@@ -98,6 +98,26 @@ fn relu_and_bias(channels: usize, area: usize) -> f64 {
         })
 }
 
+fn functions_of_one() {
+    println!("\nfunctions of one value, one thread");
+    let x = numbers(1 << 16);
+    let mut y = x.clone();
+    for (name, f) in FUNCTIONS {
+        f(&x, &mut y);
+        time(name, x.len(), || f(&x, &mut y));
+    }
+}
+
+type Function = fn(&[f32], &mut [f32]);
+
+const FUNCTIONS: [(&str, Function); 5] = [
+    ("exp", |x, y| elementwise::unary(x, y, functions::exp)),
+    ("sigmoid", |x, y| elementwise::unary(x, y, functions::sigmoid)),
+    ("tanh", |x, y| elementwise::unary(x, y, functions::tanh)),
+    ("erf", |x, y| elementwise::unary(x, y, functions::erf)),
+    ("gelu", |x, y| elementwise::unary(x, y, functions::gelu)),
+];
+
 fn two_class_model(isa: Isa) {
     println!("\none sample of the two-class model, one thread, {isa:?}");
     let total =
@@ -125,6 +145,9 @@ fn residual_network(isa: Isa, workers: Workers) {
     convolution("conv 64->128 stride 2, 56x56", conv(64, 128, window(3, 2, 1, 56)), isa, workers, true);
     convolution("conv 3->64 7x7 stride 2, 224x224", conv(3, 64, window(7, 2, 3, 224)), isa, workers, true);
     convolution("conv 256->64 1x1, 56x56", conv(256, 64, window(1, 1, 0, 56)), isa, workers, true);
+    if workers == Workers::Serial {
+        pooling("pool 3x3 stride 2, 64x112x112", 64, window(3, 2, 1, 112), isa);
+    }
     let depthwise = ConvShape { groups: 96, ..conv(96, 96, window(3, 1, 1, 56)) };
     convolution("conv 96 depthwise, 56x56", depthwise, isa, workers, true);
 }
@@ -155,6 +178,7 @@ fn main() {
         two_class_model(isa);
     }
     let isa = Isa::best();
+    functions_of_one();
     products(isa);
     residual_network(isa, Workers::Serial);
     residual_network(isa, Workers::Pool);

@@ -120,7 +120,7 @@ impl Conv2d {
         for group in 0..self.shape.groups {
             let weights = &weights[group * group_len..(group + 1) * group_len];
             let len = self.gemm.packed_len();
-            self.gemm.pack(&mut packed[group * len..(group + 1) * len], |m, k| weights[m * depth + k]);
+            self.gemm.pack_rows(&mut packed[group * len..(group + 1) * len], weights, Workers::Serial);
         }
     }
 

@@ -103,12 +103,13 @@ impl Conv2dInputGrad {
             for group in 0..self.shape.groups {
                 let (own, rest) = packed.split_at_mut(gemm.packed_len());
                 packed = rest;
-                gemm.pack(own, |channel, k| {
+                let weight = |channel: usize, k: usize| {
                     let (m, tap) = (group * outputs + k / taps, k % taps);
                     let (y, _) = rows.taps[tap / columns.taps.len()];
                     let (x, _) = columns.taps[tap % columns.taps.len()];
                     weights[((m * inputs + channel) * kernel_height + y) * kernel_width + x]
-                });
+                };
+                gemm.pack(own, weight, Workers::Serial);
             }
         }
     }

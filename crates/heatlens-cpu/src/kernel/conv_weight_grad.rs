@@ -86,7 +86,7 @@ impl Conv2dWeightGrad {
                 for (group, dw) in dw.chunks_mut(group_len.max(1)).enumerate() {
                     self.copy_patches(&x[group * self.group_stride()..], offsets, patches, workers);
                     let (area, rows) = (self.shape.window.output_area(), self.shape.group_outputs());
-                    gemm.pack(packed, |m, place| dy[(group * rows + m) * area + place]);
+                    gemm.pack_rows(packed, &dy[group * rows * area..(group + 1) * rows * area], workers);
                     let epilogue = Epilogue { accumulate: true, ..Epilogue::default() };
                     let patches = Streams::Spread { b: patches, group_stride: 0 };
                     gemm.run(1, packed, patches, dw, epilogue, workers);

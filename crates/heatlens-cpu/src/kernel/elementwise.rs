@@ -110,13 +110,15 @@ pub(crate) fn softplus(x: f32) -> f32 {
 /// The larger; NaN if either is.
 #[inline]
 pub(crate) fn max(a: f32, b: f32) -> f32 {
-    if a > b || a.is_nan() { a } else { b }
+    let larger = if a > b { a } else { b };
+    if a.is_nan() { a } else { larger }
 }
 
 /// The smaller; NaN if either is.
 #[inline]
 pub(crate) fn min(a: f32, b: f32) -> f32 {
-    if a < b || a.is_nan() { a } else { b }
+    let smaller = if a < b { a } else { b };
+    if a.is_nan() { a } else { smaller }
 }
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! Exponentials and their family, written so that the compiler can compute many at a time: no calls,
 //! no branches, no tables. Each is within a few units of the last place.
+//!
+//! Where two costly values are chosen from, it is by `select_unpredictable`: of an `if` the compiler may make a branch
+//! around either, and then computes one number at a time.
+
+use std::hint::select_unpredictable;
 
 /// `1.5 · 2²³`: added to a small number it leaves the nearest whole number in the low bits.
 const ROUNDER: f32 = 12_582_912.0;
@@ -44,7 +49,7 @@ pub(crate) fn exp_m1_negative(x: f32) -> f32 {
     p = 0.5 + x * p;
     let near = x + x * x * p;
     let far = exp(x) - 1.0;
-    if x > -0.6 { near } else { far }
+    select_unpredictable(x > -0.6, near, far)
 }
 
 /// 1 ÷ (1 + e⁻ˣ), without overflow and without losing small results.
@@ -100,7 +105,8 @@ fn erf_near(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let far = (1.0 - erfc_tail(x.abs())).copysign(x);
-    let value = if x.abs() < 1.0 { erf_near(x) } else { far };
+    let near = erf_near(x);
+    let value = select_unpredictable(x.abs() < 1.0, near, far);
     if x.is_nan() { x } else { value }
 }
 
@@ -110,7 +116,8 @@ pub(crate) fn gelu(x: f32) -> f32 {
     let t = x * std::f32::consts::FRAC_1_SQRT_2;
     let tail = erfc_tail(t.abs());
     let far = if x > 0.0 { 2.0 - tail } else { tail };
-    let twice = if t.abs() < 1.0 { 1.0 + erf_near(t) } else { far };
+    let near = 1.0 + erf_near(t);
+    let twice = select_unpredictable(t.abs() < 1.0, near, far);
     let value = 0.5 * x * twice;
     if x < -18.5 { -0.0 } else { value }
 }

@@ -129,7 +129,7 @@ impl Gemm {
             (Right::Packed(panels), Method::Stream { gemm, .. }) if !self.is_turned => {
                 assert_eq!((a.len(), c.len()), (m * k, m * n), "matrices of another shape");
                 let packed = &mut scratch[..gemm.packed_len()];
-                gemm.pack(packed, |i, j| if trans_a { a[j * m + i] } else { a[i * k + j] });
+                pack_left(gemm, packed, (a, trans_a), workers);
                 return gemm.run(1, packed, Streams::Panels(panels), c, epilogue, workers);
             }
             _ => unreachable!("a factor is packed only where `packed_right_len` says so"),
@@ -146,7 +146,7 @@ impl Gemm {
             }
             Method::Stream { gemm, in_place } => {
                 let (packed, copy) = scratch.split_at_mut(gemm.packed_len());
-                gemm.pack(packed, |i, j| if trans_a { a[j * m + i] } else { a[i * k + j] });
+                pack_left(gemm, packed, (a, trans_a), workers);
                 let b = if *in_place {
                     b
                 } else if trans_b {
@@ -158,6 +158,16 @@ impl Gemm {
                 gemm.run(1, packed, Streams::Spread { b, group_stride: 0 }, c, epilogue, workers);
             }
         }
+    }
+}
+
+/// Packs the left factor, which is stored the other way round if it is transposed.
+fn pack_left(gemm: &StreamGemm, packed: &mut [f32], (a, is_transposed): (&[f32], bool), workers: Workers) {
+    if is_transposed {
+        let m = a.len() / gemm.depth().max(1);
+        gemm.pack(packed, |i, k| a[k * m + i], workers);
+    } else {
+        gemm.pack_rows(packed, a, workers);
     }
 }
 

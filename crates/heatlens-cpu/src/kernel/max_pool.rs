@@ -5,6 +5,7 @@
 //! that is cheaper than storing it.
 
 use super::max_pool_2x2;
+use super::max_pool_rows;
 use super::simd::Isa;
 use super::window::Window2d;
 use super::workers::Workers;
@@ -36,7 +37,7 @@ impl MaxPool2d {
             if self.is_2x2() {
                 max_pool_2x2::pool_plane(self.isa, &self.window, x, y);
             } else {
-                self.each_window(x, |o, top| y[o] = top.map_or(f32::NEG_INFINITY, |at| x[at]));
+                max_pool_rows::pool_plane(self.isa, &self.window, x, y);
             }
         });
     }
@@ -96,19 +97,20 @@ impl MaxPool2d {
     /// Calls `visit(place, where its maximum is)` for every place of the window.
     #[inline]
     fn each_window(&self, x: &[f32], mut visit: impl FnMut(usize, Option<usize>)) {
-        let window = &self.window;
-        for y in 0..window.output[0] {
-            for o in 0..window.output[1] {
+        let Window2d { dilation, input, output, .. } = self.window;
+        let [rows, columns] = [0, 1].map(|axis| self.window.spans(axis));
+        for (y, rows) in rows.iter().enumerate() {
+            for (o, columns) in columns.iter().enumerate() {
                 let mut top: Option<usize> = None;
-                for row in (0..window.kernel[0]).filter_map(|k| window.source(0, y, k)) {
-                    for column in (0..window.kernel[1]).filter_map(|k| window.source(1, o, k)) {
-                        let at = row * window.input[1] + column;
+                for row in rows.clone().step_by(dilation[0]) {
+                    for column in columns.clone().step_by(dilation[1]) {
+                        let at = row * input[1] + column;
                         if top.is_none_or(|top| beats(x[at], x[top])) {
                             top = Some(at);
                         }
                     }
                 }
-                visit(y * window.output[1] + o, top);
+                visit(y * output[1] + o, top);
             }
         }
     }

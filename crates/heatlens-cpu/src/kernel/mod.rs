@@ -20,6 +20,7 @@ mod gemm;
 pub(crate) mod layer_normalization;
 mod max_pool;
 mod max_pool_2x2;
+mod max_pool_rows;
 mod peak;
 mod planes;
 pub(crate) mod reduce;

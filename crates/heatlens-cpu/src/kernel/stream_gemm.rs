@@ -141,7 +141,7 @@ impl StreamGemm {
         self.m.div_ceil(self.tile_rows)
     }
 
-    fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.offsets.len()
     }
 
@@ -151,19 +151,42 @@ impl StreamGemm {
     }
 
     /// Packs the rows of a group as the tiles read them: tile by tile, k by k. `a(m, k)` gives an element.
-    pub(crate) fn pack(&self, packed: &mut [f32], a: impl Fn(usize, usize) -> f32) {
-        assert_eq!(packed.len(), self.packed_len(), "packed rows of another shape");
-        if packed.is_empty() {
-            return;
-        }
-        for (tile, packed) in packed.chunks_mut(self.tile_rows * self.depth()).enumerate() {
+    pub(crate) fn pack(&self, packed: &mut [f32], a: impl Fn(usize, usize) -> f32 + Sync, workers: Workers) {
+        self.pack_tiles(packed, workers, |first, packed| {
             for (k, column) in packed.chunks_mut(self.tile_rows).enumerate() {
-                for (i, value) in column.iter_mut().enumerate() {
-                    let m = tile * self.tile_rows + i;
+                for (m, value) in (first..).zip(column) {
                     *value = if m < self.m { a(m, k) } else { 0.0 };
                 }
             }
-        }
+        });
+    }
+
+    /// As [`pack`](Self::pack), for rows that are stored one after the other.
+    pub(crate) fn pack_rows(&self, packed: &mut [f32], rows: &[f32], workers: Workers) {
+        /// Elements of a row that are moved at a time: a cache line.
+        const PIECE: usize = 16;
+        let depth = self.depth();
+        assert_eq!(rows.len(), self.m * depth, "rows of another shape");
+        self.pack_tiles(packed, workers, |first, packed| {
+            for (piece, packed) in packed.chunks_mut(PIECE * self.tile_rows).enumerate() {
+                for i in 0..self.tile_rows {
+                    let column = packed[i..].iter_mut().step_by(self.tile_rows);
+                    if first + i < self.m {
+                        let row = &rows[(first + i) * depth + piece * PIECE..];
+                        column.zip(row).for_each(|(to, &value)| *to = value);
+                    } else {
+                        column.for_each(|to| *to = 0.0);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Calls `pack(first row, packed tile)` for every tile of rows.
+    fn pack_tiles(&self, packed: &mut [f32], workers: Workers, pack: impl Fn(usize, &mut [f32]) + Sync) {
+        assert_eq!(packed.len(), self.packed_len(), "packed rows of another shape");
+        let task = |tile: usize, packed: &mut [f32]| pack(tile * self.tile_rows, packed);
+        workers.for_each_chunk(packed, self.tile_rows * self.depth(), task);
     }
 
     /// Computes `groups` products: group g reads its own packed rows and streams, and writes rows `g · m …` of `c`,

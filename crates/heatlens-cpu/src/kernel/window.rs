@@ -1,5 +1,7 @@
 //! Sliding windows over a plane: what convolution and pooling share.
 
+use std::ops::Range;
+
 /// A window that slides over planes of `input` (height, width) and stops at `output` (height,
 /// width) places. Every pair is (vertical, horizontal).
 ///
@@ -59,5 +61,20 @@ impl Window2d {
     pub(crate) fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
         let padded = o * self.stride[axis] + k * self.dilation[axis];
         padded.checked_sub(self.pad_begin[axis]).filter(|&i| i < self.input[axis])
+    }
+
+    /// For each place along `axis`, the input coordinates that its window sees, a dilation apart.
+    pub(crate) fn spans(&self, axis: usize) -> Vec<Range<usize>> {
+        let span = |o: usize| {
+            let mut seen = (0..self.kernel[axis]).filter_map(|k| self.source(axis, o, k));
+            let first = seen.next().unwrap_or(0);
+            let last = seen.next_back().unwrap_or(first);
+            if (0..self.kernel[axis]).any(|k| self.source(axis, o, k).is_some()) {
+                first..last + 1
+            } else {
+                0..0
+            }
+        };
+        (0..self.output[axis]).map(span).collect()
     }
 }
