@@ -138,7 +138,10 @@ fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
 }
 
 fn sums_over_batch(graph: &Graph) -> bool {
-    graph.find("inverse_batch").is_some()
+    let has_batch = |id: &ValueId| graph.fact(*id).shape.has_batch();
+    let mut nodes = graph.nodes().iter();
+    let own = nodes.any(|n| n.inputs.iter().flatten().any(has_batch) && !n.outputs.iter().all(has_batch));
+    own || graph.find("inverse_batch").is_some()
 }
 
 /// An operator and its gradients in one graph.
@@ -252,6 +255,8 @@ fn large_samples_are_computed_in_pieces() {
     let x = || batched(&[130, 130]);
     operator("Sigmoid", Unary(UnaryFunction::Sigmoid), &[x()], false, &[]);
     operator("Mul", Binary(BinaryFunction::Mul), &[x(), x()], false, &[]);
+    operator("Transpose", Transpose { perm: vec![0, 3, 1, 2] }, &[batched(&[7, 50, 60])], false, &[]);
+    operator("Expand", Expand { shape: batched(&[3, 90, 80]) }, &[batched(&[3, 1, 80])], false, &[]);
     operator("Softmax", Softmax { axis: -1, log: false }, &[x()], false, &[]);
     operator("Softmax", Softmax { axis: 2, log: true }, &[batched(&[60, 70, 5])], false, &[]);
     operator("LayerNormalization", LayerNormalization { axis: -1, epsilon: 1e-5 }, &[x()], false, &[]);
@@ -486,6 +491,88 @@ fn a_fused_rectifier_hides_nothing() {
         graph.set_outputs(&[relu, conv, other][..shown]);
         check(what, &simplify(&graph, graph.outputs()).unwrap().graph, false);
     }
+}
+
+/// Element-wise functions that are computed together: what somebody else sees stays, whatever the shapes.
+#[test]
+fn a_chain_hides_nothing() {
+    type Made = fn(&mut Builder<'_>, [ValueId; 3]) -> Vec<ValueId>;
+    let cases: [(&str, usize, Made); 7] = [
+        ("GELU written out", 1, |b, [x, ..]| {
+            let half = b.scale(x, std::f32::consts::FRAC_1_SQRT_2).unwrap();
+            let erf = b.unary(UnaryFunction::Erf, half).unwrap();
+            let one = b.scalar(1.0);
+            let sum = b.add(erf, one).unwrap();
+            let product = b.mul(x, sum).unwrap();
+            vec![b.scale(product, 0.5).unwrap()]
+        }),
+        ("repeated operands", 1, |b, [x, channel, row]| {
+            let shifted = b.add(x, channel).unwrap();
+            let scaled = b.mul(row, shifted).unwrap();
+            vec![b.sub(channel, scaled).unwrap()]
+        }),
+        ("a result of a smaller shape", 2, |b, [x, channel, row]| {
+            let bent = b.unary(UnaryFunction::Tanh, channel).unwrap();
+            let sum = b.add(x, bent).unwrap();
+            vec![b.mul(sum, row).unwrap()]
+        }),
+        ("shown on the way", 2, |b, [x, channel, _]| {
+            let shifted = b.add(x, channel).unwrap();
+            vec![b.unary(UnaryFunction::Sigmoid, shifted).unwrap(), shifted]
+        }),
+        ("read twice", 2, |b, [x, ..]| {
+            let bent = b.unary(UnaryFunction::Exp, x).unwrap();
+            vec![b.mul(bent, bent).unwrap()]
+        }),
+        ("a tree", 1, |b, [x, channel, row]| {
+            let parts = [channel, row, x].map(|other| b.add(x, other).unwrap());
+            let bent = parts.map(|part| b.unary(UnaryFunction::Sigmoid, part).unwrap());
+            let product = b.mul(bent[0], bent[1]).unwrap();
+            let mask = b.is_positive(product).unwrap();
+            vec![b.keep_where(mask, bent[2]).unwrap()]
+        }),
+        ("longer than a chain may be", 3, |b, [x, ..]| {
+            let mut y = x;
+            for _ in 0..20 {
+                y = b.scale(y, 0.9).unwrap();
+                y = b.unary(UnaryFunction::Tanh, y).unwrap();
+            }
+            vec![y]
+        }),
+    ];
+    for (what, steps, made) in cases {
+        let mut graph = Graph::new(what);
+        // Several pieces of the cache and of the threads' work, and an end that fills none.
+        let x = graph.add_input("x", Fact::f32(batched(&[3, 70, 83])));
+        let channel = graph.add_input("channel", Fact::f32(fixed(&[3, 1, 1])));
+        let row = graph.add_input("row", Fact::f32(fixed(&[83])));
+        let outputs = made(&mut Builder::new(&mut graph, "f"), [x, channel, row]);
+        graph.set_outputs(&outputs);
+        let simple = simplify(&graph, &outputs).unwrap().graph;
+        check(what, &simple, false);
+        assert_eq!(steps_of(&simple), steps, "{what}");
+    }
+}
+
+/// What needs no sum over the samples is not put off until there is one: it would be kept for every sample.
+#[test]
+fn a_chain_does_not_wait_for_the_batch() {
+    let mut graph = Graph::new("centred");
+    let x = graph.add_input("x", Fact::f32(batched(&[5, 4])));
+    let mut b = Builder::new(&mut graph, "f");
+    let bent = b.unary(UnaryFunction::Tanh, x).unwrap();
+    let total = b.sum(x, &[0], true).unwrap();
+    let centred = b.sub(bent, total).unwrap();
+    graph.set_outputs(&[centred]);
+    check("centred", &graph, false);
+    assert_eq!(steps_of(&graph), 3, "the function, the sum, the difference");
+}
+
+fn steps_of(graph: &Graph) -> usize {
+    let feeds: Vec<Vec<f32>> =
+        graph.inputs().iter().map(|&i| numbers(graph.fact(i).shape.at(1).iter().product(), 1)).collect();
+    let feeds: Vec<&[f32]> = feeds.iter().map(Vec::as_slice).collect();
+    Program::compile(graph).unwrap().profile(&feeds, 1).unwrap().len()
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Walking arrays of different shapes side by side.
 
+use std::ops::Range;
+
 /// How K operands follow one output. Neighbouring axes along which all of them move alike are
 /// merged, so the innermost run is as long as it can be: equal shapes are one run, a value for each
 /// channel is one run for each channel.
@@ -39,23 +41,29 @@ impl<const K: usize> Broadcast<K> {
         walk
     }
 
-    /// Whether all operands have the output's own shape: any piece of it can be computed from the same pieces of theirs.
-    pub(crate) fn is_flat(&self) -> bool {
-        self.strides.len() == 1 && self.strides[0] == [1; K]
-    }
-
     /// The operands' strides along the innermost run.
     pub(crate) fn inner_strides(&self) -> [usize; K] {
         self.strides.last().copied().unwrap_or([0; K])
     }
 
     /// Calls `visit(start in the output, starts in the operands, length)` for every innermost run.
-    pub(crate) fn for_each_run(&self, mut visit: impl FnMut(usize, [usize; K], usize)) {
-        let (Some((&run, sizes)), false) = (self.sizes.split_last(), self.sizes.contains(&0)) else { return };
-        let mut index = vec![0; sizes.len()];
-        let mut starts = [0; K];
-        for place in 0..sizes.iter().product() {
-            visit(place * run, starts, run);
+    pub(crate) fn for_each_run(&self, visit: impl FnMut(usize, [usize; K], usize)) {
+        self.for_each_run_in(0..self.sizes.iter().product(), visit);
+    }
+
+    /// As [`for_each_run`](Self::for_each_run), for a part of the output; the first and last run may be parts of runs.
+    fn for_each_run_in(&self, part: Range<usize>, mut visit: impl FnMut(usize, [usize; K], usize)) {
+        let (Some((&run, sizes)), false) = (self.sizes.split_last(), part.is_empty()) else { return };
+        let inner = self.inner_strides();
+        let (mut index, mut starts) = self.place(part.start / run);
+        for place in part.start / run..part.end.div_ceil(run) {
+            let skipped = part.start.saturating_sub(place * run);
+            let end = run.min(part.end - place * run);
+            visit(
+                place * run + skipped,
+                std::array::from_fn(|k| starts[k] + skipped * inner[k]),
+                end - skipped,
+            );
             // The next index, as an odometer counts.
             for axis in (0..sizes.len()).rev() {
                 index[axis] += 1;
@@ -68,6 +76,18 @@ impl<const K: usize> Broadcast<K> {
             }
         }
     }
+
+    /// The index of a run along the outer axes, and where it starts in the operands.
+    fn place(&self, mut place: usize) -> (Vec<usize>, [usize; K]) {
+        let outer = self.sizes.len() - 1;
+        let (mut index, mut starts) = (vec![0; outer], [0; K]);
+        for axis in (0..outer).rev() {
+            index[axis] = place % self.sizes[axis];
+            place /= self.sizes[axis];
+            (0..K).for_each(|k| starts[k] += index[axis] * self.strides[axis][k]);
+        }
+        (index, starts)
+    }
 }
 
 impl Broadcast<1> {
@@ -78,16 +98,33 @@ impl Broadcast<1> {
 
     /// `y[i] = x[place of i]` for every element.
     pub(crate) fn gather(&self, x: &[f32], y: &mut [f32]) {
+        self.gather_from(x, 0, y);
+    }
+
+    /// As [`gather`](Self::gather), for the part of the output that starts at `start`.
+    pub(crate) fn gather_from(&self, x: &[f32], start: usize, y: &mut [f32]) {
         let [stride] = self.inner_strides();
-        self.for_each_run(|at, [start], run| match stride {
-            0 => y[at..at + run].fill(x[start]),
-            1 => y[at..at + run].copy_from_slice(&x[start..start + run]),
-            _ => {
-                for (y, &x) in y[at..at + run].iter_mut().zip(x[start..].iter().step_by(stride)) {
-                    *y = x;
-                }
+        self.for_each_run_in(start..start + y.len(), |at, [from], run| {
+            let y = &mut y[at - start..][..run];
+            match stride {
+                0 => y.fill(x[from]),
+                1 => y.copy_from_slice(&x[from..from + run]),
+                _ => y.iter_mut().zip(x[from..].iter().step_by(stride)).for_each(|(y, &x)| *y = x),
             }
         });
+    }
+
+    /// The operand beside the part of the output that starts at `start` and is as long as `room`: a part of x where it
+    /// lies there, a single element where it is repeated all along, or else gathered in `room`.
+    pub(crate) fn read<'a>(&self, x: &'a [f32], start: usize, room: &'a mut [f32]) -> &'a [f32] {
+        let (len, run) = (room.len(), self.sizes.last().copied().unwrap_or(1).max(1));
+        let ([stride], skipped) = (self.inner_strides(), start % run);
+        if stride > 1 || skipped + len > run {
+            self.gather_from(x, start, room);
+            return room;
+        }
+        let (_, [from]) = self.place(start / run);
+        if stride == 0 { &x[from..=from] } else { &x[from + skipped..][..len] }
     }
 }
 
@@ -132,6 +169,37 @@ mod tests {
         Broadcast::<2>::merged(&[2, 2, 2], &[vec![1, 0, 0], vec![0, 2, 9]])
             .for_each_run(|at, starts, run| seen.push((at, starts, run)));
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn any_part_reads_as_the_whole() {
+        let shapes: [(&[usize], &[usize]); 6] = [
+            (&[2, 3, 4], &[2, 3, 4]),
+            (&[2, 3, 4], &[3, 1]),
+            (&[2, 3, 4], &[2, 1, 4]),
+            (&[2, 3, 4], &[]),
+            (&[2, 3, 4], &[4]),
+            (&[2, 0, 4], &[4]),
+        ];
+        for (output, shape) in shapes {
+            let x: Vec<f32> = (0..shape.iter().product()).map(|i: usize| i as f32).collect();
+            let walk = Broadcast::new(output, [shape]);
+            let mut whole = vec![-1.0; output.iter().product()];
+            walk.gather(&x, &mut whole);
+            for (start, end) in (0..=whole.len()).flat_map(|a| (a..=whole.len()).map(move |b| (a, b))) {
+                if start == end {
+                    continue;
+                }
+                let mut room = vec![-1.0; end - start];
+                let part = walk.read(&x, start, &mut room);
+                let repeated = part.len() == 1;
+                let same = (start..end).all(|i| part[if repeated { 0 } else { i - start }] == whole[i]);
+                assert!(
+                    same && (repeated || part.len() == end - start),
+                    "{output:?} {shape:?} {start}..{end}"
+                );
+            }
+        }
     }
 
     #[test]

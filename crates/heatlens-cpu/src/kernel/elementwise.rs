@@ -1,6 +1,5 @@
 //! Functions of one, two or three values, element by element.
 
-use super::broadcast::Broadcast;
 use super::simd::{Isa, Job, Vector};
 
 /// `y = f(x)`.
@@ -9,26 +8,30 @@ pub(crate) fn unary(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
     Isa::best().run(Unary { x, y, f });
 }
 
-/// `y = f(a, b)`, broadcast.
-pub(crate) fn binary(walk: &Broadcast<2>, [a, b]: [&[f32]; 2], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    Isa::best().run(Binary { walk, operands: [a, b], y, f });
-}
-
-/// `y = if mask ≠ 0 { a } else { b }`, broadcast.
-pub(crate) fn select(walk: &Broadcast<3>, [mask, a, b]: [&[f32]; 3], y: &mut [f32]) {
-    let strides = walk.inner_strides();
-    walk.for_each_run(|at, starts, run| {
-        for (i, y) in y[at..at + run].iter_mut().enumerate() {
-            let pick = |k: usize, x: &[f32]| x[starts[k] + i * strides[k]];
-            *y = if pick(0, mask) != 0.0 { pick(1, a) } else { pick(2, b) };
+/// `y = f(a, b)`; an operand of one element is repeated.
+pub(crate) fn binary([a, b]: [&[f32]; 2], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
+    match (a, b) {
+        (&[a], &[b]) => y.fill(f(a, b)),
+        (&[a], b) => unary(b, y, |b| f(a, b)),
+        (a, &[b]) => unary(a, y, |a| f(a, b)),
+        _ => {
+            assert_eq!((a.len(), b.len()), (y.len(), y.len()), "arrays of different sizes");
+            Isa::best().run(Binary { a, b, y, f });
         }
-    });
+    }
 }
 
-/// `y = if gate > 0 { g } else { 0 }`: the derivative of ReLU.
-pub(crate) fn relu_gate(gate: &[f32], g: &[f32], y: &mut [f32]) {
-    assert_eq!((gate.len(), g.len()), (y.len(), y.len()), "arrays of different sizes");
-    Isa::best().run(Zip { a: gate, b: g, y, f: |gate, g| if gate > 0.0 { g } else { 0.0 } });
+/// `y = f(a, b, c)`; an operand of one element is repeated.
+pub(crate) fn ternary([a, b, c]: [&[f32]; 3], y: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
+    match (a, b, c) {
+        (&[a], b, c) => binary([b, c], y, |b, c| f(a, b, c)),
+        (a, &[b], c) => binary([a, c], y, |a, c| f(a, b, c)),
+        (a, b, &[c]) => binary([a, b], y, |a, b| f(a, b, c)),
+        _ => {
+            assert_eq!([a.len(), b.len(), c.len()], [y.len(); 3], "arrays of different sizes");
+            Isa::best().run(Ternary { a, b, c, y, f });
+        }
+    }
 }
 
 /// `sum += part`.
@@ -54,14 +57,14 @@ impl<F: Fn(f32) -> f32> Job for Unary<'_, F> {
     }
 }
 
-struct Zip<'a, F> {
+struct Binary<'a, F> {
     a: &'a [f32],
     b: &'a [f32],
     y: &'a mut [f32],
     f: F,
 }
 
-impl<F: Fn(f32, f32) -> f32> Job for Zip<'_, F> {
+impl<F: Fn(f32, f32) -> f32> Job for Binary<'_, F> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         for ((y, &a), &b) in self.y.iter_mut().zip(self.a).zip(self.b) {
@@ -70,28 +73,20 @@ impl<F: Fn(f32, f32) -> f32> Job for Zip<'_, F> {
     }
 }
 
-struct Binary<'a, F> {
-    walk: &'a Broadcast<2>,
-    operands: [&'a [f32]; 2],
+struct Ternary<'a, F> {
+    a: &'a [f32],
+    b: &'a [f32],
+    c: &'a [f32],
     y: &'a mut [f32],
     f: F,
 }
 
-impl<F: Fn(f32, f32) -> f32> Job for Binary<'_, F> {
+impl<F: Fn(f32, f32, f32) -> f32> Job for Ternary<'_, F> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let Self { walk, operands: [a, b], y, f } = self;
-        let strides = walk.inner_strides();
-        walk.for_each_run(|at, starts, run| {
-            let (a, b) = (&a[starts[0]..], &b[starts[1]..]);
-            let y = &mut y[at..at + run];
-            match strides {
-                [1, 1] => y.iter_mut().zip(&a[..run]).zip(&b[..run]).for_each(|((y, &a), &b)| *y = f(a, b)),
-                [1, 0] => y.iter_mut().zip(&a[..run]).for_each(|(y, &a)| *y = f(a, b[0])),
-                [0, 1] => y.iter_mut().zip(&b[..run]).for_each(|(y, &b)| *y = f(a[0], b)),
-                _ => y.iter_mut().enumerate().for_each(|(i, y)| *y = f(a[i * strides[0]], b[i * strides[1]])),
-            }
-        });
+        for (((y, &a), &b), &c) in self.y.iter_mut().zip(self.a).zip(self.b).zip(self.c) {
+            *y = (self.f)(a, b, c);
+        }
     }
 }
 
@@ -144,31 +139,25 @@ mod tests {
     }
 
     #[test]
-    fn every_stride_pattern_agrees_with_indices() {
-        let a: Vec<f32> = (0..24).map(|i| i as f32).collect();
-        let shapes: [&[usize]; 6] = [&[2, 3, 4], &[3, 1], &[2, 1, 4], &[], &[4], &[2, 1, 1]];
-        for (sa, sb) in shapes.iter().flat_map(|a| shapes.iter().map(move |b| (*a, *b))) {
-            let (mut sum, mut chosen) = (vec![0.0; 24], vec![0.0; 24]);
-            binary(&Broadcast::new(&[2, 3, 4], [sa, sb]), [&a, &a], &mut sum, |a, b| 100.0 * a + b);
-            select(&Broadcast::new(&[2, 3, 4], [sa, sb, &[4]]), [&a, &a, &[-1.0; 4]], &mut chosen);
-            for i in 0..24 {
-                let index = [i / 12, i / 4 % 3, i % 4];
-                let at = |shape: &[usize]| {
-                    let own = &index[3 - shape.len()..];
-                    shape.iter().zip(own).fold(0, |at, (d, i)| at * d + if *d == 1 { 0 } else { *i })
-                };
-                assert_eq!(sum[i], 100.0 * a[at(sa)] + a[at(sb)]);
-                assert_eq!(chosen[i], if at(sa) == 0 { -1.0 } else { a[at(sb)] });
+    fn single_operands_are_repeated() {
+        let x = [[2.0, 3.0, 5.0], [7.0, 11.0, 13.0], [17.0, 19.0, 23.0]];
+        for (n, code) in [1, 3].into_iter().flat_map(|n| (0..8).map(move |code| (n, code))) {
+            let len = |k: usize| if code >> k & 1 == 1 { 1 } else { n };
+            let [a, b, c] = [0, 1, 2].map(|k| &x[k][..len(k)]);
+            let at = |k: usize, i: usize| x[k][if len(k) == 1 { 0 } else { i }];
+            let (mut two, mut three) = (vec![0.0; n], vec![0.0; n]);
+            binary([a, b], &mut two, |a, b| a - b);
+            ternary([a, b, c], &mut three, |a, b, c| a - b / c);
+            for i in 0..n {
+                assert_eq!((two[i], three[i]), (at(0, i) - at(1, i), at(0, i) - at(1, i) / at(2, i)));
             }
         }
     }
 
     #[test]
-    fn gates_and_sums() {
-        let mut y = [9.0; 4];
-        relu_gate(&[0.0, 1.0, -1.0, f32::NAN], &[5.0, 6.0, 7.0, 8.0], &mut y);
-        assert_eq!(y, [0.0, 6.0, 0.0, 0.0]);
-        add_assign(&mut y, &[1.0, 1.0, 1.0, 1.0]);
-        assert_eq!(y, [1.0, 7.0, 1.0, 1.0]);
+    fn sums_add_up() {
+        let mut y = [0.0, 6.0];
+        add_assign(&mut y, &[1.0, 1.0]);
+        assert_eq!(y, [1.0, 7.0]);
     }
 }

@@ -1,251 +1,140 @@
-//! Functions of one, two or three values.
+//! Functions of one, two or three values, element by element.
+//!
+//! A result that a single other such function reads is never written to memory: both are computed together, a piece
+//! that stays in the cache at a time. So GELU written out in five operators, or a product's bias and the activation
+//! behind it, is one step.
 
-use heatlens_graph::Node;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::quantize::FakeQuantize;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
-use heatlens_graph::op::r#where::Where;
+mod chain;
+mod function;
+
+use heatlens_graph::{Node, ValueId};
 
 use crate::kernel::broadcast::Broadcast;
-use crate::kernel::{Workers, elementwise, functions};
-use crate::lower::{Kernel, Lowering, Refusal};
+use crate::lower::{Lowering, Refusal};
+use chain::{Chain, Link, Operand};
+use function::Function;
 
-/// Elements in a task: some microseconds of work.
-const TASK: usize = 1 << 14;
+/// Functions computed together at most: each may need a piece of the cache.
+const MOST_LINKS: usize = 16;
+
+/// A result that its only reader computes along with its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    /// The block that it could run in.
+    block: usize,
+    /// Functions that it takes.
+    links: usize,
+}
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
-    if let Some(&Unary(function)) = Lowering::op(node) {
-        return Some(lower_unary(lowering, node, UnaryKernel(function)));
+    let function = Function::of(node)?;
+    if let Err(refusal) = operands(lowering, node, &function) {
+        return Some(Err(refusal));
     }
-    if let Some(&clip) = Lowering::op::<Clip>(node) {
-        return Some(lower_unary(lowering, node, clip_kernel(clip)));
+    let output = node.outputs[0];
+    if reader_computes_it(lowering, output) {
+        let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+        let links = 1 + ids.iter().filter_map(|id| lowering.waiting.get(id)).map(|w| w.links).sum::<usize>();
+        if links < MOST_LINKS {
+            let block = ids.iter().map(|&id| block(lowering, id)).max().unwrap_or(0);
+            lowering.waiting.insert(output, Waiting { block, links });
+            return Some(Ok(()));
+        }
     }
-    if let Some(&Binary(function)) = Lowering::op(node) {
-        return Some(lower_binary(lowering, node, function));
-    }
-    if let Some(&quantize) = Lowering::op::<FakeQuantize>(node) {
-        return Some(lower_quantize(lowering, node, quantize));
-    }
-    Lowering::op::<Where>(node)?;
-    Some(lower_where(lowering, node))
+    Some(push(lowering, node))
 }
 
-fn lower_unary(
-    lowering: &mut Lowering<'_>,
-    node: &Node,
-    kernel: impl Kernel + 'static,
-) -> Result<(), Refusal> {
-    let x = lowering.input(node, 0)?;
-    lowering.push(node, &[x], kernel)
-}
-
-fn lower_binary(lowering: &mut Lowering<'_>, node: &Node, function: BinaryFunction) -> Result<(), Refusal> {
-    let inputs = [lowering.input(node, 0)?, lowering.input(node, 1)?];
-    let shapes = inputs.map(|i| lowering.shape(i));
-    let walk = Broadcast::new(&lowering.shape(node.outputs[0]), [&shapes[0], &shapes[1]]);
-    lowering.push(node, &inputs, BinaryKernel { function, walk })
-}
-
-fn lower_quantize(lowering: &mut Lowering<'_>, node: &Node, op: FakeQuantize) -> Result<(), Refusal> {
-    let inputs = [lowering.input(node, 0)?, lowering.input(node, 1)?, lowering.input(node, 2)?];
-    let shapes = inputs.map(|i| &lowering.graph.fact(i).shape);
-    let aligned = |part| op.aligned(part, shapes[0]).map(|s| s.at(1)).map_err(|e| e.to_string());
-    let (x, scale, zero) = (shapes[0].at(1), aligned(shapes[1])?, aligned(shapes[2])?);
-    let walk = Broadcast::new(&x, [&x, &scale, &zero]);
-    lowering.push(node, &inputs, Quantize { op, walk })
-}
-
-fn lower_where(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
-    let [mask, a, b] = [lowering.input(node, 0)?, lowering.input(node, 1)?, lowering.input(node, 2)?];
-    if let Some(gate) = gate_of(lowering, node) {
-        return lowering.push(node, &[gate, a], ReluGate);
-    }
-    let shapes = [mask, a, b].map(|i| lowering.shape(i));
-    let walk = Broadcast::new(&lowering.shape(node.outputs[0]), [&shapes[0], &shapes[1], &shapes[2]]);
-    lowering.push(node, &[mask, a, b], Select(walk))
-}
-
-/// The value x of `where(x > 0, g, 0)`, if the node is that and nothing broadcasts.
-fn gate_of(lowering: &Lowering<'_>, node: &Node) -> Option<heatlens_graph::ValueId> {
+/// Whether one element-wise function of the same shape is all that reads the value.
+fn reader_computes_it(lowering: &Lowering<'_>, id: ValueId) -> bool {
     let graph = lowering.graph;
-    let input = |index: usize| lowering.input(node, index).ok();
-    let is_zero = |id| graph.constant(id).is_some_and(|t| t.to_f64() == [0.0]);
-    let mask = graph.node(graph.producer(input(0)?)?);
-    let compares = Lowering::op(mask) == Some(&Binary(BinaryFunction::Greater));
-    let gate = mask.inputs.first().copied().flatten()?;
-    let zeros = is_zero(mask.inputs.get(1).copied().flatten()?) && is_zero(input(2)?);
-    let shape = &graph.fact(node.outputs[0]).shape;
-    let same = graph.fact(gate).shape == *shape && graph.fact(input(1)?).shape == *shape;
-    (compares && zeros && same).then_some(gate)
+    let readers = graph.consumers(id);
+    let &[reader] = readers.as_slice() else { return false };
+    let reader = graph.node(reader);
+    let once = reader.inputs.iter().filter(|&&input| input == Some(id)).count() == 1;
+    let output = reader.outputs[0];
+    let alike = graph.fact(output).shape == graph.fact(id).shape
+        && lowering.is_per_sample(output) == lowering.is_per_sample(id);
+    once && alike && !graph.outputs().contains(&id) && Function::of(reader).is_some()
 }
 
-#[derive(Debug)]
-struct UnaryKernel(UnaryFunction);
-
-impl Kernel for UnaryKernel {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
-        workers.for_each_chunk(y, TASK, |i, y| self.apply(&inputs[0][i * TASK..][..y.len()], y));
+/// The first block in which the value can be read.
+fn block(lowering: &mut Lowering<'_>, id: ValueId) -> usize {
+    match lowering.waiting.get(&id) {
+        Some(waiting) => waiting.block,
+        None => lowering.block(id),
     }
 }
 
-impl UnaryKernel {
-    fn apply(&self, x: &[f32], y: &mut [f32]) {
-        match self.0 {
-            UnaryFunction::Abs => elementwise::unary(x, y, f32::abs),
-            UnaryFunction::Exp => elementwise::unary(x, y, functions::exp),
-            UnaryFunction::Log => elementwise::unary(x, y, f32::ln),
-            UnaryFunction::Neg => elementwise::unary(x, y, |x| -x),
-            UnaryFunction::Reciprocal => elementwise::unary(x, y, f32::recip),
-            UnaryFunction::Relu => elementwise::unary(x, y, |x| elementwise::max(x, 0.0)),
-            UnaryFunction::Sigmoid => elementwise::unary(x, y, functions::sigmoid),
-            UnaryFunction::Sign => elementwise::unary(x, y, |x| if x == 0.0 { x } else { x.signum() }),
-            UnaryFunction::Softplus => elementwise::unary(x, y, elementwise::softplus),
-            UnaryFunction::Sqrt => elementwise::unary(x, y, f32::sqrt),
-            UnaryFunction::Tanh => elementwise::unary(x, y, functions::tanh),
-            other => activation(other, x, y),
+/// The node's operands and their shapes, as they follow its output.
+fn operands(
+    lowering: &Lowering<'_>,
+    node: &Node,
+    function: &Function,
+) -> Result<Vec<(ValueId, Vec<usize>)>, Refusal> {
+    let ids: Vec<ValueId> =
+        (0..function.arity()).map(|i| lowering.input(node, i)).collect::<Result<_, _>>()?;
+    let shapes: Vec<&heatlens_graph::Shape> = ids.iter().map(|&id| &lowering.graph.fact(id).shape).collect();
+    let aligned = function.aligned(&shapes)?;
+    Ok(ids.into_iter().zip(aligned).collect())
+}
+
+/// Adds the step that computes the node's output, along with what waits for it.
+fn push(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
+    let output = node.outputs[0];
+    let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+    let block = inputs.iter().map(|&id| block(lowering, id)).max().unwrap_or(0);
+    let mut collected =
+        Collected { block, inputs: Vec::new(), links: Vec::new(), free: Vec::new(), pieces: 0 };
+    collected.add(lowering, node)?;
+    let Collected { inputs, links, pieces, .. } = collected;
+    let slots: Vec<_> = inputs.iter().map(|&id| lowering.slot(id)).collect();
+    lowering.push_slots(node, output, &slots, Chain { links, pieces })
+}
+
+/// A chain while it grows.
+struct Collected {
+    block: usize,
+    inputs: Vec<ValueId>,
+    links: Vec<Link>,
+    /// Pieces that may be written again.
+    free: Vec<usize>,
+    pieces: usize,
+}
+
+impl Collected {
+    /// Adds the node's function behind those that it waits for, and returns the piece with its result.
+    fn add(&mut self, lowering: &mut Lowering<'_>, node: &Node) -> Result<usize, Refusal> {
+        let Some(function) = Function::of(node) else { return Err("no element-wise function".to_owned()) };
+        let shape = lowering.shape(node.outputs[0]);
+        let mut found = Vec::new();
+        for (id, aligned) in operands(lowering, node, &function)? {
+            let waiting = lowering.waiting.remove(&id);
+            let maker = lowering.graph.producer(id).map(|maker| lowering.graph.node(maker).clone());
+            found.push(match (waiting, maker) {
+                (Some(waiting), Some(maker)) if waiting.block == self.block => {
+                    Operand::Piece(self.add(lowering, &maker)?)
+                }
+                // It can run earlier, and then less is kept from one block to the next.
+                (Some(_), Some(maker)) => {
+                    push(lowering, &maker)?;
+                    self.input(id, &shape, &aligned)
+                }
+                _ => self.input(id, &shape, &aligned),
+            });
         }
+        let piece = self.free.pop().unwrap_or(self.pieces);
+        self.pieces = self.pieces.max(piece + 1);
+        self.free.extend(found.iter().filter_map(Operand::piece));
+        self.links.push(Link { function, operands: found, piece });
+        Ok(piece)
     }
-}
 
-/// Functions that are activations and little else.
-fn activation(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
-    let rectify = |x: f32, below: f32| if x > 0.0 { x } else { below };
-    match function {
-        UnaryFunction::LeakyRelu(alpha) => {
-            let alpha = alpha.get();
-            elementwise::unary(x, y, |x| rectify(x, alpha * x));
+    fn input(&mut self, id: ValueId, output: &[usize], aligned: &[usize]) -> Operand {
+        let known = self.inputs.iter().position(|&input| input == id);
+        let index = known.unwrap_or(self.inputs.len());
+        if known.is_none() {
+            self.inputs.push(id);
         }
-        UnaryFunction::Elu(alpha) => {
-            let alpha = alpha.get();
-            elementwise::unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x)));
-        }
-        UnaryFunction::Celu(alpha) => {
-            let alpha = alpha.get();
-            elementwise::unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x / alpha)));
-        }
-        UnaryFunction::Selu { alpha, gamma } => {
-            let (alpha, gamma) = (alpha.get(), gamma.get());
-            elementwise::unary(x, y, |x| gamma * rectify(x, alpha * functions::exp_m1_negative(x)));
-        }
-        UnaryFunction::HardSigmoid { alpha, beta } => {
-            let (alpha, beta) = (alpha.get(), beta.get());
-            elementwise::unary(x, y, |x| functions::clamp(alpha * x + beta, 0.0, 1.0));
-        }
-        UnaryFunction::HardSwish => elementwise::unary(x, y, functions::hard_swish),
-        UnaryFunction::ThresholdedRelu(alpha) => {
-            let alpha = alpha.get();
-            elementwise::unary(x, y, |x| if x <= alpha { 0.0 } else { x });
-        }
-        UnaryFunction::Mish => elementwise::unary(x, y, functions::mish),
-        UnaryFunction::Gelu => elementwise::unary(x, y, functions::gelu),
-        UnaryFunction::GeluTanh => elementwise::unary(x, y, functions::gelu_tanh),
-        UnaryFunction::Erf => elementwise::unary(x, y, functions::erf),
-        UnaryFunction::Softsign => elementwise::unary(x, y, |x| x / (1.0 + x.abs())),
-        UnaryFunction::Floor => elementwise::unary(x, y, f32::floor),
-        UnaryFunction::Ceil => elementwise::unary(x, y, f32::ceil),
-        UnaryFunction::Round => elementwise::unary(x, y, f32::round_ties_even),
-        UnaryFunction::Sin => elementwise::unary(x, y, f32::sin),
-        UnaryFunction::Cos => elementwise::unary(x, y, f32::cos),
-        // A function without a kernel here is computed from its definition.
-        #[allow(clippy::cast_possible_truncation)]
-        other => elementwise::unary(x, y, |x| other.value(f64::from(x)) as f32),
-    }
-}
-
-fn clip_kernel(clip: Clip) -> ClipKernel {
-    ClipKernel { min: clip.min, max: clip.max }
-}
-
-#[derive(Debug)]
-struct ClipKernel {
-    min: f32,
-    max: f32,
-}
-
-impl Kernel for ClipKernel {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        elementwise::unary(inputs[0], y, |x| elementwise::min(elementwise::max(x, self.min), self.max));
-    }
-}
-
-#[derive(Debug)]
-struct BinaryKernel {
-    function: BinaryFunction,
-    walk: Broadcast<2>,
-}
-
-impl Kernel for BinaryKernel {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
-        if !self.walk.is_flat() {
-            return self.apply(&self.walk, [inputs[0], inputs[1]], y);
-        }
-        workers.for_each_chunk(y, TASK, |i, y| {
-            let ab = [0, 1].map(|k| &inputs[k][i * TASK..][..y.len()]);
-            self.apply(&Broadcast::new(&[y.len()], [&[y.len()], &[y.len()]]), ab, y);
-        });
-    }
-}
-
-impl BinaryKernel {
-    fn apply(&self, walk: &Broadcast<2>, ab: [&[f32]; 2], y: &mut [f32]) {
-        let mask = |holds: bool| f32::from(u8::from(holds));
-        match self.function {
-            BinaryFunction::Add => elementwise::binary(walk, ab, y, |a, b| a + b),
-            BinaryFunction::Sub => elementwise::binary(walk, ab, y, |a, b| a - b),
-            BinaryFunction::Mul => elementwise::binary(walk, ab, y, |a, b| a * b),
-            BinaryFunction::Div => elementwise::binary(walk, ab, y, |a, b| a / b),
-            BinaryFunction::Max => elementwise::binary(walk, ab, y, elementwise::max),
-            BinaryFunction::Min => elementwise::binary(walk, ab, y, elementwise::min),
-            BinaryFunction::Pow => elementwise::binary(walk, ab, y, f32::powf),
-            #[allow(clippy::float_cmp)] // that is the operator
-            BinaryFunction::Equal => elementwise::binary(walk, ab, y, |a, b| mask(a == b)),
-            BinaryFunction::Greater => elementwise::binary(walk, ab, y, |a, b| mask(a > b)),
-            BinaryFunction::GreaterOrEqual => elementwise::binary(walk, ab, y, |a, b| mask(a >= b)),
-            BinaryFunction::Less => elementwise::binary(walk, ab, y, |a, b| mask(a < b)),
-            BinaryFunction::LessOrEqual => elementwise::binary(walk, ab, y, |a, b| mask(a <= b)),
-            BinaryFunction::PRelu => {
-                elementwise::binary(walk, ab, y, |a, b| if a < 0.0 { a * b } else { a });
-            }
-            BinaryFunction::Fmod => elementwise::binary(walk, ab, y, |a, b| a % b),
-            #[allow(clippy::cast_possible_truncation)]
-            other => elementwise::binary(walk, ab, y, |a, b| other.value(f64::from(a), f64::from(b)) as f32),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Quantize {
-    op: FakeQuantize,
-    walk: Broadcast<3>,
-}
-
-impl Kernel for Quantize {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        let (strides, FakeQuantize { low, high, .. }) = (self.walk.inner_strides(), self.op);
-        self.walk.for_each_run(|at, starts, run| {
-            for (i, y) in y[at..at + run].iter_mut().enumerate() {
-                let [x, scale, zero] = [0, 1, 2].map(|k| inputs[k][starts[k] + i * strides[k]]);
-                *y = functions::clamp((x / scale).round_ties_even() + zero, low, high);
-            }
-        });
-    }
-}
-
-#[derive(Debug)]
-struct Select(Broadcast<3>);
-
-impl Kernel for Select {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        elementwise::select(&self.0, [inputs[0], inputs[1], inputs[2]], y);
-    }
-}
-
-#[derive(Debug)]
-struct ReluGate;
-
-impl Kernel for ReluGate {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        elementwise::relu_gate(inputs[0], inputs[1], y);
+        Operand::Input(index, Broadcast::new(output, [aligned]))
     }
 }

@@ -17,6 +17,7 @@ mod reduce;
 mod softmax;
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -95,6 +96,8 @@ pub(crate) struct Lowering<'a> {
     slots: Vec<Option<Slot>>,
     /// For each value of the graph, whether there is one for every sample.
     per_sample: Vec<bool>,
+    /// Values that their only reader computes along with its own.
+    waiting: HashMap<ValueId, elementwise::Waiting>,
 }
 
 /// Why a node has no kernel.
@@ -128,7 +131,8 @@ pub(crate) struct Lowered {
 /// every sample.
 pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, CompileError> {
     let slots = vec![None; graph.values().len()];
-    let mut lowering = Lowering { graph, values: Vec::new(), steps: Vec::new(), slots, per_sample };
+    let (values, steps, waiting) = (Vec::new(), Vec::new(), HashMap::new());
+    let mut lowering = Lowering { graph, values, steps, slots, per_sample, waiting };
     let mut refused = Vec::new();
     let needed = heatlens_graph::rewrite::needed_nodes(graph, graph.outputs());
     for (index, &input) in graph.inputs().iter().enumerate() {
@@ -189,6 +193,12 @@ impl Lowering<'_> {
     /// Whether there is such a value for every sample (or every group of samples).
     pub(crate) fn is_per_sample(&self, id: ValueId) -> bool {
         self.per_sample[id.index()]
+    }
+
+    /// The first block whose samples can read the value.
+    pub(crate) fn block(&mut self, id: ValueId) -> usize {
+        let slot = self.slot(id);
+        self.values[slot.0].block
     }
 
     /// Adds the step that computes the node's output from `inputs`.

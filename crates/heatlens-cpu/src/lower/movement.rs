@@ -59,8 +59,10 @@ struct StridedCopy {
 }
 
 impl Kernel for StridedCopy {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        self.walk.gather(inputs[0], y);
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        /// Elements in a task.
+        const TASK: usize = 1 << 14;
+        workers.for_each_chunk(y, TASK, |i, y| self.walk.gather_from(inputs[0], i * TASK, y));
     }
 }
 

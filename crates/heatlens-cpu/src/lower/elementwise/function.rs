@@ -1,0 +1,160 @@
+//! What is computed of an element or of several.
+
+use std::hint::select_unpredictable;
+
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::quantize::FakeQuantize;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::r#where::Where;
+use heatlens_graph::{Node, Shape};
+
+use crate::kernel::elementwise::{self, binary, ternary, unary};
+use crate::kernel::functions;
+use crate::lower::{Lowering, Refusal};
+
+/// A function of one, two or three elements.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Function {
+    Unary(UnaryFunction),
+    Clip(Clip),
+    Binary(BinaryFunction),
+    Where,
+    Quantize(FakeQuantize),
+}
+
+impl Function {
+    pub(super) const MOST_OPERANDS: usize = 3;
+
+    /// What the node computes, if it computes that element by element.
+    pub(super) fn of(node: &Node) -> Option<Self> {
+        if let Some(&Unary(function)) = Lowering::op(node) {
+            return Some(Self::Unary(function));
+        }
+        if let Some(&clip) = Lowering::op(node) {
+            return Some(Self::Clip(clip));
+        }
+        if let Some(&Binary(function)) = Lowering::op(node) {
+            return Some(Self::Binary(function));
+        }
+        if let Some(&quantize) = Lowering::op(node) {
+            return Some(Self::Quantize(quantize));
+        }
+        Lowering::op::<Where>(node).map(|_| Self::Where)
+    }
+
+    pub(super) fn arity(&self) -> usize {
+        match self {
+            Self::Unary(_) | Self::Clip(_) => 1,
+            Self::Binary(_) => 2,
+            Self::Where | Self::Quantize(_) => 3,
+        }
+    }
+
+    /// The operands' shapes for one sample, such that they follow the output as NumPy repeats arrays.
+    pub(super) fn aligned(&self, operands: &[&Shape]) -> Result<Vec<Vec<usize>>, Refusal> {
+        let Self::Quantize(op) = self else { return Ok(operands.iter().map(|s| s.at(1)).collect()) };
+        let aligned = |part| op.aligned(part, operands[0]).map(|s| s.at(1)).map_err(|e| e.to_string());
+        Ok(vec![operands[0].at(1), aligned(operands[1])?, aligned(operands[2])?])
+    }
+
+    /// `y = f(a, b, c)`; an operand of one element is repeated, one that the function does not have is ignored.
+    pub(super) fn apply(self, [a, b, c]: [&[f32]; Self::MOST_OPERANDS], y: &mut [f32]) {
+        match self {
+            Self::Unary(function) => of_one(function, a, y),
+            Self::Clip(Clip { min, max }) => {
+                unary(a, y, |x| elementwise::min(elementwise::max(x, min), max));
+            }
+            Self::Binary(function) => of_two(function, a, b, y),
+            Self::Where => ternary([a, b, c], y, |mask, a, b| if mask == 0.0 { b } else { a }),
+            Self::Quantize(FakeQuantize { low, high, .. }) => ternary([a, b, c], y, |x, scale, zero| {
+                functions::clamp((x / scale).round_ties_even() + zero, low, high)
+            }),
+        }
+    }
+}
+
+fn of_one(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
+    match function {
+        UnaryFunction::Abs => unary(x, y, f32::abs),
+        UnaryFunction::Exp => unary(x, y, functions::exp),
+        UnaryFunction::Log => unary(x, y, f32::ln),
+        UnaryFunction::Neg => unary(x, y, |x| -x),
+        UnaryFunction::Reciprocal => unary(x, y, f32::recip),
+        UnaryFunction::Relu => unary(x, y, |x| elementwise::max(x, 0.0)),
+        UnaryFunction::Sigmoid => unary(x, y, functions::sigmoid),
+        UnaryFunction::Sign => unary(x, y, |x| if x == 0.0 { x } else { x.signum() }),
+        UnaryFunction::Softplus => unary(x, y, elementwise::softplus),
+        UnaryFunction::Sqrt => unary(x, y, f32::sqrt),
+        UnaryFunction::Tanh => unary(x, y, functions::tanh),
+        other => activation(other, x, y),
+    }
+}
+
+/// Functions that are activations and little else.
+fn activation(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
+    let rectify = |x: f32, below: f32| select_unpredictable(x > 0.0, x, below);
+    match function {
+        UnaryFunction::LeakyRelu(alpha) => {
+            let alpha = alpha.get();
+            unary(x, y, |x| rectify(x, alpha * x));
+        }
+        UnaryFunction::Elu(alpha) => {
+            let alpha = alpha.get();
+            unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x)));
+        }
+        UnaryFunction::Celu(alpha) => {
+            let alpha = alpha.get();
+            unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x / alpha)));
+        }
+        UnaryFunction::Selu { alpha, gamma } => {
+            let (alpha, gamma) = (alpha.get(), gamma.get());
+            unary(x, y, |x| gamma * rectify(x, alpha * functions::exp_m1_negative(x)));
+        }
+        UnaryFunction::HardSigmoid { alpha, beta } => {
+            let (alpha, beta) = (alpha.get(), beta.get());
+            unary(x, y, |x| functions::clamp(alpha * x + beta, 0.0, 1.0));
+        }
+        UnaryFunction::HardSwish => unary(x, y, functions::hard_swish),
+        UnaryFunction::ThresholdedRelu(alpha) => {
+            let alpha = alpha.get();
+            unary(x, y, |x| if x <= alpha { 0.0 } else { x });
+        }
+        UnaryFunction::Mish => unary(x, y, functions::mish),
+        UnaryFunction::Gelu => unary(x, y, functions::gelu),
+        UnaryFunction::GeluTanh => unary(x, y, functions::gelu_tanh),
+        UnaryFunction::Erf => unary(x, y, functions::erf),
+        UnaryFunction::Softsign => unary(x, y, |x| x / (1.0 + x.abs())),
+        UnaryFunction::Floor => unary(x, y, f32::floor),
+        UnaryFunction::Ceil => unary(x, y, f32::ceil),
+        UnaryFunction::Round => unary(x, y, f32::round_ties_even),
+        UnaryFunction::Sin => unary(x, y, f32::sin),
+        UnaryFunction::Cos => unary(x, y, f32::cos),
+        // A function without a kernel here is computed from its definition.
+        #[allow(clippy::cast_possible_truncation)]
+        other => unary(x, y, |x| other.value(f64::from(x)) as f32),
+    }
+}
+
+fn of_two(function: BinaryFunction, a: &[f32], b: &[f32], y: &mut [f32]) {
+    let mask = |holds: bool| f32::from(u8::from(holds));
+    match function {
+        BinaryFunction::Add => binary([a, b], y, |a, b| a + b),
+        BinaryFunction::Sub => binary([a, b], y, |a, b| a - b),
+        BinaryFunction::Mul => binary([a, b], y, |a, b| a * b),
+        BinaryFunction::Div => binary([a, b], y, |a, b| a / b),
+        BinaryFunction::Max => binary([a, b], y, elementwise::max),
+        BinaryFunction::Min => binary([a, b], y, elementwise::min),
+        BinaryFunction::Pow => binary([a, b], y, f32::powf),
+        #[allow(clippy::float_cmp)] // that is the operator
+        BinaryFunction::Equal => binary([a, b], y, |a, b| mask(a == b)),
+        BinaryFunction::Greater => binary([a, b], y, |a, b| mask(a > b)),
+        BinaryFunction::GreaterOrEqual => binary([a, b], y, |a, b| mask(a >= b)),
+        BinaryFunction::Less => binary([a, b], y, |a, b| mask(a < b)),
+        BinaryFunction::LessOrEqual => binary([a, b], y, |a, b| mask(a <= b)),
+        BinaryFunction::PRelu => binary([a, b], y, |a, b| if a < 0.0 { a * b } else { a }),
+        BinaryFunction::Fmod => binary([a, b], y, |a, b| a % b),
+        #[allow(clippy::cast_possible_truncation)]
+        other => binary([a, b], y, |a, b| other.value(f64::from(a), f64::from(b)) as f32),
+    }
+}
