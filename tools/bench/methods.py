@@ -1,11 +1,10 @@
 """grad-cam's methods on a ResNet-18 of random weights, one by one. methods.sh runs it beside heatlens.
 
 Usage: methods.py export FOLDER     writes resnet18.onnx and image.npy (1 x 3 x 224 x 224)
-       methods.py time FOLDER THREADS CLOCK METHOD[,METHOD...]|all
+       methods.py time FOLDER THREADS METHOD[,METHOD...]|all
                                     prints `METHOD SECONDS`, the median of some calls on that image
 
-A call is all that is timed: imports, the model's construction and a first call are not. CLOCK is `wall`, or `cpu` for
-the processor's seconds of all threads together, which other work on the machine changes less.
+A call is all that is timed: imports, the model's construction and a first call are not.
 """
 
 import pathlib
@@ -75,14 +74,14 @@ def methods(model):
     return {"refine_cam": refine, "deep_feature_factorization": factorization, **calls, "guided_backprop": guided}
 
 
-def seconds(call, x, times, clock):
+def seconds(call, x, times):
     if times > 1:
         call(x.clone())
     taken = []
     for _ in range(times):
-        start = clock()
+        start = time.perf_counter()
         call(x.clone())
-        taken.append(clock() - start)
+        taken.append(time.perf_counter() - start)
     return float(np.median(taken))
 
 
@@ -91,13 +90,12 @@ def main():
     if sys.argv[1] == "export":
         return export(folder)
     torch.set_num_threads(int(sys.argv[3]))
-    clock = {"wall": time.perf_counter, "cpu": time.process_time}[sys.argv[4]]
-    wanted = sys.argv[5].split(",")
+    wanted = sys.argv[4].split(",")
     x = torch.from_numpy(np.load(folder / "image.npy"))
     model = network()
     for name, prepare in methods(model).items():
         if name in wanted or wanted == ["all"]:
-            print(name, f"{seconds(prepare(), x, 1 if name in SLOW else 5, clock):.4f}", flush=True)
+            print(name, f"{seconds(prepare(), x, 1 if name in SLOW else 5):.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ pub(super) const NEUTRAL: [u8; 3] = [236, 238, 240];
 pub(super) fn blend(pixel: &mut Rgb<u8>, color: [u8; 3], opacity: f32) {
     let opacity = opacity.clamp(0.0, 1.0);
     for (under, over) in pixel.0.iter_mut().zip(color) {
-        *under = (f32::from(*under) * (1.0 - opacity) + f32::from(over) * opacity).round() as u8;
+        // Half added and cut off: rounded, without a call for it.
+        *under = (f32::from(*under) * (1.0 - opacity) + f32::from(over) * opacity + 0.5) as u8;
     }
 }
 

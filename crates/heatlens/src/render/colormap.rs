@@ -73,9 +73,35 @@ impl Colormap {
         }
     }
 
+    /// The colours looked up instead of computed: for whole pictures.
+    pub fn table(self) -> Table {
+        let (low, steps) = (self.low(), Table::STEPS);
+        let value = |step: u16| low + (1.0 - low) * f32::from(step) / f32::from(steps);
+        Table { low, colors: (0..=steps).map(|step| self.color(value(step))).collect() }
+    }
+
     /// The least value the map shows: −1 for signed maps, otherwise 0. The largest is 1.
     pub fn low(self) -> f32 {
         if self == Self::RedBlue { -1.0 } else { 0.0 }
+    }
+}
+
+/// The colours of evenly spaced values; 0 is one of them.
+#[derive(Debug, Clone)]
+pub struct Table {
+    low: f32,
+    colors: Vec<[u8; 3]>,
+}
+
+impl Table {
+    /// Steps from the least value to 1: finer than the 256 levels of a colour.
+    const STEPS: u16 = 1 << 11;
+
+    /// The colour of the entry nearest to `value`; values beyond the map's range take the colour of its end.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the table")]
+    pub fn color(&self, value: f32) -> [u8; 3] {
+        let share = ((value - self.low) / (1.0 - self.low)).clamp(0.0, 1.0);
+        self.colors[(share * f32::from(Self::STEPS) + 0.5) as usize]
     }
 }
 
@@ -153,6 +179,22 @@ mod tests {
         };
         for step in 0..64_u8 {
             assert!(luma(f32::from(step) / 64.0) < luma(f32::from(step + 1) / 64.0), "{step}");
+        }
+    }
+
+    #[test]
+    fn looked_up_colours_are_the_computed_ones() {
+        let maps = [Colormap::Inferno, Colormap::Viridis, Colormap::Grey, Colormap::Jet, Colormap::RedBlue];
+        for map in maps {
+            let table = map.table();
+            for value in [-9.0, -1.0, 0.0, f32::MIN_POSITIVE, 1.0, 9.0] {
+                assert_eq!(table.color(value), map.color(value), "{map:?} {value}");
+            }
+            for value in (0..999_u16).map(|i| f32::from(i) / 499.0 - 1.0) {
+                let near = |(a, b): (u8, u8)| a.abs_diff(b) <= 1;
+                let pairs = table.color(value).into_iter().zip(map.color(value));
+                assert!(pairs.into_iter().all(near), "{map:?} {value}");
+            }
         }
     }
 

@@ -102,9 +102,9 @@ pub fn heatmap(raw: &Map, width: u32, height: u32, style: HeatStyle, reason: &st
     let Some(map) = style.normalised(raw, width, height) else {
         return reason_picture(width, height, reason);
     };
-    let mut picture = RgbImage::new(width, height);
+    let (mut picture, colors) = (RgbImage::new(width, height), style.colormap.table());
     for (pixel, &value) in picture.pixels_mut().zip(&map.values) {
-        *pixel = Rgb(style.colormap.color(value));
+        *pixel = Rgb(colors.color(value));
     }
     picture
 }
@@ -119,12 +119,13 @@ pub fn overlay(raw: &Map, image: &RgbImage, style: HeatStyle, reason: &str) -> R
         write_reason(&mut picture, reason);
         return picture;
     };
+    let colors = style.colormap.table();
     for (pixel, &value) in picture.pixels_mut().zip(&map.values) {
         let [r, g, b] = pixel.0.map(f32::from);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of bytes")]
-        let grey = (0.299 * r + 0.587 * g + 0.114 * b).round() as u8;
+        let grey = (0.299 * r + 0.587 * g + 0.114 * b + 0.5) as u8;
         *pixel = Rgb([grey; 3]);
-        blend(pixel, style.colormap.color(value), style.opacity * value.abs());
+        blend(pixel, colors.color(value), style.opacity * value.abs());
     }
     picture
 }
