@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use heatlens::data::Shard;
 use heatlens::explain::Score;
 
 /// Shows where an image classifier looks, and whether the picture can be believed.
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Explain(Box<Explain>),
     /// Say whether a model is worth explaining, and which method is faithful to it
     Audit(Box<Audit>),
+    /// Put the shards of a run together, with the same result as one run
+    Merge(Merge),
     /// Show what a model file holds and what can be looked at
     Inspect(Inspect),
     /// Write a model as an ONNX file, with its explanation as a second output if wanted
@@ -317,6 +320,9 @@ pub(crate) struct Explain {
     /// Write report.html too: verdict, images, maps and what the model looks at, on one page that can be sent
     #[arg(long)]
     pub(crate) report: bool,
+    /// Do a part of a large folder: 1/3, 2/3 and 3/3 together are the whole, put together by `heatlens merge`
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     /// Write into a folder that is not empty
     #[arg(long)]
     pub(crate) force: bool,
@@ -388,6 +394,9 @@ pub(crate) struct Audit {
     /// Seed of the choice of images, of noise, random weights and intervals
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Do a part of a large folder: 1/3, 2/3 and 3/3 together are the whole, put together by `heatlens merge`
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
     /// Go on with an audit that was stopped
     #[arg(long)]
     pub(crate) resume: bool,
@@ -397,6 +406,19 @@ pub(crate) struct Audit {
     /// Print audit.json instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// The folders of all shards of one `explain` or `audit`, in any order
+    #[arg(required = true)]
+    pub(crate) shards: Vec<PathBuf>,
+    /// Folder for the whole
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Write into a folder that is not empty
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Predict(options) => command::predict::run(&options),
         Command::Explain(options) => command::explain::run(&options),
         Command::Audit(options) => command::audit::run(&options),
+        Command::Merge(options) => command::merge::run(&options),
         Command::Inspect(options) => command::inspect::run(&options),
         Command::Convert(options) => command::convert::run(&options),
         Command::Methods(options) => command::methods::run(&options),

@@ -6,14 +6,15 @@ mod kept;
 mod page;
 mod table;
 
-use heatlens::data::{Dataset, open_inputs, write_atomically};
+use heatlens::data::{Dataset, Shard, open_inputs, write_atomically};
 use heatlens::method::{self, Method};
 use heatlens::model::Model;
 use heatlens::trust::audit::{Auditor, Findings, Record, Settings, conclude};
 use heatlens::trust::dependence::Dependence;
 
 use crate::arguments::Audit;
-use crate::command::{explain, folder, open};
+use crate::command::shards::{Finished, Shards};
+use crate::command::{again, explain, folder, open};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Bar, interrupted};
@@ -24,6 +25,15 @@ use kept::Kept;
 const IMAGES: usize = 64;
 
 pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
+    audit(options, &again::words(), None)
+}
+
+/// Makes one audit of the shards of many: what they measured is taken, and the rest done as after `--resume`.
+pub(crate) fn merge(options: &Audit, shards: &Shards) -> Result<(), Failure> {
+    audit(options, &shards.words, Some(shards))
+}
+
+fn audit(options: &Audit, words: &[String], shards: Option<&Shards>) -> Result<(), Failure> {
     let model = open::model(&options.model, &options.ports, &options.pixels)?;
     let data = open_inputs(&options.data, &open::options_for(&model, &options.input)?)?;
     open::check_range(&model, data.as_ref());
@@ -39,12 +49,26 @@ pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
     if options.resume {
         kept.check_same()?;
     } else {
+        shards.map_or(Ok(()), |shards| shards.check_images(data.len()))?;
         folder::prepare(&options.out, options.force)?;
         kept.start()?;
     }
+    let unfinished = Finished::clear(&options.out)?;
+    shards.map_or(Ok(()), |shards| kept.gather(&shards.folders))?;
     let mut work =
         Work { auditor: &auditor, data: data.as_ref(), kept: &kept, clock: Clock::default(), broken: 0 };
-    work.estimate(&chosen, options.json)?;
+    if let Some(shard) = options.shard {
+        let measured = work.shard(shard, &chosen, options.json)?;
+        unfinished.write(shard, words, &options.model, data.len())?;
+        output::line(format!(
+            "{measured} of {} images measured: `heatlens merge` ends the audit",
+            chosen.len()
+        ));
+        return work.outcome(measured);
+    }
+    if shards.is_none() {
+        work.estimate(&chosen, options.json)?;
+    }
     let judged = judging::judge(&auditor, data.as_ref(), options, &mut work.clock)?;
     let dependence = work.dependence(&chosen)?;
     let records = work.measure(&chosen)?;
@@ -74,12 +98,9 @@ pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
         output::line(format!("\nthe numbers are in {}", path.display()));
     }
     if let Some(gallery) = gallery {
-        gallery.write(data.as_ref(), &audit, options)?;
+        gallery.write(data.as_ref(), &audit, options, words)?;
     }
-    match work.broken {
-        0 => Ok(()),
-        n => Err(Failure::new(format!("{n} of {} images could not be read", chosen.len()))),
-    }
+    work.outcome(chosen.len())
 }
 
 fn settings(options: &Audit) -> Result<Settings, Failure> {
@@ -104,6 +125,29 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
+    /// Measures a part of the images; the first shard also compares with random networks.
+    fn shard(&mut self, shard: Shard, chosen: &[usize], quiet: bool) -> Result<usize, Failure> {
+        let mut mine = chosen.iter().copied().enumerate().filter(|(at, _)| shard.holds(*at));
+        let part: Vec<usize> = mine.by_ref().map(|(_, item)| item).collect();
+        if part.is_empty() {
+            let total = chosen.len();
+            return Err(Failure::new(format!("shard {shard} of {total} images is empty: take fewer shards")));
+        }
+        self.estimate(&part, quiet)?;
+        if shard.number == 1 {
+            self.dependence(chosen)?;
+        }
+        Ok(self.measure(&part)?.len())
+    }
+
+    /// Broken images make the command fail after everything else is done.
+    fn outcome(&self, wanted: usize) -> Result<(), Failure> {
+        match self.broken {
+            0 => Ok(()),
+            n => Err(Failure::new(format!("{n} of {wanted} images could not be read"))),
+        }
+    }
+
     fn model(&self) -> &Model {
         self.auditor.model()
     }

@@ -7,7 +7,7 @@ use heatlens::data::{OpenOptions, Split, open_inputs, open_training};
 use heatlens::demo::{self, DemoFolders, Localisation};
 use heatlens::demo_data::SIDE;
 use heatlens::explain::{ExplainOptions, Explainer};
-use heatlens::gallery::Save;
+use heatlens::gallery::{Job, Part, Save};
 use heatlens::method;
 use heatlens::model::Model;
 use heatlens::report::Table;
@@ -16,7 +16,7 @@ use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
 use crate::command::report::{self, Ears, Page};
-use crate::command::{explain, folder, train};
+use crate::command::{again, explain, folder, train};
 use crate::failure::Failure;
 use crate::output;
 
@@ -95,17 +95,12 @@ fn show(
     folder::prepare(&target, true)?;
     let save = Save { sheet_rows: 9, ..Save::default() };
     let mut heard = Ears::new(&explainer)?;
-    let summary = explain::explain_into(
-        &explainer,
-        data.as_ref(),
-        &target,
-        save,
-        Some(&truth),
-        &mut heard.listeners(),
-    )?;
+    let job = Job { explainer: &explainer, data: data.as_ref(), out: &target, save, part: Part::Whole };
+    let summary = explain::explain_into(job, Some(&truth), &mut heard.listeners())?;
     explain::tell(&summary, data.len(), &target, false)?;
     let page = Page {
         model: &options.out.join("run/model.onnx"),
+        words: &again::words(),
         title: format!("{} demo images that nobody trained on", data.len()),
         data: data.as_ref(),
         unseen: true,

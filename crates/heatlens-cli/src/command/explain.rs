@@ -2,45 +2,71 @@
 
 use std::path::{Path, PathBuf};
 
-use heatlens::data::{Dataset, open_inputs};
+use heatlens::data::open_inputs;
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
-use heatlens::gallery::{Listener, Save, Summary, Truth, write_gallery};
+use heatlens::gallery::{Job, Listener, Part, Save, Summary, Truth, write_gallery};
 use heatlens::localise::Localiser;
 use heatlens::method::{self, Method, Settings};
 use heatlens::model::{Layer, Model};
-use heatlens::trust::health::output_problems;
 
 use crate::arguments::{Explain, SaveName};
 use crate::command::report::{self, Ears, Page};
-use crate::command::{folder, localise, open};
+use crate::command::shards::{Finished, Shards};
+use crate::command::{again, folder, localise, open, verdict};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Bar;
 
 pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
+    explain(options, &again::words(), None)
+}
+
+/// Makes one run of the shards of many.
+pub(crate) fn merge(options: &Explain, shards: &Shards) -> Result<(), Failure> {
+    explain(options, &shards.words, Some(shards))
+}
+
+/// `words` are the command; what the shards found is not computed again.
+fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Result<(), Failure> {
     let model = open::model(&options.model, &options.ports, &options.pixels)?;
     let explainer = Explainer::new(&model, &choices(options, &model)?)?;
     explainer.notes().iter().for_each(output::note);
     let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
     open::check_range(&model, data.as_ref());
     let localise = localise::options(options)?;
+    let part = match (options.shard, shards) {
+        (Some(shard), _) => Part::Shard(shard),
+        (None, Some(shards)) => Part::Merge(shards.open(data.len())?),
+        (None, None) => Part::Whole,
+    };
     folder::prepare(&options.out, options.force)?;
+    let unfinished = Finished::clear(&options.out)?;
     let save = Save {
         png: options.save.contains(&SaveName::Png),
         npz: options.save.contains(&SaveName::Npz),
         tensors: options.save.contains(&SaveName::Tensors),
         ..Save::default()
     };
+    let job = Job { explainer: &explainer, data: data.as_ref(), out: &options.out, save, part };
+    if let Some(shard) = options.shard {
+        let total = job.items().len();
+        let summary = explain_into(job, None, &mut [])?;
+        if !summary.stopped {
+            unfinished.write(shard, words, &options.model, data.len())?;
+        }
+        return tell(&summary, total, &options.out, false);
+    }
     let mut page = options.report.then(|| Ears::new(&explainer)).transpose()?;
     let mut listeners: Vec<&mut dyn Listener> = Vec::new();
     listeners.extend(page.iter_mut().flat_map(Ears::listeners));
     let mut localiser = localise.map(|wanted| Localiser::new(&options.out, wanted));
     listeners.extend(localiser.iter_mut().map(|localiser| localiser as &mut dyn Listener));
-    let summary = explain_into(&explainer, data.as_ref(), &options.out, save, None, &mut listeners)?;
+    let summary = explain_into(job, None, &mut listeners)?;
     let tables = localiser.map(localise::finish).transpose()?.into_iter().flatten().collect();
     if let Some(heard) = page {
         let page = Page {
             model: &options.model,
+            words,
             title: inputs(&options.inputs),
             data: data.as_ref(),
             unseen: false,
@@ -52,6 +78,7 @@ pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
         };
         report::write(page, heard, &options.out.join("report.html"), false)?;
     }
+    verdict::tell_explained(&explainer, &summary);
     tell(&summary, data.len(), &options.out, false)
 }
 
@@ -128,15 +155,12 @@ fn named<T: Copy>(word: Option<&str>, flag: &str, known: &[(&str, T)]) -> Result
 
 /// Explains a data set with a progress bar.
 pub(crate) fn explain_into(
-    explainer: &Explainer,
-    data: &dyn Dataset,
-    out: &Path,
-    save: Save,
+    job: Job<'_>,
     truth: Option<&Truth<'_>>,
     listeners: &mut [&mut dyn Listener],
 ) -> Result<Summary, Failure> {
-    let bar = Bar::new(data.len(), "images");
-    let summary = write_gallery(explainer, data, out, save, truth, listeners, &bar);
+    let bar = Bar::new(job.items().len(), "images");
+    let summary = write_gallery(job, truth, listeners, &bar);
     bar.finish();
     Ok(summary?)
 }
@@ -144,10 +168,6 @@ pub(crate) fn explain_into(
 /// Says what came of it; broken images make the command fail after everything else is done.
 /// `quiet` leaves standard output to somebody else's JSON.
 pub(crate) fn tell(summary: &Summary, total: usize, out: &Path, quiet: bool) -> Result<(), Failure> {
-    let outputs = summary.logits.first().map_or(1, Vec::len);
-    for problem in output_problems(&summary.logits.concat(), outputs) {
-        output::note(problem.to_string());
-    }
     for (what, count) in &summary.empty_maps {
         output::note(format!("{count} of {} maps of {what}", summary.done));
     }

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod again;
 pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod convert;
@@ -8,8 +9,11 @@ pub(crate) mod explain;
 mod folder;
 pub(crate) mod inspect;
 mod localise;
+pub(crate) mod merge;
 pub(crate) mod methods;
 mod open;
 pub(crate) mod predict;
 mod report;
+mod shards;
 pub(crate) mod train;
+mod verdict;

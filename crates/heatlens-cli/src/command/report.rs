@@ -12,6 +12,7 @@ use heatlens::report::{
 use heatlens::trust::health::output_problems;
 use serde_json::Value;
 
+use crate::command::again;
 use crate::failure::Failure;
 use crate::output;
 
@@ -20,6 +21,8 @@ use crate::output;
 pub(crate) struct Page<'a> {
     /// The model's file.
     pub(crate) model: &'a Path,
+    /// The command that makes the page.
+    pub(crate) words: &'a [String],
     /// What was explained, in words.
     pub(crate) title: String,
     pub(crate) data: &'a dyn Dataset,
@@ -114,7 +117,6 @@ fn warnings(page: &Page<'_>) -> Vec<String> {
 fn provenance(page: &Page<'_>) -> Result<Vec<Fact>, Failure> {
     let hash = fingerprint(page.model)
         .map_err(|e| Failure::new(format!("cannot read {}: {e}", page.model.display())))?;
-    let command: Vec<String> = std::env::args().map(|word| quoted(&word)).collect();
     let mut all = vec![
         Fact { name: "model", value: page.model.display().to_string() },
         Fact { name: "SHA-256", value: hash },
@@ -122,16 +124,6 @@ fn provenance(page: &Page<'_>) -> Result<Vec<Fact>, Failure> {
     ];
     all.extend(facts(page.explainer));
     all.push(Fact { name: "seed", value: page.seed.to_string() });
-    all.push(Fact { name: "command", value: command.join(" ") });
+    all.push(Fact { name: "command", value: again::line(page.words) });
     Ok(all)
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use heatlens::data::{Dataset, OpenOptions, open_inputs, open_training, remove_unfinished, write_atomically};
 use heatlens::explain::{ExplainOptions, Explainer};
-use heatlens::gallery::Save;
+use heatlens::gallery::{Job, Part, Save};
 use heatlens::method;
 use heatlens::model::Model;
 use heatlens::train::TrainingSet;
@@ -16,7 +16,7 @@ use heatlens::train::fit::{Ending, Settings, Trainer};
 use heatlens::train::report::Report;
 
 use crate::arguments::Train;
-use crate::command::{explain, folder, open};
+use crate::command::{explain, folder, open, verdict};
 use crate::failure::Failure;
 use crate::output;
 pub(crate) use observer::EpochLines;
@@ -88,8 +88,7 @@ pub(crate) fn train(
         report.kept_epoch,
         out.join("model.onnx").display()
     ));
-    report.problems().iter().for_each(output::note);
-    output::line(report.judgement.to_string());
+    verdict::print(&report.model);
     Ok(report)
 }
 
@@ -175,7 +174,10 @@ fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failur
     let explainer = Explainer::new(&model, &ExplainOptions::new(&method::first_look()))?;
     let target = out.join("explain");
     folder::prepare(&target, true)?;
-    let save = Save::default();
-    let summary = explain::explain_into(&explainer, data, &target, save, None, &mut [])?;
+    let job = Job { explainer: &explainer, data, out: &target, save: Save::default(), part: Part::Whole };
+    let summary = explain::explain_into(job, None, &mut [])?;
+    if !json {
+        verdict::tell_explained(&explainer, &summary);
+    }
     explain::tell(&summary, data.len(), &target, json)
 }

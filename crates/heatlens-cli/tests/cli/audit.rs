@@ -5,7 +5,9 @@ use std::path::Path;
 
 use heatlens::data::NpzWriter;
 
-use crate::common::{QUICK, Run, SIDE, Trained, heatlens, json, save_npz, stripes, stripes_npz, train};
+use crate::common::{
+    QUICK, Run, SIDE, Trained, explain, heatlens, json, save_npz, stripes, stripes_npz, train,
+};
 
 fn audit(model: &Path, data: &Path, out: &Path, flags: &str) -> Run {
     heatlens(&format!("audit {flags}"), &[model, data, Path::new("--out"), out])
@@ -75,6 +77,12 @@ fn an_audit_judges_model_and_methods() {
     assert!(["grad_cam", "gradient"].contains(&found["recommended"].as_str().unwrap_or("grad_cam")));
     assert!(found["shortcuts"].as_array().unwrap().is_empty());
     assert!(json(&out.join("timing.json"))["seconds"]["deletion"].is_number());
+
+    // `explain` ends with the same words.
+    let sentence = said.stdout.lines().find(|l| l.starts_with("The model has learned something: ")).unwrap();
+    let numbers = said.stdout.lines().find(|l| l.starts_with("right ") && l.contains("ROC-AUC")).unwrap();
+    let explained = explain(&model, &test, &folder.path().join("explained"), "--save npz");
+    explained.says(0, &[sentence, numbers, "If it was trained on these very images"]);
 
     // The images that it was trained on are found among them.
     let leak = folder.path().join("leak");

@@ -1,7 +1,7 @@
 //! The program as a person meets it: what a command writes, what it says, and how it fails.
 //!
 //! Every test runs the real binary on tiny images. `common` makes the images and reads the results; there is one file
-//! for each theme: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `bench`, `convert`, `bad_input`,
+//! for each theme: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `merge`, `bench`, `convert`, `bad_input`,
 //! `full_disk`, `model`, `usage` and `onnxruntime`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
@@ -15,6 +15,7 @@ mod explain;
 #[cfg(unix)]
 mod full_disk;
 mod localise;
+mod merge;
 mod model;
 mod onnxruntime;
 mod report;

@@ -22,6 +22,7 @@ mod preprocess;
 mod preset;
 mod raster;
 mod row_range;
+mod shard;
 mod sniff;
 mod split;
 mod walk;
@@ -42,6 +43,7 @@ pub use preprocess::{ChannelOrder, Preprocessing, Resize};
 pub use preset::Preset;
 pub use raster::Raster;
 pub use row_range::RowRange;
+pub use shard::Shard;
 pub use sniff::{FileKind, sniff};
 pub use split::{Split, SplitIndices};
 

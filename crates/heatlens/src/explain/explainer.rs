@@ -9,7 +9,7 @@ use crate::explain::{
 };
 use crate::method::{Passes, Subject};
 use crate::model::program::ImageProgram;
-use crate::model::{Model, ModelError};
+use crate::model::{Layer, Model, ModelError};
 use crate::target;
 
 /// A compiled explanation of one model.
@@ -78,6 +78,12 @@ impl Explainer {
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The layer whose tensors are handed out, where they are.
+    #[must_use]
+    pub fn tensors_layer(&self) -> Option<&Layer> {
+        self.tensors.as_ref().map(tensors::Ports::layer)
     }
 
     /// What was left out or ignored, and why.

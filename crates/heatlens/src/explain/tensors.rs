@@ -76,6 +76,10 @@ impl Ports {
         Self { layer, outputs, gap, head, class }
     }
 
+    pub(super) fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
     pub(super) fn read<'o>(&self, of_sample: impl Fn(usize) -> &'o [f32]) -> Tensors {
         let [conv_output, conv_grad, input_grad] = self.outputs.map(|o| of_sample(o).to_vec());
         let weights = self.weights(&conv_grad, of_sample(0));

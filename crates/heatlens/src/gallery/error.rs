@@ -26,6 +26,20 @@ pub enum GalleryError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// What a shard left cannot be read.
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A shard was made of other images.
+    OtherImages {
+        /// Its folder.
+        folder: PathBuf,
+        /// The first image that differs.
+        item: usize,
+    },
 }
 
 impl GalleryError {
@@ -43,6 +57,14 @@ impl fmt::Display for GalleryError {
             Self::Render(source) => write!(f, "{source}"),
             Self::Data(source) => write!(f, "{source}"),
             Self::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),
+            Self::Read { path, source } => {
+                write!(f, "cannot read {}: {source}; make that shard again", path.display())
+            }
+            Self::OtherImages { folder, item } => write!(
+                f,
+                "image number {item} is not what the shard in {} explained: the images have changed since; make the shards again",
+                folder.display()
+            ),
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::data::Dataset;
 use crate::explain::{Attribution, Explainer, Explanation};
 use crate::gallery::GalleryError;
 
+/// Its name.
+pub(super) const FILE: &str = "manifest.jsonl";
+
 /// The file while it grows.
 #[derive(Debug)]
 pub(super) struct Manifest {
@@ -27,7 +30,7 @@ impl Manifest {
         Ok(Self { file, path: path.to_owned(), pending: String::new(), written: 0 })
     }
 
-    pub(super) fn push(&mut self, line: &Value) {
+    pub(super) fn push(&mut self, line: &str) {
         self.pending.push_str(&format!("{line}\n"));
     }
 

@@ -5,6 +5,7 @@
 //! finished image is on disk before the next few begin. A broken image costs only itself.
 
 mod error;
+mod kept;
 mod listener;
 mod manifest;
 mod pictures;
@@ -17,13 +18,15 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 pub use error::GalleryError;
+pub use kept::Kept;
 pub use listener::{Explained, Listener};
 pub use pictures::Picture;
 pub(crate) use pictures::file_part;
 
-use crate::data::{Dataset, Sample};
+use crate::data::{Dataset, Sample, Shard};
 use crate::explain::{Explainer, Explanation};
 use crate::render::MAX_SHEET_ROWS;
+use kept::Keeper;
 use manifest::Manifest;
 use raw::RawWriters;
 use sheet::SheetRows;
@@ -80,56 +83,116 @@ pub struct Summary {
     pub empty_maps: Vec<(String, usize)>,
 }
 
-/// Explains every item of `data` and writes the results into `out`, which exists. `listeners` are told of each image,
-/// in order.
+/// What is to be done.
+#[derive(Debug)]
+pub struct Job<'j> {
+    /// What explains.
+    pub explainer: &'j Explainer,
+    /// The images.
+    pub data: &'j dyn Dataset,
+    /// Where the results go; the folder exists.
+    pub out: &'j Path,
+    /// What is written.
+    pub save: Save,
+    /// Whether all of it is done here.
+    pub part: Part,
+}
+
+/// How much of a run one process does.
+#[derive(Debug)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The pictures of some images. What spans all of them is left to whoever merges the shards.
+    Shard(Shard),
+    /// What spans all images: what the shards found is read instead of computed.
+    Merge(Kept),
+}
+
+impl Job<'_> {
+    /// The images that it takes.
+    #[must_use]
+    pub fn items(&self) -> Vec<usize> {
+        let all = 0..self.data.len();
+        match &self.part {
+            Part::Shard(shard) => all.filter(|&item| shard.holds(item)).collect(),
+            Part::Whole | Part::Merge(_) => all.collect(),
+        }
+    }
+
+    /// Explains the images that were loaded, or remembers how they were explained.
+    fn make(&mut self, items: &[usize], samples: &[Sample]) -> Result<Vec<Made>, GalleryError> {
+        let Self { explainer, data, out, save, part } = self;
+        if let Part::Merge(kept) = part {
+            let remember = |(&item, sample)| {
+                let found = kept.next(explainer, item, sample)?;
+                found.copy_pictures(out)?;
+                Ok(Made { explanation: found.explanation, line: found.line })
+            };
+            return items.iter().zip(samples).map(remember).collect();
+        }
+        let explanations = explain(explainer, samples)?;
+        let files = write_pictures(explainer, *data, out, *save, items, samples, &explanations)?;
+        let made = |((&item, explanation), files): ((&usize, Explanation), Vec<String>)| {
+            let line = manifest::line(explainer, *data, item, &explanation, &files).to_string();
+            Made { explanation, line }
+        };
+        Ok(items.iter().zip(explanations).zip(files).map(made).collect())
+    }
+}
+
+/// What came of one image.
+struct Made {
+    explanation: Explanation,
+    /// In the manifest.
+    line: String,
+}
+
+/// Explains every item of the job's data and writes the results. `listeners` are told of each image, in order.
 ///
 /// # Errors
 /// If something cannot be written or the data do not fit the model. Unreadable images are not an
 /// error: they are listed in the summary.
 pub fn write_gallery(
-    explainer: &Explainer,
-    data: &dyn Dataset,
-    out: &Path,
-    save: Save,
+    mut job: Job<'_>,
     truth: Option<&Truth<'_>>,
     listeners: &mut [&mut dyn Listener],
     progress: &dyn Progress,
 ) -> Result<Summary, GalleryError> {
-    let mut manifest = Manifest::create(&out.join("manifest.jsonl"))?;
-    let mut raw = RawWriters::create(out, save)?;
-    let mut rows = SheetRows::new(explainer, save.sheet_rows);
+    let Job { explainer, data, out, save, .. } = job;
+    let is_shard = matches!(job.part, Part::Shard(_));
+    let mut manifest = Manifest::create(&out.join(manifest::FILE))?;
+    let mut keeper = if is_shard { Some(Keeper::create(out)?) } else { None };
+    let spanning = if is_shard { Save { npz: false, tensors: false, sheet_rows: 0, ..save } } else { save };
+    let mut raw = RawWriters::create(out, spanning)?;
+    let mut rows = SheetRows::new(explainer, spanning.sheet_rows);
     let mut summary = Summary::default();
-    let group = if explainer.takes_passes() { 1 } else { GROUP };
-    for start in (0..data.len()).step_by(group) {
-        let items: Vec<usize> = (start..data.len().min(start + group)).collect();
-        let (good, samples) = load(data, &items, &mut summary);
-        let explanations = explain(explainer, &samples)?;
-        let files = write_pictures(explainer, data, out, save, &good, &samples, &explanations)?;
-        for (i, &item) in good.iter().enumerate() {
-            let line = manifest::line(explainer, data, item, &explanations[i], &files[i]);
-            manifest.push(&line);
-            raw.push(explainer, data, item, &explanations[i])?;
+    let (group, all) = (if explainer.takes_passes() { 1 } else { GROUP }, job.items());
+    let mut begun = 0;
+    for items in all.chunks(group) {
+        let (good, samples) = load(data, items, &mut summary);
+        let made = job.make(&good, &samples)?;
+        for ((&item, sample), Made { explanation, line }) in good.iter().zip(&samples).zip(&made) {
+            manifest.push(line);
+            raw.push(explainer, data, item, explanation)?;
+            keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(item, sample, explanation))?;
             if save.png {
-                rows.push(explainer, data, item, &samples[i], &explanations[i], truth)?;
+                rows.push(explainer, data, item, sample, explanation, truth)?;
             }
-            let seen = Explained {
-                explainer,
-                data,
-                item,
-                sample: &samples[i],
-                explanation: &explanations[i],
-                truth: truth.and_then(|t| t(item)),
-            };
+            let truth = truth.and_then(|t| t(item));
+            let seen = Explained { explainer, data, item, sample, explanation, truth };
             listeners.iter_mut().try_for_each(|listener| listener.explained(&seen))?;
-            summary.add(explainer, data.label(item), &explanations[i]);
+            summary.add(explainer, data.label(item), explanation);
         }
         manifest.flush()?;
+        begun += items.len();
         if !progress.advance(items.len()) {
-            summary.stopped = start + items.len() < data.len();
+            summary.stopped = begun < all.len();
             break;
         }
     }
     raw.finish()?;
+    keeper.map_or(Ok(()), Keeper::finish)?;
     summary.sheet = rows.save(explainer, out, data.len())?;
     Ok(summary)
 }

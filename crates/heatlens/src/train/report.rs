@@ -12,8 +12,7 @@ use crate::train::fit::{Ending, Trainer};
 use crate::train::history::{History, Record};
 use crate::train::{TrainError, TrainingSet};
 use crate::trust::activity::dead_layers;
-use crate::trust::chance::{Evidence, Judgement};
-use crate::trust::health::{DeadChannels, OutputProblem, output_problems};
+use crate::trust::audit::{Judged, ModelVerdict, judge};
 
 /// Training images that are searched for silent channels.
 const ACTIVITY_IMAGES: usize = 256;
@@ -27,12 +26,9 @@ pub struct Report {
     pub epochs: u64,
     /// The epoch whose weights the model has.
     pub kept_epoch: u64,
-    /// Whether the model learned anything, by the images held out.
-    pub judgement: Judgement,
-    /// What is wrong with its outputs on them.
-    pub problems: Vec<OutputProblem>,
-    /// Channels that stay silent on the images it was trained on.
-    pub dead: Vec<DeadChannels>,
+    /// Whether the model learned anything, by the images held out; among its problems are channels that stay silent
+    /// on the images it was trained on.
+    pub model: ModelVerdict,
 }
 
 impl Report {
@@ -50,22 +46,23 @@ impl Report {
     ) -> Result<Self, TrainError> {
         let model = trainer.model()?;
         let logits = validation_logits(&model, set)?;
-        let labels: Vec<usize> = set.validation.iter().map(|&i| set.labels[i]).collect();
+        let labels: Vec<Option<usize>> = set.validation.iter().map(|&i| Some(set.labels[i])).collect();
         let epochs = trainer.history().records.len();
-        let judgement = Judgement::of(Evidence {
+        let mut verdict = judge(Judged {
             logits: &logits,
-            outputs: model.head.outputs,
             labels: &labels,
+            head: &model.head,
             class_names: &set.class_names,
             selected_among: if keep_best { epochs.max(1) } else { 1 },
+            seed: 0,
         });
-        let problems = output_problems(&logits, model.head.outputs);
         let kept_epoch = trainer.kept_epoch();
         let sample: Vec<f32> =
             set.train.iter().take(ACTIVITY_IMAGES).flat_map(|&i| set.image(i)).copied().collect();
         let dead = dead_layers(&model, &sample, set.train.len().min(ACTIVITY_IMAGES))
             .map_err(|e| TrainError::Network(e.to_string()))?;
-        let report = Self { ending, epochs: epochs as u64, kept_epoch, judgement, problems, dead };
+        verdict.problems.extend(dead.iter().map(ToString::to_string));
+        let report = Self { ending, epochs: epochs as u64, kept_epoch, model: verdict };
         let path = folder.join("metrics.json");
         let text = format!("{:#}\n", report.to_json(trainer.history(), set));
         write_atomically(&path, text.as_bytes()).map_err(TrainError::writing(&path))?;
@@ -78,7 +75,7 @@ impl Report {
     #[must_use]
     pub fn to_json(&self, history: &History, set: &TrainingSet) -> Value {
         let kept = usize::try_from(self.kept_epoch).ok().and_then(|e| history.records.get(e.wrapping_sub(1)));
-        let j = &self.judgement;
+        let j = &self.model.judgement;
         json!({
             "ending": match self.ending {
                 Ending::Finished => "finished",
@@ -99,18 +96,11 @@ impl Report {
             "largest_class": j.largest_class,
             "largest_class_images": j.largest,
             "auc": j.auc,
+            "auc_interval": self.model.auc.map(|e| [e.low, e.high]),
+            "expected_calibration_error": self.model.calibration.as_ref().map(|c| c.error),
             "sentence": j.to_string(),
-            "problems": self.problems(),
+            "problems": self.model.problems,
         })
-    }
-}
-
-impl Report {
-    /// Everything that is wrong, in sentences.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        let outputs = self.problems.iter().map(ToString::to_string);
-        outputs.chain(self.dead.iter().map(ToString::to_string)).collect()
     }
 }
 

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::trust::chance::Judgement;
+
 pub use auditor::{Auditor, Settings};
 pub use conclude::{Findings, conclude};
 pub use judge::{Judged, judge};
@@ -32,16 +34,10 @@ pub struct Estimate {
 /// Whether the model is worth explaining.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelVerdict {
-    /// `learned`, `chance` or `unknown`.
-    pub verdict: String,
-    /// The verdict in a sentence for a person.
-    pub sentence: String,
-    /// The corrected p-value of "it knows nothing"; `None` where nothing could be tested.
-    pub p_value: Option<f64>,
+    /// Whether it knows anything; its `Display` is a sentence for a person.
+    pub judgement: Judgement,
     /// The share of right answers, with Wilson's interval.
     pub accuracy: Option<Estimate>,
-    /// The share that always answering the largest class would get right.
-    pub majority: Option<f64>,
     /// ROC-AUC, with DeLong's interval where there are two classes.
     pub auc: Option<Estimate>,
     /// How far stated probabilities are from the share of right answers.
@@ -233,18 +229,32 @@ impl Audit {
 }
 
 impl ModelVerdict {
+    /// The corrected p-value of "it knows nothing"; `None` where nothing could be tested.
+    #[must_use]
+    pub fn p_value(&self) -> Option<f64> {
+        self.judgement.tested().then_some(self.judgement.p_value)
+    }
+
+    /// The share that always answering the largest class would get right; `None` where nothing could be tested.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn majority(&self) -> Option<f64> {
+        let Judgement { largest, images, .. } = self.judgement;
+        self.judgement.tested().then(|| largest as f64 / images.max(1) as f64)
+    }
+
     fn to_json(&self) -> Value {
         let bin = |b: &ReliabilityBin| json!({ "from": b.from, "to": b.to, "images": b.images, "confidence": b.confidence, "accuracy": b.accuracy });
         let calibration = self.calibration.as_ref().map(
             |c| json!({ "expected_calibration_error": c.error, "bins": c.bins.iter().map(bin).collect::<Vec<_>>() }),
         );
         json!({
-            "verdict": self.verdict,
-            "sentence": self.sentence,
-            "p_value": self.p_value,
+            "verdict": self.judgement.verdict.id(),
+            "sentence": self.judgement.to_string(),
+            "p_value": self.p_value(),
             "accuracy": self.accuracy.map(|e| e.mean),
             "accuracy_interval": self.accuracy.map(|e| [e.low, e.high]),
-            "majority": self.majority,
+            "majority": self.majority(),
             "auc": self.auc.map(|e| e.mean),
             "auc_interval": self.auc.map(|e| [e.low, e.high]),
             "calibration": calibration,

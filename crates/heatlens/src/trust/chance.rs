@@ -116,6 +116,12 @@ impl Judgement {
         result
     }
 
+    /// Whether there was a test at all: on few images there is one that cannot succeed.
+    #[must_use]
+    pub fn tested(&self) -> bool {
+        !matches!(self.verdict, Verdict::Unknown(reason) if reason != Untestable::TooFew)
+    }
+
     fn unknown(images: usize) -> Self {
         Self {
             verdict: Verdict::Unknown(Untestable::NoLabels),
@@ -164,6 +170,13 @@ impl Judgement {
         } else {
             Verdict::Chance
         };
+    }
+}
+
+impl Default for Judgement {
+    /// Of no images nothing is known.
+    fn default() -> Self {
+        Self::unknown(0)
     }
 }
 
@@ -228,7 +241,7 @@ impl fmt::Display for Judgement {
         };
         write!(
             f,
-            "{opening}: on {} validation images the model was right {} times; always answering '{}' would be right {} times (exact binomial test, p = {}). It ranks the classes with a ROC-AUC of {:.2}, where guessing gives 0.50 (rank test, p = {}). Corrected for {} comparisons, p = {} {} {ALPHA}.",
+            "{opening}: judged by {} images, it was right {} times; always answering '{}' would be right {} times (exact binomial test, p = {}). It ranks the classes with a ROC-AUC of {:.2}, where guessing gives 0.50 (rank test, p = {}). Corrected for {} comparisons, p = {} {} {ALPHA}.",
             self.images,
             self.right,
             self.largest_class,
@@ -250,13 +263,13 @@ impl fmt::Display for Judgement {
 impl Untestable {
     fn sentence(self, images: usize) -> String {
         let why = match self {
-            Self::NoLabels => "there are no labels to compare its answers with; give a labelled validation set".into(),
+            Self::NoLabels => "there are no labels to compare its answers with; give images with labels".into(),
             Self::Mismatch => format!("its outputs don't fit the labels of the {images} images; check the classes"),
             Self::OneClass => {
-                format!("all {images} validation images are of one class; a validation set needs both sides (try a stratified split)")
+                format!("all {images} images to judge by are of one class; give images of the others too (in training: a stratified split)")
             }
             Self::TooFew => {
-                format!("{images} validation images are too few for any answer to count; validate on more")
+                format!("{images} images are too few for any answer to count; judge by more")
             }
             Self::NotFinite => {
                 "its output is infinite or not a number; check the images, and train with a lower learning rate".into()

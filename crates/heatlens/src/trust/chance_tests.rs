@@ -94,7 +94,7 @@ fn the_sentences() {
     let chance = judge(&logits, 1, &labels, 1);
     assert_eq!(chance.verdict, Verdict::Chance);
     let text = chance.to_string();
-    let start = "There is nothing to see here: on 100 validation images the model was right 53 times; always answering '1' would be right 52 times (exact binomial test, p = 0.46).";
+    let start = "There is nothing to see here: judged by 100 images, it was right 53 times; always answering '1' would be right 52 times (exact binomial test, p = 0.46).";
     assert!(text.starts_with(start), "{text}");
     assert!(
         text.ends_with("p = 0.68 > 0.01. The heat maps show where a model looks that has learned nothing."),
@@ -112,7 +112,7 @@ fn the_sentences() {
     });
     assert_eq!((learned.verdict, learned.comparisons), (Verdict::Learned, 120));
     let text = learned.to_string();
-    assert!(text.starts_with("The model has learned something: on 100 validation images the model was right 100 times; always answering 'no ship'"), "{text}");
+    assert!(text.starts_with("The model has learned something: judged by 100 images, it was right 100 times; always answering 'no ship'"), "{text}");
     assert!(!text.contains("nothing"), "{text}");
 }
 
@@ -133,5 +133,5 @@ fn what_cannot_be_told_is_not_told() {
     };
     assert_eq!(perfect(3).verdict, unknown(Untestable::TooFew));
     assert_eq!(perfect(4).verdict, Verdict::Learned);
-    assert!(perfect(3).to_string().contains("6 validation images are too few"));
+    assert!(perfect(3).to_string().contains("6 images are too few"));
 }

@@ -17,6 +17,7 @@ use heatlens::random::{Key, Use};
 use heatlens::trust::audit::{
     Audit, Auditor, Findings, Judged, ModelVerdict, Record, Settings, conclude, judge,
 };
+use heatlens::trust::chance::Verdict;
 use heatlens::trust::dependence::Dependence;
 use networks::trained;
 
@@ -32,7 +33,15 @@ fn pixels(images: &[DemoImage]) -> Vec<f32> {
 fn verdict(model: &Model, images: &[DemoImage], labels: &[usize]) -> ModelVerdict {
     let auditor = auditor(model);
     let logits = auditor.logits(&pixels(images), images.len()).unwrap();
-    judge(Judged { logits: &logits, labels, head: &model.head, class_names: &model.class_names, seed: 0 })
+    let labels: Vec<Option<usize>> = labels.iter().copied().map(Some).collect();
+    judge(Judged {
+        logits: &logits,
+        labels: &labels,
+        head: &model.head,
+        class_names: &model.class_names,
+        selected_among: 1,
+        seed: 0,
+    })
 }
 
 fn auditor(model: &Model) -> Auditor {
@@ -69,7 +78,8 @@ fn what_is_recommended_for_planted_data_localises() {
         let auditor = auditor(&model);
         let dependence = auditor.depend(&pixels(&images), images.len(), &|_| true).unwrap().unwrap();
         let found = audit(&model, &images, Some(&dependence));
-        assert_eq!(found.model.verdict, "learned", "seed {seed}: {}", found.model.sentence);
+        let judgement = &found.model.judgement;
+        assert_eq!(judgement.verdict, Verdict::Learned, "seed {seed}: {judgement}");
         let best = found.best().unwrap_or_else(|| panic!("seed {seed}: nothing is recommended"));
         let share = best.metrics["energy_pointing"].mean;
         let with: Vec<&DemoImage> = images.iter().filter(|i| i.label == 1).collect();
@@ -102,8 +112,8 @@ fn a_model_trained_on_shuffled_labels_has_nothing_to_show() {
         let mut labels: Vec<usize> = images.iter().map(|i| i.label).collect();
         Key::new(seed, Use::Shuffle).at(78).rng().shuffle(&mut labels);
         let judged = verdict(&model, &images, &labels);
-        assert_eq!(judged.verdict, "chance", "seed {seed}: {}", judged.sentence);
-        assert!(judged.p_value.unwrap() > 0.01);
+        assert_eq!(judged.judgement.verdict, Verdict::Chance, "seed {seed}: {}", judged.judgement);
+        assert!(judged.p_value().unwrap() > 0.01);
         let findings = Findings {
             model: judged,
             methods: &[],

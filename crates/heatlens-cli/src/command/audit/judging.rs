@@ -29,13 +29,13 @@ pub(super) fn judge(
 ) -> Result<ModelVerdict, Failure> {
     let seen = clock.time("model", || look_at(auditor, data))?;
     let model = auditor.model();
-    let labels: Option<Vec<usize>> = seen.items.iter().map(|&item| data.label(item)).collect();
-    let labels = labels.unwrap_or_default();
+    let labels: Vec<Option<usize>> = seen.items.iter().map(|&item| data.label(item)).collect();
     let mut verdict = judge_scores(Judged {
         logits: &seen.logits,
         labels: &labels,
         head: &model.head,
         class_names: &model.class_names,
+        selected_among: 1,
         seed: options.seed,
     });
     let active = seen.items.len().min(ACTIVITY_IMAGES);

@@ -87,6 +87,21 @@ impl<'k> Kept<'k> {
         }
     }
 
+    /// Takes over what shards of the same audit measured, as if it had been measured here.
+    pub(super) fn gather(&self, shards: &[PathBuf]) -> Result<(), Failure> {
+        let mut records = Vec::new();
+        for folder in shards {
+            let shard = Kept::new(folder, self.settings.clone());
+            shard.check_same()?;
+            records.extend(shard.records()?);
+            if let Some(found) = shard.dependence()? {
+                self.keep_dependence(&found)?;
+            }
+        }
+        records.sort_by_key(|record| record.item);
+        records.iter().try_for_each(|record| self.keep(record))
+    }
+
     /// The comparison with random networks, if it is done.
     pub(super) fn dependence(&self) -> Result<Option<Dependence>, Failure> {
         let path = self.path(DEPENDENCE);

@@ -2,7 +2,7 @@
 
 use heatlens::data::Dataset;
 use heatlens::explain::{ExplainOptions, Explainer};
-use heatlens::gallery::{Save, Summary};
+use heatlens::gallery::{Job, Part, Save, Summary};
 use heatlens::method::{self, Method, Work};
 use heatlens::model::Model;
 use heatlens::report::AuditPart;
@@ -40,7 +40,8 @@ impl Gallery {
         let explainer = Explainer::new(model, &ExplainOptions { settings, ..ExplainOptions::new(&shown) })?;
         let mut heard = Ears::new(&explainer)?;
         let nothing = Save { png: false, npz: false, tensors: false, ..Save::default() };
-        let summary = explain_into(&explainer, data, &options.out, nothing, None, &mut heard.listeners())?;
+        let job = Job { explainer: &explainer, data, out: &options.out, save: nothing, part: Part::Whole };
+        let summary = explain_into(job, None, &mut heard.listeners())?;
         if summary.stopped {
             return Err(stopped());
         }
@@ -58,9 +59,11 @@ impl Gallery {
         data: &dyn Dataset,
         audit: &Audit,
         options: &arguments::Audit,
+        words: &[String],
     ) -> Result<(), Failure> {
         let page = Page {
             model: &options.model,
+            words,
             title: inputs(&options.data),
             data,
             unseen: true,

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use heatlens::metric;
-use heatlens::trust::audit::{Audit, Estimate, MethodAudit};
+use heatlens::trust::audit::{Audit, MethodAudit};
 use serde_json::Value;
 
+use crate::command::verdict::{self, interval};
 use crate::output;
 
 /// Metrics that have a column, where they were measured, and what stands over it.
@@ -20,18 +21,8 @@ const COLUMNS: [(&str, &str); 7] = [
 ];
 
 pub(super) fn print(audit: &Audit) {
-    let model = &audit.model;
-    output::line(format!("\n{}", model.sentence));
-    if let (Some(accuracy), Some(calibration)) = (model.accuracy, &model.calibration) {
-        let auc = model.auc.map_or(String::new(), |auc| format!(", ROC-AUC {}", interval(auc, 1.0)));
-        output::line(format!(
-            "right {} %{auc}, calibration error {:.1} points",
-            interval(accuracy, 100.0),
-            100.0 * calibration.error
-        ));
-    }
-    model.problems.iter().for_each(output::note);
-    model.unchecked.iter().for_each(|what| output::note(format!("not checked: {what}")));
+    output::line("");
+    verdict::print(&audit.model);
     let columns: Vec<(&str, &str)> = COLUMNS
         .into_iter()
         .filter(|(id, _)| {
@@ -88,16 +79,6 @@ fn row(method: &MethodAudit, columns: &[(&str, &str)]) -> String {
         method.randomisation.as_ref().map_or("–".to_owned(), |r| format!("{:.2}", r.unchanged()));
     let verdict = if method.control { "control".to_owned() } else { method.verdict.id().to_owned() };
     format!("{line} {unchanged:>10}  {verdict}")
-}
-
-fn interval(estimate: Estimate, factor: f64) -> String {
-    let digits = if factor > 1.0 { 0 } else { 2 };
-    let [mean, low, high] = [estimate.mean, estimate.low, estimate.high].map(|v| v * factor);
-    if low.is_finite() {
-        format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]")
-    } else {
-        format!("{mean:.digits$}")
-    }
 }
 
 fn print_times(audit: &Audit) {

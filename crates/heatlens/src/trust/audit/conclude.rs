@@ -9,6 +9,7 @@ use crate::trust::audit::{
     Agreement, Audit, Estimate, MethodAudit, MethodVerdict, ModelVerdict, Record, Yardstick,
 };
 use crate::trust::bootstrap::Bootstrap;
+use crate::trust::chance::Verdict;
 use crate::trust::dependence::Dependence;
 
 /// All that an audit has found out.
@@ -81,7 +82,7 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
 
 /// The best method that is no control and looks at the model, faithful ones first; none for a model at chance.
 fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>) -> Option<String> {
-    if model.verdict == "chance" {
+    if model.judgement.verdict == Verdict::Chance {
         notes.push("no method is recommended: the model has learned nothing that could be shown".to_owned());
         return None;
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::metric::Measured;
 use crate::trust::audit::Randomisation;
+use crate::trust::chance::Judgement;
 
 const METHODS: [&str; 4] = ["grad_cam", "guided_backprop", "random", "edges"];
 
@@ -30,10 +31,13 @@ fn dependence(similarity: [f64; 4]) -> Dependence {
     Dependence { edges: 1.0, floor: 0.1, methods }
 }
 
-fn audit(deletion: [f64; 4], similarity: [f64; 4], verdict: &str) -> Audit {
+fn audit(deletion: [f64; 4], similarity: [f64; 4], verdict: Verdict) -> Audit {
     let methods: Vec<_> = METHODS.iter().map(|id| method::find(id).unwrap()).collect();
     conclude(Findings {
-        model: ModelVerdict { verdict: verdict.to_owned(), ..ModelVerdict::default() },
+        model: ModelVerdict {
+            judgement: Judgement { verdict, ..Judgement::default() },
+            ..ModelVerdict::default()
+        },
         methods: &methods,
         records: &records(deletion),
         dependence: Some(&dependence(similarity)),
@@ -50,24 +54,24 @@ fn verdict(audit: &Audit, id: &str) -> MethodVerdict {
 fn the_best_that_looks_at_the_model_is_recommended() {
     use MethodVerdict::{Faithful, IgnoresModel, Weak};
     // Guided back-propagation has the better curve, but ignores the model; so do the controls.
-    let found = audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], "learned");
+    let found = audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], Verdict::Learned);
     assert_eq!(found.methods[0].id, "guided_backprop");
     assert_eq!(METHODS.map(|id| verdict(&found, id)), [Faithful, IgnoresModel, IgnoresModel, IgnoresModel]);
     assert_eq!(found.best().unwrap().id, "grad_cam");
     assert!(found.notes.is_empty(), "{:?}", found.notes);
     // No better than edges: weak, and said so.
-    let found = audit([0.3, 0.2, 0.6, 0.3], [0.2, 0.8, 1.0, 1.0], "learned");
+    let found = audit([0.3, 0.2, 0.6, 0.3], [0.2, 0.8, 1.0, 1.0], Verdict::Learned);
     assert_eq!(verdict(&found, "grad_cam"), Weak);
     assert_eq!(found.recommended.as_deref(), Some("grad_cam"));
     assert_eq!(found.notes.len(), 1);
     // Nothing to explain, or nothing that explains.
-    assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], "chance").recommended, None);
-    assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.9, 0.8, 1.0, 1.0], "learned").recommended, None);
+    assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], Verdict::Chance).recommended, None);
+    assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.9, 0.8, 1.0, 1.0], Verdict::Learned).recommended, None);
 }
 
 #[test]
 fn scores_are_shares_of_the_others_beaten() {
-    let found = audit([0.0, 0.5, 1.0, 1.5], [0.2; 4], "learned");
+    let found = audit([0.0, 0.5, 1.0, 1.5], [0.2; 4], Verdict::Learned);
     let score = |id: &str| found.methods.iter().find(|m| m.id == id).unwrap().score.mean;
     assert!(score("grad_cam") > 0.99 && score("edges") < 0.01);
     assert!((METHODS.iter().map(|id| score(id)).sum::<f64>() - 2.0).abs() < 1e-9);

@@ -2,11 +2,11 @@
 
 use crate::model::Head;
 use crate::random::{Key, Use};
-use crate::train::metric::{accuracy, class_scores, right_predictions, roc_auc};
+use crate::train::metric::{class_scores, right_predictions, roc_auc};
 use crate::trust::audit::{Calibration, Estimate, ModelVerdict};
 use crate::trust::bootstrap::quantile;
 use crate::trust::calibration::calibration;
-use crate::trust::chance::{Evidence, Judgement, Untestable, Verdict};
+use crate::trust::chance::{Evidence, Judgement};
 use crate::trust::delong::{auc_interval, share_interval};
 use crate::trust::health::output_problems;
 
@@ -20,12 +20,14 @@ const MOST_CLASSES: usize = 20;
 pub struct Judged<'a> {
     /// N×K, row by row.
     pub logits: &'a [f32],
-    /// The class of each image; empty if unknown.
-    pub labels: &'a [usize],
+    /// The class of each image, where it is known.
+    pub labels: &'a [Option<usize>],
     /// Where the scores are in the model.
     pub head: &'a Head,
     /// The names of the classes.
     pub class_names: &'a [String],
+    /// Among how many checkpoints this one was chosen by its score on these images.
+    pub selected_among: usize,
     /// The seed of the draws.
     pub seed: u64,
 }
@@ -34,43 +36,51 @@ pub struct Judged<'a> {
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn judge(judged: Judged<'_>) -> ModelVerdict {
-    let Judged { logits, labels, head, class_names, .. } = judged;
-    let outputs = head.outputs;
-    let judgement = Judgement::of(Evidence { logits, outputs, labels, class_names, selected_among: 1 });
-    let tested = !matches!(judgement.verdict, Verdict::Unknown(reason) if reason != Untestable::TooFew);
-    let known = !labels.is_empty() && labels.len() * outputs == logits.len();
-    let mut unchecked = Vec::new();
-    if !known {
-        unchecked.push("accuracy, ROC-AUC and calibration: the images have no labels".to_owned());
-    }
+    let outputs = judged.head.outputs;
+    let Judged { class_names, selected_among, .. } = judged;
+    let (logits, labels) = labelled(&judged);
+    let judgement =
+        Judgement::of(Evidence { logits: &logits, outputs, labels: &labels, class_names, selected_among });
+    let images = judged.logits.len() / outputs.max(1);
     ModelVerdict {
-        verdict: judgement.verdict.id().to_owned(),
-        sentence: judgement.to_string(),
-        p_value: tested.then_some(judgement.p_value),
-        accuracy: accuracy(logits, outputs, labels)
-            .filter(|_| known)
-            .and_then(|_| share_interval(right_predictions(logits, outputs, labels), labels.len())),
-        majority: tested.then(|| judgement.largest as f64 / judgement.images.max(1) as f64),
-        auc: if tested { auc(&judged) } else { None },
-        calibration: if known { reliability(&judged) } else { None },
-        images: logits.len() / outputs.max(1),
-        problems: output_problems(logits, outputs).iter().map(ToString::to_string).collect(),
-        unchecked,
+        accuracy: share_interval(right_predictions(&logits, outputs, &labels), labels.len()),
+        auc: if judgement.tested() { auc(&judged, &logits, &labels) } else { None },
+        calibration: reliability(judged.head, &logits, &labels),
+        images,
+        problems: output_problems(judged.logits, outputs).iter().map(ToString::to_string).collect(),
+        unchecked: without_labels(images, labels.len()).into_iter().collect(),
+        judgement,
     }
 }
 
-fn reliability(judged: &Judged<'_>) -> Option<Calibration> {
-    let rows: Vec<&[f32]> = judged.logits.chunks_exact(judged.head.outputs.max(1)).collect();
-    let probabilities: Vec<Vec<f64>> = rows.iter().map(|row| judged.head.probabilities(row)).collect();
-    let predicted: Vec<usize> = rows.iter().map(|row| judged.head.predicted(row)).collect();
-    let confidences: Vec<f64> = probabilities.iter().zip(&predicted).map(|(p, &k)| p[k]).collect();
-    let right: Vec<bool> = predicted.iter().zip(judged.labels).map(|(p, l)| p == l).collect();
+/// The logits and classes of the images whose class is known.
+fn labelled(judged: &Judged<'_>) -> (Vec<f32>, Vec<usize>) {
+    let rows = judged.logits.chunks_exact(judged.head.outputs.max(1));
+    let known = rows.zip(judged.labels).filter_map(|(row, label)| Some((row, (*label)?)));
+    let (rows, labels): (Vec<&[f32]>, Vec<usize>) = known.unzip();
+    (rows.concat(), labels)
+}
+
+fn without_labels(images: usize, labelled: usize) -> Option<String> {
+    match images - labelled {
+        0 => None,
+        n if n == images => Some("accuracy, ROC-AUC and calibration: the images have no labels".to_owned()),
+        n => Some(format!("the answers to {n} of {images} images: they have no labels")),
+    }
+}
+
+fn reliability(head: &Head, logits: &[f32], labels: &[usize]) -> Option<Calibration> {
+    let rows: Vec<&[f32]> = logits.chunks_exact(head.outputs.max(1)).collect();
+    let predicted: Vec<usize> = rows.iter().map(|row| head.predicted(row)).collect();
+    let confidences: Vec<f64> =
+        rows.iter().zip(&predicted).map(|(row, &k)| head.probabilities(row)[k]).collect();
+    let right: Vec<bool> = predicted.iter().zip(labels).map(|(p, l)| p == l).collect();
     calibration(&confidences, &right).filter(|c| c.error.is_finite())
 }
 
 /// Two classes: DeLong's interval. More: the mean of one against the rest, bootstrapped.
-fn auc(judged: &Judged<'_>) -> Option<Estimate> {
-    let Judged { logits, labels, head, seed, .. } = *judged;
+fn auc(judged: &Judged<'_>, logits: &[f32], labels: &[usize]) -> Option<Estimate> {
+    let Judged { head, seed, .. } = *judged;
     if head.classes() == 2 {
         let positive: Vec<bool> = labels.iter().map(|&l| l == 1).collect();
         return auc_interval(&class_scores(logits, head.outputs, 1), &positive);

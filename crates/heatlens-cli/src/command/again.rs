@@ -1,0 +1,64 @@
+//! The command as it can be given again: what its results depend on, without where they go and how fast.
+
+/// Flags that change no result, and whether a value follows.
+const ASIDE: [(&str, bool); 6] = [
+    ("--out", true),
+    ("--shard", true),
+    ("--threads", true),
+    ("--force", false),
+    ("--resume", false),
+    ("--json", false),
+];
+
+/// The words of this process's command, the program's name left out.
+pub(crate) fn words() -> Vec<String> {
+    // A name that is no Unicode stays readable, which is all that a page needs; a merge then says that it is not found.
+    what_counts(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
+}
+
+fn what_counts(all: impl Iterator<Item = String>) -> Vec<String> {
+    let (mut words, mut rest) = (Vec::new(), all);
+    while let Some(word) = rest.next() {
+        if word == "--" {
+            words.push(word);
+            words.extend(rest);
+            break;
+        }
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
+        match ASIDE.iter().find(|(flag, _)| *flag == name) {
+            Some((_, true)) if value.is_none() => drop(rest.next()),
+            Some(_) => {}
+            None => words.push(word),
+        }
+    }
+    words
+}
+
+/// The command as a shell takes it.
+pub(crate) fn line(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("heatlens {}", words.join(" "))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_and_how_fast_is_left_out() {
+        let given = "--threads 2 explain m.onnx a --out x --shard=1/3 --force --method cam -- --out";
+        let words = what_counts(given.split(' ').map(str::to_owned));
+        assert_eq!(words.join(" "), "explain m.onnx a --method cam -- --out");
+        assert_eq!(line(&["explain".to_owned(), "it's".to_owned()]), r"heatlens explain 'it'\''s'");
+    }
+}

@@ -1,0 +1,58 @@
+//! A large run split over processes.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Every n-th item, written as other tools write it: `1/3`, `2/3` and `3/3` are the three parts of a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which, from 1.
+    pub number: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl Shard {
+    /// Whether an item at this position belongs to it. Neighbours go to different shards, so that each gets about
+    /// the same share of every folder.
+    #[must_use]
+    pub fn holds(self, position: usize) -> bool {
+        position % self.of == self.number - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(n, of)| Some((n.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err(format!("expected a number and how many there are, as 1/3, 2/3 or 3/3, found {text:?}")),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_in_one_shard() {
+        let shards: Vec<Shard> = ["1/3", "2/3", "3/3"].iter().map(|text| text.parse().unwrap()).collect();
+        for item in 0..10 {
+            assert_eq!(shards.iter().filter(|shard| shard.holds(item)).count(), 1, "{item}");
+        }
+        assert!(shards[1].holds(1) && shards[1].holds(4));
+        assert_eq!(shards[2].to_string(), "3/3");
+        for wrong in ["0/3", "4/3", "1/0", "3", "a/3", "1/3/4", "-1/3", ""] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}
