@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 import heatlens
-from torch_model import build, export, pictures
+from torch_model import Case, export
 
 FAMILIES = {"resnet18": 160, "efficientnet_b0": 128, "vit_b_16": 224}
 LIMIT = 1e-4
@@ -36,12 +36,12 @@ def difference(model, method, images, folder):
 def main(exporter="torchscript"):
     worst = 0.0
     for name, side in FAMILIES.items():
-        model, images = build("torchvision", name, side), pictures(side)
+        case = Case("torchvision", name, side)
         with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
             path = Path(folder) / "model.onnx"
-            export(model, images, str(path), exporter)
+            export(case.model, case.images, str(path), exporter)
             for method in ("grad_cam", "gradient"):
-                found = difference(path, method, images, folder)
+                found = difference(path, method, case.images, folder)
                 worst = max(worst, found)
                 print(f"{name} {method}: {found:.1e}", flush=True)
     return 0 if worst <= LIMIT else 1

@@ -9,6 +9,7 @@ import numpy as np
 
 BINARY = Path(__file__).resolve().parents[2] / "target" / "release" / "heatlens"
 LIMITS = {"logits": 1e-4, "gradient": 1e-3, "grad_cam": 1e-3, "layer": 1e-3}
+ROUGH = 1e-4  # beyond this, a limit of ten times the framework's own difference says little
 
 
 class Refused(Exception):
@@ -75,12 +76,16 @@ def judge(found, reference):
     return row
 
 
+def nearest(found, cams):
+    """The pair of Grad-CAMs that the found one agrees with best: the same numbers may lie before and behind a branch."""
+    return min(cams, key=lambda pair: difference(found["grad_cam"], pair[0]), default=None)
+
+
 def measure(found, exact, single, cams):
     """What a row says of everything heatlens computed, from the framework's two precisions; `cams` are Grad-CAM by both
     for each inner value that holds what heatlens' layer does."""
     pairs = {"logits": (exact.logits, single.logits), "gradient": (exact.gradient, single.gradient)}
-    # Values that hold the same numbers may lie before and behind a branch.
-    cam = min(cams, key=lambda pair: difference(found["grad_cam"], pair[0]), default=None)
+    cam = nearest(found, cams)
     if cam is not None:
         pairs["grad_cam"] = cam
     row = judge(found, pairs)

@@ -2,26 +2,42 @@
 
 A fresh model is a poor test: its BatchNorm statistics are 0 and 1, its layer scales 1e-6, the last layer of a residual
 branch zero. Here every vector that starts as a constant becomes random, and the statistics of each BatchNorm are
-measured on noise and then moved, so that activations neither explode nor vanish however deep the network is.
+measured on images like those to be compared and then moved, so that activations neither explode nor vanish however deep
+the network is.
+
+Such a network may still be so rough that float32 and float64 disagree about its gradient. A `gain` below 1 makes it
+gentler: the norms' scales shrink, and the shifts of BatchNorm, which stay away from zero, put most values where an
+activation has no kink.
 """
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def randomise(model, images, seed=0):
-    """Gives `model` (in eval mode) weights that matter; `images` is noise of the shape it takes."""
+def randomise(model, images, gain=1.0, seed=0):
+    """Gives `model` (in eval mode) weights that matter; `images` are such as it will be shown."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            _vary(parameter, generator)
-        hooks = [m.register_forward_pre_hook(_settle(generator)) for m in model.modules() if _has_statistics(m)]
+            _vary(parameter, gain, generator)
+        norms = [m for m in model.modules() if _has_statistics(m)]
+        if gain < 1:
+            for norm in norms:
+                _shift(norm, generator)
+        hooks = [norm.register_forward_pre_hook(_settle(generator)) for norm in norms]
         model(images)
     for hook in hooks:
         hook.remove()
 
 
-def _vary(parameter, generator):
+def _shift(norm, generator):
+    """Shifts by a half to one, up or down."""
+    if norm.bias is not None and norm.bias.numel() > 1:
+        sign = torch.empty_like(norm.bias).normal_(generator=generator).sign()
+        norm.bias.copy_(sign * torch.empty_like(norm.bias).uniform_(0.5, 1.0, generator=generator))
+
+
+def _vary(parameter, gain, generator):
     """Random numbers instead of a constant; what is drawn so small that nothing comes through is enlarged."""
     if not parameter.is_floating_point() or parameter.numel() < 2:
         return
@@ -39,7 +55,7 @@ def _vary(parameter, generator):
     elif abs(start) < 0.1:  # a layer scale
         parameter.copy_(noise.uniform_(0.2, 0.6, generator=generator))
     else:
-        parameter.mul_(noise.uniform_(0.7, 1.3, generator=generator))
+        parameter.mul_(gain * noise.uniform_(0.7, 1.3, generator=generator))
 
 
 def _has_statistics(module):

@@ -8,7 +8,6 @@ from timm.layers import GatedMlp
 from timm.models.focalnet import FocalNet
 from timm.models.metaformer import MetaFormer
 from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
-from timm.models.nest import Nest
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.densenet import DenseNet
@@ -19,9 +18,7 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 from torchvision.models.regnet import BlockParams, RegNet
 from torchvision.models.shufflenetv2 import ShuffleNetV2
 from torchvision.models.squeezenet import Fire
-from torchvision.models.swin_transformer import (
-    PatchMergingV2, SwinTransformer, SwinTransformerBlockV2,
-)
+from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vgg import VGG, make_layers
 from torchvision.ops import Conv2dNormActivation
 
@@ -91,13 +88,6 @@ def regnet():
     return RegNet(parameters, num_classes=CLASSES, stem_width=8)
 
 
-def swin_v2():
-    return SwinTransformer(
-        [2, 2], 8, [2, 1], [1, 2], [4, 4], num_classes=CLASSES, mlp_ratio=1.0,
-        block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2,
-    )
-
-
 def maxvit():
     return MaxVit(
         (SIDE, SIDE), stem_channels=6, partition_size=4, block_channels=[8], block_layers=[1], head_dim=4,
@@ -117,8 +107,22 @@ def focalnet():
     return FocalNet(embed_dim=4, depths=(1, 1), focal_levels=(2, 2), focal_windows=(3, 3), num_classes=CLASSES)
 
 
+def mobilevit():
+    """The blocks of mobilevit_xxs, one of each, with few channels."""
+    from timm.models.byobnet import ByoBlockCfg, ByoModelCfg, ByobNet
+    from timm.models.mobilevit import _inverted_residual_block, _mobilevit_block
+
+    config = ByoModelCfg(
+        blocks=(
+            _inverted_residual_block(d=1, c=6, s=2, br=2.0),
+            _mobilevit_block(d=1, c=8, s=2, transformer_dim=8, transformer_depth=1, patch_size=2, br=2.0),
+        ),
+        stem_chs=6, stem_type="3x3", stem_pool="", downsample="", act_layer="silu", num_features=16,
+    )
+    return ByobNet(config, num_classes=CLASSES)
+
+
 VIT = {"img_size": SIDE, "patch_size": 8, "embed_dim": 12, "depth": 2, "num_heads": 2}
-COAT = {"embed_dims": (8, 8, 8, 8), "serial_depths": (1, 1, 1, 1), "num_heads": 2, "crpe_window": {3: 2}}
 
 FAMILIES = {
     "vgg": vgg,
@@ -134,31 +138,29 @@ FAMILIES = {
     "convnext": convnext,
     "vit": lambda: tv.VisionTransformer(SIDE, 8, 2, 2, 12, 16, num_classes=CLASSES),
     "swin": lambda: SwinTransformer([2, 2], 8, [2, 1], [1, 2], [4, 4], num_classes=CLASSES, mlp_ratio=2.0),
-    "swin_v2": swin_v2,
     "maxvit": maxvit,
     "resnet": lambda: of_timm("resnet18d", layers=(1, 1, 1, 1), channels=(6, 6, 8, 10), stem_width=4),
     "beit": lambda: of_timm("beit_base_patch16_224", **VIT, mlp_ratio=2),
     "deit": lambda: of_timm("deit_tiny_distilled_patch16_224", **VIT, mlp_ratio=2),
+    "mobilevit": mobilevit,
     "mlp_mixer": lambda: MlpMixer(CLASSES, SIDE, patch_size=8, num_blocks=2, embed_dim=12),
     "cait": lambda: of_timm("cait_xxs24_224", **{**VIT, "embed_dim": 8, "depth": 1}, mlp_ratio=2),
-    "coat": lambda: of_timm("coat_tiny", img_size=SIDE, parallel_depth=1, mlp_ratios=(1, 1, 1, 1), **COAT),
-    "convit": lambda: of_timm("convit_tiny", **{**VIT, "embed_dim": 8}, local_up_to_layer=1, mlp_ratio=2),
     "davit": lambda: of_timm("davit_tiny", depths=(1, 1), embed_dims=(4, 8), num_heads=(2, 2), window_size=4),
-    "edgenext": lambda: of_timm(
-        "edgenext_xx_small", dims=(8, 8, 8, 8), depths=(1, 2, 1, 1), heads=(2, 2, 2, 2), expand_ratio=2
-    ),
     "focalnet": focalnet,
     "gmlp": lambda: MlpMixer(CLASSES, SIDE, patch_size=8, num_blocks=2, embed_dim=8, block_layer=SpatialGatingBlock, mlp_ratio=4, mlp_layer=GatedMlp),
     "levit": lambda: of_timm(
         "levit_128s", img_size=SIDE, embed_dim=(8, 16), key_dim=4, num_heads=(2, 2), depth=(1, 1), stem_type="s8"
     ),
-    "nest": lambda: Nest(SIDE, patch_size=4, embed_dims=(4, 4, 8), num_heads=(2, 2, 2), depths=(1, 1, 1), num_classes=CLASSES),
     "pit": lambda: of_timm("pit_ti_224", img_size=SIDE, base_dims=(4, 4), depth=(1, 1), heads=(2, 2), mlp_ratio=2,
                            patch_size=8, stride=4),
     "poolformer": poolformer,
     "pvt_v2": lambda: of_timm("pvt_v2_b0", depths=(1, 1, 1), embed_dims=(4, 4, 8), num_heads=(1, 2, 2),
                               mlp_ratios=(2, 2, 2), sr_ratios=(4, 2, 1)),
-    "tnt": lambda: of_timm("tnt_s_patch16_224", img_size=SIDE, embed_dim=12, inner_dim=4, depth=2,
-                           num_heads_inner=2, num_heads_outer=2, mlp_ratio=2),
     "xcit": lambda: of_timm("xcit_nano_12_p16_224", img_size=SIDE, patch_size=8, embed_dim=8, depth=1, num_heads=2),
+}
+
+# The exporter of each; all others come from the dynamo exporter.
+TORCHSCRIPT = {
+    "cait", "deit", "densenet", "efficientnet", "gmlp", "mobilenet_v2", "mobilevit", "poolformer", "regnet", "resnet",
+    "squeezenet",
 }

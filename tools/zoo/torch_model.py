@@ -25,11 +25,11 @@ from randomise import randomise
 
 OPSET = 18
 SEED = 7
-# Seeds of images and precisions of the reference, until one agrees: double precision takes long.
-ATTEMPTS = [(seed, dtype) for seed in (1, 2, 3) for dtype in (torch.float32, torch.float64)]
+# How strong the weights of the norms are, and seeds of images, until the framework agrees with itself.
+ATTEMPTS = [(gain, seed) for gain in (1.0, 0.25) for seed in (1, 2, 3)]
 
 
-def build(library, name, side):
+def build(library, name, side, gain=1.0):
     """The model in eval mode, with weights that matter."""
     torch.manual_seed(SEED)
     if library == "timm":
@@ -42,7 +42,7 @@ def build(library, name, side):
         extra = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
         model = torchvision.models.get_model(name, weights=None, **extra)
     model.eval()
-    randomise(model, torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(SEED)))
+    randomise(model, torch.from_numpy(pictures(side, 4, SEED)), gain)
     forget(model)
     return model
 
@@ -168,52 +168,49 @@ def compare(path, images, single, exact):
     return {**row, **heatlens.measure(found, exact, single, grad_cams(found, exact, single))}
 
 
-def attempt(model, side, seed, files, dtype):
-    """The rows of all files for images of one seed, against the framework at one precision."""
-    images = pictures(side, seed=seed)
-    exact = single = Reference(model.float(), images, torch.float32)
-    if dtype != torch.float32:
-        exact = Reference(model, images, dtype, single.chosen)
-    for exporter, (path, batch) in files.items():
-        row = {"exporter": exporter, "batch": batch, "images": seed, "reference": str(dtype).removeprefix("torch.")}
-        row["spread"] = heatlens.difference(single.logits[0], single.logits[1])
-        try:
-            row.update(compare(path, images, single, exact))
-        except heatlens.Refused as refused:
-            row.update(bad=["refused"], refused=str(refused))
-        yield row
+class Case:
+    """A model and two images of which the framework's own float32 and float64 differ little."""
+
+    def __init__(self, library, name, side):
+        self.own = float("inf")
+        for gain, seed in ATTEMPTS:
+            images = pictures(side, seed=seed)
+            model = build(library, name, side, gain)
+            single = Reference(model, images, torch.float32)
+            exact = Reference(model, images, torch.float64, single.chosen)
+            own = heatlens.difference(single.gradient, exact.gradient)
+            if own < self.own:
+                self.own, self.model, self.images, self.single, self.exact = own, model, images, single, exact
+                self.facts = {"gain": gain, "images": seed, "reference": "float64"}
+            if own <= heatlens.ROUGH:
+                break
+        self.model.float()
+        forget(self.model)
+
+
+def written(case, path, exporter):
+    """The row of a model as one exporter writes it."""
+    try:
+        batch = export(case.model, case.images, str(path), exporter)
+    except Exception as error:  # not ours to mend
+        why = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+        return {"not_exported": why}
+    row = {**case.facts, "batch": batch, "spread": heatlens.difference(*case.single.logits)}
+    try:
+        return {**row, **compare(path, case.images, case.single, case.exact)}
+    except heatlens.Refused as refused:
+        return {**row, "bad": ["refused"], "refused": str(refused)}
 
 
 def one(library, name, side, exporters):
     """Prints the rows of one model."""
-    model = build(library, name, side)
-    facts = {"library": library, "name": name, "parameters": sum(p.numel() for p in model.parameters())}
-    files = {}
-    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-        for exporter in exporters:
-            path = Path(folder) / exporter / "model.onnx"
-            path.parent.mkdir()
-            try:
-                files[exporter] = path, export(model, pictures(side, seed=0), str(path), exporter)
-            except Exception as error:  # not ours to mend
-                why = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
-                print(json.dumps({**facts, "exporter": exporter, "not_exported": why}), flush=True)
-        rows = {}
-        for seed, dtype in ATTEMPTS:
-            rows.update({row["exporter"]: row for row in attempt(model, side, seed, files, dtype)})
-            files = {name: file for name, file in files.items() if is_open(rows[name], dtype)}
-            if not files:
-                break
-        for row in rows.values():
-            print(json.dumps({**facts, **row}), flush=True)
-
-
-def is_open(row, dtype):
-    """Whether another comparison may settle a row: in double precision, or, where derivatives alone differ, of other
-    images, for which no ReLU lies so near its kink that rounding tips it over."""
-    if not row["bad"] or "differences" not in row:
-        return False
-    return dtype == torch.float32 or row["differences"]["logits"] < heatlens.LIMITS["logits"]
+    case = Case(library, name, side)
+    parameters = sum(p.numel() for p in case.model.parameters())
+    facts = {"library": library, "name": name, "parameters": parameters}
+    for exporter in exporters:
+        with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+            row = written(case, Path(folder) / "model.onnx", exporter)
+        print(json.dumps({**facts, "exporter": exporter, **row}), flush=True)
 
 
 def main(exporters, *models):
