@@ -15,14 +15,13 @@ const MOST_CLASSES: usize = 12;
 /// The numbers under the verdict.
 pub(super) fn facts(report: &Report) -> Markup {
     let answers = &report.answers;
-    let judgement = answers.judgement();
     html! {
         ul.facts {
             li { b { (answers.rows.len()) } span { "images explained" } }
             @if let Some((right, of)) = answers.right() {
                 li { b { (percent(Share::of(right, of).value)) } span { "right, " (of - right) " wrong" } }
-                @if judgement.comparisons > 0 {
-                    li { b { (format!("{:.3}", judgement.auc)) } span { "ROC-AUC (0.5 is guessing)" } }
+                @if let Some(auc) = answers.auc() {
+                    li { b { (format!("{auc:.3}")) } span { "ROC-AUC (0.5 is guessing)" } }
                 }
             }
             @if let Some(audit) = &report.audit {
