@@ -9,7 +9,9 @@ mod table;
 use heatlens::data::{Dataset, Shard, open_inputs, write_atomically};
 use heatlens::method::{self, Method};
 use heatlens::model::Model;
-use heatlens::trust::audit::{Auditor, Findings, Record, Settings, conclude};
+use heatlens::report::Training;
+use heatlens::trust::audit::{Audit as Outcome, Auditor, Findings, Record, Settings, conclude};
+use heatlens::trust::chance::{Untestable, Verdict};
 use heatlens::trust::dependence::Dependence;
 
 use crate::arguments::Audit;
@@ -60,10 +62,10 @@ fn audit(options: &Audit, words: &[String], shards: Option<&Shards>) -> Result<(
     if let Some(shard) = options.shard {
         let measured = work.shard(shard, &chosen, options.json)?;
         unfinished.write(shard, words, &options.model, data.len())?;
-        output::line(format!(
-            "{measured} of {} images measured: `heatlens merge` ends the audit",
-            chosen.len()
-        ));
+        if !options.json {
+            let total = chosen.len();
+            output::line(format!("{measured} of {total} images measured: `heatlens merge` ends the audit"));
+        }
         return work.outcome(measured);
     }
     if shards.is_none() {
@@ -94,13 +96,20 @@ fn audit(options: &Audit, words: &[String], shards: Option<&Shards>) -> Result<(
     if options.json {
         output::line(text.trim_end());
     } else {
-        table::print(&audit);
+        table::print(&audit, when_trained(options, &audit).as_deref());
         output::line(format!("\nthe numbers are in {}", path.display()));
     }
     if let Some(gallery) = gallery {
         gallery.write(data.as_ref(), &audit, options, words)?;
     }
     work.outcome(chosen.len())
+}
+
+/// What was found when the model was trained, where these images cannot judge it.
+fn when_trained(options: &Audit, audit: &Outcome) -> Option<String> {
+    let unlabelled = audit.model.judgement.verdict == Verdict::Unknown(Untestable::NoLabels);
+    // A history that cannot be read is named with the page.
+    unlabelled.then(|| Training::beside(&options.model).ok().flatten()?.sentence).flatten()
 }
 
 fn settings(options: &Audit) -> Result<Settings, Failure> {
@@ -127,8 +136,8 @@ struct Work<'w> {
 impl Work<'_> {
     /// Measures a part of the images; the first shard also compares with random networks.
     fn shard(&mut self, shard: Shard, chosen: &[usize], quiet: bool) -> Result<usize, Failure> {
-        let mut mine = chosen.iter().copied().enumerate().filter(|(at, _)| shard.holds(*at));
-        let part: Vec<usize> = mine.by_ref().map(|(_, item)| item).collect();
+        let mine = chosen.iter().enumerate().filter(|(at, _)| shard.holds(*at));
+        let part: Vec<usize> = mine.map(|(_, item)| *item).collect();
         if part.is_empty() {
             let total = chosen.len();
             return Err(Failure::new(format!("shard {shard} of {total} images is empty: take fewer shards")));

@@ -59,9 +59,15 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
     let mut page = options.report.then(|| Ears::new(&explainer)).transpose()?;
     let mut listeners: Vec<&mut dyn Listener> = Vec::new();
     listeners.extend(page.iter_mut().flat_map(Ears::listeners));
+    let truth = localise.as_ref().and_then(|wanted| wanted.truth.clone());
     let mut localiser = localise.map(|wanted| Localiser::new(&options.out, wanted));
     listeners.extend(localiser.iter_mut().map(|localiser| localiser as &mut dyn Listener));
-    let summary = explain_into(job, None, &mut listeners)?;
+    let summary = {
+        // A mask that cannot be read is an error of the comparison, which names it.
+        let seen = |item| truth.as_ref()?.seen(data.as_ref(), item, &model).ok().flatten();
+        let outlines = |item| seen(item).map(|mask| (mask.height, mask.width, mask.inside));
+        explain_into(job, truth.is_some().then_some(&outlines as &Truth<'_>), &mut listeners)?
+    };
     let tables = localiser.map(localise::finish).transpose()?.into_iter().flatten().collect();
     if let Some(heard) = page {
         let page = Page {

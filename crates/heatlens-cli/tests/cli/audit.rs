@@ -129,6 +129,12 @@ fn without_labels_the_model_is_not_judged_but_the_methods_are() {
     assert_eq!(printed, json(&out.join("audit.json")));
     assert_eq!(printed["model"]["verdict"], "unknown");
     assert!(printed["model"]["auc"].is_null() && printed["model"]["p_value"].is_null());
+    // The table says what the page says: what was found when the model was trained, and each says it once.
+    let said = audit(&trained.model, &data, &out, &format!("{FEW} --force"));
+    let found = json(&trained.model.with_file_name("metrics.json"))["sentence"].as_str().unwrap().to_owned();
+    said.says(0, &["can't be told: there are no labels", &format!("When it was trained: {found}")]);
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert_eq!(page.matches(&found).count(), 1);
     audit(&trained.model, &data, &trained.path("wrong"), "--method no_such")
         .says(2, &["no method \"no_such\""]);
 }

@@ -151,6 +151,15 @@ impl Mask {
 }
 
 impl PixelBox {
+    /// Its pixels in an image of this size.
+    #[must_use]
+    pub fn filled(&self, height: usize, width: usize) -> Mask {
+        let rows = self.y..self.y.saturating_add(self.height);
+        let columns = self.x..self.x.saturating_add(self.width);
+        let inside = |i: usize| rows.contains(&(i / width)) && columns.contains(&(i % width));
+        Mask { height, width, inside: (0..height * width).map(inside).collect() }
+    }
+
     /// Pixels inside.
     #[must_use]
     pub fn area(&self) -> usize {

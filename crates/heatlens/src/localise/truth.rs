@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::data::{DataError, MAX_IMAGE_PIXELS, read_image};
+use crate::data::{DataError, Dataset, MAX_IMAGE_PIXELS, read_image};
 use crate::localise::polygon::fill;
 use crate::localise::rle::{decode, runs_of_text};
-use crate::localise::{Mask, PixelBox};
+use crate::localise::{Mask, PixelBox, View};
+use crate::model::Model;
 
 /// True objects by image.
 #[derive(Clone, Debug)]
@@ -178,6 +179,27 @@ fn shape(value: &Value) -> Option<Shape> {
             Some(Shape::Runs(counts, size))
         }
         _ => None,
+    }
+}
+
+impl Truth {
+    /// The true objects of an image as the model sees them, at the model's size: `None` if nothing is known of it.
+    ///
+    /// # Errors
+    /// If the image or its mask cannot be read.
+    pub fn seen(&self, data: &dyn Dataset, item: usize, model: &Model) -> Result<Option<Mask>, DataError> {
+        let Some(objects) = self.objects(&data.source(item), &data.name(item))? else { return Ok(None) };
+        let wanted = &model.preprocessing;
+        let size = [wanted.height, wanted.width];
+        let view = View::new(data.original_size(item)?, size, wanted.resize);
+        let [height, width] = view.original;
+        let mut all = Mask::empty(height, width);
+        for object in &objects {
+            let shape = object.mask(height, width);
+            shape.or_else(|| Some(object.bounds?.filled(height, width))).iter().for_each(|m| all.add(m));
+        }
+        let inside = view.seen_of(&all, size);
+        Ok(Mask::new(size[0], size[1], inside).filter(|mask| mask.area() > 0))
     }
 }
 

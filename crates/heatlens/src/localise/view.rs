@@ -1,6 +1,7 @@
 //! What part of an image the model saw, so that its map can be laid over the image as it is on disk.
 
 use crate::data::Resize;
+use crate::localise::Mask;
 use crate::render::Map;
 
 /// How a model's view lies on an original image.
@@ -49,6 +50,28 @@ impl View {
             }
         }
         projected
+    }
+}
+
+impl View {
+    /// What the model sees of a mask of the original, at this size: the nearest pixels.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a position within the image"
+    )]
+    pub fn seen_of(&self, mask: &Mask, [rows, columns]: [usize; 2]) -> Vec<bool> {
+        let [top, left, height, width] = self.seen;
+        let at = |i: usize, n: usize, start: f64, length: f64, last: usize| {
+            ((start + (i as f64 + 0.5) / n as f64 * length) as usize).min(last.saturating_sub(1))
+        };
+        let inside = |i: usize| {
+            let y = at(i / columns, rows, top, height, mask.height);
+            let x = at(i % columns, columns, left, width, mask.width);
+            mask.inside.get(y * mask.width + x).copied().unwrap_or(false)
+        };
+        (0..rows * columns).map(inside).collect()
     }
 }
 
@@ -103,6 +126,16 @@ mod tests {
         assert_eq!(projected[..10], [0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0]);
         // A wide model on a tall image.
         assert_eq!(View::new([10, 4], [2, 4], Resize::Crop).seen, [4.0, 0.0, 2.0, 4.0]);
+    }
+
+    #[test]
+    fn a_mask_is_cut_as_the_image_is() {
+        let view = View::new([4, 10], [2, 2], Resize::Crop);
+        // One true pixel of the original in the lower right of what is seen.
+        let inside = (0..40).map(|i| i == 36).collect();
+        assert_eq!(view.seen_of(&Mask { height: 4, width: 10, inside }, [2, 2]), [false, false, false, true]);
+        let edge = (0..40).map(|i| i % 10 < 3).collect();
+        assert_eq!(view.seen_of(&Mask { height: 4, width: 10, inside: edge }, [2, 2]), [false; 4]);
     }
 
     #[test]

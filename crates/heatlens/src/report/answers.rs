@@ -1,5 +1,6 @@
 //! What the model said of all images, and how often it was right.
 
+use crate::train::metric::roc_auc;
 use crate::trust::chance::{Evidence, Judgement};
 use crate::trust::delong::share_interval;
 
@@ -92,6 +93,15 @@ impl Answers {
         })
     }
 
+    /// ROC-AUC; with more than two classes the mean of each against the rest. `None` where it is not defined.
+    #[must_use]
+    pub fn auc(&self) -> Option<f64> {
+        let outputs = self.rows.first()?.logits.len();
+        let logits: Vec<f32> = self.labelled().flat_map(|(row, _)| row.logits.iter().copied()).collect();
+        let labels: Vec<usize> = self.labelled().map(|(_, label)| label).collect();
+        roc_auc(&logits, outputs, &labels).filter(|auc| auc.is_finite())
+    }
+
     /// How often each class (row) was called what (column), for the classes that occur; `None` if they are more than
     /// `most`.
     #[must_use]
@@ -167,6 +177,21 @@ mod tests {
         assert_eq!(found.confusion(1), None);
         assert!(found.calibration().is_empty());
         assert_eq!(answers(&[]).right(), None);
+    }
+
+    #[test]
+    fn the_area_of_several_classes_is_their_mean() {
+        // Class 0 is told apart, the other two are mixed up with each other.
+        let rows = [(0, [9.0, 0.0, 0.0]), (1, [0.0, 1.0, 2.0]), (2, [0.0, 2.0, 1.0])];
+        let row = |&(label, logits): &(usize, [f32; 3])| Answer {
+            label: Some(label),
+            predicted: 0,
+            probability: 0.5,
+            logits: logits.to_vec(),
+        };
+        let found = Answers { class_names: Vec::new(), rows: rows.iter().map(row).collect() };
+        assert_eq!(found.auc(), Some((1.0 + 0.5 + 0.5) / 3.0));
+        assert_eq!(answers(&[]).auc(), None);
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl From<&Audit> for AuditPart {
         };
         Self {
             sentences: sentences(audit),
+            problems: audit.model.problems.clone(),
             recommended: audit.best().map(|m| (m.title.clone(), m.verdict.sentence().to_owned())),
             columns: std::iter::once(first).chain(columns).collect(),
             rows: audit.methods.iter().map(row).collect(),
@@ -63,7 +64,6 @@ fn sentences(audit: &Audit) -> Vec<String> {
     if audit.recommended.is_none() {
         sentences.push("No method is recommended: see the verdict on the model above.".to_owned());
     }
-    sentences.extend(audit.model.problems.iter().cloned());
     sentences
 }
 

@@ -42,6 +42,8 @@ pub struct Training {
 pub struct AuditPart {
     /// Whole sentences that come first.
     pub sentences: Vec<String>,
+    /// What is wrong with the model's outputs and units, or with the images.
+    pub problems: Vec<String>,
     /// The title of the recommended method, and why it is that one.
     pub recommended: Option<(String, String)>,
     /// What was measured.

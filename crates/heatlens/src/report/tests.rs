@@ -146,15 +146,21 @@ fn an_audit_has_a_row_for_each_method_with_its_interval() {
         higher_is_better: better,
     };
     audited.audit = Some(AuditPart {
+        problems: vec!["7 channels are silent".to_owned()],
         sentences: vec!["Measured on 64 images.".to_owned()],
         recommended: Some(("HiResCAM".to_owned(), "It comes first.".to_owned())),
         columns: vec![column("insertion", Some(true)), column("deletion", Some(false))],
         rows: vec![row("HiResCAM", false, 0.75), row("edges", true, 0.25)],
     });
     let html = audited.to_html();
-    for text in
-        ["Recommended: HiResCAM.", "insertion ↑", "deletion ↓", "0.750 (0.625 to 0.875)", "href=\"#methods\""]
-    {
+    for text in [
+        "Recommended: HiResCAM.",
+        "7 channels are silent",
+        "insertion ↑",
+        "deletion ↓",
+        "0.750 (0.625 to 0.875)",
+        "href=\"#methods\"",
+    ] {
         assert!(html.contains(text), "{text}");
     }
     assert_eq!(html.matches("class=\"interval\"").count(), 2);

@@ -95,6 +95,8 @@ pub struct Judgement {
     pub accuracy_p: f64,
     /// ROC-AUC; with more than two classes that of the class ranked most significantly.
     pub auc: f64,
+    /// The name of that class; `None` with two.
+    pub ranked: Option<String>,
     /// One-sided p-value of the ranking, before correction.
     pub ranking_p: f64,
     /// What the smaller of the two p-values was multiplied with.
@@ -131,6 +133,7 @@ impl Judgement {
             largest: 0,
             accuracy_p: 1.0,
             auc: 0.5,
+            ranked: None,
             ranking_p: 1.0,
             comparisons: 0,
             p_value: 1.0,
@@ -144,8 +147,9 @@ impl Judgement {
         // The first of equally large classes.
         let largest = (0..counts.len()).rev().max_by_key(|&c| counts[c]).unwrap_or_default();
         self.largest = counts[largest];
-        self.largest_class =
-            evidence.class_names.get(largest).cloned().unwrap_or_else(|| largest.to_string());
+        let name =
+            |class: usize| evidence.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+        self.largest_class = name(largest);
         self.right = right_predictions(logits, outputs, labels);
         self.accuracy_p = binomial::upper_tail(self.right as u64, n as u64, self.largest as f64 / n as f64);
         let ranked = ranked_classes(&counts);
@@ -158,6 +162,7 @@ impl Judgement {
             };
             if p < self.ranking_p || ranked.len() == 1 {
                 (self.ranking_p, self.auc) = (p, auc);
+                self.ranked = (counts.len() > 2).then(|| name(class));
             }
         }
         self.comparisons = comparisons(&ranked, evidence.selected_among);
@@ -241,12 +246,15 @@ impl fmt::Display for Judgement {
         };
         write!(
             f,
-            "{opening}: judged by {} images, it was right {} times; always answering '{}' would be right {} times (exact binomial test, p = {}). It ranks the classes with a ROC-AUC of {:.2}, where guessing gives 0.50 (rank test, p = {}). Corrected for {} comparisons, p = {} {} {ALPHA}.",
+            "{opening}: judged by {} images, it was right {} times; always answering '{}' would be right {} times (exact binomial test, p = {}). It ranks {} with a ROC-AUC of {:.2}, where guessing gives 0.50 (rank test, p = {}). Corrected for {} comparisons, p = {} {} {ALPHA}.",
             self.images,
             self.right,
             self.largest_class,
             self.largest,
             Probability(self.accuracy_p),
+            self.ranked
+                .as_ref()
+                .map_or("the classes".to_owned(), |best| format!("'{best}', best of all, before the rest")),
             self.auc,
             Probability(self.ranking_p),
             self.comparisons,

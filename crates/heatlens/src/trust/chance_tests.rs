@@ -135,3 +135,17 @@ fn what_cannot_be_told_is_not_told() {
     assert_eq!(perfect(4).verdict, Verdict::Learned);
     assert!(perfect(3).to_string().contains("6 images are too few"));
 }
+
+#[test]
+fn of_several_classes_the_one_that_is_ranked_best_is_named() {
+    // The third class is always told apart, the others never.
+    let labels: Vec<usize> = (0..90).map(|i| i % 3).collect();
+    let row = |(i, &l): (usize, &usize)| {
+        [(i * 7 % 13) as f32 / 13.0, (i * 5 % 11) as f32 / 11.0, if l == 2 { 9.0 } else { -9.0 }]
+    };
+    let logits: Vec<f32> = labels.iter().enumerate().flat_map(row).collect();
+    let found = judge(&logits, 3, &labels, 1);
+    assert_eq!((found.verdict, found.ranked.as_deref(), found.auc), (Verdict::Learned, Some("2"), 1.0));
+    assert!(found.to_string().contains("It ranks '2', best of all, before the rest with a ROC-AUC of 1.00"));
+    assert_eq!(judge(&[1.0, -1.0, 2.0, -2.0], 1, &[1, 0, 1, 0], 1).ranked, None);
+}

@@ -20,9 +20,13 @@ const COLUMNS: [(&str, &str); 7] = [
     ("pointing_game", "hits ↑"),
 ];
 
-pub(super) fn print(audit: &Audit) {
+/// `trained` is what was found when the model was trained, where the images of the audit cannot judge it.
+pub(super) fn print(audit: &Audit, trained: Option<&str>) {
     output::line("");
     verdict::print(&audit.model);
+    if let Some(sentence) = trained {
+        output::line(format!("When it was trained: {sentence}"));
+    }
     let columns: Vec<(&str, &str)> = COLUMNS
         .into_iter()
         .filter(|(id, _)| {

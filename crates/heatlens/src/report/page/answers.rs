@@ -15,14 +15,13 @@ const MOST_CLASSES: usize = 12;
 /// The numbers under the verdict.
 pub(super) fn facts(report: &Report) -> Markup {
     let answers = &report.answers;
-    let judgement = answers.judgement();
     html! {
         ul.facts {
             li { b { (answers.rows.len()) } span { "images explained" } }
             @if let Some((right, of)) = answers.right() {
                 li { b { (percent(Share::of(right, of).value)) } span { "right, " (of - right) " wrong" } }
-                @if judgement.comparisons > 0 {
-                    li { b { (format!("{:.3}", judgement.auc)) } span { "ROC-AUC (0.5 is guessing)" } }
+                @if let Some(auc) = answers.auc() {
+                    li { b { (format!("{auc:.3}")) } span { "ROC-AUC (0.5 is guessing)" } }
                 }
             }
             @if let Some(audit) = &report.audit {
@@ -45,7 +44,7 @@ pub(super) fn section(report: &Report) -> Markup {
                 p.muted { "Nothing to compare the answers with: the images have no labels, and the model was not trained here." }
             }
             div.panels {
-                @if let Some(training) = &report.training { (curves(training)) }
+                @if let Some(training) = &report.training { (curves(training, report)) }
                 @if let Some(confusion) = confusion { (confusion) }
                 @if bins.len() > 1 {
                     figure.panel {
@@ -59,7 +58,9 @@ pub(super) fn section(report: &Report) -> Markup {
     }
 }
 
-fn curves(training: &Training) -> Markup {
+fn curves(training: &Training, report: &Report) -> Markup {
+    // Where the images have no labels, it is the page's verdict already.
+    let sentence = training.sentence.as_ref().filter(|s| !report.headline.sentences.contains(s));
     let records = &training.history.records;
     let column = |pick: fn(&Record) -> Option<f64>| records.iter().map(pick).collect::<Vec<_>>();
     let lines = |train: fn(&Record) -> Option<f64>, validation: fn(&Record) -> Option<f64>| {
@@ -78,7 +79,7 @@ fn curves(training: &Training) -> Markup {
         figure.panel {
             figcaption { h3 { "Learning: accuracy" } }
             (LineChart { lines: lines(|r| r.accuracy, |r| r.val_accuracy), range: Some((0.0, 1.0)), marker: kept })
-            @if let Some(sentence) = &training.sentence { p.muted { (sentence) } }
+            @if let Some(sentence) = sentence { p.muted { (sentence) } }
         }
     }
 }

@@ -12,6 +12,12 @@ pub(super) fn section(audit: &AuditPart) -> Markup {
         section #methods {
             h2 { "Which method can be believed" }
             @for sentence in &audit.sentences { p { (sentence) } }
+            @if !audit.problems.is_empty() {
+                details {
+                    summary { "What else was found in the model and the images (" (audit.problems.len()) ")" }
+                    ul { @for problem in &audit.problems { li { (problem) } } }
+                }
+            }
             @if let Some((title, why)) = &audit.recommended {
                 p.recommended { b { "Recommended: " (title) "." } " " (why) }
             }
