@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 import heatlens
-from torch_model import Case, export
+from torch_model import cases, export
 
 FAMILIES = {"resnet18": 160, "efficientnet_b0": 128, "vit_b_16": 224}
 LIMIT = 1e-4
@@ -36,7 +36,7 @@ def difference(model, method, images, folder):
 def main(exporter="torchscript"):
     worst = 0.0
     for name, side in FAMILIES.items():
-        case = Case("torchvision", name, side)
+        case = next(cases("torchvision", name, side))
         with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
             path = Path(folder) / "model.onnx"
             export(case.model, case.images, str(path), exporter)

@@ -6,7 +6,6 @@ Builds NAME with random weights, saves it as `.keras` and as `.h5` (tf-keras: `.
 TensorFlow's gradients. Prints one JSON object a line for each file.
 """
 
-import functools
 import json
 import os
 import sys
@@ -23,6 +22,7 @@ import heatlens  # noqa: E402
 
 CLASSES = 30
 SEED = 7
+SEEDS = range(1, 7)  # of images
 
 
 def library(group):
@@ -140,16 +140,12 @@ def grad_cams(found, exact, single):
 
 
 def compare(path, images, single, exact):
-    """What the table says of one file. `exact` gives the reference in double precision, where that is needed."""
+    """What the table says of one file."""
     said, seconds = heatlens.inspect(path)
     row = {"layer": said["default_layer"], "open_s": round(seconds, 2), "notes": said["notes"]}
     found = heatlens.explain(path, images, single.chosen, path.parent)
     row["grid"] = list(found["grad_cam"].shape[1:])
-    measure = lambda best: heatlens.measure(found, best, single, grad_cams(found, best, single))
-    measured = {**measure(single), "reference": "float32"}
-    if measured["bad"]:
-        measured = {**measure(exact()), "reference": "float64"}
-    return {**row, **measured}
+    return {**row, **heatlens.measure(found, exact, single, grad_cams(found, exact, single))}
 
 
 def pictures(side, count, seed, scale, offset):
@@ -161,42 +157,64 @@ def pictures(side, count, seed, scale, offset):
     return (offset + scale * np.tanh(total / 2)).astype(np.float32)
 
 
+def twin(package, set_precision, name, model, precision):
+    """The model without its softmax, its weights the same."""
+    set_precision(precision)
+    copy = build(package, name, model.input_shape[1], None)
+    copy.set_weights(model.get_weights())
+    for layer in layers(copy):
+        if kind(layer) == "Normalization" and layer.get_weights():
+            layer.finalize_state()
+    set_precision("float32")
+    return copy
+
+
+class Case:
+    """Two images, and what the framework computes of them in both precisions."""
+
+    def __init__(self, package, twins, images, seed):
+        self.images, self.seed = images, seed
+        self.single = Reference(package, twins["float32"], images, "float32")
+        self.exact = Reference(package, twins["float64"], images, "float64", self.single.chosen)
+        self.own = heatlens.difference(self.single.gradient, self.exact.gradient)
+
+
+def written(case, path):
+    """The row of a file for one pair of images."""
+    row = {"images": case.seed, "reference": "float64", "spread": heatlens.difference(*case.single.logits)}
+    channels_first = np.ascontiguousarray(case.images.transpose(0, 3, 1, 2))
+    try:
+        return {**row, **compare(path, channels_first, case.single, case.exact)}
+    except heatlens.Refused as refused:
+        return {**row, "bad": ["refused"], "refused": str(refused)}
+
+
 def main(group, name):
     package, set_precision = library(group)
     side = catalogue.GROUPS[group][name]
     own_scaling = name.startswith(("EfficientNet", "MobileNetV3", "ConvNeXt"))
     scale, offset = (127.5, 127.5) if own_scaling else (1.0, 0.0)
-    images = pictures(side, 2, 1, scale, offset)
+    draw = lambda count, seed: pictures(side, count, seed, scale, offset)
     model = build(package, name, side, "softmax")
-    randomise(model, pictures(side, 4, 2, scale, offset))
-
-    def reference(precision, chosen=None):
-        """The model without its softmax, its weights the same."""
-        set_precision(precision)
-        twin = build(package, name, side, None)
-        twin.set_weights(model.get_weights())
-        for layer in layers(twin):
-            if kind(layer) == "Normalization" and layer.get_weights():
-                layer.finalize_state()
-        set_precision("float32")
-        return Reference(package, twin, images, precision, chosen)
-
-    single = reference("float32")
-    exact = functools.cache(lambda: reference("float64", single.chosen))
-    facts = {"library": group, "name": name, "parameters": int(model.count_params())}
-    facts["spread"] = heatlens.difference(single.logits[0], single.logits[1])
-    channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    randomise(model, draw(4, SEED))
+    twins = {precision: twin(package, set_precision, name, model, precision) for precision in ("float32", "float64")}
+    facts = {"library": group, "name": name, "parameters": int(model.count_params()), "batch": "free"}
+    rows = {}
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-        for ending in ("keras", "h5") if group == "keras" else ("h5",):
-            path = Path(folder) / ending / f"model.{ending}"
+        paths = [Path(folder) / ending / f"model.{ending}" for ending in (("keras", "h5") if group == "keras" else ("h5",))]
+        for path in paths:
             path.parent.mkdir()
             model.save(path)
-            row = {**facts, "exporter": f".{ending}", "batch": "free"}
-            try:
-                row.update(compare(path, channels_first, single, exact))
-            except heatlens.Refused as refused:
-                row.update(bad=["refused"], refused=str(refused))
-            print(json.dumps(row), flush=True)
+        for case in heatlens.smooth(Case(package, twins, draw(2, seed), seed) for seed in SEEDS):
+            for path in paths:
+                own = rows.get(path.suffix)
+                if heatlens.is_open(own):
+                    pairs = (own or {}).get("pairs", 0) + 1
+                    rows[path.suffix] = {**facts, "exporter": path.suffix, "pairs": pairs, **written(case, path)}
+            if not any(map(heatlens.is_open, rows.values())):
+                break
+    for row in rows.values():
+        print(json.dumps(row), flush=True)
     print(json.dumps({"done": name}))
 
 

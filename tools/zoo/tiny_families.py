@@ -156,11 +156,13 @@ FAMILIES = {
     "poolformer": poolformer,
     "pvt_v2": lambda: of_timm("pvt_v2_b0", depths=(1, 1, 1), embed_dims=(4, 4, 8), num_heads=(1, 2, 2),
                               mlp_ratios=(2, 2, 2), sr_ratios=(4, 2, 1)),
+    "sequencer": lambda: of_timm("sequencer2d_s", layers=(1, 1), patch_sizes=(8, 1), embed_dims=(8, 8),
+                                 hidden_sizes=(3, 3), mlp_ratios=(2, 2)),
     "xcit": lambda: of_timm("xcit_nano_12_p16_224", img_size=SIDE, patch_size=8, embed_dim=8, depth=1, num_heads=2),
 }
 
 # The exporter of each; all others come from the dynamo exporter.
 TORCHSCRIPT = {
     "cait", "deit", "densenet", "efficientnet", "gmlp", "mobilenet_v2", "mobilevit", "poolformer", "regnet", "resnet",
-    "squeezenet",
+    "sequencer", "squeezenet",
 }

@@ -94,6 +94,13 @@ impl<'a> Attributes<'a> {
         text.map(Some).map_err(|_| invalid(format!("attribute {name:?} is no text")))
     }
 
+    /// Several texts.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<&'a str>>, OpError> {
+        let Some(attribute) = self.take(name, AttributeType::Strings)? else { return Ok(None) };
+        let texts: Result<Vec<&str>, _> = attribute.strings.iter().map(|s| std::str::from_utf8(s)).collect();
+        texts.map(Some).map_err(|_| invalid(format!("attribute {name:?} is no list of texts")))
+    }
+
     /// A stored array.
     pub(super) fn tensor(&mut self, name: &str) -> Result<Option<&'a TensorProto>, OpError> {
         Ok(self.take(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))

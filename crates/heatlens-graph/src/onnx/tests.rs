@@ -192,6 +192,30 @@ fn places_in_a_flattened_batch_are_places_in_each_sample() {
     assert!(error.contains("not the same places in every sample"), "{error}");
 }
 
+/// `flat[torch.arange(n * 48)]`: more numbers a sample than could be listed for the batches that sizes are known by.
+#[test]
+fn all_places_of_a_flattened_batch_are_counted() {
+    let nodes = vec![
+        node("Shape", &["x"], &["shape"]),
+        with_int(node("Gather", &["shape", "zero"], &["n"]), "axis", 0),
+        node("Mul", &["n", "all"], &["end"]),
+        node("Range", &["zero", "end", "one"], &["places"]),
+        with_int(node("Concat", &["x", "x"], &["both"]), "axis", 1),
+        node("Reshape", &["both", "open_"], &["flat"]),
+        node("Gather", &["flat", "places"], &["y"]),
+    ];
+    let reading = |each| {
+        let stored = [constants_of_places(), vec![whole("all", each)]].concat();
+        opened(&model(nodes.clone(), stored))
+    };
+    let found = output(&reading(48).unwrap());
+    assert_eq!(found.shape(), [96]);
+    let expected = (0..96).map(|i| f64::from(i / 48 * 24 + i % 24));
+    assert_eq!(found.to_f64(), expected.collect::<Vec<_>>());
+    let error = reading(1 << 20).unwrap_err().to_string();
+    assert!(error.contains("a range of at most"), "{error}");
+}
+
 /// `torch.zeros_like(places)`, with more places than are computed while reading.
 #[test]
 fn the_shape_of_a_large_array_of_places_is_known() {

@@ -8,6 +8,7 @@ mod attention;
 mod blocks;
 mod common;
 mod einsum;
+mod lstm;
 mod norm;
 mod normalization;
 mod resize;

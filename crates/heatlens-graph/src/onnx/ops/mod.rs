@@ -17,6 +17,7 @@ mod matrix;
 mod normalization;
 mod places;
 mod quantize;
+mod recurrent;
 mod reduce;
 mod resize;
 mod shape;
@@ -128,6 +129,7 @@ static ROWS: &[Row] = &[
     row("IsInf", 10, 1..=1, elementwise::is_inf),
     row("IsNaN", 9, 1..=1, elementwise::is_nan),
     row("LRN", 1, 1..=1, normalization::lrn),
+    row("LSTM", 7, 3..=8, recurrent::lstm),
     row("LayerNormalization", 17, 2..=3, normalization::layer),
     row("LeakyRelu", 6, 1..=1, elementwise::activation),
     row("Less", 7, 2..=2, elementwise::binary),
