@@ -21,13 +21,17 @@ impl Shard {
     }
 }
 
+/// More shards than anybody starts; a damaged file must not make us count to 2⁶⁴.
+const MOST: usize = 10_000;
+
 impl FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split_once('/').and_then(|(n, of)| Some((n.parse().ok()?, of.parse().ok()?)));
         match numbers {
-            Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            Some((number, of)) if of <= MOST && (1..=of).contains(&number) => Ok(Self { number, of }),
+            Some((_, of)) if of > MOST => Err(format!("expected at most {MOST} shards, found {text:?}")),
             _ => Err(format!("expected a number and how many there are, as 1/3, 2/3 or 3/3, found {text:?}")),
         }
     }
@@ -51,7 +55,7 @@ mod tests {
         }
         assert!(shards[1].holds(1) && shards[1].holds(4));
         assert_eq!(shards[2].to_string(), "3/3");
-        for wrong in ["0/3", "4/3", "1/0", "3", "a/3", "1/3/4", "-1/3", ""] {
+        for wrong in ["0/3", "4/3", "1/0", "3", "a/3", "1/3/4", "-1/3", "", "1/18446744073709551615"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
     }
