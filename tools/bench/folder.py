@@ -1,4 +1,4 @@
-"""Whole commands on picture files: heatlens beside grad-cam, which shares its PyTorch model with nobody.
+"""Whole commands on picture files: heatlens beside grad-cam.
 
 Usage: folder.py [--heatlens PROGRAM] [--rounds 3] [--threads 2] [--images 1000] [--only PART[,PART]]
 

@@ -36,7 +36,7 @@ command_of() {
 # Seconds of a call in a warm process: the row of `heatlens bench` that is called as the second argument says.
 call_of() {
   local repeat=5
-  [[ $1 != *_cam*,* && $1 != score_cam && $1 != ablation_cam ]] || repeat=1
+  case $1 in *,* | score_cam | ablation_cam) repeat=1 ;; esac # seconds each
   "$heatlens" --threads "$threads" bench "$work/resnet18.onnx" --repeat "$repeat" --method "$1" --json |
     "$python" -c 'import json, sys
 print(next(row["median_ms"] / 1e3 for row in json.load(sys.stdin)["rows"] if row["name"] == sys.argv[1]))' "$2"

@@ -55,8 +55,10 @@ impl<const K: usize> Broadcast<K> {
     fn for_each_run_in(&self, part: Range<usize>, mut visit: impl FnMut(usize, [usize; K], usize)) {
         let (Some((&run, sizes)), false) = (self.sizes.split_last(), part.is_empty()) else { return };
         let inner = self.inner_strides();
-        let (mut index, mut starts) = self.place(part.start / run);
-        for place in part.start / run..part.end.div_ceil(run) {
+        let first = part.start / run;
+        let mut index: Vec<usize> = (0..sizes.len()).map(|axis| self.index_along(axis, first)).collect();
+        let mut starts = self.starts(first);
+        for place in first..part.end.div_ceil(run) {
             let skipped = part.start.saturating_sub(place * run);
             let end = run.min(part.end - place * run);
             visit(
@@ -77,16 +79,19 @@ impl<const K: usize> Broadcast<K> {
         }
     }
 
-    /// The index of a run along the outer axes, and where it starts in the operands.
-    fn place(&self, mut place: usize) -> (Vec<usize>, [usize; K]) {
-        let outer = self.sizes.len() - 1;
-        let (mut index, mut starts) = (vec![0; outer], [0; K]);
-        for axis in (0..outer).rev() {
-            index[axis] = place % self.sizes[axis];
-            place /= self.sizes[axis];
-            (0..K).for_each(|k| starts[k] += index[axis] * self.strides[axis][k]);
-        }
-        (index, starts)
+    /// The index of a run along an outer axis.
+    fn index_along(&self, axis: usize, run: usize) -> usize {
+        let inside: usize = self.sizes[axis + 1..self.sizes.len() - 1].iter().product();
+        run / inside % self.sizes[axis]
+    }
+
+    /// Where a run starts in the operands.
+    fn starts(&self, run: usize) -> [usize; K] {
+        let outer = 0..self.sizes.len() - 1;
+        outer.fold([0; K], |starts, axis| {
+            let index = self.index_along(axis, run);
+            std::array::from_fn(|k| starts[k] + index * self.strides[axis][k])
+        })
     }
 }
 
@@ -123,7 +128,7 @@ impl Broadcast<1> {
             self.gather_from(x, start, room);
             return room;
         }
-        let (_, [from]) = self.place(start / run);
+        let [from] = self.starts(start / run);
         if stride == 0 { &x[from..=from] } else { &x[from + skipped..][..len] }
     }
 }
