@@ -119,6 +119,12 @@ fn what_is_no_whole_run_is_not_merged() {
     let bytes = fs::read(&cut).unwrap();
     fs::write(&cut, &bytes[..bytes.len() - 9]).unwrap();
     case.merge(&["a", "b", "c"], "cut").says(1, &["explanations.bin", "make that shard again"]);
+    // Behind the image's number, the hash of its pixels and its one logit stands the class.
+    let mut odd = bytes.clone();
+    odd[20..28].fill(7);
+    fs::write(&cut, &odd).unwrap();
+    case.merge(&["a", "b", "c"], "odd")
+        .says(1, &["explanations.bin", "it holds a class that no shard writes"]);
     fs::write(&cut, &bytes).unwrap();
     save_png(&case.images.join("1/001.png"), 30, 1);
     case.merge(&["a", "b", "c"], "changed").says(1, &["image number 6", "have changed", "again"]);

@@ -169,7 +169,8 @@ impl Remembered {
 fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<Explanation> {
     let head = &explainer.model().head;
     let logits = floats(file, head.outputs)?;
-    let maps = explainer.maps().iter().map(|spec| attribution(file, spec)).collect::<Result<_, _>>()?;
+    let maps = explainer.maps().iter().map(|spec| attribution(file, spec, head.classes()));
+    let maps = maps.collect::<Result<_, _>>()?;
     let image = explainer.model().shape().iter().product();
     Ok(Explanation {
         probabilities: head.probabilities(&logits),
@@ -180,8 +181,9 @@ fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<E
     })
 }
 
-fn attribution(file: &mut impl Read, spec: &MapSpec) -> std::io::Result<Attribution> {
-    let class = usize::try_from(word(file)?).map_err(|_| damaged("a class"))?;
+fn attribution(file: &mut impl Read, spec: &MapSpec, classes: usize) -> std::io::Result<Attribution> {
+    let class = usize::try_from(word(file)?).ok().filter(|&class| class < classes);
+    let class = class.ok_or_else(|| damaged("a class"))?;
     let zero = ZEROS.get(usize::from(byte(file)?)).copied().ok_or_else(|| damaged("a reason"))?;
     let values = floats(file, spec.shape.iter().product())?;
     Ok(Attribution {
