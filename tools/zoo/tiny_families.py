@@ -8,6 +8,7 @@ from timm.layers import GatedMlp
 from timm.models.focalnet import FocalNet
 from timm.models.metaformer import MetaFormer
 from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
+from timm.models.volo import VOLO
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.densenet import DenseNet
@@ -34,6 +35,14 @@ def vgg():
     model = VGG(make_layers([4, "M", 6, "M", 8, 8, "M"], batch_norm=True), init_weights=False)
     model.avgpool = nn.AdaptiveAvgPool2d(2)
     model.classifier = nn.Sequential(nn.Linear(32, 12), nn.ReLU(True), nn.Dropout(), nn.Linear(12, CLASSES))
+    return model
+
+
+def vgg_small_image():
+    """An image so small that the pool before the classifier makes more of it: 4×4 becomes 6×6."""
+    model = vgg()
+    model.avgpool = nn.AdaptiveAvgPool2d(6)
+    model.classifier[0] = nn.Linear(288, 12)
     return model
 
 
@@ -126,6 +135,7 @@ VIT = {"img_size": SIDE, "patch_size": 8, "embed_dim": 12, "depth": 2, "num_head
 
 FAMILIES = {
     "vgg": vgg,
+    "vgg_small_image": vgg_small_image,
     "squeezenet": squeezenet,
     "inception": inception,
     "densenet": lambda: DenseNet(4, (2, 2), 8, bn_size=2, num_classes=CLASSES),
@@ -158,6 +168,8 @@ FAMILIES = {
                               mlp_ratios=(2, 2, 2), sr_ratios=(4, 2, 1)),
     "sequencer": lambda: of_timm("sequencer2d_s", layers=(1, 1), patch_sizes=(8, 1), embed_dims=(8, 8),
                                  hidden_sizes=(3, 3), mlp_ratios=(2, 2)),
+    "volo": lambda: VOLO((1, 1, 1, 1), SIDE, num_classes=CLASSES, embed_dims=(6, 8, 8, 8), num_heads=(2, 2, 2, 2),
+                         mlp_ratio=(2, 2, 2, 2), stem_hidden_dim=4),
     "xcit": lambda: of_timm("xcit_nano_12_p16_224", img_size=SIDE, patch_size=8, embed_dim=8, depth=1, num_heads=2),
 }
 

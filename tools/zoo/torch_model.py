@@ -26,7 +26,7 @@ from randomise import randomise
 OPSET = 18
 SEED = 7
 # How strong the weights of the norms are, and seeds of images, until the framework agrees with itself.
-ATTEMPTS = [(gain, seed) for gain in (1.0, 0.25) for seed in (1, 2, 3)]
+ATTEMPTS = [(1.0, seed) for seed in (1, 2, 3)] + [(0.25, seed) for seed in (1, 2, 3, 4, 5, 6)]
 
 
 def build(library, name, side, gain=1.0):

@@ -1,10 +1,14 @@
-//! Rearranging and repeating blocks of elements: ONNX `DepthToSpace`, `SpaceToDepth` and `Tile`.
+//! Rearranging, repeating and adding up blocks of elements: ONNX `DepthToSpace`, `SpaceToDepth`, `Tile` and `Col2Im`.
 
-use super::invalid;
+use super::{invalid, refuse};
 use crate::builder::Builder;
 use crate::error::GraphError;
 use crate::fact::{Dim, Shape};
 use crate::graph::ValueId;
+use crate::op::conv::Conv;
+use crate::op::conv_grad::ConvInputGrad;
+use crate::op::window::Window;
+use crate::tensor::Tensor;
 
 type Built = Result<ValueId, GraphError>;
 
@@ -99,4 +103,32 @@ pub fn tile(b: &mut Builder<'_>, x: ValueId, repeats: &[Dim]) -> Built {
     let split = b.reshape(x, Shape(inner))?;
     let repeated = b.expand(split, Shape(wide))?;
     b.reshape(repeated, Shape(new))
+}
+
+/// Kernels of [`col2im`] with more elements than this are not made.
+const MOST_KERNEL_ELEMENTS: usize = 1 << 24;
+
+/// N×(C·window)×windows to N×C×`image`: every column is a window's elements, which are added up where windows overlap.
+/// (PyTorch's `fold`.) The same as a transposed convolution whose kernels have one 1 each.
+///
+/// # Errors
+/// If the columns are not those of such windows over such an image.
+pub fn col2im(b: &mut Builder<'_>, x: ValueId, window: &Window, image: &[usize]) -> Built {
+    let [n, Dim::Fixed(rows), Dim::Fixed(columns)] = b.shape(x).0[..] else {
+        return Err(invalid("Col2Im", format!("expected N×(C·block)×windows, found {}", b.shape(x))));
+    };
+    let places = window.output_sizes(image, false).map_err(|e| refuse("Col2Im", e))?;
+    let len = window.len();
+    if places.iter().product::<usize>() != columns || !rows.is_multiple_of(len) {
+        let found = format!("{rows}×{columns} for blocks of {:?} at {places:?} places", window.kernel);
+        return Err(invalid("Col2Im", found));
+    }
+    if rows.checked_mul(len).is_none_or(|elements| elements > MOST_KERNEL_ELEMENTS) {
+        return Err(invalid("Col2Im", format!("{rows} rows of blocks of {:?} are too many", window.kernel)));
+    }
+    let one_hot = (0..rows * len).map(|i| if i / len % len == i % len { 1.0 } else { 0.0 }).collect();
+    let kernels = b.constant(Tensor::f32(&[&[rows, 1], &window.kernel[..]].concat(), one_hot));
+    let windows = b.reshape(x, shape(n, &[&[rows], &places[..]].concat()))?;
+    let conv = Conv { window: window.clone(), group: rows / len };
+    b.apply(ConvInputGrad { conv, input: image.to_vec() }, &[windows, kernels])
 }

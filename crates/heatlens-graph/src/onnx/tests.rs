@@ -38,6 +38,11 @@ fn with_int(mut node: NodeProto, name: &str, value: i64) -> NodeProto {
     node
 }
 
+fn with_ints(mut node: NodeProto, name: &str, values: &[i64]) -> NodeProto {
+    node.attribute.push(AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) });
+    node
+}
+
 fn with_graph(mut node: NodeProto, name: &str, graph: GraphProto) -> NodeProto {
     node.attribute.push(AttributeProto { g: Some(graph), ..attribute(name, AttributeType::Graph) });
     node
@@ -248,6 +253,26 @@ fn elements_of_every_sample_are_read_and_written() {
     let opened = opened(&model([starts_of_samples(), rows, add].concat(), stored)).unwrap();
     let expected = (0u8..48).map(f64::from).map(|x| if (x as i64) % 24 / 6 == 2 { 2.0 * x } else { x });
     assert_eq!(output(&opened).to_f64(), expected.collect::<Vec<_>>());
+}
+
+/// `x[:, [2, 0], [1, -1]]` as PyTorch writes it: the axes that are chosen from come first, the samples behind them.
+#[test]
+fn places_are_chosen_in_front_of_the_samples() {
+    let nodes = vec![
+        with_ints(node("Transpose", &["x"], &["turned"]), "perm", &[1, 2, 0, 3]),
+        node("GatherND", &["turned", "places"], &["read"]),
+        with_ints(node("Transpose", &["read"], &["y"]), "perm", &[1, 0, 2]),
+    ];
+    let reading = |shape: &[usize], places: &[i64]| {
+        let places = tensor::write("places", &Tensor::i64(places).reshaped(shape.to_vec()).unwrap());
+        opened(&model(nodes.clone(), vec![places]))
+    };
+    let read = output(&reading(&[2, 2], &[2, 1, 0, -1]).unwrap());
+    assert_eq!(read.shape(), [2, 2, 3]);
+    let expected = [15.0, 16.0, 17.0, 3.0, 4.0, 5.0, 39.0, 40.0, 41.0, 27.0, 28.0, 29.0];
+    assert_eq!(read.to_f64(), expected);
+    assert!(reading(&[1, 2], &[4, 0]).is_err(), "a row that is not there");
+    assert!(reading(&[1, 3], &[0, 0, 0]).unwrap_err().to_string().contains("several samples"));
 }
 
 /// `code.repeat(n, 1, 1, 1)` as exporters write it.

@@ -91,6 +91,7 @@ static ROWS: &[Row] = &[
     row("Celu", 12, 1..=1, elementwise::activation),
     row("CenterCropPad", 18, 2..=2, slice::center_crop_pad),
     row("Clip", 6, 1..=3, elementwise::clip),
+    row("Col2Im", 18, 3..=3, window::col2im),
     row("Concat", 4, 1..=ANY, shape::concat),
     row("Constant", 1, 0..=0, constant::constant),
     row("ConstantOfShape", 9, 1..=1, sizes::constant_of_shape),

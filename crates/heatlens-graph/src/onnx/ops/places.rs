@@ -12,6 +12,7 @@ use crate::op::binary::{Binary, BinaryFunction};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
 use crate::op::gather::Gather;
 use crate::op::invalid;
+use crate::op::reshape::Reshape;
 use crate::op::r#where::Where;
 use crate::tensor::{Data, Tensor};
 
@@ -206,9 +207,27 @@ pub(super) fn gather_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErr
             return scope.formula(|b| pick(b, x, places, &shape));
         }
         let (indices, own) = indices(scope)?;
+        if batch == 0 && stored(scope, 0).is_none() {
+            return slices(scope, &indices, &own);
+        }
         let (starts, slice) = by_rows(&data_sizes(scope)?, batch, &indices, &own)?;
         read(scope, runs(&starts, &slice)?, [&own[..own.len() - 1], &slice].concat())
     }))
+}
+
+/// The slices that rows of an index array name by their places along the first axes: whole ones, so that the samples may be
+/// counted along any axis behind those.
+fn slices(scope: &mut Scope<'_>, indices: &[i64], own: &[usize]) -> Result<Outputs, Problem> {
+    let x = scope.input(0)?;
+    let shape = scope.fact(x).shape.clone();
+    let misfit = || invalid(format!("indices of {own:?} into {shape}"));
+    let (&depth, outer) = own.split_last().ok_or_else(misfit)?;
+    let (named, rest) = shape.0.split_at_checked(depth).ok_or_else(misfit)?;
+    let named = sizes(&Shape(named.to_vec()))?;
+    let (rows, _) = by_rows(&named, 0, indices, own)?;
+    let flat = Shape([&[Dim::Fixed(named.iter().product())], rest].concat());
+    let flat = scope.step(Reshape { shape: flat }, &[x])?;
+    scope.finish(Gather { axis: 0, indices: rows.into(), shape: outer.to_vec() }, &[Some(flat)])
 }
 
 /// How an element that is written combines with the one that is there; `None` replaces it.

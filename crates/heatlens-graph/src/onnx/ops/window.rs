@@ -1,10 +1,11 @@
 //! Convolution and pooling: sliding windows and the ways to pad them.
 
 use super::{Recipe, plain};
-use crate::compose::norm;
+use crate::compose::{blocks, norm};
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
+use crate::onnx::scope::Problem;
 use crate::op::conv::Conv;
 use crate::op::conv_grad::ConvInputGrad;
 use crate::op::global_pool::{GlobalPool, GlobalPoolFunction};
@@ -212,6 +213,22 @@ pub(super) fn conv_transpose(attributes: &mut Attributes<'_>) -> Result<Recipe, 
             let bias = b.reshape(bias, Shape(shape))?;
             b.add(y, bias)
         })
+    }))
+}
+
+/// `Col2Im`: the sum of windows where they overlap. Its windows are in a row.
+pub(super) fn col2im(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let window = WindowAttributes::read(attributes)?;
+    Ok(Box::new(move |scope| {
+        let mut sizes = |index, what: &str| {
+            let sizes = scope.ints(index, what)?.ok_or(OpError::MissingInput { index })?;
+            let sizes: Result<Vec<usize>, _> = sizes.into_iter().map(usize::try_from).collect();
+            sizes.map_err(|_| Problem::from(invalid(format!("a size below 0 in {what}"))))
+        };
+        let (image, block) = (sizes(1, "image_shape")?, sizes(2, "block_shape")?);
+        let window = window.resolve(&image, Some(block))?;
+        let x = scope.input(0)?;
+        scope.formula(|b| blocks::col2im(b, x, &window, &image))
     }))
 }
 
