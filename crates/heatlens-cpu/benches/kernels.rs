@@ -57,7 +57,7 @@ fn convolution(name: &str, shape: ConvShape, isa: Isa, workers: Workers, with_dx
     let flops = 2 * shape.weights_len() * shape.window.output_area();
     let forward = Conv2d::new(shape, isa);
     let mut packed = vec![0.0; forward.packed_len()];
-    forward.pack(&w, &mut packed);
+    forward.pack(&w, &mut packed, workers);
     let mut scratch = vec![0.0; forward.scratch_len()];
     let epilogue = ConvEpilogue { bias: None, relu: true };
     let mut total = time(&format!("{name} forward"), flops, || {
@@ -66,7 +66,7 @@ fn convolution(name: &str, shape: ConvShape, isa: Isa, workers: Workers, with_dx
     if with_dx {
         let grad = Conv2dInputGrad::new(shape, isa);
         let mut packed = vec![0.0; grad.packed_len()];
-        grad.pack(&w, &mut packed);
+        grad.pack(&w, &mut packed, workers);
         let (mut dx, mut scratch) = (x.clone(), vec![0.0; grad.scratch_len()]);
         total += time(&format!("{name} input gradient"), flops, || {
             grad.run(&dy, &packed, &mut dx, &mut scratch, workers);

@@ -1,12 +1,14 @@
-//! Convolution of one sample as a sum of shifted streams (see [`stream_gemm`](super::stream_gemm)).
+//! Convolution of one sample, by [`Winograd`]'s way where that is shorter, else as a sum of shifted streams (see
+//! [`stream_gemm`](super::stream_gemm)).
 //!
-//! The input is laid out once as zero-padded [`Planes`]; output element (y, x) of a tap is then
+//! For the latter the input is laid out once as zero-padded [`Planes`]; output element (y, x) of a tap is then
 //! stream element `y · pitch + x`, whatever the stride, dilation and padding.
 
 use super::planes::Planes;
 use super::simd::Isa;
 use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::window::Window2d;
+use super::winograd::Winograd;
 use super::workers::Workers;
 
 /// A convolution of C×H×W with weights M×C/group×kernel.
@@ -89,14 +91,80 @@ pub(crate) struct ConvEpilogue<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Conv2d {
     shape: ConvShape,
+    way: Way,
+}
+
+/// How it is computed.
+#[derive(Clone, Debug)]
+enum Way {
+    Streams(ConvStreams),
+    Winograd(Winograd),
+}
+
+impl Conv2d {
+    pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
+        shape.check();
+        let way = Winograd::new(shape, isa).map(Way::Winograd);
+        Self { shape, way: way.unwrap_or_else(|| Way::Streams(ConvStreams::new(shape, isa))) }
+    }
+
+    /// Elements of the packed weights.
+    pub(crate) fn packed_len(&self) -> usize {
+        match &self.way {
+            Way::Streams(streams) => streams.packed_len(),
+            Way::Winograd(winograd) => winograd.packed_len(),
+        }
+    }
+
+    /// Packs the weights M×C/group×kernel; do it once for constant ones.
+    pub(crate) fn pack(&self, weights: &[f32], packed: &mut [f32], workers: Workers) {
+        assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
+        match &self.way {
+            Way::Streams(streams) => streams.pack(weights, packed, workers),
+            Way::Winograd(winograd) => {
+                let (filters, _) = weights.as_chunks();
+                winograd.pack(packed, |m, c| filters[m * self.shape.in_channels + c], workers);
+            }
+        }
+    }
+
+    /// Scratch elements that [`run`](Self::run) needs.
+    pub(crate) fn scratch_len(&self) -> usize {
+        match &self.way {
+            Way::Streams(streams) => streams.scratch_len(),
+            Way::Winograd(winograd) => winograd.scratch_len(),
+        }
+    }
+
+    /// `y = x ∗ weights`, x being C×H×W and y M×H'×W'. The scratch's contents do not matter.
+    pub(crate) fn run(
+        &self,
+        x: &[f32],
+        packed: &[f32],
+        epilogue: ConvEpilogue<'_>,
+        y: &mut [f32],
+        scratch: &mut [f32],
+        workers: Workers,
+    ) {
+        match &self.way {
+            Way::Streams(streams) => streams.run(x, packed, epilogue, y, scratch, workers),
+            Way::Winograd(winograd) => winograd.run(x, packed, epilogue, y, scratch, workers),
+        }
+    }
+}
+
+/// A convolution as a sum of shifted streams.
+#[derive(Clone, Debug)]
+struct ConvStreams {
+    shape: ConvShape,
     planes: Planes,
     gemm: StreamGemm,
     /// Whether the input can be read where it is.
     in_place: bool,
 }
 
-impl Conv2d {
-    pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
+impl ConvStreams {
+    fn new(shape: ConvShape, isa: Isa) -> Self {
         let (planes, offsets) = input_streams(&shape);
         let [height, width] = shape.window.output;
         let layout = StreamLayout::new(height, width, planes.pitch());
@@ -106,26 +174,22 @@ impl Conv2d {
         Self { shape, planes, gemm, in_place }
     }
 
-    /// Elements of the packed weights.
-    pub(crate) fn packed_len(&self) -> usize {
+    fn packed_len(&self) -> usize {
         self.shape.groups * self.gemm.packed_len()
     }
 
-    /// Packs the weights M×C/group×kernel; do it once for constant ones.
-    pub(crate) fn pack(&self, weights: &[f32], packed: &mut [f32]) {
-        assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
+    fn pack(&self, weights: &[f32], packed: &mut [f32], workers: Workers) {
         assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
         let depth = self.shape.group_inputs() * self.shape.window.kernel_area();
         let group_len = self.shape.group_outputs() * depth;
         for group in 0..self.shape.groups {
             let weights = &weights[group * group_len..(group + 1) * group_len];
             let len = self.gemm.packed_len();
-            self.gemm.pack_rows(&mut packed[group * len..(group + 1) * len], weights, Workers::Serial);
+            self.gemm.pack_rows(&mut packed[group * len..(group + 1) * len], weights, workers);
         }
     }
 
-    /// Scratch elements that [`run`](Self::run) needs.
-    pub(crate) fn scratch_len(&self) -> usize {
+    fn scratch_len(&self) -> usize {
         let last_group = (self.shape.groups - 1) * self.group_stride();
         if self.in_place { 0 } else { self.planes.len().max(last_group + self.gemm.reach()) }
     }
@@ -134,8 +198,7 @@ impl Conv2d {
         self.shape.group_inputs() * self.planes.channel_len()
     }
 
-    /// `y = x ∗ weights`, x being C×H×W and y M×H'×W'. The scratch's contents do not matter.
-    pub(crate) fn run(
+    fn run(
         &self,
         x: &[f32],
         packed: &[f32],

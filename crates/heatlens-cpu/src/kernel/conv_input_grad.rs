@@ -3,14 +3,15 @@
 //! Input rows fall into phases by what they leave when divided by the stride. Within a phase,
 //! every tap reads dy at a fixed shift, so the gradient is again a sum of shifted streams: one
 //! small convolution over the zero-padded dy for each phase, without a single multiplication by an
-//! inserted zero. With stride 1 there is one phase, written in place; with larger strides a phase
+//! inserted zero. With stride 1 there is one phase, written in place, or it goes by [`Winograd`]'s way; with larger strides a phase
 //! is computed beside and then scattered, a copy of dx in all.
 
-use super::conv::ConvShape;
+use super::conv::{ConvEpilogue, ConvShape};
 use super::planes::Planes;
 use super::simd::Isa;
 use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::window::Window2d;
+use super::winograd::Winograd;
 use super::workers::Workers;
 
 /// Along one axis: input positions `first, first + stride, …` that the same taps reach.
@@ -54,6 +55,92 @@ struct Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Conv2dInputGrad {
     shape: ConvShape,
+    way: Way,
+}
+
+/// How it is computed.
+#[derive(Clone, Debug)]
+enum Way {
+    Phases(GradPhases),
+    Winograd(Winograd),
+}
+
+impl Conv2dInputGrad {
+    pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
+        shape.check();
+        let way = transposed(&shape).and_then(|conv| Winograd::new(conv, isa)).map(Way::Winograd);
+        Self { shape, way: way.unwrap_or_else(|| Way::Phases(GradPhases::new(shape, isa))) }
+    }
+
+    /// Elements of the packed weights.
+    pub(crate) fn packed_len(&self) -> usize {
+        match &self.way {
+            Way::Phases(phases) => phases.packed_len(),
+            Way::Winograd(winograd) => winograd.packed_len(),
+        }
+    }
+
+    /// Packs the convolution's weights M×C/group×kernel; do it once for constant ones.
+    pub(crate) fn pack(&self, weights: &[f32], packed: &mut [f32], workers: Workers) {
+        assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
+        match &self.way {
+            Way::Phases(phases) => phases.pack(weights, packed, workers),
+            Way::Winograd(winograd) => {
+                let (filters, _) = weights.as_chunks();
+                let turned = |c: usize, m: usize| {
+                    let mut filter: [f32; 9] = filters[m * self.shape.in_channels + c];
+                    filter.reverse();
+                    filter
+                };
+                winograd.pack(packed, turned, workers);
+            }
+        }
+    }
+
+    /// Scratch elements that [`run`](Self::run) needs.
+    pub(crate) fn scratch_len(&self) -> usize {
+        match &self.way {
+            Way::Phases(phases) => phases.scratch_len(),
+            Way::Winograd(winograd) => winograd.scratch_len(),
+        }
+    }
+
+    /// Computes dx (C×H×W) from dy (M×H'×W'). The scratch's contents do not matter.
+    pub(crate) fn run(
+        &self,
+        dy: &[f32],
+        packed: &[f32],
+        dx: &mut [f32],
+        scratch: &mut [f32],
+        workers: Workers,
+    ) {
+        match &self.way {
+            Way::Phases(phases) => phases.run(dy, packed, dx, scratch, workers),
+            Way::Winograd(winograd) => {
+                winograd.run(dy, packed, ConvEpilogue::default(), dx, scratch, workers);
+            }
+        }
+    }
+}
+
+/// With step 1 the gradient is a convolution of dy by the windows turned around, from outputs to inputs.
+fn transposed(shape: &ConvShape) -> Option<ConvShape> {
+    let window = &shape.window;
+    let pad = |axis: usize| {
+        let reach = window.dilation[axis] * (window.kernel[axis] - 1);
+        reach.checked_sub(window.pad_begin[axis]).filter(|_| window.stride[axis] == 1)
+    };
+    // Nobody asks a convolution for its padding behind.
+    let pads = [pad(0)?, pad(1)?];
+    let window =
+        Window2d { input: window.output, output: window.input, pad_begin: pads, pad_end: pads, ..*window };
+    Some(ConvShape { window, in_channels: shape.out_channels, out_channels: shape.in_channels, ..*shape })
+}
+
+/// The gradient, phase by phase.
+#[derive(Clone, Debug)]
+struct GradPhases {
+    shape: ConvShape,
     /// The layout of dy.
     planes: Planes,
     phases: Vec<Phase>,
@@ -61,9 +148,8 @@ pub(crate) struct Conv2dInputGrad {
     in_place: bool,
 }
 
-impl Conv2dInputGrad {
-    pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
-        shape.check();
+impl GradPhases {
+    fn new(shape: ConvShape, isa: Isa) -> Self {
         let window = &shape.window;
         let (rows, top, height) = axis_phases(window, 0);
         let (columns, left, width) = axis_phases(window, 1);
@@ -87,14 +173,11 @@ impl Conv2dInputGrad {
         Self { shape, planes, phases, in_place }
     }
 
-    /// Elements of the packed weights.
-    pub(crate) fn packed_len(&self) -> usize {
+    fn packed_len(&self) -> usize {
         self.shape.groups * self.phases.iter().map(|p| p.gemm.packed_len()).sum::<usize>()
     }
 
-    /// Packs the convolution's weights M×C/group×kernel for the phases; do it once for constant ones.
-    pub(crate) fn pack(&self, weights: &[f32], mut packed: &mut [f32]) {
-        assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
+    fn pack(&self, weights: &[f32], mut packed: &mut [f32], workers: Workers) {
         assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
         let [kernel_height, kernel_width] = self.shape.window.kernel;
         let (inputs, outputs) = (self.shape.group_inputs(), self.shape.group_outputs());
@@ -109,13 +192,13 @@ impl Conv2dInputGrad {
                     let (x, _) = columns.taps[tap % columns.taps.len()];
                     weights[((m * inputs + channel) * kernel_height + y) * kernel_width + x]
                 };
-                gemm.pack(own, weight, Workers::Serial);
+                gemm.pack(own, weight, workers);
             }
         }
     }
 
-    /// Scratch elements that [`run`](Self::run) needs: padded dy, and a phase of dx if there are several.
-    pub(crate) fn scratch_len(&self) -> usize {
+    /// For padded dy, and a phase of dx if there are several.
+    fn scratch_len(&self) -> usize {
         let beside = |p: &Phase| self.shape.in_channels * p.rows.count * p.columns.count;
         let largest = self.phases.iter().map(beside).max().unwrap_or(0);
         self.padded_len() + if self.phases.len() > 1 { largest } else { 0 }
@@ -131,15 +214,7 @@ impl Conv2dInputGrad {
         self.shape.group_outputs() * self.planes.channel_len()
     }
 
-    /// Computes dx (C×H×W) from dy (M×H'×W'). The scratch's contents do not matter.
-    pub(crate) fn run(
-        &self,
-        dy: &[f32],
-        packed: &[f32],
-        dx: &mut [f32],
-        scratch: &mut [f32],
-        workers: Workers,
-    ) {
+    fn run(&self, dy: &[f32], packed: &[f32], dx: &mut [f32], scratch: &mut [f32], workers: Workers) {
         assert_eq!(dy.len(), self.shape.output_len(), "an output gradient of another size");
         assert_eq!(dx.len(), self.shape.input_len(), "an input gradient of another size");
         assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");

@@ -31,6 +31,7 @@ mod stream_gemm;
 #[cfg(test)]
 mod tests;
 mod window;
+mod winograd;
 mod workers;
 
 pub(crate) use avg_pool::AvgPool2d;

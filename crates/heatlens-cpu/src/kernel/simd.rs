@@ -31,6 +31,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_lanes(self, p: *mut f32, from: usize, to: usize);
     /// Lane-wise sum.
     unsafe fn add(self, other: Self) -> Self;
+    /// Lane-wise difference.
+    unsafe fn sub(self, other: Self) -> Self;
     /// `self + a · b`, rounded once where the processor can.
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
     /// Zero where a lane is negative; NaN stays.
@@ -39,8 +41,18 @@ pub(crate) trait Vector: Copy {
     unsafe fn sum(self) -> f32;
     /// The elements at even and at odd places of the two vectors from `p`.
     unsafe fn load_pairs(p: *const f32) -> (Self, Self);
+    /// Two vectors with `self` at the even and `odd` at the odd places.
+    unsafe fn interleave(self, odd: Self) -> (Self, Self);
     /// Writes `self` to the even and `odd` to the odd places from `p`.
-    unsafe fn store_pairs(self, odd: Self, p: *mut f32);
+    #[inline(always)]
+    unsafe fn store_pairs(self, odd: Self, p: *mut f32) {
+        // SAFETY: the caller vouches for two vectors.
+        unsafe {
+            let (low, high) = self.interleave(odd);
+            low.store(p);
+            high.store(p.add(Self::LANES));
+        }
+    }
     /// Where `self` is larger than `earlier`, or the first of the two that is NaN.
     unsafe fn beats(self, earlier: Self) -> Self::Mask;
     /// `yes` where the mask is set, `no` elsewhere.
@@ -169,6 +181,7 @@ impl_vector! { __m512, 16 lanes, 32 registers, u16,
     load_lanes(p: *const f32, from: usize, to: usize) -> Self = _mm512_maskz_loadu_ps(mask16(from, to), p);
     store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = _mm512_mask_storeu_ps(p, mask16(from, to), self);
     add(self: Self, other: Self) -> Self = _mm512_add_ps(self, other);
+    sub(self: Self, other: Self) -> Self = _mm512_sub_ps(self, other);
     mul_add(self: Self, a: Self, b: Self) -> Self = _mm512_fmadd_ps(a, b, self);
     relu(self: Self) -> Self = _mm512_max_ps(_mm512_setzero_ps(), self);
     sum(self: Self) -> f32 = _mm512_reduce_add_ps(self);
@@ -178,11 +191,10 @@ impl_vector! { __m512, 16 lanes, 32 registers, u16,
         let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
         (_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high))
     };
-    store_pairs(self: Self, odd: Self, p: *mut f32) = {
+    interleave(self: Self, odd: Self) -> (Self, Self) = {
         let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
         let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        _mm512_permutex2var_ps(self, low, odd).store(p);
-        _mm512_permutex2var_ps(self, high, odd).store(p.add(16));
+        (_mm512_permutex2var_ps(self, low, odd), _mm512_permutex2var_ps(self, high, odd))
     };
     beats(self: Self, earlier: Self) -> u16 = {
         let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(earlier, earlier);
@@ -199,6 +211,7 @@ impl_vector! { __m256, 8 lanes, 16 registers, Self,
     load_lanes(p: *const f32, from: usize, to: usize) -> Self = _mm256_maskload_ps(p, mask8(from, to));
     store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = _mm256_maskstore_ps(p, mask8(from, to), self);
     add(self: Self, other: Self) -> Self = _mm256_add_ps(self, other);
+    sub(self: Self, other: Self) -> Self = _mm256_sub_ps(self, other);
     mul_add(self: Self, a: Self, b: Self) -> Self = _mm256_fmadd_ps(a, b, self);
     relu(self: Self) -> Self = _mm256_max_ps(_mm256_setzero_ps(), self);
     sum(self: Self) -> f32 = {
@@ -213,10 +226,9 @@ impl_vector! { __m256, 8 lanes, 16 registers, Self,
         let order = |halves| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(halves));
         (order(even), order(odd))
     };
-    store_pairs(self: Self, odd: Self, p: *mut f32) = {
+    interleave(self: Self, odd: Self) -> (Self, Self) = {
         let (low, high) = (_mm256_unpacklo_ps(self, odd), _mm256_unpackhi_ps(self, odd));
-        _mm256_permute2f128_ps::<0x20>(low, high).store(p);
-        _mm256_permute2f128_ps::<0x31>(low, high).store(p.add(8));
+        (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
     };
     beats(self: Self, earlier: Self) -> Self = {
         let number = _mm256_cmp_ps::<_CMP_ORD_Q>(earlier, earlier);
@@ -292,6 +304,10 @@ impl Vector for [f32; 4] {
         std::array::from_fn(|i| self[i] + other[i])
     }
     #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] - other[i])
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, a: Self, b: Self) -> Self {
         std::array::from_fn(|i| if FUSED { a[i].mul_add(b[i], self[i]) } else { self[i] + a[i] * b[i] })
     }
@@ -310,10 +326,8 @@ impl Vector for [f32; 4] {
         (std::array::from_fn(|i| both[2 * i]), std::array::from_fn(|i| both[2 * i + 1]))
     }
     #[inline(always)]
-    unsafe fn store_pairs(self, odd: Self, p: *mut f32) {
-        let both: [f32; 8] = std::array::from_fn(|i| if i % 2 == 0 { self[i / 2] } else { odd[i / 2] });
-        // SAFETY: the caller vouches for two vectors.
-        unsafe { p.cast::<[f32; 8]>().write_unaligned(both) }
+    unsafe fn interleave(self, odd: Self) -> (Self, Self) {
+        ([self[0], odd[0], self[1], odd[1]], [self[2], odd[2], self[3], odd[3]])
     }
     #[inline(always)]
     unsafe fn beats(self, earlier: Self) -> [bool; 4] {

@@ -90,9 +90,7 @@ pub(crate) struct StreamGemm {
 
 impl StreamGemm {
     pub(crate) fn new(isa: Isa, m: usize, offsets: Vec<usize>, layout: StreamLayout) -> Self {
-        let most = if isa == Isa::Avx512 { 12 } else { 6 };
-        let tiles = m.max(1).div_ceil(most);
-        let tile_rows = m.max(1).div_ceil(tiles);
+        let tile_rows = tile_rows(isa, m);
         let reach =
             offsets.iter().max().map_or(0, |last| last + layout.len().max(tile_columns(isa, tile_rows)));
         let gathered = Vec::new();
@@ -241,12 +239,44 @@ impl StreamGemm {
     }
 }
 
+/// Calls a method that is generic over a vector, the rows and the vectors of a tile, for a tile of so many rows.
+macro_rules! with_tile {
+    ($rows:expr, $v:ty, $this:ident.$method:ident()) => {
+        match ($rows, <$v>::REGISTERS) {
+            (1, _) => $this.$method::<$v, 1, 4>(),
+            (2, _) => $this.$method::<$v, 2, 4>(),
+            (3, 32) => $this.$method::<$v, 3, 4>(),
+            (4, 32) => $this.$method::<$v, 4, 4>(),
+            (3, _) => $this.$method::<$v, 3, 2>(),
+            (4, _) => $this.$method::<$v, 4, 2>(),
+            (5, _) => $this.$method::<$v, 5, 2>(),
+            (6, _) => $this.$method::<$v, 6, 2>(),
+            (7, 32) => $this.$method::<$v, 7, 2>(),
+            (8, 32) => $this.$method::<$v, 8, 2>(),
+            (9, 32) => $this.$method::<$v, 9, 2>(),
+            (10, 32) => $this.$method::<$v, 10, 2>(),
+            (11, 32) => $this.$method::<$v, 11, 2>(),
+            (12, 32) => $this.$method::<$v, 12, 2>(),
+            (rows, _) => unreachable!("no tile has {rows} rows"),
+        }
+    };
+}
+pub(super) use with_tile;
+
+/// Rows in a tile, for products of `m` rows: as many as the registers hold sums for, evenly shared.
+pub(super) fn tile_rows(isa: Isa, m: usize) -> usize {
+    let most = if isa == Isa::Avx512 { 12 } else { 6 };
+    let tiles = m.max(1).div_ceil(most);
+    m.max(1).div_ceil(tiles)
+}
+
 /// Vectors side by side in a tile: more for few rows, so that enough sums are in flight.
 const fn tile_vectors(registers: usize, tile_rows: usize) -> usize {
     if tile_rows <= 2 || (registers == 32 && tile_rows <= 4) { 4 } else { 2 }
 }
 
-fn tile_columns(isa: Isa, tile_rows: usize) -> usize {
+/// Columns of a tile of so many rows.
+pub(super) fn tile_columns(isa: Isa, tile_rows: usize) -> usize {
     let registers = if isa == Isa::Avx512 { 32 } else { 16 };
     tile_vectors(registers, tile_rows) * isa.lanes()
 }
@@ -275,23 +305,7 @@ impl Job for Tiles<'_> {
     unsafe fn run<V: Vector>(self) {
         // SAFETY: the caller vouches for the instruction set; `tile_rows` is what the tiles are packed for.
         unsafe {
-            match (self.gemm.tile_rows, V::REGISTERS) {
-                (1, _) => self.tiles::<V, 1, 4>(),
-                (2, _) => self.tiles::<V, 2, 4>(),
-                (3, 32) => self.tiles::<V, 3, 4>(),
-                (4, 32) => self.tiles::<V, 4, 4>(),
-                (3, _) => self.tiles::<V, 3, 2>(),
-                (4, _) => self.tiles::<V, 4, 2>(),
-                (5, _) => self.tiles::<V, 5, 2>(),
-                (6, _) => self.tiles::<V, 6, 2>(),
-                (7, 32) => self.tiles::<V, 7, 2>(),
-                (8, 32) => self.tiles::<V, 8, 2>(),
-                (9, 32) => self.tiles::<V, 9, 2>(),
-                (10, 32) => self.tiles::<V, 10, 2>(),
-                (11, 32) => self.tiles::<V, 11, 2>(),
-                (12, 32) => self.tiles::<V, 12, 2>(),
-                (rows, _) => unreachable!("no tile has {rows} rows"),
-            }
+            with_tile!(self.gemm.tile_rows, V, self.tiles());
         }
     }
 }
@@ -412,7 +426,7 @@ impl Tiles<'_> {
 /// # Safety
 /// As of [`multiply_block`].
 #[inline(always)]
-unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
+pub(super) unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
     sums: &mut [[V; N]; M],
     a: *const f32,
     offsets: &[usize],

@@ -114,8 +114,8 @@ fn lower_weight_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> R
 struct PackForward(Conv2d);
 
 impl Kernel for PackForward {
-    fn run(&self, inputs: &[&[f32]], packed: &mut [f32], _: &mut [f32], _: Workers) {
-        self.0.pack(inputs[0], packed);
+    fn run(&self, inputs: &[&[f32]], packed: &mut [f32], _: &mut [f32], workers: Workers) {
+        self.0.pack(inputs[0], packed, workers);
     }
 }
 
@@ -123,8 +123,8 @@ impl Kernel for PackForward {
 struct PackInputGrad(Conv2dInputGrad);
 
 impl Kernel for PackInputGrad {
-    fn run(&self, inputs: &[&[f32]], packed: &mut [f32], _: &mut [f32], _: Workers) {
-        self.0.pack(inputs[0], packed);
+    fn run(&self, inputs: &[&[f32]], packed: &mut [f32], _: &mut [f32], workers: Workers) {
+        self.0.pack(inputs[0], packed, workers);
     }
 }
 

@@ -258,7 +258,7 @@ impl Lowering<'_> {
         if let Source::Constant(values) = source {
             let mut result = vec![0.0; len];
             let mut scratch = vec![0.0; kernel.scratch_len()];
-            kernel.run(&[values], &mut result, &mut scratch, Workers::Serial);
+            kernel.run(&[values], &mut result, &mut scratch, Workers::Pool);
             self.values.push(LoweredValue {
                 len,
                 per_sample: false,

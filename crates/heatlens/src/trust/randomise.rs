@@ -15,6 +15,7 @@ use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::matmul::MatMul;
 use heatlens_graph::rewrite::batch_statistics::with_batch_statistics;
 use heatlens_graph::{Node, Tensor, ValueId};
+use rayon::prelude::*;
 
 use crate::explain::ExplainError;
 use crate::model::Model;
@@ -94,10 +95,14 @@ impl Randomiser {
         let mut model = self.model.clone();
         let count = self.layers.len();
         let chosen = count - which.end.min(count)..count - which.start.min(count);
-        for (value, role) in self.layers[chosen].iter().flat_map(|layer| &layer.0) {
-            let Some((shape, values)) = stored(&model, *value) else { continue };
-            let values = role.fresh(&values, key.at(value.index() as u64));
-            model.graph.set_constant(*value, Tensor::f32(&shape, values));
+        let old: Vec<&(ValueId, Role)> = self.layers[chosen].iter().flat_map(|layer| &layer.0).collect();
+        let fresh = old.par_iter().filter_map(|(value, role)| {
+            let tensor = model.graph.constant(*value)?;
+            let values = role.fresh(tensor.as_f32()?, key.at(value.index() as u64));
+            Some((*value, Tensor::f32(tensor.shape(), values)))
+        });
+        for (value, tensor) in fresh.collect::<Vec<_>>() {
+            model.graph.set_constant(value, tensor);
         }
         if let Some(statistics) = self.statistics.as_ref().filter(|_| n > 0) {
             statistics.update(&mut model, pixels, n)?;

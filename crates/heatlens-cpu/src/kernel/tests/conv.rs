@@ -6,6 +6,7 @@ use super::reference::conv_walk;
 use super::{BOTH, assert_close, dot, isas, numbers, scratch, windows};
 use crate::kernel::{
     Conv2d, Conv2dInputGrad, Conv2dWeightGrad, ConvEpilogue, ConvShape, Isa, Window2d, Workers,
+    winograd::Winograd,
 };
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
@@ -30,7 +31,7 @@ fn forward(
 ) -> Vec<f32> {
     let conv = Conv2d::new(shape, isa);
     let (mut packed, mut y) = (scratch(conv.packed_len()), scratch(shape.output_len()));
-    conv.pack(w, &mut packed);
+    conv.pack(w, &mut packed, workers);
     conv.run(x, &packed, epilogue, &mut y, &mut scratch(conv.scratch_len()), workers);
     y
 }
@@ -38,7 +39,7 @@ fn forward(
 fn input_grad(shape: ConvShape, isa: Isa, workers: Workers, dy: &[f32], w: &[f32]) -> Vec<f32> {
     let grad = Conv2dInputGrad::new(shape, isa);
     let (mut packed, mut dx) = (scratch(grad.packed_len()), scratch(shape.input_len()));
-    grad.pack(w, &mut packed);
+    grad.pack(w, &mut packed, workers);
     grad.run(dy, &packed, &mut dx, &mut scratch(grad.scratch_len()), workers);
     dx
 }
@@ -107,6 +108,37 @@ fn shapes_of_real_networks_agree_with_plain_loops() {
     check(ConvShape { groups: 24, ..square([24, 24], 3, 1, 1, 15) }, 7);
     check(square([5, 6], 1, 1, 0, 1), 8);
     check(square([2, 3], 3, 4, 1, 30), 9); // steps over some of the input
+}
+
+/// Sizes for which [`Winograd`] is the shorter way: odd and even ones, wide and high, with padding on one side only, with
+/// channels that fill no tile of rows.
+#[test]
+fn fewer_products_give_the_same_sums() {
+    for (seed, (channels, input, begin, end)) in [
+        ([64, 64], [28, 28], [1, 1], [1, 1]),
+        ([37, 41], [17, 30], [1, 1], [1, 1]),
+        ([33, 50], [31, 18], [0, 1], [2, 0]),
+        ([40, 29], [60, 13], [2, 2], [2, 2]),
+        ([90, 100], [14, 14], [1, 1], [1, 1]),
+        ([48, 3], [9, 100], [0, 0], [0, 0]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let window = Window2d::fitting([3; 2], [1; 2], [1; 2], begin, end, input).unwrap();
+        let shape = ConvShape { window, in_channels: channels[0], out_channels: channels[1], groups: 1 };
+        let ways = isas().into_iter().filter(|&isa| Winograd::new(shape, isa).is_some()).count();
+        assert!(ways > 0 || channels[1] < 10, "{shape:?} is computed in another way");
+        check(shape, 10 + seed as u64);
+    }
+    let few = square([4, 4], 3, 1, 1, 40);
+    assert!(isas().into_iter().all(|isa| Winograd::new(few, isa).is_none()), "too few channels to pay");
+    for other in [square([64, 64], 3, 2, 1, 28), square([64, 64], 1, 1, 0, 28), square([64, 64], 5, 1, 2, 28)]
+    {
+        assert!(Winograd::new(other, Isa::best()).is_none());
+    }
+    let groups = ConvShape { groups: 2, ..square([128, 128], 3, 1, 1, 28) };
+    assert!(Winograd::new(groups, Isa::best()).is_none());
 }
 
 #[test]

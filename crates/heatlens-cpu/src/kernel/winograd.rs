@@ -1,0 +1,390 @@
+//! Convolution by 3×3 windows that move by one, with fewer products: Winograd's minimal filtering F(2×2, 3×3)
+//! (Lavin & Gray 2016, Fast Algorithms for Convolutional Neural Networks, CVPR, §4.1).
+//!
+//! The output is cut into tiles of 2×2, each of which depends on 4×4 of the input. With d those 4×4 and g a filter, a
+//! tile is `Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`, where ⊙ multiplies element by element: 16 products for each channel instead of 36.
+//! Summed over channels, each of the 16 *places* of ⊙ is a matrix product of its own.
+//!
+//! Tiles lie two apart, so element (i, j) of all tiles is a stream of one of the input's four phases, as of a convolution
+//! with stride 2 ([`input_streams`]). A *panel* is as many neighbouring tiles as a product's tile has columns: `Bᵀ d B` of
+//! all channels, which stays in the cache while the filters pass by. All 16 sums of some filters stay in the nearest
+//! cache until `Aᵀ…A` has turned them into results.
+
+use super::conv::{ConvEpilogue, ConvShape, input_streams};
+use super::planes::Planes;
+use super::simd::{Isa, Job, Vector};
+use super::stream_gemm::{multiply, tile_columns, tile_rows, with_tile};
+use super::window::Window2d;
+use super::workers::{SharedSlice, Workers};
+
+/// Places of a tile of the input.
+const PLACES: usize = 16;
+/// The most rows of a product's tile.
+const MOST_ROWS: usize = 12;
+/// The most sums of a place that are in flight: rows times columns.
+const MOST_SUMS: usize = MOST_ROWS * 32;
+/// What a tile of the input or output costs besides the products, in products of a place.
+const TRANSFORM: usize = 4;
+/// Products in a task: some microseconds of work.
+const TASK_PRODUCTS: usize = 1 << 19;
+
+/// A convolution prepared for an instruction set.
+#[derive(Clone, Debug)]
+pub(crate) struct Winograd {
+    isa: Isa,
+    shape: ConvShape,
+    planes: Planes,
+    /// Where the stream of each element of a tile starts in a channel's planes.
+    elements: Vec<usize>,
+    /// Rows of tiles, and tiles in a row.
+    tiles: [usize; 2],
+    tile_rows: usize,
+    /// Where the channels start in a place's share of a panel.
+    channels: Vec<usize>,
+}
+
+impl Winograd {
+    /// The convolution, if its windows are of that kind and this way is the shorter one.
+    pub(crate) fn new(shape: ConvShape, isa: Isa) -> Option<Self> {
+        let Window2d { kernel, stride, dilation, input, output, pad_begin, .. } = shape.window;
+        let fits = (kernel, stride, dilation) == ([3; 2], [1; 2], [1; 2]) && shape.groups == 1;
+        if !fits || output.contains(&0) || input.contains(&0) {
+            return None;
+        }
+        let tiles = output.map(|size| size.div_ceil(2));
+        let apart = Window2d { kernel: [4; 2], stride: [2; 2], output: tiles, pad_begin, ..shape.window };
+        let (planes, streams) = input_streams(&ConvShape { window: apart, ..shape });
+        let tile_rows = tile_rows(isa, shape.out_channels);
+        let columns = tile_columns(isa, tile_rows);
+        let channels = (0..shape.in_channels).map(|c| c * columns).collect();
+        let elements = streams.get(..PLACES)?.to_vec();
+        let winograd = Self { isa, shape, planes, elements, tiles, tile_rows, channels };
+        winograd.is_shorter().then_some(winograd)
+    }
+
+    /// Whether it takes fewer products than one for each element of each window, transformations included.
+    fn is_shorter(&self) -> bool {
+        let ConvShape { window, in_channels, out_channels, .. } = self.shape;
+        let direct = 9 * window.output[0] * (window.output[1] + 2) * in_channels * out_channels;
+        let transforms = TRANSFORM * (in_channels + out_channels);
+        let ours = PLACES * self.panels() * self.columns() * (in_channels * out_channels + transforms);
+        ours < direct
+    }
+
+    /// Tiles in a panel.
+    fn columns(&self) -> usize {
+        tile_columns(self.isa, self.tile_rows)
+    }
+
+    fn panels(&self) -> usize {
+        let stream = (self.tiles[0] - 1) * self.planes.pitch() + self.tiles[1];
+        stream.div_ceil(self.columns())
+    }
+
+    /// Elements of a panel: place by place, channel by channel.
+    fn panel_len(&self) -> usize {
+        PLACES * self.shape.in_channels * self.columns()
+    }
+
+    fn row_tiles(&self) -> usize {
+        self.shape.out_channels.div_ceil(self.tile_rows)
+    }
+
+    /// Elements of the packed filters of a tile of rows.
+    fn packed_tile(&self) -> usize {
+        PLACES * self.shape.in_channels * self.tile_rows
+    }
+
+    /// Elements of the packed weights.
+    pub(crate) fn packed_len(&self) -> usize {
+        self.row_tiles() * self.packed_tile()
+    }
+
+    /// Transforms and packs the filters, some at a time, place by place, channel by channel. `filter(m, c)` gives the
+    /// window of output channel m over input channel c.
+    pub(crate) fn pack(
+        &self,
+        packed: &mut [f32],
+        filter: impl Fn(usize, usize) -> [f32; 9] + Sync,
+        workers: Workers,
+    ) {
+        assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
+        let (rows, inputs) = (self.tile_rows, self.shape.in_channels);
+        workers.for_each_chunk(packed, self.packed_tile(), |tile, packed| {
+            let first = tile * rows;
+            let own = rows.min(self.shape.out_channels - first);
+            // Rows that the last tile lacks stay zero.
+            let mut filters = [[0.0; PLACES]; MOST_ROWS];
+            for channel in 0..inputs {
+                for (i, transformed) in filters[..own].iter_mut().enumerate() {
+                    *transformed = transformed_filter(&filter(first + i, channel));
+                }
+                for (place, packed) in packed.chunks_exact_mut(inputs * rows).enumerate() {
+                    let packed = &mut packed[channel * rows..(channel + 1) * rows];
+                    packed.iter_mut().zip(&filters).for_each(|(to, filter)| *to = filter[place]);
+                }
+            }
+        });
+    }
+
+    /// Scratch elements that [`run`](Self::run) needs: the input's planes, and all panels.
+    pub(crate) fn scratch_len(&self) -> usize {
+        self.planes_len() + self.panels() * self.panel_len()
+    }
+
+    /// The planes, and what the last panel reads behind the last stream.
+    fn planes_len(&self) -> usize {
+        let last = (self.shape.in_channels - 1) * self.planes.channel_len();
+        let furthest = self.elements.iter().max().copied().unwrap_or(0);
+        self.planes.len().max(last + furthest + self.panels() * self.columns())
+    }
+
+    /// `y = x ∗ weights`, x being C×H×W and y M×H'×W'. The scratch's contents do not matter.
+    pub(crate) fn run(
+        &self,
+        x: &[f32],
+        packed: &[f32],
+        epilogue: ConvEpilogue<'_>,
+        y: &mut [f32],
+        scratch: &mut [f32],
+        workers: Workers,
+    ) {
+        assert_eq!(x.len(), self.shape.input_len(), "an input of another size");
+        assert_eq!(y.len(), self.shape.output_len(), "an output of another size");
+        assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
+        let bias = epilogue.bias;
+        assert!(bias.is_none_or(|b| b.len() == self.shape.out_channels), "a bias of another size");
+        let (planes, panels) = scratch[..self.scratch_len()].split_at_mut(self.planes_len());
+        self.planes.fill(x, planes, workers);
+        let y = SharedSlice::new(y);
+        let gather = |index: usize, panel: &mut [f32]| {
+            self.isa.run(Gather { winograd: self, planes, index, panel });
+        };
+        let multiply = |index: usize, panel: &[f32], rows: (usize, usize)| {
+            self.isa.run(Products { winograd: self, packed, panel, index, rows, epilogue, y });
+        };
+        if workers == Workers::Serial {
+            // One panel after the other at the same place, which stays in the cache.
+            let panel = &mut panels[..self.panel_len()];
+            for index in 0..self.panels() {
+                gather(index, panel);
+                multiply(index, panel, (0, self.row_tiles()));
+            }
+            return;
+        }
+        workers.for_each_chunk(panels, self.panel_len(), gather);
+        let products = PLACES * self.shape.in_channels * self.tile_rows * self.columns();
+        let step = TASK_PRODUCTS.div_ceil(products).min(self.row_tiles());
+        let tasks = self.row_tiles().div_ceil(step);
+        workers.for_each(self.panels() * tasks, |task| {
+            let (index, first) = (task / tasks, task % tasks * step);
+            let panel = &panels[index * self.panel_len()..(index + 1) * self.panel_len()];
+            multiply(index, panel, (first, (first + step).min(self.row_tiles())));
+        });
+    }
+}
+
+/// `G g Gᵀ`.
+fn transformed_filter(g: &[f32; 9]) -> [f32; PLACES] {
+    let mut places = [0.0; PLACES];
+    for x in 0..3 {
+        let column = filter_line(g[x], g[3 + x], g[6 + x]);
+        (0..4).for_each(|y| places[4 * y + x] = column[y]);
+    }
+    for row in places.as_chunks_mut::<4>().0 {
+        *row = filter_line(row[0], row[1], row[2]);
+    }
+    places
+}
+
+/// `G` times a column.
+fn filter_line(a: f32, b: f32, c: f32) -> [f32; 4] {
+    [a, ((a + c) + b) * 0.5, ((a + c) - b) * 0.5, c]
+}
+
+/// A task: `Bᵀ d B` of the tiles of a panel, for all channels.
+struct Gather<'a> {
+    winograd: &'a Winograd,
+    planes: &'a [f32],
+    /// Which panel.
+    index: usize,
+    panel: &'a mut [f32],
+}
+
+impl Job for Gather<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let (columns, inputs) = (self.winograd.columns(), self.winograd.shape.in_channels);
+        assert!(
+            self.panel.len() == self.winograd.panel_len() && self.planes.len() >= self.winograd.planes_len()
+        );
+        for channel in 0..inputs {
+            let start = channel * self.winograd.planes.channel_len() + self.index * columns;
+            for column in (0..columns).step_by(V::LANES) {
+                let from = self.planes.as_ptr().wrapping_add(start + column);
+                let to = self.panel.as_mut_ptr().wrapping_add(channel * columns + column);
+                // SAFETY: `planes_len` reaches behind the last element that the last panel reads, and a panel holds
+                // `columns` elements for each place and channel.
+                unsafe {
+                    let mut d = [[V::splat(0.0); 4]; 4];
+                    for (element, &offset) in d.as_flattened_mut().iter_mut().zip(&self.winograd.elements) {
+                        *element = V::load(from.add(offset));
+                    }
+                    for (place, value) in transformed_input(d).as_flattened().iter().enumerate() {
+                        value.store(to.add(place * inputs * columns));
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Plain loops and functions that are always inlined: a closure that is not would be compiled without the instruction set.
+
+/// `Bᵀ d B`.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // j is a column of four rows
+unsafe fn transformed_input<V: Vector>(mut d: [[V; 4]; 4]) -> [[V; 4]; 4] {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe {
+        for j in 0..4 {
+            [d[0][j], d[1][j], d[2][j], d[3][j]] = input_line(d[0][j], d[1][j], d[2][j], d[3][j]);
+        }
+        for row in &mut d {
+            *row = input_line(row[0], row[1], row[2], row[3]);
+        }
+    }
+    d
+}
+
+/// `Bᵀ` times a column.
+#[inline(always)]
+unsafe fn input_line<V: Vector>(a: V, b: V, c: V, d: V) -> [V; 4] {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe { [a.sub(c), b.add(c), c.sub(b), b.sub(d)] }
+}
+
+/// `Aᵀ m A`.
+#[inline(always)]
+unsafe fn transformed_sums<V: Vector>(m: &[[V; 4]; 4]) -> [[V; 2]; 2] {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe {
+        let mut half = [[V::splat(0.0); 4]; 2];
+        for j in 0..4 {
+            [half[0][j], half[1][j]] = sums_line(m[0][j], m[1][j], m[2][j], m[3][j]);
+        }
+        let [a, b] = half;
+        [sums_line(a[0], a[1], a[2], a[3]), sums_line(b[0], b[1], b[2], b[3])]
+    }
+}
+
+/// `Aᵀ` times a column.
+#[inline(always)]
+unsafe fn sums_line<V: Vector>(a: V, b: V, c: V, d: V) -> [V; 2] {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe { [a.add(b).add(c), b.sub(c).sub(d)] }
+}
+
+/// A task: the results of some tiles of rows (output channels) for the tiles of a panel.
+struct Products<'a> {
+    winograd: &'a Winograd,
+    packed: &'a [f32],
+    panel: &'a [f32],
+    /// Which panel.
+    index: usize,
+    rows: (usize, usize),
+    epilogue: ConvEpilogue<'a>,
+    y: SharedSlice<'a>,
+}
+
+impl Job for Products<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        // SAFETY: the caller vouches for the instruction set; `tile_rows` is what the filters are packed for.
+        unsafe { with_tile!(self.winograd.tile_rows, V, self.tiles()) }
+    }
+}
+
+impl Products<'_> {
+    #[inline(always)]
+    unsafe fn tiles<V: Vector, const M: usize, const N: usize>(&self) {
+        let (inputs, columns) = (self.winograd.shape.in_channels, N * V::LANES);
+        debug_assert_eq!(columns, self.winograd.columns());
+        // The sums of a tile of rows: place by place, row by row.
+        let mut sums = [0.0_f32; PLACES * MOST_SUMS];
+        for row in self.rows.0..self.rows.1 {
+            for place in 0..PLACES {
+                // SAFETY: `run` checked the lengths: packed filters hold `inputs · M` elements for each tile of rows and
+                // place, and a panel `inputs · columns` for each place; M · columns is at most MOST_SUMS.
+                unsafe {
+                    let filters = self.packed.as_ptr().add((row * PLACES + place) * inputs * M);
+                    let tiles = self.panel.as_ptr().add(place * inputs * columns);
+                    let mut own = [[V::splat(0.0); N]; M];
+                    multiply::<V, M, N>(&mut own, filters, &self.winograd.channels, tiles);
+                    for (i, own) in own.iter().flatten().enumerate() {
+                        own.store(sums.as_mut_ptr().add(place * M * columns + i * V::LANES));
+                    }
+                }
+            }
+            for m in 0..M.min(self.winograd.shape.out_channels - row * M) {
+                for v in 0..N {
+                    // SAFETY: as above; `store` writes results of output channel `row · M + m`.
+                    unsafe {
+                        let own = sums.as_ptr().add(m * columns + v * V::LANES);
+                        let mut all = [[V::splat(0.0); 4]; 4];
+                        for (place, sum) in all.as_flattened_mut().iter_mut().enumerate() {
+                            *sum = V::load(own.add(place * M * columns));
+                        }
+                        self.store(transformed_sums(&all), row * M + m, self.index * columns + v * V::LANES);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stores the tiles of 2×2 of an output channel, from tile `at` of the stream on.
+    #[inline(always)]
+    unsafe fn store<V: Vector>(&self, results: [[V; 2]; 2], channel: usize, at: usize) {
+        let ([tile_rows, tile_columns], pitch) = (self.winograd.tiles, self.winograd.planes.pitch());
+        let [height, width] = self.winograd.shape.window.output;
+        let bias = self.epilogue.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0.0);
+        let plane = self.y.as_mut_ptr().wrapping_add(channel * height * width);
+        for (below, [even, odd]) in results.into_iter().enumerate() {
+            // SAFETY: the caller vouches for the instruction set.
+            let halves = unsafe { self.finished(even, odd, bias) };
+            for row in (at / pitch..tile_rows).take_while(|row| row * pitch < at + V::LANES) {
+                let y = 2 * row + below;
+                if y >= height {
+                    break;
+                }
+                // Elements of the two halves that are in this row: those of its tiles, but for what hangs over the edge.
+                let from = 2 * (row * pitch).saturating_sub(at);
+                let end = (2 * tile_columns).min(width) + 2 * row * pitch;
+                let to = end.saturating_sub(2 * at).min(2 * V::LANES);
+                let place = plane.wrapping_add(y * width + 2 * at).wrapping_sub(2 * row * pitch);
+                for (i, half) in halves.into_iter().enumerate() {
+                    let (first, place) = (i * V::LANES, place.wrapping_add(i * V::LANES));
+                    let from = from.saturating_sub(first);
+                    let to = to.saturating_sub(first).min(V::LANES);
+                    if from == 0 && to == V::LANES {
+                        // SAFETY: these lanes are results in row y, which no other task has.
+                        unsafe { half.store(place) };
+                    } else if from < to {
+                        // SAFETY: as above.
+                        unsafe { half.store_lanes(place, from, to) };
+                    }
+                }
+            }
+        }
+    }
+    /// Two vectors of neighbouring results.
+    #[inline(always)]
+    unsafe fn finished<V: Vector>(&self, even: V, odd: V, bias: f32) -> [V; 2] {
+        // SAFETY: the caller vouches for the instruction set.
+        unsafe {
+            let bias = V::splat(bias);
+            let (low, high) = V::interleave(even.add(bias), odd.add(bias));
+            if self.epilogue.relu { [low.relu(), high.relu()] } else { [low, high] }
+        }
+    }
+}
