@@ -304,9 +304,11 @@ impl Laboratory {
         for start in (0..total).step_by(TOGETHER) {
             let n = TOGETHER.min(total - start);
             copy(&mut copies, scene, n, &|i, image| make(start + i, image));
-            let logits = self.predictor.logits(&copies, n)?;
-            scores
-                .extend(logits.chunks(self.model.head.outputs.max(1)).map(|row| self.confidence(row, class)));
+            let numbers = drop_repeated(&mut copies, scene.pixels.len());
+            let logits = self.predictor.logits(&copies, copies.len() / scene.pixels.len().max(1))?;
+            let found = logits.chunks(self.model.head.outputs.max(1)).map(|row| self.confidence(row, class));
+            let found: Vec<Confidence> = found.collect();
+            scores.extend(numbers.into_iter().map(|i| found[i]));
         }
         Ok(scores)
     }
@@ -332,6 +334,22 @@ fn copy(copies: &mut Vec<f32>, scene: &Scene<'_>, n: usize, make: &(dyn Fn(usize
     });
 }
 
+/// Drops every copy that is the one before it once more, such as an image masked by a map in two ways that come to the
+/// same. Returns for each copy its number among those that stay.
+fn drop_repeated(copies: &mut Vec<f32>, len: usize) -> Vec<usize> {
+    let (mut kept, mut numbers) = (0, Vec::new());
+    for i in 0..copies.len() / len.max(1) {
+        let repeated = kept > 0 && copies[(kept - 1) * len..kept * len] == copies[i * len..(i + 1) * len];
+        if !repeated {
+            copies.copy_within(i * len..(i + 1) * len, kept * len);
+            kept += 1;
+        }
+        numbers.push(kept - 1);
+    }
+    copies.truncate(kept * len);
+    numbers
+}
+
 /// The rank correlation of every map with every other.
 fn agreement(views: &[Option<View<'_>>]) -> Vec<f64> {
     let ranks: Vec<Option<Vec<f64>>> =
@@ -341,4 +359,18 @@ fn agreement(views: &[Option<View<'_>>]) -> Vec<f64> {
         correlate_ranks(a, b)
     };
     (0..ranks.len() * ranks.len()).into_par_iter().map(|i| pair(i).unwrap_or(f64::NAN)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_asked_for_once() {
+        let mut copies = vec![1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 1.0, 2.0, f32::NAN, 0.0, f32::NAN, 0.0];
+        assert_eq!(drop_repeated(&mut copies, 2), [0, 0, 1, 2, 2, 3, 4]);
+        assert_eq!(copies[..6], [1.0, 2.0, 3.0, 4.0, 1.0, 2.0]);
+        assert_eq!(copies.len(), 10, "what is no number is like nothing");
+        assert_eq!(drop_repeated(&mut Vec::new(), 0), [0; 0]);
+    }
 }
