@@ -22,7 +22,7 @@ import heatlens  # noqa: E402
 
 CLASSES = 30
 SEED = 7
-SEEDS = range(1, 7)  # of images
+SEEDS = range(1, 13)  # of images
 
 
 def library(group):

@@ -52,7 +52,8 @@ impl Image {
     }
 }
 
-/// The input called `name`; without a name the only one of rank 4 that can hold images, or of rank 3.
+/// The input called `name`; without a name the only one of rank 4 that can hold images, or of rank 3. Of several only those
+/// count that an output needs: Keras' exporter leaves inputs behind whose place a folded constant took.
 fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
     let inputs = graph.inputs();
     let all = || inputs.iter().map(|&id| describe(graph, id)).collect();
@@ -63,10 +64,13 @@ fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
     }
     for rank in [4, 3] {
         let images = inputs.iter().filter(|&&id| graph.fact(id).shape.rank() == rank);
-        let mut images = images.filter_map(|&id| understand(graph, id));
-        match (images.next(), images.next()) {
-            (Some(only), None) => return Ok(only),
-            (None, _) => {}
+        let mut images: Vec<Input> = images.filter_map(|&id| understand(graph, id)).collect();
+        if images.len() > 1 {
+            images.retain(|image| needs(graph, graph.outputs(), image.id));
+        }
+        match images.as_slice() {
+            [only] => return Ok(*only),
+            [] => {}
             _ => break,
         }
     }
@@ -77,11 +81,14 @@ fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
 pub(super) fn further_inputs(graph: &Graph, image: &str, output: Option<&str>) -> Vec<String> {
     let outputs = graph.outputs().iter().filter(|&&o| output.is_none_or(|name| graph.value(o).name == name));
     let outputs: Vec<ValueId> = outputs.copied().collect();
-    let needs = |&&id: &&ValueId| {
-        let reached = depends_on(graph, &[id]);
-        graph.value(id).name != image && outputs.iter().any(|o| reached[o.index()])
-    };
-    graph.inputs().iter().filter(needs).map(|&id| describe(graph, id)).collect()
+    let further = |&&id: &&ValueId| graph.value(id).name != image && needs(graph, &outputs, id);
+    graph.inputs().iter().filter(further).map(|&id| describe(graph, id)).collect()
+}
+
+/// Whether any of the outputs depends on an input.
+fn needs(graph: &Graph, outputs: &[ValueId], input: ValueId) -> bool {
+    let reached = depends_on(graph, &[input]);
+    outputs.iter().any(|o| reached[o.index()])
 }
 
 pub(super) fn describe(graph: &Graph, id: ValueId) -> String {

@@ -101,6 +101,18 @@ fn one_of_two_images() {
     assert!(choose(Some("wrong")).unwrap_err().to_string().contains("no input \"wrong\""));
 }
 
+/// Keras' own exporter leaves inputs behind whose place a folded constant took.
+#[test]
+fn an_input_that_nothing_reads_is_no_image() {
+    let (mut net, image) = Net::new(&[3, 6, 6]);
+    net.graph.add_input("normalization/Sub/y", Fact::f32(Shape::fixed(&[1, 1, 1, 3])));
+    let logits = classifier(&mut net, image);
+    net.graph.set_outputs(&[logits]);
+    let model = Model::from_graph(net.graph).unwrap();
+    assert_eq!((model.shape(), model.graph.inputs().len()), ([3, 6, 6], 1));
+    assert!(model.notes[0].contains("left aside: \"normalization/Sub/y\""), "{:?}", model.notes);
+}
+
 #[test]
 fn a_fixed_batch_is_understood() {
     let mut graph = Graph::new("fixed");
