@@ -323,8 +323,11 @@ pub(crate) struct Explain {
     /// Do a part of a large folder: 1/3, 2/3 and 3/3 together are the whole, put together by `heatlens merge`
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
-    /// Write into a folder that is not empty
+    /// Go on with a run that was stopped
     #[arg(long)]
+    pub(crate) resume: bool,
+    /// Write into a folder that is not empty
+    #[arg(long, conflicts_with = "resume")]
     pub(crate) force: bool,
 }
 

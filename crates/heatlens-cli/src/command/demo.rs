@@ -95,7 +95,8 @@ fn show(
     folder::prepare(&target, true)?;
     let save = Save { sheet_rows: 9, ..Save::default() };
     let mut heard = Ears::new(&explainer)?;
-    let job = Job { explainer: &explainer, data: data.as_ref(), out: &target, save, part: Part::Whole };
+    let job =
+        Job { explainer: &explainer, data: data.as_ref(), out: &target, save, part: Part::Whole, kept: None };
     let summary = explain::explain_into(job, Some(&truth), &mut heard.listeners())?;
     explain::tell(&summary, data.len(), &target, false)?;
     let page = Page {

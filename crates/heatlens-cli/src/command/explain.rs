@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use heatlens::data::open_inputs;
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
-use heatlens::gallery::{Job, Listener, Part, Save, Summary, Truth, write_gallery};
+use heatlens::gallery::{Job, Kept, Listener, Part, Save, Summary, Truth, write_gallery};
 use heatlens::localise::Localiser;
 use heatlens::method::{self, Method, Settings};
 use heatlens::model::{Layer, Model};
 
 use crate::arguments::{Explain, SaveName};
+use crate::command::begun::Begun;
 use crate::command::report::{self, Ears, Page};
 use crate::command::shards::{Finished, Shards};
 use crate::command::{again, folder, localise, open, verdict};
@@ -36,25 +37,36 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
     let localise = localise::options(options)?;
     let part = match (options.shard, shards) {
         (Some(shard), _) => Part::Shard(shard),
-        (None, Some(shards)) => Part::Merge(shards.open(data.len())?),
+        (None, Some(_)) => Part::Merge,
         (None, None) => Part::Whole,
     };
-    folder::prepare(&options.out, options.force)?;
-    let unfinished = Finished::clear(&options.out)?;
+    let mut kept = shards.map(|shards| shards.open(data.len())).transpose()?;
+    let begun = Begun::new(&options.out, words, options.shard, &options.model, data.len())?;
+    if options.resume {
+        begun.check()?;
+        kept = Kept::of_interrupted(&options.out, &explainer)?;
+    } else {
+        folder::prepare(&options.out, options.force)?;
+        // Merging is quick, and what it reads stays where it is.
+        (part != Part::Merge).then(|| begun.write()).transpose()?;
+    }
+    let shard_file = Finished::clear(&options.out)?;
     let save = Save {
         png: options.save.contains(&SaveName::Png),
         npz: options.save.contains(&SaveName::Npz),
         tensors: options.save.contains(&SaveName::Tensors),
+        resumable: true,
         ..Save::default()
     };
-    let job = Job { explainer: &explainer, data: data.as_ref(), out: &options.out, save, part };
+    let job = Job { explainer: &explainer, data: data.as_ref(), out: &options.out, save, part, kept };
     if let Some(shard) = options.shard {
         let total = job.items().len();
         let summary = explain_into(job, None, &mut [])?;
         if !summary.stopped {
-            unfinished.write(shard, words, &options.model, data.len())?;
+            shard_file.write(shard, words, &options.model, data.len())?;
+            begun.finish()?;
         }
-        return tell(&summary, total, &options.out, false);
+        return tell_explained(&summary, total, &options.out);
     }
     let mut page = options.report.then(|| Ears::new(&explainer)).transpose()?;
     let mut listeners: Vec<&mut dyn Listener> = Vec::new();
@@ -84,8 +96,20 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         };
         report::write(page, heard, &options.out.join("report.html"), false)?;
     }
+    if !summary.stopped {
+        begun.finish()?;
+    }
     verdict::tell_explained(&explainer, &summary);
-    tell(&summary, data.len(), &options.out, false)
+    tell_explained(&summary, data.len(), &options.out)
+}
+
+/// What came of it, and how to go on.
+fn tell_explained(summary: &Summary, total: usize, out: &Path) -> Result<(), Failure> {
+    let told = tell(summary, total, out, false);
+    if summary.stopped {
+        return Err(Failure::new("interrupted; the finished images are complete: go on with --resume"));
+    }
+    told
 }
 
 /// What is explained, as a title.

@@ -2,6 +2,7 @@
 
 mod again;
 pub(crate) mod audit;
+mod begun;
 pub(crate) mod bench;
 pub(crate) mod convert;
 pub(crate) mod demo;

@@ -174,7 +174,8 @@ fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failur
     let explainer = Explainer::new(&model, &ExplainOptions::new(&method::first_look()))?;
     let target = out.join("explain");
     folder::prepare(&target, true)?;
-    let job = Job { explainer: &explainer, data, out: &target, save: Save::default(), part: Part::Whole };
+    let (save, part) = (Save::default(), Part::Whole);
+    let job = Job { explainer: &explainer, data, out: &target, save, part, kept: None };
     let summary = explain::explain_into(job, None, &mut [])?;
     if !json {
         verdict::tell_explained(&explainer, &summary);

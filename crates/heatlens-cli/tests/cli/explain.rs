@@ -296,7 +296,7 @@ fn ctrl_c_leaves_finished_images_and_whole_lines() {
     let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let run = crate::common::Run::of(&child.wait_with_output().unwrap());
-    run.says(1, &["interrupted", "of 3000 images explained"]);
+    run.says(1, &["interrupted", "of 3000 images explained", "--resume"]);
     let lines = manifest(&out);
     assert!(!lines.is_empty() && lines.len() < 3000, "{}", lines.len());
     let files = files(&out);
@@ -305,4 +305,49 @@ fn ctrl_c_leaves_finished_images_and_whole_lines() {
     }
     assert!(files.contains_key("sheet.png"));
     assert!(!files.keys().any(|name| name.contains(".part")));
+}
+
+/// A run that is interrupted and resumed leaves the bytes of one in a piece, even if it was killed while it wrote.
+#[cfg(unix)]
+#[test]
+fn a_resumed_run_is_one_run() {
+    let trained = Trained::new(2);
+    let data = trained.path("some.npz");
+    crate::common::stripes_npz(&data, 40, 2);
+    let words = "--method rise,grad_cam --set masks=600 --save png,npz,tensors,boxes --report";
+    explain(&trained.model, &data, &trained.path("whole"), words).ends(0);
+    let out = trained.path("parts");
+    let child = program()
+        .arg("explain")
+        .args(words.split(' '))
+        .args([trained.model.as_path(), &data, "--out".as_ref(), &out])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while fs::read_to_string(out.join("manifest.jsonl")).map_or(0, |text| text.lines().count()) < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    drop(child.wait_with_output().unwrap());
+    let done = manifest(&out).len();
+    assert!((3..40).contains(&done), "{done} of 40 images when it was stopped");
+    // The last image's record is cut short, and a line is only half there.
+    let kept = fs::read(out.join("explanations.bin")).unwrap();
+    fs::write(out.join("explanations.bin"), &kept[..kept.len() - 5]).unwrap();
+    let lines = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
+    fs::write(out.join("manifest.jsonl"), format!("{lines}{{\"input\":")).unwrap();
+    let other = explain(&trained.model, &data, &out, "--method cam --resume");
+    other.says(1, &["another command", "rise", "--force"]);
+    let made = || fs::metadata(out.join("some_0/original.png")).unwrap().modified().unwrap();
+    let before = made();
+    explain(&trained.model, &data, &out, &format!("{words} --resume")).says(0, &["40 of 40 images"]);
+    assert_eq!(made(), before, "finished images are not made again");
+    let (whole, parts) = (files(&trained.path("whole")), files(&out));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), parts.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(parts[name] == *bytes, "{name} differs");
+    }
+    explain(&trained.model, &data, &out, &format!("{words} --resume"))
+        .says(1, &["no unfinished run", "without"]);
 }

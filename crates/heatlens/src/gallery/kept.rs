@@ -1,5 +1,5 @@
-//! What a shard keeps of its images, so that a merged run is the same as one that was never split: every explanation as
-//! it was computed, in `explanations.bin`, beside the line in `manifest.jsonl` and the pictures.
+//! What a shard or an unfinished run keeps of its images, so that a merged or resumed run is the same as one in a piece:
+//! every explanation as it was computed, in `explanations.bin`, beside the line in `manifest.jsonl` and the pictures.
 //!
 //! A record is what cannot be told from the model: the image's number, a hash of its pixels, the logits, and for each
 //! map the class, why it is empty and its values; at last the tensors, where they were asked for. All numbers are
@@ -37,9 +37,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn create(folder: &Path) -> Result<Self, GalleryError> {
+    /// Opens the file, empty, or to go on behind what is there.
+    pub(super) fn open(folder: &Path, go_on: bool) -> Result<Self, GalleryError> {
         let path = folder.join(FILE);
-        let file = File::create(&path).map_err(GalleryError::writing(&path))?;
+        let mut options = File::options();
+        options.create(true).write(true).append(go_on).truncate(!go_on);
+        let file = options.open(&path).map_err(GalleryError::writing(&path))?;
         Ok(Self { file: BufWriter::new(file), path })
     }
 
@@ -62,8 +65,13 @@ impl Keeper {
         self.file.write_all(&bytes).map_err(GalleryError::writing(&self.path))
     }
 
-    pub(super) fn finish(mut self) -> Result<(), GalleryError> {
+    pub(super) fn flush(&mut self) -> Result<(), GalleryError> {
         self.file.flush().map_err(GalleryError::writing(&self.path))
+    }
+
+    /// Removes the file of a run that needs it no more.
+    pub(super) fn discard(self) -> Result<(), GalleryError> {
+        fs::remove_file(&self.path).map_err(GalleryError::writing(&self.path))
     }
 }
 
@@ -77,10 +85,12 @@ fn hash(pixels: &[f32]) -> u64 {
     pixels.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// What all shards of a run kept, read image by image.
+/// What all shards of a run kept, or one that was interrupted, read image by image.
 #[derive(Debug)]
 pub struct Kept {
     shards: Vec<Opened>,
+    /// Images that were not read yet; of shards all there are.
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -90,15 +100,40 @@ struct Opened {
     lines: BufReader<File>,
 }
 
-/// One image of a shard.
+impl Opened {
+    fn new(folder: &Path) -> Result<Self, GalleryError> {
+        let open = |name: &str| {
+            let path = folder.join(name);
+            match File::open(&path) {
+                Ok(file) => Ok(BufReader::new(file)),
+                Err(source) => Err(GalleryError::Read { path, source }),
+            }
+        };
+        Ok(Self { folder: folder.to_owned(), explanations: open(FILE)?, lines: open(super::manifest::FILE)? })
+    }
+}
+
+/// Bytes of an image's record.
+fn record_len(explainer: &Explainer) -> u64 {
+    let floats = |count: usize| 4 * count as u64;
+    let maps = explainer.maps().iter().map(|spec| 9 + floats(spec.shape.iter().product()));
+    let tensors = explainer.tensors_layer().map_or(0, |layer| {
+        let [c, h, w] = layer.shape;
+        let image: usize = explainer.model().shape().iter().product();
+        1 + floats(2 * c * h * w + image + c + h * w)
+    });
+    16 + floats(explainer.model().head.outputs) + maps.sum::<u64>() + tensors
+}
+
+/// One image that was explained before.
 pub(super) struct Remembered {
     pub(super) explanation: Explanation,
     /// Its line in the manifest.
     pub(super) line: String,
     /// Its pictures, relative to the folder.
-    pub(super) files: Vec<String>,
-    /// The shard's folder.
-    pub(super) folder: PathBuf,
+    files: Vec<String>,
+    /// Where they are.
+    folder: PathBuf,
 }
 
 impl Kept {
@@ -107,15 +142,47 @@ impl Kept {
     /// # Errors
     /// If a file that a shard leaves cannot be read.
     pub fn open(folders: &[PathBuf]) -> Result<Self, GalleryError> {
-        let open = |path: PathBuf| match File::open(&path) {
-            Ok(file) => Ok(BufReader::new(file)),
-            Err(source) => Err(GalleryError::Read { path, source }),
+        let shards = folders.iter().map(|folder| Opened::new(folder)).collect::<Result<_, GalleryError>>()?;
+        Ok(Self { shards, left: usize::MAX })
+    }
+
+    /// Opens the folder of a run that was interrupted, and cuts off what it had only begun to write. `None` if it had not
+    /// come to its first image.
+    ///
+    /// # Errors
+    /// If one of its files cannot be read or changed.
+    pub fn of_interrupted(folder: &Path, explainer: &Explainer) -> Result<Option<Self>, GalleryError> {
+        let [bin, manifest] = [FILE, super::manifest::FILE].map(|name| folder.join(name));
+        if !manifest.exists() {
+            return Ok(None);
+        }
+        let reading = |path: &Path| {
+            let path = path.to_owned();
+            |source| GalleryError::Read { path, source }
         };
-        let shard = |folder: &PathBuf| {
-            let (explanations, lines) = (open(folder.join(FILE))?, open(folder.join(super::manifest::FILE))?);
-            Ok(Opened { folder: folder.clone(), explanations, lines })
-        };
-        Ok(Self { shards: folders.iter().map(shard).collect::<Result<_, GalleryError>>()? })
+        let mut lines = BufReader::new(File::open(&manifest).map_err(reading(&manifest))?);
+        let record = record_len(explainer);
+        let records = fs::metadata(&bin).map_err(reading(&bin))?.len() / record;
+        let (mut left, mut bytes, mut line) = (0, 0, Vec::new());
+        while left < records {
+            line.clear();
+            lines.read_until(b'\n', &mut line).map_err(reading(&manifest))?;
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            (left, bytes) = (left + 1, bytes + line.len() as u64);
+        }
+        for (path, len) in [(&bin, left * record), (&manifest, bytes)] {
+            let file = File::options().write(true).open(path);
+            file.and_then(|file| file.set_len(len)).map_err(GalleryError::writing(path))?;
+        }
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        Ok(Some(Self { shards: vec![Opened::new(folder)?], left }))
+    }
+
+    /// How many of so many images are known.
+    pub(super) fn known(&self, images: usize) -> usize {
+        self.left.min(images)
     }
 
     /// The next image, which must be this one.
@@ -125,6 +192,7 @@ impl Kept {
         item: usize,
         sample: &Sample,
     ) -> Result<Remembered, GalleryError> {
+        self.left -= 1;
         let count = self.shards.len().max(1);
         let shard = &mut self.shards[item % count];
         let path = shard.folder.join(FILE);
@@ -146,6 +214,11 @@ impl Kept {
 }
 
 impl Remembered {
+    /// Whether pictures and line are in this folder already.
+    pub(super) fn is_in(&self, out: &Path) -> bool {
+        self.folder == out
+    }
+
     /// Copies the pictures.
     pub(super) fn copy_pictures(&self, out: &Path) -> Result<(), GalleryError> {
         let copy = |name: &String| {

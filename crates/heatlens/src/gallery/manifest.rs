@@ -25,9 +25,13 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    pub(super) fn create(path: &Path) -> Result<Self, GalleryError> {
-        let file = File::create(path).map_err(GalleryError::writing(path))?;
-        Ok(Self { file, path: path.to_owned(), pending: String::new(), written: 0 })
+    /// Opens the file, empty, or to go on behind what is there.
+    pub(super) fn open(path: &Path, go_on: bool) -> Result<Self, GalleryError> {
+        let mut options = File::options();
+        options.create(true).write(true).append(go_on).truncate(!go_on);
+        let file = options.open(path).map_err(GalleryError::writing(path))?;
+        let written = file.metadata().map_err(GalleryError::writing(path))?.len();
+        Ok(Self { file, path: path.to_owned(), pending: String::new(), written })
     }
 
     pub(super) fn push(&mut self, line: &str) {

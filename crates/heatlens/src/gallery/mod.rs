@@ -46,12 +46,15 @@ pub struct Save {
     pub npz: bool,
     /// The tensors behind the maps as `tensors.npz`, and `channels.csv`.
     pub tensors: bool,
+    /// Whether every explanation is kept until the run is finished, so that it can be resumed; a shard always does, for
+    /// whoever merges it.
+    pub resumable: bool,
 }
 
 impl Default for Save {
     /// Pictures, and a sheet of the first images.
     fn default() -> Self {
-        Self { png: true, sheet_rows: MAX_SHEET_ROWS, npz: false, tensors: false }
+        Self { png: true, sheet_rows: MAX_SHEET_ROWS, npz: false, tensors: false, resumable: false }
     }
 }
 
@@ -96,17 +99,19 @@ pub struct Job<'j> {
     pub save: Save,
     /// Whether all of it is done here.
     pub part: Part,
+    /// What is explained already: by the shards that are merged, or by the same job before it was interrupted.
+    pub kept: Option<Kept>,
 }
 
 /// How much of a run one process does.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// All of it.
     Whole,
     /// The pictures of some images. What spans all of them is left to whoever merges the shards.
     Shard(Shard),
     /// What spans all images: what the shards found is read instead of computed.
-    Merge(Kept),
+    Merge,
 }
 
 impl Job<'_> {
@@ -116,28 +121,52 @@ impl Job<'_> {
         let all = 0..self.data.len();
         match &self.part {
             Part::Shard(shard) => all.filter(|&item| shard.holds(item)).collect(),
-            Part::Whole | Part::Merge(_) => all.collect(),
+            Part::Whole | Part::Merge => all.collect(),
         }
     }
 
     /// Explains the images that were loaded, or remembers how they were explained.
     fn make(&mut self, items: &[usize], samples: &[Sample]) -> Result<Vec<Made>, GalleryError> {
-        let Self { explainer, data, out, save, part } = self;
-        if let Part::Merge(kept) = part {
-            let remember = |(&item, sample)| {
-                let found = kept.next(explainer, item, sample)?;
-                found.copy_pictures(out)?;
-                Ok(Made { explanation: found.explanation, line: found.line })
-            };
-            return items.iter().zip(samples).map(remember).collect();
+        let known = self.kept.as_ref().map_or(0, |kept| kept.known(items.len()));
+        let (old, new) = (items.split_at(known), samples.split_at(known));
+        let mut made = self.remember(old.0, new.0)?;
+        made.extend(self.compute(old.1, new.1)?);
+        Ok(made)
+    }
+
+    fn remember(&mut self, items: &[usize], samples: &[Sample]) -> Result<Vec<Made>, GalleryError> {
+        let Some(kept) = &mut self.kept else { return Ok(Vec::new()) };
+        let mut remember = |(&item, sample)| {
+            let found = kept.next(self.explainer, item, sample)?;
+            let written = found.is_in(self.out);
+            if !written {
+                found.copy_pictures(self.out)?;
+            }
+            Ok(Made { explanation: found.explanation, line: found.line, written })
+        };
+        items.iter().zip(samples).map(&mut remember).collect()
+    }
+
+    fn compute(&self, items: &[usize], samples: &[Sample]) -> Result<Vec<Made>, GalleryError> {
+        if items.is_empty() {
+            return Ok(Vec::new());
         }
+        let Self { explainer, data, out, save, .. } = self;
         let explanations = explain(explainer, samples)?;
         let files = write_pictures(explainer, *data, out, *save, items, samples, &explanations)?;
         let made = |((&item, explanation), files): ((&usize, Explanation), Vec<String>)| {
             let line = manifest::line(explainer, *data, item, &explanation, &files).to_string();
-            Made { explanation, line }
+            Made { explanation, line, written: false }
         };
         Ok(items.iter().zip(explanations).zip(files).map(made).collect())
+    }
+
+    /// The files that are written as images are done: the manifest, and what is kept of them.
+    fn logs(&self) -> Result<(Manifest, Option<Keeper>), GalleryError> {
+        let go_on = self.kept.is_some() && self.part != Part::Merge;
+        let keeps = matches!(self.part, Part::Shard(_)) || (self.save.resumable && self.part == Part::Whole);
+        let keeper = if keeps { Some(Keeper::open(self.out, go_on)?) } else { None };
+        Ok((Manifest::open(&self.out.join(manifest::FILE), go_on)?, keeper))
     }
 }
 
@@ -146,6 +175,8 @@ struct Made {
     explanation: Explanation,
     /// In the manifest.
     line: String,
+    /// Whether all that is written of it is there already.
+    written: bool,
 }
 
 /// Explains every item of the job's data and writes the results. `listeners` are told of each image, in order.
@@ -161,8 +192,7 @@ pub fn write_gallery(
 ) -> Result<Summary, GalleryError> {
     let Job { explainer, data, out, save, .. } = job;
     let is_shard = matches!(job.part, Part::Shard(_));
-    let mut manifest = Manifest::create(&out.join(manifest::FILE))?;
-    let mut keeper = if is_shard { Some(Keeper::create(out)?) } else { None };
+    let (mut manifest, mut keeper) = job.logs()?;
     let spanning = if is_shard { Save { npz: false, tensors: false, sheet_rows: 0, ..save } } else { save };
     let mut raw = RawWriters::create(out, spanning)?;
     let mut rows = SheetRows::new(explainer, spanning.sheet_rows);
@@ -172,10 +202,12 @@ pub fn write_gallery(
     for items in all.chunks(group) {
         let (good, samples) = load(data, items, &mut summary);
         let made = job.make(&good, &samples)?;
-        for ((&item, sample), Made { explanation, line }) in good.iter().zip(&samples).zip(&made) {
-            manifest.push(line);
+        for ((&item, sample), Made { explanation, line, written }) in good.iter().zip(&samples).zip(&made) {
+            if !written {
+                manifest.push(line);
+                keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(item, sample, explanation))?;
+            }
             raw.push(explainer, data, item, explanation)?;
-            keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(item, sample, explanation))?;
             if save.png {
                 rows.push(explainer, data, item, sample, explanation, truth)?;
             }
@@ -184,6 +216,8 @@ pub fn write_gallery(
             listeners.iter_mut().try_for_each(|listener| listener.explained(&seen))?;
             summary.add(explainer, data.label(item), explanation);
         }
+        // In this order, so that what has a line is kept.
+        keeper.as_mut().map_or(Ok(()), Keeper::flush)?;
         manifest.flush()?;
         begun += items.len();
         if !progress.advance(items.len()) {
@@ -192,7 +226,9 @@ pub fn write_gallery(
         }
     }
     raw.finish()?;
-    keeper.map_or(Ok(()), Keeper::finish)?;
+    if !is_shard && !summary.stopped {
+        keeper.map_or(Ok(()), Keeper::discard)?;
+    }
     summary.sheet = rows.save(explainer, out, data.len())?;
     Ok(summary)
 }

@@ -40,7 +40,8 @@ impl Gallery {
         let explainer = Explainer::new(model, &ExplainOptions { settings, ..ExplainOptions::new(&shown) })?;
         let mut heard = Ears::new(&explainer)?;
         let nothing = Save { png: false, npz: false, tensors: false, ..Save::default() };
-        let job = Job { explainer: &explainer, data, out: &options.out, save: nothing, part: Part::Whole };
+        let (save, part) = (nothing, Part::Whole);
+        let job = Job { explainer: &explainer, data, out: &options.out, save, part, kept: None };
         let summary = explain_into(job, None, &mut heard.listeners())?;
         if summary.stopped {
             return Err(stopped());
