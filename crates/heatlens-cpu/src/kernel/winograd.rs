@@ -25,6 +25,8 @@ const MOST_ROWS: usize = 12;
 const MOST_SUMS: usize = MOST_ROWS * 32;
 /// What a tile of the input or output costs besides the products, in products of a place.
 const TRANSFORM: usize = 4;
+/// Elements of the panels that are worked on together: some megabytes, however large the image.
+const GROUP_LEN: usize = 1 << 21;
 /// Products in a task: some microseconds of work.
 const TASK_PRODUCTS: usize = 1 << 19;
 
@@ -127,9 +129,14 @@ impl Winograd {
         });
     }
 
-    /// Scratch elements that [`run`](Self::run) needs: the input's planes, and all panels.
+    /// Scratch elements that [`run`](Self::run) needs: the input's planes, and some panels.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.planes_len() + self.panels() * self.panel_len()
+        self.planes_len() + self.together() * self.panel_len()
+    }
+
+    /// Panels that several threads work on together.
+    fn together(&self) -> usize {
+        (GROUP_LEN / self.panel_len()).clamp(1, self.panels())
     }
 
     /// The planes, and what the last panel reads behind the last stream.
@@ -163,24 +170,21 @@ impl Winograd {
         let multiply = |index: usize, panel: &[f32], rows: (usize, usize)| {
             self.isa.run(Products { winograd: self, packed, panel, index, rows, epilogue, y });
         };
-        if workers == Workers::Serial {
-            // One panel after the other at the same place, which stays in the cache.
-            let panel = &mut panels[..self.panel_len()];
-            for index in 0..self.panels() {
-                gather(index, panel);
-                multiply(index, panel, (0, self.row_tiles()));
-            }
-            return;
-        }
-        workers.for_each_chunk(panels, self.panel_len(), gather);
         let products = PLACES * self.shape.in_channels * self.tile_rows * self.columns();
         let step = TASK_PRODUCTS.div_ceil(products).min(self.row_tiles());
         let tasks = self.row_tiles().div_ceil(step);
-        workers.for_each(self.panels() * tasks, |task| {
-            let (index, first) = (task / tasks, task % tasks * step);
-            let panel = &panels[index * self.panel_len()..(index + 1) * self.panel_len()];
-            multiply(index, panel, (first, (first + step).min(self.row_tiles())));
-        });
+        // Alone, one panel after the other at the same place, which stays in the cache.
+        let together = if workers == Workers::Serial { 1 } else { self.together() };
+        for first in (0..self.panels()).step_by(together) {
+            let group = together.min(self.panels() - first);
+            let panels = &mut panels[..group * self.panel_len()];
+            workers.for_each_chunk(panels, self.panel_len(), |i, panel| gather(first + i, panel));
+            workers.for_each(group * tasks, |task| {
+                let (i, row) = (task / tasks, task % tasks * step);
+                let panel = &panels[i * self.panel_len()..(i + 1) * self.panel_len()];
+                multiply(first + i, panel, (row, (row + step).min(self.row_tiles())));
+            });
+        }
     }
 }
 
