@@ -77,15 +77,14 @@ def judge(found, reference):
 
 
 def smooth(cases):
-    """Those cases whose framework hardly differs from itself; if there is none, the least rough alone."""
-    least, found = None, False
+    """Those cases whose framework hardly differs from itself, and at last the least rough of the others."""
+    least = None
     for case in cases:
         if case.own <= ROUGH:
-            found = True
             yield case
         elif least is None or case.own < least.own:
             least = case
-    if not found:
+    if least is not None:
         yield least
 
 

@@ -17,9 +17,10 @@ compared with, and the framework's own difference stands in brackets.
 
 One ReLU or pooling window that rounding tips over moves a gradient by a percent, and does so for one image and not for
 the next. `rough` marks rows where the framework's own gradients differ by more than 1e-4, so that passing says less. To
-have few of them, networks are compared on pairs of images for which they do not, out of three (Keras: twelve); where there
-are none, PyTorch's are made gentler (see the README) and six are tried; such a row says `gentle`. Our own rounding may tip a window over, too: where derivatives alone differ,
-the next such pair is compared, and the row says which one passed.
+have few of them, networks are compared on pairs of images for which they do not, out of three (Keras: twelve); where
+there are none, PyTorch's are made gentler (see the README) and six are tried; such a row says `gentle`. Our own rounding
+may tip a window over, too: where derivatives alone differ, the next such pair is compared, at last the least rough of the
+others; the row says which one passed.
 
 """
 TITLES = {
