@@ -1,7 +1,7 @@
 //! The audit tells models that know something from those that don't, and methods that look at the model from those
 //! that draw edges. Fixed seeds, several data sets each.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test may fail where it stands, and say what it saw
 
 #[path = "../common/mod.rs"]
 mod common;

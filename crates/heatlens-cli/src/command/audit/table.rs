@@ -73,8 +73,10 @@ fn row(method: &MethodAudit, columns: &[(&str, &str)]) -> String {
         let value = method.metrics.get(*id).map_or("–".to_owned(), |e| format!("{:.3}", e.mean));
         let _ = write!(line, " {value:>11}");
     }
-    let kept =
-        method.randomisation.as_ref().map_or("–".to_owned(), |r| format!("{:.0} %", 100.0 * r.share_kept()));
+    let kept = method
+        .randomisation
+        .as_ref()
+        .map_or("–".to_owned(), |r| format!("{:.0} %", 100.0 * r.share_kept()));
     let verdict = if method.control { "control".to_owned() } else { method.verdict.id().to_owned() };
     format!("{line} {kept:>10}  {verdict}")
 }
