@@ -49,31 +49,70 @@ fn ruler(images: &mut [DemoImage], class: usize, bottom: bool) {
     }
 }
 
+/// A network trained on images from memory.
+fn trained(images: &[DemoImage], seed: u64, network: Settings) -> Model {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.npz");
+    let mut file = NpzWriter::create(&path).unwrap();
+    for image in images {
+        file.push("X", &[SIDE, SIDE], &image.to_f32()).unwrap();
+        file.push_integers("y", &[], &[image.label as i64]).unwrap();
+    }
+    file.finish().unwrap();
+    let data = open_training(&path, &OpenOptions::default()).unwrap();
+    let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, seed).unwrap();
+    let mut trainer = Trainer::new(network, &set, folder.path()).unwrap();
+    trainer.run(&mut Silent).unwrap();
+    trainer.model().unwrap()
+}
+
+/// The classes and places named in a data set in which one class has a ruler.
+fn named_with_a_ruler(seed: u64, class: usize, bottom: bool) -> Vec<(usize, Place)> {
+    let mut images = generate(480, seed);
+    ruler(&mut images, class, bottom);
+    let settings = Settings { epochs: 6, batch_size: 16, ..settings(seed).unwrap() };
+    let model = trained(&images, seed, settings);
+    let mut unseen = generate(160, seed + 10);
+    ruler(&mut unseen, class, bottom);
+    look(&model, &unseen).shortcuts().map(|(c, _, s)| (c.class, s.place)).collect()
+}
+
 #[test]
 fn a_planted_ruler_is_named() {
     for (seed, class, bottom) in [(0, 1, false), (1, 0, true)] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut images = generate(480, seed);
-        ruler(&mut images, class, bottom);
-        let path = folder.path().join("data.npz");
-        let mut file = NpzWriter::create(&path).unwrap();
-        for image in &images {
-            file.push("X", &[SIDE, SIDE], &image.to_f32()).unwrap();
-            file.push_integers("y", &[], &[image.label as i64]).unwrap();
-        }
-        file.finish().unwrap();
-        let data = open_training(&path, &OpenOptions::default()).unwrap();
-        let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, seed).unwrap();
-        let settings = Settings { epochs: 6, batch_size: 16, ..settings(seed).unwrap() };
-        let mut trainer = Trainer::new(settings, &set, folder.path()).unwrap();
-        trainer.run(&mut Silent).unwrap();
-        let mut unseen = generate(160, seed + 10);
-        ruler(&mut unseen, class, bottom);
-        let found = look(&trainer.model().unwrap(), &unseen);
-        let named: Vec<_> = found.shortcuts().map(|(c, _, s)| (c.class, s.place)).collect();
         let edge = if bottom { Edge::Bottom } else { Edge::Left };
+        let named = named_with_a_ruler(seed, class, bottom);
         assert_eq!(named, [(class, Place::Strip(edge))], "seed {seed}");
     }
+}
+
+/// As many as are worth a table: docs/dataset.md.
+#[test]
+#[ignore = "minutes; run with --release -- --ignored --nocapture"]
+fn many_shortcuts_are_named_and_clean_data_are_not() {
+    let (mut missed, mut wrong) = (Vec::new(), Vec::new());
+    for seed in 100..110 {
+        let (class, bottom) = ((seed % 2) as usize, seed % 4 < 2);
+        let edge = if bottom { Edge::Bottom } else { Edge::Left };
+        let named = named_with_a_ruler(seed, class, bottom);
+        println!("seed {seed}, ruler {edge:?} in class {class}: {named:?}");
+        if named.iter().all(|(c, place)| *c != class || *place != Place::Strip(edge)) {
+            missed.push(seed);
+        }
+        wrong.extend(named.iter().filter(|(c, _)| *c != class).map(|n| (seed, *n)));
+        // A network that learns the ring, which may be anywhere.
+        let network = Settings {
+            architecture: heatlens::train::arch::find("gap-cnn-bn").unwrap(),
+            epochs: 6,
+            ..settings(seed).unwrap()
+        };
+        let model = trained(&generate(900, seed), seed, network);
+        let clean = look(&model, &generate(160, seed + 1000));
+        wrong.extend(clean.shortcuts().map(|(c, _, s)| (seed, (c.class, s.place))));
+        let named: Vec<_> = clean.shortcuts().map(|(c, _, s)| (c.class, s.place)).collect();
+        println!("seed {seed}, clean: {named:?}");
+    }
+    assert!(missed.is_empty() && wrong.is_empty(), "missed {missed:?}, wrongly flagged {wrong:?}");
 }
 
 #[test]

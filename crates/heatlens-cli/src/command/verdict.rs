@@ -7,6 +7,9 @@ use heatlens::trust::chance::Verdict;
 
 use crate::output;
 
+/// Problems that are told one by one.
+const SHOWN: usize = 10;
+
 /// The verdict by the images that were explained, as `audit` has it. It rests on their scores alone: what takes further
 /// passes (silent channels) or a look at all images (duplicates) is left to `audit`. Images without labels cannot
 /// judge a model; what is wrong with its outputs shows without them.
@@ -21,7 +24,7 @@ pub(crate) fn tell_explained(explainer: &Explainer, summary: &Summary) {
         seed: 0,
     });
     if summary.labels.iter().all(Option::is_none) {
-        verdict.problems.iter().for_each(output::note);
+        note_some(&verdict.problems);
         return;
     }
     print(&verdict);
@@ -43,8 +46,16 @@ pub(crate) fn print(model: &ModelVerdict) {
             100.0 * calibration.error
         ));
     }
-    model.problems.iter().for_each(output::note);
+    note_some(&model.problems);
     model.unchecked.iter().for_each(|what| output::note(format!("not checked: {what}")));
+}
+
+/// The first of many problems, and how many there are besides: a deep network may have silent channels in every layer.
+fn note_some(problems: &[String]) {
+    problems.iter().take(SHOWN).for_each(output::note);
+    if let more @ 1.. = problems.len().saturating_sub(SHOWN) {
+        output::note(format!("and {more} more; `heatlens audit` lists them all in audit.json"));
+    }
 }
 
 /// A mean with its interval, where it has one.

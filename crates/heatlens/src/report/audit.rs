@@ -15,6 +15,9 @@ const COLUMNS: [&str; 7] = [
     "pointing_game",
 ];
 
+/// What a control is for.
+const CONTROL: &str = "looks at no model: an explanation must beat it";
+
 impl From<&Audit> for AuditPart {
     fn from(audit: &Audit) -> Self {
         let measured = |id: &&str| audit.methods.iter().any(|m| m.metrics.contains_key(*id));
@@ -41,7 +44,7 @@ impl From<&Audit> for AuditPart {
                 title: method.title.clone(),
                 verdict: if method.control { "control".to_owned() } else { words(method.verdict).to_owned() },
                 tone: if method.control { Tone::Unsure } else { tone(method.verdict) },
-                sentence: method.verdict.sentence().to_owned(),
+                sentence: if method.control { CONTROL } else { method.verdict.sentence() }.to_owned(),
                 control: method.control,
                 cells: std::iter::once(Some(interval(method.score))).chain(cells).collect(),
             }
@@ -57,10 +60,7 @@ impl From<&Audit> for AuditPart {
 }
 
 fn sentences(audit: &Audit) -> Vec<String> {
-    let mut sentences = vec![format!(
-        "Measured on {} images, with 95 % intervals. Controls look at no model: an explanation must beat them.",
-        audit.images
-    )];
+    let mut sentences = vec![format!("Measured on {} images, with 95 % intervals.", audit.images)];
     if audit.recommended.is_none() {
         sentences.push("No method is recommended: see the verdict on the model above.".to_owned());
     }

@@ -146,7 +146,7 @@ fn an_audit_has_a_row_for_each_method_with_its_interval() {
         higher_is_better: better,
     };
     audited.audit = Some(AuditPart {
-        problems: vec!["7 channels are silent".to_owned()],
+        problems: (0..47).map(|n| format!("layer {n}: 7 channels are silent")).collect(),
         sentences: vec!["Measured on 64 images.".to_owned()],
         recommended: Some(("HiResCAM".to_owned(), "It comes first.".to_owned())),
         columns: vec![column("insertion", Some(true)), column("deletion", Some(false))],
@@ -155,7 +155,10 @@ fn an_audit_has_a_row_for_each_method_with_its_interval() {
     let html = audited.to_html();
     for text in [
         "Recommended: HiResCAM.",
-        "7 channels are silent",
+        "layer 0: 7 channels are silent",
+        "layer 46: 7 channels are silent",
+        "(47)",
+        "and 37 more",
         "insertion ↑",
         "deletion ↓",
         "0.750 (0.625 to 0.875)",
@@ -165,6 +168,7 @@ fn an_audit_has_a_row_for_each_method_with_its_interval() {
     }
     assert_eq!(html.matches("class=\"interval\"").count(), 2);
     assert_eq!(html.matches("class=\"control\"").count(), 1);
+    assert_eq!(html.matches("<dt>faithful</dt>").count(), 1, "each verdict is explained once");
 }
 
 #[test]

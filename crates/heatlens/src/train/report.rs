@@ -62,6 +62,7 @@ impl Report {
         let dead = dead_layers(&model, &sample, set.train.len().min(ACTIVITY_IMAGES))
             .map_err(|e| TrainError::Network(e.to_string()))?;
         verdict.problems.extend(dead.iter().map(ToString::to_string));
+        verdict.dead = dead;
         let report = Self { ending, epochs: epochs as u64, kept_epoch, model: verdict };
         let path = folder.join("metrics.json");
         let text = format!("{:#}\n", report.to_json(trainer.history(), set));

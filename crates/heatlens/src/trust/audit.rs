@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::trust::chance::Judgement;
+use crate::trust::dependence::Kept;
+use crate::trust::health::DeadChannels;
 
 pub use auditor::{Auditor, Settings};
 pub use conclude::{Findings, conclude};
@@ -46,6 +48,8 @@ pub struct ModelVerdict {
     pub images: usize,
     /// What else is wrong with the model or the data, in sentences.
     pub problems: Vec<String>,
+    /// Silent channels in full, which `problems` names a few of.
+    pub dead: Vec<DeadChannels>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
 }
@@ -102,7 +106,9 @@ impl MethodVerdict {
         match self {
             Self::Faithful => "measurably more faithful to this model than the controls",
             Self::Weak => "not measurably better than the controls on these images: weak evidence",
-            Self::IgnoresModel => "does not depend on the model's weights: do not use it as evidence",
+            Self::IgnoresModel => {
+                "shows much the same whatever the model's weights: do not use it as evidence"
+            }
         }
     }
 }
@@ -119,6 +125,9 @@ pub struct Randomisation {
     pub structure: f64,
     /// Two networks with different random weights, against each other.
     pub floor: f64,
+    /// What that is worth beside the method's own yardsticks: from the model to random networks, and from one of these
+    /// to the next, if there are several. The verdict goes by these.
+    pub kept: Vec<Kept>,
     /// The share of layers randomised, from the output down, and the similarity that is left.
     pub cascade: Vec<(f64, f64)>,
     /// A part of the layers randomised alone (from the share, to the share, counted from the output), and the similarity that is left.
@@ -157,7 +166,7 @@ pub struct Agreement {
 /// What similarities under random weights are held against.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Yardstick {
-    /// A control that never changes.
+    /// A control that never changes: 1, or the comparison is broken.
     pub edges: f64,
     /// What two random networks have in common at least.
     pub floor: f64,
@@ -196,7 +205,8 @@ impl Estimate {
         json!({ "mean": self.mean, "low": self.low, "high": self.high, "images": self.images })
     }
 
-    fn from_json(value: &Value) -> Option<Self> {
+    /// From [`to_json`](Self::to_json); `None` if it is nothing of the kind.
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
         let number = |key: &str| value[key].as_f64();
         let images = usize::try_from(value["images"].as_u64()?).ok()?;
         Some(Self { mean: number("mean")?, low: number("low")?, high: number("high")?, images })
@@ -245,6 +255,7 @@ impl ModelVerdict {
 
     fn to_json(&self) -> Value {
         let bin = |b: &ReliabilityBin| json!({ "from": b.from, "to": b.to, "images": b.images, "confidence": b.confidence, "accuracy": b.accuracy });
+        let dead = |d: &DeadChannels| json!({ "layer": d.layer, "channels": d.dead, "of": d.of });
         let calibration = self.calibration.as_ref().map(
             |c| json!({ "expected_calibration_error": c.error, "bins": c.bins.iter().map(bin).collect::<Vec<_>>() }),
         );
@@ -260,6 +271,7 @@ impl ModelVerdict {
             "calibration": calibration,
             "images": self.images,
             "problems": self.problems,
+            "dead_channels": self.dead.iter().map(dead).collect::<Vec<_>>(),
             "unchecked": self.unchecked,
         })
     }
@@ -283,11 +295,17 @@ impl MethodAudit {
 }
 
 impl Randomisation {
-    /// How alike maps stay when weights change: from the model to random networks, or from one of these to the next,
-    /// whichever is more.
+    /// Whether too much of the maps is the same whatever the weights.
     #[must_use]
-    pub fn unchanged(&self) -> f64 {
-        self.similarity.mean.max(self.floor)
+    pub fn ignores_model(&self) -> bool {
+        self.kept.iter().any(Kept::too_much)
+    }
+
+    /// What remains of a map when the weights change, from 0 to 1: from the model to random networks, or from one of
+    /// these to the next, whichever is more.
+    #[must_use]
+    pub fn share_kept(&self) -> f64 {
+        self.kept.iter().map(Kept::share).fold(0.0, f64::max)
     }
 
     /// From [`to_json`](Self::to_json); `None` if it is nothing of the kind.
@@ -301,6 +319,7 @@ impl Randomisation {
             rank_correlation: number(value, "rank_correlation")?,
             structure: number(value, "structural_similarity")?,
             floor: number(value, "floor")?,
+            kept: value["kept"].as_array()?.iter().map(Kept::from_json).collect::<Option<_>>()?,
             cascade: cascade
                 .map(|v| Some((number(v, "layers")?, number(v, "similarity")?)))
                 .collect::<Option<_>>()?,
@@ -321,6 +340,8 @@ impl Randomisation {
             "rank_correlation": self.rank_correlation,
             "structural_similarity": self.structure,
             "floor": self.floor,
+            "kept": self.kept.iter().map(|kept| kept.to_json()).collect::<Vec<_>>(),
+            "ignores_model": self.ignores_model(),
             "cascade": cascade,
             "independent": independent,
         })

@@ -1,26 +1,36 @@
 //! Does a method look at the model's weights? Its maps are compared with those for networks with random weights.
 //!
-//! Alike means: the mean of the rank correlation of |map| and of the structural similarity of the pictures. Two
-//! yardsticks say what a number is worth. `edges`, a control that sees the image alone, stays the same: the upper one.
-//! The lower one, the noise floor, is what two random networks have in common at least, as the method shows them that
-//! tells them apart best (the plain derivative always among them). A method whose maps stay nearer to the upper one than
-//! to the floor, from the model to random networks or from one random network to the next, ignores the model.
+//! Alike means: the mean of the rank correlation of the heat and of the structural similarity of the pictures. Each
+//! method has its own two yardsticks. The upper one is how alike it is to itself when the image gets noise that nobody
+//! sees: no map can be expected to stay more alike than that. The lower one is how alike its maps for *different* images
+//! are: borders and the network's shape make any two of them alike. If more than a third of the way from the lower one to
+//! the upper one remains when the weights are drawn anew, from the model to random networks or from one random network to
+//! the next, the method says much the same whatever the weights: it ignores the model. `edges`, a control that sees the
+//! image alone, must stay exactly the same.
+
+mod kept;
+mod picture;
 
 use serde_json::{Value, json};
 
-use crate::explain::{Attribution, ExplainError, ExplainOptions, Explainer};
+use crate::explain::{ExplainError, ExplainOptions, Explainer};
 use crate::method::{self, Method, Settings};
-use crate::metric::similarity::{correlate_ranks, ranks, structural};
 use crate::model::Model;
 use crate::random::{Key, Use};
 use crate::trust::audit::{Estimate, Randomisation};
 use crate::trust::bootstrap::Bootstrap;
 use crate::trust::randomise::Randomiser;
 
-/// The share of pixels whose strength is cut off in a picture, so that single ones do not make the others invisible.
-const CUT_OFF: f64 = 0.01;
+use kept::Comparison;
+pub use kept::Kept;
+use picture::{Alike, Picture, compare, mean_of};
+
+/// Noise that nobody sees: the largest change of a pixel as a share of the image's range, as for the sensitivities.
+const UNSEEN: f32 = 0.02;
 /// Images explained together.
 const TOGETHER: usize = 8;
+/// Random networks for a part of the layers; the verdict does not go by these.
+const PART_SEEDS: usize = 5;
 
 /// How much is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,44 +47,37 @@ impl DependencePlan {
     /// What an audit does by default.
     #[must_use]
     pub fn quick() -> Self {
-        Self { seeds: 5, images: 12, images_by_part: 3 }
+        // Maps differ more from one random network to the next than from image to image.
+        Self { seeds: 10, images: 8, images_by_part: 2 }
     }
 
     /// For closer intervals.
     #[must_use]
     pub fn full() -> Self {
-        Self { seeds: 10, images: 32, images_by_part: 12 }
+        Self { seeds: 20, images: 16, images_by_part: 12 }
     }
 
     /// How many images are explained, all methods together.
     #[must_use]
     pub fn explained(&self, images: usize) -> usize {
         let (all, part) = (self.images.min(images), self.images_by_part.min(images));
-        all * (1 + self.seeds) + 7 * self.seeds * part
+        // Each image with and without noise; then the parts.
+        2 * all * (1 + self.seeds) + 7 * self.seeds.min(PART_SEEDS) * part
     }
 }
 
 /// What came out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dependence {
-    /// How alike `edges` stays: the upper yardstick.
+    /// How alike `edges` stays: 1, or the comparison itself is broken.
     pub edges: f64,
-    /// The lower yardstick.
+    /// What two random networks have in common at least, as the method shows them that tells them apart best.
     pub floor: f64,
     /// The audited methods by id.
     pub methods: Vec<(String, Randomisation)>,
 }
 
 impl Dependence {
-    /// Whether a method's maps are nearer to staying the same, as those of `edges` do, than to the noise floor: the
-    /// model's against those of random networks, or those of random networks against each other. (A network can be so
-    /// unlike a random one, with statistics that never fitted its weights for instance, that nothing stays the same.)
-    #[must_use]
-    pub fn ignores_model(&self, method: &Randomisation) -> bool {
-        let similarity = method.unchanged();
-        (self.edges - similarity).abs() < (similarity - self.floor).abs()
-    }
-
     /// What was measured for a method.
     #[must_use]
     pub fn of(&self, id: &str) -> Option<&Randomisation> {
@@ -119,20 +122,31 @@ pub fn measure(
     let key = Key::new(settings.seed, Use::Audit).at(u64::MAX);
     let bench = Bench { randomiser, methods: all, settings, key, statistics_on: subjects };
     let whole = subjects.first(plan.images);
-    let Some(original) = bench.maps(model, whole, advance)? else { return Ok(None) };
     let mut tallies: Vec<Tally> = vec![Tally::default(); bench.methods.len()];
-    let mut before: Option<Vec<Vec<Picture>>> = None;
-    for seed in 0..plan.seeds {
-        let random = bench.random(0..bench.randomiser.layers(), seed)?;
-        let Some(maps) = bench.maps(&random, whole, advance)? else { return Ok(None) };
+    // By network, the model first.
+    let mut pictures: Vec<Vec<Vec<Picture>>> = Vec::new();
+    for network in 0..=plan.seeds {
+        let random;
+        let network = match network.checked_sub(1) {
+            None => model,
+            Some(seed) => {
+                random = bench.random(0..bench.randomiser.layers(), seed)?;
+                &random
+            }
+        };
+        let Some(maps) = bench.maps(network, whole, advance)? else { return Ok(None) };
+        let noisy = noisy(whole, key.at(pictures.len() as u64));
+        let noisy = Subjects { pixels: &noisy, ..whole };
+        let Some(again) = bench.maps(network, noisy, advance)? else { return Ok(None) };
         for (m, tally) in tallies.iter_mut().enumerate() {
-            tally.against_original.push(compare(&original[m], &maps[m]));
-            if let Some(before) = &before {
-                tally.against_random.push(compare(&before[m], &maps[m]));
+            tally.own.push(compare(&maps[m], &again[m], 0).into_iter().map(mean_of).collect());
+            for (number, before) in pictures.iter().enumerate() {
+                tally.compare([number, pictures.len()], &before[m], &maps[m]);
             }
         }
-        before = Some(maps);
+        pictures.push(maps);
     }
+    let Some(original) = pictures.first() else { return Ok(None) };
     let part = subjects.first(plan.images_by_part);
     let cuts = cuts(bench.randomiser.layers());
     let n = part.classes.len();
@@ -143,17 +157,28 @@ pub fn measure(
             if from == 0 && pair[1] == bench.randomiser.layers() || (cascade && pair[0] == 0) {
                 continue;
             }
-            for seed in 0..plan.seeds {
+            for seed in 0..plan.seeds.min(PART_SEEDS) {
                 let random = bench.random(from..pair[1], seed)?;
                 let Some(maps) = bench.maps(&random, part, advance)? else { return Ok(None) };
                 for (m, tally) in tallies.iter_mut().enumerate() {
-                    let original: Vec<Picture> = original[m].iter().take(n).cloned().collect();
-                    tally.parts.push(((from, pair[1]), compare(&original, &maps[m])));
+                    tally.parts.push(((from, pair[1]), compare(&original[m][..n], &maps[m], 0)));
                 }
             }
         }
     }
     Ok(Some(bench.conclude(methods, &tallies)))
+}
+
+/// The images with uniform noise.
+fn noisy(subjects: Subjects<'_>, key: Key) -> Vec<f32> {
+    let len = subjects.pixels.len() / subjects.classes.len().max(1);
+    let noisy = |(i, image): (usize, &[f32])| {
+        let low = image.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = image.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (radius, mut rng) = (UNSEEN * (high - low), key.at(i as u64).rng());
+        image.iter().map(|pixel| pixel + (2.0 * rng.uniform() - 1.0) * radius).collect::<Vec<f32>>()
+    };
+    subjects.pixels.chunks(len.max(1)).enumerate().flat_map(noisy).collect()
 }
 
 /// Where the layers are cut into quarters.
@@ -171,22 +196,14 @@ struct Bench<'a> {
     statistics_on: Subjects<'a>,
 }
 
-/// A map, ready to be compared.
-#[derive(Clone)]
-struct Picture {
-    ranks: Vec<f64>,
-    values: Vec<f32>,
-    size: [usize; 2],
-}
-
-/// Rank correlation and structural similarity.
-type Alike = [f64; 2];
-
 #[derive(Clone, Default)]
 struct Tally {
-    /// By seed, then by image.
-    against_original: Vec<Vec<Alike>>,
-    against_random: Vec<Vec<Alike>>,
+    /// By network, the model first, and by image: how alike a map is to that of the image with noise.
+    own: Vec<Vec<f64>>,
+    against_original: Vec<Comparison>,
+    against_random: Vec<Comparison>,
+    /// Against the original, by seed, then by image.
+    measures: Vec<Vec<Alike>>,
     /// Layers, counted from the scores, by image.
     parts: Vec<((usize, usize), Vec<Alike>)>,
 }
@@ -232,9 +249,8 @@ impl Bench<'_> {
         let of = |id: &str| self.methods.iter().position(|m| m.id == id).and_then(|m| tallies.get(m));
         let controls = method::controls();
         let judged = self.methods.iter().zip(tallies).filter(|(m, _)| controls.iter().all(|c| c.id != m.id));
-        let floor =
-            judged.map(|(_, t)| mean(t.against_random.iter().flatten())).fold(f64::INFINITY, f64::min);
-        let edges = of(method::edges().id).map_or(1.0, |t| mean(t.against_original.iter().flatten()));
+        let floor = judged.map(|(_, tally)| same(&tally.against_random)).fold(f64::INFINITY, f64::min);
+        let edges = of(method::edges().id).map_or(1.0, |tally| same(&tally.against_original));
         let layers = self.randomiser.layers();
         let row = |m: &&'static Method| Some((m.id.to_owned(), of(m.id)?.conclude(self.key, layers)));
         let floor = if floor.is_finite() { floor } else { 0.0 };
@@ -243,22 +259,42 @@ impl Bench<'_> {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn mean<'t>(values: impl Iterator<Item = &'t Alike>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0usize), |(s, n), [r, t]| (s + f64::midpoint(*r, *t), n + 1));
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, n), v| (sum + v, n + 1));
     sum / count.max(1) as f64
 }
 
+fn same(comparisons: &[Comparison]) -> f64 {
+    mean(comparisons.iter().flat_map(|c| c.same.iter().copied()))
+}
+
 impl Tally {
+    /// The maps of two networks, the first of which may be the model (0).
+    fn compare(&mut self, networks: [usize; 2], a: &[Picture], b: &[Picture]) {
+        let measures = compare(a, b, 0);
+        // Which other image: another for each pair of networks, never the same one.
+        let others = a.len().saturating_sub(1);
+        let other = match others {
+            0 => vec![0.0; a.len()],
+            _ => compare(a, b, 1 + (networks[0] + networks[1]) % others).into_iter().map(mean_of).collect(),
+        };
+        let comparison =
+            Comparison { networks, same: measures.iter().copied().map(mean_of).collect(), other };
+        if networks[0] == 0 {
+            self.measures.push(measures);
+            self.against_original.push(comparison);
+        } else {
+            self.against_random.push(comparison);
+        }
+    }
+
     #[allow(clippy::cast_precision_loss)]
     fn conclude(&self, key: Key, layers: usize) -> Randomisation {
-        let images = self.against_original.first().map_or(0, Vec::len);
-        let of_image = |i: usize| Some(mean(self.against_original.iter().filter_map(|seed| seed.get(i))));
+        let images = self.against_original.first().map_or(0, |c| c.same.len());
+        let of_image = |i: usize| Some(mean(self.against_original.iter().map(|c| c.same[i])));
         let by_image: Vec<Option<f64>> = (0..images).map(of_image).collect();
         let none = Estimate { mean: 0.0, low: 0.0, high: 0.0, images: 0 };
-        let one = |which: usize| {
-            let all: Vec<f64> = self.against_original.iter().flatten().map(|alike| alike[which]).collect();
-            all.iter().sum::<f64>() / all.len().max(1) as f64
-        };
+        let one = |which: usize| mean(self.measures.iter().flatten().map(|alike| alike[which]));
         let share = |layer: usize| layer as f64 / layers.max(1) as f64;
         let mut parts: Vec<((usize, usize), Vec<Alike>)> = Vec::new();
         for (part, alike) in &self.parts {
@@ -267,58 +303,26 @@ impl Tally {
                 None => parts.push((*part, alike.clone())),
             }
         }
+        let left = |all: &[Alike]| mean(all.iter().copied().map(mean_of));
         let similarity = Bootstrap::new(images, key).mean(&by_image).unwrap_or(none);
         // The first quarter alone is the first step of the cascade too.
         let cascade = parts.iter().filter(|((from, _), _)| *from == 0);
-        let mut cascade: Vec<(f64, f64)> =
-            cascade.map(|((_, to), all)| (share(*to), mean(all.iter()))).collect();
+        let mut cascade: Vec<(f64, f64)> = cascade.map(|((_, to), all)| (share(*to), left(all))).collect();
         cascade.sort_by(|a, b| a.0.total_cmp(&b.0));
         cascade.push((1.0, similarity.mean));
         let alone =
             parts.iter().filter(|((from, to), _)| *from > 0 || share(*to) <= 0.25 || parts.len() == 1);
+        let kept = |comparisons: &[Comparison]| Kept::of(comparisons, &self.own, key);
         Randomisation {
             similarity,
             rank_correlation: one(0),
             structure: one(1),
-            floor: mean(self.against_random.iter().flatten()),
+            floor: same(&self.against_random),
+            kept: [kept(&self.against_original), kept(&self.against_random)].into_iter().flatten().collect(),
             cascade,
-            independent: alone
-                .map(|((from, to), all)| (share(*from), share(*to), mean(all.iter())))
-                .collect(),
+            independent: alone.map(|((from, to), all)| (share(*from), share(*to), left(all))).collect(),
         }
     }
-}
-
-impl Picture {
-    fn of(attribution: &Attribution) -> Self {
-        let plane = attribution.plane();
-        let (plane, size): (&[f32], _) =
-            plane.as_ref().map_or((&[], [0; 2]), |map| (map.values(), [map.height(), map.width()]));
-        let sizes: Vec<f32> = plane.iter().map(|v| v.abs()).collect();
-        let heat: Vec<f32> = plane.iter().map(|v| v.max(0.0)).collect();
-        let full = full_strength(&heat);
-        let values = heat.iter().map(|v| if full > 0.0 { (v / full).min(1.0) } else { 0.0 }).collect();
-        Self { ranks: ranks(&sizes), values, size }
-    }
-}
-
-/// What is drawn in full strength: all but one pixel in a hundred are weaker, if any are.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn full_strength(heat: &[f32]) -> f32 {
-    let mut rising = heat.to_vec();
-    rising.sort_by(f32::total_cmp);
-    let at = (rising.len().saturating_sub(1) as f64 * (1.0 - CUT_OFF)).round() as usize;
-    let largest = rising.last().copied().unwrap_or(0.0);
-    rising.get(at).copied().filter(|v| *v > 0.0).unwrap_or(largest)
-}
-
-/// Image by image; a map without any difference in it has nothing in common with others.
-fn compare(a: &[Picture], b: &[Picture]) -> Vec<Alike> {
-    let alike = |(a, b): (&Picture, &Picture)| {
-        let rank = if a.ranks.len() == b.ranks.len() { correlate_ranks(&a.ranks, &b.ranks) } else { None };
-        [rank.unwrap_or(0.0), structural(&a.values, &b.values, a.size, 1.0).unwrap_or(0.0)]
-    };
-    a.iter().zip(b).map(alike).collect()
 }
 
 impl Dependence {

@@ -91,6 +91,9 @@ impl fmt::Display for OutputProblem {
     }
 }
 
+/// Channels that are named; the rest is counted.
+const NAMED: usize = 10;
+
 /// A layer, or some of its channels, that is zero on every image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadChannels {
@@ -132,8 +135,11 @@ impl fmt::Display for DeadChannels {
                 "layer {layer:?} is dead: all {of} channels are zero on every image, so nothing can be seen there; train again with a lower learning rate or another seed"
             );
         }
-        let shown: Vec<String> = dead.iter().take(8).map(usize::to_string).collect();
-        let more = if dead.len() > shown.len() { ", …" } else { "" };
+        let shown: Vec<String> = dead.iter().take(NAMED).map(usize::to_string).collect();
+        let more = match dead.len() - shown.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         write!(
             f,
             "{} of {of} channels of layer {layer:?} are zero on every image (channels {}{more}) and add nothing to its maps; a lower learning rate keeps more of them alive",
@@ -183,5 +189,8 @@ mod tests {
         assert!(found.to_string().starts_with("1 of 3 channels of layer \"relu_2\" are zero"), "{found}");
         assert_eq!(dead_channels("relu_2", &[1.0, 2.0]), None);
         assert!(dead_channels("relu_2", &[0.0; 20]).unwrap().to_string().contains("all 20 channels"));
+        let many: Vec<f32> = (0..50).map(|c| if c < 47 { 0.0 } else { 1.0 }).collect();
+        let named = dead_channels("relu_2", &many).unwrap().to_string();
+        assert!(named.contains("(channels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 37 more)"), "{named}");
     }
 }

@@ -1,63 +1,143 @@
 //! Which methods draw much the same for a network with other weights.
 
+use heatlens::demo_data::{DemoImage, SIDE};
 use heatlens::method::{Settings, find};
 use heatlens::model::Model;
+use heatlens::random::{Key, Use};
 use heatlens::trust::audit::{Auditor, Settings as AuditSettings};
-use heatlens::trust::dependence::Dependence;
+use heatlens::trust::dependence::{Dependence, DependencePlan};
 
-use crate::networks::{deep, fresh};
+use crate::networks::{deep, fresh, trained};
 use crate::{pixels, unseen};
 
-fn dependence(model: &Model, seed: u64, methods: &[&str]) -> Dependence {
+/// What the tests have time for.
+const FEW: DependencePlan = DependencePlan { seeds: 5, images: 8, images_by_part: 1 };
+
+fn dependence(
+    model: &Model,
+    seed: u64,
+    methods: &[&str],
+    images: &[f32],
+    plan: DependencePlan,
+) -> Dependence {
     let methods: Vec<_> = methods.iter().map(|id| find(id).unwrap()).collect();
     let mut settings = AuditSettings::quick(&methods, Settings::with_seed(seed));
-    settings.dependence.images = 8;
-    settings.dependence.images_by_part = 1;
+    settings.dependence = plan;
     let auditor = Auditor::new(model, settings).unwrap();
-    let images = unseen(seed, 8);
-    auditor.depend(&pixels(&images), images.len(), &|_| true).unwrap().unwrap()
+    auditor.depend(images, images.len() / (SIDE * SIDE), &|_| true).unwrap().unwrap()
 }
 
-/// Networks of several depths, with and without normalisation: 3 seeds each.
-fn networks() -> Vec<(String, Model, u64)> {
-    let kinds = [(4, false), (6, true), (6, false)];
-    let of = |seed: u64| {
-        kinds.map(|(depth, bn)| {
-            (format!("depth {depth}, normalised {bn}, seed {seed}"), deep(depth, bn, seed), seed)
-        })
+/// Images without an empty background: soft blobs of all sizes.
+fn textures(seed: u64, count: usize) -> Vec<f32> {
+    let texture = |index: usize| {
+        let mut rng = Key::new(seed, Use::DemoData).at(index as u64).at(1).rng();
+        let mut grey = vec![0.5; SIDE * SIDE];
+        for size in (0..60).map(|k| 1.5 * 1.06_f64.powi(k % 40)) {
+            let strength = 0.12 * rng.normal();
+            let mut between = |low, high| rng.between(low, high);
+            let centre = [between(0.0, SIDE as f64), between(0.0, SIDE as f64)];
+            let size = [size * between(0.5, 1.5), size * between(0.5, 1.5)];
+            for (i, grey) in grey.iter_mut().enumerate() {
+                let at = [(i / SIDE) as f64, (i % SIDE) as f64];
+                let far: f64 = (0..2).map(|d| ((at[d] - centre[d]) / size[d]).powi(2) / 2.0).sum();
+                *grey += strength * (-far).exp();
+            }
+        }
+        let noisy = |grey: &f64| (grey + 0.02 * rng.normal()).clamp(0.0, 1.0) as f32;
+        grey.iter().map(noisy).collect::<Vec<f32>>()
     };
-    (0..3).flat_map(of).collect()
+    (0..count).flat_map(texture).collect()
 }
 
-#[test]
-fn guided_back_propagation_is_called_out_and_grad_cam_is_not() {
-    let (mut missed, mut wrong) = (Vec::new(), Vec::new());
-    for (what, model, seed) in networks() {
-        let found = dependence(&model, seed, &["grad_cam", "gradient", "guided_backprop"]);
-        let shown: Vec<String> = found
-            .methods
-            .iter()
-            .map(|(id, r)| format!("{id} {:.2} {:.2}", r.similarity.mean, r.floor))
-            .collect();
+/// Who was missed and who wrongly called out.
+#[derive(Default)]
+struct Errors {
+    missed: Vec<String>,
+    wrong: Vec<String>,
+    networks: usize,
+}
+
+impl Errors {
+    fn count(&mut self, what: &str, model: &Model, seed: u64, images: &[f32], plan: DependencePlan) {
+        let found = dependence(model, seed, &["grad_cam", "gradient", "guided_backprop"], images, plan);
+        let show = |(id, r): &(String, heatlens::trust::audit::Randomisation)| {
+            let lead = r.kept.iter().map(|k| k.lead.low).fold(f64::NEG_INFINITY, f64::max);
+            format!("{id} {:.2} ({lead:+.3})", r.share_kept())
+        };
+        let shown: Vec<String> = found.methods.iter().map(show).collect();
         println!("{what}: floor {:.2}; {}", found.floor, shown.join(", "));
-        assert!((found.edges - 1.0).abs() < 1e-6 && found.floor < 0.2, "{what}");
+        assert!((found.edges - 1.0).abs() < 1e-6, "{what}");
         for id in ["guided_backprop", "random", "edges", "centre"] {
-            if !found.ignores_model(found.of(id).unwrap()) {
-                missed.push(format!("{what}: {id}"));
+            if !found.of(id).unwrap().ignores_model() {
+                self.missed.push(format!("{what}: {id}"));
             }
         }
         for id in ["grad_cam", "gradient"] {
-            if found.ignores_model(found.of(id).unwrap()) {
-                wrong.push(format!("{what}: {id}"));
+            if found.of(id).unwrap().ignores_model() {
+                self.wrong.push(format!("{what}: {id}"));
             }
         }
+        self.networks += 1;
     }
-    assert!(missed.is_empty() && wrong.is_empty(), "missed {missed:?}, wrongly called out {wrong:?}");
+
+    /// Fails if more than so many were missed and wrongly called out, all in all.
+    #[track_caller]
+    fn at_most(&self, errors: usize) {
+        let Self { missed, wrong, networks } = self;
+        let found = format!("{networks} networks: missed {missed:?}, wrongly called out {wrong:?}");
+        println!("{found}");
+        assert!(missed.len() + wrong.len() <= errors, "{found}");
+    }
+}
+
+/// Networks of several depths, with and without normalisation: 3 seeds each.
+#[test]
+fn guided_back_propagation_is_called_out_and_grad_cam_is_not() {
+    let mut errors = Errors::default();
+    for seed in 0..3 {
+        let images = pixels(&unseen(seed, FEW.images));
+        for (depth, bn) in [(2, false), (4, false), (6, true), (6, false)] {
+            let what = format!("depth {depth}, normalised {bn}, seed {seed}");
+            errors.count(&what, &deep(depth, bn, seed), seed, &images, FEW);
+        }
+        errors.count(&format!("gap-cnn, seed {seed}"), &fresh("gap-cnn", seed), seed, &images, FEW);
+    }
+    errors.at_most(0);
+}
+
+/// As many as are worth a table: docs/trust.md.
+#[test]
+#[ignore = "minutes; run with --release -- --ignored --nocapture"]
+fn many_networks_are_told_apart() {
+    let plan = DependencePlan { images_by_part: 1, ..DependencePlan::quick() };
+    let mut errors = Errors::default();
+    for seed in 10..14 {
+        let demo = pixels(&unseen(seed, plan.images));
+        for (images, of) in [(demo, "demo"), (textures(seed, plan.images), "textures")] {
+            for (depth, bn) in
+                [(2, false), (2, true), (4, false), (4, true), (6, false), (6, true), (10, true)]
+            {
+                let what = format!("{of}, depth {depth}, normalised {bn}, seed {seed}");
+                errors.count(&what, &deep(depth, bn, seed), seed, &images, plan);
+            }
+            for id in ["gap-cnn", "gap-cnn-bn"] {
+                errors.count(&format!("{of}, {id}, seed {seed}"), &fresh(id, seed), seed, &images, plan);
+            }
+        }
+        let images: Vec<DemoImage> = unseen(seed, plan.images);
+        for (id, epochs) in [("gap-cnn", 40), ("gap-cnn-bn", 5)] {
+            let model = trained(id, seed, 1000, epochs, false);
+            errors.count(&format!("{id}, trained, seed {seed}"), &model, seed, &pixels(&images), plan);
+        }
+    }
+    // One is known: Grad-CAM on one untrained gap-cnn.
+    errors.at_most(1);
 }
 
 #[test]
 fn the_cascade_ends_where_all_layers_are_random() {
-    let found = dependence(&fresh("gap-cnn-bn", 0), 0, &["grad_cam"]);
+    let images = pixels(&unseen(0, FEW.images));
+    let found = dependence(&fresh("gap-cnn-bn", 0), 0, &["grad_cam"], &images, FEW);
     let grad_cam = found.of("grad_cam").unwrap();
     let shares: Vec<f64> = grad_cam.cascade.iter().map(|(share, _)| *share).collect();
     assert_eq!(shares, [0.25, 0.5, 0.75, 1.0]);

@@ -1,7 +1,7 @@
 //! The audit tells models that know something from those that don't, and methods that look at the model from those
 //! that draw edges. Fixed seeds, several data sets each.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test may fail where it stands, and say what it saw
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -70,10 +70,10 @@ fn audit(model: &Model, images: &[DemoImage], dependence: Option<&Dependence>) -
     conclude(Findings { model, methods: &methods, records: &records, dependence, seed: 0, notes: Vec::new() })
 }
 
-#[test]
-fn what_is_recommended_for_planted_data_localises() {
-    for seed in 0..2 {
-        let model = trained(seed, 1200, 5, false);
+/// Data sets with a planted answer: the method recommended must find it.
+fn planted(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let model = trained("gap-cnn-bn", seed, 1200, 5, false);
         let images = unseen(seed, 14);
         let auditor = auditor(&model);
         let dependence = auditor.depend(&pixels(&images), images.len(), &|_| true).unwrap().unwrap();
@@ -87,13 +87,7 @@ fn what_is_recommended_for_planted_data_localises() {
         println!("seed {seed}: {} with {:.1} times chance", best.id, share / chance);
         for m in &found.methods {
             let r = m.randomisation.as_ref().unwrap();
-            println!(
-                "  {:20} {:.2} unchanged {:.2} {}",
-                m.id,
-                m.score.mean,
-                r.similarity.mean,
-                m.verdict.id()
-            );
+            println!("  {:20} {:.2} kept {:.2} {}", m.id, m.score.mean, r.share_kept(), m.verdict.id());
         }
         assert!(share >= 3.0 * chance, "seed {seed}: {} has {:.2} times chance", best.id, share / chance);
         assert!(!best.control && best.verdict.id() != "ignores-model");
@@ -104,14 +98,39 @@ fn what_is_recommended_for_planted_data_localises() {
 }
 
 #[test]
+fn what_is_recommended_for_planted_data_localises() {
+    planted(0..2);
+}
+
+/// As many as are worth a table: docs/trust.md.
+#[test]
+#[ignore = "minutes; run with --release -- --ignored --nocapture"]
+fn what_is_recommended_for_many_planted_data_sets_localises() {
+    planted(10..20);
+}
+
+#[test]
 fn a_model_trained_on_shuffled_labels_has_nothing_to_show() {
-    for seed in 0..4 {
-        let model = trained(seed, 300, 2, true);
+    shuffled(0..4);
+}
+
+/// As many as are worth a table: docs/trust.md.
+#[test]
+#[ignore = "minutes; run with --release -- --ignored --nocapture"]
+fn many_models_trained_on_shuffled_labels_have_nothing_to_show() {
+    shuffled(10..40);
+}
+
+/// Data sets whose labels say nothing: no model of theirs may be called one that learned.
+fn shuffled(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let model = trained("gap-cnn-bn", seed, 300, 2, true);
         let images = unseen(seed, 100);
         // All labels of the data set are shuffled, those to judge by too.
         let mut labels: Vec<usize> = images.iter().map(|i| i.label).collect();
         Key::new(seed, Use::Shuffle).at(78).rng().shuffle(&mut labels);
         let judged = verdict(&model, &images, &labels);
+        println!("seed {seed}: p = {:.3}", judged.p_value().unwrap());
         assert_eq!(judged.judgement.verdict, Verdict::Chance, "seed {seed}: {}", judged.judgement);
         assert!(judged.p_value().unwrap() > 0.01);
         let findings = Findings {

@@ -31,8 +31,8 @@ impl Observer for Silent {
     fn epoch(&mut self, _: &Record) {}
 }
 
-/// `gap-cnn-bn`, trained on the demo's first images, with their labels or with the labels dealt anew.
-pub(crate) fn trained(seed: u64, count: usize, epochs: usize, shuffled: bool) -> Model {
+/// A network trained on the demo's first images, with their labels or with the labels dealt anew.
+pub(crate) fn trained(id: &str, seed: u64, count: usize, epochs: usize, shuffled: bool) -> Model {
     let images = generate(count, seed);
     let mut labels: Vec<usize> = images.iter().map(|i| i.label).collect();
     if shuffled {
@@ -48,7 +48,7 @@ pub(crate) fn trained(seed: u64, count: usize, epochs: usize, shuffled: bool) ->
         broken: Vec::new(),
     };
     let settings = Settings {
-        architecture: arch::find("gap-cnn-bn").unwrap(),
+        architecture: arch::find(id).unwrap(),
         epochs: epochs.try_into().unwrap(),
         keep_best: false,
         ..heatlens::demo::settings(seed).unwrap()

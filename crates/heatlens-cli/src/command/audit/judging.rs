@@ -41,6 +41,7 @@ pub(super) fn judge(
     let active = seen.items.len().min(ACTIVITY_IMAGES);
     let dead = clock.time("model", || dead_layers(model, &seen.pixels, active))?;
     verdict.problems.extend(dead.iter().map(ToString::to_string));
+    verdict.dead = dead;
     let low = seen.pixels.iter().copied().fold(f32::INFINITY, f32::min);
     let high = seen.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     verdict.problems.extend(model.range_problem(low, high));

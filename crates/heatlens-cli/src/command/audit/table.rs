@@ -37,18 +37,12 @@ pub(super) fn print(audit: &Audit, trained: Option<&str>) {
     columns.iter().for_each(|(_, title)| {
         let _ = write!(head, " {title:>11}");
     });
-    output::line(format!("{head} {:>10}  verdict", "unchanged"));
+    output::line(format!("{head} {:>10}  verdict", "kept"));
     audit.methods.iter().for_each(|m| output::line(row(m, &columns)));
     output::line(format!(
-        "\nmeans over {} images with 95 % intervals; ↑ more is better, ↓ less is; unchanged: how alike maps stay under random weights",
+        "\nmeans over {} images with 95 % intervals; ↑ more is better, ↓ less is\nkept: how much of a map random weights leave: 0 % is as alike as maps of two images, 100 % as alike as the method is to\nitself; surely more than a third ignores the model",
         audit.images
     ));
-    if let Some(yardstick) = audit.yardstick {
-        output::line(format!(
-            "(edges: {:.2}, noise floor: {:.2}; nearer to the first than to the second ignores the model)",
-            yardstick.edges, yardstick.floor
-        ));
-    }
     audit.notes.iter().for_each(output::note);
     audit.shortcuts.iter().for_each(|found| output::note(shortcut(found)));
     print_times(audit);
@@ -79,10 +73,12 @@ fn row(method: &MethodAudit, columns: &[(&str, &str)]) -> String {
         let value = method.metrics.get(*id).map_or("–".to_owned(), |e| format!("{:.3}", e.mean));
         let _ = write!(line, " {value:>11}");
     }
-    let unchanged =
-        method.randomisation.as_ref().map_or("–".to_owned(), |r| format!("{:.2}", r.unchanged()));
+    let kept = method
+        .randomisation
+        .as_ref()
+        .map_or("–".to_owned(), |r| format!("{:.0} %", 100.0 * r.share_kept()));
     let verdict = if method.control { "control".to_owned() } else { method.verdict.id().to_owned() };
-    format!("{line} {unchanged:>10}  {verdict}")
+    format!("{line} {kept:>10}  {verdict}")
 }
 
 fn print_times(audit: &Audit) {

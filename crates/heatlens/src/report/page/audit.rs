@@ -6,6 +6,9 @@ use super::plot::IntervalBar;
 use super::tone;
 use crate::report::parts::{AuditPart, Interval, MethodRow, MetricColumn};
 
+/// Problems that are shown at once; the rest is folded.
+const SHOWN: usize = 10;
+
 /// The table of methods.
 pub(super) fn section(audit: &AuditPart) -> Markup {
     html! {
@@ -15,7 +18,14 @@ pub(super) fn section(audit: &AuditPart) -> Markup {
             @if !audit.problems.is_empty() {
                 details {
                     summary { "What else was found in the model and the images (" (audit.problems.len()) ")" }
-                    ul { @for problem in &audit.problems { li { (problem) } } }
+                    ul { @for problem in audit.problems.iter().take(SHOWN) { li { (problem) } } }
+                    @let more = audit.problems.len().saturating_sub(SHOWN);
+                    @if more > 0 {
+                        details {
+                            summary { "and " (more) " more" }
+                            ul { @for problem in audit.problems.iter().skip(SHOWN) { li { (problem) } } }
+                        }
+                    }
                 }
             }
             @if let Some((title, why)) = &audit.recommended {
@@ -26,14 +36,40 @@ pub(super) fn section(audit: &AuditPart) -> Markup {
                     thead { tr {
                         th { "method" }
                         @for column in &audit.columns {
-                            th title=(column.meaning) { (column.name) (direction(column)) }
+                            th title=(column.meaning) { (title(column)) }
                         }
                     } }
                     tbody { @for row in &audit.rows { (method(audit, row)) } }
                 }
             }
-            dl.meanings { @for column in &audit.columns { div { dt { (column.name) } dd { (column.meaning) } } } }
+            dl.meanings {
+                @for (verdict, sentence) in verdicts(audit) { div { dt { (verdict) } dd { (sentence) } } }
+                @for column in &audit.columns { div { dt { (column.name) } dd { (column.meaning) } } }
+            }
         }
+    }
+}
+
+/// What each verdict in the table means, once.
+fn verdicts(audit: &AuditPart) -> Vec<(&str, &str)> {
+    let mut known: Vec<(&str, &str)> = Vec::new();
+    for row in &audit.rows {
+        if known.iter().all(|(verdict, _)| *verdict != row.verdict) {
+            known.push((&row.verdict, &row.sentence));
+        }
+    }
+    known
+}
+
+/// A column's name; its arrow does not stand alone in a line.
+fn title(column: &MetricColumn) -> Markup {
+    let (words, last) = match column.name.rsplit_once(' ') {
+        Some((words, last)) => (Some(words), last),
+        None => (None, column.name.as_str()),
+    };
+    html! {
+        @if let Some(words) = words { (words) " " }
+        span.together { (last) (direction(column)) }
     }
 }
 
@@ -50,8 +86,7 @@ fn method(audit: &AuditPart, row: &MethodRow) -> Markup {
         tr.control[row.control] {
             th scope="row" {
                 span { (row.title) }
-                span.badge.(tone(row.tone)) { (row.verdict) }
-                span.muted { (row.sentence) }
+                span.badge.(tone(row.tone)) title=(row.sentence) { (row.verdict) }
             }
             @for (at, cell) in row.cells.iter().enumerate() {
                 td { @match cell {

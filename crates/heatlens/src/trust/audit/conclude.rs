@@ -6,7 +6,7 @@ use crate::method::{self, Method};
 use crate::metric::{Aspect, Better, METRICS, Metric};
 use crate::random::{Key, Use};
 use crate::trust::audit::{
-    Agreement, Audit, Estimate, MethodAudit, MethodVerdict, ModelVerdict, Record, Yardstick,
+    Agreement, Audit, Estimate, MethodAudit, MethodVerdict, ModelVerdict, Randomisation, Record, Yardstick,
 };
 use crate::trust::bootstrap::Bootstrap;
 use crate::trust::chance::Verdict;
@@ -55,7 +55,7 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
     let mut rows: Vec<MethodAudit> = Vec::new();
     for (m, &method) in methods.iter().enumerate() {
         let randomisation = dependence.and_then(|d| d.of(method.id)).cloned();
-        let ignores = dependence.zip(randomisation.as_ref()).is_some_and(|(d, r)| d.ignores_model(r));
+        let ignores = randomisation.as_ref().is_some_and(Randomisation::ignores_model);
         let verdict = match (ignores, beats_controls(m)) {
             (true, _) => MethodVerdict::IgnoresModel,
             (false, true) => MethodVerdict::Faithful,
@@ -98,7 +98,9 @@ fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>
         Some(id) => {
             format!("no method is measurably better than the controls; {id} is the best of the weak ones")
         }
-        None => "no method is recommended: none of them looks at the model's weights".to_owned(),
+        None => {
+            "no method is recommended: all of them say much the same whatever the model's weights".to_owned()
+        }
     });
     weak
 }

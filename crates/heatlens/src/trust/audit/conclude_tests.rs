@@ -4,6 +4,7 @@ use super::*;
 use crate::metric::Measured;
 use crate::trust::audit::Randomisation;
 use crate::trust::chance::Judgement;
+use crate::trust::dependence::Kept;
 
 const METHODS: [&str; 4] = ["grad_cam", "guided_backprop", "random", "edges"];
 
@@ -24,6 +25,12 @@ fn dependence(similarity: [f64; 4]) -> Dependence {
         rank_correlation: mean,
         structure: mean,
         floor: 0.1,
+        kept: vec![Kept {
+            same_image: mean,
+            other_image: 0.1,
+            own: 1.0,
+            lead: Estimate { mean: mean - 0.4, low: mean - 0.45, high: mean - 0.35, images: 10 },
+        }],
         cascade: Vec::new(),
         independent: Vec::new(),
     };

@@ -48,6 +48,7 @@ pub fn judge(judged: Judged<'_>) -> ModelVerdict {
         calibration: reliability(judged.head, &logits, &labels),
         images,
         problems: output_problems(judged.logits, outputs).iter().map(ToString::to_string).collect(),
+        dead: Vec::new(),
         unchecked: without_labels(images, labels.len()).into_iter().collect(),
         judgement,
     }
