@@ -143,6 +143,10 @@ fn residual_network(isa: Isa, workers: Workers) {
         let name = format!("conv {channels}->{channels}, {size}x{size}");
         convolution(&name, conv(channels, channels, window(3, 1, 1, size)), isa, workers, true);
     }
+    for size in [56, 28, 14] {
+        let name = format!("conv 128->32, {size}x{size}");
+        convolution(&name, conv(128, 32, window(3, 1, 1, size)), isa, workers, true);
+    }
     convolution("conv 64->128 stride 2, 56x56", conv(64, 128, window(3, 2, 1, 56)), isa, workers, true);
     convolution("conv 3->64 7x7 stride 2, 224x224", conv(3, 64, window(7, 2, 3, 224)), isa, workers, true);
     convolution("conv 256->64 1x1, 56x56", conv(256, 64, window(1, 1, 0, 56)), isa, workers, true);
