@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
+use heatlens::bench::instruction_set;
 use heatlens::data::{Shard, write_atomically};
 use serde_json::{Value, json};
 
 use crate::command::again;
-use crate::command::shards::conditions;
 use crate::failure::Failure;
 
 const FILE: &str = "unfinished.json";
@@ -29,10 +30,14 @@ impl Begun {
         model: &Path,
         images: usize,
     ) -> Result<Self, Failure> {
-        let mut facts = conditions(model)?;
-        facts["command"] = json!(again::line(words));
-        facts["images"] = json!(images);
-        facts["shard"] = json!(shard.map(|shard| shard.to_string()));
+        let facts = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "processor": instruction_set(),
+            "model": state(model)?,
+            "command": again::line(words),
+            "images": images,
+            "shard": shard.map(|shard| shard.to_string()),
+        });
         Ok(Self { path: out.join(FILE), facts })
     }
 
@@ -70,4 +75,12 @@ impl Begun {
             _ => Ok(()),
         }
     }
+}
+
+/// By what a file is known without reading it: a model of half a gigabyte would take longer than an image.
+fn state(model: &Path) -> Result<String, Failure> {
+    let wrong = |e| Failure::new(format!("cannot read {}: {e}", model.display()));
+    let metadata = fs::metadata(model).map_err(wrong)?;
+    let changed = metadata.modified().map_err(wrong)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(format!("{} bytes of {}.{:09} s", metadata.len(), changed.as_secs(), changed.subsec_nanos()))
 }

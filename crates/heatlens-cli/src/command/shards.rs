@@ -47,7 +47,7 @@ impl Finished {
 }
 
 /// What the numbers depend on besides the command and the images.
-pub(crate) fn conditions(model: &Path) -> Result<Value, Failure> {
+fn conditions(model: &Path) -> Result<Value, Failure> {
     let hash =
         fingerprint(model).map_err(|e| Failure::new(format!("cannot read {}: {e}", model.display())))?;
     Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "processor": instruction_set(), "model": hash }))
