@@ -460,6 +460,23 @@ fn convolutions() {
     }
 }
 
+/// Windows over three axes that stand still along the last, as lambda networks have.
+#[test]
+fn windows_over_three_axes_of_which_two_slide() {
+    let window =
+        Window { dilations: vec![1, 2, 1], ..Window::new(&[3, 2, 1]).strides(&[2, 1, 1]).pads(&[1, 1, 0]) };
+    let inputs = [batched(&[2, 7, 6, 3]), fixed(&[5, 2, 3, 2, 1]), fixed(&[5])];
+    operator("Conv", Conv { window, group: 1 }, &inputs, false, &[]);
+    let mut graph = Graph::new("volume");
+    let x = graph.add_input("x", Fact::f32(batched(&[1, 4, 4, 4])));
+    let w = graph.add_input("w", Fact::f32(fixed(&[1, 1, 2, 2, 2])));
+    let conv = Conv { window: Window::new(&[2, 2, 2]), group: 1 };
+    let y = Builder::new(&mut graph, "net").apply(conv, &[x, w]).unwrap();
+    graph.set_outputs(&[y]);
+    let refusal = Program::compile(&graph).unwrap_err().to_string();
+    assert!(refusal.contains("windows over 3 axes"), "{refusal}");
+}
+
 /// Files may have a batch of, say, 3 written into every shape: what runs for a sample then runs for three.
 #[test]
 fn a_batch_that_is_a_plain_number() {

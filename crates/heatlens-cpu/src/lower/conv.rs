@@ -24,6 +24,9 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
 
 /// A window on N×C×H×W values; a value with one spatial axis counts as one row.
 pub(super) fn window_2d(window: &Window, input: &[usize], output: &[usize]) -> Result<Window2d, Refusal> {
+    if let Some((window, input, output)) = without_last_axis(window, input, output) {
+        return window_2d(&window, &input, &output);
+    }
     let pair = |values: &[usize], fill: usize| match *values {
         [x] => Ok([fill, x]),
         [y, x] => Ok([y, x]),
@@ -38,6 +41,33 @@ pub(super) fn window_2d(window: &Window, input: &[usize], output: &[usize]) -> R
         input: pair(input.get(2..).unwrap_or_default(), 1)?,
         output: pair(output.get(2..).unwrap_or_default(), 1)?,
     })
+}
+
+/// Windows over three axes that do not slide along the last, as windows over two: a row of the second and third axis is one
+/// row, on which neighbours of the window lie a size of the third axis apart.
+fn without_last_axis(
+    window: &Window,
+    input: &[usize],
+    output: &[usize],
+) -> Option<(Window, Vec<usize>, Vec<usize>)> {
+    let (&size, still) = (input.get(4)?, |list: &[usize], value| list.get(2) == Some(&value));
+    let stands_still = still(&window.kernel, 1)
+        && still(&window.strides, 1)
+        && still(&window.pads_begin, 0)
+        && still(&window.pads_end, 0);
+    if input.len() != 5 || !stands_still || window.strides[1] != 1 {
+        return None;
+    }
+    let wide = |list: &[usize]| vec![list[0], list[1] * size];
+    let merged = |sizes: &[usize]| [&sizes[..3], &[sizes[3] * sizes[4]]].concat();
+    let flat = Window {
+        kernel: window.kernel[..2].to_vec(),
+        strides: window.strides[..2].to_vec(),
+        dilations: wide(&window.dilations),
+        pads_begin: wide(&window.pads_begin),
+        pads_end: wide(&window.pads_end),
+    };
+    Some((flat, merged(input), merged(output)))
 }
 
 fn conv_shape(lowering: &Lowering<'_>, conv: &Conv, x: ValueId, y: ValueId) -> Result<ConvShape, Refusal> {
