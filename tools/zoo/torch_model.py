@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import sys
 import tempfile
 import traceback
@@ -192,7 +193,7 @@ def written(case, path, exporter):
     try:
         batch = export(case.model, case.images, str(path), exporter)
     except Exception as error:  # not ours to mend
-        why = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+        why = re.sub(r"\x1b\[[0-9;]*m", "", f"{type(error).__name__}: {error}").strip().splitlines()[0][:120]
         return {"not_exported": why}
     row = {**case.facts, "batch": batch, "spread": heatlens.difference(*case.single.logits)}
     try:
