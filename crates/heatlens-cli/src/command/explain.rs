@@ -47,6 +47,8 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         kept = Kept::of_interrupted(&options.out, &explainer)?;
     } else {
         folder::prepare(&options.out, options.force)?;
+        // What another run kept here is not this one's.
+        Kept::discard(&options.out)?;
         // Merging is quick, and what it reads stays where it is.
         (part != Part::Merge).then(|| begun.write()).transpose()?;
     }
@@ -97,6 +99,8 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         report::write(page, heard, &options.out.join("report.html"), false)?;
     }
     if !summary.stopped {
+        // At last, so that a run that is stopped while the page is made goes on too.
+        Kept::discard(&options.out)?;
         begun.finish()?;
     }
     verdict::tell_explained(&explainer, &summary);

@@ -351,3 +351,24 @@ fn a_resumed_run_is_one_run() {
     explain(&trained.model, &data, &out, &format!("{words} --resume"))
         .says(1, &["no unfinished run", "without"]);
 }
+
+/// What was explained is not lost where the page behind it cannot be written.
+#[test]
+fn a_page_that_cannot_be_written_loses_no_image() {
+    let trained = Trained::new(2);
+    let (data, out) = (trained.path("some.npz"), trained.path("out"));
+    crate::common::stripes_npz(&data, 6, 2);
+    explain(&trained.model, &data, &out, "--report").ends(0);
+    let whole = files(&out);
+    let old = fs::read(out.join("manifest.jsonl")).unwrap();
+    fs::remove_dir_all(&out).unwrap();
+    fs::create_dir_all(out.join("report.html")).unwrap();
+    explain(&trained.model, &data, &out, "--report --force").says(1, &["report.html"]);
+    assert_eq!(fs::read(out.join("manifest.jsonl")).unwrap(), old, "all images are done");
+    fs::remove_dir(out.join("report.html")).unwrap();
+    let made = || fs::metadata(out.join("some_0/original.png")).unwrap().modified().unwrap();
+    let before = made();
+    explain(&trained.model, &data, &out, "--report --resume").ends(0);
+    assert_eq!(made(), before, "finished images are not made again");
+    assert!(files(&out) == whole);
+}

@@ -26,14 +26,14 @@ pub enum GalleryError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// What a shard left cannot be read.
+    /// What a shard or an interrupted run left cannot be read.
     Read {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         source: io::Error,
     },
-    /// A shard was made of other images.
+    /// A shard, or the beginning of a run, was made of other images.
     OtherImages {
         /// Its folder.
         folder: PathBuf,
@@ -58,11 +58,15 @@ impl fmt::Display for GalleryError {
             Self::Data(source) => write!(f, "{source}"),
             Self::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),
             Self::Read { path, source } => {
-                write!(f, "cannot read {}: {source}; make that shard again", path.display())
+                write!(
+                    f,
+                    "cannot read {}: {source}; make that shard again, or start that run again with --force",
+                    path.display()
+                )
             }
             Self::OtherImages { folder, item } => write!(
                 f,
-                "image number {item} is not what the shard in {} explained: the images have changed since; make the shards again",
+                "image number {item} is not what {} explained: the images have changed since; start again, with --force, and make all shards again",
                 folder.display()
             ),
         }

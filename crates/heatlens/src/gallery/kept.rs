@@ -6,7 +6,7 @@
 //! little-endian; every length follows from the model and the methods.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
@@ -67,11 +67,6 @@ impl Keeper {
 
     pub(super) fn flush(&mut self) -> Result<(), GalleryError> {
         self.file.flush().map_err(GalleryError::writing(&self.path))
-    }
-
-    /// Removes the file of a run that needs it no more.
-    pub(super) fn discard(self) -> Result<(), GalleryError> {
-        fs::remove_file(&self.path).map_err(GalleryError::writing(&self.path))
     }
 }
 
@@ -146,14 +141,26 @@ impl Kept {
         Ok(Self { shards, left: usize::MAX })
     }
 
-    /// Opens the folder of a run that was interrupted, and cuts off what it had only begun to write. `None` if it had not
-    /// come to its first image.
+    /// Removes what a run kept in a folder, if it did: nobody goes on with it.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub fn discard(folder: &Path) -> Result<(), GalleryError> {
+        let path = folder.join(FILE);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(GalleryError::writing(&path)(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the folder of a run that was interrupted, and cuts off what it had only begun to write. `None` if nothing was
+    /// kept: it had not come to its first image.
     ///
     /// # Errors
     /// If one of its files cannot be read or changed.
     pub fn of_interrupted(folder: &Path, explainer: &Explainer) -> Result<Option<Self>, GalleryError> {
         let [bin, manifest] = [FILE, super::manifest::FILE].map(|name| folder.join(name));
-        if !manifest.exists() {
+        if !bin.exists() || !manifest.exists() {
             return Ok(None);
         }
         let reading = |path: &Path| {

@@ -46,8 +46,8 @@ pub struct Save {
     pub npz: bool,
     /// The tensors behind the maps as `tensors.npz`, and `channels.csv`.
     pub tensors: bool,
-    /// Whether every explanation is kept until the run is finished, so that it can be resumed; a shard always does, for
-    /// whoever merges it.
+    /// Whether every explanation is kept, so that the run can be resumed until [`Kept::discard`] says that it is finished; a
+    /// shard always does, for whoever merges it.
     pub resumable: bool,
 }
 
@@ -226,9 +226,6 @@ pub fn write_gallery(
         }
     }
     raw.finish()?;
-    if !is_shard && !summary.stopped {
-        keeper.map_or(Ok(()), Keeper::discard)?;
-    }
     summary.sheet = rows.save(explainer, out, data.len())?;
     Ok(summary)
 }

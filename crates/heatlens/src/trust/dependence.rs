@@ -134,12 +134,13 @@ pub fn measure(
                 &random
             }
         };
-        let Some(maps) = bench.maps(network, whole, advance)? else { return Ok(None) };
-        let noisy = noisy(whole, key.at(pictures.len() as u64));
-        let noisy = Subjects { pixels: &noisy, ..whole };
-        let Some(again) = bench.maps(network, noisy, advance)? else { return Ok(None) };
+        // As they are and with noise, together: a network is compiled once.
+        let both = [whole.pixels, &noisy(whole, key.at(pictures.len() as u64))].concat();
+        let both = Subjects { pixels: &both, classes: &whole.classes.repeat(2) };
+        let Some(mut maps) = bench.maps(network, both, advance)? else { return Ok(None) };
         for (m, tally) in tallies.iter_mut().enumerate() {
-            tally.own.push(compare(&maps[m], &again[m], 0).into_iter().map(mean_of).collect());
+            let again = maps[m].split_off(whole.classes.len());
+            tally.own.push(compare(&maps[m], &again, 0).into_iter().map(mean_of).collect());
             for (number, before) in pictures.iter().enumerate() {
                 tally.compare([number, pictures.len()], &before[m], &maps[m]);
             }
