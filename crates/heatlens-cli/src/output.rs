@@ -26,7 +26,12 @@ pub(crate) fn survive_file_size_limit() {
 
 /// An image that could not be read; its name comes first unless the reason has it already.
 pub(crate) fn broken(input: &str, reason: &str) {
-    error(if reason.contains(input) { reason.to_owned() } else { format!("{input}: {reason}") });
+    error(named(input, reason));
+}
+
+/// A reason that says which input it speaks of, once.
+pub(crate) fn named(input: &str, reason: &str) -> String {
+    if reason.contains(input) { reason.to_owned() } else { format!("{input}: {reason}") }
 }
 
 /// What went wrong, to standard error.

@@ -164,8 +164,17 @@ impl Work<'_> {
     /// Says how long it will take, from one try of each kind of pass.
     #[allow(clippy::cast_precision_loss)]
     fn estimate(&self, chosen: &[usize], quiet: bool) -> Result<(), Failure> {
-        let Some(sample) = chosen.iter().find_map(|&item| self.data.load(item).ok()) else {
-            return Err(Failure::new("none of the images can be read"));
+        let mut reason = None;
+        let readable = |&item: &usize| match self.data.load(item) {
+            Ok(sample) => Some(sample),
+            Err(e) => {
+                reason.get_or_insert_with(|| output::named(&self.data.source(item), &e.to_string()));
+                None
+            }
+        };
+        let Some(sample) = chosen.iter().find_map(readable) else {
+            let first = reason.unwrap_or_default();
+            return Err(Failure::new(format!("none of the images can be read; the first: {first}")));
         };
         let copies = sample.pixels.repeat(16);
         // The first run also touches memory for the first time.

@@ -138,3 +138,12 @@ fn without_labels_the_model_is_not_judged_but_the_methods_are() {
     audit(&trained.model, &data, &trained.path("wrong"), "--method no_such")
         .says(2, &["no method \"no_such\""]);
 }
+
+#[test]
+fn what_is_no_image_is_named() {
+    let trained = Trained::new(2);
+    let text = trained.path("notes.md");
+    fs::write(&text, "# not an image").unwrap();
+    let said = audit(&trained.model, &text, &trained.path("audit"), FEW);
+    said.says(1, &["none of the images can be read; the first: ", "notes.md is not an image"]);
+}
