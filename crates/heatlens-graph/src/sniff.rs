@@ -10,7 +10,9 @@ const SAFETENSORS: &str = "it holds weights without a network; load them into th
                            model.load_state_dict(safetensors.torch.load_file(\"model.safetensors\")); model.eval()\n    \
                            torch.onnx.export(model, torch.zeros(1, 3, 224, 224), \"model.onnx\")";
 const KERAS: &str = "it can be opened where Keras files can; otherwise convert it in Python:\n    \
+                     import keras, numpy as np\n    \
                      model = keras.models.load_model(\"model.keras\")\n    \
+                     model(np.zeros((1, 224, 224, 3), \"float32\"))  # the model's own size\n    \
                      model.export(\"model.onnx\", format=\"onnx\")";
 const SAVED_MODEL: &str = "if you have the Keras model, save it as one file: model.save(\"model.keras\"); otherwise \
                            convert the folder:\n    \
@@ -54,8 +56,21 @@ pub fn looks_like_by_name(name: &str) -> Option<(&'static str, &'static str)> {
     if ends(&[".onnx.data", ".onnx_data", ".onnx.weights"]) {
         return Some(("the weights of an ONNX model", EXTERNAL));
     }
-    ends(&[".pt", ".pth"]).then_some(("a PyTorch file", TORCH))
+    if name == "saved_model.pb" {
+        return Some(("the graph of a TensorFlow SavedModel", SAVED_MODEL));
+    }
+    NAMES.iter().find(|(end, ..)| ends(&[end])).map(|&(_, kind, advice)| (kind, advice))
 }
+
+/// How the names of model files end, what they are, what to do.
+const NAMES: [(&str, &str, &str); 6] = [
+    (".pt", "a PyTorch file", TORCH),
+    (".pth", "a PyTorch file", TORCH),
+    (".ckpt", "a checkpoint (perhaps of PyTorch)", TORCH),
+    (".safetensors", "a safetensors file", SAFETENSORS),
+    (".pb", "a frozen TensorFlow graph", FROZEN),
+    (".tflite", "a TensorFlow Lite model", TFLITE),
+];
 
 /// What a folder is, by the names in it.
 #[must_use]
@@ -178,6 +193,15 @@ mod tests {
     fn names_and_folders_say_what_bytes_do_not() {
         assert_eq!(looks_like_by_name("big.ONNX.data").unwrap().0, "the weights of an ONNX model");
         assert_eq!(looks_like_by_name("model.onnx"), None);
+        for (name, kind, advice) in [
+            ("Model.safetensors", "a safetensors file", "load_state_dict"),
+            ("saved_model.pb", "the graph of a TensorFlow SavedModel", "--saved-model"),
+            ("frozen.pb", "a frozen TensorFlow graph", "--graphdef"),
+            ("m.tflite", "a TensorFlow Lite model", "--tflite"),
+        ] {
+            let (found, told) = looks_like_by_name(name).unwrap();
+            assert!(found == kind && told.contains(advice), "{name}: {found}: {told}");
+        }
         assert_eq!(folder(&["variables", "saved_model.pb"]).unwrap().0, "a TensorFlow SavedModel");
         assert_eq!(folder(&["a", "b"]), None);
     }

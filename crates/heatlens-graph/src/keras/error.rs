@@ -39,8 +39,13 @@ pub enum KerasError {
         /// Its shape as the file has it.
         shape: String,
     },
-    /// Layers that cannot be read: all of them, in the order of the file.
-    Layers(Vec<LayerError>),
+    /// Layers that cannot be read.
+    Layers {
+        /// All of them, in the order of the file.
+        layers: Vec<LayerError>,
+        /// Python lines that export the model.
+        export: String,
+    },
 }
 
 /// A layer that cannot be read.
@@ -62,7 +67,8 @@ impl fmt::Display for KerasError {
                 write!(
                     f,
                     "{what} takes {found} bytes or more, expected at most {limit}; if the file is what its author \
-                     saved, export the model to ONNX: `model.export(\"model.onnx\", format=\"onnx\")`"
+                     saved, export the model to ONNX: call it once, `model(np.zeros((1, 224, 224, 3), \"float32\"))` \
+                     with its own size, then `model.export(\"model.onnx\", format=\"onnx\")`"
                 )
             }
             Self::NotKeras { looks_like, advice } => {
@@ -75,22 +81,17 @@ impl fmt::Display for KerasError {
                 "input {input:?} leaves its size open ({shape}); give the model one in Python and save it again: \
                  `model = keras.Sequential([keras.Input((224, 224, 3)), model])`"
             ),
-            Self::Layers(layers) => list(f, layers),
+            Self::Layers { layers, export } => list(f, layers, export),
         }
     }
 }
 
 /// One line for each kind of trouble, with the names of the layers that have it.
-fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError]) -> fmt::Result {
+fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError], export: &str) -> fmt::Result {
     const NAMES: usize = 5;
     const KINDS: usize = 40;
     let plural = if layers.len() == 1 { "layer" } else { "layers" };
-    write!(
-        f,
-        "{} {plural} cannot be read (replace them by layers of Keras itself, or export the model to ONNX: \
-         `model.export(\"model.onnx\", format=\"onnx\")`)",
-        layers.len()
-    )?;
+    write!(f, "{} {plural} cannot be read", layers.len())?;
     let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
     let mut others = 0;
     for layer in layers {
@@ -112,7 +113,7 @@ fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError]) -> fmt::Result {
     if others > 0 {
         write!(f, "\n  and {others} more")?;
     }
-    Ok(())
+    write!(f, "\n  replace them by layers of Keras itself, or export the model to ONNX:\n    {export}")
 }
 
 impl Error for KerasError {

@@ -9,6 +9,7 @@
 //! author called the layers they leave; the steps inside a layer are called `layer/step`, layers inside a nested
 //! model `model/layer`, and further calls of a layer `layer_1`, `layer_2`.
 
+mod advice;
 mod archive;
 mod config;
 mod error;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use super::advice;
 use super::config::{Config, brief};
 use super::error::LayerError;
 use super::layers::{self, Row};
@@ -33,15 +34,16 @@ pub(super) fn model(
     if !spec.is_model() {
         return Err(KerasError::Malformed(format!(
             "it holds a {} where a Sequential or Functional model is expected; a model written as a class of its own \
-             (`class MyModel(keras.Model)`) keeps its computation in Python: export it to ONNX \
-             (`model.export(\"model.onnx\", format=\"onnx\")`)",
-            spec.class
+             (`class MyModel(keras.Model)`) keeps its computation in Python: export it to ONNX where that class is \
+             known\n    {}",
+            spec.class,
+            advice::export(json)
         )));
     }
     let mut unknown = Vec::new();
     check_classes(&spec, "", &mut unknown)?;
     if !unknown.is_empty() {
-        return Err(KerasError::Layers(unknown));
+        return Err(KerasError::Layers { layers: unknown, export: advice::export(json) });
     }
     let reading =
         Reading { graph: Graph::new(&spec.name), warnings: Vec::new(), store, era, stored: BTreeMap::new() };
@@ -49,7 +51,7 @@ pub(super) fn model(
     let mut reader = Reader { reading, options, channels_first, errors: Vec::new(), calls: 0, constants: 0 };
     let outputs = reader.model(&spec, place, &Names::default(), None)?;
     if !reader.errors.is_empty() {
-        return Err(KerasError::Layers(reader.errors));
+        return Err(KerasError::Layers { layers: reader.errors, export: advice::export(json) });
     }
     let mut graph = reader.reading.graph;
     let ids: Option<Vec<_>> = outputs.iter().map(|output| output.map(|symbol| symbol.id)).collect();
