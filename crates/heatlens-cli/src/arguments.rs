@@ -42,10 +42,17 @@ pub(crate) enum Command {
     Bench(Bench),
 }
 
+impl Command {
+    /// Whether Ctrl-C first lets the command put down what it has; the others leave nothing, and end at once.
+    pub(crate) fn keeps_what_is_finished(&self) -> bool {
+        !matches!(self, Self::Inspect(_) | Self::Methods(_) | Self::Bench(_))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Folder for the results
-    #[arg(long, default_value = "heatlens-demo")]
+    #[arg(short, long, default_value = "heatlens-demo")]
     pub(crate) out: PathBuf,
     /// Seed of the data set, the weights and the training
     #[arg(long, default_value_t = 0)]
@@ -111,7 +118,7 @@ pub(crate) struct Train {
     /// A folder with one sub-folder for each class, an .npz with X and y, or X.npy with y.npy beside it
     pub(crate) data: PathBuf,
     /// Folder for the model and its history
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -168,7 +175,7 @@ pub(crate) struct Schedule {
     #[arg(long, default_value = "adam")]
     pub(crate) optimizer: String,
     /// Step size
-    #[arg(long, default_value_t = 1e-4)]
+    #[arg(long, visible_alias = "lr", default_value_t = 1e-4)]
     pub(crate) learning_rate: f32,
     /// Momentum of sgd
     #[arg(long, default_value_t = 0.9)]
@@ -247,7 +254,7 @@ pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) pixels: Pixels,
     /// Write the table here instead of to the terminal
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -259,7 +266,7 @@ pub(crate) struct Explain {
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     /// Folder for the pictures
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -267,8 +274,9 @@ pub(crate) struct Explain {
     pub(crate) ports: Ports,
     #[command(flatten)]
     pub(crate) pixels: Pixels,
-    /// Methods, separated by commas, or all (see `heatlens methods`)
-    #[arg(long, value_delimiter = ',', default_value = "grad_cam,guided_backprop,guided_grad_cam")]
+    /// Methods, separated by commas, or all (see `heatlens methods`). If not given: grad_cam, guided_backprop and
+    /// guided_grad_cam, or what takes their place where they do not apply
+    #[arg(long, value_delimiter = ',')]
     pub(crate) method: Vec<String>,
     /// Layers to look at, separated by commas (see `heatlens inspect`), or all, a strip through the network; the one
     /// `inspect` marks if not given
@@ -371,7 +379,7 @@ pub(crate) struct Audit {
     #[arg(required = true)]
     pub(crate) data: Vec<PathBuf>,
     /// Folder for audit.json and report.html
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -417,7 +425,7 @@ pub(crate) struct Merge {
     #[arg(required = true)]
     pub(crate) shards: Vec<PathBuf>,
     /// Folder for the whole
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) out: PathBuf,
     /// Write into a folder that is not empty
     #[arg(long)]
@@ -443,7 +451,11 @@ pub(crate) struct Convert {
     /// A model file
     pub(crate) model: PathBuf,
     /// The ONNX file to write
-    pub(crate) out: PathBuf,
+    #[arg(required_unless_present = "out_flag")]
+    pub(crate) out: Option<PathBuf>,
+    /// The same, as other commands take it
+    #[arg(short, long = "out", value_name = "OUT", conflicts_with = "out")]
+    pub(crate) out_flag: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) ports: Ports,
     #[command(flatten)]
@@ -478,6 +490,9 @@ pub(crate) enum SizeName {
 
 #[derive(Debug, Args)]
 pub(crate) struct Methods {
+    /// Show these methods alone
+    #[arg(value_name = "METHOD", conflicts_with = "markdown")]
+    pub(crate) methods: Vec<String>,
     /// Print one JSON array
     #[arg(long)]
     pub(crate) json: bool,
@@ -495,8 +510,8 @@ pub(crate) struct Bench {
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) ports: Ports,
-    /// Methods to time, separated by commas (see `heatlens methods`)
-    #[arg(long, value_delimiter = ',', default_value = "grad_cam")]
+    /// Methods to time, separated by commas (see `heatlens methods`); the heat map of `explain` if not given
+    #[arg(long, value_delimiter = ',')]
     pub(crate) method: Vec<String>,
     /// Images at a time: 1 tells the latency, more the throughput
     #[arg(long, default_value_t = 1, value_parser = at_least_one)]

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-/// A failed command: what to say, and with which code to end (1 failed, 2 wrong usage).
+/// A failed command: what to say, and with which code to end (1 failed, 2 wrong usage, 130 stopped by Ctrl-C).
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
@@ -19,6 +19,11 @@ impl Failure {
     /// The command line does not make sense.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }
+    }
+
+    /// Ctrl-C stopped the command. The code is what a shell reports of a program that the signal ended (128 + 2).
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 130 }
     }
 
     /// Says what happened and gives the exit code.

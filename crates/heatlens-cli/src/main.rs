@@ -14,7 +14,9 @@ use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    progress::watch_for_interrupt();
+    if arguments.command.keeps_what_is_finished() {
+        progress::watch_for_interrupt();
+    }
     output::survive_file_size_limit();
     let outcome = progress::set_threads(arguments.threads).and_then(|()| match arguments.command {
         Command::Demo(options) => command::demo::run(&options),

@@ -46,6 +46,27 @@ impl Timing {
     }
 }
 
+/// The seconds that a piece of work takes.
+///
+/// # Errors
+/// What the work fails with.
+pub fn seconds<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<f64, E> {
+    let started = Instant::now();
+    work().map(|_| started.elapsed().as_secs_f64())
+}
+
+/// A time as one says it.
+#[must_use]
+pub fn in_words(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.5 => "1 second".to_owned(),
+        s if s < 90.0 => format!("{s:.0} seconds"),
+        s if s < 5400.0 => format!("{:.0} minutes", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} hours", s / 3600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}
+
 /// The kernels of one operator, taken together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorTime {
@@ -91,6 +112,14 @@ pub fn by_operator(steps: &[StepTime]) -> Vec<OperatorTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_words() {
+        assert_eq!(
+            [0.2, 80.0, 100.0, 7000.0, 200_000.0].map(in_words),
+            ["1 second", "80 seconds", "2 minutes", "1.9 hours", "2 days"]
+        );
+    }
 
     #[test]
     fn the_first_run_does_not_count() {

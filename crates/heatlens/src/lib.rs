@@ -40,6 +40,7 @@ pub mod localise;
 pub mod method;
 pub mod metric;
 pub mod model;
+mod nearest;
 pub mod predict;
 pub mod random;
 pub mod render;

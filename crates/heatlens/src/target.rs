@@ -3,6 +3,8 @@
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::pool::MaxPool;
 use heatlens_graph::op::pool_grad::MaxPoolGrad;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
@@ -105,19 +107,29 @@ impl Target {
     }
 }
 
-/// Appends the scores as N×K: logits, or what the head makes of them.
+/// Appends the scores as N×K: logits, or probabilities as [`Head::probabilities`] has them, whether or not the file
+/// itself ends in probabilities.
 ///
 /// # Errors
 /// If they have another number of elements than the head says.
 pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId, GraphError> {
+    let head = &model.head;
     let from = match score {
-        Score::Logit => model.head.logits,
-        Score::Probability => model.head.output,
+        Score::Probability if head.ends_in_probabilities() => head.output,
+        _ => head.logits,
     };
     // A file that takes so many images at a time has so many rows, and no other number.
     let samples = model.batch.map_or(Dim::Batch(1), Dim::Fixed);
-    let shape = Shape(vec![samples, Dim::Fixed(model.head.outputs)]);
-    Builder::new(graph, "target").reshape(from, shape)
+    let shape = Shape(vec![samples, Dim::Fixed(head.outputs)]);
+    let mut b = Builder::new(graph, "target");
+    let scores = b.reshape(from, shape)?;
+    if score == Score::Logit || head.ends_in_probabilities() {
+        return Ok(scores);
+    }
+    match head.outputs {
+        1 => b.unary(UnaryFunction::Sigmoid, scores),
+        _ => b.apply(Softmax { axis: 1, log: false }, &[scores]),
+    }
 }
 
 /// Appends the scores as N×K and the seed that says how much each of them counts: N×K, or 1×K where

@@ -189,7 +189,7 @@ fn a_map_without_evidence_has_a_reason() {
     let reasons: Vec<_> = explained.iter().map(|e| e.attributions[0].zero).collect();
     assert_eq!(reasons[0], Some(ZeroMap::DeadLayer));
     assert_eq!(reasons[1], Some(ZeroMap::AllAgainst));
-    assert_eq!(explained[0].attributions[1].zero, Some(ZeroMap::ZeroGradient));
+    assert_eq!(explained[0].attributions[1].zero, Some(ZeroMap::NoPixel));
     let probability = ExplainOptions {
         target: Target::Class(1),
         score: heatlens::explain::Score::Probability,
@@ -199,7 +199,7 @@ fn a_map_without_evidence_has_a_reason() {
     let saturated = Explainer::new(&model, &probability).unwrap().explain(&pixels, n).unwrap();
     assert_eq!(
         saturated[0].attributions[0].zero,
-        Some(ZeroMap::ZeroGradient),
+        Some(ZeroMap::Saturated),
         "a saturated sigmoid has no gradient"
     );
 }

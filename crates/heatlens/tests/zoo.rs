@@ -83,3 +83,33 @@ fn tiny_members_of_every_family_agree_with_their_framework() {
     assert!(wrong.is_empty(), "{} of {} families:\n{}", wrong.len(), families.len(), wrong.join("\n"));
     assert!(families.len() >= 33, "only {} families", families.len());
 }
+
+/// Nobody names a method: a heat map and a fine picture come out for every family, and nothing fails.
+#[test]
+fn the_default_methods_explain_every_family() {
+    let mut guided = 0;
+    for folder in families() {
+        let case: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
+        let side = usize::try_from(case["side"].as_u64().unwrap()).unwrap();
+        let model = Model::open(&folder.join(case["file"].as_str().unwrap())).unwrap();
+        let mut options = ExplainOptions::new(&[]);
+        let notes = options.take_default_methods(&model);
+        let explainer = Explainer::new(&model, &options).unwrap();
+        let one = &images(side)[..3 * side * side];
+        let explained = explainer.explain(one, 1).unwrap().remove(0);
+        let ids: Vec<&str> = explained.attributions.iter().map(|map| map.method.id).collect();
+        match ids.as_slice() {
+            ["grad_cam", "guided_backprop", "guided_grad_cam"] => {
+                assert!(notes.is_empty(), "{}: {notes:?}", folder.display());
+                guided += 1;
+            }
+            ["grad_cam", _] => assert_eq!(notes.len(), 1, "{}: {notes:?}", folder.display()),
+            other => panic!("{}: {other:?}, {notes:?}", folder.display()),
+        }
+        let finite = |map: &heatlens::explain::Attribution| map.values.iter().all(|v| v.is_finite());
+        assert!(explained.attributions.iter().all(finite), "{}", folder.display());
+        assert!(explained.attributions[1].values.iter().any(|v| *v != 0.0), "{}", folder.display());
+    }
+    assert!((8..=14).contains(&guided), "{guided} families of rectifiers alone");
+}

@@ -1,8 +1,9 @@
 //! The command as it can be given again: what its results depend on, without where they go and how fast.
 
 /// Flags that change no result, and whether a value follows.
-const ASIDE: [(&str, bool); 6] = [
+const ASIDE: [(&str, bool); 7] = [
     ("--out", true),
+    ("-o", true),
     ("--shard", true),
     ("--threads", true),
     ("--force", false),
@@ -23,6 +24,10 @@ fn what_counts(all: impl Iterator<Item = String>) -> Vec<String> {
             words.push(word);
             words.extend(rest);
             break;
+        }
+        // A value may follow a short flag without a space. No other short flag takes a value.
+        if word.starts_with("-o") && word.len() > 2 {
+            continue;
         }
         let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
         match ASIDE.iter().find(|(flag, _)| *flag == name) {
@@ -59,6 +64,14 @@ mod tests {
         let given = "--threads 2 explain m.onnx a --out x --shard=1/3 --force --method cam -- --out";
         let words = what_counts(given.split(' ').map(str::to_owned));
         assert_eq!(words.join(" "), "explain m.onnx a --method cam -- --out");
+        for out in ["-o x", "-ox", "-o=x", "--out=x"] {
+            let given = format!("explain m.onnx {out} a");
+            assert_eq!(
+                what_counts(given.split(' ').map(str::to_owned)).join(" "),
+                "explain m.onnx a",
+                "{out}"
+            );
+        }
         assert_eq!(line(&["explain".to_owned(), "it's".to_owned()]), r"heatlens explain 'it'\''s'");
     }
 }

@@ -6,6 +6,7 @@ mod kept;
 mod page;
 mod table;
 
+use heatlens::bench::{in_words, seconds};
 use heatlens::data::{Dataset, Shard, open_inputs, write_atomically};
 use heatlens::method::{self, Method};
 use heatlens::model::Model;
@@ -180,9 +181,9 @@ impl Work<'_> {
         // The first run also touches memory for the first time.
         let trial = |n: usize| self.auditor.logits(&copies[..n * sample.pixels.len()], n);
         trial(2)?;
-        let score = clock::seconds(|| trial(16))? / 16.0;
+        let score = seconds(|| trial(16))? / 16.0;
         self.auditor.try_out(&sample.pixels)?;
-        let map = clock::seconds(|| self.auditor.try_out(&sample.pixels))?;
+        let map = seconds(|| self.auditor.try_out(&sample.pixels))?;
         let load = self.auditor.workload();
         let methods = self.auditor.methods().len() as f64;
         // A method alone passes through the network itself; the filling in of pixels takes about half a pass more.
@@ -198,7 +199,7 @@ impl Work<'_> {
             output::line(format!(
                 "{images} images, {methods} methods, {} passes through the model for each image: about {}",
                 load.scores + load.maps + load.single_maps,
-                clock::in_words(seconds)
+                in_words(seconds)
             ));
         }
         Ok(())
@@ -276,5 +277,5 @@ impl Work<'_> {
 }
 
 fn stopped() -> Failure {
-    Failure::new("interrupted; what is finished is kept: go on with --resume")
+    Failure::interrupted("interrupted; what is finished is kept: go on with --resume")
 }

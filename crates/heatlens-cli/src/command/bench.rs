@@ -41,7 +41,10 @@ pub(crate) fn run(options: &Bench) -> Result<(), Failure> {
     let start = Instant::now();
     let model = open::ports(&options.model, &options.ports)?;
     let opened = start.elapsed();
-    let methods = explain::methods(&options.method)?;
+    let methods = match options.method.as_slice() {
+        [] => heat_map(&model),
+        named => explain::methods(named)?,
+    };
     let each = options.method != ["all"];
     let images = images(&model, options.batch_size);
     let mut rows = vec![forward(&model, &images, options)?];
@@ -63,6 +66,13 @@ pub(crate) fn run(options: &Bench) -> Result<(), Failure> {
         print_slowest(last);
     }
     Ok(())
+}
+
+/// The first of the methods that `explain` takes if none is named.
+fn heat_map(model: &Model) -> Vec<&'static Method> {
+    let mut options = ExplainOptions::new(&[]);
+    options.take_default_methods(model).iter().for_each(output::note);
+    options.methods.into_iter().take(1).collect()
 }
 
 /// Images of noise: what they show does not change the time.

@@ -13,8 +13,27 @@ use crate::command::open;
 use crate::failure::Failure;
 use crate::output;
 
+/// Names of other kinds of model files.
+const OTHERS: [&str; 13] = [
+    "h5",
+    "hdf5",
+    "keras",
+    "pb",
+    "tflite",
+    "pt",
+    "pth",
+    "ckpt",
+    "safetensors",
+    "mlmodel",
+    "mlpackage",
+    "engine",
+    "npz",
+];
+
 pub(crate) fn run(options: &Convert) -> Result<(), Failure> {
-    check_target(&options.out, options.force)?;
+    let out = options.out.as_ref().or(options.out_flag.as_ref());
+    let out = out.ok_or_else(|| Failure::usage("name the ONNX file to write"))?;
+    check_target(out, options.force)?;
     let model = open::model(&options.model, &options.ports, &options.pixels)?;
     let explanation = options.with_explanation.as_ref();
     let explanation = explanation.map(|id| choice(options, &model, id)).transpose()?;
@@ -22,14 +41,13 @@ pub(crate) fn run(options: &Convert) -> Result<(), Failure> {
         Some(explanation) => with_explanation(&model, explanation)?,
         None => model.to_onnx()?,
     };
-    write_atomically(&options.out, &file)
-        .map_err(|e| Failure::new(format!("cannot write {}: {e}", options.out.display())))?;
+    write_atomically(out, &file).map_err(|e| Failure::new(format!("cannot write {}: {e}", out.display())))?;
     let graph = &model.graph;
     let mut outputs: Vec<&str> = graph.outputs().iter().map(|&o| graph.value(o).name.as_str()).collect();
     outputs.extend(explanation.is_some().then_some(EXPLANATION));
     output::line(format!(
         "{}: input {}, outputs {}",
-        options.out.display(),
+        out.display(),
         graph.value(model.image).name,
         outputs.join(", ")
     ));
@@ -39,6 +57,23 @@ pub(crate) fn run(options: &Convert) -> Result<(), Failure> {
 fn check_target(out: &Path, force: bool) -> Result<(), Failure> {
     if out.is_dir() {
         return Err(Failure::usage(format!("{} is a folder, expected a name for the file", out.display())));
+    }
+    let end = out.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if OTHERS.contains(&end.as_str()) {
+        let onnx = out.with_extension("onnx");
+        return Err(Failure::usage(format!(
+            "{}: what is written is an ONNX file, which nothing opens under the name of another kind; call it {}",
+            out.display(),
+            onnx.display()
+        )));
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Failure::new(format!(
+            "cannot write {}: there is no folder {}; make it first",
+            out.display(),
+            folder.display()
+        )));
     }
     if out.exists() && !force {
         let hint = "choose another name, or add --force to replace it";

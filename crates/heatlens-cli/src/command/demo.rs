@@ -6,9 +6,7 @@ use std::path::Path;
 use heatlens::data::{OpenOptions, Split, open_inputs, open_training};
 use heatlens::demo::{self, DemoFolders, Localisation};
 use heatlens::demo_data::SIDE;
-use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::gallery::{Job, Part, Save};
-use heatlens::method;
 use heatlens::model::Model;
 use heatlens::report::Table;
 use heatlens::train::TrainingSet;
@@ -38,7 +36,7 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     folder::prepare(&run, true)?;
     let report = train::train(settings, &set, &run, false, false)?;
     if report.ending == Ending::Interrupted {
-        return Err(Failure::new("interrupted; run the demo again to start over"));
+        return Err(Failure::interrupted("interrupted; run the demo again to start over"));
     }
     let model = Model::open(&run.join("model.onnx"))?;
     let rows = demo::localise(&model, &images)?;
@@ -89,7 +87,7 @@ fn show(
         ..OpenOptions::default()
     };
     let data = open_inputs(std::slice::from_ref(&folders.shown), &open)?;
-    let explainer = Explainer::new(model, &ExplainOptions::new(&method::first_look()))?;
+    let explainer = explain::by_default(model)?;
     let truth = |item: usize| images.get(item).filter(|i| i.label == 1).map(|i| (SIDE, SIDE, i.mask.clone()));
     let target = options.out.join("explain");
     folder::prepare(&target, true)?;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use heatlens::data::open_inputs;
+use heatlens::bench::in_words;
+use heatlens::data::{Dataset, open_inputs};
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
 use heatlens::gallery::{Job, Kept, Listener, Part, Save, Summary, Truth, write_gallery};
 use heatlens::localise::Localiser;
@@ -17,6 +18,11 @@ use crate::command::{again, folder, localise, open, verdict};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Bar;
+
+/// Images that are tried for one that can be read.
+const LOOK_AT: usize = 4;
+/// Seconds from which the time is told beforehand.
+const WORTH_TELLING: f64 = 10.0;
 
 pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
     explain(options, &again::words(), None)
@@ -61,6 +67,9 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         ..Save::default()
     };
     let job = Job { explainer: &explainer, data: data.as_ref(), out: &options.out, save, part, kept };
+    if shards.is_none() && !options.resume {
+        estimate(&explainer, data.as_ref(), job.items().len());
+    }
     if let Some(shard) = options.shard {
         let total = job.items().len();
         let summary = explain_into(job, None, &mut [])?;
@@ -107,11 +116,30 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
     tell_explained(&summary, data.len(), &options.out)
 }
 
+/// Says how long methods of many passes will take, where it is long enough to ask oneself.
+fn estimate(explainer: &Explainer, data: &dyn Dataset, images: usize) {
+    let readable = || (0..data.len().min(LOOK_AT)).find_map(|item| data.load(item).ok());
+    let Some(sample) = explainer.takes_passes().then(readable).flatten() else { return };
+    // What goes wrong here goes wrong again where it is told.
+    let Ok(one) = explainer.estimate(&sample.pixels) else { return };
+    #[allow(clippy::cast_precision_loss)] // images
+    let seconds = one.seconds * images as f64;
+    if seconds > WORTH_TELLING {
+        let passes = one.passes.forward + one.passes.back;
+        let maps = explainer.maps().len();
+        output::line(format!(
+            "{images} images, {maps} maps and {passes} passes through the model for each image: about {}",
+            in_words(seconds)
+        ));
+    }
+}
+
 /// What came of it, and how to go on.
 fn tell_explained(summary: &Summary, total: usize, out: &Path) -> Result<(), Failure> {
     let told = tell(summary, total, out, false);
     if summary.stopped {
-        return Err(Failure::new("interrupted; the finished images are complete: go on with --resume"));
+        let what = "interrupted; the finished images are complete: go on with --resume";
+        return Err(Failure::interrupted(what));
     }
     told
 }
@@ -122,18 +150,10 @@ pub(crate) fn inputs(paths: &[PathBuf]) -> String {
 }
 
 fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> {
-    let methods = methods(&options.method)?;
-    let layers = layers(options, model)?;
-    if !layers.is_empty() {
-        let ignoring: Vec<&str> = methods.iter().filter(|m| !m.uses_layer).map(|m| m.id).collect();
-        if !ignoring.is_empty() {
-            output::note(format!("--layer makes no difference to {}", ignoring.join(", ")));
-        }
-    }
     let class = |text: &str| Target::parse(text, model).map_err(|e| Failure::usage(e.to_string()));
     let settings = settings(options.seed, &options.set)?;
-    Ok(ExplainOptions {
-        layers,
+    let mut choices = ExplainOptions {
+        layers: layers(options, model)?,
         target: class(&options.class)?,
         against: options.against.as_deref().map(class).transpose()?,
         counterfactual: options.counterfactual,
@@ -145,8 +165,25 @@ fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> 
         score: options.score.into(),
         skip_inapplicable: options.method == ["all"],
         tensors: options.save.contains(&SaveName::Tensors),
-        ..ExplainOptions::new(&methods)
-    })
+        ..ExplainOptions::new(&methods(&options.method)?)
+    };
+    if options.method.is_empty() {
+        choices.take_default_methods(model).iter().for_each(output::note);
+    }
+    let ignoring: Vec<&str> = choices.methods.iter().filter(|m| !m.uses_layer).map(|m| m.id).collect();
+    if !(choices.layers.is_empty() || ignoring.is_empty() || options.method.is_empty()) {
+        output::note(format!("--layer makes no difference to {}", ignoring.join(", ")));
+    }
+    Ok(choices)
+}
+
+/// An explainer for a model about which nobody said anything.
+pub(crate) fn by_default(model: &Model) -> Result<Explainer, Failure> {
+    let mut options = ExplainOptions::new(&[]);
+    options.take_default_methods(model).iter().for_each(output::note);
+    let explainer = Explainer::new(model, &options)?;
+    explainer.notes().iter().for_each(output::note);
+    Ok(explainer)
 }
 
 /// The methods that were named; `all` are all there are.
@@ -213,7 +250,7 @@ pub(crate) fn tell(summary: &Summary, total: usize, out: &Path, quiet: bool) -> 
         summary.sheet.iter().for_each(|sheet| output::line(format!("look at {}", sheet.display())));
     }
     if summary.stopped {
-        return Err(Failure::new("interrupted; the finished images are complete"));
+        return Err(Failure::interrupted("interrupted; the finished images are complete"));
     }
     match summary.broken.len() {
         0 => Ok(()),

@@ -2,7 +2,7 @@
 
 mod markdown;
 
-use heatlens::method::{METHODS, MapKind, Method, Parameter, Setting, Work};
+use heatlens::method::{METHODS, MapKind, Method, Parameter, Setting, Work, find};
 use serde_json::{Value, json};
 
 use crate::arguments::Methods;
@@ -14,12 +14,15 @@ pub(crate) fn run(options: &Methods) -> Result<(), Failure> {
         output::line(markdown::page(options.pictures.as_deref()).trim_end());
         return Ok(());
     }
+    let named = options.methods.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>();
+    let named = named.map_err(|e| Failure::usage(e.to_string()))?;
+    let shown = if named.is_empty() { METHODS } else { named.as_slice() };
     if options.json {
-        let rows: Vec<Value> = METHODS.iter().map(|m| row(m)).collect();
+        let rows: Vec<Value> = shown.iter().map(|m| row(m)).collect();
         output::line(serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
-    for method in METHODS {
+    for &method in shown {
         output::line(format!("{:<27} {}: {}", method.id, method.title, method.summary));
         output::line(format!("{:<27} {}", "", method.formula));
         output::line(format!("{:<27} {}", "", method.paper));
@@ -30,8 +33,32 @@ pub(crate) fn run(options: &Methods) -> Result<(), Failure> {
         if let Some(caution) = method.caution {
             output::line(format!("{:<27} caution: {caution}", ""));
         }
+        if !named.is_empty() {
+            tell_more(method);
+        }
     }
     Ok(())
+}
+
+/// What the list leaves out.
+fn tell_more(method: &Method) {
+    let exports = match method.work {
+        Work::Graph(_) => "yes: `heatlens convert --with-explanation`",
+        Work::Passes(_) => "no: it runs the model many times",
+    };
+    let layer = match method.uses_layer {
+        true => "looks at a layer: --layer chooses it",
+        false => "looks at no layer",
+    };
+    for (what, text) in
+        [("cost", method.cost), ("sanity", method.sanity), ("layer", layer), ("goes into a file", exports)]
+    {
+        output::line(format!("{:<27} {what}: {text}", ""));
+    }
+    let others = method.other_names();
+    if !others.is_empty() {
+        output::line(format!("{:<27} also called: {}", "", others.join(", ")));
+    }
 }
 
 fn row(method: &Method) -> Value {
@@ -39,6 +66,7 @@ fn row(method: &Method) -> Value {
         "id": method.id,
         "title": method.title,
         "summary": method.summary,
+        "other_names": method.other_names(),
         "formula": method.formula,
         "paper": method.paper,
         "kind": kind(method),

@@ -46,7 +46,9 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
         None => output::line(table.trim_end()),
     }
     match broken {
-        0 if interrupted() => Err(Failure::new("interrupted; the table ends at the last finished image")),
+        _ if interrupted() => {
+            Err(Failure::interrupted("interrupted; the table ends at the last finished image"))
+        }
         0 => Ok(()),
         _ => Err(Failure::new(format!("{broken} of {} images could not be read", data.len()))),
     }

@@ -7,9 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use heatlens::data::{Dataset, OpenOptions, open_inputs, open_training, remove_unfinished, write_atomically};
-use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::gallery::{Job, Part, Save};
-use heatlens::method;
 use heatlens::model::Model;
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Ending, Settings, Trainer};
@@ -45,7 +43,10 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     remove_unfinished(out)?;
     let report = train(settings, &set, out, options.resume, options.json)?;
     if report.ending == Ending::Interrupted {
-        return Err(Failure::new(format!("interrupted after epoch {}; go on with --resume", report.epochs)));
+        return Err(Failure::interrupted(format!(
+            "interrupted after epoch {}; go on with --resume",
+            report.epochs
+        )));
     }
     if let Some(data) = &to_explain {
         explain_rows(data.as_ref(), out, options.json)?;
@@ -73,7 +74,7 @@ pub(crate) fn train(
     let ending = trainer.run(&mut lines)?;
     lines.finish();
     if ending == Ending::Interrupted && trainer.history().records.is_empty() {
-        return Err(Failure::new("interrupted in the first epoch; --resume begins it again"));
+        return Err(Failure::interrupted("interrupted in the first epoch; --resume begins it again"));
     }
     let report = Report::write(&trainer, set, ending, keep_best, out)?;
     if json {
@@ -171,7 +172,7 @@ fn open_rows(options: &Train, rows: &str, set: &TrainingSet) -> Result<Box<dyn D
 /// The five pictures of every row, in `OUT/explain`.
 fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failure> {
     let model = Model::open(&out.join("model.onnx"))?;
-    let explainer = Explainer::new(&model, &ExplainOptions::new(&method::first_look()))?;
+    let explainer = explain::by_default(&model)?;
     let target = out.join("explain");
     folder::prepare(&target, true)?;
     let (save, part) = (Save::default(), Part::Whole);

@@ -64,6 +64,20 @@ fn nothing_is_replaced_by_surprise() {
 }
 
 #[test]
+fn an_onnx_file_is_not_given_the_name_of_another_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["out.h5", "out.KERAS", "out.pt", "out.tflite"] {
+        let out = folder.path().join(name);
+        convert(&sample("residual"), &out, "--force").says(2, &[name, "ONNX file", "out.onnx"]);
+        assert!(!out.exists());
+    }
+    let nowhere = folder.path().join("no/out.onnx");
+    let run = convert(&sample("residual"), &nowhere, "");
+    run.says(1, &["out.onnx", "there is no folder", "make it first"]);
+    assert!(!run.stderr.contains(".part"), "{}", run.stderr);
+}
+
+#[test]
 fn wrong_choices_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.onnx");
@@ -71,7 +85,7 @@ fn wrong_choices_are_explained() {
         convert(&sample("residual"), &out, flags).says(code, words);
         assert!(!out.exists(), "{flags}");
     };
-    case("--with-explanation nonsense", 2, &["no method \"nonsense\"", "grad_cam"]);
+    case("--with-explanation nonsense", 2, &["no method \"nonsense\"", "`heatlens methods`"]);
     case("--with-explanation grad_cam --layer nowhere", 2, &["no layer \"nowhere\""]);
     case("--with-explanation grad_cam --class 9", 2, &["no class \"9\""]);
     case("--with-explanation grad_cam --class all", 2, &["one class"]);

@@ -183,7 +183,7 @@ fn ctrl_c_keeps_the_epochs_and_says_how_to_go_on() {
     case.train("whole", "").ends(0);
     for epochs in [0, 2] {
         let name = format!("stopped{epochs}");
-        interrupt(&case, &name, epochs).says(1, &["interrupted", "--resume"]);
+        interrupt(&case, &name, epochs).says(130, &["interrupted", "--resume"]);
         case.train(&name, "--resume").ends(0);
         assert_same(&case.run("whole"), &case.run(&name));
     }
@@ -194,6 +194,6 @@ fn ctrl_c_keeps_the_epochs_and_says_how_to_go_on() {
 fn ctrl_c_does_not_begin_to_explain_half_a_model() {
     let flags = "--epochs 60 --batch-size 4 --validation-split 0.3 --patience 0 --explain-rows 0:4";
     let case = Case::new("gap-cnn", flags);
-    interrupt(&case, "run", 2).says(1, &["interrupted after epoch", "--resume"]);
+    interrupt(&case, "run", 2).says(130, &["interrupted after epoch", "--resume"]);
     assert!(!case.run("run").join("explain").exists());
 }

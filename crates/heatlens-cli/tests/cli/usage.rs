@@ -87,3 +87,51 @@ fn what_explain_does_not_know_is_refused() {
         assert!(!out.exists(), "{flags}");
     }
 }
+
+#[test]
+fn methods_go_by_the_names_of_the_field() {
+    let trained = Trained::new(2);
+    let out = trained.path("out");
+    let run = heatlens(
+        "explain --rows 0:1 --method Grad-CAM,gradcam++,saliency -o",
+        &[&out, &trained.model, &trained.data],
+    );
+    run.ends(0);
+    for id in ["grad_cam", "grad_cam_pp", "gradient"] {
+        let drawn = std::fs::read_dir(out.join("data_0")).unwrap();
+        let drawn: Vec<_> = drawn.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(drawn.iter().any(|name| name.ends_with(&format!("{id}.png"))), "{id}: {drawn:?}");
+    }
+    let none = trained.path("none");
+    let slip = explain(&trained.model, &trained.data, &none, "--method gradcma");
+    slip.says(2, &["no method \"gradcma\"", "did you mean grad_cam", "`heatlens methods`"]);
+    assert!(slip.stderr.len() < 200, "{}", slip.stderr);
+    refused(&explain(&trained.model, &trained.data, &none, "--layer con2"), &["no layer \"con2\"", "conv"]);
+    assert!(!none.exists());
+}
+
+#[test]
+fn one_method_is_shown_by_itself() {
+    let run = heatlens::<&str>("methods gradcam", &[]);
+    run.says(0, &["grad_cam ", "cost: 1 forward pass", "goes into a file: yes"]);
+    assert!(run.stdout.lines().count() < 10 && !run.stdout.contains("hires_cam"), "{}", run.stdout);
+    let run = heatlens::<&str>("methods --json ig saliency", &[]);
+    let rows: serde_json::Value = serde_json::from_str(&run.ends(0)).unwrap();
+    let ids: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["integrated_gradients", "gradient"]);
+    heatlens::<&str>("methods nonsense", &[]).says(2, &["no method \"nonsense\""]);
+}
+
+#[test]
+fn short_names_of_flags_are_understood() {
+    let trained = Trained::new(2);
+    let run = trained.path("short");
+    let words = "train --epochs 1 --batch-size 16 --lr 0.01 --validation-split 0.3 -o";
+    heatlens(words, &[&run, &trained.data]).ends(0);
+    let settings = std::fs::read_to_string(run.join("run.json")).unwrap();
+    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    assert!((settings["learning_rate"].as_f64().unwrap() - 0.01).abs() < 1e-6, "{settings}");
+    let again = trained.path("again.onnx");
+    heatlens("convert -o", &[&again, &trained.model]).ends(0);
+    assert_eq!(std::fs::read(again).unwrap(), std::fs::read(&trained.model).unwrap());
+}

@@ -4,7 +4,7 @@ use heatlens_graph::{Builder, Graph, ValueId};
 
 use crate::explain::map_spec::{MapSource, MapSpec};
 use crate::explain::{ExplainError, ExplainOptions, attribution, tensors};
-use crate::method::{Formula, MapKind, Method, MethodError, Passes, Shared, Study, Work};
+use crate::method::{Formula, Method, MethodError, Passes, Shared, Study, Work};
 use crate::model::{GapHead, Layer, Model, ModelError};
 use crate::target::{Class, Goal, Target, scores_and_seed};
 
@@ -66,7 +66,10 @@ impl Assembly {
     /// The model's graph with every formula appended, and the layers that were looked at.
     pub(super) fn new(model: &Model, options: &ExplainOptions) -> Result<(Self, Vec<Layer>), ExplainError> {
         let layers = match options.layers.as_slice() {
-            [] if options.methods.iter().any(|m| m.uses_layer) => vec![model.default_layer()?],
+            [] if options.methods.iter().any(|m| m.uses_layer) => match model.default_layer() {
+                Err(_) if options.skip_inapplicable => Vec::new(),
+                layer => vec![layer?],
+            },
             [] => Vec::new(),
             layers => layers.to_vec(),
         };
@@ -117,10 +120,11 @@ impl Assembly {
         let aim = Aim { goal, scores, seed };
         // Methods without a layer still get one to satisfy the contract; they never look at it.
         let any = layers.first().cloned().or_else(|| model.default_layer().ok());
+        let any = any.unwrap_or_else(|| Layer::of_image(model));
         for &method in &options.methods {
-            let chosen = if method.uses_layer { layers } else { any.as_slice() };
+            let chosen = if method.uses_layer { layers } else { std::slice::from_ref(&any) };
             if chosen.is_empty() {
-                return Err(ExplainError::Model(ModelError::NoSpatialLayer));
+                self.note(format!("left out: {}: {}", method.id, ModelError::NoSpatialLayer));
             }
             for layer in chosen {
                 match self.add_map(model, options, method, layer, &aim) {
@@ -157,12 +161,12 @@ impl Assembly {
                 (MapSource::Passes { number, target }, shape)
             }
         };
-        let probes = if method.kind == MapKind::Layer && method.uses_layer {
-            let probes = attribution::probes(&mut self.graph, layer, aim.scores, aim.seed)?;
-            Some(probes.map(|p| self.add_output(p)))
-        } else {
-            None
+        // Where the score has no derivative at the layer, the reason of an empty map stays open.
+        let probes = match method.uses_layer {
+            true => attribution::probes(&mut self.graph, method.kind, layer, aim.scores, aim.seed).ok(),
+            false => None,
         };
+        let probes = probes.map(|probes| probes.map(|p| self.add_output(p)));
         let layer = method.uses_layer.then(|| layer.clone());
         self.maps.push(MapSpec {
             method,
@@ -199,6 +203,7 @@ impl Assembly {
             chosen: options.settings.of(method),
             shared: &self.shared,
         })?;
+        self.shared.take_notes().into_iter().for_each(|note| self.note(note));
         self.passes.push(passes);
         self.prepared.push(key);
         Ok(self.passes.len() - 1)

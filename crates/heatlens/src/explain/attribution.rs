@@ -9,6 +9,7 @@ use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differen
 use crate::explain::{MapSpec, Tensors};
 use crate::method::{MapKind, Method};
 use crate::model::Layer;
+use crate::target::Score;
 
 /// One method's result for one image.
 #[derive(Clone, Debug)]
@@ -51,37 +52,72 @@ pub struct Explanation {
 pub enum ZeroMap {
     /// Every activation of the layer is zero.
     DeadLayer,
-    /// The score does not react to the layer at all.
+    /// The logit does not react to the layer at all.
     ZeroGradient,
+    /// The probability does not react, where a probability is explained.
+    Saturated,
     /// Activations and gradients exist but never meet: every product is zero.
     NoOverlap,
     /// All evidence of the layer speaks against the class.
     AllAgainst,
+    /// All evidence of the layer speaks for the class, where the question is turned round.
+    AllFor,
+    /// There is evidence for the class, and the method's formula leaves nothing of it.
+    NothingLeft,
+    /// Guided Grad-CAM: Grad-CAM has no positive place, so nothing of guided back-propagation is kept.
+    NoPositiveCam,
+    /// Nothing comes back to the pixels.
+    NoPixel,
+    /// The score stays the same whatever the method does to the image.
+    Unmoved,
     /// The values are not finite.
     NotFinite,
+}
+
+impl ZeroMap {
+    /// All, in the order in which they are stored: new ones are added at the end.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::DeadLayer,
+        Self::ZeroGradient,
+        Self::NoOverlap,
+        Self::AllAgainst,
+        Self::NotFinite,
+        Self::Saturated,
+        Self::AllFor,
+        Self::NothingLeft,
+        Self::NoPositiveCam,
+        Self::NoPixel,
+        Self::Unmoved,
+    ];
 }
 
 impl fmt::Display for ZeroMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DeadLayer => "every activation of the layer is zero on this image: look at an earlier layer, or check how the image is scaled",
-            Self::ZeroGradient => "the score does not react to this layer at all: explain the logit instead of the probability, or look at a later layer",
+            Self::ZeroGradient => "the score does not react to this layer at all on this image (clipped, saturated or dead behind it): look at a later layer",
+            Self::Saturated => "the probability does not react: it is so near 0 or 1 that its derivative vanishes; explain the logit instead",
             Self::NoOverlap => "the layer is active only where the score does not depend on it: look at another layer",
-            Self::AllAgainst => "all evidence in this image speaks against the class: look at the signed map, or explain the other class",
+            Self::AllAgainst => "all evidence in this image speaks against the class: look at the signed map of grad_cam or hires_cam, or explain the other class",
+            Self::AllFor => "all evidence in this image speaks for the class: nothing in it lowers the score",
+            Self::NothingLeft => "there is evidence for the class, but this method's formula leaves nothing of it: take grad_cam or hires_cam",
+            Self::NoPositiveCam => "Grad-CAM is positive nowhere (the evidence speaks against the class), so it leaves nothing of guided back-propagation: take guided_backprop, or explain the other class",
+            Self::NoPixel => "nothing of the score comes back to the pixels by this method: every way back is cut off on this image",
+            Self::Unmoved => "the score stays the same whatever the method hides or changes: check how the image is scaled",
             Self::NotFinite => "the map holds values that are no numbers: check the image's pixels and the model's weights",
         })
     }
 }
 
 impl Attribution {
-    /// Reads a map; `probes` are max |A| and max |∂y/∂A|.
-    pub(super) fn new(spec: &MapSpec, class: usize, values: Vec<f32>, probes: Option<[f32; 2]>) -> Self {
+    /// Reads a map; the probes are those of [`probes`].
+    pub(super) fn new(spec: &MapSpec, class: usize, values: Vec<f32>, probes: Option<Probes<f32>>) -> Self {
         let raw_min = values.iter().copied().fold(f32::INFINITY, f32::min);
         let raw_max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let zero = if values.iter().any(|v| !v.is_finite()) {
             Some(ZeroMap::NotFinite)
         } else {
-            why_zero(spec.method.kind, raw_min, raw_max, probes)
+            why_zero(spec, raw_min, raw_max, probes)
         };
         let (method, layer, shape) = (spec.method, spec.layer.clone(), spec.shape.clone());
         Self { method, layer, class, shape, values, raw_min, raw_max, zero }
@@ -107,7 +143,8 @@ impl Attribution {
     }
 }
 
-fn why_zero(kind: MapKind, min: f32, max: f32, probes: Option<[f32; 2]>) -> Option<ZeroMap> {
+fn why_zero(spec: &MapSpec, min: f32, max: f32, probes: Option<Probes<f32>>) -> Option<ZeroMap> {
+    let kind = spec.method.kind;
     let nothing = match kind {
         MapKind::Layer | MapKind::Concepts => max <= 0.0,
         MapKind::Input => min == 0.0 && max == 0.0,
@@ -115,28 +152,83 @@ fn why_zero(kind: MapKind, min: f32, max: f32, probes: Option<[f32; 2]>) -> Opti
     if !nothing {
         return None;
     }
-    Some(match probes {
-        Some([0.0, _]) => ZeroMap::DeadLayer,
-        Some([_, 0.0]) => ZeroMap::ZeroGradient,
-        _ if min < 0.0 => ZeroMap::AllAgainst,
-        Some(_) => ZeroMap::NoOverlap,
-        None => ZeroMap::ZeroGradient,
+    let saturated = spec.goal.score == Score::Probability;
+    let unmoved = |reason: ZeroMap| if saturated { ZeroMap::Saturated } else { reason };
+    let against = if spec.goal.counterfactual { ZeroMap::AllFor } else { ZeroMap::AllAgainst };
+    let Some(probes) = probes else {
+        return Some(match kind {
+            MapKind::Input => unmoved(ZeroMap::NoPixel),
+            _ if min < 0.0 => against,
+            _ if spec.method.uses_layer => unmoved(ZeroMap::ZeroGradient),
+            _ => unmoved(ZeroMap::Unmoved),
+        });
+    };
+    Some(match (kind, probes) {
+        (_, Probes { activation: 0.0, .. }) => ZeroMap::DeadLayer,
+        (_, Probes { gradient: 0.0, .. }) => unmoved(ZeroMap::ZeroGradient),
+        (MapKind::Input, Probes { best, .. }) if best <= 0.0 => ZeroMap::NoPositiveCam,
+        (MapKind::Input, _) => ZeroMap::NoPixel,
+        _ if min < 0.0 => against,
+        (_, Probes { largest: 0.0, .. }) => ZeroMap::NoOverlap,
+        (_, Probes { best, .. }) if best <= 0.0 => against,
+        _ => ZeroMap::NothingLeft,
     })
 }
 
-/// Appends max |A| and max |∂y/∂A| of a layer, N×1 each.
+/// What tells why a map is empty.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probes<T> {
+    /// max |A|.
+    activation: T,
+    /// max |G|, with G = ∂y/∂A.
+    gradient: T,
+    /// The largest evidence at a place in size: max |A ⊙ G|, or max |Grad-CAM| for maps of pixels, which are weighed by
+    /// Grad-CAM.
+    largest: T,
+    /// The largest evidence for the class: the same without the bars.
+    best: T,
+}
+
+impl<T> Probes<T> {
+    pub(super) fn map<U>(self, mut f: impl FnMut(T) -> U) -> Probes<U> {
+        Probes {
+            activation: f(self.activation),
+            gradient: f(self.gradient),
+            largest: f(self.largest),
+            best: f(self.best),
+        }
+    }
+}
+
+/// Appends the probes of a layer for maps of a kind, N×1 each.
 pub(super) fn probes(
     graph: &mut Graph,
+    kind: MapKind,
     layer: &Layer,
     scores: ValueId,
     seed: ValueId,
-) -> Result<[ValueId; 2], GraphError> {
+) -> Result<Probes<ValueId>, GraphError> {
     let gradient = differentiate(graph, "gradient", scores, seed, &[layer.value], &DefaultRules)?;
     let mut b = Builder::new(graph, "probe");
-    let mut largest = |x: ValueId| {
-        let x = layer.as_planes(&mut b, x)?;
-        let size = b.unary(UnaryFunction::Abs, x)?;
-        b.reduce(ReduceFunction::Max, size, &[1, 2, 3], false)
+    let activation = layer.as_planes(&mut b, layer.value)?;
+    let gradient = layer.as_planes(&mut b, gradient[0])?;
+    let evidence = match kind {
+        MapKind::Input => {
+            let weights = b.reduce(ReduceFunction::Mean, gradient, &[2, 3], true)?;
+            let weighted = b.mul(weights, activation)?;
+            b.sum(weighted, &[1], true)?
+        }
+        MapKind::Layer | MapKind::Concepts => b.mul(gradient, activation)?,
     };
-    Ok([largest(layer.value)?, largest(gradient[0])?])
+    let largest = |b: &mut Builder<'_>, x: ValueId| b.reduce(ReduceFunction::Max, x, &[1, 2, 3], false);
+    let size = |b: &mut Builder<'_>, x: ValueId| {
+        let size = b.unary(UnaryFunction::Abs, x)?;
+        largest(b, size)
+    };
+    Ok(Probes {
+        activation: size(&mut b, activation)?,
+        gradient: size(&mut b, gradient)?,
+        largest: size(&mut b, evidence)?,
+        best: largest(&mut b, evidence)?,
+    })
 }

@@ -19,10 +19,10 @@ pub struct Explainer {
     program: ImageProgram,
     /// Gives the targets of the images as they are, where copies of them are explained too, or others are given.
     targets: Option<ImageProgram>,
-    augment: bool,
-    passes: Vec<Box<dyn Passes>>,
+    pub(super) augment: bool,
+    pub(super) passes: Vec<Box<dyn Passes>>,
     /// What is computed.
-    parts: Vec<MapSpec>,
+    pub(super) parts: Vec<MapSpec>,
     /// What is handed out, and the parts that each of it is made of.
     maps: Vec<MapSpec>,
     made_of: Vec<Vec<usize>>,
@@ -221,7 +221,7 @@ impl Explainer {
         let head = &self.model.head;
         let logits = of_sample(0).to_vec();
         let attribution = |spec: &MapSpec| {
-            let probes = spec.probes.map(|p| p.map(|output| of_sample(output)[0]));
+            let probes = spec.probes.map(|probes| probes.map(|output| of_sample(output)[0]));
             let values = match spec.source {
                 MapSource::Output(output) => of_sample(output).to_vec(),
                 MapSource::Passes { number, target } => {

@@ -1,5 +1,6 @@
 //! Which maps are computed, and which of them are handed out.
 
+use crate::explain::attribution::Probes;
 use crate::explain::{ExplainOptions, fusion};
 use crate::method::{MapKind, Method};
 use crate::model::{Layer, Model};
@@ -21,8 +22,8 @@ pub struct MapSpec {
     /// Whether several classes were asked for, so that its name needs the class.
     pub several_classes: bool,
     pub(super) source: MapSource,
-    /// Outputs that hold max |A| and max |∂y/∂A|, to say why a map is zero.
-    pub(super) probes: Option<[usize; 2]>,
+    /// Outputs that tell why a map is empty.
+    pub(super) probes: Option<Probes<usize>>,
 }
 
 /// Where a map's numbers come from.

@@ -7,7 +7,9 @@
 mod assembly;
 mod attribution;
 mod compat;
+mod defaults;
 mod error;
+mod estimate;
 mod explainer;
 mod fusion;
 mod heat;
@@ -20,6 +22,7 @@ pub use assembly::append_maps;
 pub use attribution::{Attribution, Explanation, ZeroMap};
 pub use compat::Compat;
 pub use error::ExplainError;
+pub use estimate::Estimate;
 pub use explainer::Explainer;
 pub use fusion::Fusion;
 pub use map_spec::MapSpec;

@@ -19,16 +19,6 @@ use crate::model::Layer;
 
 const FILE: &str = "explanations.bin";
 
-/// The reasons for an empty map, by their number in the file.
-const ZEROS: [Option<ZeroMap>; 6] = [
-    None,
-    Some(ZeroMap::DeadLayer),
-    Some(ZeroMap::ZeroGradient),
-    Some(ZeroMap::NoOverlap),
-    Some(ZeroMap::AllAgainst),
-    Some(ZeroMap::NotFinite),
-];
-
 /// The file while it grows.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -53,7 +43,8 @@ impl Keeper {
         put(&mut bytes, &e.logits);
         for map in &e.attributions {
             bytes.extend((map.class as u64).to_le_bytes());
-            bytes.push(ZEROS.iter().position(|zero| *zero == map.zero).map_or(0, |at| at as u8));
+            let reason = map.zero.and_then(|zero| ZeroMap::ALL.iter().position(|known| *known == zero));
+            bytes.push(reason.map_or(0, |at| at as u8 + 1));
             put(&mut bytes, &map.values);
         }
         if let Some(t) = &e.tensors {
@@ -264,7 +255,10 @@ fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<E
 fn attribution(file: &mut impl Read, spec: &MapSpec, classes: usize) -> std::io::Result<Attribution> {
     let class = usize::try_from(word(file)?).ok().filter(|&class| class < classes);
     let class = class.ok_or_else(|| damaged("a class"))?;
-    let zero = ZEROS.get(usize::from(byte(file)?)).copied().ok_or_else(|| damaged("a reason"))?;
+    let zero = match usize::from(byte(file)?) {
+        0 => None,
+        number => Some(*ZeroMap::ALL.get(number - 1).ok_or_else(|| damaged("a reason"))?),
+    };
     let values = floats(file, spec.shape.iter().product())?;
     Ok(Attribution {
         method: spec.method,

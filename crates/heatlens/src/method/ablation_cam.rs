@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::method::study::Halves;
-use crate::method::{MapKind, Method, MethodError, Passes, Study, Subject, Work};
+use crate::method::{MapKind, Method, MethodError, PassCount, Passes, Study, Subject, Work};
 use crate::model::Layer;
 
 /// The registry row.
@@ -35,6 +35,10 @@ struct Ablation {
 impl Passes for Ablation {
     fn shape(&self) -> Vec<usize> {
         self.layer.shape[1..].to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.layer.shape[0] + 2)
     }
 
     /// The paper divides by y; by |y| here, so that a negative score does not turn the map round, and

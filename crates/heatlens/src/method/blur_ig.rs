@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::blur;
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 
 /// The registry row. Each step multiplies the gradient half-way through it by how far the image moves
 /// in it, so that the moves add up to x − x blurred. Beyond the border the image is mirrored: an even
@@ -63,6 +65,10 @@ impl BlurIg {
 impl Passes for BlurIg {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::back(self.steps)
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]

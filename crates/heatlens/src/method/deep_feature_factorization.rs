@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::{Key, Rng};
 
 /// The registry row.
@@ -29,16 +31,13 @@ pub(super) static DEEP_FEATURE_FACTORIZATION: Method = Method {
 const MOST_CONCEPTS: usize = 64;
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let concepts = study.chosen.count("concepts")?;
     let [channels, h, w] = study.layer.shape;
     let most = MOST_CONCEPTS.min(channels).min(h * w);
-    if concepts > most {
-        let what = format!(
-            "{concepts} concepts of a layer with {channels} channels and {} places; at most {most}",
-            h * w
-        );
-        return Err(DEEP_FEATURE_FACTORIZATION.not_applicable(what));
-    }
+    let too_many = || {
+        let places = h * w;
+        format!("of a layer with {channels} channels and {places} places; take {most} or fewer")
+    };
+    let concepts = study.count_that_fits("concepts", |concepts| concepts <= most, most, too_many)?;
     Ok(Box::new(Factorization {
         shape: [concepts, h, w],
         iterations: study.chosen.count("iterations")?,
@@ -58,6 +57,10 @@ struct Factorization {
 impl Passes for Factorization {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(1)
     }
 
     fn is_long(&self) -> bool {

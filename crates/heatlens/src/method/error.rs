@@ -15,6 +15,8 @@ pub enum MethodError {
     Unknown {
         /// What was asked for.
         id: String,
+        /// The ids that come nearest, if any come near.
+        near: Vec<&'static str>,
     },
     /// The method does not apply to this model or layer.
     NotApplicable {
@@ -39,9 +41,12 @@ pub enum MethodError {
 impl fmt::Display for MethodError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { id } => {
-                let known: Vec<&str> = super::METHODS.iter().map(|m| m.id).collect();
-                write!(f, "no method {id:?}; there is {} or all", known.join(", "))
+            Self::Unknown { id, near } => {
+                write!(f, "no method {id:?}")?;
+                if !near.is_empty() {
+                    write!(f, "; did you mean {}?", near.join(" or "))?;
+                }
+                write!(f, " (`heatlens methods` lists all {})", super::METHODS.len())
             }
             Self::NotApplicable { id, reason } => write!(f, "{id} does not apply here: {reason}"),
             Self::Setting { assignment, reason } => write!(f, "cannot set {assignment:?}: {reason}"),

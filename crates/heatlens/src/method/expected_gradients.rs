@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::{baseline, blur};
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::{Key, Rng};
 
 /// The registry row. The paper draws references from the training set; an image is explained here
@@ -89,6 +91,10 @@ impl ExpectedGradients {
 impl Passes for ExpectedGradients {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::back(self.samples)
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]

@@ -2,7 +2,9 @@
 
 use crate::method::parts::GridMasks;
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use heatlens_graph::DefaultRules;
 
 /// The registry row. The paper climbs for 800 steps through masks made smooth by a maximum of
@@ -58,7 +60,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.image_shape();
     Ok(Box::new(ExtremalPerturbation {
         program: study.program(|f| Ok(vec![f.target()?, f.input_gradient(&DefaultRules)?]))?,
-        masks: GridMasks::new(study.chosen, study.image_shape(), study.key())?,
+        masks: GridMasks::new(study)?,
         size: [h, w],
         steps: study.chosen.count("steps")?,
         area: study.chosen.number_between("area", 0.0, 1.0)?,
@@ -96,6 +98,10 @@ impl ExtremalPerturbation {
 impl Passes for ExtremalPerturbation {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount { forward: 2, back: self.steps }
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::baseline;
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row.
@@ -96,6 +98,10 @@ impl GuidedIg {
 impl Passes for GuidedIg {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::back(self.steps)
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]

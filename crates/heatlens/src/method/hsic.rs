@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::{GridMasks, extremes};
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row. The width of the scores' kernel is the median distance of two scores, so that the
@@ -46,7 +48,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     }
     Ok(Box::new(Hsic {
         score: study.score_program()?,
-        masks: GridMasks::new(study.chosen, study.image_shape(), study.key())?,
+        masks: GridMasks::new(study)?,
         samples,
         key: study.key(),
     }))
@@ -63,6 +65,10 @@ impl Hsic {
 impl Passes for Hsic {
     fn shape(&self) -> Vec<usize> {
         vec![self.masks.side; 2]
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.samples)
     }
 
     #[allow(clippy::cast_possible_truncation)]

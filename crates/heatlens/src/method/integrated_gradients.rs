@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::baseline;
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row. The sum over the map is y(x) − y(b), up to the quadrature. Peers that weight
@@ -58,6 +60,10 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 impl Passes for IntegratedGradients {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::back(self.points.len())
     }
 
     #[allow(clippy::cast_possible_truncation)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::{Cutting, Segments, solve};
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row. With no more samples allowed than there are coalitions, all coalitions count with
@@ -48,17 +50,18 @@ struct KernelShap {
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.image_shape();
-    let cutting = Cutting::new(study.chosen, study.image_shape(), study.key())?;
-    let samples = study.chosen.count("samples")?;
+    let cutting = Cutting::new(study)?;
     // A coalition and its complement together say one thing more about the pieces.
-    let (pieces, said) = (cutting.most(), samples.div_ceil(2) + 1);
-    if said < pieces && !looks_at_all(pieces, samples) {
-        let reason = format!(
-            "{samples} coalitions do not tell {pieces} pieces apart; take {} or more, or fewer segments",
-            2 * (pieces - 1)
-        );
-        return Err(study.chosen.wrong("samples", reason));
-    }
+    let pieces = cutting.most();
+    let enough = |samples: usize| samples.div_ceil(2) + 1 >= pieces || looks_at_all(pieces, samples);
+    let least = 2 * pieces.saturating_sub(1);
+    let too_few = || {
+        let count = study.chosen.count("samples").unwrap_or_default();
+        format!(
+            "{count} coalitions do not tell {pieces} pieces apart; take {least} or more, or fewer segments"
+        )
+    };
+    let samples = study.count_that_fits("samples", enough, least, too_few)?;
     Ok(Box::new(KernelShap {
         score: study.score_program()?,
         size: [h, w],
@@ -171,6 +174,10 @@ fn constrained(squares: Vec<f64>, products: Vec<f64>, whole: f64) -> Vec<f64> {
 impl Passes for KernelShap {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.coalitions(self.cutting.most()).count() + 2)
     }
 
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {

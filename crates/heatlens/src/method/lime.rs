@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::{Cutting, Segments, solve};
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row. The kernel is the paper's exp(−D²/σ²) with the cosine distance of its text
@@ -55,7 +57,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     Ok(Box::new(Lime {
         score: study.score_program()?,
         size: [h, w],
-        cutting: Cutting::new(study.chosen, study.image_shape(), study.key())?,
+        cutting: Cutting::new(study)?,
         samples: study.chosen.count("samples")?,
         width: study.chosen.number_between("width", 0.01, 100.0)?,
         ridge: study.chosen.number_between("ridge", 1e-9, 1e9)?,
@@ -104,6 +106,10 @@ impl Lime {
 impl Passes for Lime {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.samples)
     }
 
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {

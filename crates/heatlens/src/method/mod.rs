@@ -6,6 +6,7 @@
 //! image, written with a [`Study`]. Methods know nothing of each other.
 
 mod ablation_cam;
+mod alias;
 mod attention;
 mod attention_rollout;
 mod blur_ig;
@@ -71,7 +72,7 @@ pub use error::MethodError;
 pub use formula::Formula;
 pub use parameter::{Chosen, Parameter, Setting, Settings};
 pub(crate) use parts::blur;
-pub use study::{Passes, Shared, Study, Subject};
+pub use study::{PassCount, Passes, Shared, Study, Subject};
 
 /// What a method's result looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,11 +185,33 @@ pub static METHODS: &[&Method] = &[
     &centre::CENTRE,
 ];
 
-/// The methods behind the five pictures that everybody wants first: heat map and overlay, guided
-/// back-propagation, guided Grad-CAM.
+/// What a person sees first, by the part each method plays.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstLook {
+    /// The heat map over the image.
+    pub heat: &'static Method,
+    /// The heat map where no layer has rows and columns, or nothing can be differentiated: it needs scores alone.
+    pub heat_otherwise: &'static Method,
+    /// The picture in the image's own detail.
+    pub fine: &'static Method,
+    /// That detail where the heat map is warm.
+    pub both: &'static Method,
+    /// The detail where `fine` has no rule for the network's activations.
+    pub fine_otherwise: &'static Method,
+}
+
+/// The methods behind the five pictures that everybody wants first (heat map and overlay, guided back-propagation,
+/// guided Grad-CAM), and what takes their place where they have no definition.
+/// [`ExplainOptions::take_default_methods`](crate::explain::ExplainOptions::take_default_methods) chooses.
 #[must_use]
-pub fn first_look() -> Vec<&'static Method> {
-    vec![&grad_cam::GRAD_CAM, &guided_backprop::GUIDED_BACKPROP, &guided_grad_cam::GUIDED_GRAD_CAM]
+pub fn first_look() -> FirstLook {
+    FirstLook {
+        heat: &grad_cam::GRAD_CAM,
+        heat_otherwise: &occlusion::OCCLUSION,
+        fine: &guided_backprop::GUIDED_BACKPROP,
+        both: &guided_grad_cam::GUIDED_GRAD_CAM,
+        fine_otherwise: &gradient::GRADIENT,
+    }
 }
 
 /// The controls, which look at no model: what a method must beat to say anything.
@@ -226,16 +249,24 @@ pub(crate) fn gradient() -> &'static Method {
     &gradient::GRADIENT
 }
 
-/// The method called `id`.
+/// The method called `name`: its id, its title, or what another library calls it, however it is capitalised and
+/// hyphenated.
 ///
 /// # Errors
-/// If there is none; the error lists all.
-pub fn find(id: &str) -> Result<&'static Method, MethodError> {
-    let found = METHODS.iter().find(|m| m.id == id);
-    found.copied().ok_or_else(|| MethodError::Unknown { id: id.to_owned() })
+/// If there is none; the error names the nearest.
+pub fn find(name: &str) -> Result<&'static Method, MethodError> {
+    let id = alias::id_of(name);
+    let found = id.and_then(|id| METHODS.iter().find(|m| m.id == id));
+    found.copied().ok_or_else(|| MethodError::Unknown { id: name.to_owned(), near: alias::near(name) })
 }
 
 impl Method {
+    /// What other libraries call it, besides its id and title, in lower case without hyphens.
+    #[must_use]
+    pub fn other_names(&self) -> Vec<&'static str> {
+        alias::others(self.id)
+    }
+
     /// The error that this method does not apply.
     #[must_use]
     pub fn not_applicable(&self, reason: impl Into<String>) -> MethodError {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::baseline;
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row. One peer exchanges rows and columns of images that are not square; another
@@ -45,17 +47,22 @@ struct Occlusion {
 }
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let (window, stride) = (study.chosen.count("window")?, study.chosen.count("stride")?);
     let [_, h, w] = study.image_shape();
-    if window > h.min(w) {
-        let reason =
-            format!("the image is only {h} pixels high and {w} wide; take a window of {} or less", h.min(w));
-        return Err(study.chosen.wrong("window", reason));
-    }
-    if stride > window {
-        let reason = format!("windows of {window} so far apart leave pixels that none covers");
-        return Err(study.chosen.wrong("stride", reason));
-    }
+    let side = h.min(w);
+    // A default window that leaves no two places side by side says nothing about the place.
+    let most = if study.chosen.is_set("window") { side } else { side.div_ceil(2) };
+    let window = study.count_that_fits(
+        "window",
+        |window| window <= most,
+        side.div_ceil(4),
+        || format!("the image is only {h} pixels high and {w} wide; take a window of {side} or less"),
+    )?;
+    let stride = study.count_that_fits(
+        "stride",
+        |stride| stride <= window,
+        window.div_ceil(2),
+        || format!("windows of {window} so far apart leave pixels that none covers"),
+    )?;
     Ok(Box::new(Occlusion {
         score: study.score_program()?,
         shape: study.image_shape(),
@@ -80,6 +87,10 @@ impl Occlusion {
 impl Passes for Occlusion {
     fn shape(&self) -> Vec<usize> {
         self.shape[1..].to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.counts[0] * self.counts[1] + 1)
     }
 
     #[allow(clippy::cast_possible_truncation)]

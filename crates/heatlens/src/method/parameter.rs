@@ -4,6 +4,7 @@
 //! against the rows, and a method reads its own through [`Chosen`].
 
 use crate::method::{METHODS, Method, MethodError};
+use crate::nearest::nearest;
 
 /// A value that can be set, or its default.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +65,9 @@ impl Settings {
         let (mut others, mut refusals, mut taken) = (Vec::new(), Vec::new(), false);
         for (row, parameter) in rows.flat_map(|row| row.parameters.iter().map(move |p| (row, p))) {
             if parameter.name != name {
-                others.push(format!("{}.{}", row.id, parameter.name));
+                if !others.contains(&parameter.name) {
+                    others.push(parameter.name);
+                }
                 continue;
             }
             match parameter.default.check(value) {
@@ -79,7 +82,12 @@ impl Settings {
             (true, ..) => Ok(()),
             (_, false, _) => Err(wrong(refusals.join("; "))),
             (.., true) => Err(wrong("there is nothing to set on it".to_owned())),
-            _ => Err(wrong(format!("there is no such parameter; there is {}", others.join(", ")))),
+            _ => {
+                let near = nearest(name, others, 5).join(", ");
+                let of = method.map_or("NAME", |m| m.id);
+                let more = format!("`heatlens methods {of}` lists them");
+                Err(wrong(format!("there is no such parameter; the nearest are {near} ({more})")))
+            }
         }
     }
 
@@ -120,6 +128,17 @@ impl Chosen<'_> {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.settings.seed
+    }
+
+    /// The id of the method.
+    pub(super) fn id(&self) -> &'static str {
+        self.method.id
+    }
+
+    /// Whether a person has set something under that name.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.text(name).is_some()
     }
 
     /// A number.

@@ -1,6 +1,6 @@
 //! The control that knows nothing.
 
-use crate::method::{MapKind, Method, MethodError, Passes, Study, Subject, Work};
+use crate::method::{MapKind, Method, MethodError, PassCount, Passes, Study, Subject, Work};
 use crate::random::Key;
 
 /// The registry row.
@@ -33,6 +33,10 @@ struct Random {
 impl Passes for Random {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::default()
     }
 
     fn is_long(&self) -> bool {

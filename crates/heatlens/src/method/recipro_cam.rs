@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::method::study::Halves;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::model::Layer;
 
 /// The registry row.
@@ -41,6 +43,10 @@ struct Recipro {
 impl Passes for Recipro {
     fn shape(&self) -> Vec<usize> {
         self.layer.shape[1..].to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.shape().iter().product::<usize>() + 1)
     }
 
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::bilinear::Enlargement;
 use crate::method::parts::blend;
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row. Divided by p·N as in the paper; a peer divides by the sum of the masks. Cells
@@ -48,10 +50,8 @@ struct Rise {
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.image_shape();
-    let grid = study.chosen.count("grid")?;
-    if grid > h.min(w) {
-        return Err(study.chosen.wrong("grid", format!("the image is only {h} pixels high and {w} wide")));
-    }
+    let too_fine = || format!("the image is only {h} pixels high and {w} wide");
+    let grid = study.count_that_fits("grid", |grid| grid <= h.min(w), h.min(w), too_fine)?;
     let probability = study.chosen.number("probability")?;
     if probability <= 0.0 || probability >= 1.0 {
         return Err(study.chosen.wrong("probability", "expected a number between 0 and 1, both excluded"));
@@ -83,6 +83,10 @@ impl Rise {
 impl Passes for Rise {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.masks)
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]

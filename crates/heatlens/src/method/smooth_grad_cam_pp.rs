@@ -2,7 +2,9 @@
 
 use crate::method::parts::{NOISE, noisy};
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 use crate::random::Key;
 
 /// The registry row.
@@ -47,6 +49,10 @@ struct Smooth {
 impl Passes for Smooth {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::back(self.samples + 1)
     }
 
     /// Every derivative is averaged, the first one too. (torchcam takes the first from the last noisy

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::method::parts::{GridMasks, Moments, halton};
 use crate::method::study::TargetProgram;
-use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Subject, Work};
+use crate::method::{
+    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+};
 
 /// The registry row.
 pub(super) static SOBOL: Method = Method {
@@ -43,7 +45,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     if samples < 2 {
         return Err(study.chosen.wrong("samples", "one sample has no variance; take 2 or more"));
     }
-    let masks = GridMasks::new(study.chosen, study.image_shape(), study.key())?;
+    let masks = GridMasks::new(study)?;
     let rows = halton(samples, 2 * masks.cells(), study.key());
     Ok(Box::new(Sobol { score: study.score_program()?, masks, samples, rows }))
 }
@@ -65,6 +67,10 @@ impl Sobol {
 impl Passes for Sobol {
     fn shape(&self) -> Vec<usize> {
         vec![self.masks.side; 2]
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.samples * (self.masks.cells() + 1))
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]

@@ -25,6 +25,29 @@ pub const TOGETHER: usize = 32;
 /// Takes an image's number, its pixels and its outputs.
 pub type Fold<'a> = dyn FnMut(usize, &[f32], &[&[f32]]) + 'a;
 
+/// How many images go through the model, or through the part of it behind a layer, for one map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassCount {
+    /// Forward passes.
+    pub forward: usize,
+    /// Passes forward and back.
+    pub back: usize,
+}
+
+impl PassCount {
+    /// Forward passes alone.
+    #[must_use]
+    pub fn forward(passes: usize) -> Self {
+        Self { forward: passes, back: 0 }
+    }
+
+    /// Passes forward and back alone.
+    #[must_use]
+    pub fn back(passes: usize) -> Self {
+        Self { forward: 0, back: passes }
+    }
+}
+
 /// A prepared method: programs and what is left to do for each image.
 pub trait Passes: Debug + Send + Sync {
     /// Sizes of one map: `[h, w]` or `[c, h, w]`.
@@ -34,6 +57,9 @@ pub trait Passes: Debug + Send + Sync {
     fn is_long(&self) -> bool {
         true
     }
+
+    /// The passes that one map takes.
+    fn count(&self) -> PassCount;
 
     /// The map of one image, as many numbers as [`shape`](Self::shape) says.
     ///
@@ -59,6 +85,15 @@ pub struct Shared {
     gradient: Kept<TargetProgram>,
     activations: Kept<TargetProgram>,
     halves: Kept<Halves>,
+    /// What a person should know of how methods were prepared.
+    notes: RefCell<Vec<String>>,
+}
+
+impl Shared {
+    /// Hands the notes out, once.
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
+    }
 }
 
 /// Something for each of several values of the graph.
@@ -107,6 +142,34 @@ impl Study<'_> {
     #[must_use]
     pub fn image_shape(&self) -> [usize; 3] {
         self.model.shape()
+    }
+
+    /// The count that is set under `name`, if it fits this model. A default that does not fit gives way to `instead`,
+    /// with a note: nobody asked for it.
+    ///
+    /// # Errors
+    /// If what a person has set does not fit, for the given reason, or the method's row lists no such count.
+    pub fn count_that_fits(
+        &self,
+        name: &'static str,
+        fits: impl Fn(usize) -> bool,
+        instead: usize,
+        reason: impl FnOnce() -> String,
+    ) -> Result<usize, MethodError> {
+        let count = self.chosen.count(name)?;
+        if fits(count) {
+            return Ok(count);
+        }
+        if self.chosen.is_set(name) || !fits(instead) {
+            return Err(self.chosen.wrong(name, reason()));
+        }
+        let id = self.chosen.id();
+        let [_, h, w] = self.image_shape();
+        self.shared.notes.borrow_mut().push(format!(
+            "{id}.{name} is {instead}: its default of {count} does not fit this model, whose images are {h}×{w} \
+             (--set {id}.{name}=N takes another)"
+        ));
+        Ok(instead)
     }
 
     /// A program from images and target to whatever `formula` makes of them. Inside, the formula's

@@ -4,7 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::nearest::nearest;
+
 type Cause = Box<dyn Error + Send + Sync>;
+
+/// So many classes are listed by name.
+const FEW_CLASSES: usize = 12;
 
 /// A model that cannot be used.
 #[derive(Debug)]
@@ -121,10 +126,10 @@ impl fmt::Display for ModelError {
             }
             Self::Metadata(what) => write!(f, "the file's own description is damaged: {what}"),
             Self::UnknownLayer { name, near } => {
-                write!(f, "no layer {name:?}; there is {} (`inspect` lists all)", near.join(", "))
+                write!(f, "no layer {name:?}; the nearest are {} (`inspect` lists all)", near.join(", "))
             }
             Self::UnknownClass { name, classes } => {
-                write!(f, "no class {name:?}; the classes are {}", classes.join(", "))
+                write!(f, "no class {name:?}; {}", the_classes(name, classes))
             }
             Self::SeveralAgainst => write!(
                 f,
@@ -139,6 +144,21 @@ impl fmt::Display for ModelError {
             Self::InFile { path, source } => write!(f, "{}: {source}", path.display()),
         }
     }
+}
+
+/// All classes where they are few; the nearest names where they are many.
+fn the_classes(name: &str, classes: &[String]) -> String {
+    if classes.len() <= FEW_CLASSES {
+        return format!("the classes are {}", classes.join(", "));
+    }
+    let count = classes.len();
+    let near: Vec<String> =
+        nearest(name, classes.iter().map(String::as_str), 5).iter().map(|near| format!("{near:?}")).collect();
+    format!(
+        "of {count} classes the nearest are {} (a number from 0 to {} does as well)",
+        near.join(", "),
+        count - 1
+    )
 }
 
 impl Error for ModelError {}

@@ -101,6 +101,12 @@ impl Head {
         self.outputs == 1
     }
 
+    /// Whether the file hands out probabilities, so that they need not be made of its logits.
+    #[must_use]
+    pub(crate) fn ends_in_probabilities(&self) -> bool {
+        matches!(self.activation, Activation::Sigmoid | Activation::Softmax)
+    }
+
     /// The probability of each class from a sample's logits. A head without an activation counts
     /// as softmax, or as sigmoid where it has one output.
     #[must_use]

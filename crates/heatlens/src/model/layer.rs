@@ -13,6 +13,7 @@ use crate::model::axes::{self, Followed, Grid};
 use crate::model::head::is_renaming;
 use crate::model::names::{self, Place, enclosing, ends_with_part, is_within};
 use crate::model::{Model, ModelError, choice};
+use crate::nearest::nearest;
 
 /// A value with a number for every place and channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,14 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The image itself, for methods that look at no layer of a model that has none.
+    pub(crate) fn of_image(model: &Model) -> Self {
+        let (value, shape) = (model.image, model.shape());
+        let name = model.graph.value(value).name.clone();
+        let (module, node, op) = (String::new(), name.clone(), "Input");
+        Self { value, name, module, node, op, shape, grid: Grid::Spatial, view: true }
+    }
+
     /// Where a channel's number for a place (counted row by row) stands in one sample's value.
     #[must_use]
     pub fn offset(&self, channel: usize, place: usize) -> usize {
@@ -193,8 +202,6 @@ fn is_view(node: &Node) -> bool {
 fn near_names(layers: &[Layer], name: &str) -> Vec<String> {
     let modules = layers.iter().flat_map(|l| enclosing(&l.module));
     let names: BTreeSet<&str> = modules.chain(layers.iter().map(|l| l.name.as_str())).collect();
-    let mut scored: Vec<(f64, &str)> =
-        names.into_iter().map(|n| (strsim::jaro_winkler(n, name), n)).collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.iter().take(8).map(|(_, n)| format!("{n:?}")).collect()
+    let near = nearest(name, names, 8);
+    near.into_iter().map(|n| format!("{n:?}")).collect()
 }

@@ -59,32 +59,3 @@ impl Clock {
             .map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))
     }
 }
-
-/// How long a trial takes.
-pub(super) fn seconds<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<f64, E> {
-    let started = Instant::now();
-    work().map(|_| started.elapsed().as_secs_f64())
-}
-
-/// A time as one says it.
-pub(super) fn in_words(seconds: f64) -> String {
-    match seconds {
-        s if s < 90.0 => format!("{:.0} seconds", s.max(1.0)),
-        s if s < 5400.0 => format!("{:.0} minutes", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} hours", s / 3600.0),
-        s => format!("{:.0} days", s / 86_400.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_in_words() {
-        assert_eq!(
-            [0.2, 80.0, 100.0, 7000.0, 200_000.0].map(in_words),
-            ["1 seconds", "80 seconds", "2 minutes", "1.9 hours", "2 days"]
-        );
-    }
-}

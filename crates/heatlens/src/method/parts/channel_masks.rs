@@ -6,7 +6,7 @@ use crate::bilinear::Enlargement;
 use crate::method::parts::baseline::extremes;
 use crate::method::parts::blend;
 use crate::method::study::TargetProgram;
-use crate::method::{MethodError, Passes, Study, Subject};
+use crate::method::{MethodError, PassCount, Passes, Study, Subject};
 use crate::random::{Key, Rng};
 
 /// What a channel looks like in one of its `views`: numbers h·w, changed in place. The mask is what
@@ -71,6 +71,10 @@ impl ChannelMasks {
 impl Passes for ChannelMasks {
     fn shape(&self) -> Vec<usize> {
         self.layer[1..].to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::forward(self.layer[0] * self.views.count + 1)
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]

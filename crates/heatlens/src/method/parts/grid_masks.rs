@@ -2,7 +2,7 @@
 
 use crate::bilinear::Enlargement;
 use crate::method::parts::{baseline, blend};
-use crate::method::{Chosen, MethodError, Parameter, Setting};
+use crate::method::{MethodError, Parameter, Setting, Study};
 use crate::random::Key;
 
 /// The finest grid: each cell costs passes.
@@ -27,19 +27,15 @@ impl GridMasks {
         summary: "what shows where a mask is 0: zero, each channel's mean, the image blurred, or noise",
     };
 
-    /// As the settings `grid` and `fill` say.
-    pub(in crate::method) fn new(
-        chosen: Chosen<'_>,
-        shape: [usize; 3],
-        key: Key,
-    ) -> Result<Self, MethodError> {
-        let [_, h, w] = shape;
-        let side = chosen.count_up_to("grid", FINEST)?;
-        if side > h.min(w) {
-            return Err(chosen.wrong("grid", format!("the image is only {h} pixels high and {w} wide")));
-        }
+    /// As the settings `grid` and `fill` say; a default grid finer than the image has one cell for each pixel.
+    pub(in crate::method) fn new(study: &Study<'_>) -> Result<Self, MethodError> {
+        let [_, h, w] = study.image_shape();
+        study.chosen.count_up_to("grid", FINEST)?;
+        let too_fine = || format!("the image is only {h} pixels high and {w} wide");
+        let side = study.count_that_fits("grid", |side| side <= h.min(w), h.min(w), too_fine)?;
         let enlargement = Enlargement::new([side, side], [h, w]);
-        Ok(Self { side, shape, enlargement, fill: chosen.choice("fill")?, key })
+        let (shape, key, fill) = (study.image_shape(), study.key(), study.chosen.choice("fill")?);
+        Ok(Self { side, shape, enlargement, fill, key })
     }
 
     /// How many cells.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::method::parts::baseline::extremes;
 use crate::method::study::TargetProgram;
-use crate::method::{MethodError, Parameter, Passes, Setting, Study, Subject};
+use crate::method::{MethodError, Parameter, PassCount, Passes, Setting, Study, Subject};
 use crate::random::Key;
 
 /// How strong the noise is.
@@ -90,6 +90,10 @@ impl NoisyGradients {
 impl Passes for NoisyGradients {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
+    }
+
+    fn count(&self) -> PassCount {
+        PassCount::back(self.samples)
     }
 
     #[allow(clippy::cast_possible_truncation)]

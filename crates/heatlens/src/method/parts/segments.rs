@@ -1,7 +1,7 @@
 //! An image in pieces: what LIME and Kernel SHAP show and cover.
 
 use crate::method::parts::baseline::{baseline, extremes};
-use crate::method::{Chosen, MethodError, Parameter, Setting};
+use crate::method::{MethodError, Parameter, Setting, Study};
 use crate::random::Key;
 
 /// More pieces than this make equations too large to solve for every image.
@@ -52,18 +52,15 @@ impl Cutting {
         summary: "what covers a piece: zero, each channel's mean, the image blurred, or noise",
     };
 
-    /// As the settings say.
-    pub(in crate::method) fn new(
-        chosen: Chosen<'_>,
-        shape: [usize; 3],
-        key: Key,
-    ) -> Result<Self, MethodError> {
-        let [_, h, w] = shape;
-        let wanted = chosen.count_up_to("segments", MOST_SEGMENTS)?;
-        if wanted > h * w {
-            return Err(chosen.wrong("segments", format!("the image has only {} pixels", h * w)));
-        }
-        Ok(Self { shape, wanted, shapes: chosen.choice("shapes")?, fill: chosen.choice("fill")?, key })
+    /// As the settings say; an image of fewer pixels than the default has pieces is cut into its pixels.
+    pub(in crate::method) fn new(study: &Study<'_>) -> Result<Self, MethodError> {
+        let [_, h, w] = study.image_shape();
+        study.chosen.count_up_to("segments", MOST_SEGMENTS)?;
+        let too_many = || format!("the image has only {} pixels", h * w);
+        let wanted = study.count_that_fits("segments", |pieces| pieces <= h * w, h * w, too_many)?;
+        let (shape, key) = (study.image_shape(), study.key());
+        let (shapes, fill) = (study.chosen.choice("shapes")?, study.chosen.choice("fill")?);
+        Ok(Self { shape, wanted, shapes, fill, key })
     }
 
     /// The most pieces that an image is cut into: as many for rectangles, up to as many for superpixels.

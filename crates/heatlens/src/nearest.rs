@@ -1,0 +1,31 @@
+//! The names that come nearest to one that nobody knows.
+
+/// Up to `most` of the names, the most similar first; equally similar ones in their order. Capitals do not count, and a
+/// name that holds what was asked for comes before one that is merely spelled alike.
+pub(crate) fn nearest<'n>(
+    asked: &str,
+    names: impl IntoIterator<Item = &'n str>,
+    most: usize,
+) -> Vec<&'n str> {
+    let asked = asked.to_lowercase();
+    let score = |name: &str| {
+        let name = name.to_lowercase();
+        let held = f64::from(u8::from(!asked.is_empty() && name.contains(&asked)));
+        held + strsim::jaro_winkler(&name, &asked)
+    };
+    let mut scored: Vec<(f64, &str)> = names.into_iter().map(|name| (score(name), name)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.into_iter().take(most).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_similar_comes_first() {
+        let names = ["tabby, tabby cat", "crane (bird)", "Persian cat", "crane (machine)", "dog"];
+        assert_eq!(nearest("crain", names, 2), ["crane (bird)", "crane (machine)"]);
+        assert_eq!(nearest("CAT", names, 2), ["Persian cat", "tabby, tabby cat"]);
+    }
+}
