@@ -8,7 +8,7 @@ mod data;
 
 use crate::demo_data::{CLASS_NAMES, DemoImage, SIDE};
 use crate::explain::{ExplainError, ExplainOptions, Explainer, Target};
-use crate::method::{METHODS, Method, Work};
+use crate::method::{METHODS, Method, Work, controls};
 use crate::metric::{chance_share, energy_share};
 use crate::model::Model;
 use crate::train::arch;
@@ -17,6 +17,7 @@ use crate::train::class_weight::ClassWeight;
 use crate::train::fit::Settings;
 use crate::train::optimizer::Algorithm;
 use crate::train::schedule::Schedule;
+use crate::trust::literature::is_finding;
 
 pub use data::{DemoFolders, write_data};
 
@@ -67,6 +68,54 @@ impl Localisation {
     pub fn ratio(&self) -> f64 {
         self.share / self.chance
     }
+
+    /// The method's title, with a mark where the literature warns against it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let mark = if self.group() == Group::WarnedAgainst { " †" } else { "" };
+        format!("{}{mark}", self.method.title)
+    }
+
+    fn group(&self) -> Group {
+        if controls().iter().any(|control| control.id == self.method.id) {
+            Group::Control
+        } else if self.method.caution.is_some_and(is_finding) {
+            Group::WarnedAgainst
+        } else {
+            Group::Explanation
+        }
+    }
+}
+
+/// The order of the demo's table: no method that the literature warns against stands above the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Explanation,
+    WarnedAgainst,
+    Control,
+}
+
+/// What the table of [`localise`] allows to conclude.
+#[must_use]
+pub fn conclusion(rows: &[Localisation]) -> String {
+    let of = |group: Group| rows.iter().filter(move |row| row.group() == group);
+    let best = of(Group::Control).max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
+    let Some(best) = best else {
+        return "No control was measured, so nothing follows from these numbers.".to_owned();
+    };
+    let above = |group: Group| of(group).filter(|row| row.ratio() > best.ratio()).count();
+    let marked = if of(Group::WarnedAgainst).next().is_some() {
+        " Methods marked † hardly depend on the model by published tests: high numbers of theirs show that rings have sharp edges, not where the model looks."
+    } else {
+        ""
+    };
+    format!(
+        "What to conclude: the best control, {}, never looks at the model and still reaches {:.1} times chance, because rings have edges. Only methods above that say something about the model: {} of {} here. A higher place among them is no proof of a better method, since sharp maps win on small objects; `heatlens audit` measures which method to trust.{marked}",
+        best.method.title,
+        best.ratio(),
+        above(Group::Explanation),
+        of(Group::Explanation).count(),
+    )
 }
 
 /// Measures every method that explains in one pass on the images that have the object, for the class of the object. An
@@ -91,16 +140,35 @@ pub fn localise(model: &Model, images: &[DemoImage]) -> Result<Vec<Localisation>
         };
         with.iter().zip(&explanations).map(share).sum::<f64>() / count
     };
-    Ok(explainer
-        .maps()
-        .iter()
-        .enumerate()
-        .map(|(map, spec)| Localisation { method: spec.method, share: mean(map), chance })
-        .collect())
+    let maps = explainer.maps().iter().enumerate();
+    let mut rows: Vec<Localisation> =
+        maps.map(|(map, spec)| Localisation { method: spec.method, share: mean(map), chance }).collect();
+    rows.sort_by_key(Localisation::group); // stable: in the registry's order within a group
+    Ok(rows)
 }
 
 /// The names of the two classes, as the model is given them.
 #[must_use]
 pub fn class_names() -> Vec<String> {
     CLASS_NAMES.iter().map(|&name| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method;
+
+    #[test]
+    fn the_table_crowns_no_method_that_the_literature_warns_against() {
+        let row =
+            |id: &str, share: f64| Localisation { method: method::find(id).unwrap(), share, chance: 0.02 };
+        let rows =
+            [row("grad_cam", 0.2), row("layer_cam", 0.1), row("guided_grad_cam", 0.5), row("edges", 0.14)];
+        let text = conclusion(&rows);
+        assert!(text.contains("still reaches 7.0 times chance") && text.contains(": 1 of 2 here"), "{text}");
+        assert!(text.contains("marked †"), "{text}");
+        assert_eq!((rows[2].title().as_str(), rows[0].title().as_str()), ("Guided Grad-CAM †", "Grad-CAM"));
+        assert!(rows[0].group() < rows[2].group() && rows[2].group() < rows[3].group());
+        assert!(conclusion(&rows[..2]).contains("No control"));
+    }
 }

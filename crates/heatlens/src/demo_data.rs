@@ -161,7 +161,7 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::metric::binary_auc;
+    use crate::stats::classifier::binary_auc;
 
     /// How well one number for each image tells the classes, whichever way round.
     fn giveaway(images: &[DemoImage], number: impl Fn(&[f32]) -> f32) -> f64 {

@@ -46,6 +46,7 @@ pub mod random;
 pub mod render;
 pub mod report;
 pub mod rule;
+pub mod stats;
 pub mod target;
 pub mod train;
 pub mod trust;

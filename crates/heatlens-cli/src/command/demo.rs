@@ -14,7 +14,7 @@ use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
 use crate::command::report::{self, Ears, Page};
-use crate::command::{again, explain, folder, train};
+use crate::command::{again, explain, folder, train, verdict};
 use crate::failure::Failure;
 use crate::output;
 
@@ -73,7 +73,7 @@ fn read(folders: &DemoFolders, seed: u64) -> Result<TrainingSet, Failure> {
     Ok(TrainingSet::new(data.as_ref(), Split::Stratified, demo::VALIDATION, seed)?)
 }
 
-/// Explains the images nobody trained on.
+/// Explains the held-out images.
 fn show(
     model: &Model,
     folders: &DemoFolders,
@@ -100,9 +100,10 @@ fn show(
     let page = Page {
         model: &options.out.join("run/model.onnx"),
         words: &again::words(),
-        title: format!("{} demo images that nobody trained on", data.len()),
+        title: format!("{} held-out demo images", data.len()),
         data: data.as_ref(),
         unseen: true,
+        verdict: &verdict::explained(&explainer, &summary),
         explainer: &explainer,
         summary: &summary,
         seed: options.seed,
@@ -117,24 +118,26 @@ fn table(rows: &[Localisation]) -> Table {
     let columns = ["method", "heat on the ring", "by chance", "times chance"];
     let row = |row: &Localisation| {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        let title = row.method.title.to_owned();
-        vec![title, percent(row.share), percent(row.chance), format!("{:.1}", row.ratio())]
+        vec![row.title(), percent(row.share), percent(row.chance), format!("{:.1}", row.ratio())]
     };
     Table {
         title: "How much of the heat falls on the ring?".to_owned(),
-        lead: "The mean share over the images that have one, for every method that explains in one pass. \
-               The model was never told where the ring is; the green outline is that answer."
-            .to_owned(),
+        lead: format!(
+            "The mean share over the images that have one, for every method that explains in one pass. The model was never \
+             told where the ring is; the green outline is that answer. {}",
+            demo::conclusion(rows)
+        ),
         columns: columns.map(str::to_owned).to_vec(),
         rows: rows.iter().map(row).collect(),
     }
 }
 
 fn print_table(rows: &[Localisation]) {
-    output::line("\nHow much of the heat falls on the ring, in images that nobody trained on?");
+    output::line("\nHow much of the heat falls on the ring, in held-out images?");
     output::line(format!("{:<28} {:>10} {:>10} {:>8}", "method", "on ring", "by chance", "times"));
     for row in rows {
         let (share, chance) = (100.0 * row.share, 100.0 * row.chance);
-        output::line(format!("{:<28} {share:>9.1}% {chance:>9.1}% {:>7.1}×", row.method.title, row.ratio()));
+        output::line(format!("{:<28} {share:>9.1}% {chance:>9.1}% {:>7.1}×", row.title(), row.ratio()));
     }
+    output::line(demo::conclusion(rows));
 }

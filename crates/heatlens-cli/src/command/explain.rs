@@ -91,6 +91,7 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         let outlines = |item| seen(item).map(|mask| (mask.height, mask.width, mask.inside));
         explain_into(job, truth.is_some().then_some(&outlines as &Truth<'_>), &mut listeners)?
     };
+    let model_verdict = verdict::explained(&explainer, &summary);
     let tables = localiser.map(localise::finish).transpose()?.into_iter().flatten().collect();
     if let Some(heard) = page {
         let page = Page {
@@ -99,6 +100,7 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
             title: inputs(&options.inputs),
             data: data.as_ref(),
             unseen: false,
+            verdict: &model_verdict,
             explainer: &explainer,
             summary: &summary,
             seed: options.seed,
@@ -112,7 +114,7 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         Kept::discard(&options.out)?;
         begun.finish()?;
     }
-    verdict::tell_explained(&explainer, &summary);
+    verdict::tell_explained(&model_verdict);
     tell_explained(&summary, data.len(), &options.out)
 }
 

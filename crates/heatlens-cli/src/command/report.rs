@@ -9,7 +9,9 @@ use heatlens::gallery::{Listener, Summary};
 use heatlens::report::{
     AuditPart, Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts, fingerprint,
 };
+use heatlens::trust::audit::{Audit, ModelVerdict};
 use heatlens::trust::health::output_problems;
+use heatlens::trust::literature;
 use serde_json::Value;
 
 use crate::command::again;
@@ -28,10 +30,12 @@ pub(crate) struct Page<'a> {
     pub(crate) data: &'a dyn Dataset,
     /// Whether the model was certainly not trained on these images.
     pub(crate) unseen: bool,
+    /// The verdict on the model.
+    pub(crate) verdict: &'a ModelVerdict,
     pub(crate) explainer: &'a Explainer,
     pub(crate) summary: &'a Summary,
     pub(crate) seed: u64,
-    pub(crate) audit: Option<AuditPart>,
+    pub(crate) audit: Option<&'a Audit>,
     pub(crate) tables: Vec<Table>,
 }
 
@@ -67,18 +71,19 @@ pub(crate) fn write(page: Page<'_>, heard: Ears, path: &Path, quiet: bool) -> Re
     let findings = Findings::of(&heard.whole, page.seed);
     let whole = DataSetPart::new(findings, &heard.whole, page.data)?;
     let (gallery, answers) = heard.images.finish();
-    let labelled = answers.right().is_some();
+    let labelled = page.verdict.judgement.images > 0;
     let told = training.as_ref().and_then(Training::headline).filter(|_| !labelled);
     let name = page.model.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let headline = told.unwrap_or_else(|| Headline::of(&answers, page.unseen));
+    let headline = told.unwrap_or_else(|| Headline::of(page.verdict, page.unseen));
     let shortcuts: Vec<String> = whole.warnings().collect();
     let report = Report {
         title: format!("{name} on {}", page.title),
         headline: if shortcuts.is_empty() { headline } else { headline.doubted() },
         warnings: [shortcuts, warnings(&page)].concat(),
+        verdict: page.verdict.clone(),
         answers,
         training,
-        audit: page.audit.clone(),
+        audit: page.audit.map(AuditPart::from),
         gallery,
         data_set: Some(whole).filter(|part| !part.findings.classes.is_empty()),
         provenance: provenance(&page)?,
@@ -100,12 +105,8 @@ fn warnings(page: &Page<'_>) -> Vec<String> {
         warnings.push(format!("{count} of {} maps of {what}", page.summary.done));
     }
     for method in page.explainer.maps().iter().map(|map| map.method) {
-        if let Some(caution) = method.caution {
-            let warning = format!("{}: {caution}.", method.title);
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
+        let warning = literature::sentence(method, page.audit);
+        warnings.extend(warning.filter(|warning| !warnings.contains(warning)));
     }
     match page.summary.broken.len() {
         0 => {}

@@ -179,7 +179,7 @@ fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failur
     let job = Job { explainer: &explainer, data, out: &target, save, part, kept: None };
     let summary = explain::explain_into(job, None, &mut [])?;
     if !json {
-        verdict::tell_explained(&explainer, &summary);
+        verdict::tell_explained(&verdict::explained(&explainer, &summary));
     }
     explain::tell(&summary, data.len(), &target, json)
 }

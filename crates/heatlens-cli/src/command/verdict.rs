@@ -1,8 +1,9 @@
-//! What is said of a model before its maps are believed: the same words at the end of `train`, `explain` and `audit`.
+//! The verdict on a model, in the same words at the end of `train`, `explain` and `audit`.
 
 use heatlens::explain::Explainer;
 use heatlens::gallery::Summary;
-use heatlens::trust::audit::{Estimate, Judged, ModelVerdict, judge};
+use heatlens::stats::Estimate;
+use heatlens::trust::audit::{Judged, ModelVerdict, Purpose, judge};
 use heatlens::trust::chance::Verdict;
 
 use crate::output;
@@ -11,46 +12,41 @@ use crate::output;
 const SHOWN: usize = 10;
 
 /// The verdict by the images that were explained, as `audit` has it. It rests on their scores alone: what takes further
-/// passes (silent channels) or a look at all images (duplicates) is left to `audit`. Images without labels cannot
-/// judge a model; what is wrong with its outputs shows without them.
-pub(crate) fn tell_explained(explainer: &Explainer, summary: &Summary) {
-    let model = explainer.model();
-    let verdict = judge(Judged {
+/// passes (dead channels) or a look at all images (duplicates) is left to `audit`.
+pub(crate) fn explained(explainer: &Explainer, summary: &Summary) -> ModelVerdict {
+    judge(Judged {
+        model: explainer.model(),
         logits: &summary.logits.concat(),
         labels: &summary.labels,
-        head: &model.head,
-        class_names: &model.class_names,
+        purpose: Purpose::Given,
         selected_among: 1,
         seed: 0,
-    });
-    if summary.labels.iter().all(Option::is_none) {
+    })
+}
+
+/// Prints that verdict. Images without labels cannot judge a model; what is wrong with its outputs shows without them.
+pub(crate) fn tell_explained(verdict: &ModelVerdict) {
+    if verdict.judgement.images == 0 {
         note_some(&verdict.problems);
         return;
     }
-    print(&verdict);
+    print(verdict);
     if verdict.judgement.verdict == Verdict::Learned {
-        output::line(
-            "If it was trained on these very images, that says little: judge by images it never saw.",
-        );
+        output::line("These figures count only if the model was not trained on these images.");
     }
 }
 
-/// Whether it knows anything, how well, and what is wrong with it.
+/// Accuracy, significance, what limits them, rates, and what is wrong with the model.
 pub(crate) fn print(model: &ModelVerdict) {
-    output::line(model.judgement.to_string());
-    if let (Some(accuracy), Some(calibration)) = (model.accuracy, &model.calibration) {
-        let auc = model.auc.map_or(String::new(), |auc| format!(", ROC-AUC {}", interval(auc, 1.0)));
-        output::line(format!(
-            "right {} %{auc}, calibration error {:.1} points",
-            interval(accuracy, 100.0),
-            100.0 * calibration.error
-        ));
+    model.sentences().iter().for_each(output::line);
+    if let Some(details) = model.details() {
+        output::line(details);
     }
     note_some(&model.problems);
     model.unchecked.iter().for_each(|what| output::note(format!("not checked: {what}")));
 }
 
-/// The first of many problems, and how many there are besides: a deep network may have silent channels in every layer.
+/// The first of many problems, and how many there are besides.
 fn note_some(problems: &[String]) {
     problems.iter().take(SHOWN).for_each(output::note);
     if let more @ 1.. = problems.len().saturating_sub(SHOWN) {

@@ -41,13 +41,22 @@ fn an_audit_judges_model_and_methods() {
             "5 images, 5 methods",
             "about ",
             "recommended: ",
-            "The model has learned something",
-            "there twice",
+            "Accuracy ",
+            "Better than chance (p = ",
+            "duplicates",
             "not checked",
         ],
     );
     let page = fs::read_to_string(out.join("report.html")).unwrap();
-    for words in ["The model knows something", "Grad-CAM", "Insertion", "Recommended"] {
+    for words in [
+        "better than chance",
+        "Grad-CAM",
+        "Insertion",
+        "Recommended",
+        ">Kept",
+        "ROC curve",
+        "Confusion matrix",
+    ] {
         assert!(page.to_lowercase().contains(&words.to_lowercase()), "{words} is not on the page");
     }
     let found = json(&out.join("audit.json"));
@@ -59,6 +68,8 @@ fn an_audit_judges_model_and_methods() {
         assert!((0.0..=1.0).contains(&of_model[key].as_f64().unwrap()), "{key}: {of_model}");
     }
     assert!(of_model["calibration"]["expected_calibration_error"].is_number());
+    the_verdict_in_numbers(of_model, &page);
+    assert!(found["uninformative_metrics"].is_array());
     let methods = found["methods"].as_array().unwrap();
     assert_eq!(methods.len(), 5, "the controls are added");
     for method in methods {
@@ -79,15 +90,26 @@ fn an_audit_judges_model_and_methods() {
     assert!(json(&out.join("timing.json"))["seconds"]["deletion"].is_number());
 
     // `explain` ends with the same words.
-    let sentence = said.stdout.lines().find(|l| l.starts_with("The model has learned something: ")).unwrap();
-    let numbers = said.stdout.lines().find(|l| l.starts_with("right ") && l.contains("ROC-AUC")).unwrap();
+    let lines = || said.stdout.lines();
+    let sentence = lines().find(|l| l.starts_with("Accuracy ") && l.contains("always answering")).unwrap();
+    let numbers = lines().find(|l| l.contains("ROC-AUC") && l.contains("sensitivity")).unwrap();
     let explained = explain(&model, &test, &folder.path().join("explained"), "--save npz");
-    explained.says(0, &[sentence, numbers, "If it was trained on these very images"]);
+    explained.says(0, &[sentence, numbers, "only if the model was not trained on these images"]);
 
     // The images that it was trained on are found among them.
     let leak = folder.path().join("leak");
     let said = audit(&model, &data, &leak, &format!("{FEW} --train-data {}", data.display()));
     said.says(0, &["80 of 80 images are among those the model was trained on"]);
+}
+
+fn the_verdict_in_numbers(of_model: &serde_json::Value, page: &str) {
+    // The page draws the bins that the file holds, and the same error.
+    let error = of_model["calibration"]["expected_calibration_error"].as_f64().unwrap();
+    assert!(page.contains(&format!("expected calibration error of these images is {error:.3}")), "{error}");
+    for key in ["sensitivity", "specificity", "precision"] {
+        assert!((0.0..=1.0).contains(&of_model[key]["mean"].as_f64().unwrap()), "{key}: {of_model}");
+    }
+    assert!(of_model["title"].as_str().unwrap().starts_with("Accuracy "), "{of_model}");
 }
 
 #[test]
@@ -132,7 +154,7 @@ fn without_labels_the_model_is_not_judged_but_the_methods_are() {
     // The table says what the page says: what was found when the model was trained, and each says it once.
     let said = audit(&trained.model, &data, &out, &format!("{FEW} --force"));
     let found = json(&trained.model.with_file_name("metrics.json"))["sentence"].as_str().unwrap().to_owned();
-    said.says(0, &["can't be told: there are no labels", &format!("When it was trained: {found}")]);
+    said.says(0, &["Not judged: the images have no labels", &format!("When it was trained: {found}")]);
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert_eq!(page.matches(&found).count(), 1);
     audit(&trained.model, &data, &trained.path("wrong"), "--method no_such")

@@ -21,7 +21,8 @@
 
 use crate::dataset::grid::Grid;
 use crate::dataset::place::Place;
-use crate::trust::binomial;
+use crate::stats::binomial;
+use crate::stats::fisher::fisher;
 
 /// How likely a data set without a shortcut may be flagged.
 pub const ALPHA: f64 = 0.01;
@@ -98,15 +99,6 @@ impl Evidence<'_> {
         let found = common && one_sided && own && p_value <= ALPHA;
         found.then_some(Shortcut { place, images: here, of, elsewhere, of_others, p_value })
     }
-}
-
-/// Fisher's exact test, one-sided: the probability of at least `a` of the `a + c` marked images among `n` of `n + m`.
-fn fisher(a: usize, n: usize, c: usize, m: usize) -> f64 {
-    let marked = a + c;
-    let ln = |n: usize, k: usize| binomial::ln_binomial(n as f64, k as f64);
-    let all = ln(n + m, marked);
-    let probability = |k: usize| (ln(n, k) + ln(m, marked - k) - all).exp();
-    (a..=marked.min(n)).filter(|k| marked - k <= m).map(probability).sum::<f64>().min(1.0)
 }
 
 #[cfg(test)]

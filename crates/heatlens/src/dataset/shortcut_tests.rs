@@ -62,11 +62,3 @@ fn four_images_are_too_few() {
     // Eight of eight: (1/4)^8 · 92 = 0.0014.
     assert!(rule(8, &class(8), &others).is_some());
 }
-
-#[test]
-fn fisher_by_hand() {
-    // Fisher's tea: 3 of 4 and 1 of 4: (16 + 1) / 70. Four of four and none: 1 / 70.
-    assert!((fisher(3, 4, 1, 4) - 17.0 / 70.0).abs() < 1e-12);
-    assert!((fisher(4, 4, 0, 4) - 1.0 / 70.0).abs() < 1e-12);
-    assert!((fisher(0, 4, 0, 4) - 1.0).abs() < 1e-12);
-}

@@ -8,6 +8,7 @@ use crate::gallery::pictures::{concepts_picture, input_picture, layer_map, reaso
 use crate::gallery::{GalleryError, Truth};
 use crate::method::MapKind;
 use crate::render::{ColorBar, HeatStyle, Sheet, SheetRow, enlarge, heatmap, overlay, save_png, sheet_rows};
+use crate::trust::literature;
 
 /// Rows as they come, up to what one sheet holds.
 #[derive(Debug)]
@@ -140,8 +141,8 @@ fn legend(explainer: &Explainer, outlined: bool) -> String {
         text.push_str(&format!(" Layer: {first}."));
     }
     for spec in explainer.maps() {
-        if let Some(caution) = spec.method.caution {
-            text.push_str(&format!(" {}: {caution}.", spec.method.title));
+        if let Some(sentence) = literature::sentence(spec.method, None) {
+            text.push_str(&format!(" {sentence}"));
         }
     }
     text

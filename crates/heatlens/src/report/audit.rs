@@ -23,13 +23,8 @@ impl From<&Audit> for AuditPart {
         let measured = |id: &&str| audit.methods.iter().any(|m| m.metrics.contains_key(*id));
         let metrics: Vec<_> =
             COLUMNS.iter().filter(|id| measured(id)).filter_map(|id| metric::find(id)).collect();
-        let first = MetricColumn {
-            name: "Better than others".to_owned(),
-            meaning: "how often a method beats another by the metrics of faithfulness, image by image"
-                .to_owned(),
-            higher_is_better: Some(true),
-        };
-        let columns = metrics.iter().map(|m| MetricColumn {
+        let decided = audit.methods.iter().any(|m| m.randomisation.is_some());
+        let column = |m: &&metric::Metric| MetricColumn {
             name: m.title.to_owned(),
             meaning: m.summary.to_owned(),
             higher_is_better: match m.better {
@@ -37,23 +32,35 @@ impl From<&Audit> for AuditPart {
                 Better::Lower => Some(false),
                 Better::Neither => None,
             },
-        });
+            percent: false,
+            says_nothing: audit.uninformative.iter().any(|id| id == m.id),
+        };
         let row = |method: &MethodAudit| {
+            let kept = method.randomisation.as_ref().map(|r| {
+                let share = r.share_kept();
+                Interval { mean: share, low: share, high: share }
+            });
+            let score = (method.score.images > 0).then(|| interval(method.score));
             let cells = metrics.iter().map(|m| method.metrics.get(m.id).map(|e| interval(*e)));
             MethodRow {
                 title: method.title.clone(),
-                verdict: if method.control { "control".to_owned() } else { words(method.verdict).to_owned() },
+                verdict: if method.control {
+                    "control".to_owned()
+                } else {
+                    method.verdict.words().to_owned()
+                },
                 tone: if method.control { Tone::Unsure } else { tone(method.verdict) },
                 sentence: if method.control { CONTROL } else { method.verdict.sentence() }.to_owned(),
                 control: method.control,
-                cells: std::iter::once(Some(interval(method.score))).chain(cells).collect(),
+                cells: std::iter::once(score).chain(decided.then_some(kept)).chain(cells).collect(),
             }
         };
+        let first = std::iter::once(score_column()).chain(decided.then(kept_column));
         Self {
             sentences: sentences(audit),
             problems: audit.model.problems.clone(),
             recommended: audit.best().map(|m| (m.title.clone(), m.verdict.sentence().to_owned())),
-            columns: std::iter::once(first).chain(columns).collect(),
+            columns: first.chain(metrics.iter().map(column)).collect(),
             rows: audit.methods.iter().map(row).collect(),
         }
     }
@@ -62,21 +69,47 @@ impl From<&Audit> for AuditPart {
 fn sentences(audit: &Audit) -> Vec<String> {
     let mut sentences = vec![format!("Measured on {} images, with 95 % intervals.", audit.images)];
     if audit.recommended.is_none() {
-        sentences.push("No method is recommended: see the verdict on the model above.".to_owned());
+        sentences.push("No method is recommended.".to_owned());
     }
+    let words = |n: &&String| !n.starts_with("no method is recommended: there is no evidence");
+    sentences.extend(audit.notes.iter().filter(words).map(|note| capitalised(note)));
     sentences
+}
+
+/// A note as a sentence of its own.
+fn capitalised(note: &str) -> String {
+    let mut letters = note.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let end = if note.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+fn score_column() -> MetricColumn {
+    MetricColumn {
+        name: "Better than others".to_owned(),
+        meaning:
+            "share of the other methods that a method beats by the metrics of faithfulness, image by image"
+                .to_owned(),
+        higher_is_better: Some(true),
+        percent: true,
+        says_nothing: false,
+    }
+}
+
+/// The column that decides whether a method ignores the model.
+fn kept_column() -> MetricColumn {
+    MetricColumn {
+        name: "Kept".to_owned(),
+        meaning: "similarity of the map after the weights are randomised (0 %: as alike as maps of different images, 100 %: unchanged); significantly above 33 % means that the method ignores the model"
+            .to_owned(),
+        higher_is_better: Some(false),
+        percent: true,
+        says_nothing: false,
+    }
 }
 
 fn interval(estimate: Estimate) -> Interval {
     Interval { mean: estimate.mean, low: estimate.low, high: estimate.high }
-}
-
-fn words(verdict: MethodVerdict) -> &'static str {
-    match verdict {
-        MethodVerdict::Faithful => "faithful",
-        MethodVerdict::Weak => "weak evidence",
-        MethodVerdict::IgnoresModel => "ignores the model",
-    }
 }
 
 fn tone(verdict: MethodVerdict) -> Tone {
@@ -111,10 +144,16 @@ mod tests {
             method("b", false, MethodVerdict::IgnoresModel, None),
             method("c", true, MethodVerdict::IgnoresModel, Some(0.75)),
         ];
-        let audit = Audit { methods, recommended: Some("a".to_owned()), images: 5, ..Audit::default() };
+        let audit = Audit {
+            methods,
+            recommended: Some("a".to_owned()),
+            uninformative: vec!["deletion".to_owned()],
+            images: 5,
+            ..Audit::default()
+        };
         let part = AuditPart::from(&audit);
         assert_eq!(part.columns.len(), 2, "the score, and the one metric that was measured");
-        assert_eq!(part.columns[1].higher_is_better, Some(false));
+        assert_eq!((part.columns[1].higher_is_better, part.columns[1].says_nothing), (Some(false), true));
         assert_eq!(part.recommended.as_ref().map(|(title, _)| title.as_str()), Some("A"));
         let cells: Vec<Option<f64>> = part.rows.iter().map(|row| row.cells[1].map(|c| c.mean)).collect();
         assert_eq!(cells, [Some(0.25), None, Some(0.75)]);

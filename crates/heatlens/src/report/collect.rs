@@ -79,12 +79,8 @@ impl Listener for Collector {
             self.maps = specs.map(|(at, spec)| MapInfo::new(at, spec, seen)).collect();
             self.main = explanation.main_map().map_or(0, |(at, _)| at);
         }
-        self.answers.rows.push(Answer {
-            label: seen.label(),
-            predicted: explanation.predicted,
-            probability: explanation.probabilities.get(explanation.predicted).copied().unwrap_or(f64::NAN),
-            logits: explanation.logits.clone(),
-        });
+        let name = seen.data.name(seen.item);
+        self.answers.rows.push(Answer::of(name, seen.label(), explanation));
         let wrong = seen.label().is_some_and(|class| class != explanation.predicted);
         let list = if wrong { &mut self.wrong } else { &mut self.others };
         if list.len() < self.limit {

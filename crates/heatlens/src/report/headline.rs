@@ -1,126 +1,153 @@
-//! The verdict on a model by the images that were explained.
+//! The verdict on a model as the first thing on the page.
 
-use crate::report::answers::{Answers, Share};
 use crate::report::parts::{Headline, Tone};
-use crate::trust::chance::{ALPHA, Untestable, Verdict};
+use crate::trust::audit::ModelVerdict;
+use crate::trust::chance::Verdict;
 
 impl Headline {
-    /// Says whether there is anything to explain, by the images of the page; `unseen` says that the model was not
-    /// trained on them.
+    /// The title and sentences of a verdict; `unseen` says that the model was certainly not trained on its images.
     #[must_use]
-    pub fn of(answers: &Answers, unseen: bool) -> Self {
-        let judgement = answers.judgement();
-        let (tone, title) = match judgement.verdict {
-            Verdict::Learned => (Tone::Good, "The model knows something"),
-            Verdict::Chance => (Tone::Bad, "There is nothing to explain"),
-            Verdict::Unknown(_) => (Tone::Unsure, "Whether the model knows anything is open"),
+    pub fn of(verdict: &ModelVerdict, unseen: bool) -> Self {
+        let tone = match verdict.judgement.verdict {
+            Verdict::Learned if verdict.is_good() => Tone::Good,
+            Verdict::Chance if !verdict.preprocessing_assumed => Tone::Bad,
+            _ => Tone::Unsure,
         };
-        let mut sentences = Vec::new();
-        match (judgement.verdict, answers.right()) {
-            (Verdict::Unknown(why), _) => sentences.push(unknown(why, answers.rows.len())),
-            (verdict, Some((right, of))) => {
-                let share = Share::of(right, of);
-                sentences.push(format!(
-                    "It is right on {right} of {of} images ({}, 95 % interval {} to {}). Always answering “{}” would be right on {}.",
-                    percent(share.value), percent(share.low), percent(share.high), judgement.largest_class, judgement.largest
-                ));
-                let sign = if verdict == Verdict::Learned { "below" } else { "above" };
-                sentences.push(format!(
-                    "Chance alone would do as well with a probability of at most {}, {sign} the limit of {ALPHA}.",
-                    probability(judgement.p_value)
-                ));
-            }
-            _ => {}
+        let mut sentences = verdict.sentences();
+        if verdict.judgement.verdict == Verdict::Learned && !unseen {
+            sentences
+                .push("These figures count only if the model was not trained on these images.".to_owned());
         }
-        if judgement.verdict == Verdict::Chance {
-            sentences.push("The maps below show where a model looks that has learned nothing.".to_owned());
-        } else if judgement.verdict == Verdict::Learned && !unseen {
-            sentences.push(
-                "If the model was trained on these very images, that says little: judge by images it never saw.".to_owned(),
-            );
-        }
-        Self { tone, title: title.to_owned(), sentences }
+        Self { tone, title: verdict.title(), sentences }
     }
 
-    /// Knowing something is not enough if it is known by a shortcut.
+    /// The headline of a model that may rely on a shortcut.
     #[must_use]
     pub fn doubted(mut self) -> Self {
         if self.tone == Tone::Good {
             self.tone = Tone::Unsure;
-            self.title = "The model knows something, perhaps the wrong thing".to_owned();
+            self.title = format!("{}, but may rely on a shortcut", self.title);
         }
         self
-    }
-}
-
-fn unknown(why: Untestable, images: usize) -> String {
-    match why {
-        Untestable::NoLabels => format!(
-            "The classes of these {images} images are not known, so its answers cannot be checked. Explain images in class folders, or an array with labels."
-        ),
-        Untestable::Mismatch => {
-            "The labels do not fit the model's classes: check their order and number.".to_owned()
-        }
-        Untestable::OneClass => "All labelled images are of one class: add images of the others.".to_owned(),
-        Untestable::TooFew => {
-            "The labelled images are too few for any answer to count: explain more of them.".to_owned()
-        }
-        Untestable::NotFinite => {
-            "The model's output is infinite or not a number: check the images and how they are scaled."
-                .to_owned()
-        }
-    }
-}
-
-/// A share as people write it.
-pub(super) fn percent(share: f64) -> String {
-    let value = 100.0 * share;
-    if value == 0.0 || (value - 100.0).abs() < 1e-9 {
-        format!("{value:.0} %")
-    } else {
-        format!("{value:.1} %")
-    }
-}
-
-/// A probability with as many digits as it deserves.
-pub(super) fn probability(p: f64) -> String {
-    match p {
-        p if p >= 0.1 => format!("{p:.2}"),
-        p if p >= 0.001 => format!("{p:.4}"),
-        p if p < 1e-300 => "1e−300".to_owned(),
-        p => format!("{p:.0e}").replace('-', "−"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::answers::Answer;
+    use crate::model::Model;
+    use crate::train::arch;
+    use crate::trust::audit::{Judged, Purpose, judge};
 
-    fn answers(right: usize, wrong: usize) -> Answers {
-        let mut answers = Answers::new(&["a".to_owned(), "b".to_owned()]);
-        for i in 0..right + wrong {
-            let (label, miss) = (i % 2, i >= right);
-            let predicted = if miss { 1 - label } else { label };
-            let logits = vec![if predicted == 1 { 1.0 } else { -1.0 }];
-            answers.rows.push(Answer { label: Some(label), predicted, probability: 0.7, logits });
-        }
-        answers
+    fn headline(labels: &[usize], logits: &[f32], described: bool, unseen: bool) -> Headline {
+        let mut model =
+            Model::from_graph(arch::find("gap-cnn").unwrap().build([1, 14, 14], 2, 0).unwrap()).unwrap();
+        model.class_names = vec!["ok".to_owned(), "defect".to_owned()];
+        model.described = described;
+        let labels: Vec<Option<usize>> = labels.iter().copied().map(Some).collect();
+        let judged = Judged {
+            model: &model,
+            logits,
+            labels: &labels,
+            purpose: Purpose::Given,
+            selected_among: 1,
+            seed: 0,
+        };
+        Headline::of(&judge(judged), unseen)
+    }
+
+    fn alternating(n: usize) -> Vec<usize> {
+        (0..n).map(|i| i % 2).collect()
+    }
+
+    fn answers(labels: &[usize], wrong: usize) -> Vec<f32> {
+        let sign = |(i, &l): (usize, &usize)| if (l == 1) == (i >= wrong) { 1.0 } else { -1.0 };
+        labels.iter().enumerate().map(sign).collect()
     }
 
     #[test]
-    fn the_verdict_follows_the_answers() {
-        let good = Headline::of(&answers(58, 2), true);
-        assert_eq!((good.tone, good.clone().doubted().tone), (Tone::Good, Tone::Unsure));
-        assert_eq!(Headline::of(&answers(58, 2), false).sentences.len(), good.sentences.len() + 1);
-        assert!(
-            good.sentences[0].starts_with("It is right on 58 of 60 images (96.7 %"),
-            "{:?}",
-            good.sentences
+    fn a_good_model_is_quoted_by_its_accuracy_first() {
+        let labels = alternating(60);
+        let good = headline(&labels, &answers(&labels, 2), true, true);
+        assert_eq!((good.tone, good.title.as_str()), (Tone::Good, "Accuracy 96.7 %: better than chance"));
+        assert_eq!(
+            good.sentences[0],
+            "Accuracy 96.7 % (58 of 60 images; 95 % CI 88.6–99.1 %); always answering 'ok' would give 50 %."
         );
-        let bad = Headline::of(&answers(30, 30), true);
-        assert_eq!((bad.tone, bad.title.as_str()), (Tone::Bad, "There is nothing to explain"));
-        assert_eq!(Headline::of(&answers(2, 0), true).tone, Tone::Unsure);
-        assert_eq!(Headline::of(&Answers::new(&[]), true).tone, Tone::Unsure);
+        assert!(good.sentences[1].starts_with("Better than chance (p = "), "{:?}", good.sentences);
+        assert_eq!(good.clone().doubted().tone, Tone::Unsure);
+        let trained_on = headline(&labels, &answers(&labels, 2), true, false);
+        assert_eq!(trained_on.sentences.len(), good.sentences.len() + 1);
+    }
+
+    #[test]
+    fn one_answer_for_all_is_never_green_however_good_the_ranking() {
+        // Every image is called "defect", and yet all defects score above all others.
+        let labels = alternating(50);
+        let logits: Vec<f32> = labels.iter().map(|&l| if l == 1 { 3.0 } else { 1.0 }).collect();
+        let found = headline(&labels, &logits, true, true);
+        assert_eq!(found.tone, Tone::Unsure);
+        assert_eq!(found.title, "Accuracy 50 % at threshold 0.5, which is off");
+        let text = found.sentences.join(" ");
+        assert!(text.contains("the ranking is good (ROC-AUC 1.00)"), "{text}");
+        // The middle of 1 and 3 is 2: σ(2) = 0.88.
+        assert!(
+            text.contains(
+                "at threshold 0.88 ('defect' from that probability on) accuracy would be 100 % (50 of 50)"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn few_images_are_called_few() {
+        let labels = alternating(4);
+        let few = headline(&labels, &answers(&labels, 0), true, true);
+        assert_eq!((few.tone, few.title.as_str()), (Tone::Unsure, "Inconclusive: only 4 labelled images"));
+        // Perfect on 4 + 4 is the first to be significant: 2 · 2⁻⁸.
+        assert!(few.sentences[1].contains("Use at least 8."), "{:?}", few.sentences);
+        let labels = alternating(12);
+        let wide = headline(&labels, &answers(&labels, 0), true, true);
+        let text = wide.sentences.join(" ");
+        assert!(
+            text.contains("12 images are too few for a precise figure: the interval spans 24 points"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn chance_under_an_assumed_preset_does_not_blame_the_model() {
+        let labels = alternating(60);
+        let bad = headline(&labels, &answers(&labels, 30), true, true);
+        assert_eq!(
+            (bad.tone, bad.title.as_str()),
+            (Tone::Bad, "Accuracy 50 %: no evidence that the model learned")
+        );
+        assert!(bad.sentences.join(" ").contains("evidence of nothing"));
+        let assumed = headline(&labels, &answers(&labels, 30), false, true);
+        assert_eq!(assumed.tone, Tone::Unsure);
+        let text = assumed.sentences.join(" ");
+        assert!(text.contains("0…1 was assumed") && text.contains("--preset"), "{text}");
+        assert!(!text.contains("evidence of nothing"), "{text}");
+    }
+
+    #[test]
+    fn images_without_labels_judge_nothing() {
+        let mut model =
+            Model::from_graph(arch::find("gap-cnn").unwrap().build([1, 14, 14], 2, 0).unwrap()).unwrap();
+        model.described = true;
+        let judged = Judged {
+            model: &model,
+            logits: &[1.0, -1.0],
+            labels: &[None, None],
+            purpose: Purpose::Given,
+            selected_among: 1,
+            seed: 0,
+        };
+        let found = Headline::of(&judge(judged), true);
+        assert_eq!(
+            (found.tone, found.title.as_str()),
+            (Tone::Unsure, "Not judged: the images have no labels")
+        );
     }
 }

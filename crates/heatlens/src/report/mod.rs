@@ -19,7 +19,7 @@ mod provenance;
 
 use std::path::Path;
 
-pub use answers::{Answer, Answers, Bin, Share};
+pub use answers::{Answer, Answers};
 pub use card::{Card, CardMap, Drawn, MapInfo, Outline};
 pub use check::Check;
 pub use collect::{Collector, Gallery, MAX_IMAGES, MAX_MAPS};
@@ -30,17 +30,20 @@ pub use provenance::{facts, fingerprint};
 
 use crate::data::write_atomically;
 use crate::gallery::GalleryError;
+use crate::trust::audit::ModelVerdict;
 
 /// What a page says.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// What was explained: the model's name and the data's.
     pub title: String,
-    /// The verdict.
+    /// The verdict, as the page's first words.
     pub headline: Headline,
+    /// The verdict in numbers.
+    pub verdict: ModelVerdict,
     /// What else must be known before a picture is believed.
     pub warnings: Vec<String>,
-    /// What the model said of all images.
+    /// The predictions for all images.
     pub answers: Answers,
     /// How it was trained.
     pub training: Option<Training>,

@@ -33,7 +33,9 @@ pub struct Training {
     pub kept_epoch: Option<u64>,
     /// The verdict when training ended: `learned`, `chance` or `unknown`.
     pub verdict: Option<String>,
-    /// What was said then.
+    /// The title of that verdict.
+    pub title: Option<String>,
+    /// The sentences of that verdict.
     pub sentence: Option<String>,
 }
 
@@ -61,6 +63,10 @@ pub struct MetricColumn {
     pub meaning: String,
     /// Whether more is better; `None` where neither is.
     pub higher_is_better: Option<bool>,
+    /// Whether its numbers are shares, shown in per cent.
+    pub percent: bool,
+    /// Whether it does not tell the methods apart on this model.
+    pub says_nothing: bool,
 }
 
 /// One method's measures.

@@ -56,6 +56,7 @@ impl Training {
             history,
             kept_epoch: metrics["kept_epoch"].as_u64(),
             verdict: metrics["verdict"].as_str().map(str::to_owned),
+            title: metrics["title"].as_str().map(str::to_owned),
             sentence: metrics["sentence"].as_str().map(str::to_owned),
         }))
     }
@@ -65,12 +66,13 @@ impl Training {
     pub fn headline(&self) -> Option<Headline> {
         let sentence = self.sentence.clone()?;
         let (tone, title) = match self.verdict.as_deref()? {
-            "learned" => (Tone::Good, "The model knows something"),
-            "chance" => (Tone::Bad, "There is nothing to explain"),
-            _ => (Tone::Unsure, "Whether the model knows anything is open"),
+            "learned" => (Tone::Good, "Better than chance"),
+            "chance" => (Tone::Bad, "No evidence that the model learned"),
+            _ => (Tone::Unsure, "Inconclusive"),
         };
+        let title = format!("In training: {}", self.title.as_deref().unwrap_or(title));
         let by = "The images below have no labels; this was found when the model was trained.".to_owned();
-        Some(Headline { tone, title: title.to_owned(), sentences: vec![sentence, by] })
+        Some(Headline { tone, title, sentences: vec![sentence, by] })
     }
 }
 

@@ -45,7 +45,8 @@ fn report() -> Report {
     let answers = Answers::new(&["a".to_owned(), "b".to_owned()]);
     Report {
         title: "<model> & data".to_owned(),
-        headline: Headline::of(&answers, true),
+        headline: Headline::of(&ModelVerdict::default(), true),
+        verdict: ModelVerdict::default(),
         warnings: vec!["mind the </script> gap".to_owned()],
         answers,
         training: None,
@@ -144,6 +145,8 @@ fn an_audit_has_a_row_for_each_method_with_its_interval() {
         name: name.to_owned(),
         meaning: "what it measures".to_owned(),
         higher_is_better: better,
+        percent: false,
+        says_nothing: better == Some(false),
     };
     audited.audit = Some(AuditPart {
         problems: (0..47).map(|n| format!("layer {n}: 7 channels are silent")).collect(),
@@ -161,6 +164,7 @@ fn an_audit_has_a_row_for_each_method_with_its_interval() {
         "and 37 more",
         "insertion ↑",
         "deletion ↓",
+        "says nothing here",
         "0.750 (0.625 to 0.875)",
         "href=\"#methods\"",
     ] {
@@ -184,11 +188,67 @@ fn the_learning_curve_has_a_legend_and_the_kept_epoch() {
         history: History { records: (1..=10).map(record).collect() },
         kept_epoch: Some(7),
         verdict: Some("learned".to_owned()),
+        title: None,
         sentence: Some("It learned.".to_owned()),
     });
     let html = trained.to_html();
-    for text in ["Learning: loss", ">training</text>", ">held out</text>", "class=\"marker\"", "It learned."]
+    for text in
+        ["Learning curve: loss", ">training</text>", ">validation</text>", "class=\"marker\"", "It learned."]
     {
         assert!(html.contains(text), "{text}");
     }
+}
+
+#[test]
+fn a_class_that_means_absence_is_explained_once() {
+    let mut absent = report();
+    absent.answers = Answers::new(&["defect".to_owned(), "ok".to_owned()]);
+    let answer = |predicted| Answer { name: "a".to_owned(), label: None, predicted, top: Vec::new() };
+    absent.answers.rows = vec![answer(0)];
+    assert!(!absent.to_html().contains("absence has no place"), "no image is of it");
+    absent.answers.rows.push(answer(1));
+    assert_eq!(absent.to_html().matches("absence has no place").count(), 1);
+    assert!(!report().to_html().contains("absence has no place"));
+}
+
+#[test]
+fn many_classes_have_their_confusions_and_each_image_its_top_five() {
+    let mut many = report();
+    many.answers = Answers::new(&(0..1000).map(|k| format!("class {k}")).collect::<Vec<_>>());
+    let answer = |label: usize| Answer {
+        name: format!("photo_{label}"),
+        label: Some(label),
+        predicted: 7,
+        top: vec![(7, 0.5), (label, 0.25)],
+    };
+    many.answers.rows = (20..40).map(answer).collect();
+    let labels: Vec<usize> = (20..40).collect();
+    many.verdict = ModelVerdict {
+        confusion: crate::stats::confusion::ConfusionMatrix::of(&labels, &[7; 20]),
+        class_names: many.answers.class_names.clone(),
+        judgement: crate::trust::chance::Judgement { images: 20, ..Default::default() },
+        ..ModelVerdict::default()
+    };
+    let html = many.to_html();
+    for text in
+        ["Most frequent confusions", "class 39", "Top 2 classes of 20 images", "photo_20", "true: class 20"]
+    {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("class=\"confusion\""));
+}
+
+#[test]
+fn what_scrolls_can_be_reached_by_keyboard_and_has_a_name() {
+    let mut wide = report();
+    let rows = vec![vec!["a".to_owned(), "1".to_owned()]];
+    let columns = ["method", "share"].map(str::to_owned).to_vec();
+    wide.tables = vec![Table { title: "Shares".to_owned(), lead: String::new(), columns, rows }];
+    let html = wide.to_html();
+    let named = "class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Shares\"";
+    assert!(html.contains(named));
+    assert_eq!(
+        html.matches("class=\"scroll\"").count(),
+        html.matches("class=\"scroll\" tabindex=\"0\" role=\"region\"").count()
+    );
 }

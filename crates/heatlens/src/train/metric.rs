@@ -1,37 +1,11 @@
-//! How good scores are: accuracy, cross-entropy, ROC-AUC and confusion counts.
+//! What is recorded of every epoch: accuracy and ROC-AUC (from [`crate::stats::classifier`]), and the cross-entropy.
 //!
 //! `logits` are N×K, row by row, before any sigmoid or softmax. K = 1 is a two-class model with one
 //! sigmoid output. Labels are class numbers from 0. Sums are in 64-bit floats in the order of the
 //! samples, so they don't depend on threads or batches. Rows beyond the labels are ignored.
 
-/// The class a row of logits stands for: 1 if z > 0 with one output (Keras' probability > 0.5), else
-/// the first of the largest. `None` if a logit is not a number or there is none.
-#[must_use]
-pub fn predicted_class(logits: &[f32]) -> Option<usize> {
-    if logits.iter().any(|z| z.is_nan()) {
-        return None;
-    }
-    if let [z] = logits {
-        return Some(usize::from(*z > 0.0));
-    }
-    let first_largest = |best: usize, k: usize| if logits[k] > logits[best] { k } else { best };
-    (0..logits.len()).reduce(first_largest)
-}
-
-/// How many predictions are right. A row with a not-a-number is wrong.
-#[must_use]
-pub fn right_predictions(logits: &[f32], outputs: usize, labels: &[usize]) -> usize {
-    let right = |pair: &(&[f32], &usize)| predicted_class(pair.0) == Some(*pair.1);
-    rows(logits, outputs).zip(labels).filter(right).count()
-}
-
-/// The share of right predictions, or `None` without labels.
-#[must_use]
-#[allow(clippy::cast_precision_loss)]
-pub fn accuracy(logits: &[f32], outputs: usize, labels: &[usize]) -> Option<f64> {
-    let right = right_predictions(logits, outputs, labels) as f64;
-    (!labels.is_empty()).then(|| right / labels.len() as f64)
-}
+use crate::stats::classifier::rows;
+pub use crate::stats::classifier::{accuracy, roc_auc};
 
 /// The mean cross-entropy in nats, binary or categorical; each sample counts as much as its class
 /// weighs (an empty slice: 1 each), and the sum is divided by N, as Keras does. `None` without
@@ -59,116 +33,9 @@ fn sample_loss(row: &[f32], label: usize) -> f64 {
     row.iter().map(|&z| shifted(z).exp()).sum::<f64>().ln() - shifted(own)
 }
 
-/// The probability that a random sample of class 1 scores above a random one of class 0, ties
-/// counted half: the Mann–Whitney statistic over its maximum, exact. `None` if a class is absent or
-/// a score is not a number.
-#[must_use]
-#[allow(clippy::cast_precision_loss)]
-pub fn binary_auc(scores: &[f32], positive: &[bool]) -> Option<f64> {
-    let n1 = positive.iter().filter(|&&p| p).count() as f64;
-    let n0 = positive.len() as f64 - n1;
-    if n0 == 0.0 || n1 == 0.0 {
-        return None;
-    }
-    let ranks = doubled_ranks(scores)?;
-    let sum: u64 = ranks.iter().zip(positive).filter(|(_, p)| **p).map(|(r, _)| r).sum();
-    Some((sum as f64 / 2.0 - n1 * (n1 + 1.0) / 2.0) / (n0 * n1))
-}
-
-/// ROC-AUC of a model: of its one logit, or of the second minus the first of two; with more classes the mean of
-/// one class against the rest, over the classes that occur. `None` if only one class occurs or a
-/// score is not a number.
-#[must_use]
-#[allow(clippy::cast_precision_loss)]
-pub fn roc_auc(logits: &[f32], outputs: usize, labels: &[usize]) -> Option<f64> {
-    let classes = outputs.max(2);
-    let mut sum = (0.0, 0u32);
-    for class in if classes == 2 { 1..2 } else { 0..classes } {
-        let positive: Vec<bool> = labels.iter().map(|&l| l == class).collect();
-        if classes > 2 && !positive.contains(&true) {
-            continue;
-        }
-        let auc = binary_auc(&class_scores(logits, outputs, class), &positive)?;
-        sum = (sum.0 + auc, sum.1 + 1);
-    }
-    (sum.1 > 0).then(|| sum.0 / f64::from(sum.1))
-}
-
-/// What ranks the samples for a class: its logit less the log-sum-exp of the others, which orders
-/// them as the class's probability does without its rounding to 0 and 1.
-#[must_use]
-#[allow(clippy::cast_possible_truncation)]
-pub fn class_scores(logits: &[f32], outputs: usize, class: usize) -> Vec<f32> {
-    let score = |row: &[f32]| match row {
-        [z] => {
-            if class == 1 {
-                *z
-            } else {
-                -z
-            }
-        }
-        row => {
-            let others = || row.iter().enumerate().filter(|(k, _)| *k != class).map(|(_, &z)| z);
-            let largest = others().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = others().map(|z| (f64::from(z) - f64::from(largest)).exp()).sum();
-            let own = row.get(class).copied().unwrap_or(f32::NAN);
-            (f64::from(own) - f64::from(largest) - sum.ln()) as f32
-        }
-    };
-    rows(logits, outputs).map(score).collect()
-}
-
-/// Counts K×K: row = label, column = prediction. A label or prediction that is no class is left out.
-#[must_use]
-pub fn confusion(logits: &[f32], outputs: usize, labels: &[usize]) -> Vec<Vec<u64>> {
-    let classes = outputs.max(2);
-    let mut counts = vec![vec![0; classes]; classes];
-    for (row, &label) in rows(logits, outputs).zip(labels) {
-        let cell = predicted_class(row).and_then(|p| counts.get_mut(label)?.get_mut(p));
-        if let Some(cell) = cell {
-            *cell += 1;
-        }
-    }
-    counts
-}
-
-/// Twice the rank of every score from 1 up, tied scores sharing their mean rank: whole numbers.
-/// `None` if a score is not a number.
-pub(crate) fn doubled_ranks(scores: &[f32]) -> Option<Vec<u64>> {
-    if scores.iter().any(|s| s.is_nan()) {
-        return None;
-    }
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    // By value, so that −0 ties with 0.
-    order.sort_by(|&a, &b| scores[a].partial_cmp(&scores[b]).unwrap_or(std::cmp::Ordering::Equal));
-    let mut ranks = vec![0; scores.len()];
-    let mut before = 0u64;
-    for tied in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
-        let count = tied.len() as u64;
-        for &i in tied {
-            ranks[i] = 2 * before + count + 1;
-        }
-        before += count;
-    }
-    Some(ranks)
-}
-
-fn rows(logits: &[f32], outputs: usize) -> std::slice::ChunksExact<'_, f32> {
-    logits.chunks_exact(outputs.max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Key, Use};
-
-    #[test]
-    fn predictions_and_accuracy() {
-        assert_eq!(accuracy(&[0.1, -0.1, 0.0, f32::NAN], 1, &[1, 0, 1, 1]), Some(0.5));
-        assert_eq!(accuracy(&[1.0, 1.0, 0.5, 0.0, 2.0, 3.0], 3, &[0, 2]), Some(1.0));
-        assert_eq!(accuracy(&[], 1, &[]), None);
-        assert_eq!(predicted_class(&[]), None);
-    }
 
     #[test]
     fn cross_entropy_by_hand_and_at_the_extremes() {
@@ -184,52 +51,5 @@ mod tests {
         close(cross_entropy(&[1000.0, -1000.0], 2, &[1], &[]), 2000.0);
         assert!(cross_entropy(&[0.0], 1, &[2], &[]).unwrap().is_nan());
         assert_eq!(cross_entropy(&[], 1, &[], &[]), None);
-    }
-
-    /// The definition: all pairs.
-    fn naive_auc(scores: &[f32], positive: &[bool]) -> f64 {
-        let (mut sum, mut pairs) = (0.0, 0.0);
-        for (a, _) in scores.iter().zip(positive).filter(|(_, p)| **p) {
-            for (b, _) in scores.iter().zip(positive).filter(|(_, p)| !**p) {
-                pairs += 1.0;
-                sum += if a > b { 1.0 } else { f64::from(u8::from(a == b)) / 2.0 };
-            }
-        }
-        sum / pairs
-    }
-
-    #[test]
-    fn auc_is_the_share_of_ordered_pairs() {
-        for case in 0..50 {
-            let mut rng = Key::new(1, Use::Shuffle).at(case).rng();
-            let levels = 2 + rng.below(20);
-            #[allow(clippy::cast_precision_loss)]
-            let scores: Vec<f32> = (0..30).map(|_| rng.below(levels) as f32 - 5.0).collect();
-            let mut positive: Vec<bool> = (0..30).map(|_| rng.coin()).collect();
-            (positive[0], positive[1]) = (true, false);
-            let (fast, slow) = (binary_auc(&scores, &positive).unwrap(), naive_auc(&scores, &positive));
-            assert!((fast - slow).abs() < 1e-14, "{fast} {slow}");
-        }
-        assert_eq!(binary_auc(&[0.0, -0.0], &[true, false]), Some(0.5));
-        assert_eq!(binary_auc(&[1.0, 2.0], &[true, true]), None);
-        assert_eq!(binary_auc(&[1.0, f32::NAN], &[true, false]), None);
-    }
-
-    #[test]
-    fn auc_of_several_outputs() {
-        assert_eq!(roc_auc(&[1.0, 2.0, 3.0], 1, &[0, 1, 1]), Some(1.0));
-        // z₁ − z₀ = 1, 0, −1: upside down.
-        assert_eq!(roc_auc(&[0.0, 1.0, 5.0, 5.0, 1.0, 0.0], 2, &[0, 0, 1]), Some(0.0));
-        // Classes 0 and 1 are told apart perfectly from the rest; class 2 does not occur.
-        assert_eq!(roc_auc(&[9.0, 0.0, 0.0, 0.0, 9.0, 0.0], 3, &[0, 1]), Some(1.0));
-        assert_eq!(roc_auc(&[9.0, 0.0, 0.0], 3, &[0]), None);
-        // Saturated probabilities still rank.
-        assert_eq!(roc_auc(&[100.0, 0.0, 0.0, 200.0, 0.0, 0.0, 0.0, 1.0, 0.0], 3, &[1, 0, 1]), Some(1.0));
-    }
-
-    #[test]
-    fn confusion_counts_labels_against_predictions() {
-        assert_eq!(confusion(&[1.0, -1.0, 1.0, f32::NAN], 1, &[1, 0, 0, 1]), [[1, 1], [0, 1]]);
-        assert_eq!(confusion(&[1.0, 0.0, 0.0], 3, &[7]), vec![vec![0; 3]; 3]);
     }
 }

@@ -1,4 +1,4 @@
-//! What is said and written when a run ends: is there anything to see?
+//! What is said and written when a training run ends: the verdict, `metrics.json` and the learning curve.
 
 use std::path::Path;
 
@@ -12,9 +12,10 @@ use crate::train::fit::{Ending, Trainer};
 use crate::train::history::{History, Record};
 use crate::train::{TrainError, TrainingSet};
 use crate::trust::activity::dead_layers;
-use crate::trust::audit::{Judged, ModelVerdict, judge};
+use crate::trust::audit::{Judged, ModelVerdict, Purpose, judge};
+use crate::trust::health::dead_channel_problems;
 
-/// Training images that are searched for silent channels.
+/// Training images that are searched for dead channels.
 const ACTIVITY_IMAGES: usize = 256;
 
 /// The end of a run.
@@ -26,8 +27,7 @@ pub struct Report {
     pub epochs: u64,
     /// The epoch whose weights the model has.
     pub kept_epoch: u64,
-    /// Whether the model learned anything, by the images held out; among its problems are channels that stay silent
-    /// on the images it was trained on.
+    /// The verdict by the images held out; among its problems are channels that stay 0 on the images it was trained on.
     pub model: ModelVerdict,
 }
 
@@ -49,10 +49,10 @@ impl Report {
         let labels: Vec<Option<usize>> = set.validation.iter().map(|&i| Some(set.labels[i])).collect();
         let epochs = trainer.history().records.len();
         let mut verdict = judge(Judged {
+            model: &model,
             logits: &logits,
             labels: &labels,
-            head: &model.head,
-            class_names: &set.class_names,
+            purpose: Purpose::Training,
             selected_among: if keep_best { epochs.max(1) } else { 1 },
             seed: 0,
         });
@@ -61,7 +61,7 @@ impl Report {
             set.train.iter().take(ACTIVITY_IMAGES).flat_map(|&i| set.image(i)).copied().collect();
         let dead = dead_layers(&model, &sample, set.train.len().min(ACTIVITY_IMAGES))
             .map_err(|e| TrainError::Network(e.to_string()))?;
-        verdict.problems.extend(dead.iter().map(ToString::to_string));
+        verdict.problems.extend(dead_channel_problems(&dead, true));
         verdict.dead = dead;
         let report = Self { ending, epochs: epochs as u64, kept_epoch, model: verdict };
         let path = folder.join("metrics.json");
@@ -77,7 +77,8 @@ impl Report {
     pub fn to_json(&self, history: &History, set: &TrainingSet) -> Value {
         let kept = usize::try_from(self.kept_epoch).ok().and_then(|e| history.records.get(e.wrapping_sub(1)));
         let j = &self.model.judgement;
-        json!({
+        let mut value = self.model.headline_json();
+        let run = json!({
             "ending": match self.ending {
                 Ending::Finished => "finished",
                 Ending::EarlyStopped => "early-stopped",
@@ -89,19 +90,19 @@ impl Report {
             "classes": set.class_names,
             "train_images": set.train.len(),
             "validation_images": set.validation.len(),
-            "verdict": j.verdict.id(),
             "p_value": j.p_value,
             "accuracy_p_value": j.accuracy_p,
             "ranking_p_value": j.ranking_p,
-            "right": j.right,
             "largest_class": j.largest_class,
             "largest_class_images": j.largest,
             "auc": j.auc,
-            "auc_interval": self.model.auc.map(|e| [e.low, e.high]),
             "expected_calibration_error": self.model.calibration.as_ref().map(|c| c.error),
-            "sentence": j.to_string(),
             "problems": self.model.problems,
-        })
+        });
+        if let (Some(all), Value::Object(run)) = (value.as_object_mut(), run) {
+            all.extend(run);
+        }
+        value
     }
 }
 

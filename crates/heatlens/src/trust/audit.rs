@@ -5,78 +5,21 @@
 mod auditor;
 mod conclude;
 mod judge;
+mod model_verdict;
 mod record;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::trust::chance::Judgement;
 use crate::trust::dependence::Kept;
-use crate::trust::health::DeadChannels;
 
+pub use crate::stats::Estimate;
 pub use auditor::{Auditor, Settings};
 pub use conclude::{Findings, conclude};
 pub use judge::{Judged, judge};
+pub use model_verdict::{BetterThreshold, ModelVerdict, Purpose};
 pub use record::Record;
-
-/// A number measured on several images: its mean, and how far the mean could lie from the truth.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The mean over the images.
-    pub mean: f64,
-    /// The lower end of the 95 % interval.
-    pub low: f64,
-    /// The upper end of it.
-    pub high: f64,
-    /// How many images it was measured on.
-    pub images: usize,
-}
-
-/// Whether the model is worth explaining.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ModelVerdict {
-    /// Whether it knows anything; its `Display` is a sentence for a person.
-    pub judgement: Judgement,
-    /// The share of right answers, with Wilson's interval.
-    pub accuracy: Option<Estimate>,
-    /// ROC-AUC, with DeLong's interval where there are two classes.
-    pub auc: Option<Estimate>,
-    /// How far stated probabilities are from the share of right answers.
-    pub calibration: Option<Calibration>,
-    /// Images judged by.
-    pub images: usize,
-    /// What else is wrong with the model or the data, in sentences.
-    pub problems: Vec<String>,
-    /// Silent channels in full, which `problems` names a few of.
-    pub dead: Vec<DeadChannels>,
-    /// What could not be checked, and why.
-    pub unchecked: Vec<String>,
-}
-
-/// Whether a probability of 80 % is right in 80 % of all cases.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Calibration {
-    /// The expected calibration error: the mean of |confidence − accuracy| over the bins, weighted by their images.
-    pub error: f64,
-    /// The bins that hold images, by rising confidence.
-    pub bins: Vec<ReliabilityBin>,
-}
-
-/// Images whose predicted class got about the same probability.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ReliabilityBin {
-    /// The lowest confidence of the bin.
-    pub from: f64,
-    /// The highest.
-    pub to: f64,
-    /// How many images.
-    pub images: usize,
-    /// Their mean confidence.
-    pub confidence: f64,
-    /// The share of them that the model got right.
-    pub accuracy: f64,
-}
 
 /// What is to be thought of a method on this model and these images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +40,16 @@ impl MethodVerdict {
             Self::Faithful => "faithful",
             Self::Weak => "weak",
             Self::IgnoresModel => "ignores-model",
+        }
+    }
+
+    /// The verdict in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Faithful => "faithful",
+            Self::Weak => "weak evidence",
+            Self::IgnoresModel => "ignores the model",
         }
     }
 
@@ -185,6 +138,8 @@ pub struct Audit {
     pub agreement: Agreement,
     /// What similarities under random weights are held against; `None` if that was not measured.
     pub yardstick: Option<Yardstick>,
+    /// Metrics that do not tell the methods apart on this model, by their ids: they count in no ranking and no verdict.
+    pub uninformative: Vec<String>,
     /// Clusters of explanations that give a class away, as the data set's analysis writes them; empty if it was not
     /// made.
     pub shortcuts: Vec<Value>,
@@ -196,21 +151,6 @@ pub struct Audit {
     pub notes: Vec<String>,
     /// Seconds by metric. Written to a file of its own, so that equal audits give equal bytes.
     pub seconds: BTreeMap<String, f64>,
-}
-
-impl Estimate {
-    /// Mean, interval and number of images.
-    #[must_use]
-    pub fn to_json(self) -> Value {
-        json!({ "mean": self.mean, "low": self.low, "high": self.high, "images": self.images })
-    }
-
-    /// From [`to_json`](Self::to_json); `None` if it is nothing of the kind.
-    pub(crate) fn from_json(value: &Value) -> Option<Self> {
-        let number = |key: &str| value[key].as_f64();
-        let images = usize::try_from(value["images"].as_u64()?).ok()?;
-        Some(Self { mean: number("mean")?, low: number("low")?, high: number("high")?, images })
-    }
 }
 
 impl Audit {
@@ -230,49 +170,11 @@ impl Audit {
             "recommended": self.recommended,
             "agreement": { "ids": self.agreement.ids, "correlation": self.agreement.correlation },
             "yardstick": self.yardstick.map(|y| json!({ "edges": y.edges, "floor": y.floor })),
+            "uninformative_metrics": self.uninformative,
             "shortcuts": self.shortcuts,
             "images": self.images,
             "seed": self.seed,
             "notes": self.notes,
-        })
-    }
-}
-
-impl ModelVerdict {
-    /// The corrected p-value of "it knows nothing"; `None` where nothing could be tested.
-    #[must_use]
-    pub fn p_value(&self) -> Option<f64> {
-        self.judgement.tested().then_some(self.judgement.p_value)
-    }
-
-    /// The share that always answering the largest class would get right; `None` where nothing could be tested.
-    #[must_use]
-    #[allow(clippy::cast_precision_loss)]
-    pub fn majority(&self) -> Option<f64> {
-        let Judgement { largest, images, .. } = self.judgement;
-        self.judgement.tested().then(|| largest as f64 / images.max(1) as f64)
-    }
-
-    fn to_json(&self) -> Value {
-        let bin = |b: &ReliabilityBin| json!({ "from": b.from, "to": b.to, "images": b.images, "confidence": b.confidence, "accuracy": b.accuracy });
-        let dead = |d: &DeadChannels| json!({ "layer": d.layer, "channels": d.dead, "of": d.of });
-        let calibration = self.calibration.as_ref().map(
-            |c| json!({ "expected_calibration_error": c.error, "bins": c.bins.iter().map(bin).collect::<Vec<_>>() }),
-        );
-        json!({
-            "verdict": self.judgement.verdict.id(),
-            "sentence": self.judgement.to_string(),
-            "p_value": self.p_value(),
-            "accuracy": self.accuracy.map(|e| e.mean),
-            "accuracy_interval": self.accuracy.map(|e| [e.low, e.high]),
-            "majority": self.majority(),
-            "auc": self.auc.map(|e| e.mean),
-            "auc_interval": self.auc.map(|e| [e.low, e.high]),
-            "calibration": calibration,
-            "images": self.images,
-            "problems": self.problems,
-            "dead_channels": self.dead.iter().map(dead).collect::<Vec<_>>(),
-            "unchecked": self.unchecked,
         })
     }
 }

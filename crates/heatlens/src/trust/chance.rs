@@ -1,27 +1,31 @@
-//! Has the model learned anything? If not, its heat maps show nothing, and that is said plainly.
+//! Is the model better than chance? If not, its heat maps are evidence of nothing, and that is said plainly.
 //!
-//! Two ways to have learned are tested on the validation images, because either can miss what the
-//! other sees. Both are one-sided, and exact as far as samples are few.
+//! Two null hypotheses are tested on the labelled images, because either test can miss what the other finds. Both are
+//! one-sided, and exact for small samples.
 //!
-//! 1. *It is right more often than whoever always answers the larger class*: a binomial test of the
-//!    right answers against the share of the largest class among the validation labels themselves
-//!    (the best a constant answer could do there). If predictions don't depend on the labels, the
-//!    expected accuracy is at most that share, so the test errs on the cautious side.
-//! 2. *It ranks the classes*: the rank test behind the ROC-AUC, so that a model which ranks well
-//!    but cuts at the wrong threshold is not called chance. With more than two classes, each class
-//!    against the rest.
+//! 1. *Accuracy*: a binomial test of the right answers against the majority-class baseline, the share of the largest
+//!    class among these labels (the best a constant answer could do on them). If predictions don't depend on the labels,
+//!    the expected accuracy is at most that share, so the test errs on the cautious side.
+//! 2. *Ranking*: the rank test behind the ROC-AUC, so that a model which ranks well but cuts at the wrong threshold is not
+//!    called chance. With more than two classes, each class against the rest.
 //!
-//! Several tests give chance several chances: the smallest p-value is multiplied by their number
-//! (Bonferroni), and by the number of checkpoints if the model was chosen among several by a look
-//! at these very images. A model without signal is found out with at least 99 % probability.
+//! The smaller p-value is multiplied by the number of tests (Bonferroni), and by the number of checkpoints if the model
+//! was selected among several by its score on these very images. A model without signal passes with a probability of at
+//! most 1 %.
 
 use std::fmt;
 
-use crate::train::metric::{binary_auc, class_scores, right_predictions};
-use crate::trust::{binomial, rank_test};
+use crate::stats::classifier::{binary_auc, class_scores, right_predictions};
+use crate::stats::interval::share_interval;
+use crate::stats::text::{p_value, percent, percent_interval};
+use crate::stats::{binomial, rank_test};
 
-/// How likely a model without signal may pass as one that has learned.
+/// The significance level: the probability at most that a model without signal passes as one that has learned.
 pub const ALPHA: f64 = 0.01;
+/// A ROC-AUC from which on a ranking is called good.
+const GOOD_AUC: f64 = 0.8;
+/// More images than this are not counted when asking how many would do.
+const MOST_NEEDED: usize = 100_000;
 
 /// What the judgement rests on.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +43,14 @@ pub struct Evidence<'a> {
     pub selected_among: usize,
 }
 
-/// What came out.
+/// The outcome of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Chance would do as well with probability at most [`ALPHA`].
     Learned,
-    /// Not distinguishable from a model that knows nothing.
+    /// Not distinguishable from a model without signal.
     Chance,
-    /// These images can't tell.
+    /// These images cannot decide.
     Unknown(Untestable),
 }
 
@@ -78,10 +82,10 @@ pub enum Untestable {
     NotFinite,
 }
 
-/// The verdict and the numbers behind it. Its `Display` is the sentence for a person.
+/// The verdict and the numbers behind it. Its `Display` is the accuracy with its baseline, then the significance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// What came out.
+    /// The outcome.
     pub verdict: Verdict,
     /// Validation images.
     pub images: usize,
@@ -103,6 +107,8 @@ pub struct Judgement {
     pub comparisons: usize,
     /// The corrected p-value, at most 1.
     pub p_value: f64,
+    /// The number of images, in the same proportions of classes, on which a perfect model would be significant.
+    pub needed: usize,
 }
 
 impl Judgement {
@@ -137,6 +143,7 @@ impl Judgement {
             ranking_p: 1.0,
             comparisons: 0,
             p_value: 1.0,
+            needed: 0,
         }
     }
 
@@ -166,11 +173,12 @@ impl Judgement {
             }
         }
         self.comparisons = comparisons(&ranked, evidence.selected_among);
-        let corrected = |p: f64| (p * self.comparisons as f64).min(1.0);
-        self.p_value = corrected(self.accuracy_p.min(self.ranking_p));
+        self.p_value = self.corrected(self.accuracy_p.min(self.ranking_p));
+        let enough = |counts: &[usize]| self.corrected(attainable(counts, counts.iter().sum())) <= ALPHA;
+        self.needed = images_needed(&counts, enough);
         self.verdict = if self.p_value <= ALPHA {
             Verdict::Learned
-        } else if corrected(attainable(&counts, n)) > ALPHA {
+        } else if self.needed > n {
             Verdict::Unknown(Untestable::TooFew)
         } else {
             Verdict::Chance
@@ -237,66 +245,102 @@ fn attainable(counts: &[usize], n: usize) -> f64 {
     rankings.fold((largest / n).powf(n), f64::min)
 }
 
+/// The least number of images in the same proportions on which a perfect model would be significant.
+fn images_needed(counts: &[usize], enough: impl Fn(&[usize]) -> bool) -> usize {
+    let n: usize = counts.iter().sum();
+    if enough(counts) {
+        return n;
+    }
+    let scaled = |images: usize| counts.iter().map(|c| (c * images).div_ceil(n.max(1))).collect::<Vec<_>>();
+    (n + 1..MOST_NEEDED).map(scaled).find(|c| enough(c)).map_or(MOST_NEEDED, |c| c.iter().sum())
+}
+
+impl Judgement {
+    /// Whether the accuracy alone, corrected, is better than that of the majority class.
+    #[must_use]
+    pub fn accuracy_is_better(&self) -> bool {
+        self.tested() && self.corrected(self.accuracy_p) <= ALPHA
+    }
+
+    /// The accuracy with its 95 % interval and the majority-class baseline, to quote; `None` without a test.
+    #[must_use]
+    pub fn accuracy_sentence(&self) -> Option<String> {
+        let accuracy = share_interval(self.right, self.images).filter(|_| self.tested())?;
+        let baseline = share_interval(self.largest, self.images)?;
+        Some(format!(
+            "Accuracy {} ({} of {} images; 95 % CI {}); always answering '{}' would give {}.",
+            percent(accuracy.mean),
+            self.right,
+            self.images,
+            percent_interval(accuracy)?,
+            self.largest_class,
+            percent(baseline.mean),
+        ))
+    }
+
+    /// What the significance tests say, or why there is none.
+    #[must_use]
+    pub fn significance_sentence(&self) -> String {
+        let p = format!(
+            "p = {}; significance level {ALPHA}, corrected for {} comparisons",
+            p_value(self.p_value),
+            self.comparisons
+        );
+        let ranking = match &self.ranked {
+            Some(class) => format!("'{class}' is ranked before the other classes (ROC-AUC {:.2})", self.auc),
+            None => format!("the ranking is {} (ROC-AUC {:.2})", quality(self.auc), self.auc),
+        };
+        match self.verdict {
+            Verdict::Unknown(why) => why.sentence(self),
+            Verdict::Learned if self.accuracy_is_better() => format!("Better than chance ({p})."),
+            Verdict::Learned => {
+                format!(
+                    "The accuracy is no better than that baseline, but {ranking}: better than chance ({p})."
+                )
+            }
+            Verdict::Chance => format!("No evidence that the model learned: no better than chance ({p})."),
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn corrected(&self, p: f64) -> f64 {
+        (p * self.comparisons as f64).min(1.0)
+    }
+}
+
+fn quality(auc: f64) -> &'static str {
+    if auc >= GOOD_AUC { "good" } else { "better than guessing" }
+}
+
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let opening = match self.verdict {
-            Verdict::Unknown(reason) => return f.write_str(&reason.sentence(self.images)),
-            Verdict::Learned => "The model has learned something",
-            Verdict::Chance => "There is nothing to see here",
-        };
-        write!(
-            f,
-            "{opening}: judged by {} images, it was right {} times; always answering '{}' would be right {} times (exact binomial test, p = {}). It ranks {} with a ROC-AUC of {:.2}, where guessing gives 0.50 (rank test, p = {}). Corrected for {} comparisons, p = {} {} {ALPHA}.",
-            self.images,
-            self.right,
-            self.largest_class,
-            self.largest,
-            Probability(self.accuracy_p),
-            self.ranked
-                .as_ref()
-                .map_or("the classes".to_owned(), |best| format!("'{best}', best of all, before the rest")),
-            self.auc,
-            Probability(self.ranking_p),
-            self.comparisons,
-            Probability(self.p_value),
-            if self.verdict == Verdict::Learned { "≤" } else { ">" },
-        )?;
-        if self.verdict == Verdict::Chance {
-            f.write_str(" The heat maps show where a model looks that has learned nothing.")?;
+        if let Some(accuracy) = self.accuracy_sentence() {
+            write!(f, "{accuracy} ")?;
         }
-        Ok(())
+        f.write_str(&self.significance_sentence())
     }
 }
 
 impl Untestable {
-    fn sentence(self, images: usize) -> String {
-        let why = match self {
-            Self::NoLabels => "there are no labels to compare its answers with; give images with labels".into(),
-            Self::Mismatch => format!("its outputs don't fit the labels of the {images} images; check the classes"),
-            Self::OneClass => {
-                format!("all {images} images to judge by are of one class; give images of the others too (in training: a stratified split)")
+    fn sentence(self, judgement: &Judgement) -> String {
+        let images = judgement.images;
+        match self {
+            Self::NoLabels => {
+                "Not judged: the images have no labels. Give class folders, or an array with labels.".to_owned()
             }
-            Self::TooFew => {
-                format!("{images} images are too few for any answer to count; judge by more")
-            }
+            Self::Mismatch => format!(
+                "Not judged: the labels of the {images} images do not fit the model's classes. Check their order and number."
+            ),
+            Self::OneClass => format!(
+                "Not judged: all {images} labelled images are of one class. Add images of the others (in training: a stratified split)."
+            ),
+            Self::TooFew => format!(
+                "Inconclusive: {images} images are too few; even a perfect model would not be significantly better than chance. Use at least {}.",
+                judgement.needed
+            ),
             Self::NotFinite => {
-                "its output is infinite or not a number; check the images, and train with a lower learning rate".into()
+                "Not judged: the model's output is infinite or NaN. Check the images and how they are scaled; train with a lower learning rate.".to_owned()
             }
-        };
-        format!("Whether the model has learned anything can't be told: {why}.")
-    }
-}
-
-/// A p-value with as many digits as it deserves.
-struct Probability(f64);
-
-impl fmt::Display for Probability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            p if p >= 0.1 => write!(f, "{p:.2}"),
-            p if p >= 0.001 => write!(f, "{p:.4}"),
-            0.0 => f.write_str("0 (below 1e-300)"),
-            p => write!(f, "{p:.0e}"),
         }
     }
 }

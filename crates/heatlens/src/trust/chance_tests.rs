@@ -93,12 +93,11 @@ fn the_sentences() {
         (0..100).map(|i| if i < 27 || (52..74).contains(&i) { 1.0 } else { -1.0 }).collect();
     let chance = judge(&logits, 1, &labels, 1);
     assert_eq!(chance.verdict, Verdict::Chance);
-    let text = chance.to_string();
-    let start = "There is nothing to see here: judged by 100 images, it was right 53 times; always answering '1' would be right 52 times (exact binomial test, p = 0.46).";
-    assert!(text.starts_with(start), "{text}");
-    assert!(
-        text.ends_with("p = 0.68 > 0.01. The heat maps show where a model looks that has learned nothing."),
-        "{text}"
+    // Wilson for 53 of 100.
+    assert_eq!(
+        chance.to_string(),
+        "Accuracy 53 % (53 of 100 images; 95 % CI 43.3–62.5 %); always answering '1' would give 52 %. \
+         No evidence that the model learned: no better than chance (p = 0.68; significance level 0.01, corrected for 2 comparisons)."
     );
 
     let perfect: Vec<f32> = labels.iter().map(|&l| if l == 1 { 3.0 } else { -3.0 }).collect();
@@ -112,8 +111,10 @@ fn the_sentences() {
     });
     assert_eq!((learned.verdict, learned.comparisons), (Verdict::Learned, 120));
     let text = learned.to_string();
-    assert!(text.starts_with("The model has learned something: judged by 100 images, it was right 100 times; always answering 'no ship'"), "{text}");
-    assert!(!text.contains("nothing"), "{text}");
+    assert!(
+        text.starts_with("Accuracy 100 % (100 of 100 images; 95 % CI 96.3–100 %); always answering 'no ship' would give 52 %. Better than chance (p = "),
+        "{text}"
+    );
 }
 
 #[test]
@@ -133,7 +134,8 @@ fn what_cannot_be_told_is_not_told() {
     };
     assert_eq!(perfect(3).verdict, unknown(Untestable::TooFew));
     assert_eq!(perfect(4).verdict, Verdict::Learned);
-    assert!(perfect(3).to_string().contains("6 images are too few"));
+    let text = perfect(3).to_string();
+    assert!(text.contains("6 images are too few") && text.contains("Use at least 8."), "{text}");
 }
 
 #[test]
@@ -146,6 +148,15 @@ fn of_several_classes_the_one_that_is_ranked_best_is_named() {
     let logits: Vec<f32> = labels.iter().enumerate().flat_map(row).collect();
     let found = judge(&logits, 3, &labels, 1);
     assert_eq!((found.verdict, found.ranked.as_deref(), found.auc), (Verdict::Learned, Some("2"), 1.0));
-    assert!(found.to_string().contains("It ranks '2', best of all, before the rest with a ROC-AUC of 1.00"));
+    // Ranked before the others but never answered: only the ranking is better than chance.
+    let never: Vec<f32> = logits
+        .chunks(3)
+        .zip(&labels)
+        .flat_map(|(r, &l)| [r[0], r[1], if l == 2 { -1.0 } else { -9.0 }])
+        .collect();
+    let found = judge(&never, 3, &labels, 1);
+    assert!(found.verdict == Verdict::Learned && !found.accuracy_is_better(), "{found}");
+    let text = "The accuracy is no better than that baseline, but '2' is ranked before the other classes (ROC-AUC 1.00)";
+    assert!(found.to_string().contains(text), "{found}");
     assert_eq!(judge(&[1.0, -1.0, 2.0, -2.0], 1, &[1, 0, 1, 0], 1).ranked, None);
 }

@@ -17,8 +17,8 @@ use crate::explain::{ExplainError, ExplainOptions, Explainer};
 use crate::method::{self, Method, Settings};
 use crate::model::Model;
 use crate::random::{Key, Use};
+use crate::stats::bootstrap::Bootstrap;
 use crate::trust::audit::{Estimate, Randomisation};
-use crate::trust::bootstrap::Bootstrap;
 use crate::trust::randomise::Randomiser;
 
 use kept::Comparison;

@@ -93,6 +93,8 @@ impl fmt::Display for OutputProblem {
 
 /// Channels that are named; the rest is counted.
 const NAMED: usize = 10;
+/// Layers with dead channels that are named.
+const NAMED_LAYERS: usize = 3;
 
 /// A layer, or some of its channels, that is zero on every image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,13 +128,63 @@ pub fn dead_channels(layer: &str, peaks: &[f32]) -> Option<DeadChannels> {
     (!dead.is_empty()).then(|| DeadChannels { layer: layer.to_owned(), dead, of: peaks.len() })
 }
 
+impl DeadChannels {
+    /// Whether no channel of the layer is ever active.
+    #[must_use]
+    pub fn whole_layer(&self) -> bool {
+        self.dead.len() == self.of
+    }
+}
+
+/// Names dead channels: one sentence for layers that are dead as a whole, one for the others. The advice how to train
+/// belongs to those who do; a network from elsewhere is taken as it is.
+#[must_use]
+pub fn dead_channel_problems(dead: &[DeadChannels], in_training: bool) -> Vec<String> {
+    let (whole, part): (Vec<&DeadChannels>, Vec<&DeadChannels>) = dead.iter().partition(|d| d.whole_layer());
+    let sentence = |layers: &[&DeadChannels], advice: &str| {
+        let text = match layers {
+            [] => return None,
+            [one] => one.to_string(),
+            [first, ..] if first.whole_layer() => format!(
+                "{} layers are dead, all their channels zero on every image, so nothing can be seen there: {}",
+                layers.len(),
+                list(layers, |d| format!("{:?}", d.layer))
+            ),
+            _ => format!(
+                "{} of {} channels in {} layers are zero on every image and add nothing to maps: {}",
+                layers.iter().map(|d| d.dead.len()).sum::<usize>(),
+                layers.iter().map(|d| d.of).sum::<usize>(),
+                layers.len(),
+                list(layers, |d| format!("{:?} {} of {}", d.layer, d.dead.len(), d.of))
+            ),
+        };
+        Some(if in_training { format!("{text}; {advice}") } else { text })
+    };
+    [
+        sentence(&whole, "train again with a lower learning rate or another seed"),
+        sentence(&part, "a lower learning rate keeps more of them alive"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The first few of a list, and how many more there are.
+fn list(layers: &[&DeadChannels], name: impl Fn(&DeadChannels) -> String) -> String {
+    let shown: Vec<String> = layers.iter().take(NAMED_LAYERS).map(|d| name(d)).collect();
+    match layers.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 impl fmt::Display for DeadChannels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { layer, dead, of } = self;
-        if dead.len() == *of {
+        if self.whole_layer() {
             return write!(
                 f,
-                "layer {layer:?} is dead: all {of} channels are zero on every image, so nothing can be seen there; train again with a lower learning rate or another seed"
+                "layer {layer:?} is dead: all {of} channels are zero on every image, so nothing can be seen there"
             );
         }
         let shown: Vec<String> = dead.iter().take(NAMED).map(usize::to_string).collect();
@@ -142,7 +194,7 @@ impl fmt::Display for DeadChannels {
         };
         write!(
             f,
-            "{} of {of} channels of layer {layer:?} are zero on every image (channels {}{more}) and add nothing to its maps; a lower learning rate keeps more of them alive",
+            "{} of {of} channels of layer {layer:?} are zero on every image (channels {}{more}) and add nothing to its maps",
             dead.len(),
             shown.join(", ")
         )
@@ -192,5 +244,23 @@ mod tests {
         let many: Vec<f32> = (0..50).map(|c| if c < 47 { 0.0 } else { 1.0 }).collect();
         let named = dead_channels("relu_2", &many).unwrap().to_string();
         assert!(named.contains("(channels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 37 more)"), "{named}");
+    }
+
+    #[test]
+    fn a_network_from_elsewhere_gets_one_line_and_no_advice_how_to_train() {
+        let layer = |name: &str, dead: usize| DeadChannels {
+            layer: name.to_owned(),
+            dead: (0..dead).collect(),
+            of: 8,
+        };
+        let many: Vec<DeadChannels> = (0..10).map(|i| layer(&format!("relu_{i}"), 3)).collect();
+        let found = dead_channel_problems(&many, false);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("30 of 80 channels in 10 layers are zero"), "{found:?}");
+        assert!(found[0].ends_with("and 7 more") && !found[0].contains("learning rate"), "{found:?}");
+        let trained = dead_channel_problems(&[layer("a", 8), layer("b", 1)], true);
+        assert_eq!(trained.len(), 2);
+        assert!(trained.iter().all(|text| text.contains("learning rate")), "{trained:?}");
+        assert_eq!(dead_channel_problems(&[], true), Vec::<String>::new());
     }
 }

@@ -15,7 +15,7 @@ use heatlens::metric::chance_share;
 use heatlens::model::Model;
 use heatlens::random::{Key, Use};
 use heatlens::trust::audit::{
-    Audit, Auditor, Findings, Judged, ModelVerdict, Record, Settings, conclude, judge,
+    Audit, Auditor, Findings, Judged, ModelVerdict, Purpose, Record, Settings, conclude, judge,
 };
 use heatlens::trust::chance::Verdict;
 use heatlens::trust::dependence::Dependence;
@@ -35,10 +35,10 @@ fn verdict(model: &Model, images: &[DemoImage], labels: &[usize]) -> ModelVerdic
     let logits = auditor.logits(&pixels(images), images.len()).unwrap();
     let labels: Vec<Option<usize>> = labels.iter().copied().map(Some).collect();
     judge(Judged {
+        model,
         logits: &logits,
         labels: &labels,
-        head: &model.head,
-        class_names: &model.class_names,
+        purpose: Purpose::Given,
         selected_among: 1,
         seed: 0,
     })

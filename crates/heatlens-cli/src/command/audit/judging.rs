@@ -2,8 +2,9 @@
 
 use heatlens::data::{Dataset, OpenOptions, open_training};
 use heatlens::trust::activity::dead_layers;
-use heatlens::trust::audit::{Auditor, Judged, ModelVerdict, judge as judge_scores};
+use heatlens::trust::audit::{Auditor, Judged, ModelVerdict, Purpose, judge as judge_scores};
 use heatlens::trust::duplicates::{Fingerprint, between, within};
+use heatlens::trust::health::dead_channel_problems;
 
 use crate::arguments::Audit;
 use crate::command::open;
@@ -14,7 +15,7 @@ use super::clock::Clock;
 
 /// The model is judged by so many images at most, the first ones.
 const MOST_IMAGES: usize = 10_000;
-/// Images searched for silent channels.
+/// Images searched for dead channels.
 const ACTIVITY_IMAGES: usize = 128;
 /// Images that go through the model together.
 const TOGETHER: usize = 32;
@@ -31,16 +32,16 @@ pub(super) fn judge(
     let model = auditor.model();
     let labels: Vec<Option<usize>> = seen.items.iter().map(|&item| data.label(item)).collect();
     let mut verdict = judge_scores(Judged {
+        model,
         logits: &seen.logits,
         labels: &labels,
-        head: &model.head,
-        class_names: &model.class_names,
+        purpose: Purpose::Given,
         selected_among: 1,
         seed: options.seed,
     });
     let active = seen.items.len().min(ACTIVITY_IMAGES);
     let dead = clock.time("model", || dead_layers(model, &seen.pixels, active))?;
-    verdict.problems.extend(dead.iter().map(ToString::to_string));
+    verdict.problems.extend(dead_channel_problems(&dead, false));
     verdict.dead = dead;
     let low = seen.pixels.iter().copied().fold(f32::INFINITY, f32::min);
     let high = seen.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -110,7 +111,7 @@ fn duplicates(
     if !twice.is_empty() {
         let pairs = twice.iter().map(|&(a, b)| (source(a), source(b)));
         verdict.problems.push(format!(
-            "{} of {} images are there twice ({}): they count twice in every number",
+            "{} of {} images are duplicates ({}); each copy counts in every figure",
             twice.len(),
             seen.prints.len(),
             named(pairs)

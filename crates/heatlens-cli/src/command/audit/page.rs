@@ -5,7 +5,6 @@ use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::gallery::{Job, Part, Save, Summary};
 use heatlens::method::{self, Method, Work};
 use heatlens::model::Model;
-use heatlens::report::AuditPart;
 use heatlens::trust::audit::Audit;
 
 use crate::arguments;
@@ -68,10 +67,11 @@ impl Gallery {
             title: inputs(&options.data),
             data,
             unseen: true,
+            verdict: &audit.model,
             explainer: &self.explainer,
             summary: &self.summary,
             seed: options.seed,
-            audit: Some(AuditPart::from(audit)),
+            audit: Some(audit),
             tables: Vec::new(),
         };
         report::write(page, self.heard, &options.out.join("report.html"), options.json)

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use heatlens::method;
 use heatlens::metric;
 use heatlens::trust::audit::{Audit, MethodAudit};
+use heatlens::trust::literature;
 use serde_json::Value;
 
 use crate::command::verdict::{self, interval};
@@ -33,16 +35,28 @@ pub(super) fn print(audit: &Audit, trained: Option<&str>) {
             audit.methods.iter().any(|m| m.metrics.contains_key(*id)) && metric::find(id).is_some()
         })
         .collect();
+    let silent = |id: &str| audit.uninformative.iter().any(|known| known == id);
     let mut head = format!("\n{:<24} {:>18}", "method", "better than others");
-    columns.iter().for_each(|(_, title)| {
-        let _ = write!(head, " {title:>11}");
+    columns.iter().for_each(|(id, title)| {
+        let title = if silent(id) { format!("({title})") } else { (*title).to_owned() };
+        let _ = write!(head, " {title:>13}");
     });
     output::line(format!("{head} {:>10}  verdict", "kept"));
     audit.methods.iter().for_each(|m| output::line(row(m, &columns)));
     output::line(format!(
-        "\nmeans over {} images with 95 % intervals; ↑ more is better, ↓ less is\nkept: how much of a map random weights leave: 0 % is as alike as maps of two images, 100 % as alike as the method is to\nitself; surely more than a third ignores the model",
+        "\nmeans over {} images with 95 % intervals; ↑ more is better, ↓ less is\nkept: similarity of the map after randomising the weights (0 % = unrelated, 100 % = unchanged); significantly above 33 % → ignores-model",
         audit.images
     ));
+    if columns.iter().any(|(id, _)| silent(id)) {
+        output::line(
+            "(in brackets): says nothing on this model, as all methods do equally well within noise, random maps included; not counted",
+        );
+    }
+    let methods = audit.methods.iter().filter(|m| !m.control).filter_map(|m| method::find(&m.id).ok());
+    methods
+        .filter(|m| m.caution.is_some_and(literature::is_finding))
+        .filter_map(|m| literature::sentence(m, Some(audit)))
+        .for_each(output::line);
     audit.notes.iter().for_each(output::note);
     audit.shortcuts.iter().for_each(|found| output::note(shortcut(found)));
     print_times(audit);
@@ -68,10 +82,11 @@ fn shortcut(found: &Value) -> String {
 }
 
 fn row(method: &MethodAudit, columns: &[(&str, &str)]) -> String {
-    let mut line = format!("{:<24} {:>18}", method.title, interval(method.score, 100.0));
+    let score = if method.score.images > 0 { interval(method.score, 100.0) } else { "–".to_owned() };
+    let mut line = format!("{:<24} {score:>18}", method.title);
     for (id, _) in columns {
         let value = method.metrics.get(*id).map_or("–".to_owned(), |e| format!("{:.3}", e.mean));
-        let _ = write!(line, " {value:>11}");
+        let _ = write!(line, " {value:>13}");
     }
     let kept = method
         .randomisation

@@ -1,27 +1,48 @@
-//! How often the model is right, and how it came to be so.
+//! Accuracy and errors: the figures under the verdict, learning curves, confusion matrix, ROC and precision-recall
+//! curve, reliability diagram, and the top five of models with many classes.
 
 use maud::{Markup, html};
 
-use super::plot::{Calibration, Line, LineChart};
+use super::plot::{Line, LineChart, Reliability, UnitCurve};
+use super::scroll;
 use crate::report::Report;
-use crate::report::answers::{Answers, Share};
-use crate::report::headline::percent;
+use crate::report::answers::Answers;
 use crate::report::parts::Training;
+use crate::stats::Estimate;
+use crate::stats::calibration::{Calibration, FEWEST};
+use crate::stats::text::{percent, percent_interval, with_interval};
 use crate::train::history::Record;
+use crate::trust::audit::ModelVerdict;
 
-/// More classes than this are no table for a page.
+/// More classes than this make no matrix for a page.
 const MOST_CLASSES: usize = 12;
+/// Errors that are listed instead.
+const MOST_ERRORS: usize = 15;
+/// Images whose top five classes are listed.
+const MOST_ROWS: usize = 50;
 
 /// The numbers under the verdict.
 pub(super) fn facts(report: &Report) -> Markup {
-    let answers = &report.answers;
+    let (answers, verdict) = (&report.answers, &report.verdict);
+    let judged = verdict.judgement.images > 0;
     html! {
         ul.facts {
-            li { b { (answers.rows.len()) } span { "images explained" } }
-            @if let Some((right, of)) = answers.right() {
-                li { b { (percent(Share::of(right, of).value)) } span { "right, " (of - right) " wrong" } }
-                @if let Some(auc) = answers.auc() {
-                    li { b { (format!("{auc:.3}")) } span { "ROC-AUC (0.5 is guessing)" } }
+            li { b { (answers.rows.len()) } span { "images" } }
+            @if judged {
+                @if let Some(accuracy) = verdict.accuracy {
+                    (fact(&percent(accuracy.mean), "accuracy", percent_interval(accuracy)))
+                }
+                @if let Some(majority) = verdict.majority() {
+                    li { b { (percent(majority)) } span { "majority-class baseline" } }
+                }
+                @if let Some(auc) = verdict.auc {
+                    (fact(&format!("{:.3}", auc.mean), "ROC-AUC (0.5 is guessing)", auc_interval(auc)))
+                }
+                @if let (Some(positive), Some(sensitivity)) = (verdict.positive, verdict.sensitivity()) {
+                    (fact(&percent(sensitivity.mean), &format!("sensitivity (recall of “{}”)", verdict.class_name(positive)), percent_interval(sensitivity)))
+                }
+                @if let (Some(positive), Some(specificity)) = (verdict.positive, verdict.specificity()) {
+                    (fact(&percent(specificity.mean), &format!("specificity (recall of “{}”)", verdict.class_name(1 - positive)), percent_interval(specificity)))
                 }
             }
             @if let Some(audit) = &report.audit {
@@ -33,27 +54,34 @@ pub(super) fn facts(report: &Report) -> Markup {
     }
 }
 
-/// Learning curve, confusion and calibration.
+fn auc_interval(auc: Estimate) -> Option<String> {
+    auc.low.is_finite().then(|| format!("{:.3}–{:.3}", auc.low, auc.high))
+}
+
+fn fact(value: &str, name: &str, interval: Option<String>) -> Markup {
+    html! { li { b { (value) } span { (name) @if let Some(interval) = interval { br; "95 % CI " (interval) } } } }
+}
+
+/// Learning curve, errors, curves and calibration.
 pub(super) fn section(report: &Report) -> Markup {
-    let confusion = confusion(&report.answers);
-    let bins = report.answers.calibration();
+    let verdict = &report.verdict;
+    let judged = verdict.judgement.images > 0;
+    let many =
+        verdict.confusion.classes().len() > MOST_CLASSES || report.answers.class_names.len() > MOST_CLASSES;
     html! {
         section #answers {
-            h2 { "What the model answers" }
-            @if report.training.is_none() && confusion.is_none() && bins.is_empty() {
-                p.muted { "Nothing to compare the answers with: the images have no labels, and the model was not trained here." }
-            }
+            h2 { "Accuracy and errors" }
+            @if !judged { p.muted { "The images have no labels, so there is nothing to compare the predictions with." } }
             div.panels {
                 @if let Some(training) = &report.training { (curves(training, report)) }
-                @if let Some(confusion) = confusion { (confusion) }
-                @if bins.len() > 1 {
-                    figure.panel {
-                        figcaption { h3 { "Is it as sure as it should be?" } }
-                        (Calibration { bins: &bins })
-                        p.muted { "Each point is a group of images (a tenth of all, at least 20), with the 95 % interval of its share of right answers. On the line, a model that says 90 % is right 9 times in 10; below it, it is too sure of itself." }
-                    }
+                @if judged {
+                    @if verdict.confusion.classes().len() <= MOST_CLASSES { (matrix(verdict)) } @else { (errors(verdict)) }
+                    (roc(verdict))
+                    (precision_recall(verdict))
+                    @if let Some(calibration) = &verdict.calibration { (reliability(calibration)) }
                 }
             }
+            @if many { (top_five(&report.answers)) }
         }
     }
 }
@@ -66,51 +94,155 @@ fn curves(training: &Training, report: &Report) -> Markup {
     let lines = |train: fn(&Record) -> Option<f64>, validation: fn(&Record) -> Option<f64>| {
         vec![
             Line { name: "training", class: "c1", values: column(train) },
-            Line { name: "held out", class: "c2", values: column(validation) },
+            Line { name: "validation", class: "c2", values: column(validation) },
         ]
     };
     let kept = training.kept_epoch.and_then(|epoch| usize::try_from(epoch).ok());
     html! {
         figure.panel {
-            figcaption { h3 { "Learning: loss" } }
-            (LineChart { lines: lines(|r| r.loss, |r| r.val_loss), range: None, marker: kept })
-            p.muted { "Cross-entropy by epoch, less is better. The dashed upright is the epoch that was kept." }
+            figcaption { h3 { "Learning curve: loss" } }
+            (LineChart { name: "Loss by epoch", lines: lines(|r| r.loss, |r| r.val_loss), range: None, marker: kept })
+            p.muted { "Cross-entropy by epoch, less is better. Dashed line: the epoch whose weights were saved." }
         }
         figure.panel {
-            figcaption { h3 { "Learning: accuracy" } }
-            (LineChart { lines: lines(|r| r.accuracy, |r| r.val_accuracy), range: Some((0.0, 1.0)), marker: kept })
-            @if let Some(sentence) = sentence { p.muted { (sentence) } }
+            figcaption { h3 { "Learning curve: accuracy" } }
+            (LineChart { name: "Accuracy by epoch", lines: lines(|r| r.accuracy, |r| r.val_accuracy), range: Some((0.0, 1.0)), marker: kept })
+            @if let Some(sentence) = sentence { p.muted { "After training: " (sentence) } }
         }
     }
 }
 
-fn confusion(answers: &Answers) -> Option<Markup> {
-    let (classes, counts) = answers.confusion(MOST_CLASSES)?;
-    let name = |class: usize| answers.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
-    let share = |row: &[usize], count: usize| count as f64 / row.iter().sum::<usize>().max(1) as f64;
-    Some(html! {
+fn matrix(verdict: &ModelVerdict) -> Markup {
+    let (matrix, classes) = (&verdict.confusion, verdict.confusion.classes());
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let share = |label: usize, count: usize| count as f64 / matrix.labelled(label).max(1) as f64;
+    html! {
         figure.panel {
-            figcaption { h3 { "Which classes are mixed up?" } }
-            div.scroll {
+            figcaption { h3 #confusion-matrix { "Confusion matrix" } }
+            (scroll("Confusion matrix", &html! {
                 table.confusion {
                     thead { tr {
-                        th { "is ↓ · model says →" }
-                        @for &class in &classes { th scope="col" { (name(class)) } }
+                        th scope="col" { "true ↓ predicted →" }
+                        @for &class in &classes { th scope="col" { (verdict.class_name(class)) } }
                     } }
                     tbody {
-                        @for (is, row) in counts.iter().enumerate() {
+                        @for &label in &classes {
                             tr {
-                                th scope="row" { (name(classes[is])) }
-                                @for (called, &count) in row.iter().enumerate() {
-                                    td.right[is == called].wrong[is != called]
-                                        style={ "--share:" (format!("{:.3}", share(row, count))) } { (count) }
+                                th scope="row" { (verdict.class_name(label)) }
+                                @for &said in &classes {
+                                    @let count = matrix.count(label, said);
+                                    td.right[label == said].wrong[label != said]
+                                        style={ "--share:" (format!("{:.3}", share(label, count))) } { (count) }
                                 }
                             }
                         }
                     }
                 }
-            }
-            p.muted { "Rows are what an image is, columns what the model says. Fuller colour: a larger share of the row." }
+            }))
+            p.muted { "How many images of each class (row) were predicted as which (column): right answers lie on the diagonal. Fuller colour: a larger share of the row." }
         }
-    })
+    }
+}
+
+/// Of many classes, the errors that are made most often.
+fn errors(verdict: &ModelVerdict) -> Markup {
+    let errors = verdict.confusion.errors(MOST_ERRORS);
+    html! {
+        figure.panel {
+            figcaption { h3 { "Most frequent confusions" } }
+            @if errors.is_empty() { p { "None: every image was predicted as its class." } } @else {
+                (scroll("Most frequent confusions", &html! {
+                    table {
+                        thead { tr { th scope="col" { "true class" } th scope="col" { "predicted" } th scope="col" { "images" } th scope="col" { "of" } } }
+                        tbody { @for error in &errors { tr {
+                            th scope="row" { (verdict.class_name(error.label)) }
+                            td { (verdict.class_name(error.predicted)) } td { (error.images) } td { (error.of) }
+                        } } }
+                    }
+                }))
+            }
+            p.muted { "The confusion matrix of " (verdict.confusion.classes().len()) " classes is too large for a page; these are its largest entries off the diagonal." }
+        }
+    }
+}
+
+fn roc(verdict: &ModelVerdict) -> Markup {
+    let (Some(found), Some(positive), Some(auc)) = (&verdict.curves, verdict.positive, verdict.auc) else {
+        return html! {};
+    };
+    let name = verdict.class_name(positive);
+    let at = verdict.sensitivity().zip(verdict.specificity()).map(|(s, p)| (1.0 - p.mean, s.mean));
+    html! {
+        figure.panel {
+            figcaption { h3 { "ROC curve" } }
+            (UnitCurve {
+                name: &format!("ROC curve of {name}: area {}", with_interval(auc)),
+                points: &found.roc,
+                axes: ["false positive rate (1 − specificity)", "sensitivity"],
+                reference: [(0.0, 0.0), (1.0, 1.0)],
+                legend: ["model", "guessing"],
+                mark: at,
+            })
+            p.muted { "ROC-AUC " (with_interval(auc)) ". For every threshold, how many “" (name) "” are found (up) against how many others are called so by mistake (right): the closer to the upper left, the better. The ring marks the threshold 0.5." }
+        }
+    }
+}
+
+fn precision_recall(verdict: &ModelVerdict) -> Markup {
+    let (Some(found), Some(positive)) = (&verdict.curves, verdict.positive) else { return html! {} };
+    let name = verdict.class_name(positive);
+    let at = verdict.sensitivity().zip(verdict.precision()).map(|(recall, p)| (recall.mean, p.mean));
+    html! {
+        figure.panel {
+            figcaption { h3 { "Precision-recall curve" } }
+            (UnitCurve {
+                name: &format!("Precision-recall curve of {name}: average precision {:.3}", found.average_precision),
+                points: &found.precision_recall,
+                axes: ["recall (sensitivity)", "precision"],
+                reference: [(0.0, found.prevalence), (1.0, found.prevalence)],
+                legend: ["model", "guessing"],
+                mark: at,
+            })
+            p.muted { "Average precision " (format!("{:.3}", found.average_precision)) " (guessing: " (format!("{:.3}", found.prevalence)) "). For every threshold, the share of “" (name) "” answers that are right (up) against the share of “" (name) "” found (right); it tells more than the ROC curve where “" (name) "” is rare." }
+        }
+    }
+}
+
+fn reliability(calibration: &Calibration) -> Markup {
+    let images = calibration.images();
+    html! {
+        figure.panel {
+            figcaption { h3 { "Calibration" } }
+            @if images < FEWEST {
+                p { "Too few images for a reliability diagram: " (images) ", where at least " (FEWEST) " are needed." }
+                p.muted { "It would show whether a confidence of 90 % is right 9 times in 10. The expected calibration error of these images is " (format!("{:.3}", calibration.error)) ", most of which may be noise." }
+            } @else {
+                (Reliability { bins: &calibration.bins })
+                p.muted { "Expected calibration error " (format!("{:.3}", calibration.error)) ". Each point holds the images of a tenth of the confidence scale (hollow: fewer than 10), with the 95 % interval of their accuracy. On the line, a confidence of 90 % is right 9 times in 10; below it, the model is overconfident." }
+            }
+        }
+    }
+}
+
+/// What a model of many classes takes each image for.
+fn top_five(answers: &Answers) -> Markup {
+    let shown = answers.rows.len().min(MOST_ROWS);
+    let place = |at: usize| format!("{}.", at + 1);
+    let most = answers.rows.iter().map(|row| row.top.len()).max().unwrap_or(0);
+    html! {
+        details.ranking open[shown <= 12] {
+            summary { "Top " (most) " classes of " @if shown < answers.rows.len() { "the first " } (shown) " images" }
+            (scroll("Top classes of each image", &html! {
+                table.words {
+                    thead { tr { th scope="col" { "image" } @for at in 0..most { th scope="col" { (place(at)) } } } }
+                    tbody { @for row in answers.rows.iter().take(shown) { tr {
+                        th scope="row" { (row.name) @if let Some(label) = row.label { span.layer { "true: " (answers.class_name(label)) } } }
+                        @for (class, probability) in &row.top {
+                            td.hit[row.label == Some(*class)] { (answers.class_name(*class)) span.layer { (percent((probability * 1000.0).round() / 1000.0)) } }
+                        }
+                    } } }
+                }
+            }))
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::plot::IntervalBar;
-use super::tone;
+use super::{scroll, tone};
 use crate::report::parts::{AuditPart, Interval, MethodRow, MetricColumn};
 
 /// Problems that are shown at once; the rest is folded.
@@ -13,7 +13,7 @@ const SHOWN: usize = 10;
 pub(super) fn section(audit: &AuditPart) -> Markup {
     html! {
         section #methods {
-            h2 { "Which method can be believed" }
+            h2 { "Which method to trust on this model" }
             @for sentence in &audit.sentences { p { (sentence) } }
             @if !audit.problems.is_empty() {
                 details {
@@ -31,20 +31,20 @@ pub(super) fn section(audit: &AuditPart) -> Markup {
             @if let Some((title, why)) = &audit.recommended {
                 p.recommended { b { "Recommended: " (title) "." } " " (why) }
             }
-            div.scroll {
+            (scroll("Methods and their metrics", &html! {
                 table.numbers.audit {
                     thead { tr {
-                        th { "method" }
+                        th scope="col" { "method" }
                         @for column in &audit.columns {
-                            th title=(column.meaning) { (title(column)) }
+                            th.silent[column.says_nothing] scope="col" title=(column.meaning) { (title(column)) }
                         }
                     } }
                     tbody { @for row in &audit.rows { (method(audit, row)) } }
                 }
-            }
+            }))
             dl.meanings {
                 @for (verdict, sentence) in verdicts(audit) { div { dt { (verdict) } dd { (sentence) } } }
-                @for column in &audit.columns { div { dt { (column.name) } dd { (column.meaning) } } }
+                @for column in &audit.columns { div { dt { (column.name) } dd { (column.meaning) @if column.says_nothing { ". " b { "Says nothing on this model: " } "all methods do equally well within noise, random maps included, so it does not count" } } } }
             }
         }
     }
@@ -70,6 +70,7 @@ fn title(column: &MetricColumn) -> Markup {
     html! {
         @if let Some(words) = words { (words) " " }
         span.together { (last) (direction(column)) }
+        @if column.says_nothing { span.layer { "says nothing here" } }
     }
 }
 
@@ -89,8 +90,8 @@ fn method(audit: &AuditPart, row: &MethodRow) -> Markup {
                 span.badge.(tone(row.tone)) title=(row.sentence) { (row.verdict) }
             }
             @for (at, cell) in row.cells.iter().enumerate() {
-                td { @match cell {
-                    Some(cell) => { (IntervalBar { cell: *cell, range: range(audit, at) }) },
+                td.silent[audit.columns.get(at).is_some_and(|c| c.says_nothing)] { @match cell {
+                    Some(cell) => { (IntervalBar { cell: *cell, percent: audit.columns.get(at).is_some_and(|c| c.percent), range: range(audit, at) }) },
                     None => "–",
                 } }
             }

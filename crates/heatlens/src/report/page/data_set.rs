@@ -7,8 +7,11 @@ use crate::dataset::{
     ClassFindings, Cluster, Grid, MAX_CLASSES, MAX_CLUSTERED, MAX_OBSERVED, Outcome, Shortcut,
 };
 use crate::report::data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemplar, sentence};
-use crate::report::headline::{percent, probability};
 use crate::report::picture::Picture;
+use crate::stats::text::{p_value, percent};
+
+/// Mean maps of fewer images are drawn small.
+const FEW: usize = 5;
 
 /// The section.
 pub(super) fn section(part: &DataSetPart) -> Markup {
@@ -22,9 +25,9 @@ pub(super) fn section(part: &DataSetPart) -> Markup {
             @if found.classes_left_out > 0 { p.muted { "Only the " (MAX_CLASSES) " classes that the model gives most often are shown; it also gives " (found.classes_left_out) " others." } }
             @for (class, _, shortcut) in found.shortcuts() { (finding(class, shortcut)) }
             @if found.shortcuts().next().is_none() && found.classes.len() > 1 {
-                p.calm { "No place at the edge of the image gives a class away. (What lies in the middle of every image cannot be told from the object by its place: look at the mean maps.)" }
+                p.calm { "No shortcut found at the image border. (What lies in the middle of every image cannot be told from the object by its place: look at the mean maps.)" }
             }
-            @for (class, pictures) in found.classes.iter().zip(&part.pictures) { (one_class(part, class, pictures)) }
+            @for (at, (class, pictures)) in found.classes.iter().zip(&part.pictures).enumerate() { (one_class(part, class, pictures, swapped(&found.classes, at))) }
             p.muted { "The border is the outer eighth on each side, " (percent(area(on_border))) " of the area; the corners are four squares of a quarter of the sides, " (percent(area(in_corner))) ". Evenly spread heat would have these shares." }
         }
     }
@@ -35,29 +38,38 @@ fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
         div.finding.bad {
             p.eyebrow { "Possible shortcut" }
             p { (sentence(&class.name, shortcut)) }
-            p.muted { "Were it an object that may be on any side, this would happen with a probability of at most " (probability(shortcut.p_value)) " (corrected for all places and classes)." }
+            p.muted { "Were it an object that may be on any side, this would happen with a probability of at most " (p_value(shortcut.p_value)) " (corrected for all places and classes)." }
         }
     }
 }
 
-fn one_class(part: &DataSetPart, class: &ClassFindings, pictures: &ClassPictures) -> Markup {
+fn one_class(
+    part: &DataSetPart,
+    class: &ClassFindings,
+    pictures: &ClassPictures,
+    swapped: Option<&str>,
+) -> Markup {
     html! {
         article.class {
             h3 { "Class “" (class.name) "”" }
-            div.tiles {
-                @for (outcome, picture) in class.outcomes.iter().zip(&pictures.outcomes) {
-                    figure {
-                        (heat(part, picture.as_ref(), None))
-                        figcaption {
-                            b { (outcome_name(outcome.outcome)) }
-                            span.layer { (outcome.images) @if outcome.images == 1 { " image" } @else { " images" } }
-                            @if let Some(mean) = &outcome.mean { (bar(mean)) (edges(mean)) }
+            @if let Some(same) = swapped {
+                p.muted { "Mean maps by outcome: those of “" (same) "”, whose true positives are this class's true negatives and the other way round." }
+            } @else {
+                div.tiles {
+                    @for (outcome, picture) in class.outcomes.iter().zip(&pictures.outcomes) {
+                        figure.few[outcome.images < FEW] {
+                            (heat(part, picture.as_ref(), None))
+                            figcaption {
+                                b { (outcome_name(outcome.outcome)) }
+                                span.layer { (outcome.images) @if outcome.images == 1 { " image" } @else { " images" } @if outcome.images < FEW { ": few" } }
+                                @if let Some(mean) = &outcome.mean { (bar(mean)) (edges(mean)) }
+                            }
                         }
                     }
                 }
             }
             @if class.clusters.len() > 1 || class.clusters.iter().any(|c| c.shortcut.is_some()) {
-                h4 { (class.clusters.len()) " ways of looking" }
+                h4 { (class.clusters.len()) " clusters of explanations" }
                 @if class.clustered < class.explanations {
                     p.muted { "Found among " (class.clustered) " of " (class.explanations) " explanations (at most " (MAX_CLUSTERED) ", at even distances)." }
                 }
@@ -69,13 +81,26 @@ fn one_class(part: &DataSetPart, class: &ClassFindings, pictures: &ClassPictures
     }
 }
 
+/// The class that shows the same mean maps already: with two classes, whose outcomes are each other's.
+fn swapped(classes: &[ClassFindings], at: usize) -> Option<&str> {
+    match classes {
+        [first, second] if at == 1 && mirrored(first, second) => Some(&first.name),
+        _ => None,
+    }
+}
+
+/// Whether every mean map of the second class is one of the first.
+fn mirrored(first: &ClassFindings, second: &ClassFindings) -> bool {
+    second.outcomes.iter().all(|o| first.outcomes.iter().any(|f| f.images == o.images && f.mean == o.mean))
+}
+
 fn outcome_name(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::TruePositive => "rightly called so (TP)",
-        Outcome::FalsePositive => "wrongly called so (FP)",
-        Outcome::FalseNegative => "missed (FN)",
-        Outcome::TrueNegative => "rightly called otherwise (TN)",
-        Outcome::Said => "called so, truth unknown",
+        Outcome::TruePositive => "true positives",
+        Outcome::FalsePositive => "false positives",
+        Outcome::FalseNegative => "false negatives",
+        Outcome::TrueNegative => "true negatives",
+        Outcome::Said => "predicted, truth unknown",
     }
 }
 
@@ -115,7 +140,7 @@ fn edges(mean: &Grid) -> Markup {
 fn one_cluster(part: &DataSetPart, cluster: &Cluster, pictures: &ClusterPictures) -> Markup {
     let shortcut = cluster.shortcut.as_ref();
     html! {
-        div.cluster.bad[shortcut.is_some()] {
+        div.cluster.bad[shortcut.is_some()] tabindex="0" role="region" aria-label={ "Cluster of " (cluster.images) " images" } {
             figure {
                 (heat(part, pictures.mean.as_ref(), shortcut))
                 figcaption {

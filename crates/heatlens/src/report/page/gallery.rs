@@ -7,9 +7,10 @@ use maud::{Markup, html};
 use crate::report::card::{Card, CardMap, Drawn, MapInfo};
 use crate::report::check::Check;
 use crate::report::collect::{Gallery, MAX_IMAGES, MAX_MAPS};
+use crate::trust::literature::is_finding;
 
 /// The gallery with its controls.
-pub(super) fn section(gallery: &Gallery) -> Markup {
+pub(super) fn section(gallery: &Gallery, absence: Option<&str>) -> Markup {
     let shown = gallery.cards.len();
     html! {
         section #images {
@@ -20,6 +21,7 @@ pub(super) fn section(gallery: &Gallery) -> Markup {
                     (MAX_IMAGES) " images and " (MAX_MAPS) " maps): up to half are the first that the model got wrong, the rest the first others. manifest.jsonl beside it lists all."
                 }
             }
+            @if let Some(absence) = absence { p.absence { (absence) } }
             (controls(gallery))
             p.count aria-live="polite" { span #count { (shown) } " of " (shown) " images" }
             div #cards.cards { @for card in &gallery.cards { (one(gallery, card)) } }
@@ -45,7 +47,7 @@ fn controls(gallery: &Gallery) -> Markup {
                 option value="order" { "as in the data" }
                 @if judged { option value="errors" { "errors first" } }
                 @if checked { option value="faith" { "least faithful first" } }
-                option value="unsure" { "least sure first" }
+                option value="unsure" { "least confident first" }
             } }
             @if judged {
                 label { "Show" select #outcome {
@@ -82,7 +84,7 @@ fn one(gallery: &Gallery, card: &Card) -> Markup {
     };
     let faith = card.check.map_or(String::new(), |check| format!("{:.6}", check.lead()));
     html! {
-        article.card.pixelated[card.image.pixelated] style=(pictures(card))
+        article.card.pixelated[card.image.pixelated] aria-label=(card.name) style=(pictures(card))
             data-order=(card.item) data-right=(right) data-faith=(faith) data-sure=(format!("{:.6}", card.probability))
             data-label=[card.label.as_deref()] data-predicted=(card.predicted) {
             div.stage style={ "aspect-ratio:" (card.image.width) "/" (card.image.height) } {
@@ -173,20 +175,20 @@ fn bar(colors: &str, low: &str, high: &str, meaning: &str) -> Markup {
 fn caption(card: &Card) -> Markup {
     html! {
         div.caption {
-            h3 { (card.name) }
+            p.name { (card.name) }
             @match (card.right, &card.label) {
                 (Some(right), Some(label)) => {
                     p { span.badge.(if right { "good" } else { "bad" }) { (if right { "right" } else { "wrong" }) }
-                        " says " b { (card.predicted) } @if !right { ", is " b { (label) } } ", " (sure(card.probability)) }
+                        " predicted " b { (card.predicted) } @if !right { ", is " b { (label) } } ", " (sure(card.probability)) }
                 },
-                _ => p { "says " b { (card.predicted) } ", " (sure(card.probability)) },
+                _ => p { "predicted " b { (card.predicted) } ", " (sure(card.probability)) },
             }
         }
     }
 }
 
 fn sure(probability: f64) -> String {
-    if probability > 0.9995 { "100 % sure".to_owned() } else { format!("{:.1} % sure", 100.0 * probability) }
+    if probability > 0.9995 { "p = 100 %".to_owned() } else { format!("p = {:.1} %", 100.0 * probability) }
 }
 
 fn blanking(gallery: &Gallery, check: Check) -> String {
@@ -260,7 +262,7 @@ fn reading(gallery: &Gallery) -> Markup {
             h3 { "How to read the maps" }
             dl.meanings {
                 @for map in methods {
-                    div { dt { (map.title) } dd { "Shows " (map.summary) "." @if let Some(caution) = map.caution { " Careful: " (caution) "." } } }
+                    div { dt { (map.title) } dd { "Shows " (map.summary) "." @if let Some(caution) = map.caution.filter(|c| !is_finding(c)) { " Careful: " (caution) "." } } }
                 }
             }
         }

@@ -11,6 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::render::Colormap;
 use crate::report::Report;
 use crate::report::parts::{Fact, Headline, Table, Tone};
+use crate::trust::absence::{means_absence, paragraph};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -35,11 +36,11 @@ pub(super) fn page(report: &Report) -> Markup {
             }
             body {
                 (header(report))
-                main {
+                main id="main" {
                     (verdict(&report.headline, &report.warnings, report))
                     (answers::section(report))
                     @if let Some(audit) = &report.audit { (audit::section(audit)) }
-                    (gallery::section(&report.gallery))
+                    (gallery::section(&report.gallery, absence(report).as_deref()))
                     @if let Some(part) = &report.data_set { (data_set::section(part)) }
                     @for table in &report.tables { (table_section(table)) }
                     (provenance(&report.provenance))
@@ -75,16 +76,22 @@ fn header(report: &Report) -> Markup {
         header.top {
             div.brand { span.mark {} "heatlens" }
             p.what { (report.title) }
-            nav {
+            nav aria-label="Sections" {
                 a href="#verdict" { "Verdict" }
-                a href="#answers" { "Answers" }
+                a href="#answers" { "Accuracy" }
                 @if report.audit.is_some() { a href="#methods" { "Methods" } }
                 a href="#images" { "Images" }
                 @if report.data_set.is_some() { a href="#data" { "Data set" } }
-                a href="#provenance" { "Provenance" }
+                a href="#provenance" { "Source" }
             }
         }
     }
+}
+
+/// Why the heat of classes such as "ok" is spread, if there is one among those that occur.
+fn absence(report: &Report) -> Option<String> {
+    let occurs = report.answers.occurring().iter().any(|name| means_absence(name));
+    paragraph(&report.answers.class_names).filter(|_| occurs)
 }
 
 fn verdict(headline: &Headline, warnings: &[String], report: &Report) -> Markup {
@@ -98,12 +105,17 @@ fn verdict(headline: &Headline, warnings: &[String], report: &Report) -> Markup 
             (answers::facts(report))
         }
         @if !warnings.is_empty() {
-            section.warnings {
+            section.warnings aria-label="Before you believe a picture" {
                 h2 { "Before you believe a picture" }
                 ul { @for warning in warnings { li { (warning) } } }
             }
         }
     }
+}
+
+/// Content wider than its place: it scrolls, by keyboard too, and its name says what it is.
+fn scroll(name: &str, content: &Markup) -> Markup {
+    html! { div.scroll tabindex="0" role="region" aria-label=(name) { (content) } }
 }
 
 /// A tone as a class of the style sheet.
@@ -120,9 +132,9 @@ fn table_section(table: &Table) -> Markup {
         section {
             h2 { (table.title) }
             @if !table.lead.is_empty() { p { (table.lead) } }
-            div.scroll {
+            (scroll(&table.title, &html! {
                 table.numbers {
-                    thead { tr { @for column in &table.columns { th { (column) } } } }
+                    thead { tr { @for column in &table.columns { th scope="col" { (column) } } } }
                     tbody {
                         @for row in &table.rows {
                             tr { @for (i, cell) in row.iter().enumerate() {
@@ -131,7 +143,7 @@ fn table_section(table: &Table) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }

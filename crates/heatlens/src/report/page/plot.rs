@@ -2,8 +2,9 @@
 
 use maud::{Markup, Render, html};
 
-use crate::report::answers::Bin;
 use crate::report::parts::Interval;
+use crate::stats::calibration::ReliabilityBin;
+use crate::stats::curve::Point;
 
 /// Size of a plot, and the space around its axes.
 const WIDTH: f64 = 420.0;
@@ -15,6 +16,9 @@ const BOTTOM: f64 = 36.0;
 /// More points than this are thinned out: no screen shows them.
 const MOST_POINTS: usize = 400;
 
+/// Bins of fewer images are drawn hollow.
+const FEW_IN_BIN: usize = 10;
+
 /// One line of a plot.
 pub(super) struct Line {
     pub(super) name: &'static str,
@@ -25,6 +29,8 @@ pub(super) struct Line {
 
 /// Numbers by epoch.
 pub(super) struct LineChart {
+    /// What it shows, for those who do not see it.
+    pub(super) name: &'static str,
     pub(super) lines: Vec<Line>,
     /// What the upright axis covers; the values' range if not given.
     pub(super) range: Option<(f64, f64)>,
@@ -41,7 +47,7 @@ impl Render for LineChart {
         let (low, high) = self.range.unwrap_or((0.0, if high > 0.0 { high * 1.05 } else { 1.0 }));
         let axes = Axes { x: (1.0, epochs.max(2) as f64), y: (low, high) };
         html! {
-            svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="curves by epoch" {
+            svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.name) {
                 (axes.grid("epoch"))
                 @if let Some(marker) = self.marker {
                     line.marker x1=(axes.at_x(marker as f64)) x2=(axes.at_x(marker as f64)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
@@ -63,31 +69,84 @@ fn usable(value: &Option<f64>) -> bool {
     value.is_some_and(f64::is_finite)
 }
 
-/// How sure the model is against how often it is right.
-pub(super) struct Calibration<'a> {
-    pub(super) bins: &'a [Bin],
+/// A curve in the unit square, such as ROC.
+pub(super) struct UnitCurve<'a> {
+    /// What it shows, for those who do not see it.
+    pub(super) name: &'a str,
+    pub(super) points: &'a [Point],
+    /// What the horizontal and the vertical axis show.
+    pub(super) axes: [&'a str; 2],
+    /// The ends of the line of a classifier that cannot tell.
+    pub(super) reference: [(f64, f64); 2],
+    /// The names of the curve and of that line.
+    pub(super) legend: [&'a str; 2],
+    /// The point of the threshold in use.
+    pub(super) mark: Option<(f64, f64)>,
 }
 
-impl Render for Calibration<'_> {
+impl Render for UnitCurve<'_> {
     fn render(&self) -> Markup {
-        let low = self.bins.iter().map(|b| b.sure.min(b.right.low)).fold(1.0, f64::min);
+        let axes = Axes { x: (0.0, 1.0), y: (0.0, 1.0) };
+        let at = |(x, y): (f64, f64)| point(axes.at_x(x), axes.at_y(y));
+        let step = self.points.len().div_ceil(MOST_POINTS).max(1);
+        let last = self.points.len().saturating_sub(1);
+        let kept = self.points.iter().enumerate().filter(|(i, _)| i % step == 0 || *i == last);
+        let path: Vec<String> = kept.map(|(_, p)| at((p.x, p.y))).collect();
+        let [from, to] = self.reference;
+        html! {
+            svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.name) {
+                (axes.grid(self.axes[0]))
+                text.tick x=(LEFT) y=(TOP - 8.0) { (self.axes[1]) }
+                path.line.ideal d={ "M" (at(from)) "L" (at(to)) } {}
+                path.line.c1 d={ "M" (path.join("L")) } {}
+                @if let Some(mark) = self.mark {
+                    circle.ring cx=(round(axes.at_x(mark.0))) cy=(round(axes.at_y(mark.1))) r="6" {}
+                }
+                g transform={ "translate(" (LEFT + 100.0) " 8)" } {
+                    path.line.c1 d="M0 0H20" {} text x="25" y="4" { (self.legend[0]) }
+                    path.line.ideal d="M76 0H96" {} text x="101" y="4" { (self.legend[1]) }
+                    circle.ring cx="168" cy="0" r="5" {} text x="178" y="4" { "threshold 0.5" }
+                }
+            }
+        }
+    }
+}
+
+/// A reliability diagram: accuracy by confidence.
+pub(super) struct Reliability<'a> {
+    pub(super) bins: &'a [ReliabilityBin],
+}
+
+impl Render for Reliability<'_> {
+    fn render(&self) -> Markup {
+        let low = self.bins.iter().map(|b| b.confidence.min(b.accuracy.low)).fold(1.0, f64::min);
         let low = (low * 10.0).floor() / 10.0;
         let axes = Axes { x: (low, 1.0), y: (low, 1.0) };
+        let points: Vec<String> = self
+            .bins
+            .iter()
+            .map(|b| {
+                format!(
+                    "confidence {:.2}: accuracy {:.2} of {} images",
+                    b.confidence, b.accuracy.mean, b.images
+                )
+            })
+            .collect();
         html! {
-            svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="right answers by sureness" {
-                (axes.grid("how sure it is"))
+            svg.plot viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ "Reliability diagram. " (points.join("; ")) } {
+                (axes.grid("confidence"))
                 path.line.ideal d={ "M" (point(axes.at_x(low), axes.at_y(low))) "L" (point(axes.at_x(1.0), axes.at_y(1.0))) } {}
                 @for bin in self.bins {
-                    path.error d={ "M" (point(axes.at_x(bin.sure), axes.at_y(bin.right.low))) "V" (round(axes.at_y(bin.right.high))) } {}
-                    circle.dot cx=(round(axes.at_x(bin.sure))) cy=(round(axes.at_y(bin.right.value))) r="4" {}
+                    path.error d={ "M" (point(axes.at_x(bin.confidence), axes.at_y(bin.accuracy.low))) "V" (round(axes.at_y(bin.accuracy.high))) } {}
+                    circle.dot.hollow[bin.images < FEW_IN_BIN] cx=(round(axes.at_x(bin.confidence))) cy=(round(axes.at_y(bin.accuracy.mean))) r="4" {}
                 }
                 g transform={ "translate(" (LEFT) " 14)" } {
                     circle.dot cx="8" cy="0" r="4" {}
-                    text x="20" y="4" { "share of right answers" }
+                    text x="20" y="4" { "accuracy" }
                 }
                 g transform={ "translate(" (LEFT + 190.0) " 14)" } {
                     path.line.ideal d="M0 0H24" {}
-                    text x="30" y="4" { "just as sure as right" }
+                    text x="30" y="4" { "perfect calibration" }
                 }
             }
         }
@@ -97,6 +156,8 @@ impl Render for Calibration<'_> {
 /// A mean with its interval, in a cell of a table.
 pub(super) struct IntervalBar {
     pub(super) cell: Interval,
+    /// Whether it is a share, to be shown in per cent.
+    pub(super) percent: bool,
     pub(super) range: (f64, f64),
 }
 
@@ -106,10 +167,13 @@ impl Render for IntervalBar {
         let span = if high > low { high - low } else { 1.0 };
         let at = |v: f64| round(4.0 + 92.0 * ((v - low) / span).clamp(0.0, 1.0));
         let Interval { mean, low: from, high: to } = self.cell;
+        let text = |v: f64| if self.percent { format!("{:.0} %", 100.0 * v) } else { format!("{v:.3}") };
+        let whole =
+            if from < to { format!("{} ({} to {})", text(mean), text(from), text(to)) } else { text(mean) };
         html! {
-            span.value { (format!("{mean:.3}")) }
-            svg.interval viewBox="0 0 100 14" role="img" aria-label={ (format!("{mean:.3} ({from:.3} to {to:.3})")) } {
-                title { (format!("{mean:.3} ({from:.3} to {to:.3})")) }
+            span.value { (text(mean)) }
+            svg.interval viewBox="0 0 100 14" role="img" aria-label=(whole) {
+                title { (whole) }
                 path.zero d={ "M" (at(0.0)) " 1V13" } {}
                 path.error d={ "M" (at(from)) " 7H" (at(to)) } {}
                 circle.dot cx=(at(mean)) cy="7" r="3.5" {}
@@ -218,7 +282,7 @@ mod tests {
     #[test]
     fn values_outside_of_numbers_draw_nothing() {
         let line = Line { name: "x", class: "c1", values: vec![Some(f64::NAN), Some(f64::INFINITY)] };
-        let chart = LineChart { lines: vec![line], range: None, marker: Some(1) };
+        let chart = LineChart { name: "x", lines: vec![line], range: None, marker: Some(1) };
         let text = chart.render().into_string();
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }

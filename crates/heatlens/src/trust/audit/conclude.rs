@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 
 use crate::method::{self, Method};
-use crate::metric::{Aspect, Better, METRICS, Metric};
+use crate::metric::{self, Aspect, Better, METRICS, Metric};
 use crate::random::{Key, Use};
+use crate::stats::bootstrap::Bootstrap;
+use crate::stats::friedman;
 use crate::trust::audit::{
     Agreement, Audit, Estimate, MethodAudit, MethodVerdict, ModelVerdict, Randomisation, Record, Yardstick,
 };
-use crate::trust::bootstrap::Bootstrap;
 use crate::trust::chance::Verdict;
 use crate::trust::dependence::Dependence;
+
+/// A metric counts only if the methods differ by it at this level; it guards against noise, and proves nothing.
+const SEPARATES: f64 = 0.05;
+/// Values within this share of an image's largest are equal.
+const SAME: f64 = 0.005;
 
 /// All that an audit has found out.
 #[derive(Debug)]
@@ -33,13 +39,15 @@ pub struct Findings<'a> {
 ///
 /// The ranking goes by the share of other methods that a method beats, image by image, over the metrics of
 /// faithfulness: metrics of different units count alike, and one image with a huge number counts as one. Intervals
-/// are bootstrapped over images, the same draws for all methods. A method is faithful if it looks at the weights and
+/// are bootstrapped over images, the same draws for all methods. Metrics that do not tell the methods apart are left out:
+/// where blanking any part gives the same answer, deletion is the same for all, random maps included. A method is faithful if it looks at the weights and
 /// its lead over every control is above 0 with its whole interval.
 #[must_use]
 pub fn conclude(findings: Findings<'_>) -> Audit {
     let Findings { model, methods, records, dependence, seed, mut notes } = findings;
     let bootstrap = Bootstrap::new(records.len(), Key::new(seed, Use::Audit).at(u64::MAX - 1));
-    let scores = scores(methods.len(), records);
+    let uninformative = uninformative_metrics(methods.len(), records, seed);
+    let scores = scores(methods.len(), records, &uninformative);
     let controls = method::controls();
     let is_control = |m: &Method| controls.iter().any(|c| c.id == m.id);
     let lead = |method: usize, control: usize| {
@@ -74,16 +82,36 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
     }
     let agreement = agreement(methods, records);
     rows.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
+    notes.extend(uninformative_note(&uninformative));
     let recommended = recommend(&model, &rows, &mut notes);
     let yardstick = dependence.map(|d| Yardstick { edges: d.edges, floor: d.floor });
     let images = records.len();
-    Audit { model, methods: rows, recommended, agreement, yardstick, images, seed, notes, ..Audit::default() }
+    let uninformative = uninformative.into_iter().map(str::to_owned).collect();
+    Audit {
+        model,
+        methods: rows,
+        recommended,
+        agreement,
+        yardstick,
+        uninformative,
+        images,
+        seed,
+        notes,
+        ..Audit::default()
+    }
 }
 
 /// The best method that is no control and looks at the model, faithful ones first; none for a model at chance.
 fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>) -> Option<String> {
     if model.judgement.verdict == Verdict::Chance {
-        notes.push("no method is recommended: the model has learned nothing that could be shown".to_owned());
+        notes.push("no method is recommended: there is no evidence that the model learned".to_owned());
+        return None;
+    }
+    if rows.iter().all(|r| r.score.images == 0) {
+        notes.push(
+            "no method is recommended: no metric of faithfulness tells the methods apart on this model and these images"
+                .to_owned(),
+        );
         return None;
     }
     let with = |verdict: MethodVerdict| {
@@ -105,10 +133,44 @@ fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>
     weak
 }
 
+/// The metrics that do not tell these methods apart: on this model and these images all methods, random maps included,
+/// do as well as each other within noise. That is no flaw of the methods, and no evidence for any.
+fn uninformative_metrics(methods: usize, records: &[Record], seed: u64) -> Vec<&'static str> {
+    let says_nothing = |metric: &&&Metric| {
+        let measured = |m: &usize| {
+            records.iter().any(|r| r.measured.values.get(*m).is_some_and(|v| v.contains_key(metric.id)))
+        };
+        let measured: Vec<usize> = (0..methods).filter(measured).collect();
+        let value = |record: &Record, m: usize| {
+            record.measured.values.get(m).and_then(|v| v.get(metric.id)).copied().unwrap_or(f64::NAN)
+        };
+        let blocks: Vec<Vec<f64>> =
+            records.iter().map(|r| measured.iter().map(|&m| value(r, m)).collect()).collect();
+        let key = Key::new(seed, Use::Audit).at(u64::MAX - 3);
+        friedman::p_value(&blocks, SAME, key).is_some_and(|p| p > SEPARATES)
+    };
+    METRICS.iter().filter(|m| m.better != Better::Neither).filter(says_nothing).map(|m| m.id).collect()
+}
+
+fn uninformative_note(uninformative: &[&'static str]) -> Option<String> {
+    let titles: Vec<&str> = uninformative
+        .iter()
+        .filter_map(|id| metric::find(id))
+        .filter(|m| m.aspect == Aspect::Faithfulness)
+        .map(|m| m.title)
+        .collect();
+    (!titles.is_empty()).then(|| {
+        format!(
+            "{} cannot tell the methods apart on this model: all do equally well within noise, Random included (Friedman's test, p > {SEPARATES}). Not counted in the ranking and the verdicts.",
+            titles.join(", ")
+        )
+    })
+}
+
 /// For each method and image the share of the other methods that it beats; `None` where no metric is defined.
-fn scores(methods: usize, records: &[Record]) -> Vec<Vec<Option<f64>>> {
-    let ranking: Vec<&Metric> =
-        METRICS.iter().copied().filter(|m| m.aspect == Aspect::Faithfulness).collect();
+fn scores(methods: usize, records: &[Record], uninformative: &[&str]) -> Vec<Vec<Option<f64>>> {
+    let counts = |m: &&Metric| m.aspect == Aspect::Faithfulness && !uninformative.contains(&m.id);
+    let ranking: Vec<&Metric> = METRICS.iter().copied().filter(counts).collect();
     let of_image = |record: &Record| -> Vec<Option<f64>> {
         let defined = |metric: &&&Metric| record.measured.values.iter().any(|v| v.contains_key(metric.id));
         let parts: Vec<Vec<f64>> = ranking.iter().filter(defined).map(|m| beaten(m, record)).collect();

@@ -92,3 +92,64 @@ fn a_method_without_a_value_loses_and_equals_share() {
     let metric = crate::metric::find("insertion").unwrap();
     assert_eq!(beaten(metric, &record), [0.75, 0.75, 0.0]);
 }
+
+#[test]
+fn a_metric_that_does_not_tell_the_methods_apart_counts_in_nothing() {
+    // Deletion is the same for all on every image but for tiny systematic differences, as where a blank image has the
+    // class that is explained; insertion tells them apart.
+    let record = |item: usize| {
+        let mut rng = Key::new(3, Use::Audit).at(item as u64).rng();
+        let base = 0.6 + 0.01 * rng.normal();
+        let values = [0.9, 0.3, 0.1, 0.2].iter().enumerate().map(|(m, insertion)| {
+            let deletion = base + 1e-4 * m as f64;
+            BTreeMap::from([
+                ("deletion".to_owned(), deletion),
+                ("insertion".to_owned(), insertion + 0.02 * rng.normal()),
+            ])
+        });
+        let measured = Measured { values: values.collect(), agreement: vec![0.5; 16], ..Measured::default() };
+        Record { item, measured, ..Record::default() }
+    };
+    let both: Vec<Record> = (0..20).map(record).collect();
+    assert_eq!(uninformative_metrics(4, &both, 0), ["deletion"]);
+    let deletion_alone: Vec<Record> = both
+        .iter()
+        .cloned()
+        .map(|mut r| {
+            r.measured.values.iter_mut().for_each(|v| v.retain(|id, _| id == "deletion"));
+            r
+        })
+        .collect();
+    let conclude = |records: &[Record]| {
+        conclude(Findings {
+            model: ModelVerdict {
+                judgement: Judgement { verdict: Verdict::Learned, ..Judgement::default() },
+                ..ModelVerdict::default()
+            },
+            methods: &METHODS.map(|id| method::find(id).unwrap()),
+            records,
+            dependence: Some(&dependence([0.2, 0.8, 1.0, 1.0])),
+            seed: 0,
+            notes: Vec::new(),
+        })
+    };
+    let found = conclude(&both);
+    assert_eq!(
+        (found.uninformative.as_slice(), found.recommended.as_deref()),
+        (&["deletion".to_owned()][..], Some("grad_cam"))
+    );
+    // The first by insertion on every image beats all others: deletion, which is a draw, does not drag it down.
+    assert_eq!(found.methods[0].score.mean, 1.0);
+    assert!(
+        found.notes.iter().any(|n| n.starts_with("Deletion cannot tell the methods apart")),
+        "{:?}",
+        found.notes
+    );
+    let found = conclude(&deletion_alone);
+    assert_eq!((found.recommended, verdict_of(&found.methods, "grad_cam")), (None, MethodVerdict::Weak));
+    assert!(found.notes.iter().any(|n| n.contains("no metric of faithfulness")), "{:?}", found.notes);
+}
+
+fn verdict_of(methods: &[MethodAudit], id: &str) -> MethodVerdict {
+    methods.iter().find(|m| m.id == id).unwrap().verdict
+}

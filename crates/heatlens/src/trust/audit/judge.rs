@@ -1,32 +1,41 @@
-//! Is the model worth explaining? Its verdict, and what is wrong with its outputs and the images.
+//! Judges a model by its scores: significance, rates, curves, calibration, and what is wrong with its outputs.
 
-use crate::model::Head;
+use crate::model::{Activation, Head, Model};
 use crate::random::{Key, Use};
-use crate::train::metric::{class_scores, right_predictions, roc_auc};
-use crate::trust::audit::{Calibration, Estimate, ModelVerdict};
-use crate::trust::bootstrap::quantile;
-use crate::trust::calibration::calibration;
-use crate::trust::chance::{Evidence, Judgement};
-use crate::trust::delong::{auc_interval, share_interval};
+use crate::stats::Estimate;
+use crate::stats::binomial;
+use crate::stats::bootstrap::quantile;
+use crate::stats::calibration::{Calibration, calibration};
+use crate::stats::classifier::{class_scores, right_predictions, roc_auc};
+use crate::stats::confusion::ConfusionMatrix;
+use crate::stats::curve::{best_threshold, curves};
+use crate::stats::delong::auc_interval;
+use crate::stats::interval::share_interval;
+use crate::trust::absence::positive_class;
+use crate::trust::audit::{BetterThreshold, ModelVerdict, Purpose};
+use crate::trust::chance::{Evidence, Judgement, Verdict};
 use crate::trust::health::output_problems;
 
 /// Draws for the AUC of several classes.
 const DRAWS: u64 = 200;
-/// More classes than this make them take too long.
+/// With more classes than this, the draws take too long.
 const MOST_CLASSES: usize = 20;
+/// The significance level of a better threshold (McNemar's exact test). The threshold is chosen on the same images, so it
+/// is asked for ten times the certainty of the verdict.
+const THRESHOLD_ALPHA: f64 = 0.001;
 
 /// The images a model is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
+    /// The model, for its head, its classes, and whether its preprocessing is known.
+    pub model: &'a Model,
     /// N×K, row by row.
     pub logits: &'a [f32],
     /// The class of each image, where it is known.
     pub labels: &'a [Option<usize>],
-    /// Where the scores are in the model.
-    pub head: &'a Head,
-    /// The names of the classes.
-    pub class_names: &'a [String],
-    /// Among how many checkpoints this one was chosen by its score on these images.
+    /// What the images are judged for.
+    pub purpose: Purpose,
+    /// The number of checkpoints that this one was selected among by its score on these images.
     pub selected_among: usize,
     /// The seed of the draws.
     pub seed: u64,
@@ -34,18 +43,33 @@ pub struct Judged<'a> {
 
 /// Judges a model by its scores.
 #[must_use]
-#[allow(clippy::cast_precision_loss)]
 pub fn judge(judged: Judged<'_>) -> ModelVerdict {
-    let outputs = judged.head.outputs;
-    let Judged { class_names, selected_among, .. } = judged;
+    let Judged { model, selected_among, .. } = judged;
+    let (head, class_names) = (&model.head, model.class_names.as_slice());
+    let outputs = head.outputs;
     let (logits, labels) = labelled(&judged);
     let judgement =
         Judgement::of(Evidence { logits: &logits, outputs, labels: &labels, class_names, selected_among });
     let images = judged.logits.len() / outputs.max(1);
+    let predicted: Vec<usize> = logits.chunks_exact(outputs.max(1)).map(|row| head.predicted(row)).collect();
+    let positive = (head.classes() == 2).then(|| positive_class(class_names));
+    let is_positive = |class: usize| labels.iter().map(|&l| l == class).collect::<Vec<bool>>();
     ModelVerdict {
         accuracy: share_interval(right_predictions(&logits, outputs, &labels), labels.len()),
         auc: if judgement.tested() { auc(&judged, &logits, &labels) } else { None },
-        calibration: reliability(judged.head, &logits, &labels),
+        calibration: reliability(head, &logits, &labels, &predicted),
+        confusion: ConfusionMatrix::of(&labels, &predicted),
+        positive,
+        curves: positive
+            .filter(|_| judgement.tested())
+            .and_then(|class| curves(&class_scores(&logits, outputs, class), &is_positive(class))),
+        // Two sigmoids are no probabilities of one another.
+        threshold: positive
+            .filter(|_| head.is_binary() || head.activation != Activation::Sigmoid)
+            .and_then(|_| better_threshold(&judgement, &class_scores(&logits, outputs, 1), &is_positive(1))),
+        preprocessing_assumed: !model.described && model.own_scaling.is_none(),
+        purpose: judged.purpose,
+        class_names: class_names.to_vec(),
         images,
         problems: output_problems(judged.logits, outputs).iter().map(ToString::to_string).collect(),
         dead: Vec::new(),
@@ -56,7 +80,7 @@ pub fn judge(judged: Judged<'_>) -> ModelVerdict {
 
 /// The logits and classes of the images whose class is known.
 fn labelled(judged: &Judged<'_>) -> (Vec<f32>, Vec<usize>) {
-    let rows = judged.logits.chunks_exact(judged.head.outputs.max(1));
+    let rows = judged.logits.chunks_exact(judged.model.head.outputs.max(1));
     let known = rows.zip(judged.labels).filter_map(|(row, label)| Some((row, (*label)?)));
     let (rows, labels): (Vec<&[f32]>, Vec<usize>) = known.unzip();
     (rows.concat(), labels)
@@ -70,18 +94,35 @@ fn without_labels(images: usize, labelled: usize) -> Option<String> {
     }
 }
 
-fn reliability(head: &Head, logits: &[f32], labels: &[usize]) -> Option<Calibration> {
-    let rows: Vec<&[f32]> = logits.chunks_exact(head.outputs.max(1)).collect();
-    let predicted: Vec<usize> = rows.iter().map(|row| head.predicted(row)).collect();
-    let confidences: Vec<f64> =
-        rows.iter().zip(&predicted).map(|(row, &k)| head.probabilities(row)[k]).collect();
+fn reliability(head: &Head, logits: &[f32], labels: &[usize], predicted: &[usize]) -> Option<Calibration> {
+    let rows = logits.chunks_exact(head.outputs.max(1));
+    let confidences: Vec<f64> = rows.zip(predicted).map(|(row, &k)| head.probabilities(row)[k]).collect();
     let right: Vec<bool> = predicted.iter().zip(labels).map(|(p, l)| p == l).collect();
     calibration(&confidences, &right).filter(|c| c.error.is_finite())
 }
 
+/// A threshold other than 0.5 for a model that tells the classes apart: one that gets more right than both the model and
+/// the majority class, where the accuracy at 0.5 is no better than that class or the gain is certain.
+#[allow(clippy::cast_precision_loss)]
+fn better_threshold(judgement: &Judgement, scores: &[f32], positive: &[bool]) -> Option<BetterThreshold> {
+    if judgement.verdict != Verdict::Learned {
+        return None;
+    }
+    let best = best_threshold(scores, positive)?;
+    let (gained, changed) = (best.gained as u64, (best.gained + best.lost) as u64);
+    let certain = binomial::upper_tail(gained, changed, 0.5) <= THRESHOLD_ALPHA;
+    let better = best.right > judgement.right.max(judgement.largest);
+    (better && (certain || !judgement.accuracy_is_better())).then(|| BetterThreshold {
+        probability: 1.0 / (1.0 + (-best.score).exp()),
+        accuracy: best.right as f64 / judgement.images as f64,
+        right: best.right,
+    })
+}
+
 /// Two classes: DeLong's interval. More: the mean of one against the rest, bootstrapped.
 fn auc(judged: &Judged<'_>, logits: &[f32], labels: &[usize]) -> Option<Estimate> {
-    let Judged { head, seed, .. } = *judged;
+    let Judged { model, seed, .. } = *judged;
+    let head = &model.head;
     if head.classes() == 2 {
         let positive: Vec<bool> = labels.iter().map(|&l| l == 1).collect();
         return auc_interval(&class_scores(logits, head.outputs, 1), &positive);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::random::{Key, Rng};
-use crate::trust::audit::Estimate;
-use crate::trust::bootstrap::quantile;
+use crate::stats::Estimate;
+use crate::stats::bootstrap::quantile;
 
 /// Samples drawn.
 const DRAWS: usize = 1000;

@@ -1,7 +1,7 @@
 //! How far a mean over images may lie from the truth: the percentile bootstrap (Efron 1979).
 
 use crate::random::Key;
-use crate::trust::audit::Estimate;
+use crate::stats::Estimate;
 
 /// Samples drawn.
 const DRAWS: usize = 1000;

@@ -1,6 +1,6 @@
 //! The upper tail of the binomial distribution, summed exactly.
 
-use statrs::function::gamma::ln_gamma;
+use libm::lgamma;
 
 /// P(X ≥ `k`) for X ~ Binomial(`n`, `p`): the one-sided p-value of `k` successes in `n` trials.
 ///
@@ -40,7 +40,7 @@ fn sum_from(k: u64, n: u64, p: f64) -> f64 {
 /// ln (n choose k).
 #[must_use]
 pub fn ln_binomial(n: f64, k: f64) -> f64 {
-    ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
+    lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0)
 }
 
 #[cfg(test)]

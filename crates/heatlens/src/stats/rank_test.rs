@@ -1,8 +1,8 @@
 //! Do the scores of one group lie above those of another? Mann and Whitney 1947, one-sided.
 
-use statrs::function::erf::erfc;
+use libm::erfc;
 
-use crate::train::metric::doubled_ranks;
+use crate::stats::classifier::doubled_ranks;
 
 /// Up to this many samples times members of the smaller group the distribution is counted exactly.
 const EXACT_LIMIT: usize = 1000;
