@@ -92,19 +92,25 @@ pub(crate) struct Ports {
 /// How image files become the model's input, where its file does not say or says it wrong.
 #[derive(Debug, Args)]
 pub(crate) struct Pixels {
-    /// Names of the classes, one a line, in the order of the model's outputs
+    /// Names of the classes in the order of the model's outputs: one a line, CSV of numbers and names, or JSON such as
+    /// imagenet_class_index.json or config.json
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
-    /// How image files of another shape are brought to the model's: squash or crop
+    /// How image files of another shape are brought to the model's: squash, crop (the middle, as large as fits), or
+    /// shorter:256 (the shorter side to so many pixels, then the middle, as torchvision does)
     #[arg(long)]
     pub(crate) resize: Option<String>,
-    /// How pixels are prepared, by a common name: imagenet (mean and deviation), tf (-1 to 1), caffe (BGR less mean),
-    /// unit (0 to 1) or raw (0 to 255); the flags below override its parts
+    /// Size of the middle, beside --resize shorter:256; it must be the model's
+    #[arg(long, value_name = "SIZE", requires = "resize")]
+    pub(crate) crop: Option<String>,
+    /// How pixels are prepared, by a common name: imagenet (mean and standard deviation), torchvision (the same, and the
+    /// middle of the image), tf (-1 to 1), caffe (BGR less mean), unit (0 to 1) or raw (0 to 255); the flags below
+    /// override its parts
     #[arg(long)]
     pub(crate) preset: Option<String>,
-    /// Factor on values from 0 to 1, such as 255
+    /// Factor on pixels from 0 to 1, such as 255; raw takes arrays as they are, and image files as 0 to 255
     #[arg(long)]
-    pub(crate) scale: Option<f32>,
+    pub(crate) scale: Option<String>,
     /// Subtracted after scaling: one number, or one for each channel
     #[arg(long, value_delimiter = ',')]
     pub(crate) mean: Vec<f32>,
@@ -158,6 +164,9 @@ pub(crate) struct Network {
     /// Convert image files to so many channels: 1 (grey) or 3 (colour)
     #[arg(long)]
     pub(crate) channels: Option<usize>,
+    /// raw takes arrays as they are; otherwise integers and floats from 0 to 255 become 0 to 1, as image files do
+    #[arg(long)]
+    pub(crate) scale: Option<String>,
     /// Seed of weights, shuffling, split and augmentation
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -253,9 +262,15 @@ pub(crate) struct Predict {
     pub(crate) ports: Ports,
     #[command(flatten)]
     pub(crate) pixels: Pixels,
-    /// Write the table here instead of to the terminal
+    /// Write the table here instead of to the terminal, with the probabilities of all classes
     #[arg(short, long)]
     pub(crate) out: Option<PathBuf>,
+    /// Name so many classes for each image, the likeliest first [default: all; 5 on the terminal if there are more than 10]
+    #[arg(long, value_name = "K", value_parser = at_least_one)]
+    pub(crate) top: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

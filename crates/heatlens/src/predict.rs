@@ -1,10 +1,14 @@
 //! Scores only: the network without any explanation.
 
+mod first_look;
+
 use heatlens_cpu::StepTime;
 
 use crate::explain::ExplainError;
 use crate::model::Model;
 use crate::model::program::ImageProgram;
+
+pub use first_look::first_look;
 
 /// A compiled network.
 #[derive(Debug)]
@@ -41,5 +45,25 @@ impl Predictor {
     #[must_use]
     pub fn bytes_per_image(&self) -> u128 {
         self.program.bytes_per_image()
+    }
+}
+
+/// Classes and their probabilities, the likeliest first; of equal ones the first.
+#[must_use]
+pub fn ranking(probabilities: &[f64]) -> Vec<(usize, f64)> {
+    let mut ranked: Vec<(usize, f64)> = probabilities.iter().copied().enumerate().collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_class_comes_first() {
+        let classes: Vec<usize> =
+            ranking(&[0.2, 0.4, 0.0, 0.4]).into_iter().map(|(class, _)| class).collect();
+        assert_eq!(classes, [1, 3, 0, 2]);
     }
 }

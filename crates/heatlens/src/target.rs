@@ -70,23 +70,17 @@ pub enum Score {
 }
 
 impl Target {
-    /// Reads `predicted`, `runner-up`, `all`, a class name or a class number.
+    /// Reads `predicted`, `runner-up`, `all`, a class name (in any case, where that is clear), a class number, or both as
+    /// `crane#517`, which tells classes of one name apart.
     ///
     /// # Errors
-    /// If there is no such class.
+    /// If there is no such class, or several are called so.
     pub fn parse(text: &str, model: &Model) -> Result<Self, ModelError> {
-        let names = &model.class_names;
-        let by_number = || text.parse().ok().filter(|&k: &usize| k < names.len());
         match text {
             "predicted" => Ok(Self::Predicted),
             "runner-up" => Ok(Self::RunnerUp),
             "all" => Ok(Self::All),
-            _ => names
-                .iter()
-                .position(|n| n == text)
-                .or_else(by_number)
-                .map(Self::Class)
-                .ok_or_else(|| ModelError::UnknownClass { name: text.to_owned(), classes: names.clone() }),
+            _ => class_of(text, &model.class_names).map(Self::Class),
         }
     }
 
@@ -104,6 +98,33 @@ impl Target {
                 Err(ModelError::UnknownClass { name: k.to_string(), classes: model.class_names.clone() })
             }
         }
+    }
+}
+
+/// The number of the class that `text` names.
+fn class_of(text: &str, names: &[String]) -> Result<usize, ModelError> {
+    let called = |same: &dyn Fn(&String) -> bool| -> Vec<usize> {
+        names.iter().enumerate().filter(|(_, name)| same(name)).map(|(k, _)| k).collect()
+    };
+    let mut found = called(&|name| name == text);
+    if found.is_empty() {
+        let number = |text: &str| text.trim().parse().ok().filter(|&k: &usize| k < names.len());
+        let both = text.rsplit_once('#').and_then(|(name, k)| Some((name, number(k)?)));
+        let both =
+            both.filter(|(name, k)| names.get(*k).is_some_and(|own| own.eq_ignore_ascii_case(name.trim())));
+        found.extend(number(text).or(both.map(|(_, k)| k)));
+    }
+    if found.is_empty() {
+        let word = text.trim().to_lowercase();
+        found = called(&|name| name.trim().to_lowercase() == word);
+    }
+    match found.as_slice() {
+        [] => Err(ModelError::UnknownClass { name: text.to_owned(), classes: names.to_vec() }),
+        [class] => Ok(*class),
+        several => Err(ModelError::SeveralClasses {
+            name: text.to_owned(),
+            found: several.iter().map(|&k| (k, names[k].clone())).collect(),
+        }),
     }
 }
 
@@ -214,4 +235,35 @@ pub(crate) fn one_hot_of_largest(b: &mut Builder<'_>, logits: ValueId) -> Result
     let pool = MaxPool { window: Window::new(&[1, outputs]), ceil_mode: false };
     let winner = b.apply(MaxPoolGrad { pool }, &[x, ones])?;
     b.reshape(winner, flat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_goes_by_name_number_or_both() {
+        let mut names: Vec<String> = (0..30).map(|k| format!("thing {k}")).collect();
+        names[4] = "crane".to_owned();
+        names[7] = "crane".to_owned();
+        names[8] = "Hen".to_owned();
+        names[9] = "3".to_owned();
+        for (text, class) in
+            [("Hen", 8), ("hen", 8), (" HEN", 8), ("12", 12), ("3", 9), ("crane#7", 7), ("Crane#4", 4)]
+        {
+            assert_eq!(class_of(text, &names).unwrap(), class, "{text}");
+        }
+        let said = |text: &str| class_of(text, &names).unwrap_err().to_string();
+        assert!(said("crane").contains(
+            "2 classes are called \"crane\": 4 crane, 7 crane; give the number, such as 4 or crane#4"
+        ));
+        assert!(said("CRANE").contains("4 crane, 7 crane"));
+        assert!(said("crane#8").contains("no class \"crane#8\""));
+        assert_eq!(
+            said("ing 12"),
+            "no class \"ing 12\"; of 30 classes these have it in their name: 12 thing 12"
+        );
+        assert!(said("owl").contains("of 30 classes the nearest are"), "{}", said("owl"));
+        assert!(said("").contains("a number from 0 to 29"));
+    }
 }

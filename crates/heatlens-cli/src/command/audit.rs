@@ -7,7 +7,7 @@ mod page;
 mod table;
 
 use heatlens::bench::{in_words, seconds};
-use heatlens::data::{Dataset, Shard, open_inputs, write_atomically};
+use heatlens::data::{Dataset, Shard, write_atomically};
 use heatlens::method::{self, Method};
 use heatlens::model::Model;
 use heatlens::report::Training;
@@ -37,9 +37,8 @@ pub(crate) fn merge(options: &Audit, shards: &Shards) -> Result<(), Failure> {
 }
 
 fn audit(options: &Audit, words: &[String], shards: Option<&Shards>) -> Result<(), Failure> {
-    let model = open::model(&options.model, &options.ports, &options.pixels)?;
-    let data = open_inputs(&options.data, &open::options_for(&model, &options.input)?)?;
-    open::check_range(&model, data.as_ref());
+    let mut model = open::model(&options.model, &options.ports, &options.pixels)?;
+    let data = open::data(&mut model, &options.data, &options.input)?;
     let auditor = Auditor::new(&model, settings(options)?)?;
     auditor.notes().iter().for_each(output::note);
     let wanted = match (options.images, options.full) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use heatlens::bench::in_words;
-use heatlens::data::{Dataset, open_inputs};
+use heatlens::data::Dataset;
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
 use heatlens::gallery::{Job, Kept, Listener, Part, Save, Summary, Truth, write_gallery};
 use heatlens::localise::Localiser;
@@ -35,11 +35,11 @@ pub(crate) fn merge(options: &Explain, shards: &Shards) -> Result<(), Failure> {
 
 /// `words` are the command; what the shards found is not computed again.
 fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Result<(), Failure> {
-    let model = open::model(&options.model, &options.ports, &options.pixels)?;
+    let mut model = open::model(&options.model, &options.ports, &options.pixels)?;
+    // Class folders may give the model's classes their names, which --class is about.
+    let data = open::data(&mut model, &options.inputs, &options.input)?;
     let explainer = Explainer::new(&model, &choices(options, &model)?)?;
     explainer.notes().iter().for_each(output::note);
-    let data = open_inputs(&options.inputs, &open::options_for(&model, &options.input)?)?;
-    open::check_range(&model, data.as_ref());
     let localise = localise::options(options)?;
     let part = match (options.shard, shards) {
         (Some(shard), _) => Part::Shard(shard),

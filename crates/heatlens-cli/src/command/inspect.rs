@@ -78,19 +78,7 @@ fn weights(model: &Model) -> usize {
 /// How image files are prepared, in words.
 fn pixels(model: &Model) -> String {
     let settings = &model.preprocessing;
-    let mut text = format!("0…{}", settings.scale);
-    let numbers = |values: &[f32]| {
-        let same = values.iter().all(|v| Some(v) == values.first());
-        let shown = if same { values.get(..1).unwrap_or_default() } else { values };
-        shown.iter().map(f32::to_string).collect::<Vec<_>>().join(", ")
-    };
-    // Writing to a String cannot fail.
-    if settings.mean.iter().any(|&v| v != 0.0) {
-        let _ = write!(text, ", less {}", numbers(&settings.mean));
-    }
-    if settings.std.iter().any(|&v| v != 1.0) {
-        let _ = write!(text, ", divided by {}", numbers(&settings.std));
-    }
+    let mut text = settings.in_words();
     let pairs = settings.to_pairs();
     let of = |key: &str| pairs.get(key).map_or("", String::as_str);
     let source = match (model.described, model.own_scaling) {

@@ -1,17 +1,15 @@
 //! From the words on the command line to data and models.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use heatlens::data::{Dataset, Layout, OpenOptions, Preset, RowRange};
-use heatlens::model::{Model, ModelOptions};
+use heatlens::data::{ArrayNumbers, Dataset, Layout, OpenOptions, RowRange};
+use heatlens::model::{Model, ModelOptions, Preparation};
+use heatlens::predict::first_look;
 
 use crate::arguments::{Input, LayoutName, Pixels, Ports};
 use crate::failure::Failure;
 use crate::output;
-
-/// How many images are looked at to see whether their range makes sense.
-const LOOK_AT: usize = 4;
 
 /// Opens a model with the chosen input and output.
 pub(crate) fn ports(path: &Path, ports: &Ports) -> Result<Model, Failure> {
@@ -19,62 +17,58 @@ pub(crate) fn ports(path: &Path, ports: &Ports) -> Result<Model, Failure> {
     Ok(Model::open_with(path, &options)?)
 }
 
-/// Opens a model, repeats its notes, and takes over what the flags say of its input and classes.
+/// Opens a model, takes over what the flags say of its input and classes, and repeats its notes.
 pub(crate) fn model(path: &Path, ports: &Ports, pixels: &Pixels) -> Result<Model, Failure> {
     let mut model = self::ports(path, ports)?;
-    model.notes.iter().for_each(output::note);
-    let guessed =
-        pixels.preset.is_none() && pixels.scale.is_none() && pixels.mean.is_empty() && pixels.std.is_empty();
-    if guessed && !model.described && model.own_scaling.is_none() {
-        output::note(
-            "the file does not say how images are prepared: image files go in as 0…1 (--preset changes that)",
-        );
-    }
     if let Some(file) = &pixels.labels {
-        let text = fs::read_to_string(file)
-            .map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))?;
-        let names: Vec<String> =
-            text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
-        if names.len() != model.class_names.len() {
-            let (found, expected) = (names.len(), model.class_names.len());
-            return Err(Failure::new(format!(
-                "{}: {found} names, the model has {expected} classes",
-                file.display()
-            )));
-        }
-        model.class_names = names;
+        model.read_class_names(file)?;
     }
-    let preprocessing = &mut model.preprocessing;
-    if let Some(resize) = &pixels.resize {
-        preprocessing.resize =
-            resize.parse().map_err(|e: String| Failure::usage(format!("--resize: {e}")))?;
-    }
-    if let Some(preset) = &pixels.preset {
-        let preset: Preset = preset.parse().map_err(|e: String| Failure::usage(format!("--preset: {e}")))?;
-        preset.apply(preprocessing).map_err(|e| Failure::usage(e.to_string()))?;
-    }
-    preprocessing.scale = pixels.scale.unwrap_or(preprocessing.scale);
-    let channels = preprocessing.channels;
-    for (given, target) in [(&pixels.mean, &mut preprocessing.mean), (&pixels.std, &mut preprocessing.std)] {
-        match given.as_slice() {
-            [] => {}
-            &[value] => *target = vec![value; channels],
-            values => *target = values.to_vec(),
-        }
-    }
-    preprocessing.validate().map_err(|e| Failure::usage(e.to_string()))?;
-    model.described |= !guessed || pixels.resize.is_some();
+    model.prepare(&preparation(pixels)?).map_err(|e| Failure::usage(e.to_string()))?;
+    model.notes.iter().for_each(output::note);
     Ok(model)
 }
 
-/// Says if the first images' values are plainly not what the model expects.
-pub(crate) fn check_range(model: &Model, data: &dyn Dataset) {
-    let images = (0..data.len().min(LOOK_AT)).filter_map(|item| data.load(item).ok());
-    let values: Vec<f32> = images.flat_map(|image| image.pixels).filter(|v| v.is_finite()).collect();
-    let min = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if let Some(problem) = model.range_problem(min, max) {
-        output::note(problem);
+fn preparation(pixels: &Pixels) -> Result<Preparation, Failure> {
+    Ok(Preparation {
+        resize: parsed("--resize", pixels.resize.as_deref())?,
+        crop: pixels.crop.as_deref().map(|text| size("--crop", text)).transpose()?,
+        preset: parsed("--preset", pixels.preset.as_deref())?,
+        scale: parsed("--scale", pixels.scale.as_deref())?,
+        mean: pixels.mean.clone(),
+        std: pixels.std.clone(),
+    })
+}
+
+fn parsed<T: FromStr<Err = String>>(flag: &str, word: Option<&str>) -> Result<Option<T>, Failure> {
+    word.map(|word| word.parse().map_err(|e| Failure::usage(format!("{flag}: {e}")))).transpose()
+}
+
+/// Opens images for a model, and says what is done to them.
+pub(crate) fn data(model: &mut Model, paths: &[PathBuf], input: &Input) -> Result<Box<dyn Dataset>, Failure> {
+    let data = model.open_inputs(paths, &options(input)?)?;
+    data.notes().iter().for_each(output::note);
+    first_look(model, data.as_ref())?.iter().for_each(output::note);
+    Ok(data)
+}
+
+/// Which arrays hold pixels to train on.
+pub(crate) fn numbers(scale: Option<&str>) -> Result<ArrayNumbers, Failure> {
+    match scale {
+        None => Ok(ArrayNumbers::Pixels),
+        Some("raw") => Ok(ArrayNumbers::Raw),
+        Some(other) => Err(Failure::usage(format!("--scale: expected raw, found {other:?}"))),
+    }
+}
+
+/// Height and width from one number or two.
+pub(crate) fn size(flag: &str, text: &str) -> Result<[usize; 2], Failure> {
+    let (h, w) = text.split_once('x').unwrap_or((text, text));
+    let number = |t: &str| t.parse().ok().filter(|n| (1..=8192).contains(n));
+    match (number(h), number(w)) {
+        (Some(h), Some(w)) => Ok([h, w]),
+        _ => Err(Failure::usage(format!(
+            "{flag} {text}: expected a number such as 95, or height and width as 95x80"
+        ))),
     }
 }
 
@@ -90,13 +84,4 @@ pub(crate) fn options(input: &Input) -> Result<OpenOptions, Failure> {
         LayoutName::Nchw => Layout::Nchw,
     });
     Ok(OpenOptions { rows: rows("--rows", input.rows.as_deref())?, layout, ..OpenOptions::default() })
-}
-
-/// How to read data for a model.
-pub(crate) fn options_for(model: &Model, input: &Input) -> Result<OpenOptions, Failure> {
-    Ok(OpenOptions {
-        preprocessing: Some(model.preprocessing.clone()),
-        class_names: Some(model.class_names.clone()),
-        ..options(input)?
-    })
 }

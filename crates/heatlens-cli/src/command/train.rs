@@ -96,14 +96,17 @@ pub(crate) fn train(
 /// Opens the data and holds some of them out.
 fn read(options: &Train) -> Result<TrainingSet, Failure> {
     let data = open_training(&options.data, &open_options(options)?)?;
+    data.notes().iter().for_each(output::note);
     let set = match &options.validation.validation_data {
         Some(path) => {
             let like = OpenOptions {
                 preprocessing: Some(data.preprocessing().clone()),
                 class_names: Some(data.class_names().to_vec()),
+                numbers: open::numbers(options.network.scale.as_deref())?,
                 ..open::options(&options.input)?
             };
             let validation = open_training(path, &OpenOptions { rows: None, ..like })?;
+            validation.notes().iter().for_each(output::note);
             TrainingSet::with_validation(data.as_ref(), validation.as_ref())?
         }
         None => {
@@ -120,8 +123,14 @@ fn read(options: &Train) -> Result<TrainingSet, Failure> {
 fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
     let network = &options.network;
     let resize = network.resize.parse().map_err(|e: String| Failure::usage(format!("--resize: {e}")))?;
-    let size = network.size.as_deref().map(settings::size).transpose()?.map(|size| (size, resize));
-    Ok(OpenOptions { channels: network.channels, size, ..open::options(&options.input)? })
+    let size = network
+        .size
+        .as_deref()
+        .map(|text| open::size("--size", text))
+        .transpose()?
+        .map(|size| (size, resize));
+    let numbers = open::numbers(network.scale.as_deref())?;
+    Ok(OpenOptions { channels: network.channels, size, numbers, ..open::options(&options.input)? })
 }
 
 fn tell_about(set: &TrainingSet, json: bool) {
@@ -164,6 +173,7 @@ fn open_rows(options: &Train, rows: &str, set: &TrainingSet) -> Result<Box<dyn D
         rows: open::rows("--explain-rows", Some(rows))?,
         preprocessing: Some(set.preprocessing.clone()),
         class_names: Some(set.class_names.clone()),
+        numbers: open::numbers(options.network.scale.as_deref())?,
         ..open::options(&options.input)?
     };
     Ok(open_inputs(std::slice::from_ref(&options.data), &open)?)

@@ -56,7 +56,10 @@ fn a_truncated_picture_takes_no_part_in_training_and_is_named() {
     truncate(&data.join("b/033.png"));
     fs::write(data.join("a/notes.txt"), "no picture at all").unwrap();
     let run = train(&data, &out, BARELY);
-    run.says(1, &["033.png", "notes.txt", "2 images could not be read"]);
+    run.says(
+        1,
+        &["033.png", "an entry that is no image is left out", "notes.txt", "1 images could not be read"],
+    );
     for name in ["model.onnx", "history.csv", "metrics.json", "learning_curve.png"] {
         assert!(out.join(name).is_file(), "{name}");
     }
@@ -94,7 +97,7 @@ fn class_folders_must_hold_two_classes_with_images() {
     refused("flat", &["flat", "no sub-folder", "at least two classes"]);
     fs::create_dir(folder.path().join("nothing")).unwrap();
     refused("nothing", &["nothing", "an empty folder"]);
-    refused("absent", &["absent", "No such file"]);
+    refused("absent", &["there is no file or folder", "absent"]);
     refused("gap/a/000.png", &["000.png", "a single picture"]);
     class_folder(&folder.path().join("sizes"), &["a", "b"], 3);
     image::GrayImage::new(9, 12).save(folder.path().join("sizes/b/other.png")).unwrap();
@@ -134,10 +137,15 @@ fn a_pixel_that_is_no_number_costs_its_row_only() {
     let run = explain(&trained.model, &data, &trained.path("out"), "--method grad_cam");
     run.says(
         1,
-        &["row 7 holds NaN at channel 0, line 2, column 5", "row 9 holds inf", "38 of 40 images explained"],
+        &[
+            "nan.npz[7] holds NaN at channel 0, line 2, column 5",
+            "nan.npz[9] holds inf",
+            "38 of 40 images explained",
+        ],
     );
+    assert!(!run.stderr.contains("nan.npz[7]: "), "named once: {}", run.stderr);
     let out = trained.path("trained-on-it");
-    train(&data, &out, BARELY).says(1, &["row 7 holds NaN", "2 images could not be read"]);
+    train(&data, &out, BARELY).says(1, &["[7] holds NaN", "2 images could not be read"]);
     assert!(out.join("model.onnx").is_file());
 }
 
@@ -192,7 +200,8 @@ fn a_file_that_is_no_model_is_named_with_the_reason() {
         let code = heatlens("predict", &[&bad, &trained.data]).code;
         assert!(code == 0 || code == 1, "{code}");
     }
-    heatlens("inspect", &[trained.path("absent.onnx")]).says(1, &["absent.onnx", "No such file"]);
+    heatlens("inspect", &[trained.path("absent.onnx")])
+        .says(1, &["there is no file or folder", "absent.onnx"]);
     heatlens("inspect", &[trained.folder.path()]).says(1, &[trained.folder.path().to_str().unwrap()]);
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use heatlens::data::{NpzWriter, npy_bytes};
-use image::{GrayImage, Luma};
+use image::GrayImage;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -124,14 +124,24 @@ pub(crate) fn save_npy(path: &Path, shape: &[usize], values: &[f32]) {
     fs::write(path, npy_bytes(shape, values)).unwrap();
 }
 
+/// Writes an array of bytes as an `.npy` file.
+pub(crate) fn save_bytes(path: &Path, shape: &[usize], values: &[u8]) {
+    let sizes: Vec<String> = shape.iter().map(|size| format!("{size},")).collect();
+    let text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({}), }}\n", sizes.concat());
+    let length = u16::try_from(text.len()).unwrap().to_le_bytes();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes(), values].concat()).unwrap();
+}
+
+/// Stripes as the bytes of a picture.
+pub(crate) fn bytes(n: usize, class: usize) -> Vec<u8> {
+    stripes(n, class).iter().map(|v| (v * 255.0) as u8).collect()
+}
+
 /// Writes stripes as a grey PNG file.
 pub(crate) fn save_png(path: &Path, n: usize, class: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let values = stripes(n, class);
-    let picture = GrayImage::from_fn(SIDE as u32, SIDE as u32, |x, y| {
-        Luma([(values[y as usize * SIDE + x as usize] * 255.0) as u8])
-    });
-    picture.save(path).unwrap();
+    GrayImage::from_raw(SIDE as u32, SIDE as u32, bytes(n, class)).unwrap().save(path).unwrap();
 }
 
 /// A folder with one sub-folder of `each` PNG files for every class.

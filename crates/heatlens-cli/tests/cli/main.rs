@@ -2,13 +2,14 @@
 //!
 //! Every test runs the real binary on tiny images. `common` makes the images and reads the results; there is one file
 //! for each theme: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `merge`, `bench`, `convert`, `bad_input`,
-//! `full_disk`, `model`, `usage` and `onnxruntime`.
+//! `full_disk`, `model`, `pixels`, `classes`, `usage` and `onnxruntime`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
 
 mod audit;
 mod bad_input;
 mod bench;
+mod classes;
 mod common;
 mod convert;
 mod explain;
@@ -18,6 +19,7 @@ mod localise;
 mod merge;
 mod model;
 mod onnxruntime;
+mod pixels;
 mod report;
 mod resume;
 mod train;

@@ -38,7 +38,8 @@ fn presets_set_how_pixels_are_prepared() {
     assert_eq!((&prepared["scale"], &prepared["mean"]), (&"2".into(), &"1".into()));
     run("own", "--preset tf --scale 3").ends(0);
     assert_eq!(manifest(&trained.path("own"))[0]["preprocessing"]["scale"], "3");
-    run("none", "--preset keras").says(2, &["--preset", "keras", "imagenet, tf, caffe, unit, raw"]);
+    run("none", "--preset keras")
+        .says(2, &["--preset", "keras", "imagenet, torchvision, tf, caffe, unit, raw"]);
     run("none", "--preset caffe").says(2, &["caffe for a model of 1 channels"]);
     assert!(!trained.path("none").exists());
 }

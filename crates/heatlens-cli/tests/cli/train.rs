@@ -153,7 +153,7 @@ fn a_size_brings_pictures_to_it_and_leaves_grey_grey() {
     let array = folder.path().join("data.npz");
     stripes_npz(&array, 20, 2);
     let other = folder.path().join("other");
-    train(&array, &other, &format!("{BARELY} --size 20")).says(1, &["size", "arrays go in as they are"]);
+    train(&array, &other, &format!("{BARELY} --size 20")).says(1, &["size", "arrays are not resized"]);
 }
 
 #[test]

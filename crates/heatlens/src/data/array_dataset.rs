@@ -5,11 +5,16 @@ use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::npy::{CheckedHeader, ElementType, read_header};
+use super::npy::{CheckedHeader, read_header};
 use super::npz::{entry_names, with_entry};
+use super::numbers::{Range as Values, Reading, depends_on_range, full_value, reading};
 use super::{
-    DataError, Dataset, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Preprocessing, Raster, Sample, safe_stem,
+    ArrayNumbers, DataError, Dataset, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Preprocessing, Raster,
+    Sample, safe_stem,
 };
+
+/// Elements that are looked at, from the array's beginning, to see what its numbers are: 1 GiB as f32.
+const MAX_LOOKED_AT: usize = 1 << 28;
 
 /// Where an array lies.
 #[derive(Debug, Clone)]
@@ -19,6 +24,8 @@ enum Source {
 }
 
 /// Images (and labels) of an array, read at once and kept as stored; rows become model inputs one at a time.
+///
+/// What its numbers are is decided for the whole array, whatever rows are picked of it: see [`ArrayNumbers`].
 #[derive(Debug)]
 pub struct ArrayDataset {
     path: PathBuf,
@@ -26,6 +33,8 @@ pub struct ArrayDataset {
     rows: Range<usize>,
     layout: Layout,
     values: Vec<f32>,
+    reading: Reading,
+    notes: Vec<String>,
     labels: Option<Vec<usize>>,
     /// h·w for each row, one row after the other.
     masks: Option<Vec<bool>>,
@@ -86,10 +95,16 @@ impl ArrayDataset {
             let values = header.read_rows(reader, rows.clone(), path)?;
             Ok((header.rows, rows, layout, shape, header.header.element, values))
         })?;
+        let range = match depends_on_range(element) && rows.len() < rows_in_file {
+            true => images.with(|header, reader| header.range(reader, MAX_LOOKED_AT, path))?,
+            false => Values::of(values.iter().copied()),
+        };
         let mut preprocessing = options.preprocessing.clone().unwrap_or_else(|| Preprocessing::new(shape));
-        if options.preprocessing.is_none() {
-            preprocessing.scale = full_value(element, &values);
+        if options.preprocessing.is_none() && options.numbers == ArrayNumbers::Raw {
+            preprocessing.scale = full_value(element, range, &preprocessing);
         }
+        let (reading, note) = reading(element, range, options.numbers, &preprocessing);
+        let notes = note.map(|note| format!("{}: {note}", path.display())).into_iter().collect();
         let (labels, classes) = match labels {
             Some(source) => read_labels(source, rows_in_file, rows.clone())?,
             None => (None, 0),
@@ -104,7 +119,19 @@ impl ArrayDataset {
             return Err(DataError::malformed(path, reason));
         }
         let (path, stem) = (path.to_path_buf(), safe_stem(path));
-        Ok(Self { path, stem, rows, layout, values, labels, masks: None, class_names, preprocessing })
+        Ok(Self {
+            path,
+            stem,
+            rows,
+            layout,
+            values,
+            reading,
+            notes,
+            labels,
+            masks: None,
+            class_names,
+            preprocessing,
+        })
     }
 
     /// The item's pixels as they are stored, with the channel axis moved to the front.
@@ -168,12 +195,26 @@ impl Dataset for ArrayDataset {
         &self.preprocessing
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
     fn load(&self, item: usize) -> Result<Sample, DataError> {
         let shape @ [channels, height, width] = self.shape();
-        let raster = Raster { channels, height, width, values: self.pixels(item)? };
-        let (low, high) = display_window(&raster.values);
-        let display = raster.to_picture(low, high);
-        Ok(Sample { pixels: raster.values, shape, display })
+        let mut raster = Raster { channels, height, width, values: self.pixels(item)? };
+        match self.reading {
+            Reading::AsTheyAre => {
+                let (low, high) = display_window(&raster.values);
+                let display = raster.to_picture(low, high);
+                Ok(Sample { pixels: raster.values, shape, display })
+            }
+            Reading::Pixels(full) => {
+                raster.values.iter_mut().for_each(|value| *value /= full);
+                let display = raster.to_picture(0.0, 1.0);
+                self.preprocessing.prepare(&mut raster.values);
+                Ok(Sample { pixels: raster.values, shape, display })
+            }
+        }
     }
 }
 
@@ -264,17 +305,6 @@ fn read_labels(
     }
     let count = classes.iter().max().map_or(0, |largest| largest + 1);
     Ok((classes.get(picked).map(<[usize]>::to_vec), count))
-}
-
-/// The array value that full brightness of a picture file corresponds to: a model trained on bytes from 0 to 255
-/// must see pictures as 0 to 255. Whole numbers that never pass 1 are zeros and ones, not very dark bytes.
-fn full_value(element: ElementType, values: &[f32]) -> f32 {
-    let binary = values.iter().all(|&v| v <= 1.0);
-    match element {
-        ElementType::Unsigned(1) if !binary => 255.0,
-        ElementType::Unsigned(2) if !binary => 65535.0,
-        _ => 1.0,
-    }
 }
 
 /// The values shown as black and as full: 0 to 1 or 0 to 255 where the image fits, or else the image's own minimum

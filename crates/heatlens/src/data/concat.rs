@@ -86,6 +86,16 @@ impl Dataset for Concat {
         &self.preprocessing
     }
 
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = Vec::new();
+        for note in self.parts.iter().flat_map(|part| part.notes()) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        notes
+    }
+
     fn original_size(&self, item: usize) -> Result<[usize; 2], DataError> {
         let (part, item) = self.locate(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
         part.original_size(item)

@@ -136,7 +136,12 @@ impl DataError {
 impl fmt::Display for DataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, action, source } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                write!(f, "there is no file or folder {}", path.display())
+            }
+            Self::Io { path, action, source } => {
+                write!(f, "cannot {action} {}: {}", path.display(), reason(source))
+            }
             Self::UnknownFormat { path, looks_like } => write!(
                 f,
                 "{} is not an image or array: it looks like {looks_like}, expected PNG, JPEG, TIFF, BMP, WebP, .npy or .npz",
@@ -164,7 +169,7 @@ impl fmt::Display for DataError {
             ),
             Self::NotFinite { path, row, position: [c, y, x], value } => write!(
                 f,
-                "{}: row {row} holds {value} at channel {c}, line {y}, column {x}; replace it by a number or leave the row out",
+                "{}[{row}] holds {value} at channel {c}, line {y}, column {x}; replace it by a number or leave the row out",
                 path.display()
             ),
             Self::Rows { text, reason } => write!(f, "rows \"{text}\": {reason}"),
@@ -193,6 +198,14 @@ impl std::error::Error for DataError {
             _ => None,
         }
     }
+}
+
+/// What the operating system says, without the number of the error.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let plain = text.split_once(" (os error").map_or(text.as_str(), |(plain, _)| plain);
+    let mut letters = plain.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Writes a shape as `2237×95×95×1`.

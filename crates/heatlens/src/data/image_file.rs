@@ -16,6 +16,7 @@ pub(super) struct ImageShape {
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) colour: bool,
+    pub(super) alpha: bool,
 }
 
 /// Reads a picture's shape without decoding its pixels.
@@ -35,6 +36,7 @@ pub(super) fn image_shape(path: &Path) -> Result<ImageShape, DataError> {
         height: height as usize,
         width: width as usize,
         colour: decoder.color_type().has_color(),
+        alpha: decoder.color_type().has_alpha(),
     })
 }
 
@@ -187,7 +189,10 @@ mod tests {
         let raster = read_image(&path).unwrap();
         assert_eq!((raster.height, raster.width), (32, 16));
         assert!(raster.values[0] > 0.9 && raster.values[31 * 16] < 0.1);
-        assert_eq!(image_shape(&path).unwrap(), ImageShape { height: 32, width: 16, colour: false });
+        assert_eq!(
+            image_shape(&path).unwrap(),
+            ImageShape { height: 32, width: 16, colour: false, alpha: false }
+        );
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::classes::{by_name, listed};
 use super::image_file::{ImageShape, image_shape};
-use super::walk::{file_name, files_below, list};
+use super::survey::survey;
+use super::walk::{below, file_name, left_out, list};
 use super::{DataError, Dataset, OpenOptions, Preprocessing, Sample, read_image, safe_stem};
 
 /// Picture files, decoded when asked for.
@@ -12,37 +14,46 @@ pub struct ImageFiles {
     files: Vec<(PathBuf, Option<usize>)>,
     class_names: Vec<String>,
     preprocessing: Preprocessing,
+    /// How the files were found.
+    notes: Vec<String>,
 }
 
 impl ImageFiles {
     /// Opens a folder with one sub-folder for each class; the sub-folders' sorted names are the classes. Files
-    /// beside the sub-folders belong to no class and are ignored.
+    /// beside the sub-folders belong to no class and are left out.
     ///
     /// Without `options.preprocessing` or `options.size` the pictures must have one size, and a model of one channel is meant if all
     /// are grey. With `options.class_names` the sub-folders must be among these, in whose order they are numbered.
     pub fn open_classes(folder: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         let listing = list(folder)?;
-        let class_names: Vec<String> = listing.folders.iter().map(|folder| file_name(folder)).collect();
-        if class_names.is_empty() {
+        let folders: Vec<String> = listing.folders.iter().map(|folder| file_name(folder)).collect();
+        if folders.is_empty() {
             let found = if listing.files.is_empty() { "an empty folder" } else { "files but no sub-folder" };
             return Err(DataError::OneClass { path: folder.to_path_buf(), found: found.to_owned() });
         }
-        let class_names = options.class_names.clone().unwrap_or(class_names);
-        let mut files = Vec::new();
-        for folder in &listing.folders {
-            let name = file_name(folder);
-            let class = class_names.iter().position(|class| *class == name);
+        let class_names = options.class_names.clone().unwrap_or_else(|| folders.clone());
+        let (mut files, mut others) = (Vec::new(), listing.others);
+        for (folder, class) in listing.folders.iter().zip(by_name(&folders, &class_names)) {
             if class.is_none() {
-                let reason = format!("this folder is none of the classes {}", class_names.join(", "));
+                let reason = format!("this folder is none of the classes {}", listed(&class_names));
                 return Err(DataError::malformed(folder, reason));
             }
-            let found = files_below(folder)?;
-            if found.is_empty() {
+            let found = below(folder)?;
+            if found.files.is_empty() {
                 return Err(DataError::NoImages { path: folder.clone(), class: true });
             }
-            files.extend(found.into_iter().map(|file| (file, class)));
+            files.extend(found.files.into_iter().map(|file| (file, class)));
+            others.extend(found.others);
         }
-        Self::new(files, class_names, options)
+        let mut data = Self::new(files, class_names, options)?;
+        if let Some(first) = listing.files.first() {
+            let (count, first) = (listing.files.len(), first.display());
+            data.notes.push(format!(
+                "images beside the class folders belong to no class and are left out: {first} ({count} in all)"
+            ));
+        }
+        data.notes.extend(left_out(&others));
+        Ok(data)
     }
 
     /// Opens files with their classes where known, in this order.
@@ -56,7 +67,13 @@ impl ImageFiles {
             None => common_shape(&files, options)?,
         };
         preprocessing.validate()?;
-        Ok(Self { files, class_names, preprocessing })
+        Ok(Self { files, class_names, preprocessing, notes: Vec::new() })
+    }
+
+    /// Adds what is to be said of how the files were found.
+    pub(super) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes.extend(notes);
+        self
     }
 
     fn file(&self, item: usize) -> Option<&Path> {
@@ -91,6 +108,11 @@ impl Dataset for ImageFiles {
 
     fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let changes = survey(&self.files, &self.preprocessing);
+        self.notes.iter().cloned().chain(changes).collect()
     }
 
     fn original_size(&self, item: usize) -> Result<[usize; 2], DataError> {

@@ -10,6 +10,7 @@
 
 mod array_dataset;
 mod atomic_file;
+mod classes;
 mod concat;
 mod error;
 mod image_file;
@@ -17,6 +18,7 @@ mod image_files;
 mod layout;
 mod npy;
 mod npz;
+mod numbers;
 mod open;
 mod preprocess;
 mod preset;
@@ -25,6 +27,7 @@ mod row_range;
 mod shard;
 mod sniff;
 mod split;
+mod survey;
 mod walk;
 
 use std::fmt::Debug;
@@ -33,11 +36,13 @@ use std::path::Path;
 pub use array_dataset::ArrayDataset;
 pub use atomic_file::{AtomicFile, remove_unfinished, write_atomically};
 pub use error::DataError;
+pub(crate) use error::reason;
 pub use image_file::read_image;
 pub use image_files::ImageFiles;
 pub use layout::Layout;
 pub use npy::{ElementType, NpyHeader, npy_bytes};
 pub use npz::NpzWriter;
+pub use numbers::{ArrayNumbers, Scale};
 pub use open::{OpenOptions, open_inputs, open_training};
 pub use preprocess::{ChannelOrder, Preprocessing, Resize};
 pub use preset::Preset;
@@ -105,6 +110,11 @@ pub trait Dataset: Send + Sync + Debug {
 
     /// How picture files become inputs of a model trained on these data.
     fn preprocessing(&self) -> &Preprocessing;
+
+    /// What a person should know about how the items are read: what is changed, left out or guessed, one sentence each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Shape of every item, `[c, h, w]`.
     fn shape(&self) -> [usize; 3] {

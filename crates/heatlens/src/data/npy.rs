@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
+use super::numbers::Range as Values;
 use super::{DataError, MAX_ARRAY_BYTES};
 
 /// A header longer than this is refused (NumPy itself stops at 10,000 characters).
@@ -115,6 +116,25 @@ impl CheckedHeader {
         let skip = picked.start as u64 * self.row_len as u64 * self.header.element.bytes() as u64;
         io::copy(&mut reader.take(skip), &mut io::sink()).map_err(read)?;
         self.decode(reader, picked.len() * self.row_len).map_err(read)
+    }
+
+    /// The range of the first `most` elements as they lie in the file, or of all if there are fewer.
+    pub(super) fn range(
+        &self,
+        reader: &mut dyn Read,
+        most: usize,
+        path: &Path,
+    ) -> Result<Option<Values>, DataError> {
+        let mut left = self.rows.saturating_mul(self.row_len).min(most);
+        let mut range: Option<Values> = None;
+        while left > 0 {
+            let count = left.min(CHUNK_BYTES / 8);
+            let values = self.decode(reader, count).map_err(DataError::io(path, "read"))?;
+            let found = Values::of(values);
+            range = range.into_iter().chain(found).reduce(Values::and);
+            left -= count;
+        }
+        Ok(range)
     }
 
     /// Decodes the next `count` elements; memory grows with what is really there.

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::classes::assign;
 use super::concat::Concat;
 use super::sniff::{FileKind, sniff};
-use super::walk::{file_name, files_below, list};
-use super::{ArrayDataset, DataError, Dataset, ImageFiles, Layout, Preprocessing, Resize, RowRange};
+use super::walk::{below, left_out, list};
+use super::{
+    ArrayDataset, ArrayNumbers, DataError, Dataset, ImageFiles, Layout, Preprocessing, Resize, RowRange,
+};
 
 /// What is known before data are opened.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,10 @@ pub struct OpenOptions {
     pub preprocessing: Option<Preprocessing>,
     /// The model's classes; taken from the data if not given.
     pub class_names: Option<Vec<String>>,
+    /// Whether these names are mere numbers for classes without names, which those of class folders may replace.
+    pub names_assumed: bool,
+    /// Which arrays hold pixels.
+    pub numbers: ArrayNumbers,
 }
 
 impl OpenOptions {
@@ -56,29 +63,29 @@ pub fn open_training(path: &Path, options: &OpenOptions) -> Result<Box<dyn Datas
 }
 
 /// Opens files, folders and arrays to predict or explain, in the order given. Labels are known for arrays with `y`
-/// and for folders whose sub-folders all have names of `options.class_names`.
+/// and for sub-folders called as `options.class_names`, up to case. Where these are mere numbers, the names of as many
+/// class folders take their place. What is matched, guessed or left out is in the data set's notes.
 pub fn open_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
-    let mut parts: Vec<Box<dyn Dataset>> = Vec::new();
-    let mut files: Vec<(PathBuf, Option<usize>)> = Vec::new();
-    let names = options.class_names.clone().unwrap_or_default();
+    let mut opening = Opening { options: options.clone(), ..Opening::default() };
     for path in paths {
         if path.is_dir() && !path.join("X.npy").is_file() {
-            files.extend(folder_files(path, &names)?);
+            opening.folder(path)?;
         } else if path.is_dir()
             || !matches!(sniff(path), Ok(FileKind::Image(_)) | Err(DataError::UnknownFormat { .. }))
         {
-            flush(&mut files, &mut parts, &names, options)?;
-            parts.push(open_array(path, options)?);
+            opening.flush()?;
+            opening.parts.push(open_array(path, &opening.options)?);
         } else {
             // An unknown file is reported with its item: the others can still be done.
-            files.push((path.clone(), None));
+            opening.files.push((path.clone(), None));
         }
     }
-    if parts.is_empty() {
+    if opening.parts.is_empty() {
         let first = paths.first().map_or(Path::new("the input"), PathBuf::as_path);
         no_rows(first, options)?;
     }
-    flush(&mut files, &mut parts, &names, options)?;
+    opening.flush()?;
+    let mut parts = opening.parts;
     match parts.len() {
         0 => Err(DataError::NoImages { path: PathBuf::from("the input"), class: false }),
         1 => Ok(parts.remove(0)),
@@ -86,35 +93,57 @@ pub fn open_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Box<dyn D
     }
 }
 
-/// Turns the files gathered so far into a data set, so that the order of inputs is kept.
-fn flush(
-    files: &mut Vec<(PathBuf, Option<usize>)>,
-    parts: &mut Vec<Box<dyn Dataset>>,
-    names: &[String],
-    options: &OpenOptions,
-) -> Result<(), DataError> {
-    if !files.is_empty() {
-        parts.push(Box::new(ImageFiles::new(std::mem::take(files), names.to_vec(), options)?));
-    }
-    Ok(())
+/// Data sets opened so far, and files that are not yet part of one.
+#[derive(Default)]
+struct Opening {
+    options: OpenOptions,
+    parts: Vec<Box<dyn Dataset>>,
+    files: Vec<(PathBuf, Option<usize>)>,
+    notes: Vec<String>,
 }
 
-fn folder_files(folder: &Path, names: &[String]) -> Result<Vec<(PathBuf, Option<usize>)>, DataError> {
-    let class_of = |folder: &PathBuf| names.iter().position(|name| *name == file_name(folder));
-    let folders = list(folder)?.folders;
-    let labelled = !folders.is_empty() && folders.iter().all(|folder| class_of(folder).is_some());
-    let mut files = Vec::new();
-    if labelled {
-        for class_folder in &folders {
-            files.extend(files_below(class_folder)?.into_iter().map(|file| (file, class_of(class_folder))));
+impl Opening {
+    /// Turns the files gathered so far into a data set, so that the order of inputs is kept.
+    fn flush(&mut self) -> Result<(), DataError> {
+        if !self.files.is_empty() {
+            let (files, notes) = (std::mem::take(&mut self.files), std::mem::take(&mut self.notes));
+            let names = self.options.class_names.clone().unwrap_or_default();
+            let part = ImageFiles::new(files, names, &self.options)?.with_notes(notes);
+            self.parts.push(Box::new(part));
         }
-    } else {
-        files.extend(files_below(folder)?.into_iter().map(|file| (file, None)));
+        Ok(())
     }
-    if files.is_empty() {
-        return Err(DataError::NoImages { path: folder.to_path_buf(), class: false });
+
+    /// Adds the pictures of a folder: those of class folders with their class, all others without.
+    fn folder(&mut self, folder: &Path) -> Result<(), DataError> {
+        let listing = list(folder)?;
+        let names = self.options.class_names.clone().unwrap_or_default();
+        let classes = assign(folder, &listing.folders, &names, self.options.names_assumed)?;
+        if let Some(names) = classes.names {
+            self.options.class_names = Some(names);
+            self.options.names_assumed = false;
+        }
+        let before = self.files.len();
+        if classes.of.iter().any(Option::is_some) {
+            let mut others = listing.others;
+            for (class_folder, class) in listing.folders.iter().zip(classes.of) {
+                let found = below(class_folder)?;
+                self.files.extend(found.files.into_iter().map(|file| (file, class)));
+                others.extend(found.others);
+            }
+            self.files.extend(listing.files.into_iter().map(|file| (file, None)));
+            self.notes.extend(left_out(&others));
+        } else {
+            let found = below(folder)?;
+            self.files.extend(found.files.into_iter().map(|file| (file, None)));
+            self.notes.extend(left_out(&found.others));
+        }
+        self.notes.extend(classes.notes);
+        if self.files.len() == before {
+            return Err(DataError::NoImages { path: folder.to_path_buf(), class: false });
+        }
+        Ok(())
     }
-    Ok(files)
 }
 
 fn open_array(path: &Path, options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
@@ -124,7 +153,7 @@ fn open_array(path: &Path, options: &OpenOptions) -> Result<Box<dyn Dataset>, Da
         return Err(DataError::Preprocessing {
             key: "size".to_owned(),
             found: format!("{height} × {width} for the array {}", path.display()),
-            expected: "no --size: arrays go in as they are".to_owned(),
+            expected: "no --size: arrays are not resized".to_owned(),
         });
     }
     match sniff(path)? {

@@ -1,7 +1,7 @@
 //! From a picture to a model's input, and how that is written into a model file.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use super::{DataError, Raster};
@@ -13,25 +13,68 @@ pub enum Resize {
     Squash,
     /// Keep the aspect and cut the middle out.
     Crop,
+    /// Bring the shorter side to so many pixels, keep the aspect, and cut the middle out: torchvision's `Resize` and
+    /// `CenterCrop`, with their rounding.
+    Shorter(usize),
 }
 
 impl FromStr for Resize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let shorter = |text: &str| text.strip_prefix("shorter:")?.parse().ok().filter(|&side| side > 0);
         match text {
             "squash" => Ok(Self::Squash),
             "crop" => Ok(Self::Crop),
-            _ => Err(format!("resize \"{text}\" is unknown, expected squash or crop")),
+            _ => shorter(text).map(Self::Shorter).ok_or_else(|| {
+                format!("resize \"{text}\" is unknown, expected squash, crop or shorter:256 (any number)")
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Squash => f.write_str("squash"),
+            Self::Crop => f.write_str("crop"),
+            Self::Shorter(side) => write!(f, "shorter:{side}"),
         }
     }
 }
 
 impl Resize {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Squash => "squash",
-            Self::Crop => "crop",
+    /// The size that a picture of `[h, w]` gets, and the first row and column of the middle of size `model` in it, where the
+    /// shorter side is brought to a length: torchvision's arithmetic. `None` for the other ways, which scale and cut in one.
+    pub(super) fn scaled(self, [h, w]: [usize; 2], model: [usize; 2]) -> Option<([usize; 2], [usize; 2])> {
+        let Self::Shorter(side) = self else { return None };
+        let longer = |long: usize, short: usize| side * long / short.max(1);
+        let size = if h < w { [side, longer(w, h)] } else { [longer(h, w), side] };
+        // Half of an odd difference goes to the even neighbour, as Python rounds.
+        let half = |long: usize, short: usize| {
+            let twice = long.saturating_sub(short);
+            if twice % 4 == 3 { twice / 2 + 1 } else { twice / 2 }
+        };
+        Some((size, [half(size[0], model[0]), half(size[1], model[1])]))
+    }
+
+    /// The part of a picture of `[h, w]` that a model of size `model` sees: first row, first column, rows and columns, in
+    /// pixels of the picture.
+    #[must_use]
+    pub fn window(self, original: [usize; 2], model: [usize; 2]) -> [f64; 4] {
+        let [h, w] = original.map(|side| side as f64);
+        match (self, self.scaled(original, model)) {
+            (_, Some((size, corner))) => {
+                let (down, right) = (h / size[0].max(1) as f64, w / size[1].max(1) as f64);
+                let [top, left] = corner.map(|at| at as f64);
+                [top * down, left * right, model[0] as f64 * down, model[1] as f64 * right]
+            }
+            (Self::Squash, _) => [0.0, 0.0, h, w],
+            _ => {
+                let aspect = model[1] as f64 / model[0].max(1) as f64;
+                let (rows, columns) = if w / h > aspect { (h, h * aspect) } else { (w / aspect, w) };
+                [(h - rows) / 2.0, (w - columns) / 2.0, rows, columns]
+            }
         }
     }
 }
@@ -69,7 +112,8 @@ impl ChannelOrder {
 /// What a model expects of its input.
 ///
 /// A picture's values x from 0 to 1 (8 and 16 bits alike) become `(x · scale − mean) / std`, channel by channel in
-/// the model's order, after conversion to grey or colour and resizing. Arrays skip all of it: their numbers go in as they are.
+/// the model's order, after conversion to grey or colour and resizing. Arrays are not resized or converted; which of them hold
+/// pixels, so that the formula applies to them too, says [`ArrayNumbers`](super::ArrayNumbers).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
     /// Channels; 1 (grey) or 3 (red, green, blue) where pictures are to be read.
@@ -121,6 +165,18 @@ impl Preprocessing {
                 return Err(invalid(key, &size.to_string(), &format!("1 to {}", super::MAX_SIDE)));
             }
         }
+        if let Resize::Shorter(side) = self.resize
+            && !(self.height.max(self.width)..=super::MAX_SIDE).contains(&side)
+        {
+            let expected = format!(
+                "shorter: and {} to {}, so that it covers the model's {} × {}",
+                self.height.max(self.width),
+                super::MAX_SIDE,
+                self.height,
+                self.width
+            );
+            return Err(invalid("resize", &self.resize.to_string(), &expected));
+        }
         if !self.scale.is_finite() || self.scale == 0.0 {
             return Err(invalid("scale", &self.scale.to_string(), "a finite number other than 0"));
         }
@@ -143,7 +199,7 @@ impl Preprocessing {
             self.channels.to_string(),
             self.height.to_string(),
             self.width.to_string(),
-            self.resize.name().to_owned(),
+            self.resize.to_string(),
             self.scale.to_string(),
             join(&self.mean),
             join(&self.std),
@@ -166,7 +222,7 @@ impl Preprocessing {
         }
         let mut read = Self::new(shape);
         if let Some(text) = pairs.get("resize") {
-            read.resize = text.parse().map_err(|_| invalid("resize", text, "squash or crop"))?;
+            read.resize = text.parse().map_err(|_| invalid("resize", text, "squash, crop or shorter:256"))?;
         }
         if let Some(text) = pairs.get("channel_order") {
             read.order = text.parse().map_err(|_| invalid("channel_order", text, "rgb or bgr"))?;
@@ -206,8 +262,14 @@ impl Preprocessing {
                 )
             })?
             .with_channels(self.channels);
-        let area = self.height * self.width;
         let mut pixels = seen.values.clone();
+        self.prepare(&mut pixels);
+        Ok((seen, pixels))
+    }
+
+    /// Makes pixels from 0 to 1, c·h·w values, the model's input: order of colours, scale, mean and standard deviation.
+    pub fn prepare(&self, pixels: &mut [f32]) {
+        let area = (self.height * self.width).max(1);
         if let (ChannelOrder::Bgr, [red, _, blue]) =
             (self.order, pixels.chunks_exact_mut(area).collect::<Vec<_>>().as_mut_slice())
         {
@@ -218,7 +280,33 @@ impl Preprocessing {
                 *value = (*value * self.scale - mean) / std;
             }
         }
-        Ok((seen, pixels))
+    }
+
+    /// Whether pixels from 0 to 1 go in as they are.
+    pub fn keeps_values(&self) -> bool {
+        let plain = Self::new(self.shape());
+        (self.scale, &self.mean, &self.std, self.order) == (plain.scale, &plain.mean, &plain.std, plain.order)
+    }
+
+    /// The range, mean and standard deviation of the values, for people: `0…1, less 0.485, 0.456, 0.406`.
+    pub fn in_words(&self) -> String {
+        let mut text = format!("0…{}", self.scale);
+        let numbers = |values: &[f32]| {
+            let same = values.iter().all(|v| Some(v) == values.first());
+            let shown = if same { values.get(..1).unwrap_or_default() } else { values };
+            shown.iter().map(f32::to_string).collect::<Vec<_>>().join(", ")
+        };
+        // Writing to a String cannot fail.
+        if self.mean.iter().any(|&v| v != 0.0) {
+            let _ = write!(text, ", less {}", numbers(&self.mean));
+        }
+        if self.std.iter().any(|&v| v != 1.0) {
+            let _ = write!(text, ", divided by {}", numbers(&self.std));
+        }
+        if self.order == ChannelOrder::Bgr {
+            text.push_str(", blue first");
+        }
+        text
     }
 }
 
@@ -270,6 +358,27 @@ mod tests {
         for (channel, plane) in pixels.chunks_exact(4).enumerate() {
             assert_eq!(plane, [(2.0 - settings.mean[channel]) / settings.std[channel]; 4]);
         }
+    }
+
+    #[test]
+    fn shorter_sides_are_torchvisions() {
+        // torchvision: Resize(256) gives (256, int(256 · 640 / 427)) = (256, 383); CenterCrop(224) starts at round(16) and
+        // round(79.5), which Python rounds to 80.
+        let found = Resize::Shorter(256).scaled([427, 640], [224, 224]);
+        assert_eq!(found, Some(([256, 383], [16, 80])));
+        // round(0.5) is 0, round(1.5) is 2, round(2.5) is 2.
+        for (long, at) in [(5, 0), (7, 2), (9, 2), (8, 2)] {
+            assert_eq!(Resize::Shorter(4).scaled([4, long], [4, 4]), Some(([4, long], [0, at])), "{long}");
+        }
+        let window = Resize::Shorter(256).window([512, 1024], [224, 224]);
+        assert_eq!(window, [32.0, 288.0, 448.0, 448.0]);
+        assert_eq!("shorter:256".parse(), Ok(Resize::Shorter(256)));
+        assert!("shorter:0".parse::<Resize>().is_err());
+        let mut settings = Preprocessing::new([3, 224, 224]);
+        settings.resize = Resize::Shorter(200);
+        assert!(settings.validate().unwrap_err().to_string().contains("covers the model's 224 × 224"));
+        settings.resize = Resize::Shorter(256);
+        assert_eq!(Preprocessing::from_pairs(&settings.to_pairs()).unwrap(), settings);
     }
 
     #[test]

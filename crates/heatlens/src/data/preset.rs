@@ -3,13 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ChannelOrder, DataError, Preprocessing};
+use super::{ChannelOrder, DataError, Preprocessing, Resize};
 
 /// A common way of preparing pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// From 0 to 1, less the mean of ImageNet, divided by its standard deviation: torchvision, timm and most of PyTorch.
     Imagenet,
+    /// The same after torchvision's `Resize` and `CenterCrop`: the shorter side to 8/7 of the model's (256 for 224), and the
+    /// middle of it. What its classifiers are judged by.
+    Torchvision,
     /// From −1 to 1: Keras' mode "tf" (MobileNet, Inception, Xception and others).
     Tf,
     /// From 0 to 255 in the order blue, green, red, less the mean of ImageNet: Keras' mode "caffe" (ResNet, VGG).
@@ -22,12 +25,14 @@ pub enum Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Imagenet, Self::Tf, Self::Caffe, Self::Unit, Self::Raw];
+    pub const ALL: [Self; 6] =
+        [Self::Imagenet, Self::Torchvision, Self::Tf, Self::Caffe, Self::Unit, Self::Raw];
 
     /// What people type.
     pub fn name(self) -> &'static str {
         match self {
             Self::Imagenet => "imagenet",
+            Self::Torchvision => "torchvision",
             Self::Tf => "tf",
             Self::Caffe => "caffe",
             Self::Unit => "unit",
@@ -35,13 +40,16 @@ impl Preset {
         }
     }
 
-    /// Sets scale, mean, standard deviation and channel order; sizes stay.
+    /// Sets scale, mean, standard deviation and channel order, and where the preset says it the way of resizing; the
+    /// model's size stays.
     ///
     /// # Errors
     /// If the preset is for colour images and the model takes others.
     pub fn apply(self, to: &mut Preprocessing) -> Result<(), DataError> {
         let (scale, mean, std, order) = match self {
-            Self::Imagenet => (1.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], ChannelOrder::Rgb),
+            Self::Imagenet | Self::Torchvision => {
+                (1.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], ChannelOrder::Rgb)
+            }
             Self::Tf => (2.0, [1.0; 3], [1.0; 3], ChannelOrder::Rgb),
             Self::Caffe => (255.0, [103.939, 116.779, 123.68], [1.0; 3], ChannelOrder::Bgr),
             Self::Unit => (1.0, [0.0; 3], [1.0; 3], ChannelOrder::Rgb),
@@ -59,6 +67,11 @@ impl Preset {
             });
         };
         (to.scale, to.mean, to.std, to.order) = (scale, mean, std, order);
+        if self == Self::Torchvision {
+            // 224 of 256 is 7/8.
+            let side = to.height.max(to.width);
+            to.resize = Resize::Shorter((side * 8 + 3) / 7);
+        }
         Ok(())
     }
 }
@@ -109,6 +122,16 @@ mod tests {
     }
 
     #[test]
+    fn torchvision_takes_the_middle() {
+        for (side, shorter) in [(224, 256), (299, 342), (384, 439), (32, 37)] {
+            let mut settings = Preprocessing::new([3, side, side]);
+            Preset::Torchvision.apply(&mut settings).unwrap();
+            assert_eq!(settings.resize, Resize::Shorter(shorter), "round({side} / 0.875)");
+            assert_eq!(settings.mean, [0.485, 0.456, 0.406]);
+        }
+    }
+
+    #[test]
     fn colour_presets_refuse_grey() {
         let mut grey = Preprocessing::new([1, 8, 8]);
         assert!(Preset::Tf.apply(&mut grey).is_ok());
@@ -116,6 +139,7 @@ mod tests {
         let refusal = Preset::Imagenet.apply(&mut grey).unwrap_err().to_string();
         assert!(refusal.contains("imagenet for a model of 1 channels"), "{refusal}");
         assert_eq!(grey, before);
-        assert!("resnet".parse::<Preset>().unwrap_err().contains("imagenet, tf, caffe, unit, raw"));
+        let unknown = "resnet".parse::<Preset>().unwrap_err();
+        assert!(unknown.contains("imagenet, torchvision, tf, caffe, unit, raw"), "{unknown}");
     }
 }

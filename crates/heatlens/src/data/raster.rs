@@ -1,8 +1,8 @@
 //! A decoded picture as numbers: planes of f32 from 0 to 1, whatever the file's bit depth.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::F32;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::pixels::{F32, U8};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
 use super::Resize;
@@ -48,29 +48,64 @@ impl Raster {
     ///
     /// Returns `None` where a size is 0 or beyond 32 bits.
     pub fn resized(self, height: usize, width: usize, resize: Resize) -> Option<Self> {
+        if let Some(([rows, columns], corner)) = resize.scaled([self.height, self.width], [height, width]) {
+            let scaled = if (self.height, self.width) == (rows, columns) {
+                self
+            } else if let Some(bytes) = self.bytes() {
+                // Pillow rounds to bytes after each direction, and torchvision takes its pictures from Pillow.
+                let planes = bytes.chunks_exact(self.height * self.width).map(|plane| {
+                    let pixels: Vec<U8> = plane.iter().map(|&byte| U8::new(byte)).collect();
+                    scale_plane(&pixels, [self.height, self.width], [rows, columns], &bilinear())
+                });
+                let values = planes.collect::<Option<Vec<_>>>()?.concat();
+                let values = values.iter().map(|pixel| f32::from(pixel.0) / 255.0).collect();
+                Self { channels: self.channels, height: rows, width: columns, values }
+            } else {
+                self.resized(rows, columns, Resize::Squash)?
+            };
+            return scaled.cut(corner, [height, width]);
+        }
         if (self.height, self.width) == (height, width) {
             return Some(self);
         }
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
         let options = match resize {
-            Resize::Squash => options,
-            Resize::Crop => options.fit_into_destination(Some((0.5, 0.5))),
+            Resize::Squash | Resize::Shorter(_) => bilinear(),
+            Resize::Crop => bilinear().fit_into_destination(Some((0.5, 0.5))),
         };
-        let mut resizer = Resizer::new();
-        let mut values = Vec::with_capacity(self.channels * height * width);
-        for plane in self.values.chunks_exact(self.height * self.width) {
+        let planes = self.values.chunks_exact(self.height * self.width).map(|plane| {
             let pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
-            let source = TypedImageRef::new(
-                u32::try_from(self.width).ok()?,
-                u32::try_from(self.height).ok()?,
-                &pixels,
-            )
-            .ok()?;
-            let mut target = TypedImage::<F32>::new(u32::try_from(width).ok()?, u32::try_from(height).ok()?);
-            resizer.resize_typed(&source, &mut target, &options).ok()?;
-            values.extend(target.pixels().iter().map(|pixel| pixel.0));
-        }
+            scale_plane(&pixels, [self.height, self.width], [height, width], &options)
+        });
+        let values = planes.collect::<Option<Vec<_>>>()?.concat();
+        let values = values.iter().map(|pixel| pixel.0).collect();
         Some(Self { channels: self.channels, height, width, values })
+    }
+
+    /// The values as bytes, where all of them are.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole numbers within 0..=255"
+    )]
+    fn bytes(&self) -> Option<Vec<u8>> {
+        let byte = |value: &f32| {
+            let scaled = value * 255.0;
+            let whole = scaled.round();
+            ((scaled - whole).abs() < 1e-3 && (0.0..=255.0).contains(&whole)).then_some(whole as u8)
+        };
+        self.values.iter().map(byte).collect()
+    }
+
+    /// The part of `size` whose first row and column are `corner`; `None` where it reaches beyond the picture.
+    fn cut(&self, corner: [usize; 2], [height, width]: [usize; 2]) -> Option<Self> {
+        let mut values = Vec::with_capacity(self.channels * height * width);
+        for plane in self.values.chunks_exact((self.height * self.width).max(1)) {
+            for line in plane.chunks_exact(self.width.max(1)).skip(corner[0]).take(height) {
+                values.extend(line.get(corner[1]..corner[1].checked_add(width)?)?);
+            }
+        }
+        let whole = values.len() == self.channels * height * width;
+        whole.then_some(Self { channels: self.channels, height, width, values })
     }
 
     /// As an 8-bit picture for the eye: `low` becomes black and `high` full, grey unless there are 3 channels
@@ -96,6 +131,24 @@ impl Raster {
     }
 }
 
+fn bilinear() -> ResizeOptions {
+    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+}
+
+/// One plane of `from` (height, width) brought to the size `to`.
+fn scale_plane<P: PixelTrait>(
+    pixels: &[P],
+    from: [usize; 2],
+    to: [usize; 2],
+    options: &ResizeOptions,
+) -> Option<Vec<P>> {
+    let side = |size: usize| u32::try_from(size).ok();
+    let source = TypedImageRef::new(side(from[1])?, side(from[0])?, pixels).ok()?;
+    let mut target = TypedImage::<P>::new(side(to[1])?, side(to[0])?);
+    Resizer::new().resize_typed(&source, &mut target, options).ok()?;
+    Some(target.pixels().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +170,16 @@ mod tests {
     fn crop_keeps_the_aspect_and_squash_does_not() {
         let raster = grey(2, 4, &[9.0, 1.0, 1.0, 9.0, 9.0, 1.0, 1.0, 9.0]);
         assert_eq!(raster.clone().resized(2, 2, Resize::Crop).unwrap().values, [1.0; 4]);
-        assert!(raster.resized(2, 2, Resize::Squash).unwrap().values.iter().all(|&value| value > 3.0));
+        assert!(
+            raster.clone().resized(2, 2, Resize::Squash).unwrap().values.iter().all(|&value| value > 3.0)
+        );
+        assert_eq!(raster.clone().resized(2, 2, Resize::Shorter(2)).unwrap().values, [1.0; 4]);
+        assert_eq!(
+            raster.clone().resized(1, 1, Resize::Shorter(2)).unwrap().values,
+            [1.0],
+            "row 0, column 2"
+        );
+        assert!(raster.resized(3, 3, Resize::Shorter(2)).is_none());
     }
 
     #[test]

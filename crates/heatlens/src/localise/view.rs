@@ -17,15 +17,7 @@ impl View {
     /// The view of a model of `model` rows and columns on an image of `original`.
     #[must_use]
     pub fn new(original: [usize; 2], model: [usize; 2], resize: Resize) -> Self {
-        let [h, w] = original.map(|side| side as f64);
-        let seen = match resize {
-            Resize::Squash => [0.0, 0.0, h, w],
-            Resize::Crop => {
-                let aspect = model[1] as f64 / model[0].max(1) as f64;
-                let (rows, columns) = if w / h > aspect { (h, h * aspect) } else { (w / aspect, w) };
-                [(h - rows) / 2.0, (w - columns) / 2.0, rows, columns]
-            }
-        };
+        let seen = resize.window(original, model);
         Self { original, seen }
     }
 

@@ -2,8 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::data::{DataError, reason};
 use crate::nearest::nearest;
 
 type Cause = Box<dyn Error + Send + Sync>;
@@ -55,6 +57,15 @@ pub enum ModelError {
     },
     /// Our own metadata in the file do not make sense.
     Metadata(String),
+    /// A file of class names that does not give the model's classes their names.
+    Labels {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        reason: String,
+    },
+    /// What a person says of the input does not fit the model.
+    Preparation(DataError),
     /// No layer of this name.
     UnknownLayer {
         /// What was asked for.
@@ -68,6 +79,13 @@ pub enum ModelError {
         name: String,
         /// The classes there are.
         classes: Vec<String>,
+    },
+    /// Several classes of this name.
+    SeveralClasses {
+        /// What was asked for.
+        name: String,
+        /// Number and name of each.
+        found: Vec<(usize, String)>,
     },
     /// Several classes where one is held against.
     SeveralAgainst,
@@ -93,7 +111,13 @@ impl ModelError {
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::File { path, source } => match source.downcast_ref::<io::Error>() {
+                Some(error) if error.kind() == io::ErrorKind::NotFound => {
+                    write!(f, "there is no file or folder {}", path.display())
+                }
+                Some(error) => write!(f, "{}: {}", path.display(), reason(error)),
+                None => write!(f, "{}: {source}", path.display()),
+            },
             Self::Write(source) => write!(f, "the model cannot be written: {source}"),
             Self::Inputs(found) => {
                 let found = found.join(", ");
@@ -125,11 +149,23 @@ impl fmt::Display for ModelError {
                 write!(f, "{found} class names for a model with {expected} classes")
             }
             Self::Metadata(what) => write!(f, "the file's own description is damaged: {what}"),
+            Self::Labels { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::Preparation(source) => write!(f, "{source}"),
             Self::UnknownLayer { name, near } => {
                 write!(f, "no layer {name:?}; the nearest are {} (`inspect` lists all)", near.join(", "))
             }
             Self::UnknownClass { name, classes } => {
                 write!(f, "no class {name:?}; {}", the_classes(name, classes))
+            }
+            Self::SeveralClasses { name, found } => {
+                let list: Vec<String> = found.iter().map(|(k, name)| format!("{k} {name}")).collect();
+                let first = found.first().map_or(0, |(k, _)| *k);
+                write!(
+                    f,
+                    "{} classes are called {name:?}: {}; give the number, such as {first} or {name}#{first}",
+                    found.len(),
+                    list.join(", ")
+                )
             }
             Self::SeveralAgainst => write!(
                 f,
@@ -146,12 +182,19 @@ impl fmt::Display for ModelError {
     }
 }
 
-/// All classes where they are few; the nearest names where they are many.
+/// All classes where they are few; where they are many those that have the word in their name, or the nearest.
 fn the_classes(name: &str, classes: &[String]) -> String {
     if classes.len() <= FEW_CLASSES {
         return format!("the classes are {}", classes.join(", "));
     }
     let count = classes.len();
+    let word = name.trim().to_lowercase();
+    let holds = |class: &String| !word.is_empty() && class.to_lowercase().contains(&word);
+    let holding = classes.iter().enumerate().filter(|(_, class)| holds(class));
+    let holding: Vec<String> = holding.take(FEW_CLASSES).map(|(k, class)| format!("{k} {class}")).collect();
+    if !holding.is_empty() {
+        return format!("of {count} classes these have it in their name: {}", holding.join(", "));
+    }
     let near: Vec<String> =
         nearest(name, classes.iter().map(String::as_str), 5).iter().map(|near| format!("{near:?}")).collect();
     format!(

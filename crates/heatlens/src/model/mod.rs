@@ -7,6 +7,7 @@
 
 pub mod axes;
 mod choice;
+mod class_names;
 pub mod error;
 mod format;
 pub mod gap;
@@ -15,6 +16,7 @@ mod input;
 pub mod layer;
 mod metadata;
 mod names;
+mod preparation;
 pub(crate) mod program;
 mod scaling;
 pub mod stages;
@@ -28,10 +30,11 @@ pub use error::ModelError;
 pub use gap::GapHead;
 pub use head::{Activation, Head};
 pub use layer::Layer;
+pub use preparation::Preparation;
 pub use scaling::PixelRange;
 pub use stages::Stage;
 
-use crate::data::Preprocessing;
+use crate::data::{ArrayNumbers, Preprocessing};
 use crate::model::input::Image;
 
 /// An image classifier.
@@ -47,10 +50,14 @@ pub struct Model {
     pub head: Head,
     /// One name for each class; made up from numbers where the file has none.
     pub class_names: Vec<String>,
+    /// Whether the names come from the file or a person.
+    pub named: bool,
     /// How an image file becomes the model's input.
     pub preprocessing: Preprocessing,
     /// Whether that is known, because the file or a person says so; otherwise it is a guess.
     pub described: bool,
+    /// Which arrays hold pixels, to be prepared as image files are: also floats where the preparation is known.
+    pub arrays: ArrayNumbers,
     /// The range of pixels that the graph's own arithmetic at its start is made for, if it has any.
     pub own_scaling: Option<PixelRange>,
     /// What a person should know about how the file was understood.
@@ -91,7 +98,10 @@ impl Model {
                 further => ModelError::FurtherInputs(further),
             }
         })?;
-        let class_names = metadata::class_names(&graph.metadata)?.unwrap_or_else(|| numbered(head.classes()));
+        let (found, unfit) = class_names::in_metadata(&graph.metadata, head.classes());
+        let stored = metadata::class_names(&graph.metadata)?.or(found);
+        let named = stored.is_some();
+        let class_names = stored.unwrap_or_else(|| numbered(head.classes()));
         if class_names.len() != head.classes() {
             return Err(ModelError::ClassNames { found: class_names.len(), expected: head.classes() });
         }
@@ -114,12 +124,15 @@ impl Model {
             batch,
             head,
             class_names,
+            named,
             preprocessing,
             described,
+            arrays: if described { ArrayNumbers::Pixels } else { ArrayNumbers::IntegerPixels },
             own_scaling,
             notes: Vec::new(),
         };
         model.take_notes(image.original.as_deref(), &image.ignored);
+        model.notes.extend(unfit.filter(|_| !model.named));
         Ok(model)
     }
 

@@ -4,10 +4,15 @@
 //! arithmetic with constants at the start of a graph is one affine function of each pixel; its size
 //! tells in which range the pixels are meant to come.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use heatlens_graph::op::batch_normalization::BatchNormalization;
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::cast::Cast;
+use heatlens_graph::op::concat::Concat;
+use heatlens_graph::op::gather::Gather;
 use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::{Graph, Node, Tensor, ValueId, reference};
 
@@ -45,40 +50,72 @@ const MOST_PIXELS: usize = 1 << 24;
 
 /// The range that the arithmetic at the start of a graph is made for, if there is any.
 pub(super) fn own_scaling(graph: &Graph, image: ValueId) -> Option<PixelRange> {
-    let scaled = scaled_image(graph, image)?;
+    let Scaled { value, rearranged } = scaled_image(graph, image)?;
     let len = graph.fact(image).shape.len_per_sample().filter(|&len| len <= MOST_PIXELS)?;
     let shape = graph.fact(image).shape.at(1);
-    let at = |value: f64| {
-        let feed = Tensor::f64(&shape, vec![value; len]);
-        reference::run(graph, &[feed], 1, &[scaled]).ok()?.pop().map(|t| t.to_f64())
+    let at = |pixel: f64| {
+        let feed = Tensor::f64(&shape, vec![pixel; len]);
+        reference::run(graph, &[feed], 1, &[value]).ok()?.pop().map(|t| t.to_f64())
     };
     let (zero, one) = (at(0.0)?, at(1.0)?);
     let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0f64, |m, v| m.max(v.abs()));
     let shift = largest(&mut zero.iter().copied());
     let factor = largest(&mut zero.iter().zip(&one).map(|(a, b)| b - a));
     let finite = factor.is_finite() && shift.is_finite() && factor > 0.0;
-    finite.then_some(if factor < BYTE_FACTOR || shift > BYTE_SHIFT {
-        PixelRange::Bytes
-    } else {
-        PixelRange::Unit
-    })
+    let range = if factor < BYTE_FACTOR || shift > BYTE_SHIFT { PixelRange::Bytes } else { PixelRange::Unit };
+    // Channels that are rescaled one by one may come normalised already: `transform_input` of torchvision's Inception.
+    finite.then_some(range).filter(|range| *range == PixelRange::Bytes || !rearranged)
 }
 
-/// The image after all arithmetic with constants that comes before anything else, if there is any.
-fn scaled_image(graph: &Graph, image: ValueId) -> Option<ValueId> {
-    let (mut at, mut scaled) = (image, None);
-    while let [only] = graph.consumers(at).as_slice() {
-        let node = graph.node(*only);
-        let arithmetic = is_affine(graph, node);
-        if !arithmetic && !is_passing(node) {
-            break;
+/// The image behind the arithmetic at the start of a graph.
+#[derive(Clone, Copy)]
+struct Scaled {
+    value: ValueId,
+    /// Whether its channels were taken apart or put in another order on the way.
+    rearranged: bool,
+}
+
+/// How a value comes from the image.
+#[derive(Clone, Copy, Default)]
+struct Way {
+    arithmetic: bool,
+    rearranged: bool,
+}
+
+/// The image after all arithmetic with constants that comes before anything else, if there is any: the one value through
+/// which everything else sees the image.
+fn scaled_image(graph: &Graph, image: ValueId) -> Option<Scaled> {
+    let mut ways = BTreeMap::from([(image, Way::default())]);
+    let mut seen = BTreeSet::new();
+    for node in graph.nodes() {
+        let inputs = || node.inputs.iter().flatten();
+        let from: Vec<Way> = inputs().filter_map(|id| ways.get(id).copied()).collect();
+        if from.is_empty() {
+            continue;
         }
-        at = *node.outputs.first()?;
-        if arithmetic {
-            scaled = Some(at);
+        let (arithmetic, rearranges) = (is_affine(graph, node), is_rearranging(node));
+        let whole = inputs().all(|id| ways.contains_key(id) || graph.constant(*id).is_some());
+        match node.outputs.first() {
+            Some(&output) if whole && (arithmetic || rearranges || is_passing(node)) => {
+                let way = Way {
+                    arithmetic: arithmetic || from.iter().any(|way| way.arithmetic),
+                    rearranged: rearranges || from.iter().any(|way| way.rearranged),
+                };
+                ways.insert(output, way);
+            }
+            _ => seen.extend(inputs().filter(|id| ways.contains_key(id)).copied()),
         }
     }
-    scaled
+    seen.extend(graph.outputs().iter().filter(|id| ways.contains_key(id)));
+    let only = seen.first().filter(|_| seen.len() == 1)?;
+    let way = ways.get(only)?;
+    way.arithmetic.then_some(Scaled { value: *only, rearranged: way.rearranged })
+}
+
+fn is_rearranging(node: &Node) -> bool {
+    node.op.downcast_ref::<Slice>().is_some()
+        || node.op.downcast_ref::<Gather>().is_some()
+        || node.op.downcast_ref::<Concat>().is_some()
 }
 
 fn is_affine(graph: &Graph, node: &Node) -> bool {
@@ -109,13 +146,13 @@ impl Model {
         let (bytes, unit) = (max > BYTE_PIXEL && min >= 0.0, max <= 2.0 && min >= -2.0 && max > min);
         match self.own_scaling {
             Some(PixelRange::Bytes) if unit => Some(format!(
-                "{found}, but the model scales its input itself and expects 0…255: to it, this is all but black"
+                "{found}, but the model scales its input itself and expects 0…255: to it, this is all but black; --scale 255 multiplies by 255"
             )),
             Some(PixelRange::Unit) if bytes => Some(format!(
-                "{found}, but the model normalises its input itself and expects 0…1: divide by 255 first"
+                "{found}, but the model normalises its input itself and expects 0…1: divide by 255 first, or give --preset unit"
             )),
             None if bytes && !self.described && self.preprocessing.scale <= 1.0 => Some(format!(
-                "{found}, and nothing in the model scales them; unless it was trained on such values, divide by 255 or normalise first"
+                "{found}, and nothing in the model scales them; unless it was trained on such values, divide by 255 or normalise first, or give --preset"
             )),
             _ => None,
         }

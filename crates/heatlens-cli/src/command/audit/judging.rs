@@ -46,7 +46,7 @@ pub(super) fn judge(
     let low = seen.pixels.iter().copied().fold(f32::INFINITY, f32::min);
     let high = seen.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     verdict.problems.extend(model.range_problem(low, high));
-    clock.time("duplicates", || duplicates(data, &seen, options, &mut verdict))?;
+    clock.time("duplicates", || duplicates(auditor, data, &seen, options, &mut verdict))?;
     Ok(verdict)
 }
 
@@ -101,6 +101,7 @@ fn moments(pixels: &[f32]) -> [f64; 2] {
 
 /// Images that are there twice, or unlike those that the model was trained on.
 fn duplicates(
+    auditor: &Auditor,
     data: &dyn Dataset,
     seen: &Seen,
     options: &Audit,
@@ -130,6 +131,7 @@ fn duplicates(
     let like = OpenOptions {
         preprocessing: Some(data.preprocessing().clone()),
         class_names: Some(data.class_names().to_vec()).filter(|names| !names.is_empty()),
+        numbers: auditor.model().arrays,
         ..open::options(&options.input)?
     };
     let training = open_training(path, &OpenOptions { rows: None, ..like })?;

@@ -83,18 +83,6 @@ pub(crate) fn split(text: &str) -> Result<Split, Failure> {
     }
 }
 
-/// `95x80` (height by width) or `95`.
-pub(crate) fn size(text: &str) -> Result<[usize; 2], Failure> {
-    let (h, w) = text.split_once('x').unwrap_or((text, text));
-    let number = |t: &str| t.parse().ok().filter(|n| (1..=8192).contains(n));
-    match (number(h), number(w)) {
-        (Some(h), Some(w)) => Ok([h, w]),
-        _ => Err(Failure::usage(format!(
-            "--size {text}: expected a number such as 95, or height and width as 95x80"
-        ))),
-    }
-}
-
 /// What made a run: every flag that its result depends on. Times and places are left out.
 pub(crate) fn as_json(options: &Train) -> Value {
     let (n, s, v, a) = (&options.network, &options.schedule, &options.validation, &options.augmentation);
@@ -102,7 +90,7 @@ pub(crate) fn as_json(options: &Train) -> Value {
         "heatlens": env!("CARGO_PKG_VERSION"),
         "data": options.data,
         "rows": options.input.rows,
-        "arch": n.arch, "size": n.size, "resize": n.resize, "channels": n.channels, "seed": n.seed,
+        "arch": n.arch, "size": n.size, "resize": n.resize, "channels": n.channels, "scale": n.scale, "seed": n.seed,
         "epochs": s.epochs, "batch_size": s.batch_size, "optimizer": s.optimizer,
         "learning_rate": s.learning_rate, "momentum": s.momentum, "weight_decay": s.weight_decay,
         "lr_schedule": s.lr_schedule, "patience": s.patience, "monitor": s.monitor,

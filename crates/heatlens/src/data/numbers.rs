@@ -1,0 +1,233 @@
+//! What the numbers of an array are: pixels like those of image files, or a model's input that is prepared already.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{ElementType, Preprocessing};
+
+/// Which arrays hold pixels, to be prepared as image files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ArrayNumbers {
+    /// Integers from 0 on and floats from 0 to 255; other floats go in as they are. For training, and for a model of which it
+    /// is known how its images are prepared.
+    #[default]
+    Pixels,
+    /// Integers from 0 on. Floats go in as they are, as the network takes them in Python. For a model file that says nothing.
+    IntegerPixels,
+    /// None: all numbers go in as they are.
+    Raw,
+}
+
+/// The factor on pixels, as a person gives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scale {
+    /// No scaling: arrays go in as they are, image files as their bytes from 0 to 255.
+    Raw,
+    /// Factor on pixels from 0 to 1.
+    Factor(f32),
+}
+
+impl FromStr for Scale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "raw" => Ok(Self::Raw),
+            Ok(factor) => Ok(Self::Factor(factor)),
+            Err(_) => Err(format!("expected a number such as 255, or raw, found \"{text}\"")),
+        }
+    }
+}
+
+/// Most that a float from 0 to 1 becomes by interpolation.
+const OVERSHOOT: f32 = 1.5;
+
+/// How the numbers of one array become a model's input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Reading {
+    /// Divided by this they are pixels from 0 to 1, which are prepared as those of image files.
+    Pixels(f32),
+    /// They go in as they are.
+    AsTheyAre,
+}
+
+/// The smallest and the largest finite number of an array, `None` if there is none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Range {
+    pub(super) low: f32,
+    pub(super) high: f32,
+}
+
+impl Range {
+    pub(super) fn of(values: impl IntoIterator<Item = f32>) -> Option<Self> {
+        values.into_iter().filter(|v| v.is_finite()).map(|v| Self { low: v, high: v }).reduce(Self::and)
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {} to {}", self.low, self.high)
+    }
+}
+
+/// Whether the range of an array's numbers says what they are; bytes and truth values say it by their type.
+pub(super) fn depends_on_range(element: ElementType) -> bool {
+    !matches!(element, ElementType::Bool | ElementType::Unsigned(1))
+}
+
+/// What the numbers of an array are by their type and range, and what a person should know about it.
+pub(super) fn reading(
+    element: ElementType,
+    range: Option<Range>,
+    numbers: ArrayNumbers,
+    settings: &Preprocessing,
+) -> (Reading, Option<String>) {
+    let Some(range) = range else { return (Reading::Pixels(1.0), None) };
+    let (reading, note) = match element {
+        ElementType::Bool => (Reading::Pixels(1.0), None),
+        ElementType::Unsigned(_) | ElementType::Signed(_) => integers(element, range),
+        ElementType::Float(_) if numbers == ArrayNumbers::IntegerPixels => (Reading::AsTheyAre, None),
+        ElementType::Float(_) => floats(range, settings),
+    };
+    if numbers == ArrayNumbers::Raw { (Reading::AsTheyAre, None) } else { (reading, note) }
+}
+
+/// The number of an array that full brightness of an image file is equal to, so that a model trained on the array as it
+/// is gets image files in the same range.
+pub(super) fn full_value(element: ElementType, range: Option<Range>, settings: &Preprocessing) -> f32 {
+    match reading(element, range, ArrayNumbers::Pixels, settings).0 {
+        Reading::Pixels(full) => full,
+        Reading::AsTheyAre => 1.0,
+    }
+}
+
+fn integers(element: ElementType, range: Range) -> (Reading, Option<String>) {
+    let black = "the integers are all 0 or 1, which is next to black where they are scaled as image files are (divided by 255); \
+                 --scale raw takes 0 and 1 as they are, and so does an array of bool or float";
+    match range {
+        Range { low, .. } if low < 0.0 => {
+            let note = format!(
+                "integers {range} are no pixels (expected 0 to 255 or 65535): they go in as they are"
+            );
+            (Reading::AsTheyAre, Some(note))
+        }
+        Range { high: 1.0, .. } => (Reading::Pixels(255.0), Some(black.to_owned())),
+        Range { high, .. } if high <= 255.0 || element == ElementType::Unsigned(1) => {
+            (Reading::Pixels(255.0), None)
+        }
+        Range { high, .. } if high <= 65535.0 => {
+            let note = format!(
+                "integers {range} are taken for 16-bit pixels and divided by 65535, as image files of 16 bits are; --scale raw takes them as they are"
+            );
+            (Reading::Pixels(65535.0), Some(note))
+        }
+        _ => {
+            let note = format!(
+                "integers {range} are no pixels (expected 0 to 255 or 65535): they go in as they are"
+            );
+            (Reading::AsTheyAre, Some(note))
+        }
+    }
+}
+
+fn floats(range: Range, settings: &Preprocessing) -> (Reading, Option<String>) {
+    let as_they_are = "--scale raw takes them as they are";
+    match range {
+        Range { low, high } if low < 0.0 || high > 255.0 => {
+            let note = format!(
+                "floats {range} are taken for a model's input that is prepared already: they go in as they are, while image files go in as {}",
+                settings.in_words()
+            );
+            (Reading::AsTheyAre, Some(note))
+        }
+        Range { high, .. } if high > OVERSHOOT => {
+            let note = format!(
+                "floats {range} are taken for pixels from 0 to 255 and divided by 255, as image files are; {as_they_are}"
+            );
+            (Reading::Pixels(255.0), Some(note))
+        }
+        Range { high, .. } => {
+            let note = format!(
+                "floats {range} are taken for pixels from 0 to 1 and prepared as image files are ({}); {as_they_are}",
+                settings.in_words()
+            );
+            (Reading::Pixels(1.0), (high > 1.0 || !settings.keeps_values()).then_some(note))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const U8: ElementType = ElementType::Unsigned(1);
+    const I64: ElementType = ElementType::Signed(8);
+    const F32: ElementType = ElementType::Float(4);
+
+    fn read(
+        element: ElementType,
+        [low, high]: [f32; 2],
+        numbers: ArrayNumbers,
+        settings: &Preprocessing,
+    ) -> (Reading, String) {
+        let (reading, note) = reading(element, Some(Range { low, high }), numbers, settings);
+        (reading, note.unwrap_or_default())
+    }
+
+    #[test]
+    fn type_and_range_say_what_numbers_are() {
+        let plain = Preprocessing::new([3, 2, 2]);
+        let (byte, word, unit, raw) =
+            (Reading::Pixels(255.0), Reading::Pixels(65535.0), Reading::Pixels(1.0), Reading::AsTheyAre);
+        for (element, range, expected, said) in [
+            (ElementType::Bool, [0.0, 1.0], unit, ""),
+            (U8, [0.0, 255.0], byte, ""),
+            (U8, [0.0, 0.0], byte, ""),
+            (U8, [0.0, 1.0], byte, "next to black"),
+            (I64, [3.0, 200.0], byte, ""),
+            (I64, [0.0, 4095.0], word, "divided by 65535"),
+            (I64, [-1.0, 200.0], raw, "as they are"),
+            (I64, [0.0, 1e6], raw, "as they are"),
+            (F32, [0.0, 1.0], unit, ""),
+            (F32, [0.0, 1.04], unit, "from 0 to 1.04"),
+            (F32, [0.0, 231.5], byte, "divided by 255"),
+            (F32, [0.0, 1.6], byte, "divided by 255"),
+            (F32, [-2.1, 2.6], raw, "prepared already"),
+            (F32, [0.0, 300.0], raw, "prepared already"),
+        ] {
+            let (found, note) = read(element, range, ArrayNumbers::Pixels, &plain);
+            assert_eq!(found, expected, "{element:?} {range:?}");
+            assert!(if said.is_empty() { note.is_empty() } else { note.contains(said) }, "{note}");
+            assert_eq!(read(element, range, ArrayNumbers::Raw, &plain), (raw, String::new()));
+        }
+        for range in [[0.0, 1.0], [0.0, 255.0], [-1.0, 1.0]] {
+            assert_eq!(read(F32, range, ArrayNumbers::IntegerPixels, &plain), (raw, String::new()));
+            assert_eq!(read(U8, [0.0, 9.0], ArrayNumbers::IntegerPixels, &plain).0, byte);
+        }
+    }
+
+    #[test]
+    fn what_is_done_to_floats_is_said_where_they_change() {
+        let mut tf = Preprocessing::new([3, 2, 2]);
+        super::super::Preset::Tf.apply(&mut tf).unwrap();
+        let (found, note) = read(F32, [0.0, 1.0], ArrayNumbers::Pixels, &tf);
+        assert_eq!(found, Reading::Pixels(1.0));
+        assert!(note.contains("prepared as image files are (0…2, less 1)"), "{note}");
+        assert!(
+            read(F32, [-1.0, 1.0], ArrayNumbers::Pixels, &tf).1.contains("image files go in as 0…2, less 1")
+        );
+    }
+
+    #[test]
+    fn the_range_leaves_out_what_is_no_number() {
+        assert_eq!(Range::of([f32::NAN, 2.0, -1.0, f32::INFINITY]), Some(Range { low: -1.0, high: 2.0 }));
+        assert_eq!(Range::of([f32::NAN]), None);
+        assert_eq!("raw".parse(), Ok(Scale::Raw));
+        assert_eq!("0.5".parse(), Ok(Scale::Factor(0.5)));
+        assert!("rwa".parse::<Scale>().unwrap_err().contains("raw, found \"rwa\""));
+    }
+}
