@@ -20,6 +20,7 @@ mod npy;
 mod npz;
 mod numbers;
 mod open;
+mod pillow;
 mod preprocess;
 mod preset;
 mod raster;

@@ -1,11 +1,11 @@
 //! A decoded picture as numbers: planes of f32 from 0 to 1, whatever the file's bit depth.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{F32, U8};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
-use super::Resize;
+use super::{MAX_IMAGE_PIXELS, Resize, pillow};
 
 /// A picture of 1 (grey) or more channels, channel after channel, row after row.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,19 +46,21 @@ impl Raster {
 
     /// Scaled to `height` × `width` with a bilinear filter that averages when it shrinks (no aliasing).
     ///
-    /// Returns `None` where a size is 0 or beyond 32 bits.
+    /// Returns `None` where a size is 0, beyond 32 bits, or larger on the way than a picture may be.
     pub fn resized(self, height: usize, width: usize, resize: Resize) -> Option<Self> {
         if let Some(([rows, columns], corner)) = resize.scaled([self.height, self.width], [height, width]) {
+            // A strip of a pixel's height would become a giant.
+            if rows as u64 * columns as u64 > MAX_IMAGE_PIXELS {
+                return None;
+            }
             let scaled = if (self.height, self.width) == (rows, columns) {
                 self
             } else if let Some(bytes) = self.bytes() {
-                // Pillow rounds to bytes after each direction, and torchvision takes its pictures from Pillow.
-                let planes = bytes.chunks_exact(self.height * self.width).map(|plane| {
-                    let pixels: Vec<U8> = plane.iter().map(|&byte| U8::new(byte)).collect();
-                    scale_plane(&pixels, [self.height, self.width], [rows, columns], &bilinear())
-                });
-                let values = planes.collect::<Option<Vec<_>>>()?.concat();
-                let values = values.iter().map(|pixel| f32::from(pixel.0) / 255.0).collect();
+                // torchvision takes its pictures from Pillow, which rounds to bytes.
+                let from = [self.height, self.width];
+                let planes = bytes.chunks_exact(from[0] * from[1]);
+                let resized = planes.flat_map(|plane| pillow::resize(plane, from, [rows, columns]));
+                let values = resized.map(|byte| f32::from(byte) / 255.0).collect();
                 Self { channels: self.channels, height: rows, width: columns, values }
             } else {
                 self.resized(rows, columns, Resize::Squash)?
@@ -136,15 +138,15 @@ fn bilinear() -> ResizeOptions {
 }
 
 /// One plane of `from` (height, width) brought to the size `to`.
-fn scale_plane<P: PixelTrait>(
-    pixels: &[P],
+fn scale_plane(
+    pixels: &[F32],
     from: [usize; 2],
     to: [usize; 2],
     options: &ResizeOptions,
-) -> Option<Vec<P>> {
+) -> Option<Vec<F32>> {
     let side = |size: usize| u32::try_from(size).ok();
     let source = TypedImageRef::new(side(from[1])?, side(from[0])?, pixels).ok()?;
-    let mut target = TypedImage::<P>::new(side(to[1])?, side(to[0])?);
+    let mut target = TypedImage::<F32>::new(side(to[1])?, side(to[0])?);
     Resizer::new().resize_typed(&source, &mut target, options).ok()?;
     Some(target.pixels().to_vec())
 }
@@ -180,6 +182,8 @@ mod tests {
             "row 0, column 2"
         );
         assert!(raster.resized(3, 3, Resize::Shorter(2)).is_none());
+        let strip = Raster { channels: 1, height: 1, width: 1 << 20, values: vec![0.0; 1 << 20] };
+        assert!(strip.resized(200, 200, Resize::Shorter(256)).is_none(), "256 lines of 2^28");
     }
 
     #[test]
