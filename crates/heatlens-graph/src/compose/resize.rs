@@ -2,7 +2,7 @@
 //!
 //! Interpolation is linear in the image, so along one axis it is a product with a matrix whose row `o` holds the weights of the
 //! input elements that output element `o` is made of. The row depends on where `o` falls in the input ([`Coordinates`]) and on the
-//! kernel that spreads it over its neighbours ([`Mode`]).
+//! kernel that spreads it over its neighbours ([`Mode`]). A row is mostly zeros: of long axes only the others are kept ([`Taps`]).
 
 use super::invalid;
 use crate::builder::Builder;
@@ -12,8 +12,10 @@ use crate::graph::ValueId;
 use crate::op::gather::Gather;
 use crate::tensor::Tensor;
 
-/// Larger matrices are refused: no image has sides that need one.
-const MAX_MATRIX: usize = 1 << 26;
+/// Larger matrices are refused, and so are more taps: no image has sides that need them.
+const MAX_MATRIX: usize = 1 << 24;
+/// Axes that need a larger matrix are resized by their [`Taps`]. A product with a small matrix is faster.
+const MAX_PRODUCT: usize = 1 << 20;
 
 /// Which pixel counts as nearest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +129,19 @@ impl Mode {
     }
 }
 
+impl Resampling {
+    /// By how much the kernel widens.
+    fn shrink(&self, scale: f64) -> f64 {
+        if self.antialias { scale.min(1.0) } else { 1.0 }
+    }
+
+    /// How many elements an element of the output is made of, at most.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn taps(&self, scale: f64) -> usize {
+        (2.0 * self.mode.reach() / self.shrink(scale)) as usize + 1 // infinity becomes the largest number
+    }
+}
+
 impl Rounding {
     fn round(self, x: f64) -> f64 {
         match self {
@@ -171,55 +186,168 @@ pub fn choose(
     b.apply(Gather { axis, indices: places.into(), shape }, &[x])
 }
 
+/// For each element of an axis' output, the elements of the input that it is made of, and how much of each.
+///
+/// What a [`matrix`] says with mostly zeros: a bilinear enlargement has two taps for each element of the output, whatever the
+/// size of the input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taps {
+    input: usize,
+    output: usize,
+    /// For each rank among an element's taps, the places in the input, and the weights.
+    ranks: Vec<(Vec<usize>, Vec<f32>)>,
+}
+
+impl Taps {
+    /// Taps by element of the output: places in an input of `input` elements, and weights.
+    ///
+    /// # Errors
+    /// If a place lies outside, or the output is empty.
+    pub fn new(input: usize, rows: &[Vec<(usize, f32)>]) -> Result<Self, GraphError> {
+        let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+        if let Some(place) = rows.iter().flatten().map(|tap| tap.0).find(|&place| place >= input) {
+            return Err(invalid("Resize", format!("place {place} of an axis of {input} elements")));
+        }
+        if input == 0 || most == 0 {
+            return Err(invalid("Resize", format!("{input} elements to {}", rows.len())));
+        }
+        let rank = |k: usize| rows.iter().map(|row| row.get(k).copied().unwrap_or((0, 0.0))).unzip();
+        Ok(Self { input, output: rows.len(), ranks: (0..most).map(rank).collect() })
+    }
+
+    /// The taps of an axis resized by a ratio of `scale`, which `output` may have rounded.
+    ///
+    /// # Errors
+    /// If an axis is empty, or the scale is not a positive number.
+    pub fn of(resampling: &Resampling, input: usize, output: usize, scale: f64) -> Result<Self, GraphError> {
+        Self::new(input, &rows(resampling, input, output, scale)?)
+    }
+}
+
+/// `x` with `axis` made of the elements and weights that `taps` lists: one gathering, product and sum for each tap of an
+/// element, and memory in proportion to the output.
+///
+/// # Errors
+/// If the sizes do not fit, or the axis is the batch.
+pub fn interpolate(b: &mut Builder<'_>, x: ValueId, axis: usize, taps: &Taps) -> Result<ValueId, GraphError> {
+    let shape = b.shape(x);
+    match shape.0.get(axis) {
+        Some(&Dim::Fixed(size)) if size == taps.input => {}
+        _ => {
+            return Err(invalid(
+                "Resize",
+                format!("taps in {} elements along axis {axis} of {shape}", taps.input),
+            ));
+        }
+    }
+    let mut wide = vec![1; shape.rank() - axis];
+    wide[0] = taps.output;
+    let mut sum = None;
+    for (places, weights) in &taps.ranks {
+        let chosen = choose(b, x, axis, places.clone())?;
+        let weights = b.constant(Tensor::f32(&wide, weights.clone()));
+        let term = b.mul(chosen, weights)?;
+        sum = Some(match sum {
+            Some(sum) => b.add(sum, term)?,
+            None => term,
+        });
+    }
+    sum.ok_or_else(|| invalid("Resize", format!("axis {axis} of {shape} to nothing")))
+}
+
 /// The interpolation matrix (`output` × `input`) of an axis. `scale` is the wanted ratio of the sizes, which `output` may have rounded.
 ///
 /// # Errors
-/// If an axis is empty, the scale is no positive number, or the matrix would be unreasonably large.
+/// If an axis is empty, the scale is not a positive number, or the matrix would be unreasonably large.
 pub fn matrix(
     resampling: &Resampling,
     input: usize,
     output: usize,
     scale: f64,
 ) -> Result<Tensor, GraphError> {
-    let elements = input.checked_mul(output).filter(|&n| n <= MAX_MATRIX);
-    let (Some(elements), true) = (elements, input > 0 && scale.is_finite() && scale > 0.0) else {
-        return Err(invalid("Resize", format!("{input} elements to {output} by a scale of {scale}")));
+    let Some(elements) = input.checked_mul(output).filter(|&n| n <= MAX_MATRIX) else {
+        return Err(invalid("Resize", format!("{input} elements to {output} by a matrix")));
     };
     let mut values = vec![0.0f32; elements];
-    if let Mode::Nearest(rounding) = resampling.mode {
-        let chosen = nearest(rounding, resampling.coordinates, input, output, scale);
-        for (row, i) in values.chunks_exact_mut(input).zip(chosen) {
-            row[i] = 1.0;
-        }
-    } else {
-        for (o, row) in values.chunks_exact_mut(input).enumerate() {
-            fill(resampling, resampling.coordinates.at(o, input, output, scale), scale, row);
-        }
+    let rows = rows(resampling, input, output, scale)?;
+    for (row, taps) in values.chunks_exact_mut(input).zip(rows) {
+        taps.into_iter().for_each(|(place, weight)| row[place] = weight);
     }
     Ok(Tensor::f32(&[output, input], values))
 }
 
-/// The weights of the elements around `centre`.
+/// For each element of the output, the elements of the input with a weight.
+fn rows(
+    resampling: &Resampling,
+    input: usize,
+    output: usize,
+    scale: f64,
+) -> Result<Vec<Vec<(usize, f32)>>, GraphError> {
+    if input == 0 || !scale.is_finite() || scale <= 0.0 {
+        return Err(invalid("Resize", format!("{input} elements to {output} by a scale of {scale}")));
+    }
+    if output.saturating_mul(resampling.taps(scale).min(input)) > MAX_MATRIX {
+        return Err(invalid("Resize", format!("{input} elements to {output}, each made of many")));
+    }
+    if let Mode::Nearest(rounding) = resampling.mode {
+        let chosen = nearest(rounding, resampling.coordinates, input, output, scale);
+        return Ok(chosen.into_iter().map(|place| vec![(place, 1.0)]).collect());
+    }
+    let centre = |o| resampling.coordinates.at(o, input, output, scale);
+    Ok((0..output).map(|o| row(resampling, centre(o), scale, input)).collect())
+}
+
+/// The weights of the elements around `centre`, of `size` elements.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-fn fill(resampling: &Resampling, centre: f64, scale: f64, row: &mut [f32]) {
-    let size = row.len();
-    let shrink = if resampling.antialias { scale.min(1.0) } else { 1.0 };
+fn row(resampling: &Resampling, centre: f64, scale: f64, size: usize) -> Vec<(usize, f32)> {
+    let shrink = resampling.shrink(scale);
     // No wider than the axis on both sides: beyond, all is the edge. This bounds the loop.
     let reach = (resampling.mode.reach() / shrink).min(4.0 * size as f64 + 4.0);
     let centre = centre.clamp(-(size as f64) - 4.0, 2.0 * size as f64 + 4.0);
-    let mut weights = vec![0.0f64; size];
+    let mut weights: Vec<(usize, f64)> = Vec::new();
     let mut position = (centre - reach).ceil();
     while position <= centre + reach {
         let outside = position < 0.0 || position > (size - 1) as f64;
         if !(outside && resampling.exclude_outside) {
-            weights[inside(position, size)] += resampling.mode.weight((position - centre) * shrink);
+            let (place, weight) =
+                (inside(position, size), resampling.mode.weight((position - centre) * shrink));
+            match weights.last_mut().filter(|last| last.0 == place) {
+                Some(last) => last.1 += weight,
+                None => weights.push((place, weight)),
+            }
         }
         position += 1.0;
     }
-    let sum: f64 = weights.iter().sum();
-    if sum != 0.0 {
-        row.iter_mut().zip(weights).for_each(|(slot, w)| *slot = (w / sum) as f32);
+    let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    if sum == 0.0 {
+        return Vec::new();
     }
+    weights.into_iter().map(|(place, weight)| (place, (weight / sum) as f32)).collect()
+}
+
+/// `x` with `axis` resized to `output` elements; `scale` is the wanted ratio of the sizes, which `output` may have rounded.
+///
+/// # Errors
+/// If the axis is empty or the batch, the scale is not a positive number, or the axis is unreasonably long.
+pub fn resample(
+    b: &mut Builder<'_>,
+    x: ValueId,
+    axis: usize,
+    resampling: &Resampling,
+    output: usize,
+    scale: f64,
+) -> Result<ValueId, GraphError> {
+    let shape = b.shape(x);
+    let Some(&Dim::Fixed(input)) = shape.0.get(axis) else {
+        return Err(invalid("Resize", format!("axis {axis} of {shape}")));
+    };
+    if let Mode::Nearest(rounding) = resampling.mode {
+        return choose(b, x, axis, nearest(rounding, resampling.coordinates, input, output, scale));
+    }
+    if input.checked_mul(output).is_some_and(|elements| elements <= MAX_PRODUCT) {
+        return resize(b, x, axis, &matrix(resampling, input, output, scale)?);
+    }
+    interpolate(b, x, axis, &Taps::of(resampling, input, output, scale)?)
 }
 
 /// `x` with `axis` replaced by its product with a matrix (new size × old size) as [`matrix`] makes it.

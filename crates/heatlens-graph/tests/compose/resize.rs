@@ -1,6 +1,6 @@
 use heatlens_graph::Shape;
 use heatlens_graph::compose::resize::{
-    Coordinates, Mode, Resampling, Rounding, choose, matrix, nearest, resize,
+    Coordinates, Mode, Resampling, Rounding, Taps, choose, interpolate, matrix, nearest, resize,
 };
 
 use crate::common::{Array, check, compare};
@@ -41,6 +41,68 @@ fn every_axis_is_a_product() {
         resize(b, x[0], 0, &matrix(&linear, 1, 2, 2.0).unwrap())
     });
     assert!(error.contains("axis 0 of N×2"), "{error}");
+}
+
+#[test]
+fn taps_are_the_matrix_without_its_zeros() {
+    let cubic = plain(Mode::Cubic { a: -0.75 }, Coordinates::AlignCorners);
+    let wide = Resampling { antialias: true, ..plain(Mode::Linear, Coordinates::HalfPixel) };
+    for (resampling, axis, output) in [
+        (plain(Mode::Linear, Coordinates::HalfPixel), 1, 5),
+        (cubic, 2, 7),
+        (wide, 3, 2),
+        (Resampling { exclude_outside: true, ..cubic }, 3, 9),
+        (plain(Mode::Nearest(Rounding::Floor), Coordinates::Asymmetric), 2, 6),
+    ] {
+        let size = [2, 3, 4][axis - 1];
+        let scale = output as f64 / size as f64;
+        let rows = rows(&resampling, size, output, scale);
+        let taps = Taps::of(&resampling, size, output, scale).unwrap();
+        let naive = |x: &[Array]| {
+            let mut shape = x[0].shape.clone();
+            shape[axis] = output;
+            Array::from_fn(&shape, |i| {
+                let at = |k: usize| {
+                    let mut from = i.to_vec();
+                    from[axis] = k;
+                    x[0].at(&from)
+                };
+                (0..size).map(|k| rows[i[axis] * size + k] * at(k)).sum()
+            })
+        };
+        let build = |b: &mut heatlens_graph::Builder<'_>, x: &[heatlens_graph::ValueId]| {
+            interpolate(b, x[0], axis, &taps).unwrap()
+        };
+        check("interpolate", &[Shape::batched(&[2, 3, 4])], build, naive);
+    }
+    assert!(Taps::new(3, &[vec![(3, 1.0)]]).is_err(), "a place outside");
+    assert!(Taps::new(3, &[]).is_err(), "no output");
+    let taps = Taps::new(3, &[vec![(0, 0.5), (2, 0.5)], vec![]]).unwrap();
+    let error = crate::common::refusal(&[Shape::batched(&[2])], |b, x| interpolate(b, x[0], 1, &taps));
+    assert!(error.contains("taps in 3 elements along axis 1 of N×2"), "{error}");
+}
+
+/// A matrix from 30,000 elements to 60,000 would take 7 GB.
+#[test]
+fn a_long_axis_is_resized_without_a_matrix() {
+    let linear = plain(Mode::Linear, Coordinates::HalfPixel);
+    assert!(matrix(&linear, 30_000, 60_000, 2.0).is_err());
+    let taps = Taps::of(&linear, 30_000, 60_000, 2.0).unwrap();
+    let half = Taps::new(
+        30_000,
+        &(0..60_000)
+            .map(|o: usize| {
+                let left = (o.max(1) - 1) / 2;
+                match o {
+                    0 => vec![(0, 1.0)],
+                    59_999 => vec![(29_999, 1.0)],
+                    _ if o % 2 == 1 => vec![(left, 0.75), (left + 1, 0.25)],
+                    _ => vec![(left, 0.25), (left + 1, 0.75)],
+                }
+            })
+            .collect::<Vec<_>>(),
+    );
+    assert!(half.is_ok_and(|half| half == taps));
 }
 
 /// Worked by hand from the formulas of the operator specification.

@@ -1,12 +1,13 @@
 //! What a method may use while it writes its formula.
 
+use heatlens_graph::compose::resize::{Taps, interpolate};
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::{
     Builder, DefaultRules, Graph, GraphError, Rules, Shape, Tensor, ValueId, differentiate,
 };
 
-use crate::bilinear::matrix;
+use crate::bilinear::{Tap, matrix};
 use crate::method::Chosen;
 use crate::method::principal::principal_map;
 use crate::model::{GapHead, Layer};
@@ -186,6 +187,18 @@ pub fn divide_or_zero(b: &mut Builder<'_>, numerator: ValueId, denominator: Valu
     b.apply(Where, &[nothing, zero, quotient])
 }
 
+/// A matrix with more elements is not made: most of them are zeros.
+const MAX_PRODUCT: usize = 1 << 20;
+
+/// The two points that each of `to` points lies between, of `from`.
+fn taps(from: usize, to: usize) -> Result<Taps, GraphError> {
+    let row = |i: usize| {
+        let Tap { left, right, share } = Tap::new(i, from, to);
+        vec![(left, 1.0 - share), (right, share)]
+    };
+    Taps::new(from, &(0..to).map(row).collect::<Vec<_>>())
+}
+
 /// Enlarges a map N×h×w to N×`height`×`width`; see [`Formula::upsample_to_image`].
 ///
 /// # Errors
@@ -195,9 +208,39 @@ pub fn upsample(b: &mut Builder<'_>, map: ValueId, [height, width]: [usize; 2]) 
     let &[_, h, w] = small.as_slice() else {
         return Err(GraphError::Malformed(format!("upsampling a value of rank {}", small.len())));
     };
+    if height.saturating_mul(h).max(width.saturating_mul(w)) > MAX_PRODUCT {
+        let wide = interpolate(b, map, 2, &taps(w, width)?)?;
+        return interpolate(b, wide, 1, &taps(h, height)?);
+    }
     let rows = b.constant(Tensor::f32(&[height, h], matrix(h, height)));
     let columns = b.constant(Tensor::f32(&[width, w], matrix(w, width)));
     let columns = b.transpose(columns, &[1, 0])?;
     let wide = b.matmul(map, columns)?;
     b.matmul(rows, wide)
+}
+
+#[cfg(test)]
+mod tests {
+    use heatlens_graph::{Fact, reference};
+
+    use super::*;
+
+    /// A row of 16,000 pixels would need a matrix of 128 million numbers from half as many.
+    #[test]
+    fn long_rows_are_enlarged_without_a_matrix() {
+        let (w, width) = (8_000, 16_000);
+        let mut graph = Graph::new("map");
+        let map = graph.add_input("map", Fact::f32(Shape::batched(&[2, w])));
+        let large = upsample(&mut Builder::new(&mut graph, "up"), map, [3, width]).unwrap();
+        let stored: usize = graph.value_ids().filter_map(|id| graph.constant(id)).map(Tensor::len).sum();
+        assert!(stored < 5 * width, "{stored} numbers are stored");
+        let plane: Vec<f32> = (0u16..16_000).map(|i| f32::from(i % 97)).collect();
+        let feed = Tensor::f32(&[1, 2, w], plane.clone());
+        let found = reference::run(&graph, &[feed], 1, &[large]).unwrap().remove(0).to_f64();
+        let expected = crate::bilinear::resize(&plane, [2, w], [3, width]);
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - f64::from(expected)).abs() < 1e-4, "{found} {expected}");
+        }
+    }
 }

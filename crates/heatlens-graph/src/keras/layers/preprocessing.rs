@@ -2,7 +2,7 @@
 
 use super::merge::{elementwise, stored};
 use super::shape::slice;
-use crate::compose::resize::{Coordinates, Mode, Resampling, matrix, resize};
+use crate::compose::resize::{Coordinates, Mode, Resampling, resample};
 use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::keras::config::floats;
@@ -162,8 +162,8 @@ pub(super) fn resize_bilinear(
     for (i, (&from, &to)) in sizes.iter().zip(target).enumerate() {
         if from != to {
             #[allow(clippy::cast_precision_loss)] // sizes of images
-            let matrix = matrix(&linear, from, to, to as f64 / from as f64)?;
-            y = resize(&mut scope.build(), y, i + 2, &matrix)?;
+            let scale = to as f64 / from as f64;
+            y = resample(&mut scope.build(), y, i + 2, &linear, to, scale)?;
         }
     }
     Ok(y)

@@ -29,7 +29,6 @@ enum Wanted {
 /// One axis to resize.
 struct Axis {
     at: usize,
-    input: usize,
     output: usize,
     scale: f64,
 }
@@ -150,16 +149,7 @@ fn apply(
 
 impl Axis {
     fn resize(&self, b: &mut Builder<'_>, x: ValueId, by: &Resampling) -> Result<ValueId, GraphError> {
-        let Self { at, input, output, scale } = *self;
-        if let Mode::Nearest(rounding) = by.mode {
-            return formula::choose(
-                b,
-                x,
-                at,
-                formula::nearest(rounding, by.coordinates, input, output, scale),
-            );
-        }
-        formula::resize(b, x, at, &formula::matrix(by, input, output, scale)?)
+        formula::resample(b, x, self.at, by, self.output, self.scale)
     }
 }
 
@@ -196,7 +186,7 @@ fn by_scales(shape: &Shape, places: &[usize], scales: &[f32]) -> Result<Vec<Axis
                 // In single precision, as the standard's own shape inference has it: 10 by 0.7 is 7.
                 #[allow(clippy::cast_precision_loss)]
                 let output = (input as f32 * scale).floor();
-                resized.push(Axis { at, input, output: size(f64::from(output))?, scale: f64::from(scale) });
+                resized.push(Axis { at, output: size(f64::from(output))?, scale: f64::from(scale) });
             }
             _ => return Err(invalid(format!("axis {at} of {shape} by a scale of {scale}"))),
         }
@@ -230,7 +220,7 @@ fn by_sizes(shape: &Shape, places: &[usize], sizes: &[Size], aspect: Aspect) -> 
         let output = size(common.map_or(wanted, |ratio| (ratio * input as f64 + 0.5).floor()))?;
         let scale = common.unwrap_or(output as f64 / input as f64);
         if output != input {
-            resized.push(Axis { at, input, output, scale });
+            resized.push(Axis { at, output, scale });
         }
     }
     Ok(resized)
