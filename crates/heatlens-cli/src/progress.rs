@@ -28,11 +28,19 @@ pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
+/// More threads than this are refused on a machine that does not have as many processors: they only wait for each
+/// other, thousands of them for minutes.
+const MOST_THREADS: usize = 256;
+
 /// Uses so many threads; all processors if not given.
 pub(crate) fn set_threads(threads: Option<usize>) -> Result<(), Failure> {
     let Some(threads) = threads else { return Ok(()) };
-    if threads == 0 {
-        return Err(Failure::usage("--threads 0: expected 1 or more"));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = processors.max(MOST_THREADS);
+    if threads == 0 || threads > most {
+        return Err(Failure::usage(format!(
+            "--threads {threads}: expected 1 to {most}; this machine runs {processors} at a time"
+        )));
     }
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
 }

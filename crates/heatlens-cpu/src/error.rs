@@ -1,18 +1,29 @@
 //! What can go wrong between a graph and its numbers.
 
-use std::error::Error;
 use std::fmt;
 
+use thiserror::Error;
+
+use crate::memory::readable;
+
 /// A graph that cannot be compiled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileError {
     /// Nodes without a kernel, all of them at once.
+    #[error("{} node(s) cannot run here:{}", .0.len(), List(.0))]
     Unsupported(Vec<Unsupported>),
-    /// One sample needs more memory than any machine at hand has.
+    /// One sample needs more memory than there is.
+    #[error(
+        "one sample would take {} of memory, {} are available; use a smaller image or layer",
+        readable(.bytes),
+        readable(.available)
+    )]
     Memory {
         /// Bytes for one sample.
         bytes: u128,
+        /// Bytes that are available.
+        available: u128,
     },
 }
 
@@ -27,41 +38,48 @@ pub struct Unsupported {
     pub reason: String,
 }
 
-impl fmt::Display for CompileError {
+/// One line for each node, of many for the first ones.
+struct List<'a>(&'a [Unsupported]);
+
+impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nodes = match self {
-            Self::Unsupported(nodes) => nodes,
-            Self::Memory { bytes } => {
-                return write!(
-                    f,
-                    "one sample would take {} GiB of memory, more than {} GiB; use a smaller image or layer",
-                    bytes >> 30,
-                    crate::plan::MOST_BYTES >> 30
-                );
-            }
-        };
-        write!(f, "{} node(s) cannot run here:", nodes.len())?;
-        for Unsupported { node, op, reason } in nodes {
+        const MOST: usize = 20;
+        for Unsupported { node, op, reason } in self.0.iter().take(MOST) {
             write!(f, "\n  {op} {node:?}: {reason}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(MOST) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 
-impl Error for CompileError {}
-
 /// Inputs that do not fit a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
     /// Another number of inputs than the program has.
+    #[error("expected {expected} inputs, found {found}")]
     InputCount {
         /// What the program takes.
         expected: usize,
         /// What came.
         found: usize,
     },
+    /// The samples together need more memory than there is.
+    #[error(
+        "the samples would take {} of memory together, {} are available; run fewer at a time",
+        readable(.bytes),
+        readable(.available)
+    )]
+    Memory {
+        /// Bytes for all samples.
+        bytes: u128,
+        /// Bytes that are available.
+        available: u128,
+    },
     /// An input of the wrong size.
+    #[error("input {name:?}: expected {expected} elements, found {found}")]
     InputLen {
         /// The input's name.
         name: String,
@@ -72,15 +90,25 @@ pub enum RunError {
     },
 }
 
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InputCount { expected, found } => write!(f, "expected {expected} inputs, found {found}"),
-            Self::InputLen { name, expected, found } => {
-                write!(f, "input {name:?}: expected {expected} elements, found {found}")
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_of_nodes_is_cut() {
+        let node = |i: usize| Unsupported {
+            node: format!("n{i}"),
+            op: "Erf".to_owned(),
+            reason: "no kernel".to_owned(),
+        };
+        let text = |count| CompileError::Unsupported((0..count).map(node).collect()).to_string();
+        assert_eq!(text(2), "2 node(s) cannot run here:\n  Erf \"n0\": no kernel\n  Erf \"n1\": no kernel");
+        assert!(text(1000).starts_with("1000 node(s)") && text(1000).ends_with("\n  and 980 more"));
+    }
+
+    #[test]
+    fn both_numbers_are_told_where_memory_is_short() {
+        let error = CompileError::Memory { bytes: 17 << 30, available: 3 << 29 }.to_string();
+        assert!(error.contains("17.0 GiB of memory, 1.5 GiB are available"), "{error}");
     }
 }
-
-impl Error for RunError {}

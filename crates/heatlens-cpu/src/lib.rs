@@ -12,12 +12,14 @@
 mod error;
 mod kernel;
 mod lower;
+mod memory;
 mod plan;
 mod profile;
 mod program;
 mod run;
 
 pub use error::{CompileError, RunError};
+pub use memory::available_memory;
 pub use profile::StepTime;
 pub use program::Program;
 

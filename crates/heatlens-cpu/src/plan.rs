@@ -5,6 +5,8 @@
 //! buffers that stay in the processor's cache. Inside a block a buffer is used again as soon as
 //! its value has been read for the last time.
 
+use std::collections::BTreeSet;
+
 use crate::lower::{Lowered, Rate, Slot, Source};
 
 /// Where a step finds a value.
@@ -48,14 +50,21 @@ pub(crate) struct Plan {
     pub(crate) scratch: usize,
 }
 
-/// A program whose one sample takes more is refused: asking for the memory would end the process.
-pub(crate) const MOST_BYTES: u128 = 1 << 35;
-
 impl Plan {
     /// Bytes that one sample takes, at most.
     pub(crate) fn bytes(&self) -> u128 {
+        self.workspace_bytes() + self.bytes_of(1)
+    }
+
+    /// Bytes of the buffers that one thread works in.
+    pub(crate) fn workspace_bytes(&self) -> u128 {
         let buffers = self.blocks.iter().map(|block| total(&block.buffers)).max().unwrap_or(0);
-        4 * (buffers + total(&self.globals) + total(&self.kept) + self.scratch as u128)
+        4 * (buffers + self.scratch as u128)
+    }
+
+    /// Bytes of what is computed once and of what is kept for `n` samples.
+    pub(crate) fn bytes_of(&self, n: usize) -> u128 {
+        4 * (total(&self.globals) + total(&self.kept).saturating_mul(n as u128))
     }
 }
 
@@ -98,8 +107,9 @@ pub(crate) fn plan(lowered: &Lowered) -> Plan {
         };
         plan.places.push(place);
     }
+    let last_use = last_uses(lowered, &plan.blocks);
     for block in &mut plan.blocks {
-        assign_buffers(lowered, block, &mut plan.places);
+        assign_buffers(lowered, block, &last_use, &mut plan.places);
     }
     plan
 }
@@ -125,22 +135,30 @@ fn kept_values(lowered: &Lowered) -> Vec<bool> {
     keep
 }
 
-/// Gives each short-lived value of a block a buffer: the free one that wastes least, or a new one.
-fn assign_buffers(lowered: &Lowered, block: &mut Block, places: &mut [Place]) {
+/// For each short-lived value, the place in its block of the last step that reads it, or of the one that
+/// computes it where none does.
+fn last_uses(lowered: &Lowered, blocks: &[Block]) -> Vec<usize> {
     let mut last_use = vec![0; lowered.values.len()];
-    for (at, &step) in block.sample.iter().enumerate() {
-        for input in &lowered.steps[step].inputs {
-            last_use[input.0] = at;
+    for block in blocks {
+        for (at, &step) in block.sample.iter().enumerate() {
+            let step = &lowered.steps[step];
+            for slot in step.inputs.iter().chain([&step.output]) {
+                last_use[slot.0] = at;
+            }
         }
     }
-    let mut free: Vec<usize> = Vec::new();
+    last_use
+}
+
+/// Gives each short-lived value of a block a buffer: the free one that wastes least, or a new one.
+fn assign_buffers(lowered: &Lowered, block: &mut Block, last_use: &[usize], places: &mut [Place]) {
+    let mut free = FreeBuffers::default();
     for (at, &step) in block.sample.iter().enumerate() {
         let step = &lowered.steps[step];
         let output = step.output;
         if places[output.0] == Place::Buffer(usize::MAX) {
-            let buffer = take_buffer(&mut free, &mut block.buffers, lowered.values[output.0].len);
+            let buffer = free.take(&mut block.buffers, lowered.values[output.0].len);
             places[output.0] = Place::Buffer(buffer);
-            last_use[output.0] = last_use[output.0].max(at);
         }
         let mut done: Vec<Slot> = step.inputs.clone();
         done.push(output);
@@ -148,24 +166,65 @@ fn assign_buffers(lowered: &Lowered, block: &mut Block, places: &mut [Place]) {
         done.dedup();
         for slot in done {
             if let (Place::Buffer(buffer), true) = (places[slot.0], last_use[slot.0] == at) {
-                free.push(buffer);
+                free.put(buffer, &block.buffers);
             }
         }
     }
 }
 
-fn take_buffer(free: &mut Vec<usize>, buffers: &mut Vec<usize>, len: usize) -> usize {
-    let waste = |&(_, &b): &(usize, &usize)| (buffers[b].max(len) - buffers[b].min(len), b);
-    let best = free.iter().enumerate().min_by_key(waste).map(|(i, _)| i);
-    match best {
-        Some(i) => {
-            let buffer = free.swap_remove(i);
-            buffers[buffer] = buffers[buffer].max(len);
-            buffer
+/// Buffers whose values have been read for the last time, by size and then by number: the best fit is found
+/// without looking at all of them.
+#[derive(Debug, Default)]
+struct FreeBuffers(BTreeSet<(usize, usize)>);
+
+impl FreeBuffers {
+    fn put(&mut self, buffer: usize, sizes: &[usize]) {
+        self.0.insert((sizes[buffer], buffer));
+    }
+
+    /// The free buffer whose size is nearest to `len`, of several the first, made large enough; a new one if
+    /// none is free.
+    fn take(&mut self, sizes: &mut Vec<usize>, len: usize) -> usize {
+        let above = self.0.range((len, 0)..).next().copied();
+        // Of those that are too small the largest, and of these the first.
+        let below = self.0.range(..(len, 0)).next_back().copied();
+        let below = below.and_then(|(size, _)| self.0.range((size, 0)..).next().copied());
+        let waste = |&(size, buffer): &(usize, usize)| (size.abs_diff(len), buffer);
+        match above.into_iter().chain(below).min_by_key(waste) {
+            Some(best @ (size, buffer)) => {
+                self.0.remove(&best);
+                sizes[buffer] = size.max(len);
+                buffer
+            }
+            None => {
+                sizes.push(len);
+                sizes.len() - 1
+            }
         }
-        None => {
-            buffers.push(len);
-            buffers.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rule that [`FreeBuffers::take`] follows, by looking at every free buffer.
+    fn nearest(free: &[usize], sizes: &[usize], len: usize) -> Option<usize> {
+        free.iter().copied().min_by_key(|&buffer| (sizes[buffer].abs_diff(len), buffer))
+    }
+
+    #[test]
+    fn the_free_buffer_that_wastes_least_is_taken() {
+        let mut sizes: Vec<usize> = (0..60).map(|i| (i * 37) % 23 * 10).collect();
+        let mut free = FreeBuffers::default();
+        let mut listed: Vec<usize> = (0..sizes.len()).collect();
+        listed.iter().for_each(|&buffer| free.put(buffer, &sizes));
+        for round in 0..60 {
+            let len = (round * 53) % 260;
+            let expected = nearest(&listed, &sizes, len);
+            assert_eq!(Some(free.take(&mut sizes, len)), expected, "{len}");
+            listed.retain(|&buffer| Some(buffer) != expected);
         }
+        assert_eq!(free.take(&mut sizes, 5), 60, "none is free: a new one");
     }
 }

@@ -7,7 +7,8 @@ use heatlens_graph::differentiate::depends_on;
 
 use crate::error::CompileError;
 use crate::lower::{LoweredValue, Source, Step, lower};
-use crate::plan::{MOST_BYTES, Plan, plan};
+use crate::memory;
+use crate::plan::{Plan, plan};
 use crate::run::{KeptValues, Workspace};
 
 /// A graph turned into kernels with planned buffers. Compile once, run on any number of samples,
@@ -49,7 +50,8 @@ impl Program {
     /// Compiles what the graph's outputs need.
     ///
     /// # Errors
-    /// If nodes have no kernel (all of them are listed), or one sample takes more than 32 GiB.
+    /// If nodes have no kernel (all of them are listed), or one sample takes more memory than is
+    /// [available](crate::available_memory), or more than 32 GiB.
     pub fn compile(graph: &Graph) -> Result<Self, CompileError> {
         Self::with(graph, graph.values().iter().map(|v| v.fact.shape.has_batch()).collect())
     }
@@ -68,15 +70,18 @@ impl Program {
         let of_inputs: Vec<bool> = graph.inputs().iter().map(|i| per_sample[i.index()]).collect();
         let lowered = lower(graph, per_sample)?;
         let plan = plan(&lowered);
-        if plan.bytes() > MOST_BYTES {
-            return Err(CompileError::Memory { bytes: plan.bytes() });
-        }
         let port = |(&id, per_sample)| {
             let value = graph.value(id);
             InputPort { name: value.name.clone(), len: value.fact.shape.at(1).iter().product(), per_sample }
         };
+        let inputs: Vec<InputPort> = graph.inputs().iter().zip(of_inputs).map(port).collect();
+        let fed: u128 = inputs.iter().map(|input| 4 * input.len as u128).sum();
+        let bytes = plan.bytes() + fed;
+        if let Err(available) = memory::fits(bytes) {
+            return Err(CompileError::Memory { bytes, available });
+        }
         Ok(Self {
-            inputs: graph.inputs().iter().zip(of_inputs).map(port).collect(),
+            inputs,
             outputs: lowered.outputs.iter().map(|o| o.0).collect(),
             values: lowered.values,
             steps: lowered.steps,
@@ -111,6 +116,9 @@ mod tests {
         let y = b.mean(product, &[1, 2], false).unwrap();
         graph.set_outputs(&[y]);
         let refused = Program::compile(&graph).unwrap_err();
-        assert!(matches!(refused, CompileError::Memory { bytes } if bytes > 160_000_000_000), "{refused}");
+        assert!(
+            matches!(refused, CompileError::Memory { bytes, available } if bytes > 160_000_000_000 && available <= 1 << 35),
+            "{refused}"
+        );
     }
 }

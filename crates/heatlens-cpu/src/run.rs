@@ -1,13 +1,14 @@
 //! Running a program: blocks in order, samples side by side.
 //!
 //! With many samples each thread takes whole chunks of them and kernels run serially; with fewer
-//! chunks than threads, chunks run one after the other and the kernels split their own work. Both
-//! ways compute every element by the same operations in the same order.
+//! chunks than threads, or too little memory for buffers for each thread, chunks run one after the
+//! other and the kernels split their own work. Both ways compute every element by the same operations in the same order.
 
 use rayon::prelude::*;
 
 use crate::error::RunError;
 use crate::kernel::{Workers, add_assign};
+use crate::memory;
 use crate::plan::{Block, Place};
 use crate::profile::Clock;
 use crate::program::Program;
@@ -40,7 +41,7 @@ impl Program {
     /// row-major order of the whole; for images, scores and maps it is the same.)
     ///
     /// # Errors
-    /// If the inputs do not have these sizes.
+    /// If the inputs do not have these sizes, or what is kept for `n` samples takes more memory than is available.
     pub fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
         self.run_clocked(feeds, n, None)
     }
@@ -75,7 +76,22 @@ impl Program {
                 return Err(RunError::InputLen { name: port.name.clone(), expected, found: feed.len() });
             }
         }
-        Ok(())
+        let bytes = self.plan.workspace_bytes() + self.plan.bytes_of(n);
+        memory::fits(bytes.saturating_sub(self.spare_bytes()))
+            .map_err(|available| RunError::Memory { bytes, available })
+    }
+
+    /// Bytes that earlier runs left to be used again.
+    fn spare_bytes(&self) -> u128 {
+        let spaces = self.spare.lock().map_or(0, |spare| spare.len()) as u128;
+        let kept = self.spare_kept.lock().map_or(0, |spare| spare.len());
+        spaces * self.plan.workspace_bytes() + self.plan.bytes_of(kept)
+    }
+
+    /// Whether there is room for each thread to have buffers of its own.
+    fn threads_fit(&self, threads: usize) -> bool {
+        let bytes = self.plan.workspace_bytes().saturating_mul(threads as u128);
+        memory::fits(bytes.saturating_sub(self.spare_bytes())).is_ok()
     }
 
     fn run_once(&self, block: &Block, feeds: &[&[f32]], globals: &mut [Vec<f32>], clock: Option<&Clock>) {
@@ -117,8 +133,8 @@ impl Program {
             self.return_workspace(space);
             sums
         };
-        let chunks = kept.len().div_ceil(CHUNK);
-        let partial: Vec<Vec<Vec<f32>>> = if chunks < rayon::current_num_threads() {
+        let (chunks, threads) = (kept.len().div_ceil(CHUNK), rayon::current_num_threads());
+        let partial: Vec<Vec<Vec<f32>>> = if chunks < threads || !self.threads_fit(threads) {
             kept.chunks_mut(CHUNK).enumerate().map(|chunk| run_chunk(chunk, Workers::Pool)).collect()
         } else {
             let chunks = kept.par_chunks_mut(CHUNK).enumerate().with_max_len(1);

@@ -5,13 +5,19 @@
 //! order in which they can run, so walking the list is walking the graph. Ids stay valid for the
 //! life of a graph: rewrites make a new graph instead of editing one that somebody holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod names;
+mod uses;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use uses::Uses;
 
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::op::Operator;
 use crate::tensor::Tensor;
+use names::NameTable;
 
 /// Names a value of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,8 +91,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
-    by_name: BTreeMap<String, ValueId>,
-    node_names: BTreeSet<String>,
+    value_names: NameTable<ValueId>,
+    node_names: NameTable<NodeId>,
 }
 
 impl Graph {
@@ -162,20 +168,16 @@ impl Graph {
         }
     }
 
-    /// The nodes that read a value, in order.
+    /// The nodes that read each value. Takes time in proportion to the graph: build it once for a pass.
     #[must_use]
-    pub fn consumers(&self, id: ValueId) -> Vec<NodeId> {
-        (0u32..)
-            .zip(&self.nodes)
-            .filter(|(_, node)| node.inputs.contains(&Some(id)))
-            .map(|(i, _)| NodeId(i))
-            .collect()
+    pub fn uses(&self) -> Uses {
+        Uses::new(self)
     }
 
     /// The value called `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<ValueId> {
-        self.by_name.get(name).copied()
+        self.value_names.find(name)
     }
 
     /// All value ids in order.
@@ -233,8 +235,8 @@ impl Graph {
             source,
         })?;
         let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| too_large())?);
-        let name = first_free(name, self.nodes.len(), |n| self.node_names.contains(n));
-        self.node_names.insert(name.clone());
+        self.check_names()?;
+        let name = self.node_names.give(name, id, self.nodes.len());
         let outputs = outputs
             .into_iter()
             .enumerate()
@@ -251,14 +253,10 @@ impl Graph {
     /// Gives a computed value and its node other names. A taken name gets a number appended.
     pub fn rename(&mut self, id: ValueId, value_name: &str, node_name: &str) {
         let Origin::Node(node, _) = self.value(id).origin else { return };
-        self.by_name.remove(&self.values[id.index()].name);
-        let name = first_free(value_name, self.values.len(), |n| self.by_name.contains_key(n));
-        self.by_name.insert(name.clone(), id);
-        self.values[id.index()].name = name;
-        self.node_names.remove(&self.nodes[node.index()].name);
-        let name = first_free(node_name, self.nodes.len(), |n| self.node_names.contains(n));
-        self.node_names.insert(name.clone());
-        self.nodes[node.index()].name = name;
+        self.value_names.take_back(&self.values[id.index()].name);
+        self.values[id.index()].name = self.value_names.give(value_name, id, self.values.len());
+        self.node_names.take_back(&self.nodes[node.index()].name);
+        self.nodes[node.index()].name = self.node_names.give(node_name, node, self.nodes.len());
     }
 
     /// Attaches what the exporter wrote beside a node.
@@ -292,23 +290,27 @@ impl Graph {
         fits
     }
 
+    /// Refuses names that take too much together: what a long name stands for gets it in front of its own names.
+    fn check_names(&self) -> Result<(), GraphError> {
+        let bytes = self.value_names.bytes() + self.node_names.bytes();
+        if bytes <= MOST_NAME_BYTES {
+            return Ok(());
+        }
+        Err(GraphError::Malformed(format!(
+            "the names of its nodes and values take {bytes} bytes, expected at most {MOST_NAME_BYTES}"
+        )))
+    }
+
     fn add_value(&mut self, name: &str, fact: Fact, origin: Origin) -> ValueId {
         let id = ValueId(u32::try_from(self.values.len()).unwrap_or(u32::MAX));
-        let name = first_free(name, self.values.len(), |n| self.by_name.contains_key(n));
-        self.by_name.insert(name.clone(), id);
+        let name = self.value_names.give(name, id, self.values.len());
         self.values.push(Value { name, fact, origin });
         id
     }
 }
 
-/// The name itself, or with a number behind it that makes it free. Numbers start at the count of
-/// names already given, so that long derived graphs stay linear.
-fn first_free(wanted: &str, count: usize, taken: impl Fn(&str) -> bool) -> String {
-    if !taken(wanted) {
-        return wanted.to_owned();
-    }
-    (count..).map(|i| format!("{wanted}_{i}")).find(|name| !taken(name)).unwrap_or_default()
-}
+/// Bytes of all names together: a million nodes with names of a hundred letters fit.
+const MOST_NAME_BYTES: usize = 1 << 28;
 
 /// Refuses values that no memory holds: from here on, sizes of a value can be multiplied.
 fn within_memory(facts: Vec<Fact>) -> Result<Vec<Fact>, OpError> {

@@ -29,6 +29,6 @@ pub use builder::Builder;
 pub use differentiate::{DefaultRules, Rules, differentiate};
 pub use error::{GraphError, OpError};
 pub use fact::{DType, Dim, Fact, Shape};
-pub use graph::{Graph, Node, NodeId, Origin, Value, ValueId};
+pub use graph::{Graph, Node, NodeId, Origin, Uses, Value, ValueId};
 pub use op::Operator;
 pub use tensor::{Data, Tensor};

@@ -109,3 +109,24 @@ fn the_gradient_runs_through_the_statistics() {
         assert!((g - d).abs() < 1e-7 * d.abs().max(1.0), "{g} {d}");
     }
 }
+
+/// 1 expanded, summed and multiplied with the input.
+fn expanded(side: usize) -> Result<Graph, heatlens_graph::GraphError> {
+    let mut graph = Graph::new("wide");
+    let x = graph.add_input("x", Fact::f32(Shape::batched(&[1])));
+    let mut b = Builder::new(&mut graph, "f");
+    let one = b.scalar(1.0);
+    let wide = b.expand(one, Shape::fixed(&[side, side]))?;
+    let sum = b.sum(wide, &[0, 1], false)?;
+    let y = b.mul(x, sum)?;
+    simplify(&graph, &[y]).map(|simple| simple.graph)
+}
+
+#[test]
+fn constants_that_grow_without_measure_are_left_to_run_time() {
+    assert_eq!(expanded(8).unwrap().nodes().len(), 1, "small ones are computed");
+    let left: Vec<&str> = expanded(1 << 13).unwrap().nodes().iter().map(|n| n.op.spelling().name).collect();
+    assert_eq!(left, ["Expand", "ReduceSum", "Mul"], "2^26 numbers from one");
+    let error = expanded(1 << 16).unwrap_err().to_string();
+    assert!(error.contains("a constant of 4294967296 elements"), "{error}");
+}

@@ -304,7 +304,7 @@ fn ablation_cam_before_a_convolution() {
     let layer = model.layer("join_relu").unwrap();
     let options = ExplainOptions { layers: vec![layer.clone()], tensors: true, ..options("ablation_cam") };
     let explained = Explainer::new(&model, &options).unwrap().explain(&pixels, n).unwrap();
-    let behind = model.graph.node(model.graph.consumers(layer.value)[0]);
+    let behind = model.graph.node(model.graph.uses().of(layer.value)[0]);
     let (weights, groups) = (behind.inputs[1].unwrap(), 4);
     let old = model.graph.constant(weights).unwrap().clone();
     let &[m, inner, kh, kw] = old.shape() else { panic!() };

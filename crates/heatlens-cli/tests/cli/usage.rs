@@ -13,7 +13,8 @@ fn words_the_program_does_not_know_end_with_code_2() {
     heatlens::<&str>("trian", &[]).says(2, &["trian", "train"]);
     heatlens::<&str>("methods --loud", &[]).says(2, &["--loud"]);
     heatlens::<&str>("explain", &[]).says(2, &["MODEL"]);
-    heatlens::<&str>("methods --threads 0", &[]).says(2, &["--threads 0", "1 or more"]);
+    heatlens::<&str>("methods --threads 0", &[]).says(2, &["--threads 0", "expected 1 to"]);
+    heatlens::<&str>("methods --threads 500000", &[]).says(2, &["--threads 500000", "expected 1 to"]);
     heatlens::<&str>("", &[]).says(2, &["Usage"]);
     heatlens::<&str>("--version", &[]).says(0, &[env!("CARGO_PKG_VERSION")]);
 }

@@ -111,13 +111,11 @@ fn sample_len(lowering: &Lowering<'_>, id: ValueId) -> usize {
 
 /// The ReLU that alone reads the node's output, which nobody else gets to see: it costs nothing
 /// inside the convolution.
-fn only_rectifier(lowering: &Lowering<'_>, node: &Node) -> Option<Node> {
+fn only_rectifier<'g>(lowering: &Lowering<'g>, node: &Node) -> Option<&'g Node> {
     let output = node.outputs[0];
-    let readers = lowering.graph.consumers(output);
-    let &[reader] = readers.as_slice() else { return None };
-    let reader = lowering.graph.node(reader);
+    let reader = lowering.graph.node(lowering.uses.only(output)?);
     let rectifies = Lowering::op(reader) == Some(&Unary(UnaryFunction::Relu));
-    (rectifies && !lowering.graph.outputs().contains(&output)).then(|| reader.clone())
+    (rectifies && !lowering.is_output(output)).then_some(reader)
 }
 
 fn lower_input_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Result<(), Refusal> {

@@ -47,14 +47,12 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
 /// Whether one element-wise function of the same shape is all that reads the value.
 fn reader_computes_it(lowering: &Lowering<'_>, id: ValueId) -> bool {
     let graph = lowering.graph;
-    let readers = graph.consumers(id);
-    let &[reader] = readers.as_slice() else { return false };
-    let reader = graph.node(reader);
+    let Some(reader) = lowering.uses.only(id).map(|reader| graph.node(reader)) else { return false };
     let once = reader.inputs.iter().filter(|&&input| input == Some(id)).count() == 1;
     let output = reader.outputs[0];
     let alike = graph.fact(output).shape == graph.fact(id).shape
         && lowering.is_per_sample(output) == lowering.is_per_sample(id);
-    once && alike && !graph.outputs().contains(&id) && Function::of(reader).is_some()
+    once && alike && !lowering.is_output(id) && Function::of(reader).is_some()
 }
 
 /// The first block in which the value can be read.
@@ -107,16 +105,17 @@ impl Collected {
         let Some(function) = Function::of(node) else { return Err("no element-wise function".to_owned()) };
         let shape = lowering.shape(node.outputs[0]);
         let mut found = Vec::new();
+        let graph = lowering.graph;
         for (id, aligned) in operands(lowering, node, &function)? {
             let waiting = lowering.waiting.remove(&id);
-            let maker = lowering.graph.producer(id).map(|maker| lowering.graph.node(maker).clone());
+            let maker = graph.producer(id).map(|maker| graph.node(maker));
             found.push(match (waiting, maker) {
                 (Some(waiting), Some(maker)) if waiting.block == self.block => {
-                    Operand::Piece(self.add(lowering, &maker)?)
+                    Operand::Piece(self.add(lowering, maker)?)
                 }
                 // It can run earlier, and then less is kept from one block to the next.
                 (Some(_), Some(maker)) => {
-                    push(lowering, &maker)?;
+                    push(lowering, maker)?;
                     self.input(id, &shape, &aligned)
                 }
                 _ => self.input(id, &shape, &aligned),

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use heatlens_graph::{DType, Data, Graph, Node, Operator, Origin, Tensor, ValueId};
+use heatlens_graph::{DType, Data, Graph, Node, Operator, Origin, Tensor, Uses, ValueId};
 
 use crate::error::{CompileError, Unsupported};
 use crate::kernel::Workers;
@@ -91,9 +91,12 @@ pub(crate) struct Step {
 #[derive(Debug)]
 pub(crate) struct Lowering<'a> {
     pub(crate) graph: &'a Graph,
+    pub(crate) uses: Uses,
     pub(crate) values: Vec<LoweredValue>,
     pub(crate) steps: Vec<Step>,
     slots: Vec<Option<Slot>>,
+    /// For each value of the graph, whether it is handed out.
+    outputs: Vec<bool>,
     /// For each value of the graph, whether there is one for every sample.
     per_sample: Vec<bool>,
     /// Values that their only reader computes along with its own.
@@ -132,7 +135,10 @@ pub(crate) struct Lowered {
 pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, CompileError> {
     let slots = vec![None; graph.values().len()];
     let (values, steps, waiting) = (Vec::new(), Vec::new(), HashMap::new());
-    let mut lowering = Lowering { graph, values, steps, slots, per_sample, waiting };
+    let mut outputs = vec![false; graph.values().len()];
+    graph.outputs().iter().for_each(|o| outputs[o.index()] = true);
+    let uses = graph.uses();
+    let mut lowering = Lowering { graph, uses, values, steps, slots, outputs, per_sample, waiting };
     let mut refused = Vec::new();
     let needed = heatlens_graph::rewrite::needed_nodes(graph, graph.outputs());
     for (index, &input) in graph.inputs().iter().enumerate() {
@@ -188,6 +194,11 @@ impl Lowering<'_> {
             _ => Arc::from([]),
         };
         self.add_leaf(id, Source::Constant(values))
+    }
+
+    /// Whether the value is handed out.
+    pub(crate) fn is_output(&self, id: ValueId) -> bool {
+        self.outputs[id.index()]
     }
 
     /// Whether there is such a value for every sample (or every group of samples).
@@ -283,7 +294,7 @@ impl Lowering<'_> {
         for &id in &node.outputs {
             let fact = self.graph.fact(id);
             if fact.dtype == DType::I64 {
-                return Err("whole numbers computed from the input are not supported".to_owned());
+                return Err("whole numbers that are computed at run time are not supported".to_owned());
             }
             if fact.shape.0.iter().filter(|d| d.is_batch()).count() > 1 {
                 return Err(format!("its result {} relates samples to each other", fact.shape));

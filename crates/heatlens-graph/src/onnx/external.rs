@@ -42,11 +42,13 @@ impl External {
         let place = Place::new(proto)?;
         let bad = |what: String| invalid(format!("its data are in {:?}: {what}", place.location));
         let path = self.path(place.location).map_err(bad)?;
-        let mut file = File::open(&path).map_err(|e| bad(format!("{e}; keep that file beside the model")))?;
-        let meta = file.metadata().map_err(|e| bad(e.to_string()))?;
+        let absent = |e: std::io::Error| bad(format!("{e}; keep that file beside the model"));
+        // Looked at before it is opened: a pipe would wait for somebody to write.
+        let meta = std::fs::metadata(&path).map_err(absent)?;
         if !meta.is_file() {
             return Err(bad("expected a plain file".to_owned()));
         }
+        let mut file = File::open(&path).map_err(absent)?;
         let length = place.length.unwrap_or(expected);
         if length != expected {
             return Err(bad(format!("{length} bytes are announced, its sizes need {expected}")));

@@ -22,7 +22,7 @@ pub(super) const SAMPLES: [usize; 2] = [40_009, 40_013];
 /// More elements than this are left to run time where they can be computed there.
 const SMALL: usize = 1 << 16;
 /// More elements than this are never computed while reading.
-const LARGE: usize = 1 << 26;
+const LARGE: usize = 1 << 25;
 
 /// One entry of a list of sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,16 @@
 //! Reading ([`open_file`], [`open`]) trusts nothing: `limits` bounds what the bytes may ask for,
 //! `proto` decodes them, `read` takes in what is stored and declared, `walk` goes through the nodes,
 //! and the table in `ops` turns each into one of our operators. Arithmetic on sizes is done on the
-//! way (`known`); functions and branches are written out (`inline`). A node that is unknown, or known but with an attribute that is not, is refused by
-//! name together with all others of its kind; nothing is computed differently from what the file
-//! says without a warning.
+//! way (`known`); functions and branches are written out (`inline`); `budget` counts what both make of
+//! the file. A node that is unknown, or known but with an attribute that is not, is refused by name
+//! together with all others of its kind; nothing is computed differently from what the file says
+//! without a warning.
 //!
 //! Writing ([`write()`]) goes the other way by each operator's own spelling. Operators that ONNX does
 //! not know are first rewritten in those it knows.
 
 mod attributes;
+mod budget;
 mod error;
 mod external;
 mod formula;

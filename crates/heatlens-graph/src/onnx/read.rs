@@ -32,7 +32,7 @@ pub fn open(bytes: Vec<u8>) -> Result<Opened, OnnxError> {
 pub(super) fn open_with(bytes: Vec<u8>, external: External) -> Result<Opened, OnnxError> {
     let bytes = Bytes::from(bytes);
     match decode(bytes.clone()) {
-        Ok((model, graph)) => build(&model, &graph, external),
+        Ok((model, graph)) => build(&model, &graph, bytes.len() as u64, external),
         Err(too_large @ OnnxError::TooLarge { .. }) => Err(too_large),
         Err(error) => Err(match crate::sniff::looks_like(&bytes) {
             Some((looks_like, advice)) => OnnxError::NotOnnx { looks_like, advice },
@@ -52,7 +52,7 @@ fn decode(bytes: Bytes) -> Result<(ModelProto, GraphProto), OnnxError> {
     Ok((model, graph))
 }
 
-fn build(model: &ModelProto, proto: &GraphProto, external: External) -> Result<Opened, OnnxError> {
+fn build(model: &ModelProto, proto: &GraphProto, size: u64, external: External) -> Result<Opened, OnnxError> {
     let opset = walk::opset(&model.opset_import)?;
     let mut reading = Reading { external, ..Reading::default() };
     proto.name().clone_into(&mut reading.graph.name);
@@ -62,7 +62,7 @@ fn build(model: &ModelProto, proto: &GraphProto, external: External) -> Result<O
     let mut used = BTreeSet::new();
     inline::names_read(&proto.node, &mut used);
     used.extend(proto.output.iter().map(|o| o.name().to_owned()));
-    let mut walk = Walk::new(reading, &model.functions);
+    let mut walk = Walk::new(reading, &model.functions, size);
     walk.body(&proto.node, Context::new(opset, &used))?;
     if !walk.errors.is_empty() {
         return Err(OnnxError::Nodes(walk.errors));

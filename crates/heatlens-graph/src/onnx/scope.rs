@@ -1,8 +1,9 @@
 //! One node while it is read: its inputs, by the file's names, and the nodes it becomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use super::budget::Ledger;
 use super::external::External;
 use super::known::{self, Size};
 use super::proto::{NodeProto, to_map};
@@ -72,6 +73,10 @@ pub(super) struct Reading {
     pub(super) graph: Graph,
     pub(super) slots: BTreeMap<String, Slot>,
     pub(super) warnings: Vec<String>,
+    /// The same, to say each once.
+    pub(super) warned: HashSet<String>,
+    /// What the file stores, and what its nodes computed of it.
+    pub(super) ledger: Ledger,
     /// Where arrays outside of the file are found.
     pub(super) external: External,
     /// What the file calls the element types of stored arrays, which all narrow integers lose.
@@ -97,7 +102,7 @@ impl Reading {
 
     /// Says something once.
     pub(super) fn warn(&mut self, text: String) {
-        if !self.warnings.contains(&text) {
+        if self.warned.insert(text.clone()) {
             self.warnings.push(text);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::Attributes;
+use super::budget::WrittenOut;
 use super::error::{NodeError, OnnxError};
 use super::inline::{self, Body};
 use super::known;
@@ -27,6 +28,7 @@ pub(super) struct Walk<'a> {
     pub(super) reading: Reading,
     pub(super) errors: Vec<NodeError>,
     nodes: usize,
+    written_out: WrittenOut,
 }
 
 /// What the nodes of one body have in common.
@@ -74,6 +76,7 @@ pub(super) fn initializer(reading: &mut Reading, proto: &TensorProto) -> Result<
             if stored.rounded {
                 reading.warn("double precision weights are rounded to single".to_owned());
             }
+            reading.ledger.store(&stored.tensor);
             Slot::Stored(stored.tensor)
         }
         Err(error) => Slot::Unreadable(error),
@@ -83,9 +86,10 @@ pub(super) fn initializer(reading: &mut Reading, proto: &TensorProto) -> Result<
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(reading: Reading, functions: &'a [FunctionProto]) -> Self {
+    /// For a file of `bytes` bytes that defines `functions`.
+    pub(super) fn new(reading: Reading, functions: &'a [FunctionProto], bytes: u64) -> Self {
         let functions = functions.iter().map(|f| ((f.domain(), f.name()), f)).collect();
-        Self { functions, reading, errors: Vec::new(), nodes: 0 }
+        Self { functions, reading, errors: Vec::new(), nodes: 0, written_out: WrittenOut::new(bytes) }
     }
 
     /// Reads all nodes of a body.
@@ -108,11 +112,13 @@ impl<'a> Walk<'a> {
         } else {
             node.name()
         };
-        let outcome = match self.body_of(node, name, context) {
+        let values = self.reading.graph.values().len();
+        let outcome = match self.body_of(node, name, context)? {
             Ok(Some((body, inner))) => return self.inline(node, name, &body, inner, context),
             Ok(None) => self.operator(node, name, context),
             Err(problem) => Err(problem),
         };
+        self.count(node, outcome.as_deref().unwrap_or_default(), values, context)?;
         let outputs = outcome.unwrap_or_else(|problem| {
             if let Problem::Own(source) = problem {
                 self.errors.push(error(node, name, context, source));
@@ -130,27 +136,58 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What stands in place of the node, if it is a call or a choice, and its operator set.
+    /// Counts the arrays that a node brought along: those of a constant in the file itself as stored, others as computed.
+    fn count(
+        &mut self,
+        node: &NodeProto,
+        outputs: &[Slot],
+        values: usize,
+        context: Context<'_>,
+    ) -> Result<(), OnnxError> {
+        let Reading { ledger, graph, .. } = &mut self.reading;
+        match outputs {
+            // In a function it is stored anew at each call.
+            [Slot::Stored(tensor)] if node.input.is_empty() && context.depth == 0 => ledger.store(tensor),
+            _ => {}
+        }
+        ledger.compute(outputs, graph, values)
+    }
+
+    /// The body that stands in place of the node, if the node is a call or a choice, and its operator set.
+    ///
+    /// # Errors
+    /// The outer one if what the file stands for is too large; the inner one if something is wrong with the node.
+    #[allow(clippy::type_complexity)] // an error of the file around an error of the node
     fn body_of(
         &mut self,
         node: &NodeProto,
         name: &str,
         context: Context<'_>,
-    ) -> Result<Option<(Body, Option<i64>)>, Problem> {
+    ) -> Result<Result<Option<(Body, Option<i64>)>, Problem>, OnnxError> {
         if let Some(&function) = self.functions.get(&(node.domain(), node.op_type())) {
-            let opset = opset(&function.opset_import).map_err(|e| invalid(e.to_string()))?;
-            return Ok(Some((inline::function(node, name, function)?, opset.or(context.opset))));
+            self.written_out.function(node, name, function)?;
+            return Ok(called(node, name, function, context).map(Some));
         }
         if !is_standard(node) || node.op_type() != "If" {
-            return Ok(None);
+            return Ok(Ok(None));
         }
+        let branch = match self.chosen_branch(node, name) {
+            Ok(branch) => branch,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        self.written_out.branch(name, branch)?;
+        let body = inline::branch(node, name, branch).map(|body| Some((body, context.opset)));
+        Ok(body.map_err(Problem::Own))
+    }
+
+    /// The branch of an `If` that its condition, which must be known, chooses.
+    fn chosen_branch<'n>(&mut self, node: &'n NodeProto, name: &str) -> Result<&'n GraphProto, Problem> {
         let chosen = Scope { reading: &mut self.reading, node, name }.truth(0, "a condition")?;
         let chosen = chosen.ok_or(OpError::MissingInput { index: 0 })?;
         let wanted = if chosen { "then_branch" } else { "else_branch" };
         let graph: Option<&GraphProto> =
             node.attribute.iter().find(|a| a.name() == wanted).and_then(|a| a.g.as_ref());
-        let graph = graph.ok_or_else(|| invalid(format!("expected an attribute {wanted:?}")))?;
-        Ok(Some((inline::branch(node, name, graph)?, context.opset)))
+        Ok(graph.ok_or_else(|| invalid(format!("expected an attribute {wanted:?}")))?)
     }
 
     fn inline(
@@ -217,6 +254,17 @@ impl<'a> Walk<'a> {
         }
         Ok(outputs)
     }
+}
+
+/// The body of a function that a node calls, and its operator set.
+fn called(
+    node: &NodeProto,
+    name: &str,
+    function: &FunctionProto,
+    context: Context<'_>,
+) -> Result<(Body, Option<i64>), Problem> {
+    let opset = opset(&function.opset_import).map_err(|e| invalid(e.to_string()))?;
+    Ok((inline::function(node, name, function)?, opset.or(context.opset)))
 }
 
 /// The node's operator and the version of the operator set.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::error::GraphError;
+use crate::error::{GraphError, OpError};
 use crate::graph::{Graph, Node, Origin, ValueId};
 use crate::op::at;
 use crate::tensor::{Data, Tensor};
@@ -43,10 +43,10 @@ pub fn needed_nodes(graph: &Graph, wanted: &[ValueId]) -> Vec<bool> {
 type Key = (String, Vec<Option<ValueId>>);
 
 /// Builds the graph that computes only `wanted`, with constant parts computed and equal
-/// computations merged.
+/// computations merged. Constant parts that would grow far beyond what the graph stores are left as they are.
 ///
 /// # Errors
-/// If a constant part cannot be computed.
+/// If a constant part cannot be computed, or has more than 2^31 elements.
 pub fn simplify(graph: &Graph, wanted: &[ValueId]) -> Result<Simplified, GraphError> {
     let mut new = Graph::new(&graph.name);
     new.metadata.clone_from(&graph.metadata);
@@ -57,6 +57,7 @@ pub fn simplify(graph: &Graph, wanted: &[ValueId]) -> Result<Simplified, GraphEr
     }
     let needed = needed_nodes(graph, wanted);
     let mut constants = Constants::default();
+    let mut folding = Folding::of(graph);
     let mut seen: HashMap<Key, Vec<ValueId>> = HashMap::new();
     let mut mapped = |new: &mut Graph, map: &mut Vec<Option<ValueId>>, id: ValueId| {
         if let (None, Origin::Constant(tensor)) = (map[id.index()], &graph.value(id).origin) {
@@ -70,7 +71,7 @@ pub fn simplify(graph: &Graph, wanted: &[ValueId]) -> Result<Simplified, GraphEr
         let key = (format!("{:?}", node.op), inputs.clone());
         let outputs = match seen.get(&key) {
             Some(outputs) => outputs.clone(),
-            None => rebuild(graph, node, &inputs, &mut new)?,
+            None => rebuild(graph, node, &inputs, &mut new, &mut folding)?,
         };
         for (old, &id) in node.outputs.iter().zip(&outputs) {
             map[old.index()] = Some(id);
@@ -85,12 +86,51 @@ pub fn simplify(graph: &Graph, wanted: &[ValueId]) -> Result<Simplified, GraphEr
     Ok(Simplified { graph: new, map })
 }
 
+/// How many elements constant parts may still be computed to.
+struct Folding {
+    left: usize,
+}
+
+impl Folding {
+    /// Elements that the constant parts of any graph may be computed to.
+    const ANY: usize = 1 << 25;
+    /// They may have so many times more than what the graph stores: weights are transposed and scaled.
+    const OF_STORED: usize = 4;
+    /// A constant of more elements is refused, instead of being computed at each run.
+    const MOST: usize = 1 << 31;
+
+    fn of(graph: &Graph) -> Self {
+        let stored = graph.values().iter().filter_map(|value| match &value.origin {
+            Origin::Constant(tensor) => Some(tensor.len()),
+            _ => None,
+        });
+        let stored = stored.fold(0usize, usize::saturating_add);
+        Self { left: Self::ANY.saturating_add(stored.saturating_mul(Self::OF_STORED)) }
+    }
+
+    /// Whether a node whose outputs have these sizes is computed here. Otherwise it is left to run time, where what a
+    /// program takes is compared with what there is.
+    fn takes(&mut self, node: &Node, shapes: &[Vec<usize>]) -> Result<bool, GraphError> {
+        let len = shapes.iter().map(|s| s.iter().product::<usize>()).fold(0, usize::saturating_add);
+        if len > Self::MOST {
+            let what = format!("a constant of {len} elements, expected at most {}", Self::MOST);
+            return Err(at(node, OpError::Invalid(what)));
+        }
+        let takes = len <= self.left;
+        if takes {
+            self.left -= len;
+        }
+        Ok(takes)
+    }
+}
+
 /// Adds a node to the new graph, or its result where every input is constant.
 fn rebuild(
     graph: &Graph,
     node: &Node,
     inputs: &[Option<ValueId>],
     new: &mut Graph,
+    folding: &mut Folding,
 ) -> Result<Vec<ValueId>, GraphError> {
     let names: Vec<String> = node.outputs.iter().map(|&o| graph.value(o).name.clone()).collect();
     let constants: Vec<Option<&Tensor>> = inputs.iter().map(|i| i.and_then(|i| new.constant(i))).collect();
@@ -99,8 +139,14 @@ fn rebuild(
     let known = inputs.iter().zip(&constants).all(|(input, tensor)| input.is_none() || tensor.is_some());
     if fixed && known {
         let shapes: Vec<Vec<usize>> = shapes.iter().map(|s| s.at(1)).collect();
-        let results = node.op.eval(&constants, &shapes).map_err(|e| at(node, e))?;
-        return Ok(names.iter().zip(results).map(|(name, t)| new.add_constant(name, single(t))).collect());
+        if folding.takes(node, &shapes)? {
+            let results = node.op.eval(&constants, &shapes).map_err(|e| at(node, e))?;
+            return Ok(names
+                .iter()
+                .zip(results)
+                .map(|(name, t)| new.add_constant(name, single(t)))
+                .collect());
+        }
     }
     let id = new.add_named_node(&node.name, Arc::clone(&node.op), inputs, &names)?;
     new.set_node_metadata(id, node.metadata.clone());

@@ -1,5 +1,7 @@
 //! Which layer to look at when nobody says.
 
+use std::collections::HashMap;
+
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
@@ -25,10 +27,11 @@ pub(super) fn default_layer(
 /// Goes back from what a node mixes to the layer it stands for: past copies that are arranged anew
 /// or padded; from an attention's values to the normalisation that they were made from.
 fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: Mixing) -> Option<&'l Layer> {
+    let by_value: HashMap<ValueId, &Layer> = layers.iter().map(|l| (l.value, l)).collect();
     let mut value = mixing.value;
     let mut fallback = None;
     loop {
-        let layer = layers.iter().find(|l| l.value == value);
+        let layer = by_value.get(&value).copied();
         let node = graph.producer(value).map(|id| graph.node(id));
         if let Some(layer) = layer {
             let found = match mixing.product {

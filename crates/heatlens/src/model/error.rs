@@ -28,6 +28,15 @@ pub enum ModelError {
     Write(Cause),
     /// There is no single image input; the inputs found.
     Inputs(Vec<String>),
+    /// The image input takes more images at a time than any machine runs together.
+    Batch {
+        /// The input and its shape.
+        input: String,
+        /// Images at a time.
+        batch: usize,
+        /// The most that are taken.
+        most: usize,
+    },
     /// No input of this name.
     UnknownInput {
         /// What was asked for.
@@ -126,6 +135,10 @@ impl fmt::Display for ModelError {
                     "expected one image input (N×C×H×W, N×H×W×C or N×H×W of fixed size), found {found}; --input NAME picks one of several"
                 )
             }
+            Self::Batch { input, batch, most } => write!(
+                f,
+                "input {input} takes {batch} images at a time, expected at most {most}; export the model with an open batch"
+            ),
             Self::UnknownInput { name, found } => {
                 write!(f, "no input {name:?}; there is {}", found.join(", "))
             }

@@ -3,6 +3,8 @@
 //! There z = b + Σₖ wₖ · mean(Aₖ), so the map Σₖ wₖ Aₖ shows exactly what adds up to the logit
 //! (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", §2).
 
+use std::collections::HashMap;
+
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
@@ -58,7 +60,8 @@ impl Model {
     fn pooled_layer(&self, pool: &Node) -> Option<Layer> {
         let graph = &self.graph;
         let layers = self.layers();
-        let find = |value: ValueId| layers.iter().find(|l| l.value == value);
+        let by_value: HashMap<ValueId, &Layer> = layers.iter().map(|l| (l.value, l)).collect();
+        let find = |value: ValueId| by_value.get(&value).copied();
         let input = |node: &Node| node.inputs.first().copied().flatten();
         let mut layer = find(input(pool)?).filter(|layer| pools_places(graph, pool, layer))?;
         while layer.view {

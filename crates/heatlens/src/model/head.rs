@@ -165,10 +165,11 @@ fn scores(graph: &Graph, value: ValueId, batch: Option<usize>) -> Option<usize> 
 /// The input of the sigmoid or softmax that alone makes the output, through reshapes.
 fn step_back(graph: &Graph, output: ValueId) -> (ValueId, Activation) {
     let none = (output, Activation::None);
+    let uses = graph.uses();
     let mut at = output;
     loop {
         // A gate inside the network is no head: its result is also used elsewhere.
-        if at != output && graph.consumers(at).len() > 1 {
+        if at != output && uses.of(at).len() > 1 {
             return none;
         }
         if let Some(found) = written_out::activation(graph, at) {

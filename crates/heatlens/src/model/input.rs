@@ -3,12 +3,11 @@
 //! Everything behind this file sees images as N×C×H×W. A graph that wants N×H×W×C or N×H×W gets its
 //! input replaced by one that is N×C×H×W, followed by the transposition back.
 
-use heatlens_graph::differentiate::depends_on;
 use heatlens_graph::op::binary::Binary;
 use heatlens_graph::op::reshape::Squeeze;
 use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::rewrite::replace_input;
-use heatlens_graph::{DType, Dim, Fact, Graph, Shape, ValueId};
+use heatlens_graph::rewrite::{needed_nodes, replace_input};
+use heatlens_graph::{DType, Dim, Fact, Graph, Shape, Uses, ValueId};
 
 use crate::model::ModelError;
 
@@ -27,6 +26,9 @@ pub(super) struct Image {
     pub(super) ignored: Vec<String>,
 }
 
+/// A file that takes more images at a time is refused: they go in together, however few there are to explain.
+const MOST_IMAGES: usize = 1 << 12;
+
 /// How an input holds images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
@@ -40,6 +42,9 @@ impl Image {
     /// so that it is N×C×H×W.
     pub(super) fn find(graph: Graph, name: Option<&str>) -> Result<Self, ModelError> {
         let Input { id, layout, shape, batch } = choose(&graph, name)?;
+        if let Some(batch) = batch.filter(|&batch| batch > MOST_IMAGES) {
+            return Err(ModelError::Batch { input: describe(&graph, id), batch, most: MOST_IMAGES });
+        }
         let others = graph.inputs().iter().filter(|&&other| other != id);
         let ignored: Vec<String> = others.map(|&other| describe(&graph, other)).collect();
         if layout == Layout::ChannelsFirst && ignored.is_empty() {
@@ -57,16 +62,18 @@ impl Image {
 fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
     let inputs = graph.inputs();
     let all = || inputs.iter().map(|&id| describe(graph, id)).collect();
+    let uses = graph.uses();
     if let Some(name) = name {
         let id = inputs.iter().copied().find(|&id| graph.value(id).name == name);
         let id = id.ok_or_else(|| ModelError::UnknownInput { name: name.to_owned(), found: all() })?;
-        return understand(graph, id).ok_or_else(|| ModelError::Inputs(vec![describe(graph, id)]));
+        return understand(graph, &uses, id).ok_or_else(|| ModelError::Inputs(vec![describe(graph, id)]));
     }
     for rank in [4, 3] {
         let images = inputs.iter().filter(|&&id| graph.fact(id).shape.rank() == rank);
-        let mut images: Vec<Input> = images.filter_map(|&id| understand(graph, id)).collect();
+        let mut images: Vec<Input> = images.filter_map(|&id| understand(graph, &uses, id)).collect();
         if images.len() > 1 {
-            images.retain(|image| needs(graph, graph.outputs(), image.id));
+            let needed = needed_values(graph, graph.outputs());
+            images.retain(|image| needed[image.id.index()]);
         }
         match images.as_slice() {
             [only] => return Ok(*only),
@@ -81,14 +88,19 @@ fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
 pub(super) fn further_inputs(graph: &Graph, image: &str, output: Option<&str>) -> Vec<String> {
     let outputs = graph.outputs().iter().filter(|&&o| output.is_none_or(|name| graph.value(o).name == name));
     let outputs: Vec<ValueId> = outputs.copied().collect();
-    let further = |&&id: &&ValueId| graph.value(id).name != image && needs(graph, &outputs, id);
+    let needed = needed_values(graph, &outputs);
+    let further = |&&id: &&ValueId| graph.value(id).name != image && needed[id.index()];
     graph.inputs().iter().filter(further).map(|&id| describe(graph, id)).collect()
 }
 
-/// Whether any of the outputs depends on an input.
-fn needs(graph: &Graph, outputs: &[ValueId], input: ValueId) -> bool {
-    let reached = depends_on(graph, &[input]);
-    outputs.iter().any(|o| reached[o.index()])
+/// For every value, whether it is one of `outputs` or one of them depends on it.
+fn needed_values(graph: &Graph, outputs: &[ValueId]) -> Vec<bool> {
+    let mut values = vec![false; graph.values().len()];
+    outputs.iter().for_each(|o| values[o.index()] = true);
+    for (node, _) in graph.nodes().iter().zip(needed_nodes(graph, outputs)).filter(|(_, needed)| *needed) {
+        node.inputs.iter().flatten().for_each(|i| values[i.index()] = true);
+    }
+    values
 }
 
 pub(super) fn describe(graph: &Graph, id: ValueId) -> String {
@@ -106,7 +118,7 @@ struct Input {
 }
 
 /// How an input holds images, if it can.
-fn understand(graph: &Graph, id: ValueId) -> Option<Input> {
+fn understand(graph: &Graph, uses: &Uses, id: ValueId) -> Option<Input> {
     let fact = graph.fact(id);
     let (samples, rest) = fact.shape.0.split_first()?;
     let batch = match *samples {
@@ -119,7 +131,7 @@ fn understand(graph: &Graph, id: ValueId) -> Option<Input> {
         .map(|d| if let Dim::Fixed(size) = *d { Some(size).filter(|&s| s > 0) } else { None })
         .collect();
     let (layout, shape) = match *sizes?.as_slice() {
-        [h, w, c] if is_channels_last(graph, id, [h, w, c]) => (Layout::ChannelsLast, [c, h, w]),
+        [h, w, c] if is_channels_last(graph, uses, id, [h, w, c]) => (Layout::ChannelsLast, [c, h, w]),
         [c, h, w] => (Layout::ChannelsFirst, [c, h, w]),
         [h, w] => (Layout::NoChannels, [1, h, w]),
         _ => return None,
@@ -129,17 +141,15 @@ fn understand(graph: &Graph, id: ValueId) -> Option<Input> {
 
 /// Whether the last axis has so few elements that it must be colours and the second too many, or a
 /// transposition to N×C×H×W follows.
-fn is_channels_last(graph: &Graph, id: ValueId, [first, _, last]: [usize; 3]) -> bool {
+fn is_channels_last(graph: &Graph, uses: &Uses, id: ValueId, [first, _, last]: [usize; 3]) -> bool {
     let colours = |size: usize| matches!(size, 1 | 3 | 4);
-    colours(last) && (!colours(first) || is_transposed(graph, id))
+    colours(last) && (!colours(first) || is_transposed(graph, uses, id))
 }
 
 /// Whether a value goes, perhaps through arithmetic with constants, into a transposition to channels first.
-fn is_transposed(graph: &Graph, mut value: ValueId) -> bool {
+fn is_transposed(graph: &Graph, uses: &Uses, mut value: ValueId) -> bool {
     loop {
-        let consumers = graph.consumers(value);
-        let [only] = consumers.as_slice() else { return false };
-        let node = graph.node(*only);
+        let Some(node) = uses.only(value).map(|only| graph.node(only)) else { return false };
         if let Some(transpose) = node.op.downcast_ref::<Transpose>() {
             return transpose.perm == [0, 3, 1, 2];
         }
@@ -160,4 +170,39 @@ fn arrange(graph: &Graph, id: ValueId, layout: Layout, [c, h, w]: [usize; 3]) ->
         Layout::NoChannels => b.apply(Squeeze { axes: vec![1] }, &[image]),
     });
     Ok(arranged.map_err(ModelError::Graph)?.graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use heatlens_graph::Builder;
+
+    use super::*;
+    use crate::model::Model;
+
+    #[test]
+    fn a_batch_that_no_machine_takes_is_refused() {
+        let open = |batch: usize| {
+            let mut graph = Graph::new("pooled");
+            let x = graph.add_input("x", Fact::f32(Shape::fixed(&[batch, 3, 8, 8])));
+            let y = Builder::new(&mut graph, "f").mean(x, &[2, 3], false).unwrap();
+            graph.set_outputs(&[y]);
+            Model::from_graph(graph).map(|model| model.batch)
+        };
+        assert_eq!(open(8).unwrap(), Some(8));
+        let error = open(1 << 40).unwrap_err().to_string();
+        assert!(error.contains("1099511627776 images at a time, expected at most 4096"), "{error}");
+    }
+
+    #[test]
+    fn inputs_that_no_output_needs_do_not_count() {
+        let mut graph = Graph::new("two");
+        let unused = graph.add_input("unused", Fact::f32(Shape::batched(&[3, 8, 8])));
+        let x = graph.add_input("x", Fact::f32(Shape::batched(&[3, 8, 8])));
+        let mut b = Builder::new(&mut graph, "f");
+        let y = b.mean(x, &[2, 3], false).unwrap();
+        b.relu(unused).unwrap();
+        graph.set_outputs(&[y]);
+        assert_eq!(choose(&graph, None).unwrap().id, x);
+        assert_eq!(needed_values(&graph, &[y]), [false, true, true, false]);
+    }
 }

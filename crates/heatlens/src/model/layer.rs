@@ -145,8 +145,11 @@ impl Model {
                 own.into_iter().filter(|own| ends_with_part(own, name)).take(1).map(|_| layer.name.as_str());
             for found in own.chain(enclosing(&layer.module).filter(|path| ends_with_part(path, name)).take(1))
             {
+                // More than are shown need not be told apart.
+                let full = ends.len() > MOST_NEAR;
                 match ends.iter_mut().find(|(known, _)| is_within(known, found) || is_within(found, known)) {
                     Some(end) => *end = (if found.len() < end.0.len() { found } else { end.0 }, layer),
+                    None if full => {}
                     None => ends.push((found, layer)),
                 }
             }
@@ -157,7 +160,7 @@ impl Model {
         let near = if ends.is_empty() {
             near_names(&layers, name)
         } else {
-            ends.iter().take(8).map(|(found, _)| format!("{found:?}")).collect()
+            ends.iter().take(MOST_NEAR).map(|(found, _)| format!("{found:?}")).collect()
         };
         Err(ModelError::UnknownLayer { name: name.to_owned(), near })
     }
@@ -198,10 +201,16 @@ fn is_view(node: &Node) -> bool {
         || node.op.downcast_ref::<Pad>().is_some()
 }
 
-/// Up to eight names, the most similar first.
+/// Names shown where the one asked for does not exist or is ambiguous.
+const MOST_NEAR: usize = 8;
+/// Longer names are not compared: the time of a comparison grows with the square of the length.
+const LONGEST_COMPARED: usize = 512;
+
+/// The most similar names first.
 fn near_names(layers: &[Layer], name: &str) -> Vec<String> {
     let modules = layers.iter().flat_map(|l| enclosing(&l.module));
-    let names: BTreeSet<&str> = modules.chain(layers.iter().map(|l| l.name.as_str())).collect();
-    let near = nearest(name, names, 8);
-    near.into_iter().map(|n| format!("{n:?}")).collect()
+    let names = modules.chain(layers.iter().map(|l| l.name.as_str()));
+    let short = |n: &&str| n.len() <= LONGEST_COMPARED && name.len() <= LONGEST_COMPARED;
+    let names: BTreeSet<&str> = names.filter(short).collect();
+    nearest(name, names, MOST_NEAR).into_iter().map(|n| format!("{n:?}")).collect()
 }

@@ -105,10 +105,15 @@ pub(super) fn is_within(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }
 
-/// A module and all that it lies in: `a.b.c`, `a.b`, `a`.
+/// Modules are looked for so deep within one another: no author goes deeper, but a name in a hostile file can have
+/// a million parts.
+const MOST_LEVELS: usize = 64;
+
+/// A module and those that it lies in, innermost first: `a.b.c`, `a.b`, `a`. Of more than 64 the innermost.
 pub(super) fn enclosing(module: &str) -> impl Iterator<Item = &str> {
     let whole = Some(module).filter(|m| !m.is_empty());
     std::iter::successors(whole, |path| path.rsplit_once(['.', '/']).map(|(front, _)| front))
+        .take(MOST_LEVELS)
 }
 
 #[cfg(test)]
@@ -153,5 +158,6 @@ mod tests {
         assert!(!is_within("layer41", "layer4"));
         assert_eq!(enclosing("a.b.c").collect::<Vec<_>>(), ["a.b.c", "a.b", "a"]);
         assert_eq!(enclosing("").count(), 0);
+        assert_eq!(enclosing(&"a.".repeat(1000)).count(), MOST_LEVELS);
     }
 }

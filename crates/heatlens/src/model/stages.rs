@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use heatlens_graph::ValueId;
 
-use crate::model::names::{enclosing, is_within};
+use crate::model::names::enclosing;
 use crate::model::{Grid, Layer, Model};
 
 /// Layers of one size, one after the other.
@@ -69,7 +69,8 @@ impl Model {
         let mut chosen: BTreeSet<ValueId> = block_ends(&own);
         if chosen.len() < 2 {
             // Names without modules: a block's result is what the next block and a shortcut read.
-            chosen = own.iter().map(|l| l.value).filter(|&v| self.graph.consumers(v).len() > 1).collect();
+            let uses = self.graph.uses();
+            chosen = own.iter().map(|l| l.value).filter(|&v| uses.of(v).len() > 1).collect();
         }
         if chosen.len() > MANY {
             chosen.clear();
@@ -99,17 +100,17 @@ fn stage_ends(layers: &[&Layer]) -> Vec<ValueId> {
 
 /// The results of modules that stand at the top, right below it, or are numbered.
 fn block_ends(layers: &[&Layer]) -> BTreeSet<ValueId> {
-    let mut last: BTreeMap<&str, ValueId> = BTreeMap::new();
+    // For each module, how many layers lie in it, and the last of them.
+    let mut modules: BTreeMap<&str, (usize, ValueId)> = BTreeMap::new();
     for layer in layers {
         for path in enclosing(&layer.module) {
-            last.insert(path, layer.value);
+            let (count, last) = modules.entry(path).or_insert((0, layer.value));
+            *count += 1;
+            *last = layer.value;
         }
     }
-    let contains_more = |path: &str| layers.iter().filter(|l| is_within(&l.module, path)).nth(1).is_some();
-    last.into_iter()
-        .filter(|(path, _)| is_block(path) && contains_more(path))
-        .map(|(_, value)| value)
-        .collect()
+    let blocks = modules.into_iter().filter(|(path, (count, _))| *count > 1 && is_block(path));
+    blocks.map(|(_, (_, last))| last).collect()
 }
 
 fn is_block(path: &str) -> bool {

@@ -18,7 +18,7 @@ use crate::tensor::{Data, Tensor};
 /// Longer axes are not summed cumulatively: the sums are a product with a square matrix.
 const MAX_SUMS: usize = 1 << 12;
 /// Larger masks are refused.
-const MAX_MASK: usize = 1 << 26;
+const MAX_MASK: usize = 1 << 24;
 
 /// The first input, which must be stored: its result decides which elements are looked at, and has no derivative.
 fn known(scope: &mut Scope<'_>, what: &str) -> Result<Tensor, Problem> {

@@ -17,7 +17,7 @@ use crate::op::r#where::Where;
 use crate::tensor::{Data, Tensor};
 
 /// More single elements than this are not chosen: each has its place in a list.
-const MAX_PLACES: usize = 1 << 26;
+const MAX_PLACES: usize = 1 << 24;
 /// Elements that are written more often than this are not.
 const MAX_WRITES: usize = 64;
 
