@@ -1,46 +1,37 @@
 //! What can go wrong while a graph is built, derived or evaluated.
 
-use std::error::Error;
-use std::fmt;
+use thiserror::Error;
 
 /// An operator's own complaint; the node it belongs to is added by [`GraphError`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpError {
     /// A required input is absent.
+    #[error("input {index} is required but absent")]
     MissingInput {
         /// Position of the input.
         index: usize,
     },
     /// Shapes, element types or attributes do not fit together.
+    #[error("{0}")]
     Invalid(String),
     /// Valid, but not something this program computes.
+    #[error("{0} is not supported")]
     Unsupported(String),
     /// The operator has no derivative with respect to a wanted input.
+    #[error("there is no derivative with respect to input {index}")]
     NoDerivative {
         /// Position of the input.
         index: usize,
     },
 }
 
-impl fmt::Display for OpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MissingInput { index } => write!(f, "input {index} is required but absent"),
-            Self::Invalid(what) => write!(f, "{what}"),
-            Self::Unsupported(what) => write!(f, "{what} is not supported"),
-            Self::NoDerivative { index } => write!(f, "there is no derivative with respect to input {index}"),
-        }
-    }
-}
-
-impl Error for OpError {}
-
 /// An error with the place in the graph where it arose.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GraphError {
     /// An operator refused.
+    #[error("node {node:?} ({op}): {source}")]
     Node {
         /// The node's name.
         node: String,
@@ -50,31 +41,12 @@ pub enum GraphError {
         source: OpError,
     },
     /// Differentiation was asked for a value that the starting value does not depend on.
+    #[error("the output does not depend on {value:?}, so there is no gradient to show there")]
     Unreachable {
         /// The value that nothing flows back to.
         value: String,
     },
     /// A graph is inconsistent.
+    #[error("malformed graph: {0}")]
     Malformed(String),
-}
-
-impl fmt::Display for GraphError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Node { node, op, source } => write!(f, "node {node:?} ({op}): {source}"),
-            Self::Unreachable { value } => {
-                write!(f, "the output does not depend on {value:?}, so there is no gradient to show there")
-            }
-            Self::Malformed(what) => write!(f, "malformed graph: {what}"),
-        }
-    }
-}
-
-impl Error for GraphError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Node { source, .. } => Some(source),
-            _ => None,
-        }
-    }
 }

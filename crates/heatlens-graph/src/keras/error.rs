@@ -1,18 +1,25 @@
 //! What can be wrong with a Keras file.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
+
+use thiserror::Error;
 
 use crate::error::OpError;
 
 /// A Keras file that cannot be read.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KerasError {
     /// The operating system could not read the file.
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[from] io::Error),
     /// The file, or what it unfolds to, is larger than we take.
+    #[error(
+        "{what} takes {found} bytes or more, expected at most {limit}; if the file is what its author saved, export the \
+         model to ONNX: call it once, `model(np.zeros((1, 224, 224, 3), \"float32\"))` with its own size, then \
+         `model.export(\"model.onnx\", format=\"onnx\")`"
+    )]
     TooLarge {
         /// What is too large.
         what: String,
@@ -22,6 +29,7 @@ pub enum KerasError {
         limit: u64,
     },
     /// The file is of another kind.
+    #[error("expected a Keras model, found {looks_like}: {advice}")]
     NotKeras {
         /// What it looks like.
         looks_like: &'static str,
@@ -29,10 +37,16 @@ pub enum KerasError {
         advice: &'static str,
     },
     /// The zip archive or the HDF5 file in it is damaged.
+    #[error("damaged Keras file: {0}; fetch or save the file again")]
     Damaged(String),
     /// The file can be read, but what it describes is not consistent.
+    #[error("inconsistent Keras file: {0}")]
     Malformed(String),
     /// The model takes pictures of any size; a graph needs one.
+    #[error(
+        "input {input:?} leaves its size open ({shape}); give the model one in Python and save it again: \
+         `model = keras.Sequential([keras.Input((224, 224, 3)), model])`"
+    )]
     OpenSize {
         /// The input layer.
         input: String,
@@ -40,6 +54,7 @@ pub enum KerasError {
         shape: String,
     },
     /// Layers that cannot be read.
+    #[error("{}", List(.layers, .export))]
     Layers {
         /// All of them, in the order of the file.
         layers: Vec<LayerError>,
@@ -59,34 +74,15 @@ pub struct LayerError {
     pub source: OpError,
 }
 
-impl fmt::Display for KerasError {
+/// One line for each kind of trouble, with the names of the layers that have it.
+struct List<'a>(&'a [LayerError], &'a str);
+
+impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(source) => write!(f, "{source}"),
-            Self::TooLarge { what, found, limit } => {
-                write!(
-                    f,
-                    "{what} takes {found} bytes or more, expected at most {limit}; if the file is what its author \
-                     saved, export the model to ONNX: call it once, `model(np.zeros((1, 224, 224, 3), \"float32\"))` \
-                     with its own size, then `model.export(\"model.onnx\", format=\"onnx\")`"
-                )
-            }
-            Self::NotKeras { looks_like, advice } => {
-                write!(f, "expected a Keras model, found {looks_like}: {advice}")
-            }
-            Self::Damaged(what) => write!(f, "damaged Keras file: {what}; fetch or save the file again"),
-            Self::Malformed(what) => write!(f, "inconsistent Keras file: {what}"),
-            Self::OpenSize { input, shape } => write!(
-                f,
-                "input {input:?} leaves its size open ({shape}); give the model one in Python and save it again: \
-                 `model = keras.Sequential([keras.Input((224, 224, 3)), model])`"
-            ),
-            Self::Layers { layers, export } => list(f, layers, export),
-        }
+        list(f, self.0, self.1)
     }
 }
 
-/// One line for each kind of trouble, with the names of the layers that have it.
 fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError], export: &str) -> fmt::Result {
     const NAMES: usize = 5;
     const KINDS: usize = 40;
@@ -114,19 +110,4 @@ fn list(f: &mut fmt::Formatter<'_>, layers: &[LayerError], export: &str) -> fmt:
         write!(f, "\n  and {others} more")?;
     }
     write!(f, "\n  replace them by layers of Keras itself, or export the model to ONNX:\n    {export}")
-}
-
-impl Error for KerasError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Io(source) => Some(source),
-            _ => None,
-        }
-    }
-}
-
-impl From<io::Error> for KerasError {
-    fn from(source: io::Error) -> Self {
-        Self::Io(source)
-    }
 }

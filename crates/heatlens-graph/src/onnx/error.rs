@@ -1,19 +1,22 @@
 //! What can be wrong with an ONNX file, or with a graph that is to become one.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::io;
+
+use thiserror::Error;
 
 use crate::error::{GraphError, OpError};
 
 /// A file that cannot be read or written.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OnnxError {
     /// The operating system could not read the file.
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[source] io::Error),
     /// The file, or what it unfolds to, is larger than we take.
+    #[error("{what} takes {found} bytes or more, expected at most {limit}")]
     TooLarge {
         /// What is too large.
         what: &'static str,
@@ -23,6 +26,7 @@ pub enum OnnxError {
         limit: u64,
     },
     /// The file is of another kind.
+    #[error("expected an ONNX file, found {looks_like}: {advice}")]
     NotOnnx {
         /// What it looks like.
         looks_like: &'static str,
@@ -30,6 +34,7 @@ pub enum OnnxError {
         advice: &'static str,
     },
     /// The bytes are no ONNX message from some place on.
+    #[error("damaged ONNX file{}: {what}; fetch or export the file again", Place(.at))]
     Damaged {
         /// Byte position, where known.
         at: Option<usize>,
@@ -37,11 +42,14 @@ pub enum OnnxError {
         what: String,
     },
     /// The file is a message, but not a consistent model.
+    #[error("inconsistent ONNX file: {0}")]
     Malformed(String),
     /// Nodes that cannot be read: all of them, in the order of the file.
+    #[error("{}", List(.0))]
     Nodes(Vec<NodeError>),
     /// The graph has no standard ONNX form.
-    Write(GraphError),
+    #[error("no standard ONNX form: {0}")]
+    Write(#[source] GraphError),
 }
 
 /// A node that cannot be read.
@@ -57,31 +65,24 @@ pub struct NodeError {
     pub source: OpError,
 }
 
-impl fmt::Display for OnnxError {
+/// Where in a file, if that is known.
+struct Place<'a>(&'a Option<usize>);
+
+impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(source) => write!(f, "{source}"),
-            Self::TooLarge { what, found, limit } => {
-                write!(f, "{what} takes {found} bytes or more, expected at most {limit}")
-            }
-            Self::NotOnnx { looks_like, advice } => {
-                write!(f, "expected an ONNX file, found {looks_like}: {advice}")
-            }
-            Self::Damaged { at, what } => {
-                write!(f, "damaged ONNX file")?;
-                if let Some(at) = at {
-                    write!(f, " at byte {at}")?;
-                }
-                write!(f, ": {what}; fetch or export the file again")
-            }
-            Self::Malformed(what) => write!(f, "inconsistent ONNX file: {what}"),
-            Self::Nodes(nodes) => list(f, nodes),
-            Self::Write(source) => write!(f, "no standard ONNX form: {source}"),
-        }
+        self.0.as_ref().map_or(Ok(()), |at| write!(f, " at byte {at}"))
     }
 }
 
 /// One line for each kind of trouble, with the names of the nodes that have it.
+struct List<'a>(&'a [NodeError]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        list(f, self.0)
+    }
+}
+
 fn list(f: &mut fmt::Formatter<'_>, nodes: &[NodeError]) -> fmt::Result {
     const NAMES: usize = 5;
     let mut kinds: Vec<(&NodeError, Vec<&str>)> = Vec::new();
@@ -110,16 +111,6 @@ fn list(f: &mut fmt::Formatter<'_>, nodes: &[NodeError]) -> fmt::Result {
         }
     }
     Ok(())
-}
-
-impl Error for OnnxError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Io(source) => Some(source),
-            Self::Write(source) => Some(source),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]
