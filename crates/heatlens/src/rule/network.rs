@@ -11,20 +11,35 @@ use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::rewrite::needed_nodes;
-use heatlens_graph::{Graph, GraphError, Node, NodeId, OpError, Operator, ValueId};
+use heatlens_graph::{Graph, GraphError, Node, NodeId, OpError, Operator, Uses, ValueId};
 
 /// The part of a graph that leads from an image to scores, apart from every formula appended later.
 #[derive(Clone, Debug)]
 pub struct Network {
     varies: Vec<bool>,
     needed: Vec<bool>,
+    uses: Uses,
+    /// For each value, what lies behind it: see [`behind`](Self::behind).
+    behind: Vec<ValueId>,
 }
 
 impl Network {
     /// The network from `image` to `scores`.
     #[must_use]
     pub fn new(graph: &Graph, image: ValueId, scores: ValueId) -> Self {
-        Self { varies: depends_on(graph, &[image]), needed: needed_nodes(graph, &[scores]) }
+        let mut network = Self {
+            varies: depends_on(graph, &[image]),
+            needed: needed_nodes(graph, &[scores]),
+            uses: graph.uses(),
+            behind: graph.value_ids().collect(),
+        };
+        for node in graph.nodes() {
+            if let Some(inner) = network.carried(node) {
+                let behind = network.behind[inner.index()];
+                node.outputs.iter().for_each(|output| network.behind[output.index()] = behind);
+            }
+        }
+        network
     }
 
     /// Whether a value of the network depends on the image.
@@ -40,17 +55,24 @@ impl Network {
 
     /// The nodes on the way from image to scores, in order.
     pub fn nodes<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = NodeId> + 'a {
-        let on_the_way = move |id: &NodeId| {
-            let needed = self.needed.get(id.index()).copied().unwrap_or(false);
-            needed && graph.node(*id).outputs.iter().any(|&output| self.varies(output))
-        };
-        graph.node_ids().take(self.needed.len()).filter(on_the_way)
+        graph.node_ids().take(self.needed.len()).filter(|&id| self.holds(graph, id))
     }
 
-    /// The nodes of the network that read a value.
-    pub fn readers<'a>(&'a self, graph: &'a Graph, value: ValueId) -> impl Iterator<Item = &'a Node> + 'a {
-        let reads = move |node: &&Node| node.inputs.contains(&Some(value));
-        self.nodes(graph).map(|id| graph.node(id)).filter(reads)
+    /// Whether a node is on the way from image to scores.
+    fn holds(&self, graph: &Graph, id: NodeId) -> bool {
+        let needed = self.needed.get(id.index()).copied().unwrap_or(false);
+        needed && graph.node(id).outputs.iter().any(|&output| self.varies(output))
+    }
+
+    /// The nodes of the network that read a value, in order.
+    pub fn readers<'a>(
+        &'a self,
+        graph: &'a Graph,
+        value: ValueId,
+    ) -> impl DoubleEndedIterator<Item = &'a Node> + 'a {
+        let known = value.index() < self.varies.len();
+        let readers = if known { self.uses.of(value) } else { &[] };
+        readers.iter().filter(|&&id| self.holds(graph, id)).map(|&id| graph.node(id))
     }
 
     /// The one value that a node only moves, or changes by numbers that no image changes.
@@ -65,12 +87,8 @@ impl Network {
 
     /// The value behind reshapes, copies and arithmetic with numbers.
     #[must_use]
-    pub fn behind(&self, graph: &Graph, value: ValueId) -> ValueId {
-        let mut value = value;
-        while let Some(inner) = graph.producer(value).and_then(|id| self.carried(graph.node(id))) {
-            value = inner;
-        }
-        value
+    pub fn behind(&self, value: ValueId) -> ValueId {
+        self.behind.get(value.index()).copied().unwrap_or(value)
     }
 
     /// An error where the scores are what a softmax or sigmoid made of logits.
@@ -78,7 +96,7 @@ impl Network {
     /// # Errors
     /// As said: what relevance hands back are logits.
     pub fn refuse_probability(&self, graph: &Graph, scores: ValueId) -> Result<(), GraphError> {
-        let Some(id) = graph.producer(self.behind(graph, scores)) else { return Ok(()) };
+        let Some(id) = graph.producer(self.behind(scores)) else { return Ok(()) };
         let node = graph.node(id);
         let sigmoid = matches!(node.op.downcast_ref(), Some(Unary(UnaryFunction::Sigmoid)));
         if !sigmoid && !is::<Softmax>(node) {
@@ -93,9 +111,12 @@ impl Network {
     #[must_use]
     pub fn products(&self, graph: &Graph, value: ValueId) -> Option<Vec<ValueId>> {
         let mut others = Vec::new();
-        for reader in self.readers(graph, value) {
+        // What still has to be looked at, the next one last: chains can be longer than a call stack is deep.
+        let mut open: Vec<(ValueId, &Node)> = self.readers(graph, value).rev().map(|r| (value, r)).collect();
+        while let Some((value, reader)) = open.pop() {
             if self.carried(reader).is_some() {
-                others.extend(self.products(graph, *reader.outputs.first()?)?);
+                let output = *reader.outputs.first()?;
+                open.extend(self.readers(graph, output).rev().map(|next| (output, next)));
                 continue;
             }
             let Some(Binary(BinaryFunction::Mul)) = reader.op.downcast_ref::<Binary>() else { return None };

@@ -60,33 +60,33 @@ pub(super) fn is_rectifier(
 
 /// Whether all that comes of a node is to be multiplied with values other than its own input.
 fn weighs_another(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
-    let own = network.behind(graph, require_value(node, 0)?);
+    let own = network.behind(require_value(node, 0)?);
     let others = network.products(graph, node.outputs[0]);
-    Ok(others.is_some_and(|others| others.iter().all(|&other| network.behind(graph, other) != own)))
+    Ok(others.is_some_and(|others| others.iter().all(|&other| network.behind(other) != own)))
 }
 
 /// Whether what comes of a node is multiplied with its own input.
 fn gates_itself(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
-    let own = network.behind(graph, require_value(node, 0)?);
+    let own = network.behind(require_value(node, 0)?);
     let others = network.products(graph, node.outputs[0]);
-    Ok(others.is_some_and(|others| others.iter().any(|&other| network.behind(graph, other) == own)))
+    Ok(others.is_some_and(|others| others.iter().any(|&other| network.behind(other) == own)))
 }
 
 /// Whether a root is added to what its square is taken of.
 fn roots_its_addend(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
-    let square = network.behind(graph, require_value(node, 0)?);
+    let square = network.behind(require_value(node, 0)?);
     let Some(Binary(BinaryFunction::Mul | BinaryFunction::Pow)) =
         graph.producer(square).and_then(|id| graph.node(id).op.downcast_ref())
     else {
         return Ok(false);
     };
     let base = graph.producer(square).and_then(|id| network.varying(graph.node(id)).next());
-    let own = base.map(|base| network.behind(graph, base));
+    let own = base.map(|base| network.behind(base));
     let is_sum = |reader: &&Node| {
         matches!(reader.op.downcast_ref(), Some(Binary(BinaryFunction::Add | BinaryFunction::Sub)))
     };
     let mut sums = network.readers(graph, node.outputs[0]).filter(is_sum);
-    Ok(sums.any(|sum| network.varying(sum).any(|term| Some(network.behind(graph, term)) == own)))
+    Ok(sums.any(|sum| network.varying(sum).any(|term| Some(network.behind(term)) == own)))
 }
 
 fn is_zero(graph: &Graph, value: ValueId) -> bool {

@@ -61,14 +61,14 @@ impl<'a> Relevance<'a> {
     }
 
     /// The rule of a layer with weights.
-    fn rule(&self, graph: &Graph, node: &Node, layer: &Layer) -> LayerRule {
-        let first = self.network.behind(graph, layer.x(node)) == self.image;
+    fn rule(&self, node: &Node, layer: &Layer) -> LayerRule {
+        let first = self.network.behind(layer.x(node)) == self.image;
         self.composite.rule(Place { first, dense: layer.is_dense() })
     }
 
     /// Whether a node only scales or shifts pixels: in the literature the network begins behind that.
-    fn prepares_pixels(&self, graph: &Graph, node: &Node) -> bool {
-        let pixels = |&y: &ValueId| self.network.behind(graph, y) == self.image;
+    fn prepares_pixels(&self, node: &Node) -> bool {
+        let pixels = |&y: &ValueId| self.network.behind(y) == self.image;
         node.op.downcast_ref::<Binary>().is_some() && node.outputs.first().is_some_and(pixels)
     }
 
@@ -76,14 +76,14 @@ impl<'a> Relevance<'a> {
         let id = node.outputs.first().and_then(|&y| b.graph().producer(y));
         if let (Some(id), Some(layer)) = (id, Layer::of(self.network, node)) {
             let norm = self.merged.get(&id).map(|&norm| b.graph().node(norm).clone());
-            let rule = self.rule(b.graph(), node, &layer);
+            let rule = self.rule(node, &layer);
             let share = layer.merge(b, node, norm.as_ref())?.share(b, rule, relevance)?;
             let mut shares = vec![None; node.inputs.len()];
             shares[layer.x_position()] = Some(share);
             return Ok(shares);
         }
         let is_merged = id.is_some_and(|id| self.merged.values().any(|&norm| norm == id));
-        if is_merged || self.prepares_pixels(b.graph(), node) {
+        if is_merged || self.prepares_pixels(node) {
             return Ok(other::pass(wanted, relevance));
         }
         other::shares(self.network, b, node, relevance, wanted)

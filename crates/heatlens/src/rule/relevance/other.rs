@@ -160,7 +160,7 @@ fn product(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
 /// How much a factor looks like a gate: 2 for probabilities, 1 for other bounded functions.
 fn gate_rank(network: &Network, graph: &Graph, value: ValueId) -> u8 {
     use UnaryFunction as F;
-    let value = network.behind(graph, value);
+    let value = network.behind(value);
     let Some(node) = graph.producer(value).map(|id| graph.node(id)) else { return 0 };
     if is::<Softmax>(node) {
         return 2;
