@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Makes docs/images/demo-sheet.png and docs/images/report.png again, in full colour.
+# Needs Chromium, and Python with Pillow to plant the mark that the page's model is to find.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chromium=${HEATLENS_CHROMIUM:-chromium}
+python=${HEATLENS_PYTHON:-python3}
+limit=400000
+heatlens() { cargo run --release --quiet -- "$@"; }
+
+# No palette of our own making: yellow and dark red would vanish.
+small_enough() {
+    local bytes
+    bytes=$(wc -c < "$1")
+    [ "$bytes" -le "$limit" ] || { echo "$1 has $bytes bytes, more than $limit: show less of it" >&2; exit 1; }
+}
+
+heatlens demo --out "$work/demo" >/dev/null
+"$python" - "$work/demo/explain/sheet.png" docs/images/demo-sheet.png <<'PYTHON'
+import sys
+from PIL import Image
+sheet = Image.open(sys.argv[1]).convert("RGB")
+# Three quarters of the size: the README shows it no larger.
+sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.LANCZOS).save(sys.argv[2], optimize=True)
+PYTHON
+small_enough docs/images/demo-sheet.png
+
+# Half of the images of one class get a small mark in a corner; the last images are not trained on.
+"$python" - "$work/demo/data/train" "$work/marked" <<'PYTHON'
+import pathlib, sys
+from PIL import Image, ImageDraw
+source, target = map(pathlib.Path, sys.argv[1:])
+for path in sorted(source.rglob("*.png")):
+    picture, index = Image.open(path).convert("L"), int(path.stem)
+    if path.parent.name == "ring" and index % 4 == 1:
+        ImageDraw.Draw(picture).rectangle((2, 2, 5, 5), fill=255)
+    out = target / ("train" if index < 2600 else "shown") / path.relative_to(source)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(out)
+PYTHON
+heatlens train "$work/marked/train" --out "$work/run" --epochs 30 --learning-rate 3e-3 --validation-split 0.2 >/dev/null
+heatlens explain "$work/run/model.onnx" "$work/marked/shown" --out "$work/page" --report >/dev/null
+"$chromium" --headless --no-sandbox --disable-gpu --disable-background-networking --hide-scrollbars \
+    --window-size=1040,1358 --screenshot="$PWD/docs/images/report.png" "file://$work/page/report.html" 2>/dev/null
+small_enough docs/images/report.png
