@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use heatlens::data::Shard;
 use heatlens::explain::Score;
+use heatlens::gallery::{PictureFormat, PictureStyle};
+use heatlens::render::{Colormap, PictureSize};
 
 /// Shows where an image classifier looks, and whether the picture can be believed.
 #[derive(Debug, Parser)]
@@ -273,6 +275,97 @@ pub(crate) struct Predict {
     pub(crate) json: bool,
 }
 
+/// How pictures look.
+#[derive(Debug, Args)]
+pub(crate) struct Pictures {
+    /// Size of the pictures: auto (the image's own; below 320 pixels enlarged by a whole number, above 4096 reduced),
+    /// original (the image's own, whatever it is), or the longer side in pixels
+    #[arg(long, value_name = "SIZE", default_value = "auto")]
+    pub(crate) picture_size: PictureSize,
+    /// Colours of heat
+    #[arg(long, value_enum, default_value = "inferno")]
+    pub(crate) colormap: ColormapName,
+    /// How much of the image strong heat covers in an overlay, from 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.75, value_parser = share)]
+    pub(crate) opacity: f32,
+    /// How pictures are stored; heat maps are always PNG
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) picture_format: PictureFormatName,
+    /// Leave out the bar under heat maps and overlays, so that they have exactly the image's size
+    #[arg(long)]
+    pub(crate) no_color_bar: bool,
+}
+
+impl Pictures {
+    pub(crate) fn style(&self) -> PictureStyle {
+        PictureStyle {
+            size: self.picture_size,
+            colormap: self.colormap.into(),
+            opacity: self.opacity,
+            color_bar: !self.no_color_bar,
+            format: self.picture_format.into(),
+        }
+    }
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    number.ok_or_else(|| format!("found {text:?}, expected a number from 0 to 1"))
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ColormapName {
+    /// Black through purple and orange to pale yellow; its lightness rises evenly
+    Inferno,
+    /// Black through purple and pink to pale yellow
+    Magma,
+    /// Blue through magenta to yellow
+    Plasma,
+    /// Dark blue through green to yellow
+    Viridis,
+    /// A rainbow with smooth lightness
+    Turbo,
+    /// The rainbow of older pictures; shows edges where there are none
+    Jet,
+    /// Black to white
+    Grey,
+}
+
+impl From<ColormapName> for Colormap {
+    fn from(name: ColormapName) -> Self {
+        match name {
+            ColormapName::Inferno => Self::Inferno,
+            ColormapName::Magma => Self::Magma,
+            ColormapName::Plasma => Self::Plasma,
+            ColormapName::Viridis => Self::Viridis,
+            ColormapName::Turbo => Self::Turbo,
+            ColormapName::Jet => Self::Jet,
+            ColormapName::Grey => Self::Grey,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PictureFormatName {
+    /// JPEG for the pictures of a JPEG, PNG for all others
+    Auto,
+    /// PNG for all
+    Png,
+    /// JPEG for all but heat maps
+    Jpeg,
+}
+
+impl From<PictureFormatName> for PictureFormat {
+    fn from(name: PictureFormatName) -> Self {
+        match name {
+            PictureFormatName::Auto => Self::Auto,
+            PictureFormatName::Png => Self::Png,
+            PictureFormatName::Jpeg => Self::Jpeg,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// A model file (ONNX)
@@ -330,6 +423,8 @@ pub(crate) struct Explain {
     /// What to write, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "png")]
     pub(crate) save: Vec<SaveName>,
+    #[command(flatten)]
+    pub(crate) pictures: Pictures,
     /// What counts as hot in boxes and masks: a fraction of the largest value, otsu, or a quantile such as q0.9
     #[arg(long, value_name = "VALUE", default_value = "0.2")]
     pub(crate) threshold: String,
@@ -377,6 +472,8 @@ pub(crate) enum SaveName {
     Png,
     /// Raw maps as maps.npz
     Npz,
+    /// The same as 16-bit floats, half the size: X.astype(float32) times X.scale are the maps
+    Npz16,
     /// conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv
     Tensors,
     /// What is hot as boxes and masks in annotations.json (COCO)

@@ -15,12 +15,23 @@ pub(crate) struct Tap {
 
 impl Tap {
     /// The place of point `i`.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(clippy::cast_precision_loss)]
     pub(crate) fn new(i: usize, from: usize, to: usize) -> Self {
+        Self::at((i as f64 + 0.5) * from as f64 / to.max(1) as f64 - 0.5, from)
+    }
+
+    /// A position among `from` points; the first lies at 0.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(crate) fn at(position: f64, from: usize) -> Self {
         let last = from.saturating_sub(1);
-        let at = ((i as f64 + 0.5) * from as f64 / to.max(1) as f64 - 0.5).clamp(0.0, last as f64);
+        let at = position.clamp(0.0, last as f64);
         let left = at.floor() as usize;
         Self { left, right: (left + 1).min(last), share: (at - at.floor()) as f32 }
+    }
+
+    /// The value there, of what the points have.
+    pub(crate) fn mix(self, value: impl Fn(usize) -> f32) -> f32 {
+        value(self.left) * (1.0 - self.share) + value(self.right) * self.share
     }
 }
 

@@ -92,7 +92,7 @@ fn show(
     let target = options.out.join("explain");
     folder::prepare(&target, true)?;
     let save = Save { sheet_rows: 9, ..Save::default() };
-    let mut heard = Ears::new(&explainer)?;
+    let mut heard = Ears::new(&explainer, save.style.heat())?;
     let job =
         Job { explainer: &explainer, data: data.as_ref(), out: &target, save, part: Part::Whole, kept: None };
     let summary = explain::explain_into(job, Some(&truth), &mut heard.listeners())?;

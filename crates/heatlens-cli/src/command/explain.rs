@@ -35,6 +35,9 @@ pub(crate) fn merge(options: &Explain, shards: &Shards) -> Result<(), Failure> {
 
 /// `words` are the command; what the shards found is not computed again.
 fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Result<(), Failure> {
+    if [SaveName::Npz, SaveName::Npz16].iter().all(|name| options.save.contains(name)) {
+        return Err(Failure::usage("--save takes npz or npz16, not both: they are the same file"));
+    }
     let mut model = open::model(&options.model, &options.ports, &options.pixels)?;
     // Class folders may give the model's classes their names, which --class is about.
     let data = open::data(&mut model, &options.inputs, &options.input)?;
@@ -59,13 +62,7 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         (part != Part::Merge).then(|| begun.write()).transpose()?;
     }
     let shard_file = Finished::clear(&options.out)?;
-    let save = Save {
-        png: options.save.contains(&SaveName::Png),
-        npz: options.save.contains(&SaveName::Npz),
-        tensors: options.save.contains(&SaveName::Tensors),
-        resumable: true,
-        ..Save::default()
-    };
+    let save = save(options);
     let job = Job { explainer: &explainer, data: data.as_ref(), out: &options.out, save, part, kept };
     if shards.is_none() && !options.resume {
         estimate(&explainer, data.as_ref(), job.items().len());
@@ -79,7 +76,7 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
         }
         return tell_explained(&summary, total, &options.out);
     }
-    let mut page = options.report.then(|| Ears::new(&explainer)).transpose()?;
+    let mut page = options.report.then(|| Ears::new(&explainer, save.style.heat())).transpose()?;
     let mut listeners: Vec<&mut dyn Listener> = Vec::new();
     listeners.extend(page.iter_mut().flat_map(Ears::listeners));
     let truth = localise.as_ref().and_then(|wanted| wanted.truth.clone());
@@ -87,7 +84,7 @@ fn explain(options: &Explain, words: &[String], shards: Option<&Shards>) -> Resu
     listeners.extend(localiser.iter_mut().map(|localiser| localiser as &mut dyn Listener));
     let summary = {
         // A mask that cannot be read is an error of the comparison, which names it.
-        let seen = |item| truth.as_ref()?.seen(data.as_ref(), item, &model).ok().flatten();
+        let seen = |item| truth.as_ref()?.of_image(data.as_ref(), item).ok().flatten();
         let outlines = |item| seen(item).map(|mask| (mask.height, mask.width, mask.inside));
         explain_into(job, truth.is_some().then_some(&outlines as &Truth<'_>), &mut listeners)?
     };
@@ -133,6 +130,20 @@ fn estimate(explainer: &Explainer, data: &dyn Dataset, images: usize) {
             "{images} images, {maps} maps and {passes} passes through the model for each image: about {}",
             in_words(seconds)
         ));
+    }
+}
+
+/// What is written.
+fn save(options: &Explain) -> Save {
+    let wanted = |name| options.save.contains(&name);
+    Save {
+        png: wanted(SaveName::Png),
+        npz: wanted(SaveName::Npz) || wanted(SaveName::Npz16),
+        float16: wanted(SaveName::Npz16),
+        tensors: wanted(SaveName::Tensors),
+        style: options.pictures.style(),
+        resumable: true,
+        ..Save::default()
     }
 }
 

@@ -6,6 +6,7 @@ use heatlens::data::Dataset;
 use heatlens::dataset::{Findings, Observations};
 use heatlens::explain::Explainer;
 use heatlens::gallery::{Listener, Summary};
+use heatlens::render::HeatStyle;
 use heatlens::report::{
     AuditPart, Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts, fingerprint,
 };
@@ -43,12 +44,14 @@ pub(crate) struct Page<'a> {
 #[derive(Debug)]
 pub(crate) struct Ears {
     images: Collector,
+    style: HeatStyle,
     whole: Observations,
 }
 
 impl Ears {
-    pub(crate) fn new(explainer: &Explainer) -> Result<Self, Failure> {
-        Ok(Self { images: Collector::new(explainer)?, whole: Observations::default() })
+    /// `style` is how heat is drawn.
+    pub(crate) fn new(explainer: &Explainer, style: HeatStyle) -> Result<Self, Failure> {
+        Ok(Self { images: Collector::new(explainer, style)?, style, whole: Observations::default() })
     }
 
     /// The places that give a class away, as `audit.json` holds them.
@@ -69,7 +72,7 @@ pub(crate) fn write(page: Page<'_>, heard: Ears, path: &Path, quiet: bool) -> Re
         None
     });
     let findings = Findings::of(&heard.whole, page.seed);
-    let whole = DataSetPart::new(findings, &heard.whole, page.data)?;
+    let whole = DataSetPart::new(findings, &heard.whole, page.data, heard.style)?;
     let (gallery, answers) = heard.images.finish();
     let labelled = page.verdict.judgement.images > 0;
     let told = training.as_ref().and_then(Training::headline).filter(|_| !labelled);

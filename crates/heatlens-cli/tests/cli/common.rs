@@ -228,11 +228,24 @@ fn npy(bytes: &[u8]) -> (Vec<usize>, Vec<f64>) {
     let shape = inside.split(',').filter_map(|size| size.trim().parse().ok()).collect();
     let values = if header.contains("'<f4'") {
         bytes[data..].chunks(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect()
+    } else if header.contains("'<f2'") {
+        bytes[data..].chunks(2).map(|b| half(u16::from_le_bytes(b.try_into().unwrap()))).collect()
     } else {
         assert!(header.contains("'<i8'"), "{header}");
         bytes[data..].chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect()
     };
     (shape, values)
+}
+
+/// A 16-bit float: a sign, five bits of exponent, ten of fraction.
+fn half(bits: u16) -> f64 {
+    let (sign, exponent) = (if bits >> 15 == 1 { -1.0 } else { 1.0 }, i32::from(bits >> 10 & 31));
+    let fraction = f64::from(bits & 1023) / 1024.0;
+    match exponent {
+        0 => sign * fraction * 2.0_f64.powi(-14),
+        31 => f64::NAN,
+        _ => sign * (1.0 + fraction) * 2.0_f64.powi(exponent - 15),
+    }
 }
 
 /// The numbers in the columns of a table whose names begin with `prefix`, row after row.

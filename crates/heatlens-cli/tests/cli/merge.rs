@@ -57,7 +57,7 @@ fn merged_shards_are_one_run() {
     let (whole, merged) = (case.files("whole"), case.files("merged"));
     assert!(whole.contains_key("report.html") && whole.contains_key("sheet.png"), "{:?}", whole.keys());
     for name in
-        ["tensors.npz", "maps.npz", "channels.csv", "annotations_grad_cam#0.json", "000_0/mask_rise#1.png"]
+        ["tensors.npz", "maps.npz", "channels.csv", "annotations_grad_cam#0.json", "0_000_0/mask_rise#1.png"]
     {
         assert!(whole.contains_key(name), "{name}: {:?}", whole.keys());
     }

@@ -5,12 +5,13 @@ use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::naming::{name_of_row, safe_stem};
 use super::npy::{CheckedHeader, read_header};
 use super::npz::{entry_names, with_entry};
 use super::numbers::{Range as Values, Reading, depends_on_range, full_value, reading};
 use super::{
     ArrayNumbers, DataError, Dataset, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Preprocessing, Raster,
-    Sample, safe_stem,
+    Sample,
 };
 
 /// Elements that are looked at, from the array's beginning, to see what its numbers are: 1 GiB as f32.
@@ -30,6 +31,8 @@ enum Source {
 pub struct ArrayDataset {
     path: PathBuf,
     stem: String,
+    /// Rows of the whole array.
+    all_rows: usize,
     rows: Range<usize>,
     layout: Layout,
     values: Vec<f32>,
@@ -122,6 +125,7 @@ impl ArrayDataset {
         Ok(Self {
             path,
             stem,
+            all_rows: rows_in_file,
             rows,
             layout,
             values,
@@ -167,7 +171,7 @@ impl Dataset for ArrayDataset {
     }
 
     fn name(&self, item: usize) -> String {
-        format!("{}_{}", self.stem, self.index(item))
+        name_of_row(&self.stem, self.index(item), self.all_rows)
     }
 
     fn source(&self, item: usize) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DataError, Dataset, Preprocessing, Sample};
+use super::{DataError, Dataset, Original, Preprocessing, Sample};
 
 /// The items of several data sets of one shape, one after the other.
 #[derive(Debug)]
@@ -104,5 +104,10 @@ impl Dataset for Concat {
     fn load(&self, item: usize) -> Result<Sample, DataError> {
         let (part, item) = self.locate(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
         part.load(item)
+    }
+
+    fn original(&self, item: usize) -> Result<Original, DataError> {
+        let (part, item) = self.locate(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
+        part.original(item)
     }
 }

@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::sniff::{FileKind, sniff};
-use super::{DataError, MAX_IMAGE_PIXELS, Raster};
+use super::{DataError, MAX_IMAGE_PIXELS, Original, Raster};
 
 /// Shape of a picture as it will be after its orientation is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +48,36 @@ pub(super) fn image_shape(path: &Path) -> Result<ImageShape, DataError> {
 /// baselines have too, and dropping the alpha channel would show the model what nobody can see.
 /// Colour profiles are not applied.
 pub fn read_image(path: &Path) -> Result<Raster, DataError> {
+    let image = decode(path)?;
+    raster(&image).ok_or_else(|| unsupported(path, &image))
+}
+
+/// The picture at `path` for the eye, decoded as [`read_image`] does.
+pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
+    let lossy = matches!(sniff(path), Ok(FileKind::Image(ImageFormat::Jpeg)));
+    let picture = match decode(path)? {
+        // By far the most; no detour by numbers.
+        DynamicImage::ImageRgb8(picture) => picture,
+        image => {
+            let raster = raster(&image).ok_or_else(|| unsupported(path, &image))?;
+            raster.to_picture(0.0, 1.0)
+        }
+    };
+    Ok(Original { picture, lossy })
+}
+
+fn decode(path: &Path) -> Result<DynamicImage, DataError> {
     let mut decoder = decoder(path)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| unreadable(path, &error))?;
     image.apply_orientation(orientation);
-    raster(&image).ok_or_else(|| {
-        DataError::malformed(
-            path,
-            format!("{:?} pixels are not supported, expected 8 or 16 bits; save it as .npy", image.color()),
-        )
-    })
+    Ok(image)
+}
+
+fn unsupported(path: &Path, image: &DynamicImage) -> DataError {
+    let reason =
+        format!("{:?} pixels are not supported, expected 8 or 16 bits; save it as .npy", image.color());
+    DataError::malformed(path, reason)
 }
 
 fn decoder(path: &Path) -> Result<impl ImageDecoder, DataError> {
@@ -173,6 +193,25 @@ mod tests {
         let colour = ImageBuffer::from_pixel(1, 1, Rgba([255_u8, 255, 0, 51]));
         assert_eq!(saved(colour, "a.png").unwrap().values, [0.2, 0.2, 0.0]);
         assert_eq!(saved(ImageBuffer::from_pixel(1, 1, LumaA([255_u8, 0])), "a.png").unwrap().values, [0.0]);
+    }
+
+    #[test]
+    fn the_original_keeps_size_colours_and_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = |image: DynamicImage, name: &str| {
+            let path = folder.path().join(name);
+            image.save(&path).unwrap();
+            read_original(&path).unwrap()
+        };
+        let colour = ImageBuffer::from_fn(16, 8, |x, y| Rgb([(x * 16) as u8, (y * 32) as u8, 9]));
+        let png = saved(colour.clone().into(), "a.png");
+        assert!(png.picture == colour && !png.lossy);
+        let jpeg = saved(colour.into(), "a.jpg");
+        assert!(jpeg.picture.dimensions() == (16, 8) && jpeg.lossy);
+        let grey = saved(ImageBuffer::from_pixel(2, 1, Luma([257_u16 * 40])).into(), "b.png");
+        assert_eq!(grey.picture.into_raw(), [40; 6]);
+        let clear = saved(ImageBuffer::from_pixel(1, 1, Rgba([255_u8, 255, 0, 51])).into(), "c.png");
+        assert_eq!(clear.picture.into_raw(), [51, 51, 0]);
     }
 
     #[test]

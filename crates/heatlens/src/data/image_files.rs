@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::classes::{by_name, listed};
-use super::image_file::{ImageShape, image_shape};
+use super::image_file::{ImageShape, image_shape, read_original};
+use super::naming::names_of_files;
 use super::survey::survey;
 use super::walk::{below, file_name, left_out, list};
-use super::{DataError, Dataset, OpenOptions, Preprocessing, Sample, read_image, safe_stem};
+use super::{DataError, Dataset, OpenOptions, Original, Preprocessing, Sample, read_image};
 
 /// Picture files, decoded when asked for.
 #[derive(Debug)]
 pub struct ImageFiles {
     files: Vec<(PathBuf, Option<usize>)>,
+    names: Vec<String>,
     class_names: Vec<String>,
     preprocessing: Preprocessing,
     /// How the files were found.
@@ -67,7 +69,8 @@ impl ImageFiles {
             None => common_shape(&files, options)?,
         };
         preprocessing.validate()?;
-        Ok(Self { files, class_names, preprocessing, notes: Vec::new() })
+        let names = names_of_files(&files.iter().map(|(path, _)| path.as_path()).collect::<Vec<_>>());
+        Ok(Self { files, names, class_names, preprocessing, notes: Vec::new() })
     }
 
     /// Adds what is to be said of how the files were found.
@@ -87,7 +90,7 @@ impl Dataset for ImageFiles {
     }
 
     fn name(&self, item: usize) -> String {
-        format!("{}_{item}", safe_stem(self.file(item).unwrap_or(Path::new(""))))
+        self.names.get(item).cloned().unwrap_or_default()
     }
 
     fn source(&self, item: usize) -> String {
@@ -124,6 +127,10 @@ impl Dataset for ImageFiles {
         let path = self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
         let (seen, pixels) = self.preprocessing.apply(read_image(path)?)?;
         Ok(Sample { pixels, shape: self.shape(), display: seen.to_picture(0.0, 1.0) })
+    }
+
+    fn original(&self, item: usize) -> Result<Original, DataError> {
+        read_original(self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?)
     }
 }
 

@@ -16,6 +16,7 @@ mod error;
 mod image_file;
 mod image_files;
 mod layout;
+mod naming;
 mod npy;
 mod npz;
 mod numbers;
@@ -32,7 +33,6 @@ mod survey;
 mod walk;
 
 use std::fmt::Debug;
-use std::path::Path;
 
 pub use array_dataset::ArrayDataset;
 pub use atomic_file::{AtomicFile, remove_unfinished, write_atomically};
@@ -73,8 +73,17 @@ pub struct Sample {
     /// `[c, h, w]`.
     pub shape: [usize; 3],
     /// What the model sees, h × w, as an 8-bit picture: after cropping, resizing and grey conversion, before mean
-    /// and standard deviation. Heat maps lie on it without further thought.
+    /// and standard deviation.
     pub display: image::RgbImage,
+}
+
+/// An image as a person knows it, for pictures: whatever the model is given of it.
+#[derive(Debug, Clone)]
+pub struct Original {
+    /// In its own size and colours, 8 bits each; turned as its metadata say, transparent pixels on black.
+    pub picture: image::RgbImage,
+    /// Whether it was stored with losses, as JPEG.
+    pub lossy: bool,
 }
 
 /// Images of one shape, some of them labelled. Items are numbered from 0 to `len() − 1` and may be loaded from
@@ -88,7 +97,8 @@ pub trait Dataset: Send + Sync + Debug {
         self.len() == 0
     }
 
-    /// A name for the item's outputs, `<stem>_<index>`: safe as a file name and unique in the data set.
+    /// A name for the item's outputs, `<stem>_<index>`, or `<folder>_<stem>_<index>` for files in several folders: safe as
+    /// a file name, unique in the data set, at most 120 bytes.
     fn name(&self, item: usize) -> String;
 
     /// Where the item comes from, for people: a path, with the row in brackets for arrays.
@@ -134,12 +144,12 @@ pub trait Dataset: Send + Sync + Debug {
 
     /// Reads, checks and prepares one item.
     fn load(&self, item: usize) -> Result<Sample, DataError>;
-}
 
-/// A path's last part without its ending, with only letters, digits, `-`, `_` and `.` kept; never empty or hidden.
-fn safe_stem(path: &Path) -> String {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-    let safe = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
-    let stem: String = stem.trim_start_matches('.').chars().take(80).map(safe).collect();
-    if stem.is_empty() { "image".to_owned() } else { stem }
+    /// The item as it is on disk, at [`Dataset::original_size`]. Arrays are in the model's shape already.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn original(&self, item: usize) -> Result<Original, DataError> {
+        Ok(Original { picture: self.load(item)?.display, lossy: false })
+    }
 }

@@ -97,6 +97,12 @@ impl NpzWriter {
         self.push_bytes(name, "<f4", row_shape, row.len(), row.iter().map(|value| value.to_le_bytes()))
     }
 
+    /// Appends one row to the 16-bit float array `name`, each value rounded to the nearest; see [`NpzWriter::push`].
+    pub fn push_half(&mut self, name: &str, row_shape: &[usize], row: &[f32]) -> Result<(), DataError> {
+        let elements = row.iter().map(|value| half::f16::from_f32(*value).to_le_bytes());
+        self.push_bytes(name, "<f2", row_shape, row.len(), elements)
+    }
+
     /// Appends one row to the 64-bit integer array `name`; see [`NpzWriter::push`].
     pub fn push_integers(&mut self, name: &str, row_shape: &[usize], row: &[i64]) -> Result<(), DataError> {
         self.push_bytes(name, "<i8", row_shape, row.len(), row.iter().map(|value| value.to_le_bytes()))

@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
-use crate::gallery::GalleryError;
+use crate::gallery::{BaseImage, GalleryError};
 
 /// One explained image.
 #[derive(Debug)]
@@ -15,9 +15,11 @@ pub struct Explained<'a> {
     pub item: usize,
     /// Its pixels.
     pub sample: &'a Sample,
+    /// The image itself, as a [thumbnail](BaseImage::thumbnail).
+    pub thumbnail: &'a BaseImage,
     /// What came out.
     pub explanation: &'a Explanation,
-    /// The answer where it is known: a mask of height × width.
+    /// The answer where it is known: a mask of height × width that covers the whole image.
     pub truth: Option<(usize, usize, Vec<bool>)>,
 }
 
@@ -31,12 +33,7 @@ impl Explained<'_> {
     /// The title of a map, with layer and class where there are several.
     #[must_use]
     pub fn map_title(&self, at: usize) -> String {
-        let Some(spec) = self.explainer.maps().get(at) else { return String::new() };
-        let name = spec.name(self.explainer.model());
-        match name.strip_prefix(spec.method.id).filter(|rest| !rest.is_empty()) {
-            Some(rest) => format!("{} ({})", spec.method.title, rest.trim_start_matches(['@', '#'])),
-            None => spec.method.title.to_owned(),
-        }
+        self.explainer.maps().get(at).map_or(String::new(), |spec| spec.title(self.explainer.model()))
     }
 
     /// The name of a class.

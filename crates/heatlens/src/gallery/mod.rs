@@ -1,9 +1,10 @@
 //! From a data set to a folder of pictures: for each image its own folder, one line in
-//! `manifest.jsonl`, a row on the contact sheet, and the raw maps where they are asked for.
+//! `manifest.jsonl`, a row on the contact sheet for some, and the raw maps where they are asked for.
 //!
 //! Images are worked on a few at a time, so memory does not grow with their number, and every
 //! finished image is on disk before the next few begin. A broken image costs only itself.
 
+mod base_image;
 mod error;
 mod kept;
 mod listener;
@@ -11,21 +12,24 @@ mod manifest;
 mod pictures;
 mod raw;
 mod sheet;
+mod style;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+pub use base_image::BaseImage;
 pub use error::GalleryError;
 pub use kept::Kept;
 pub use listener::{Explained, Listener};
 pub use pictures::Picture;
 pub(crate) use pictures::file_part;
+pub use style::{PictureFormat, PictureStyle};
 
 use crate::data::{Dataset, Sample, Shard};
 use crate::explain::{Explainer, Explanation};
-use crate::render::MAX_SHEET_ROWS;
+use crate::render::{MAX_SHEET_ROWS, save_picture};
 use kept::Keeper;
 use manifest::Manifest;
 use raw::RawWriters;
@@ -36,14 +40,18 @@ use sheet::SheetRows;
 const GROUP: usize = 32;
 
 /// What is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Save {
     /// Pictures and the contact sheet.
     pub png: bool,
-    /// How many images the contact sheet shows, the first ones.
+    /// How the pictures look.
+    pub style: PictureStyle,
+    /// How many images the contact sheet shows, at most.
     pub sheet_rows: usize,
     /// The raw maps, logits and indices as `maps.npz`.
     pub npz: bool,
+    /// Whether the maps there are 16-bit floats, each with its scale.
+    pub float16: bool,
     /// The tensors behind the maps as `tensors.npz`, and `channels.csv`.
     pub tensors: bool,
     /// Whether every explanation is kept, so that the run can be resumed until [`Kept::discard`] says that it is finished; a
@@ -52,9 +60,18 @@ pub struct Save {
 }
 
 impl Default for Save {
-    /// Pictures, and a sheet of the first images.
+    /// Pictures, and a sheet of some images.
     fn default() -> Self {
-        Self { png: true, sheet_rows: MAX_SHEET_ROWS, npz: false, tensors: false, resumable: false }
+        let style = PictureStyle::default();
+        Self {
+            png: true,
+            style,
+            sheet_rows: MAX_SHEET_ROWS,
+            npz: false,
+            float16: false,
+            tensors: false,
+            resumable: false,
+        }
     }
 }
 
@@ -64,7 +81,7 @@ pub trait Progress: Sync {
     fn advance(&self, images: usize) -> bool;
 }
 
-/// Where an answer is known, a mask h·w for an item; drawn as an outline on the sheet.
+/// Where an answer is known, a mask h·w for an item that covers its whole image; drawn as an outline on the sheet.
 pub type Truth<'t> = dyn Fn(usize) -> Option<(usize, usize, Vec<bool>)> + Sync + 't;
 
 /// What came of it.
@@ -126,39 +143,83 @@ impl Job<'_> {
     }
 
     /// Explains the images that were loaded, or remembers how they were explained.
-    fn make(&mut self, items: &[usize], samples: &[Sample]) -> Result<Vec<Made>, GalleryError> {
+    fn make(
+        &mut self,
+        items: &[usize],
+        samples: &[Sample],
+        thumbnails: bool,
+    ) -> Result<Vec<Made>, GalleryError> {
         let known = self.kept.as_ref().map_or(0, |kept| kept.known(items.len()));
         let (old, new) = (items.split_at(known), samples.split_at(known));
-        let mut made = self.remember(old.0, new.0)?;
-        made.extend(self.compute(old.1, new.1)?);
+        let mut made = self.remember(old.0, new.0, thumbnails)?;
+        made.extend(self.compute(old.1, new.1, thumbnails)?);
         Ok(made)
     }
 
-    fn remember(&mut self, items: &[usize], samples: &[Sample]) -> Result<Vec<Made>, GalleryError> {
+    fn remember(
+        &mut self,
+        items: &[usize],
+        samples: &[Sample],
+        thumbnails: bool,
+    ) -> Result<Vec<Made>, GalleryError> {
         let Some(kept) = &mut self.kept else { return Ok(Vec::new()) };
-        let mut remember = |(&item, sample)| {
+        let data = self.data;
+        let thumbnail =
+            |&item: &usize| thumbnails.then(|| Ok(BaseImage::load(data, item)?.thumbnail())).transpose();
+        let thumbnails: Vec<_> = items.par_iter().map(thumbnail).collect::<Result<_, GalleryError>>()?;
+        let mut remember = |((&item, sample), thumbnail)| {
             let found = kept.next(self.explainer, item, sample)?;
             let written = found.is_in(self.out);
             if !written {
                 found.copy_pictures(self.out)?;
             }
-            Ok(Made { explanation: found.explanation, line: found.line, written })
+            Ok(Made { explanation: found.explanation, line: found.line, written, thumbnail })
         };
-        items.iter().zip(samples).map(&mut remember).collect()
+        items.iter().zip(samples).zip(thumbnails).map(&mut remember).collect()
     }
 
-    fn compute(&self, items: &[usize], samples: &[Sample]) -> Result<Vec<Made>, GalleryError> {
+    fn compute(
+        &self,
+        items: &[usize],
+        samples: &[Sample],
+        thumbnails: bool,
+    ) -> Result<Vec<Made>, GalleryError> {
         if items.is_empty() {
             return Ok(Vec::new());
         }
-        let Self { explainer, data, out, save, .. } = self;
+        let Self { explainer, data, .. } = self;
         let explanations = explain(explainer, samples)?;
-        let files = write_pictures(explainer, *data, out, *save, items, samples, &explanations)?;
-        let made = |((&item, explanation), files): ((&usize, Explanation), Vec<String>)| {
-            let line = manifest::line(explainer, *data, item, &explanation, &files).to_string();
-            Made { explanation, line, written: false }
+        let shown = items.par_iter().zip(&explanations);
+        let shown = shown.map(|(&item, explanation)| self.show(item, explanation, thumbnails));
+        let shown: Vec<_> = shown.collect::<Result<_, GalleryError>>()?;
+        let made = |((&item, explanation), shown): ((&usize, Explanation), Shown)| {
+            let line = manifest::line(explainer, *data, item, &explanation, &shown.files).to_string();
+            Made { explanation, line, written: false, thumbnail: shown.thumbnail }
         };
-        Ok(items.iter().zip(explanations).zip(files).map(made).collect())
+        Ok(items.iter().zip(explanations).zip(shown).map(made).collect())
+    }
+
+    /// Writes an image's folder of pictures where pictures are wanted, and makes its thumbnail where that is. The image is
+    /// read once for both.
+    fn show(&self, item: usize, explanation: &Explanation, thumbnail: bool) -> Result<Shown, GalleryError> {
+        let Self { explainer, data, out, save, .. } = self;
+        if !save.png && !thumbnail {
+            return Ok(Shown::default());
+        }
+        let base = BaseImage::load(*data, item)?;
+        let thumbnail = thumbnail.then(|| base.thumbnail());
+        if !save.png {
+            return Ok(Shown { files: Vec::new(), thumbnail });
+        }
+        let name = data.name(item);
+        let folder = out.join(&name);
+        fs::create_dir_all(&folder).map_err(GalleryError::writing(&folder))?;
+        let mut files = Vec::new();
+        for picture in pictures::draw(explainer, &base, explanation, save.style)? {
+            save_picture(&picture.image, picture.format, &folder.join(&picture.file))?;
+            files.push(format!("{name}/{}", picture.file));
+        }
+        Ok(Shown { files, thumbnail })
     }
 
     /// The files that are written as images are done: the manifest, and what is kept of them.
@@ -170,6 +231,14 @@ impl Job<'_> {
     }
 }
 
+/// What was drawn of one image.
+#[derive(Default)]
+struct Shown {
+    /// Its pictures, relative to the folder of all.
+    files: Vec<String>,
+    thumbnail: Option<BaseImage>,
+}
+
 /// What came of one image.
 struct Made {
     explanation: Explanation,
@@ -177,6 +246,8 @@ struct Made {
     line: String,
     /// Whether all that is written of it is there already.
     written: bool,
+    /// For the contact sheet and the listeners, if there are any.
+    thumbnail: Option<BaseImage>,
 }
 
 /// Explains every item of the job's data and writes the results. `listeners` are told of each image, in order.
@@ -195,25 +266,29 @@ pub fn write_gallery(
     let (mut manifest, mut keeper) = job.logs()?;
     let spanning = if is_shard { Save { npz: false, tensors: false, sheet_rows: 0, ..save } } else { save };
     let mut raw = RawWriters::create(out, spanning)?;
-    let mut rows = SheetRows::new(explainer, spanning.sheet_rows);
+    let mut rows = SheetRows::new(explainer, spanning.sheet_rows, save.style);
     let mut summary = Summary::default();
+    let thumbnails = !listeners.is_empty() || (save.png && spanning.sheet_rows > 0);
     let (group, all) = (if explainer.takes_passes() { 1 } else { GROUP }, job.items());
     let mut begun = 0;
     for items in all.chunks(group) {
         let (good, samples) = load(data, items, &mut summary);
-        let made = job.make(&good, &samples)?;
-        for ((&item, sample), Made { explanation, line, written }) in good.iter().zip(&samples).zip(&made) {
-            if !written {
-                manifest.push(line);
+        let made = job.make(&good, &samples, thumbnails)?;
+        for ((&item, sample), made) in good.iter().zip(&samples).zip(&made) {
+            let explanation = &made.explanation;
+            if !made.written {
+                manifest.push(&made.line);
                 keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(item, sample, explanation))?;
             }
             raw.push(explainer, data, item, explanation)?;
-            if save.png {
-                rows.push(explainer, data, item, sample, explanation, truth)?;
+            if let Some(thumbnail) = &made.thumbnail {
+                let truth = truth.and_then(|t| t(item));
+                let seen = Explained { explainer, data, item, sample, thumbnail, explanation, truth };
+                if save.png {
+                    rows.push(&seen)?;
+                }
+                listeners.iter_mut().try_for_each(|listener| listener.explained(&seen))?;
             }
-            let truth = truth.and_then(|t| t(item));
-            let seen = Explained { explainer, data, item, sample, explanation, truth };
-            listeners.iter_mut().try_for_each(|listener| listener.explained(&seen))?;
             summary.add(explainer, data.label(item), explanation);
         }
         // In this order, so that what has a line is kept.
@@ -226,7 +301,7 @@ pub fn write_gallery(
         }
     }
     raw.finish()?;
-    summary.sheet = rows.save(explainer, out, data.len())?;
+    summary.sheet = rows.save(explainer, out, all.len())?;
     Ok(summary)
 }
 
@@ -250,32 +325,6 @@ fn load(data: &dyn Dataset, items: &[usize], summary: &mut Summary) -> (Vec<usiz
 fn explain(explainer: &Explainer, samples: &[Sample]) -> Result<Vec<Explanation>, GalleryError> {
     let pixels: Vec<f32> = samples.iter().flat_map(|s| &s.pixels).copied().collect();
     Ok(explainer.explain(&pixels, samples.len())?)
-}
-
-/// Writes each image's folder; returns the files' names, relative to `out`.
-fn write_pictures(
-    explainer: &Explainer,
-    data: &dyn Dataset,
-    out: &Path,
-    save: Save,
-    items: &[usize],
-    samples: &[Sample],
-    explanations: &[Explanation],
-) -> Result<Vec<Vec<String>>, GalleryError> {
-    if !save.png {
-        return Ok(vec![Vec::new(); items.len()]);
-    }
-    let one = |i: usize| {
-        let name = data.name(items[i]);
-        let folder = out.join(&name);
-        fs::create_dir_all(&folder).map_err(GalleryError::writing(&folder))?;
-        let pictures = pictures::draw(explainer, &samples[i], &explanations[i])?;
-        for picture in &pictures {
-            crate::render::save_png(&picture.image, &folder.join(&picture.file))?;
-        }
-        Ok(pictures.into_iter().map(|p| format!("{name}/{}", p.file)).collect())
-    };
-    (0..items.len()).into_par_iter().map(one).collect()
 }
 
 impl Summary {

@@ -2,12 +2,13 @@
 
 use image::RgbImage;
 
-use crate::data::Sample;
 use crate::explain::{Attribution, Explainer, Explanation, MapSpec};
-use crate::gallery::GalleryError;
+use crate::gallery::{BaseImage, GalleryError, PictureStyle};
 use crate::method::MapKind;
 use crate::model::Model;
-use crate::render::{ColorBar, HeatStyle, Map, concepts, enlarge, gradient_picture, heatmap, overlay};
+use crate::render::{
+    ColorBar, FileFormat, HeatStyle, Map, View, concepts, gradient_picture, heatmap, overlay,
+};
 use crate::target::Class;
 
 /// A picture and the name of its file.
@@ -17,6 +18,14 @@ pub struct Picture {
     pub file: String,
     /// The picture.
     pub image: RgbImage,
+    /// How it is stored.
+    pub format: FileFormat,
+}
+
+impl Picture {
+    fn new(name: &str, format: FileFormat, image: RgbImage) -> Self {
+        Self { file: format!("{name}.{}", format.extension()), image, format }
+    }
 }
 
 impl MapSpec {
@@ -32,28 +41,45 @@ impl MapSpec {
         }
         name
     }
+
+    /// The map's title for people: the method's, with layer and class where there are several.
+    #[must_use]
+    pub fn title(&self, model: &Model) -> String {
+        let layer = self.layer.as_ref().filter(|_| self.several_layers).map(|layer| layer.name.as_str());
+        let class = match (self.goal.class, self.several_classes) {
+            (Class::Number(class), true) => model.class_names.get(class).map(String::as_str),
+            _ => None,
+        };
+        match layer.into_iter().chain(class).collect::<Vec<_>>().as_slice() {
+            [] => self.method.title.to_owned(),
+            parts => format!("{} ({})", self.method.title, parts.join(", ")),
+        }
+    }
 }
 
 /// Draws everything for one image.
 pub(super) fn draw(
     explainer: &Explainer,
-    sample: &Sample,
+    base: &BaseImage,
     explanation: &Explanation,
+    style: PictureStyle,
 ) -> Result<Vec<Picture>, GalleryError> {
-    let original = enlarge(&sample.display);
-    let mut pictures = vec![Picture { file: "original.png".to_owned(), image: original.clone() }];
+    let base = base.sized(style.size);
+    let photo = style.format.of_photograph(base.lossy);
+    let mut pictures = vec![Picture::new("original", photo, base.picture.clone())];
     for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
         let name = file_part(&spec.name(explainer.model()));
-        let drawn = match attribution.method.kind {
-            MapKind::Layer => layer_pictures(&name, explainer.model(), attribution, &original)?,
+        match attribution.method.kind {
+            MapKind::Layer => {
+                pictures.extend(layer_pictures(&name, explainer.model(), attribution, &base, style)?);
+            }
             MapKind::Input => {
-                vec![Picture { file: format!("{name}.png"), image: input_picture(attribution)? }]
+                pictures.push(Picture::new(&name, photo, input_picture(attribution, &base.view)?));
             }
             MapKind::Concepts => {
-                vec![Picture { file: format!("{name}.png"), image: concepts_picture(attribution, &original) }]
+                pictures.push(Picture::new(&name, photo, concepts_picture(attribution, &base)));
             }
-        };
-        pictures.extend(drawn);
+        }
     }
     Ok(pictures)
 }
@@ -63,34 +89,34 @@ fn layer_pictures(
     name: &str,
     model: &Model,
     attribution: &Attribution,
-    original: &RgbImage,
-) -> Result<Vec<Picture>, GalleryError> {
-    let (heat, signed) = bars(model, attribution);
-    let map = layer_map(attribution)?;
-    let reason = reason(attribution);
-    let (width, height) = original.dimensions();
-    let mut pictures = Vec::new();
-    let mut add = |prefix: &str, picture: RgbImage, bar: &ColorBar| {
-        pictures.push(Picture { file: format!("{prefix}_{name}.png"), image: bar.under(&picture) });
+    base: &BaseImage,
+    style: PictureStyle,
+) -> Result<[Picture; 3], GalleryError> {
+    let heat = style.heat();
+    let (bar, signed_bar) = bars(model, attribution, heat);
+    let (map, reason, view) = (layer_map(attribution)?, reason(attribution), &base.view);
+    let picture = |prefix: &str, format: FileFormat, drawn: RgbImage, bar: &ColorBar| {
+        let drawn = if style.color_bar { bar.under(&drawn) } else { drawn };
+        Picture::new(&format!("{prefix}_{name}"), format, drawn)
     };
-    add("heatmap", heatmap(&map, width, height, HeatStyle::POSITIVE, &reason), &heat);
-    add("overlay", overlay(&map, original, HeatStyle::POSITIVE, &reason), &heat);
-    add("signed", heatmap(&map, width, height, HeatStyle::SIGNED, &reason), &signed);
-    Ok(pictures)
+    let (png, photo) = (FileFormat::Png, style.format.of_photograph(base.lossy));
+    let over = overlay(&map, &base.picture, view, heat, &reason);
+    Ok([
+        picture("heatmap", png, heatmap(&map, view, heat, &reason), &bar),
+        picture("overlay", photo, over, &bar.clone().over_image(heat)),
+        picture("signed", png, heatmap(&map, view, HeatStyle::SIGNED, &reason), &signed_bar),
+    ])
 }
 
 /// The colour bars of a layer map: the positive part, and both sides.
-pub(super) fn bars(model: &Model, attribution: &Attribution) -> (ColorBar, ColorBar) {
+pub(super) fn bars(model: &Model, attribution: &Attribution, style: HeatStyle) -> (ColorBar, ColorBar) {
     let class = model.class_names.get(attribution.class).map_or("", String::as_str);
     let against = match model.class_names.as_slice() {
         [a, b] => format!("for {}", if attribution.class == 0 { b } else { a }),
         _ => format!("against {class}"),
     };
-    let heat = ColorBar::positive(
-        HeatStyle::POSITIVE.colormap,
-        attribution.raw_max.max(0.0),
-        format!("evidence for {class}"),
-    );
+    let heat =
+        ColorBar::positive(style.colormap, attribution.raw_max.max(0.0), format!("evidence for {class}"));
     let largest = attribution.raw_max.abs().max(attribution.raw_min.abs());
     (heat, ColorBar::signed(largest, format!("blue: {against} · red: for {class}")))
 }
@@ -106,8 +132,8 @@ pub(super) fn layer_map(attribution: &Attribution) -> Result<Map, GalleryError> 
     Ok(Map::new(h, w, values)?)
 }
 
-/// A map of the image's own size, as a signed picture.
-pub(super) fn input_picture(attribution: &Attribution) -> Result<RgbImage, GalleryError> {
+/// A map of the model's input, as a signed picture of the image's shape.
+pub(super) fn input_picture(attribution: &Attribution, view: &View) -> Result<RgbImage, GalleryError> {
     let shape = match attribution.shape.as_slice() {
         &[c, h, w] => [c, h, w],
         _ => [1, 1, attribution.values.len()],
@@ -115,13 +141,13 @@ pub(super) fn input_picture(attribution: &Attribution) -> Result<RgbImage, Galle
     let finite = attribution.values.iter().all(|v| v.is_finite());
     let zeros = vec![0.0; if finite { 0 } else { attribution.values.len() }];
     let values = if finite { &attribution.values } else { &zeros };
-    Ok(enlarge(&gradient_picture(values, shape, &reason(attribution))?))
+    Ok(gradient_picture(values, shape, view, &reason(attribution))?)
 }
 
 /// Where each pattern is strongest, each in a colour of its own.
-pub(super) fn concepts_picture(attribution: &Attribution, original: &RgbImage) -> RgbImage {
-    let &[_, h, w] = attribution.shape.as_slice() else { return original.clone() };
-    concepts(&attribution.values, h, w, original)
+pub(super) fn concepts_picture(attribution: &Attribution, base: &BaseImage) -> RgbImage {
+    let &[_, h, w] = attribution.shape.as_slice() else { return base.picture.clone() };
+    concepts(&attribution.values, h, w, &base.picture, &base.view)
 }
 
 /// Why there is nothing to see.

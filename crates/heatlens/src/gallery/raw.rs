@@ -11,6 +11,7 @@ use crate::gallery::{GalleryError, Save};
 #[derive(Debug)]
 pub(super) struct RawWriters {
     maps: Option<NpzWriter>,
+    float16: bool,
     tensors: Option<NpzWriter>,
     channels: Option<(PathBuf, String)>,
 }
@@ -21,6 +22,7 @@ impl RawWriters {
         let header = "index,channel,w,mean_A,product,dense_weights\n".to_owned();
         Ok(Self {
             maps: open(save.npz, "maps.npz")?,
+            float16: save.float16,
             tensors: open(save.tensors, "tensors.npz")?,
             channels: save.tensors.then(|| (out.join("channels.csv"), header)),
         })
@@ -36,7 +38,12 @@ impl RawWriters {
         let index = i64::try_from(data.index(item)).unwrap_or(i64::MAX);
         if let Some(maps) = &mut self.maps {
             for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
-                maps.push(&spec.name(explainer.model()), &attribution.shape, &attribution.values)?;
+                let name = spec.name(explainer.model());
+                if self.float16 {
+                    push_half(maps, &name, &attribution.shape, &attribution.values)?;
+                } else {
+                    maps.push(&name, &attribution.shape, &attribution.values)?;
+                }
             }
             maps.push("logits", &[explanation.logits.len()], &explanation.logits)?;
             maps.push_integers("index", &[], &[index])?;
@@ -64,6 +71,27 @@ impl RawWriters {
     }
 }
 
+/// A map in 16 bits, and the power of two by which its numbers are to be multiplied: 1, unless the largest would be lost.
+fn push_half(file: &mut NpzWriter, name: &str, shape: &[usize], values: &[f32]) -> Result<(), GalleryError> {
+    let scale = half_scale(values);
+    let scaled: Vec<f32> = values.iter().map(|value| value / scale).collect();
+    file.push_half(name, shape, &scaled)?;
+    Ok(file.push(&format!("{name}.scale"), &[], &[scale])?)
+}
+
+/// What the values are divided by before they become 16-bit floats: 1 where the largest keeps its full precision there,
+/// from 2⁻¹³ to 65,504; otherwise the power of two that brings it between 1 and 2. Divided by it, no digit changes.
+fn half_scale(values: &[f32]) -> f32 {
+    let largest = values.iter().filter(|v| v.is_finite()).fold(0.0_f32, |most, v| most.max(v.abs()));
+    if largest == 0.0 || (2.0_f32.powi(-13)..=65_504.0).contains(&largest) {
+        return 1.0;
+    }
+    // Powers of two below the least normal number have an inverse that overflows.
+    #[expect(clippy::cast_possible_truncation, reason = "from −149 to 127")]
+    let exponent = (largest.log2().floor() as i32).clamp(-126, 127);
+    2.0_f32.powi(exponent)
+}
+
 fn push_tensors(file: &mut NpzWriter, t: &Tensors, image: [usize; 3]) -> Result<(), GalleryError> {
     let [c, h, w] = t.layer.shape;
     file.push("conv_output", &[c, h, w], &t.conv_output)?;
@@ -80,5 +108,27 @@ fn push_channels(text: &mut String, index: i64, tensors: &Tensors) {
         let product = f64::from(*w) * mean;
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{index},{k},{w},{mean},{product},{}", tensors.dense_weights);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_bits_keep_maps_of_any_size() {
+        for size in [1e-38_f32, 1e-20, 1e-8, 1e-4, 0.3, 7.0, 60_000.0, 1e6, 3e38] {
+            let values = [size, -size / 3.0, size / 7.0, 0.0];
+            let scale = half_scale(&values);
+            for value in values {
+                let stored = half::f16::from_f32(value / scale).to_f32();
+                assert!(
+                    (stored * scale - value).abs() <= size * 2.0_f32.powi(-11),
+                    "{size}: {value} {stored}"
+                );
+            }
+        }
+        assert_eq!([half_scale(&[0.5, -9.0]), half_scale(&[0.0]), half_scale(&[])], [1.0; 3]);
+        assert_eq!(half_scale(&[f32::NAN, 1e-9]), 2.0_f32.powi(-30));
     }
 }

@@ -1,82 +1,107 @@
-//! The contact sheet: the first images of a run at a glance.
+//! The contact sheet: some images of a run at a glance, classes taking turns.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::data::{Dataset, Sample};
+use crate::data::{Dataset, write_atomically};
 use crate::explain::{Explainer, Explanation};
 use crate::gallery::pictures::{concepts_picture, input_picture, layer_map, reason};
-use crate::gallery::{GalleryError, Truth};
+use crate::gallery::{Explained, GalleryError, PictureStyle};
 use crate::method::MapKind;
-use crate::render::{ColorBar, HeatStyle, Sheet, SheetRow, enlarge, heatmap, overlay, save_png, sheet_rows};
+use crate::render::{
+    ColorBar, FileFormat, HeatStyle, MAX_SHEET_COLUMNS, PictureSize, Sheet, SheetRow, heatmap, overlay,
+    sheet_rows,
+};
 use crate::trust::literature;
+
+/// More maps than this are shown once each.
+const LONG: usize = 6;
+/// More cautions than this are named instead of told.
+const MOST_CAUTIONS: usize = 2;
+/// Bytes of a sheet as PNG, at most; a larger one is written as JPEG.
+const MOST_BYTES: usize = 2 << 20;
 
 /// Rows as they come, up to what one sheet holds.
 #[derive(Debug)]
 pub(super) struct SheetRows {
-    columns: Vec<String>,
-    rows: Vec<SheetRow>,
+    columns: Vec<Column>,
+    /// Columns that there would be without a limit.
+    all_columns: usize,
+    rows: Vec<Row>,
     most: usize,
-    /// Whether there are so many maps that each is shown once, over the image.
-    strip: bool,
+    style: PictureStyle,
 }
 
-/// More maps than this are shown once each.
-const LONG: usize = 6;
+/// One image.
+#[derive(Debug)]
+struct Row {
+    class: usize,
+    shown: SheetRow,
+}
+
+/// One way of looking at an image.
+#[derive(Debug)]
+struct Column {
+    name: String,
+    look: Look,
+}
+
+/// What a column shows; of which map, by its number.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    Image,
+    Heat(usize),
+    OverImage(usize),
+    Signed(usize),
+    /// A picture of its own.
+    Whole(usize),
+}
 
 impl SheetRows {
-    pub(super) fn new(explainer: &Explainer, most: usize) -> Self {
-        let strip = explainer.maps().len() > LONG;
-        let mut columns = vec!["original".to_owned()];
-        for spec in explainer.maps() {
-            // A title says neither layer nor class.
-            let several = spec.several_layers || spec.several_classes;
-            let title = if several { spec.name(explainer.model()) } else { spec.method.title.to_owned() };
-            if spec.method.kind == MapKind::Layer && !strip {
-                columns.extend([title.clone(), format!("{title} over image"), format!("{title}, signed")]);
-            } else {
-                columns.push(title);
-            }
-        }
+    pub(super) fn new(explainer: &Explainer, most: usize, style: PictureStyle) -> Self {
+        let mut columns = columns(explainer);
+        let all_columns = columns.len();
+        columns.truncate(MAX_SHEET_COLUMNS);
         let most = most.min(sheet_rows(columns.len()));
-        Self { columns, rows: Vec::new(), most, strip }
+        Self { columns, all_columns, rows: Vec::new(), most, style }
     }
 
-    pub(super) fn push(
-        &mut self,
-        explainer: &Explainer,
-        data: &dyn Dataset,
-        item: usize,
-        sample: &Sample,
-        explanation: &Explanation,
-        truth: Option<&Truth<'_>>,
-    ) -> Result<(), GalleryError> {
-        if self.rows.len() >= self.most {
-            return Ok(());
+    /// Takes an image if it has a place among those shown.
+    pub(super) fn push(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
+        let class = seen.label().unwrap_or(seen.explanation.predicted);
+        let known: Vec<usize> = self.rows.iter().map(|row| row.class).collect();
+        match place(&known, class, self.most) {
+            Place::None => return Ok(()),
+            Place::InsteadOf(row) => drop(self.rows.remove(row)),
+            Place::Behind => {}
         }
-        let original = enlarge(&sample.display);
-        let mut pictures = vec![Some(original.clone())];
-        for attribution in &explanation.attributions {
-            if attribution.method.kind == MapKind::Concepts {
-                pictures.push(Some(concepts_picture(attribution, &original)));
-            } else if attribution.is_layer_map() && self.strip {
-                let (map, reason) = (layer_map(attribution)?, reason(attribution));
-                pictures.push(Some(overlay(&map, &original, HeatStyle::POSITIVE, &reason)));
-            } else if attribution.is_layer_map() {
-                let (map, reason) = (layer_map(attribution)?, reason(attribution));
-                let (width, height) = original.dimensions();
-                pictures.push(Some(heatmap(&map, width, height, HeatStyle::POSITIVE, &reason)));
-                pictures.push(Some(overlay(&map, &original, HeatStyle::POSITIVE, &reason)));
-                pictures.push(Some(heatmap(&map, width, height, HeatStyle::SIGNED, &reason)));
-            } else {
-                pictures.push(Some(input_picture(attribution)?));
-            }
-        }
-        let caption = caption(explainer, data, item, explanation);
-        self.rows.push(SheetRow { caption, pictures, truth: truth.and_then(|t| t(item)) });
+        let base = seen.thumbnail.sized(PictureSize::Auto);
+        let heat = self.style.heat();
+        let draw = |column: &Column| {
+            let map = |at: usize| &seen.explanation.attributions[at];
+            Ok(Some(match column.look {
+                Look::Image => base.picture.clone(),
+                Look::Heat(at) => heatmap(&layer_map(map(at))?, &base.view, heat, &reason(map(at))),
+                Look::OverImage(at) => {
+                    overlay(&layer_map(map(at))?, &base.picture, &base.view, heat, &reason(map(at)))
+                }
+                Look::Signed(at) => {
+                    heatmap(&layer_map(map(at))?, &base.view, HeatStyle::SIGNED, &reason(map(at)))
+                }
+                Look::Whole(at) if map(at).method.kind == MapKind::Concepts => {
+                    concepts_picture(map(at), &base)
+                }
+                Look::Whole(at) => input_picture(map(at), &base.view)?,
+            }))
+        };
+        let pictures = self.columns.iter().map(draw).collect::<Result<_, GalleryError>>()?;
+        let caption = caption(seen.explainer, seen.data, seen.item, seen.explanation);
+        self.rows.push(Row { class, shown: SheetRow { caption, pictures, truth: seen.truth.clone() } });
         Ok(())
     }
 
-    /// Draws and saves the sheet, if there is a row for it.
+    /// Draws and saves the sheet, if there is a row for it: `sheet.png`, or `sheet.jpg` where that would be large.
     pub(super) fn save(
         self,
         explainer: &Explainer,
@@ -84,27 +109,105 @@ impl SheetRows {
         images: usize,
     ) -> Result<Option<PathBuf>, GalleryError> {
         let shown = self.rows.len();
-        let outlined = self.rows.iter().any(|row| row.truth.is_some());
+        let outlined = self.rows.iter().any(|row| row.shown.truth.is_some());
         let sheet = Sheet {
             title: if shown < images {
                 format!("What the model looked at: {shown} of {images} images")
             } else {
                 "What the model looked at".to_owned()
             },
-            legend: legend(explainer, outlined),
-            columns: self.columns,
-            color_bars: color_bars(explainer),
-            rows: self.rows,
+            legend: self.legend(explainer, outlined, shown < images),
+            columns: self.columns.iter().map(|column| column.name.clone()).collect(),
+            color_bars: color_bars(explainer, self.style),
+            rows: self.rows.into_iter().map(|row| row.shown).collect(),
         };
-        let path = out.join("sheet.png");
-        match sheet.draw().first() {
-            Some(picture) => {
-                save_png(picture, &path)?;
-                Ok(Some(path))
-            }
-            None => Ok(None),
+        let Some(picture) = sheet.draw().into_iter().next() else { return Ok(None) };
+        let names = [FileFormat::Png, FileFormat::Jpeg].map(|f| out.join(format!("sheet.{}", f.extension())));
+        let encode = |format: FileFormat| format.encode(&picture).map_err(GalleryError::writing(&names[0]));
+        let bytes = encode(FileFormat::Png)?;
+        let [(path, bytes), (other, _)] = match names.clone() {
+            [png, jpeg] if bytes.len() > MOST_BYTES => [(jpeg, encode(FileFormat::Jpeg)?), (png, Vec::new())],
+            [png, jpeg] => [(png, bytes), (jpeg, Vec::new())],
+        };
+        write_atomically(&path, &bytes).map_err(GalleryError::writing(&path))?;
+        // What another run left here under the other name is not this run's.
+        match fs::remove_file(&other) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(GalleryError::writing(&other)(e)),
+            _ => Ok(Some(path)),
         }
     }
+
+    fn legend(&self, explainer: &Explainer, outlined: bool, chosen: bool) -> String {
+        let mut text = String::from(
+            "Each row is one image. Bright heat marks what speaks for the class that the row explains; \
+             in the signed map red speaks for it and blue against. Grey pictures show single pixels: lighter raises the score, darker lowers it.",
+        );
+        if chosen {
+            text.push_str(" The first images of each class are shown, classes taking turns.");
+        }
+        if self.all_columns > self.columns.len() {
+            text.push_str(&format!(
+                " The first {} of {} columns are shown; the other maps lie in the images' folders.",
+                self.columns.len(),
+                self.all_columns
+            ));
+        }
+        if outlined {
+            text.push_str(" The green outline is where the answer is; the model never saw it.");
+        }
+        let layers: Vec<&str> =
+            explainer.maps().iter().filter_map(|m| m.layer.as_ref()).map(|l| l.name.as_str()).collect();
+        if let Some(first) = layers.first().filter(|first| layers.iter().all(|l| l == *first)) {
+            text.push_str(&format!(" Layer: {first}."));
+        }
+        text.push_str(&cautions(explainer));
+        text
+    }
+}
+
+/// A column for each map; a layer's map alone, over the image and signed, unless there are many.
+fn columns(explainer: &Explainer) -> Vec<Column> {
+    let strip = explainer.maps().len() > LONG;
+    let mut columns = vec![Column { name: "original".to_owned(), look: Look::Image }];
+    for (at, spec) in explainer.maps().iter().enumerate() {
+        let title = spec.title(explainer.model());
+        let looks = match spec.method.kind {
+            MapKind::Layer if strip => vec![(title, Look::OverImage(at))],
+            MapKind::Layer => vec![
+                (title.clone(), Look::Heat(at)),
+                (format!("{title} over image"), Look::OverImage(at)),
+                (format!("{title}, signed"), Look::Signed(at)),
+            ],
+            _ => vec![(title, Look::Whole(at))],
+        };
+        columns.extend(looks.into_iter().map(|(name, look)| Column { name, look }));
+    }
+    columns
+}
+
+/// Where an image goes.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// It is not shown.
+    None,
+    /// At the end.
+    Behind,
+    /// At the end, for which this row gives way.
+    InsteadOf(usize),
+}
+
+/// The place of the next image, of this class, behind images of the classes `known`, of which there are at most `most`:
+/// classes take turns, so an image of a class with fewer rows drives out the last of a class with most.
+fn place(known: &[usize], class: usize, most: usize) -> Place {
+    if known.len() < most {
+        return Place::Behind;
+    }
+    let count = |class: usize| known.iter().filter(|k| **k == class).count();
+    let largest = known.iter().map(|class| count(*class)).max().unwrap_or(0);
+    if count(class) + 1 >= largest {
+        return Place::None;
+    }
+    known.iter().rposition(|class| count(*class) == largest).map_or(Place::None, Place::InsteadOf)
 }
 
 fn caption(explainer: &Explainer, data: &dyn Dataset, item: usize, explanation: &Explanation) -> Vec<String> {
@@ -127,39 +230,68 @@ fn caption(explainer: &Explainer, data: &dyn Dataset, item: usize, explanation: 
     lines
 }
 
-fn legend(explainer: &Explainer, outlined: bool) -> String {
-    let mut text = String::from(
-        "Each row is one image. Bright heat marks what speaks for the class that the row explains; \
-         in the signed map red speaks for it and blue against. Grey pictures show single pixels: lighter raises the score, darker lowers it.",
-    );
-    if outlined {
-        text.push_str(" The green outline is where the answer is; the model never saw it.");
-    }
-    let layers: Vec<&str> =
-        explainer.maps().iter().filter_map(|m| m.layer.as_ref()).map(|l| l.name.as_str()).collect();
-    if let Some(first) = layers.first().filter(|first| layers.iter().all(|l| l == *first)) {
-        text.push_str(&format!(" Layer: {first}."));
-    }
-    for spec in explainer.maps() {
-        if let Some(sentence) = literature::sentence(spec.method, None) {
-            text.push_str(&format!(" {sentence}"));
+/// What to know before believing a map: told for few methods, named for many.
+fn cautions(explainer: &Explainer) -> String {
+    let mut cautions: Vec<(&str, String)> = Vec::new();
+    for method in explainer.maps().iter().map(|spec| spec.method) {
+        let new = cautions.iter().all(|known| known.0 != method.title);
+        if let Some(sentence) = literature::sentence(method, None).filter(|_| new) {
+            cautions.push((method.title, sentence));
         }
     }
-    text
+    if cautions.len() <= MOST_CAUTIONS {
+        return cautions.iter().map(|(_, sentence)| format!(" {sentence}")).collect();
+    }
+    let titles: Vec<&str> = cautions.iter().map(|(title, _)| *title).collect();
+    format!(" To be read with care, for reasons that `heatlens methods` tells: {}.", titles.join(", "))
 }
 
-fn color_bars(explainer: &Explainer) -> Vec<ColorBar> {
+fn color_bars(explainer: &Explainer, style: PictureStyle) -> Vec<ColorBar> {
     if !explainer.maps().iter().any(|m| m.shape.len() == 2) {
         return Vec::new();
     }
-    let mut heat = ColorBar::positive(
-        HeatStyle::POSITIVE.colormap,
-        1.0,
-        "evidence for the class, each map by its own maximum",
-    );
+    let mut heat =
+        ColorBar::positive(style.colormap, 1.0, "evidence for the class, each map by its own maximum");
     "strongest".clone_into(&mut heat.high);
     let mut signed = ColorBar::signed(1.0, "blue: against the class · red: for it");
     "against".clone_into(&mut signed.low);
     "for".clone_into(&mut signed.high);
     vec![heat, signed]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of the images that are shown.
+    fn shown(classes: &[usize], most: usize) -> Vec<usize> {
+        let mut rows: Vec<(usize, usize)> = Vec::new();
+        for (item, &class) in classes.iter().enumerate() {
+            let known: Vec<usize> = rows.iter().map(|row| row.1).collect();
+            match place(&known, class, most) {
+                Place::None => continue,
+                Place::InsteadOf(row) => drop(rows.remove(row)),
+                Place::Behind => {}
+            }
+            rows.push((item, class));
+        }
+        rows.into_iter().map(|row| row.0).collect()
+    }
+
+    #[test]
+    fn classes_take_turns_and_the_first_images_of_each_are_shown() {
+        // Fifty of one class, then fifty of the other.
+        let sorted: Vec<usize> = (0..100).map(|item| item / 50).collect();
+        assert_eq!(shown(&sorted, 6), [0, 1, 2, 50, 51, 52]);
+        // A rare class gets all it has.
+        let rare: Vec<usize> = (0..100).map(|item| usize::from(item >= 98)).collect();
+        assert_eq!(shown(&rare, 6), [0, 1, 2, 3, 98, 99]);
+        // More classes than rows; more rows than images; one class.
+        assert_eq!(shown(&[0, 0, 1, 2, 3, 4], 3), [0, 2, 3]);
+        assert_eq!(shown(&[1, 0], 9), [0, 1]);
+        assert_eq!(shown(&[7; 9], 2), [0, 1]);
+        let turns: Vec<usize> = (0..90).map(|item| item % 3).collect();
+        assert_eq!(shown(&turns, 5), [0, 1, 2, 3, 4]);
+        assert!(shown(&turns, 0).is_empty());
+    }
 }

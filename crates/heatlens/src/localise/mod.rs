@@ -11,15 +11,15 @@ mod rle;
 mod score;
 mod threshold;
 mod truth;
-mod view;
 mod write;
 
 pub use mask::{Components, Mask, PixelBox};
 pub use score::{MeanScore, Score};
 pub use threshold::Threshold;
 pub use truth::{Object, Shape, Truth};
-pub use view::View;
 pub use write::{Localiser, Options};
+
+pub use crate::render::View;
 
 use crate::render::Map;
 
@@ -41,7 +41,7 @@ pub fn locate(
 ) -> Vec<Mask> {
     let Some(value) = threshold.of(&heat.resized(input[0], input[1])) else { return Vec::new() };
     let [height, width] = view.original;
-    let inside = view.project(heat).into_iter().map(|v| v >= value).collect();
+    let inside = view.project(heat).values().iter().map(|v| *v >= value).collect();
     let hot = Mask { height, width, inside };
     let most = match keep {
         Components::Largest => 1,

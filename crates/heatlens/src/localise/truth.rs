@@ -10,8 +10,7 @@ use serde_json::Value;
 use crate::data::{DataError, Dataset, MAX_IMAGE_PIXELS, read_image};
 use crate::localise::polygon::fill;
 use crate::localise::rle::{decode, runs_of_text};
-use crate::localise::{Mask, PixelBox, View};
-use crate::model::Model;
+use crate::localise::{Mask, PixelBox};
 
 /// True objects by image.
 #[derive(Clone, Debug)]
@@ -72,17 +71,23 @@ impl Truth {
         match self {
             Self::Coco(images) => {
                 let base = path.file_name().map(|name| name.to_string_lossy().into_owned());
-                let known = [Some(source.to_owned()), Some(name.to_owned()), base];
+                let known = [Some(source.to_owned()), Some(name.to_owned()), without_zeros(name), base];
                 Ok(known.into_iter().flatten().find_map(|name| images.get(&name)).cloned())
             }
             Self::Folder(folder) => {
                 let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-                let found = [stem, Some(name.to_owned())].into_iter().flatten();
+                let found = [stem, Some(name.to_owned()), without_zeros(name)].into_iter().flatten();
                 let found = found.map(|stem| folder.join(format!("{stem}.png"))).find(|file| file.is_file());
                 found.map(|file| mask_picture(&file)).transpose()
             }
         }
     }
+}
+
+/// The name of an array's row without the zeros that make all as long as the last: `X_0007` is also `X_7`.
+fn without_zeros(name: &str) -> Option<String> {
+    let (stem, row) = name.rsplit_once('_')?;
+    Some(format!("{stem}_{}", row.parse::<usize>().ok()?))
 }
 
 fn malformed(path: &Path, reason: String) -> DataError {
@@ -183,23 +188,19 @@ fn shape(value: &Value) -> Option<Shape> {
 }
 
 impl Truth {
-    /// The true objects of an image as the model sees them, at the model's size: `None` if nothing is known of it.
+    /// The true objects of an image as one mask of its own size: `None` if nothing is known of it.
     ///
     /// # Errors
     /// If the image or its mask cannot be read.
-    pub fn seen(&self, data: &dyn Dataset, item: usize, model: &Model) -> Result<Option<Mask>, DataError> {
+    pub fn of_image(&self, data: &dyn Dataset, item: usize) -> Result<Option<Mask>, DataError> {
         let Some(objects) = self.objects(&data.source(item), &data.name(item))? else { return Ok(None) };
-        let wanted = &model.preprocessing;
-        let size = [wanted.height, wanted.width];
-        let view = View::new(data.original_size(item)?, size, wanted.resize);
-        let [height, width] = view.original;
+        let [height, width] = data.original_size(item)?;
         let mut all = Mask::empty(height, width);
         for object in &objects {
             let shape = object.mask(height, width);
             shape.or_else(|| Some(object.bounds?.filled(height, width))).iter().for_each(|m| all.add(m));
         }
-        let inside = view.seen_of(&all, size);
-        Ok(Mask::new(size[0], size[1], inside).filter(|mask| mask.area() > 0))
+        Ok(Some(all).filter(|mask| mask.area() > 0))
     }
 }
 

@@ -2,13 +2,18 @@
 
 use image::{Rgb, RgbImage};
 
-use super::Colormap;
-use super::canvas::{INK, MUTED, frame, paper, paste};
+use super::canvas::{INK, MUTED, blend, frame, paper, paste};
 use super::text::{draw_text, line_height, shorten, text_width, wrap};
+use super::{Colormap, HeatStyle};
 
 const TEXT: f32 = 14.0;
-const MARGIN: u32 = 10;
-const BAR: u32 = 14;
+const MARGIN: f32 = 10.0;
+const BAR: f32 = 14.0;
+/// A picture up to this many pixels wide has text of this size; a wider one has larger text, so that it can be read when
+/// the picture is shown smaller.
+const PLAIN_WIDTH: u32 = 640;
+/// Columns of the paper, at least: for the text under a narrow picture.
+const LEAST_WIDTH: u32 = 200;
 
 /// A colour bar with the meaning of its two ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,12 +26,21 @@ pub struct ColorBar {
     pub high: String,
     /// What the colours stand for, in words, e.g. "evidence for class 1".
     pub meaning: String,
+    /// How the colours lie over an image, for the bar of an overlay: it then shows every colour that heat has there, from
+    /// a white ground at its upper edge to a black one at its lower edge.
+    pub over_image: Option<HeatStyle>,
 }
 
 impl ColorBar {
     /// The bar of a positive map whose raw values reach `largest`.
     pub fn positive(colormap: Colormap, largest: f32, meaning: impl Into<String>) -> Self {
-        Self { colormap, low: "0".to_owned(), high: format_number(largest), meaning: meaning.into() }
+        Self {
+            colormap,
+            low: "0".to_owned(),
+            high: format_number(largest),
+            meaning: meaning.into(),
+            over_image: None,
+        }
     }
 
     /// The bar of a signed map whose raw values reach `largest` on the farther side of 0.
@@ -37,45 +51,60 @@ impl ColorBar {
             low: format!("−{number}"),
             high: format!("+{number}"),
             meaning: meaning.into(),
+            over_image: None,
         }
     }
 
-    /// The picture with this bar under it, on paper.
+    /// The same bar for heat that is drawn over an image.
+    #[must_use]
+    pub fn over_image(self, style: HeatStyle) -> Self {
+        Self { over_image: Some(style), ..self }
+    }
+
+    /// The picture with this bar under it, on paper. The picture stays in the upper left corner.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
+        clippy::cast_possible_wrap,
         reason = "sizes of a few lines of text"
     )]
     pub fn under(&self, picture: &RgbImage) -> RgbImage {
-        let (width, height) = picture.dimensions();
-        let room = width.saturating_sub(2 * MARGIN);
-        let lines = wrap(&self.meaning, TEXT, room as f32);
-        let text_height = line_height(TEXT) as u32;
-        let below = MARGIN + BAR + 4 + text_height * (1 + lines.len() as u32) + MARGIN / 2;
-        let mut sheet = paper(width, height + below);
+        let (shown, height) = picture.dimensions();
+        let width = shown.max(LEAST_WIDTH);
+        let scale = (width as f32 / PLAIN_WIDTH as f32).max(1.0);
+        let [text, margin, bar_height] = [TEXT, MARGIN, BAR].map(|size| (size * scale).round());
+        let room = width as f32 - 2.0 * margin;
+        let lines = wrap(&self.meaning, text, room);
+        let gap = (4.0 * scale).round();
+        let below = margin + bar_height + gap + line_height(text) * (1 + lines.len()) as f32 + margin / 2.0;
+        let mut sheet = paper(width, height + below as u32);
         paste(&mut sheet, picture, 0, 0);
-        let bar = self.bar(room, BAR);
-        paste(&mut sheet, &bar, MARGIN, height + MARGIN);
-        frame(&mut sheet, MARGIN as i32, (height + MARGIN) as i32, room, BAR, MUTED);
-        let mut y = (height + MARGIN + BAR + 4) as f32;
-        let (left, right) = (MARGIN as f32, (width - MARGIN.min(width)) as f32);
-        let half = room as f32 / 2.0;
-        draw_text(&mut sheet, left, y, TEXT, MUTED, &shorten(&self.low, TEXT, half));
-        let high = shorten(&self.high, TEXT, half);
-        draw_text(&mut sheet, right - text_width(&high, TEXT), y, TEXT, MUTED, &high);
+        let top = height + margin as u32;
+        paste(&mut sheet, &self.bar(room as u32, bar_height as u32), margin as u32, top);
+        frame(&mut sheet, margin as i32, top as i32, room as u32, bar_height as u32, MUTED);
+        let mut y = top as f32 + bar_height + gap;
+        draw_text(&mut sheet, margin, y, text, MUTED, &shorten(&self.low, text, room / 2.0));
+        let high = shorten(&self.high, text, room / 2.0);
+        draw_text(&mut sheet, width as f32 - margin - text_width(&high, text), y, text, MUTED, &high);
         for line in lines {
-            y += line_height(TEXT);
-            draw_text(&mut sheet, (width as f32 - text_width(&line, TEXT)) / 2.0, y, TEXT, INK, &line);
+            y += line_height(text);
+            draw_text(&mut sheet, (width as f32 - text_width(&line, text)) / 2.0, y, text, INK, &line);
         }
         sheet
     }
 
-    /// The colours alone.
+    /// The colours alone, as they are drawn: of as many steps as a picture has.
     pub(super) fn bar(&self, width: u32, height: u32) -> RgbImage {
-        let low = self.colormap.low();
-        RgbImage::from_fn(width, height, |x, _| {
-            let share = (x as f32 + 0.5) / width as f32;
-            Rgb(self.colormap.color(low + (1.0 - low) * share))
+        let (low, colors) = (self.colormap.low(), self.colormap.table());
+        RgbImage::from_fn(width, height, |x, y| {
+            let value = low + (1.0 - low) * (x as f32 + 0.5) / width as f32;
+            let color = colors.color(value);
+            let Some(style) = self.over_image else { return Rgb(color) };
+            let ground = 1.0 - (y as f32 / height.saturating_sub(1).max(1) as f32);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
+            let mut pixel = Rgb([(255.0 * ground).round() as u8; 3]);
+            blend(&mut pixel, color, style.cover(value));
+            pixel
         })
     }
 }
@@ -109,11 +138,39 @@ mod tests {
         let picture = RgbImage::from_pixel(320, 100, Rgb([1, 2, 3]));
         let sheet = ColorBar::signed(0.5, "evidence for (red) and against (blue) class 1").under(&picture);
         assert!((0..100).all(|y| *sheet.get_pixel(7, y) == Rgb([1, 2, 3])));
-        let y = 100 + MARGIN + BAR / 2;
-        let (left, right) = (sheet.get_pixel(MARGIN + 3, y).0, sheet.get_pixel(319 - MARGIN - 3, y).0);
+        let (margin, y) = (MARGIN as u32, 100 + (MARGIN + BAR / 2.0) as u32);
+        let (left, right) = (sheet.get_pixel(margin + 3, y).0, sheet.get_pixel(319 - margin - 3, y).0);
         assert!(left[2] > left[0] && right[0] > right[2], "{left:?} {right:?}");
-        assert!(sheet.height() > 100 + BAR);
+        assert!(sheet.height() > 100 + BAR as u32);
         // Too small for anything: no panic.
         ColorBar::positive(Colormap::Inferno, 1.0, "meaning").under(&RgbImage::new(1, 1));
+    }
+
+    #[test]
+    fn the_bar_of_an_overlay_has_every_colour_of_the_overlay() {
+        let map = crate::render::Map::new(1, 64, (0..64_u8).map(|i| f32::from(i) / 63.0).collect()).unwrap();
+        let bar =
+            ColorBar::positive(Colormap::Inferno, 1.0, "").over_image(HeatStyle::POSITIVE).bar(201, 256);
+        for ground in [0_u8, 90, 255] {
+            let image = RgbImage::from_pixel(64, 1, Rgb([ground; 3]));
+            let view = crate::render::View::whole([1, 64]);
+            let over = crate::render::overlay(&map, &image, &view, HeatStyle::POSITIVE, "");
+            for pixel in over.pixels() {
+                let off = |known: &Rgb<u8>| known.0.iter().zip(pixel.0).map(|(a, b)| a.abs_diff(b)).max();
+                assert!(bar.pixels().any(|known| off(known) <= Some(2)), "{ground}: {pixel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_heat_map_with_its_bar_fits_a_palette() {
+        let values = (0..400 * 400).map(|i| (i % 400) as f32 / 400.0 + (i / 400) as f32).collect();
+        let map = crate::render::Map::new(400, 400, values).unwrap();
+        let heat =
+            crate::render::heatmap(&map, &crate::render::View::whole([400, 400]), HeatStyle::POSITIVE, "");
+        let meaning = "evidence for what the caption of this picture says: Åß%&@$";
+        let sheet = ColorBar::positive(Colormap::Inferno, 0.1234, meaning).under(&heat);
+        let colours: std::collections::BTreeSet<[u8; 3]> = sheet.pixels().map(|p| p.0).collect();
+        assert!((200..=256).contains(&colours.len()), "{}", colours.len());
     }
 }

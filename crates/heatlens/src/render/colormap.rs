@@ -2,8 +2,11 @@
 //!
 //! The default for heat is `Inferno`: its lightness rises evenly with the value, so that equal steps look equal, also
 //! in grey print and to colour-blind eyes, and it starts at black: no heat, no light. Signed maps use `RedBlue`, whose
-//! two ends stay apart in every common colour blindness and whose middle is a neutral light grey. `Jet` invents edges
-//! where the data have none and is there for comparison with older pictures only.
+//! two ends stay apart in every common colour blindness and whose middle is a neutral light grey. `Turbo` and `Jet` are
+//! rainbows: they show small differences, but order colours by habit only, and `Jet` invents edges where the data have
+//! none; they are there for readers and older pictures that expect them.
+//!
+//! Inferno, magma, plasma and viridis are the published tables of 256 colours.
 
 /// A colour map; see the module for which to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,38 +14,59 @@ pub enum Colormap {
     /// Black through purple and orange to pale yellow, for values from 0 to 1.
     #[default]
     Inferno,
+    /// Black through purple and pink to pale yellow, for values from 0 to 1.
+    Magma,
+    /// Blue through magenta to yellow, for values from 0 to 1.
+    Plasma,
     /// Dark blue through green to yellow, for values from 0 to 1.
     Viridis,
+    /// A rainbow from dark blue to dark red with smooth lightness, for values from 0 to 1.
+    Turbo,
+    /// The older rainbow, blue through green to red, for values from 0 to 1; not perceptually uniform.
+    Jet,
     /// Black to white, for values from 0 to 1.
     Grey,
-    /// Blue through green to red, for values from 0 to 1; not perceptually uniform.
-    Jet,
     /// Blue for −1, neutral for 0, red for 1.
     RedBlue,
 }
 
-/// Coefficients by ascending power of polynomials fitted to Matplotlib's maps by M. Zucker (CC0),
-/// <https://www.shadertoy.com/view/WlfXRN>; at most 3 % off the tables.
-type Polynomial = [[f64; 3]; 7];
-
-const VIRIDIS: Polynomial = [
-    [0.277_727_327_2, 0.005_407_344_5, 0.334_099_805_3],
-    [0.105_093_043_1, 1.404_613_529_9, 1.384_590_162_6],
-    [-0.330_861_828_7, 0.214_847_559_5, 0.095_095_163_0],
-    [-4.634_230_499_0, -5.799_100_973_4, -19.332_440_956_3],
-    [6.228_269_936_3, 14.179_933_366_8, 56.690_552_600_7],
-    [4.776_384_997_7, -13.745_145_377_7, -65.353_032_633_4],
-    [-5.435_455_855_9, 4.645_852_612_2, 26.312_435_249_6],
-];
-
-const INFERNO: Polynomial = [
-    [0.000_218_940_4, 0.001_651_004_6, -0.019_480_898_4],
-    [0.106_513_419_5, 0.563_956_436_8, 3.932_712_388_9],
-    [11.602_493_082_5, -3.972_853_965_7, -15.942_394_106_3],
-    [-41.703_996_131_4, 17.436_398_882_1, 44.354_145_198_7],
-    [77.162_935_699_4, -33.402_358_942_1, -81.807_309_257_4],
-    [-71.319_428_245_0, 32.626_064_264_0, 73.209_519_858_0],
-    [25.131_126_224_8, -12.242_668_952_4, -23.070_325_002_9],
+/// Evenly spaced colours of Turbo (A. Mikhailov, Google, Apache-2.0),
+/// <https://research.google/blog/turbo-an-improved-rainbow-colormap-for-visualization/>; straight lines between them
+/// are at most 2 of 255 levels off the table of 256.
+const TURBO: [[u8; 3]; 33] = [
+    [48, 18, 59],
+    [57, 42, 115],
+    [64, 64, 162],
+    [68, 86, 199],
+    [70, 107, 227],
+    [70, 128, 246],
+    [66, 147, 255],
+    [55, 167, 250],
+    [40, 187, 236],
+    [29, 204, 217],
+    [24, 220, 195],
+    [30, 232, 176],
+    [49, 242, 153],
+    [76, 249, 126],
+    [107, 254, 100],
+    [138, 255, 76],
+    [162, 252, 60],
+    [184, 247, 53],
+    [204, 237, 52],
+    [222, 224, 55],
+    [237, 208, 58],
+    [247, 192, 58],
+    [253, 173, 53],
+    [254, 152, 44],
+    [251, 128, 34],
+    [245, 104, 24],
+    [236, 82, 15],
+    [225, 65, 9],
+    [210, 49, 5],
+    [193, 35, 2],
+    [172, 23, 1],
+    [149, 13, 1],
+    [122, 4, 3],
 ];
 
 /// ColorBrewer's `RdBu` of 11 classes from blue to red (C. Brewer, Apache-2.0), <https://colorbrewer2.org>.
@@ -63,13 +87,17 @@ const RED_BLUE: [[u8; 3]; 11] = [
 impl Colormap {
     /// The colour of `value`; values beyond the map's range take the colour of its end.
     pub fn color(self, value: f32) -> [u8; 3] {
-        let t = f64::from(value).clamp(0.0, 1.0);
+        let low = f64::from(self.low());
+        let t = ((f64::from(value) - low) / (1.0 - low)).clamp(0.0, 1.0);
         match self {
-            Self::Inferno => polynomial(&INFERNO, t),
-            Self::Viridis => polynomial(&VIRIDIS, t),
-            Self::Grey => [byte(t); 3],
+            Self::Inferno => published(&colorous::INFERNO, t),
+            Self::Magma => published(&colorous::MAGMA, t),
+            Self::Plasma => published(&colorous::PLASMA, t),
+            Self::Viridis => published(&colorous::VIRIDIS, t),
+            Self::Turbo => between(&TURBO, t),
             Self::Jet => [3.0, 2.0, 1.0].map(|peak| byte(1.5 - (4.0 * t - peak).abs())),
-            Self::RedBlue => red_blue(f64::from(value).clamp(-1.0, 1.0)),
+            Self::Grey => [byte(t); 3],
+            Self::RedBlue => between(&RED_BLUE, t),
         }
     }
 
@@ -94,33 +122,45 @@ pub struct Table {
 }
 
 impl Table {
-    /// Steps from the least value to 1: finer than the 256 levels of a colour.
-    const STEPS: u16 = 1 << 11;
+    /// Steps from the least value to 1: so many that no step is seen, so few that a heat map with its caption has no
+    /// more than 256 colours, one byte a pixel in a PNG.
+    const STEPS: u16 = 200;
 
-    /// The colour of the entry nearest to `value`; values beyond the map's range take the colour of its end.
+    /// The step nearest to `value`; values beyond the map's range take its end.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the table")]
-    pub fn color(&self, value: f32) -> [u8; 3] {
+    pub fn step(&self, value: f32) -> usize {
         let share = ((value - self.low) / (1.0 - self.low)).clamp(0.0, 1.0);
-        self.colors[(share * f32::from(Self::STEPS) + 0.5) as usize]
+        (share * f32::from(Self::STEPS) + 0.5) as usize
+    }
+
+    /// The value of each step, in order.
+    pub fn values(&self) -> impl Iterator<Item = f32> {
+        let low = self.low;
+        (0..=Self::STEPS).map(move |step| low + (1.0 - low) * f32::from(step) / f32::from(Self::STEPS))
+    }
+
+    /// The colour of each step, in order.
+    pub fn colors(&self) -> &[[u8; 3]] {
+        &self.colors
+    }
+
+    /// The colour of the step nearest to `value`.
+    pub fn color(&self, value: f32) -> [u8; 3] {
+        self.colors[self.step(value)]
     }
 }
 
-fn polynomial(coefficients: &Polynomial, t: f64) -> [u8; 3] {
-    let mut color = [0.0; 3];
-    for row in coefficients.iter().rev() {
-        for (value, coefficient) in color.iter_mut().zip(row) {
-            *value = *value * t + coefficient;
-        }
-    }
-    color.map(byte)
+fn published(gradient: &colorous::Gradient, t: f64) -> [u8; 3] {
+    gradient.eval_continuous(t).into_array()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 9")]
-fn red_blue(value: f64) -> [u8; 3] {
-    let position = (value + 1.0) * 5.0;
-    let below = (position.floor() as usize).min(RED_BLUE.len() - 2);
+/// Straight lines between evenly spaced colours.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position among the colours")]
+fn between(colors: &[[u8; 3]], t: f64) -> [u8; 3] {
+    let position = t * (colors.len() - 1) as f64;
+    let below = (position.floor() as usize).min(colors.len() - 2);
     let share = position - below as f64;
-    let [low, high] = [RED_BLUE[below], RED_BLUE[below + 1]];
+    let [low, high] = [colors[below], colors[below + 1]];
     [0, 1, 2].map(|i| byte((f64::from(low[i]) * (1.0 - share) + f64::from(high[i]) * share) / 255.0))
 }
 
@@ -133,41 +173,30 @@ fn byte(value: f64) -> u8 {
 mod tests {
     use super::*;
 
-    fn near(found: [u8; 3], expected: [f64; 3]) -> bool {
-        found
-            .iter()
-            .zip(expected)
-            .all(|(&found, expected)| (f64::from(found) / 255.0 - expected).abs() < 0.03)
-    }
-
     #[test]
-    fn polynomials_follow_the_published_tables() {
-        // Matplotlib 3: entries 0, 64, 128, 192 and 255 of each table.
-        let inferno = [
-            [0.001462, 0.000466, 0.013866],
-            [0.341500, 0.062325, 0.429425],
-            [0.735683, 0.215906, 0.330245],
-            [0.978422, 0.557937, 0.034931],
-            [0.988362, 0.998364, 0.644924],
+    fn colours_are_those_of_the_published_tables() {
+        // Matplotlib 3.11: entries 0, 64, 128, 192 and 255 of each table of 256, in 255ths.
+        let tables = [
+            (Colormap::Inferno, 1, [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]]),
+            (Colormap::Magma, 1, [[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]]),
+            (
+                Colormap::Plasma,
+                1,
+                [[13, 8, 135], [126, 3, 168], [204, 71, 120], [248, 149, 64], [240, 249, 33]],
+            ),
+            (
+                Colormap::Viridis,
+                1,
+                [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]],
+            ),
+            (Colormap::Turbo, 2, [[48, 18, 59], [40, 188, 235], [164, 252, 60], [251, 126, 33], [122, 4, 3]]),
         ];
-        let viridis = [
-            [0.267004, 0.004874, 0.329415],
-            [0.229739, 0.322361, 0.545706],
-            [0.127568, 0.566949, 0.550556],
-            [0.369214, 0.788888, 0.382914],
-            [0.993248, 0.906157, 0.143936],
-        ];
-        for (i, t) in [0.0, 64.0 / 255.0, 128.0 / 255.0, 192.0 / 255.0, 1.0].into_iter().enumerate() {
-            assert!(
-                near(Colormap::Inferno.color(t), inferno[i]),
-                "inferno {t}: {:?}",
-                Colormap::Inferno.color(t)
-            );
-            assert!(
-                near(Colormap::Viridis.color(t), viridis[i]),
-                "viridis {t}: {:?}",
-                Colormap::Viridis.color(t)
-            );
+        for (map, most, table) in tables {
+            for (entry, expected) in [0_u8, 64, 128, 192, 255].into_iter().zip(table) {
+                let found = map.color(f32::from(entry) / 255.0);
+                let off = found.iter().zip(expected).map(|(a, b)| a.abs_diff(b)).max();
+                assert!(off <= Some(most), "{map:?} {entry}: {found:?}, published {expected:?}");
+            }
         }
     }
 
@@ -184,16 +213,16 @@ mod tests {
 
     #[test]
     fn looked_up_colours_are_the_computed_ones() {
-        let maps = [Colormap::Inferno, Colormap::Viridis, Colormap::Grey, Colormap::Jet, Colormap::RedBlue];
-        for map in maps {
+        for map in [Colormap::Inferno, Colormap::Turbo, Colormap::Grey, Colormap::Jet, Colormap::RedBlue] {
             let table = map.table();
             for value in [-9.0, -1.0, 0.0, f32::MIN_POSITIVE, 1.0, 9.0] {
                 assert_eq!(table.color(value), map.color(value), "{map:?} {value}");
             }
-            for value in (0..999_u16).map(|i| f32::from(i) / 499.0 - 1.0) {
-                let near = |(a, b): (u8, u8)| a.abs_diff(b) <= 1;
-                let pairs = table.color(value).into_iter().zip(map.color(value));
-                assert!(pairs.into_iter().all(near), "{map:?} {value}");
+            let half = (1.0 - map.low()) / 200.0 * 0.501;
+            for value in (0..999_u16).map(|i| f32::from(i) / 499.0 - 1.0).filter(|v| *v >= map.low()) {
+                let step = table.values().nth(table.step(value)).unwrap();
+                assert!((step - value.min(1.0)).abs() <= half, "{map:?} {value}: {step}");
+                assert_eq!(table.color(value), map.color(step), "{map:?} {value}");
             }
         }
     }

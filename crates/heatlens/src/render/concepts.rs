@@ -2,7 +2,8 @@
 
 use image::{Rgb, RgbImage};
 
-use crate::bilinear::resize;
+use super::heatmap::fade_unseen;
+use super::{Map, View};
 
 /// Colours that readers with any colour vision tell apart (Okabe and Ito 2008).
 const COLORS: [[u8; 3]; 8] = [
@@ -18,17 +19,16 @@ const COLORS: [[u8; 3]; 8] = [
 
 /// Draws maps of `h`×`w`, one after the other in `values`, over a picture: at every pixel the strongest
 /// map's colour, the stronger the more opaque. Each map counts by its own maximum. Values that are not
-/// finite count as 0.
-pub fn concepts(values: &[f32], h: usize, w: usize, original: &RgbImage) -> RgbImage {
-    let (width, height) = original.dimensions();
+/// finite count as 0. The picture has the view's size.
+pub fn concepts(values: &[f32], h: usize, w: usize, original: &RgbImage, view: &View) -> RgbImage {
     let planes: Vec<Vec<f32>> = values
-        .chunks((h * w).max(1))
+        .chunks_exact((h * w).max(1))
         .map(|plane| {
             let finite: Vec<f32> =
                 plane.iter().map(|v| if v.is_finite() { v.max(0.0) } else { 0.0 }).collect();
             let largest = finite.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
             let scaled: Vec<f32> = finite.iter().map(|v| v / largest).collect();
-            resize(&scaled, [h, w], [height as usize, width as usize])
+            view.project(&Map::finite(h, w, scaled)).into_values()
         })
         .collect();
     let mut picture = original.clone();
@@ -38,6 +38,7 @@ pub fn concepts(values: &[f32], h: usize, w: usize, original: &RgbImage) -> RgbI
         let strength = planes.get(strongest).map_or(0.0, |plane| plane[i]);
         *pixel = mixed(*pixel, COLORS[strongest % COLORS.len()], 0.75 * strength);
     }
+    fade_unseen(&mut picture, view, 0.6);
     picture
 }
 
@@ -54,9 +55,9 @@ mod tests {
     #[test]
     fn each_map_has_its_colour_where_it_is_strongest() {
         let black = RgbImage::new(2, 1);
-        let picture = concepts(&[4.0, 0.0, 0.0, 0.5], 1, 2, &black);
+        let picture = concepts(&[4.0, 0.0, 0.0, 0.5], 1, 2, &black, &View::whole([1, 2]));
         assert_eq!(picture.get_pixel(0, 0).0, [173, 119, 0], "three quarters of the first colour");
         assert_eq!(picture.get_pixel(1, 0).0, [65, 135, 175], "three quarters of the second");
-        assert_eq!(concepts(&[f32::NAN, 0.0], 1, 2, &black), black);
+        assert_eq!(concepts(&[f32::NAN, 0.0], 1, 2, &black, &View::whole([1, 2])), black);
     }
 }

@@ -2,7 +2,9 @@
 
 use image::{Rgb, RgbImage};
 
-use super::{Map, RenderError, reason_picture};
+use super::heatmap::{dimensions, fade_unseen};
+use super::size::whole_factor;
+use super::{Map, RenderError, View, reason_picture, scaled};
 
 /// The share of values whose size sets the scale: a few extreme pixels must not turn all others grey.
 const PERCENTILE: f64 = 0.995;
@@ -37,35 +39,47 @@ pub fn reduce_channels(
 
 /// Draws a signed map of `[c, h, w]` around mid-grey: 0 is grey, positive lighter, negative darker, and the 99.5th
 /// percentile of |v| (or, should that be 0, the largest) is full white or black. Three channels are drawn in
-/// colour, other counts as their sum in grey. A map of zeros becomes a neutral picture that says `reason`.
+/// colour, other counts as their sum in grey. The picture has the view's size; enlarged by a whole number, each value is
+/// a square. A map of zeros becomes a neutral picture that says `reason`.
 pub fn gradient_picture(
     values: &[f32],
     shape @ [c, h, w]: [usize; 3],
+    view: &View,
     reason: &str,
 ) -> Result<RgbImage, RenderError> {
     check(values, shape)?;
-    let grey;
+    let (width, height) = dimensions(view);
     let planes = if c == 3 {
-        values
+        values.chunks_exact(h * w).map(|plane| Map::finite(h, w, plane.to_vec())).collect()
     } else {
-        grey = reduce_channels(values, shape, ChannelReduction::Sum)?;
-        grey.values()
+        vec![reduce_channels(values, shape, ChannelReduction::Sum)?]
     };
-    let too_wide =
-        |_| RenderError::Shape { found: format!("{h} × {w}"), expected: "sides below 2³²".to_owned() };
-    let (width, height) = (u32::try_from(w).map_err(too_wide)?, u32::try_from(h).map_err(too_wide)?);
-    let Some(scale) = symmetric_scale(planes) else {
-        // Enlarged pixel by pixel later on, a sentence would be a blur: draw it at the size it will be shown.
-        let factor = super::enlargement(width, height);
-        return Ok(reason_picture(width * factor, height * factor, reason));
+    let signed: Vec<f32> = planes.iter().flat_map(Map::values).copied().collect();
+    let Some(scale) = symmetric_scale(&signed) else { return Ok(reason_picture(width, height, reason)) };
+    let squares = view.is_whole() && whole_factor([h, w], view.original).is_some();
+    let mut picture = if squares {
+        scaled(&grey_around_zero(&planes, scale), view.original)
+    } else {
+        let projected: Vec<Map> = planes.iter().map(|plane| view.project(plane)).collect();
+        grey_around_zero(&projected, scale)
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
+    fade_unseen(&mut picture, view, 1.0);
+    Ok(picture)
+}
+
+/// One plane in grey or three in colour, of one size; `scale` is white, `-scale` black.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
+fn grey_around_zero(planes: &[Map], scale: f32) -> RgbImage {
+    let Some(first) = planes.first() else { return RgbImage::new(0, 0) };
     let byte = |value: f32| (127.5 + 127.5 * value / scale).round().clamp(0.0, 255.0) as u8;
-    let at = |channel: usize, pixel: usize| planes.get(channel * h * w + pixel).copied().map_or(128, byte);
-    Ok(RgbImage::from_fn(width, height, |x, y| {
-        let pixel = y as usize * w + x as usize;
-        if c == 3 { Rgb([at(0, pixel), at(1, pixel), at(2, pixel)]) } else { Rgb([at(0, pixel); 3]) }
-    }))
+    let (width, height) = dimensions(&View::whole([first.height(), first.width()]));
+    let at = |channel: usize, pixel: usize| {
+        planes.get(channel).unwrap_or(first).values().get(pixel).copied().map_or(128, byte)
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        let pixel = y as usize * first.width() + x as usize;
+        Rgb([0, 1, 2].map(|channel| at(channel, pixel)))
+    })
 }
 
 fn check(values: &[f32], [c, h, w]: [usize; 3]) -> Result<(), RenderError> {
@@ -98,35 +112,58 @@ fn symmetric_scale(values: &[f32]) -> Option<f32> {
 mod tests {
     use super::*;
 
+    fn drawn(values: &[f32], shape: [usize; 3]) -> Result<RgbImage, RenderError> {
+        gradient_picture(values, shape, &View::whole([shape[1], shape[2]]), "")
+    }
+
+    #[test]
+    fn values_are_squares_or_lie_where_the_model_saw_them() {
+        let values = [-1.0, 1.0];
+        let squares = gradient_picture(&values, [1, 1, 2], &View::whole([3, 6]), "").unwrap();
+        assert!(squares.enumerate_pixels().all(|(x, _, p)| p.0 == [if x < 3 { 0 } else { 255 }; 3]));
+        let crop = View::new([4, 10], [8, 8], crate::data::Resize::Crop);
+        let placed = gradient_picture(&values, [1, 1, 2], &crop, "").unwrap();
+        assert_eq!(placed.dimensions(), (10, 4));
+        // Three columns on each side are not seen; the frame is the outermost pixel of what is.
+        let line: Vec<u8> = (0..10).map(|x| placed.get_pixel(x, 1).0[0]).collect();
+        assert_eq!([line[0], line[4], line[5], line[9]], [236, 64, 191, 236], "{line:?}");
+    }
+
     #[test]
     fn zero_is_grey_and_signs_go_apart() {
-        let picture = gradient_picture(&[-2.0, 0.0, 1.0, 2.0], [1, 1, 4], "").unwrap();
+        let picture = drawn(&[-2.0, 0.0, 1.0, 2.0], [1, 1, 4]).unwrap();
         assert_eq!(picture.as_raw(), &[0, 0, 0, 128, 128, 128, 191, 191, 191, 255, 255, 255]);
-        let colour = gradient_picture(&[1.0, -1.0, 0.0], [3, 1, 1], "").unwrap();
+        let colour = drawn(&[1.0, -1.0, 0.0], [3, 1, 1]).unwrap();
         assert_eq!(colour.as_raw(), &[255, 0, 128]);
         // Two channels: their sum.
-        assert_eq!(gradient_picture(&[1.0, 0.0, -1.0, 5.0], [2, 1, 2], "").unwrap().as_raw()[..3], [128; 3]);
+        assert_eq!(drawn(&[1.0, 0.0, -1.0, 5.0], [2, 1, 2]).unwrap().as_raw()[..3], [128; 3]);
     }
 
     #[test]
     fn one_extreme_pixel_does_not_hide_the_rest() {
         let mut values = vec![0.01; 10_000];
         values[5] = 1000.0;
-        let picture = gradient_picture(&values, [1, 100, 100], "").unwrap();
+        let picture = drawn(&values, [1, 100, 100]).unwrap();
         assert_eq!(picture.get_pixel(50, 50).0, [255; 3]);
         // All but one in a thousand are 0: the percentile is 0, the largest still shows.
         let mut values = vec![0.0; 1000];
         values[5] = 1e-30;
-        assert_eq!(gradient_picture(&values, [1, 1, 1000], "").unwrap().get_pixel(5, 0).0, [255; 3]);
+        assert_eq!(drawn(&values, [1, 1, 1000]).unwrap().get_pixel(5, 0).0, [255; 3]);
     }
 
     #[test]
     fn zeros_become_a_sentence_and_nonsense_an_error() {
-        let picture = gradient_picture(&[0.0; 9025], [1, 95, 95], "no pixel moves this output").unwrap();
+        let picture = gradient_picture(
+            &[0.0; 9025],
+            [1, 95, 95],
+            &View::whole([380, 380]),
+            "no pixel moves this output",
+        )
+        .unwrap();
         assert!(picture.width() >= 320 && picture.pixels().any(|pixel| pixel.0[0] < 100));
-        assert!(gradient_picture(&[0.0; 5], [1, 2, 2], "").is_err());
-        assert!(gradient_picture(&[], [1, 0, 2], "").is_err());
-        assert!(gradient_picture(&[0.0, f32::INFINITY], [1, 1, 2], "").is_err());
+        assert!(drawn(&[0.0; 5], [1, 2, 2]).is_err());
+        assert!(drawn(&[], [1, 0, 2]).is_err());
+        assert!(drawn(&[0.0, f32::INFINITY], [1, 1, 2]).is_err());
     }
 
     #[test]

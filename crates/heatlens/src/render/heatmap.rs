@@ -2,9 +2,9 @@
 
 use image::{Rgb, RgbImage};
 
-use super::canvas::{INK, NEUTRAL, blend, fill};
+use super::canvas::{INK, MUTED, NEUTRAL, blend, fill};
 use super::text::{draw_text, line_height, text_width, wrap};
-use super::{Colormap, RenderError};
+use super::{Colormap, RenderError, View};
 
 /// A map of finite numbers, row after row.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,11 @@ impl Map {
         &self.values
     }
 
+    /// The values, row after row, for good.
+    pub(super) fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// The evidence for: negative values become 0, the largest 1. `None` where nothing is positive.
     pub fn positive(&self) -> Option<Self> {
         let largest = self.values.iter().fold(0.0_f32, |largest, &value| largest.max(value));
@@ -58,9 +63,13 @@ impl Map {
         (largest > 0.0).then(|| self.mapped(|value| value / largest))
     }
 
-    /// Resized with [`resize`](crate::bilinear::resize).
+    /// The map of a model that sees all of an image of this size, on that image: [`View::project`].
     pub fn resized(&self, height: usize, width: usize) -> Self {
-        let values = crate::bilinear::resize(&self.values, [self.height, self.width], [height, width]);
+        View::whole([height, width]).project(self)
+    }
+
+    /// A map of values that are known to be finite, and as many as it has places.
+    pub(super) fn finite(height: usize, width: usize, values: Vec<f32>) -> Self {
         Self { height, width, values }
     }
 
@@ -78,7 +87,7 @@ impl Map {
 pub struct HeatStyle {
     /// The colours; `RedBlue` draws a signed map, every other the positive part.
     pub colormap: Colormap,
-    /// How much of the image the strongest heat covers in an overlay, 0 to 1.
+    /// How much of the image strong heat covers in an overlay, 0 to 1.
     pub opacity: f32,
 }
 
@@ -88,46 +97,107 @@ impl HeatStyle {
     /// Evidence for and against.
     pub const SIGNED: Self = Self { colormap: Colormap::RedBlue, opacity: 0.75 };
 
-    /// The map as values from −1 (or 0) to 1 at the picture's size: normalised first, then resized, so that the
-    /// strongest place of the layer sets the scale. `None` where there is nothing to draw.
-    fn normalised(self, raw: &Map, width: u32, height: u32) -> Option<Map> {
+    /// How much of the image heat of `value` covers: nothing at 0, then more along a smooth step, and `opacity` from half
+    /// of the strongest heat on.
+    #[must_use]
+    pub fn cover(self, value: f32) -> f32 {
+        self.opacity * smooth_step(value.abs() / FULL_COVER)
+    }
+
+    /// The map as values from −1 (or 0) to 1 on the picture: normalised first, then enlarged, so that the strongest
+    /// place of the layer sets the scale. `None` where there is nothing to draw.
+    fn normalised(self, raw: &Map, view: &View) -> Option<Map> {
         let map = if self.colormap == Colormap::RedBlue { raw.symmetric() } else { raw.positive() };
-        Some(map?.resized(height as usize, width as usize))
+        Some(view.project(&map?))
     }
 }
 
-/// Draws `raw` as a picture of `width` × `height`. A map with nothing to draw (all 0, or nothing positive) becomes a
-/// neutral picture that says `reason`, never a black one.
-pub fn heatmap(raw: &Map, width: u32, height: u32, style: HeatStyle, reason: &str) -> RgbImage {
-    let Some(map) = style.normalised(raw, width, height) else {
+/// The heat from which on it covers the image as much as it ever does.
+const FULL_COVER: f32 = 0.5;
+/// The heat from which on the image under it is grey: earlier than covered, so that colours under strong heat are heat.
+const ALL_GREY: f32 = 0.35;
+
+/// From 0 at 0 to 1 at 1, level at both ends; constant beyond.
+fn smooth_step(t: f32) -> f32 {
+    let t = t.clamp(0.0, 1.0);
+    t * t * (3.0 - 2.0 * t)
+}
+
+/// Draws `raw` on a picture of the view's size. A map with nothing to draw (all 0, or nothing positive) becomes a neutral
+/// picture that says `reason`, never a black one. What the model does not see is neutral, behind a frame.
+pub fn heatmap(raw: &Map, view: &View, style: HeatStyle, reason: &str) -> RgbImage {
+    let (width, height) = dimensions(view);
+    let Some(map) = style.normalised(raw, view) else {
         return reason_picture(width, height, reason);
     };
     let (mut picture, colors) = (RgbImage::new(width, height), style.colormap.table());
-    for (pixel, &value) in picture.pixels_mut().zip(&map.values) {
+    for (pixel, &value) in picture.pixels_mut().zip(map.values()) {
         *pixel = Rgb(colors.color(value));
     }
+    fade_unseen(&mut picture, view, 1.0);
     picture
 }
 
-/// Draws `raw` over `image`, which becomes grey so that all colour is heat. The heat's own strength |v| (from 0 to 1)
-/// sets how much it covers, `style.opacity · |v|`: where there is no heat the image is untouched. A map with nothing to draw
-/// leaves the image as it is, with `reason` written on it.
-pub fn overlay(raw: &Map, image: &RgbImage, style: HeatStyle, reason: &str) -> RgbImage {
-    let (width, height) = image.dimensions();
+/// Draws `raw` over a picture of the view's size. The heat's own strength |v| (from 0 to 1) sets how much it
+/// [covers](HeatStyle::cover): where there is no heat the image is untouched, and under heat it becomes grey, so that
+/// colour there is heat. What the model does not see is faded, behind a frame. A map with nothing to draw leaves the image
+/// as it is, with `reason` written on it.
+pub fn overlay(raw: &Map, image: &RgbImage, view: &View, style: HeatStyle, reason: &str) -> RgbImage {
     let mut picture = image.clone();
-    let Some(map) = style.normalised(raw, width, height) else {
+    let Some(map) = style.normalised(raw, view) else {
         write_reason(&mut picture, reason);
         return picture;
     };
     let colors = style.colormap.table();
-    for (pixel, &value) in picture.pixels_mut().zip(&map.values) {
-        let [r, g, b] = pixel.0.map(f32::from);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of bytes")]
-        let grey = (0.299 * r + 0.587 * g + 0.114 * b + 0.5) as u8;
-        *pixel = Rgb([grey; 3]);
-        blend(pixel, colors.color(value), style.opacity * value.abs());
+    let steps: Vec<_> = colors
+        .values()
+        .zip(colors.colors())
+        .map(|(value, color)| (smooth_step(value.abs() / ALL_GREY), style.cover(value), *color))
+        .collect();
+    for (pixel, &value) in picture.pixels_mut().zip(map.values()) {
+        let (greyness, cover, color) = steps[colors.step(value)];
+        if cover > 0.0 {
+            let grey = [grey(*pixel); 3];
+            blend(pixel, grey, greyness);
+            blend(pixel, color, cover);
+        }
     }
+    fade_unseen(&mut picture, view, 0.6);
     picture
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of bytes")]
+fn grey(pixel: Rgb<u8>) -> u8 {
+    let [r, g, b] = pixel.0.map(f32::from);
+    (0.299 * r + 0.587 * g + 0.114 * b + 0.5) as u8
+}
+
+/// Columns and rows of a picture of the view's size; beyond 32 bits nothing is shown.
+pub(super) fn dimensions(view: &View) -> (u32, u32) {
+    let [height, width] = view.original.map(|side| u32::try_from(side).unwrap_or(0));
+    (width, height)
+}
+
+/// Fades what a model does not see of an image towards the neutral colour, and frames what it sees.
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "sides of a picture")]
+pub(super) fn fade_unseen(picture: &mut RgbImage, view: &View, opacity: f32) {
+    if view.is_whole() {
+        return;
+    }
+    let (width, height) = picture.dimensions();
+    let [rows, columns] = view.window().map(|range| (range.start as u32, range.end as u32));
+    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        if !(rows.0..rows.1).contains(&y) || !(columns.0..columns.1).contains(&x) {
+            blend(pixel, NEUTRAL, opacity);
+        }
+    }
+    let thick = (width.max(height) / 640).max(1);
+    for edge in [columns.0, columns.1.saturating_sub(thick)] {
+        fill(picture, edge as i32, rows.0 as i32, thick, rows.1 - rows.0, MUTED, 1.0);
+    }
+    for edge in [rows.0, rows.1.saturating_sub(thick)] {
+        fill(picture, columns.0 as i32, edge as i32, columns.1 - columns.0, thick, MUTED, 1.0);
+    }
 }
 
 /// A neutral picture that carries a sentence: what stands where a map has nothing to show.
@@ -143,7 +213,9 @@ fn write_reason(picture: &mut RgbImage, reason: &str) {
     let room = width.saturating_sub(width / 10) as f32;
     let lines_at = |size: f32| wrap(reason, size, room);
     let fits = |size: &f32| lines_at(*size).len() as f32 * line_height(*size) < height as f32 * 0.9;
-    let size = [20.0, 17.0, 14.0, 12.0, 10.0, 8.0].into_iter().find(fits).unwrap_or(8.0);
+    let scale = (width.max(height) as f32 / 640.0).max(1.0);
+    let sizes = [20.0, 17.0, 14.0, 12.0, 10.0, 8.0].map(|size| size * scale);
+    let size = sizes.into_iter().find(fits).unwrap_or(8.0);
     let lines = lines_at(size);
     let block = lines.len() as f32 * line_height(size);
     let mut y = ((height as f32 - block) / 2.0).max(0.0);
@@ -174,21 +246,57 @@ mod tests {
     #[test]
     fn an_empty_map_is_a_sentence_and_never_black() {
         let zero = Map::new(2, 2, vec![0.0; 4]).unwrap();
-        let picture = heatmap(&zero, 320, 320, HeatStyle::POSITIVE, "every channel of this layer is dead");
+        let picture = heatmap(&zero, &View::whole([320, 320]), HeatStyle::POSITIVE, "every channel is dead");
         assert_eq!(*picture.get_pixel(0, 0), Rgb(NEUTRAL));
         assert!(picture.pixels().filter(|pixel| pixel.0[0] < 100).count() > 100, "the sentence is missing");
         let image = RgbImage::from_pixel(320, 320, Rgb([9, 99, 199]));
-        let over = overlay(&zero, &image, HeatStyle::SIGNED, "why");
+        let over = overlay(&zero, &image, &View::whole([320, 320]), HeatStyle::SIGNED, "why");
         assert_eq!(*over.get_pixel(0, 0), Rgb([9, 99, 199]));
         assert_ne!(over, image);
     }
 
     #[test]
-    fn no_heat_leaves_the_image_as_it_is() {
+    fn no_heat_leaves_the_image_as_it_is_in_colour() {
         let map = Map::new(1, 2, vec![0.0, 1.0]).unwrap();
-        let image = RgbImage::from_pixel(2, 1, Rgb([80; 3]));
-        let over = overlay(&map, &image, HeatStyle::POSITIVE, "");
-        assert_eq!(*over.get_pixel(0, 0), Rgb([80; 3]));
+        let image = RgbImage::from_pixel(2, 1, Rgb([80, 20, 160]));
+        let over = overlay(&map, &image, &View::whole([1, 2]), HeatStyle::POSITIVE, "");
+        assert_eq!(*over.get_pixel(0, 0), Rgb([80, 20, 160]));
         assert!(over.get_pixel(1, 0).0[0] > 190);
+    }
+
+    #[test]
+    fn strong_heat_has_the_colours_of_the_map_on_black_and_on_white() {
+        let map = Map::new(1, 3, vec![0.5, 0.75, 1.0]).unwrap();
+        for (ground, most) in [([0; 3], 64), ([255; 3], 64), ([10, 0, 40], 64)] {
+            let image = RgbImage::from_pixel(3, 1, Rgb(ground));
+            let over = overlay(&map, &image, &View::whole([1, 3]), HeatStyle::POSITIVE, "");
+            for (pixel, value) in over.pixels().zip([0.5, 0.75, 1.0]) {
+                let color = Colormap::Inferno.color(value);
+                let off = pixel.0.iter().zip(color).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+                assert!(off <= most, "{ground:?} {value}: {pixel:?}, the map's colour is {color:?}");
+            }
+            let all = overlay(
+                &map,
+                &image,
+                &View::whole([1, 3]),
+                HeatStyle { opacity: 1.0, ..HeatStyle::POSITIVE },
+                "",
+            );
+            assert_eq!(all.get_pixel(2, 0).0, Colormap::Inferno.color(1.0));
+        }
+    }
+
+    #[test]
+    fn what_the_model_does_not_see_is_marked() {
+        let view = View::new([4, 10], [8, 8], crate::data::Resize::Crop);
+        let map = Map::new(1, 1, vec![1.0]).unwrap();
+        let alone = heatmap(&map, &view, HeatStyle::POSITIVE, "");
+        assert_eq!(
+            [0, 2, 3, 6, 7, 9].map(|x| alone.get_pixel(x, 1).0),
+            [NEUTRAL, NEUTRAL, MUTED, MUTED, NEUTRAL, NEUTRAL]
+        );
+        assert_eq!(alone.get_pixel(4, 1).0, Colormap::Inferno.color(1.0));
+        let over = overlay(&map, &RgbImage::new(10, 4), &view, HeatStyle::POSITIVE, "");
+        assert_eq!(over.get_pixel(0, 0).0, NEUTRAL.map(|v| (f32::from(v) * 0.6).round() as u8));
     }
 }

@@ -1,20 +1,27 @@
 //! The contact sheet: a row for each image, a column for each way of looking at it. More columns than
 //! a screen shows go to further lines of the row, each line under its own names.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
 use super::canvas::{INK, MUTED, RULE, fill, frame, paper, paste};
+use super::size::size_of;
 use super::text::{draw_text, line_height, shorten, text_width, wrap};
-use super::{ColorBar, enlarge};
+use super::{ColorBar, scaled};
 
 /// Lines of pictures on one sheet; more rows go to further sheets.
 pub const MAX_SHEET_ROWS: usize = 24;
+/// Most columns of a sheet: more than this nobody reads, and a sheet of thousands cannot be opened.
+pub const MAX_SHEET_COLUMNS: usize = 60;
 /// Pictures side by side.
 const MOST_ACROSS: usize = 10;
 
-const CELL: u32 = 200;
+/// Side of a square picture; others have the same area, within limits.
+const SIDE: f64 = 200.0;
+const MOST_WIDE: f64 = 320.0;
+const MOST_HIGH: f64 = 260.0;
+/// A column holds a name and a row a caption, however small the pictures.
+const LEAST_COLUMN: u32 = 96;
+const LEAST_ROW: u32 = 100;
 const GAP: u32 = 14;
 const MARGIN: u32 = 28;
 const CAPTION: u32 = 170;
@@ -31,7 +38,8 @@ pub struct SheetRow {
     pub caption: Vec<String>,
     /// One picture for each column, of any size; `None` leaves the place empty.
     pub pictures: Vec<Option<RgbImage>>,
-    /// Where the answer lies, if known: height, width, and for each pixel whether it belongs. Outlined in green.
+    /// Where the answer lies, if known: height and width of a mask that covers the whole picture, and for each of its pixels
+    /// whether it belongs. Outlined in green.
     pub truth: Option<(usize, usize, Vec<bool>)>,
 }
 
@@ -70,23 +78,59 @@ impl Lines {
         let count = columns.div_ceil(MOST_ACROSS).max(1);
         Self { count, across: columns.div_ceil(count) }
     }
+}
 
-    /// How far apart lines are; several have their names above each.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the height of a line of text"
-    )]
-    fn height(self) -> u32 {
-        CELL + GAP + if self.count > 1 { line_height(HEAD_SIZE) as u32 + 6 } else { 0 }
+/// Where the pictures of a sheet stand.
+struct Layout {
+    lines: Lines,
+    /// Width of a column.
+    column: u32,
+    /// Height of the pictures of each row.
+    rows: Vec<u32>,
+    /// Height of the names above each line; 0 where only the first row has any.
+    names: u32,
+}
+
+impl Layout {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a line of text")]
+    fn new(columns: usize, rows: &[SheetRow]) -> Self {
+        let lines = Lines::of(columns);
+        let cells = |row: &SheetRow| -> Vec<[u32; 2]> {
+            row.pictures.iter().take(columns).flatten().map(|picture| cell(size_of(picture))).collect()
+        };
+        let sizes: Vec<Vec<[u32; 2]>> = rows.iter().map(cells).collect();
+        let column = sizes.iter().flatten().map(|[_, width]| *width).fold(LEAST_COLUMN, u32::max);
+        let row = |sizes: &Vec<[u32; 2]>| sizes.iter().map(|[height, _]| *height).fold(LEAST_ROW, u32::max);
+        let names = if lines.count > 1 { line_height(HEAD_SIZE) as u32 + 6 } else { 0 };
+        Self { lines, column, rows: sizes.iter().map(row).collect(), names }
+    }
+
+    /// Distance between the lines of a row.
+    fn line(&self, row: usize) -> u32 {
+        self.rows[row] + GAP + self.names
+    }
+
+    /// Height of a row with all its lines.
+    fn height(&self, row: usize) -> u32 {
+        u32::try_from(self.lines.count).unwrap_or(1) * self.line(row)
     }
 
     /// Where the picture of a column is, in a row that starts at `top`.
-    fn place(self, column: usize, top: u32) -> (u32, u32) {
-        let across = self.across.max(1);
-        let line = u32::try_from(column / across).unwrap_or(0);
-        (cell_x(column % across), top + line * self.height())
+    fn place(&self, column: usize, row: usize, top: u32) -> (u32, u32) {
+        let across = self.lines.across.max(1);
+        let at = |place: usize| u32::try_from(place).unwrap_or(0);
+        let x = MARGIN + CAPTION + at(column % across) * (self.column + GAP);
+        (x, top + at(column / across) * self.line(row))
     }
+}
+
+/// Rows and columns that a picture of `[rows, columns]` takes on the sheet.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of a cell")]
+fn cell([rows, columns]: [usize; 2]) -> [u32; 2] {
+    let aspect = columns.max(1) as f64 / rows.max(1) as f64;
+    let (width, height) = (SIDE * aspect.sqrt(), SIDE / aspect.sqrt());
+    let scale = (MOST_WIDE / width).min(MOST_HIGH / height).min(1.0);
+    [height, width].map(|side| (side * scale).round().max(1.0) as u32)
 }
 
 impl Sheet {
@@ -103,9 +147,9 @@ impl Sheet {
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
     fn draw_part(&self, rows: &[SheetRow], title: &str) -> RgbImage {
-        let lines = Lines::of(self.columns.len());
-        let row_height = lines.count as u32 * lines.height();
-        let width = (2 * MARGIN + CAPTION + lines.across as u32 * (CELL + GAP)).max(640);
+        let layout = Layout::new(self.columns.len(), rows);
+        let across = layout.lines.across as u32 * (layout.column + GAP);
+        let width = (2 * MARGIN + CAPTION + across).max(640);
         let room = (width - 2 * MARGIN) as f32;
         let legend = wrap(&self.legend, TEXT_SIZE, room);
         let bar_lines = if self.color_bars.is_empty() { 0.0 } else { 2.0 };
@@ -114,8 +158,9 @@ impl Sheet {
             + 6.0
             + line_height(TEXT_SIZE) * (legend.len() as f32 + bar_lines)
             + 18.0;
-        let top = (head + line_height(HEAD_SIZE) + 6.0) as u32;
-        let mut sheet = paper(width, top + rows.len() as u32 * row_height + MARGIN);
+        let mut top = (head + line_height(HEAD_SIZE) + 6.0) as u32;
+        let height = (0..rows.len()).map(|row| layout.height(row)).sum::<u32>();
+        let mut sheet = paper(width, top + height + MARGIN);
         let left = MARGIN as f32;
         draw_text(&mut sheet, left, left, TITLE_SIZE, INK, &shorten(title, TITLE_SIZE, room));
         let mut y = left + line_height(TITLE_SIZE) + 6.0;
@@ -125,21 +170,21 @@ impl Sheet {
         }
         self.draw_bars(&mut sheet, y + 6.0, room);
         for (row, content) in rows.iter().enumerate() {
-            let top = top + row as u32 * row_height;
-            if row == 0 || lines.count > 1 {
-                self.draw_names(&mut sheet, lines, top);
+            if row == 0 || layout.lines.count > 1 {
+                self.draw_names(&mut sheet, &layout, row, top);
             }
-            draw_row(&mut sheet, content, lines, top, self.columns.len());
+            draw_row(&mut sheet, content, &layout, row, top, self.columns.len());
+            top += layout.height(row);
         }
         sheet
     }
 
     /// The columns' names, each above its picture of the row that starts at `top`.
-    fn draw_names(&self, sheet: &mut RgbImage, lines: Lines, top: u32) {
+    fn draw_names(&self, sheet: &mut RgbImage, layout: &Layout, row: usize, top: u32) {
         for (column, name) in self.columns.iter().enumerate() {
-            let (x, y) = lines.place(column, top);
-            let name = shorten(name, HEAD_SIZE, CELL as f32);
-            let x = x as f32 + (CELL as f32 - text_width(&name, HEAD_SIZE)) / 2.0;
+            let (x, y) = layout.place(column, row, top);
+            let name = shorten(name, HEAD_SIZE, (layout.column + GAP / 2) as f32);
+            let x = x as f32 + (layout.column as f32 - text_width(&name, HEAD_SIZE)) / 2.0;
             draw_text(sheet, x, y as f32 - line_height(HEAD_SIZE) - 6.0, HEAD_SIZE, INK, &name);
         }
     }
@@ -158,50 +203,39 @@ impl Sheet {
     }
 }
 
-fn cell_x(column: usize) -> u32 {
-    MARGIN + CAPTION + u32::try_from(column).unwrap_or(0) * (CELL + GAP)
-}
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
-fn draw_row(sheet: &mut RgbImage, row: &SheetRow, lines: Lines, top: u32, columns: usize) {
+fn draw_row(sheet: &mut RgbImage, content: &SheetRow, layout: &Layout, row: usize, top: u32, columns: usize) {
     let width = sheet.width() - 2 * MARGIN;
     // Above the names, where each line has some.
-    let rule = top - GAP / 2 - (lines.height() - CELL - GAP);
+    let rule = top - GAP / 2 - layout.names;
     fill(sheet, MARGIN as i32, rule as i32, width, 1, RULE, 1.0);
-    let texts = row.caption.iter().enumerate().flat_map(|(place, text)| {
+    let texts = content.caption.iter().enumerate().flat_map(|(place, text)| {
         let color = if place == 0 { INK } else { MUTED };
         wrap(text, TEXT_SIZE, (CAPTION - 16) as f32).into_iter().map(move |line| (line, color))
     });
     let mut y = top as f32 + 4.0;
-    for (line, color) in texts.take((CELL as f32 / line_height(TEXT_SIZE)) as usize) {
+    for (line, color) in texts.take((layout.rows[row] as f32 / line_height(TEXT_SIZE)) as usize) {
         draw_text(sheet, MARGIN as f32, y, TEXT_SIZE, color, &line);
         y += line_height(TEXT_SIZE);
     }
-    for (column, picture) in row.pictures.iter().take(columns).enumerate() {
-        let Some(mut cell) = picture.as_ref().and_then(fit) else { continue };
-        if let Some((height, width, truth)) = &row.truth {
-            outline(&mut cell, *height, *width, truth);
+    for (column, picture) in content.pictures.iter().take(columns).enumerate() {
+        let Some(mut shown) = picture.as_ref().and_then(fit) else { continue };
+        if let Some((height, width, truth)) = &content.truth {
+            outline(&mut shown, *height, *width, truth);
         }
-        let (x, y) = lines.place(column, top);
-        paste(sheet, &cell, x + (CELL - cell.width()) / 2, y + (CELL - cell.height()) / 2);
+        let (x, y) = layout.place(column, row, top);
+        let centred = |room: u32, side: u32| room.saturating_sub(side) / 2;
+        let (right, down) =
+            (centred(layout.column, shown.width()), centred(layout.rows[row], shown.height()));
+        paste(sheet, &shown, x + right, y + down);
     }
 }
 
-/// A picture scaled to fit a cell; small ones pixel by pixel first. `None` for a picture without pixels.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of a cell")]
+/// A picture at the size it has on the sheet. `None` for a picture without pixels.
 fn fit(picture: &RgbImage) -> Option<RgbImage> {
-    if picture.width() == 0 || picture.height() == 0 {
-        return None;
-    }
-    let large = enlarge(picture);
-    let scale = f64::from(CELL) / f64::from(large.width().max(large.height()));
-    let side = |length: u32| ((f64::from(length) * scale).round() as u32).clamp(1, CELL);
-    let (width, height) = (side(large.width()), side(large.height()));
-    let source = ImageRef::new(large.width(), large.height(), large.as_raw(), PixelType::U8x3).ok()?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut target, &options).ok()?;
-    RgbImage::from_raw(width, height, target.into_vec())
+    let [rows, columns] = size_of(picture);
+    let to = cell([rows, columns]).map(|side| side as usize);
+    (rows > 0 && columns > 0).then(|| scaled(picture, to))
 }
 
 /// Draws the border between pixels that belong and those that do not, two pixels wide.
@@ -262,14 +296,14 @@ mod tests {
         let count = |color| drawn.pixels().filter(|pixel| pixel.0 == color).count();
         let outline = count(OUTLINE);
         assert!((380..=420).contains(&outline), "{outline}");
-        assert_eq!(count([90, 0, 0]) + outline, (CELL * CELL) as usize);
+        assert_eq!(count([90, 0, 0]) + outline, 200 * 200);
     }
 
     #[test]
     fn many_columns_go_to_further_lines() {
         let mut wide = sheet(2);
         wide.columns = (0..23).map(|column| format!("method {column}")).collect();
-        let picture = |column: u8| Some(RgbImage::from_pixel(CELL, CELL, Rgb([100 + column, 0, 0])));
+        let picture = |column: u8| Some(RgbImage::from_pixel(200, 200, Rgb([100 + column, 0, 0])));
         wide.rows.iter_mut().for_each(|row| {
             row.pictures = (0..23).map(picture).collect();
             row.truth = None;
@@ -282,7 +316,21 @@ mod tests {
             counts[usize::from(pixel.0[0])] += 1;
         }
         // Whole, in both rows.
-        assert!(counts[100..123].iter().all(|&count| count == 2 * CELL * CELL), "{counts:?}");
+        assert!(counts[100..123].iter().all(|&count| count == 2 * 200 * 200), "{counts:?}");
+    }
+
+    #[test]
+    fn cells_have_the_shape_of_their_pictures() {
+        let sizes = [[200, 200], [240, 320], [320, 240], [100, 400], [400, 100], [4000, 1]].map(cell);
+        assert_eq!(sizes, [[200, 200], [173, 231], [231, 173], [80, 320], [260, 65], [260, 1]]);
+        let width = |picture: RgbImage| {
+            let mut wide = sheet(1);
+            wide.columns = (0..8).map(|column| format!("map {column}")).collect();
+            wide.rows[0].pictures = vec![Some(picture); 8];
+            wide.draw()[0].width()
+        };
+        // Portraits stand closer than landscapes.
+        assert_eq!(width(RgbImage::new(320, 240)) - width(RgbImage::new(240, 320)), 8 * (231 - 173));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use image::RgbImage;
 
 use super::canvas::blend_at;
 
+/// Shades from the ground to the ink at the edge of a letter: so few that text leaves a palette to the picture.
+const SHADES: f32 = 8.0;
+
 /// The font; `None` only if its data, which are part of the binary, were damaged.
 fn font() -> Option<&'static FontRef<'static>> {
     static FONT: OnceLock<Option<FontRef<'static>>> = OnceLock::new();
@@ -38,7 +41,7 @@ pub(super) fn draw_text(picture: &mut RgbImage, x: f32, y: f32, size: f32, color
             let bounds = outline.px_bounds();
             outline.draw(|dx, dy, coverage| {
                 let (px, py) = (bounds.min.x as i32 + dx as i32, bounds.min.y as i32 + dy as i32);
-                blend_at(picture, px, py, color, coverage);
+                blend_at(picture, px, py, color, (coverage * SHADES).round() / SHADES);
             });
         }
     });

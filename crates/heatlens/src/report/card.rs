@@ -3,9 +3,9 @@
 use crate::explain::{Attribution, MapSpec};
 use crate::gallery::{Explained, GalleryError};
 use crate::method::MapKind;
-use crate::render::{Colormap, HeatStyle, Map, concepts, enlarge, format_number, gradient_picture};
+use crate::render::{Colormap, HeatStyle, Map, PictureSize, View, concepts, format_number, gradient_picture};
 use crate::report::check::{Check, Checker};
-use crate::report::outline::outline;
+use crate::report::outline::{outline, reduced};
 use crate::report::picture::Picture;
 
 /// One image of the gallery.
@@ -90,11 +90,14 @@ const CONCEPTS: &str = "each colour is one pattern; brighter where it is stronge
 
 impl Card {
     /// Draws everything for one image.
-    pub(super) fn new(seen: &Explained<'_>, checker: Option<&Checker>) -> Result<Self, GalleryError> {
+    pub(super) fn new(
+        seen: &Explained<'_>,
+        checker: Option<&Checker>,
+        style: HeatStyle,
+    ) -> Result<Self, GalleryError> {
         let explanation = seen.explanation;
-        let image = drawn(Picture::photo(&seen.sample.display))?;
-        let size = seen.sample.display.dimensions();
-        let maps = explanation.attributions.iter().map(|map| card_map(seen, map, size));
+        let image = drawn(Picture::photo(&seen.thumbnail.picture))?;
+        let maps = explanation.attributions.iter().map(|map| card_map(seen, map, style));
         let label = seen.label();
         let checked = explanation.main_map().and_then(|(at, _)| explanation.attributions.get(at));
         let check = match (checker, checked) {
@@ -112,26 +115,38 @@ impl Card {
             image,
             maps: maps.collect::<Result<_, _>>()?,
             check,
-            truth: seen.truth.as_ref().and_then(outline),
+            truth: seen.truth.as_ref().and_then(|mask| outline(&reduced(mask))),
         })
+    }
+
+    /// Bytes that its pictures take in the page.
+    pub(super) fn bytes(&self) -> usize {
+        let of_map = |map: &CardMap| match &map.drawn {
+            Drawn::Heat { heat, veil, signed, .. } => heat.uri.len() + veil.uri.len() + signed.uri.len(),
+            Drawn::Whole { picture, .. } => picture.uri.len(),
+            Drawn::Empty { .. } => 0,
+        };
+        self.image.uri.len() + self.maps.iter().map(of_map).sum::<usize>()
     }
 }
 
-fn card_map(seen: &Explained<'_>, map: &Attribution, size: (u32, u32)) -> Result<CardMap, GalleryError> {
+fn card_map(seen: &Explained<'_>, map: &Attribution, style: HeatStyle) -> Result<CardMap, GalleryError> {
     let class = seen.class_name(map.class);
     let reason = || map.zero.map_or_else(|| "nothing to show".to_owned(), |zero| zero.to_string());
     let finite = map.values.iter().all(|v| v.is_finite());
+    let base = seen.thumbnail;
     let drawn = match (map.method.kind, map.shape.as_slice()) {
         _ if !finite => Drawn::Empty { reason: reason() },
         (MapKind::Layer, &[h, w]) => {
-            layer_map(map, h, w, size)?.unwrap_or_else(|| Drawn::Empty { reason: reason() })
+            layer_map(map, h, w, &base.view, style)?.unwrap_or_else(|| Drawn::Empty { reason: reason() })
         }
         (MapKind::Input, &[c, h, w]) if map.values.iter().any(|v| *v != 0.0) => {
-            let picture = gradient_picture(&map.values, [c, h, w], "")?;
-            Drawn::Whole { picture: drawn(Picture::photo(&picture))?, meaning: GRADIENT }
+            let picture = gradient_picture(&map.values, [c, h, w], &base.view, "")?;
+            Drawn::Whole { picture: drawn(Picture::gradient(&picture))?, meaning: GRADIENT }
         }
         (MapKind::Concepts, &[_, h, w]) => {
-            let picture = concepts(&map.values, h, w, &enlarge(&seen.sample.display));
+            let base = base.sized(PictureSize::Auto);
+            let picture = concepts(&map.values, h, w, &base.picture, &base.view);
             Drawn::Whole { picture: drawn(Picture::photo(&picture))?, meaning: CONCEPTS }
         }
         _ => Drawn::Empty { reason: reason() },
@@ -139,13 +154,19 @@ fn card_map(seen: &Explained<'_>, map: &Attribution, size: (u32, u32)) -> Result
     Ok(CardMap { class, drawn })
 }
 
-fn layer_map(map: &Attribution, h: usize, w: usize, size: (u32, u32)) -> Result<Option<Drawn>, GalleryError> {
+fn layer_map(
+    map: &Attribution,
+    h: usize,
+    w: usize,
+    view: &View,
+    style: HeatStyle,
+) -> Result<Option<Drawn>, GalleryError> {
     let raw = Map::new(h, w, map.values.clone())?;
     let (Some(positive), Some(both)) = (raw.positive(), raw.symmetric()) else { return Ok(None) };
     Ok(Some(Drawn::Heat {
-        heat: drawn(Picture::heat(&positive, size, HeatStyle::POSITIVE.colormap))?,
-        veil: drawn(Picture::veil(&positive, size))?,
-        signed: drawn(Picture::heat(&both, size, Colormap::RedBlue))?,
+        heat: drawn(Picture::heat(&positive, view, style.colormap))?,
+        veil: drawn(Picture::veil(&positive, view, style))?,
+        signed: drawn(Picture::heat(&both, view, Colormap::RedBlue))?,
         high: format_number(map.raw_max),
         largest: format_number(map.raw_max.abs().max(map.raw_min.abs())),
     }))

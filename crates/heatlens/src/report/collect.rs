@@ -3,6 +3,7 @@
 
 use crate::explain::Explainer;
 use crate::gallery::{Explained, GalleryError, Listener};
+use crate::render::{Colormap, HeatStyle};
 use crate::report::answers::{Answer, Answers};
 use crate::report::card::{Card, MapInfo};
 use crate::report::check::Checker;
@@ -11,6 +12,8 @@ use crate::report::check::Checker;
 pub const MAX_IMAGES: usize = 200;
 /// Most maps in one page: with many maps for each image, fewer images are shown.
 pub const MAX_MAPS: usize = 800;
+/// Most bytes that the pictures of the images take in one page: with the rest of it, it can be mailed.
+pub const MAX_BYTES: usize = 7 << 20;
 /// Images that are shown however many maps each has.
 const MIN_IMAGES: usize = 12;
 
@@ -25,12 +28,15 @@ pub struct Gallery {
     pub cards: Vec<Card>,
     /// How many there are in all.
     pub total: usize,
+    /// The colours of heat.
+    pub colormap: Colormap,
 }
 
 /// A listener that makes the page's images.
 #[derive(Debug)]
 pub struct Collector {
     checker: Checker,
+    style: HeatStyle,
     limit: usize,
     maps: Vec<MapInfo>,
     main: usize,
@@ -40,14 +46,15 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Gets ready for the images of one run.
+    /// Gets ready for the images of one run; `style` is how heat is drawn.
     ///
     /// # Errors
     /// If the model cannot be compiled on its own.
-    pub fn new(explainer: &Explainer) -> Result<Self, GalleryError> {
+    pub fn new(explainer: &Explainer, style: HeatStyle) -> Result<Self, GalleryError> {
         let maps = explainer.maps().len().max(1);
         Ok(Self {
             checker: Checker::new(explainer.model())?,
+            style,
             limit: (MAX_MAPS / maps).clamp(MIN_IMAGES, MAX_IMAGES),
             maps: Vec::new(),
             main: 0,
@@ -64,10 +71,21 @@ impl Collector {
         let half = self.limit.div_ceil(2).max(self.limit.saturating_sub(self.others.len()));
         self.wrong.truncate(half);
         self.others.truncate(self.limit - self.wrong.len().min(self.limit));
+        fit(&mut self.wrong, &mut self.others, MAX_BYTES);
         let mut cards = self.wrong;
         cards.append(&mut self.others);
         cards.sort_by_key(|card| card.item);
-        (Gallery { maps: self.maps, main: self.main, cards, total: self.answers.rows.len() }, self.answers)
+        let (total, colormap) = (self.answers.rows.len(), self.style.colormap);
+        (Gallery { maps: self.maps, main: self.main, cards, total, colormap }, self.answers)
+    }
+}
+
+/// Leaves out the last of the longer list until the pictures of both take no more than so many bytes, or few are left.
+pub(super) fn fit(wrong: &mut Vec<Card>, others: &mut Vec<Card>, most: usize) {
+    let mut bytes: usize = wrong.iter().chain(others.iter()).map(Card::bytes).sum();
+    while bytes > most && wrong.len() + others.len() > MIN_IMAGES {
+        let longer = if wrong.len() > others.len() { &mut *wrong } else { &mut *others };
+        bytes -= longer.pop().map_or(bytes, |card| card.bytes());
     }
 }
 
@@ -84,7 +102,7 @@ impl Listener for Collector {
         let wrong = seen.label().is_some_and(|class| class != explanation.predicted);
         let list = if wrong { &mut self.wrong } else { &mut self.others };
         if list.len() < self.limit {
-            list.push(Card::new(seen, Some(&self.checker))?);
+            list.push(Card::new(seen, Some(&self.checker), self.style)?);
         }
         Ok(())
     }

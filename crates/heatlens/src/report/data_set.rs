@@ -3,7 +3,7 @@
 use crate::data::Dataset;
 use crate::dataset::{Findings, Grid, Observations, Shortcut};
 use crate::gallery::GalleryError;
-use crate::render::HeatStyle;
+use crate::render::{HeatStyle, View};
 use crate::report::picture::Picture;
 
 /// Most images that stand for clusters in one page.
@@ -50,27 +50,33 @@ pub struct Exemplar {
 }
 
 impl DataSetPart {
-    /// Draws what was found; exemplars are read from `data` again.
+    /// Draws what was found in the colours of `style`; exemplars are read from `data` again.
     ///
     /// # Errors
     /// If a picture cannot be drawn or an image that was explained cannot be read any more.
-    pub fn new(findings: Findings, seen: &Observations, data: &dyn Dataset) -> Result<Self, GalleryError> {
+    pub fn new(
+        findings: Findings,
+        seen: &Observations,
+        data: &dyn Dataset,
+        style: HeatStyle,
+    ) -> Result<Self, GalleryError> {
         let [_, h, w] = data.shape();
         let side = |s: usize| u32::try_from(s).unwrap_or(u32::MAX);
         let size = (side(w), side(h));
+        let draw = Drawing { view: View::whole([h, w]), style };
         let mut left = MOST_EXEMPLARS;
         let mut pictures = Vec::new();
         for class in &findings.classes {
             let outcomes =
-                class.outcomes.iter().map(|outcome| outcome.mean.as_ref().map(|g| mean(g, size)).transpose());
+                class.outcomes.iter().map(|outcome| outcome.mean.as_ref().map(|g| draw.mean(g)).transpose());
             let outcomes = outcomes.collect::<Result<_, _>>()?;
             let mut clusters = Vec::new();
             for cluster in &class.clusters {
                 let items = &cluster.exemplars[..cluster.exemplars.len().min(left)];
                 left -= items.len();
-                let exemplars = items.iter().filter_map(|&item| exemplar(item, seen, data, size).transpose());
+                let exemplars = items.iter().filter_map(|&item| draw.exemplar(item, seen, data).transpose());
                 let exemplars = exemplars.collect::<Result<_, _>>()?;
-                clusters.push(ClusterPictures { mean: Some(mean(&cluster.mean, size)?), exemplars });
+                clusters.push(ClusterPictures { mean: Some(draw.mean(&cluster.mean)?), exemplars });
             }
             pictures.push(ClassPictures { outcomes, clusters });
         }
@@ -92,25 +98,33 @@ pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
     )
 }
 
-fn mean(grid: &Grid, size: (u32, u32)) -> Result<Picture, GalleryError> {
-    let map = grid.to_map()?;
-    let positive = map.positive().unwrap_or(map);
-    Picture::heat(&positive, size, HeatStyle::POSITIVE.colormap).map_err(writing)
+/// How maps over the model's view are drawn.
+struct Drawing {
+    view: View,
+    style: HeatStyle,
 }
 
-fn exemplar(
-    item: usize,
-    seen: &Observations,
-    data: &dyn Dataset,
-    size: (u32, u32),
-) -> Result<Option<Exemplar>, GalleryError> {
-    let at = seen.rows.binary_search_by_key(&item, |row| row.item).ok();
-    let Some(grid) = at.and_then(|at| seen.rows[at].grid.as_ref()) else { return Ok(None) };
-    let map = grid.to_map()?;
-    let positive = map.positive().unwrap_or(map);
-    let image = Picture::photo(&data.load(item)?.display).map_err(writing)?;
-    let veil = Picture::veil(&positive, size).map_err(writing)?;
-    Ok(Some(Exemplar { name: data.name(item), image, veil }))
+impl Drawing {
+    fn mean(&self, grid: &Grid) -> Result<Picture, GalleryError> {
+        let map = grid.to_map()?;
+        let positive = map.positive().unwrap_or(map);
+        Picture::heat(&positive, &self.view, self.style.colormap).map_err(writing)
+    }
+
+    fn exemplar(
+        &self,
+        item: usize,
+        seen: &Observations,
+        data: &dyn Dataset,
+    ) -> Result<Option<Exemplar>, GalleryError> {
+        let at = seen.rows.binary_search_by_key(&item, |row| row.item).ok();
+        let Some(grid) = at.and_then(|at| seen.rows[at].grid.as_ref()) else { return Ok(None) };
+        let map = grid.to_map()?;
+        let positive = map.positive().unwrap_or(map);
+        let image = Picture::photo(&data.load(item)?.display).map_err(writing)?;
+        let veil = Picture::veil(&positive, &self.view, self.style).map_err(writing)?;
+        Ok(Some(Exemplar { name: data.name(item), image, veil }))
+    }
 }
 
 fn writing(source: std::io::Error) -> GalleryError {

@@ -22,7 +22,7 @@ use std::path::Path;
 pub use answers::{Answer, Answers};
 pub use card::{Card, CardMap, Drawn, MapInfo, Outline};
 pub use check::Check;
-pub use collect::{Collector, Gallery, MAX_IMAGES, MAX_MAPS};
+pub use collect::{Collector, Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
 pub use data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemplar};
 pub use parts::{AuditPart, Fact, Headline, Interval, MethodRow, MetricColumn, Table, Tone, Training};
 pub use picture::Picture;

@@ -2,7 +2,22 @@
 
 use std::fmt::Write as _;
 
+use crate::render::fitted;
 use crate::report::card::Outline;
+
+/// The longer side of an outline in the page, at most: as fine as the image there.
+const OUTLINE_SIDE: usize = 288;
+
+/// A large mask at the size that the page shows: the nearest pixels.
+pub(super) fn reduced((h, w, mask): &(usize, usize, Vec<bool>)) -> (usize, usize, Vec<bool>) {
+    if (*h).max(*w) <= OUTLINE_SIDE {
+        return (*h, *w, mask.clone());
+    }
+    let [rows, columns] = fitted([*h, *w], OUTLINE_SIDE);
+    let at = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
+    let inside = |i: usize| mask.get(at(i / columns, rows, *h) * w + at(i % columns, columns, *w)).copied();
+    (rows, columns, (0..rows * columns).map(|i| inside(i).unwrap_or(false)).collect())
+}
 
 /// The path of a mask's outline; `None` for an empty mask.
 pub(super) fn outline((h, w, mask): &(usize, usize, Vec<bool>)) -> Option<Outline> {
@@ -43,6 +58,15 @@ fn strokes(length: usize, on: impl Fn(usize) -> bool, mut draw: impl FnMut(usize
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_mask_is_reduced_in_its_place() {
+        let mask = (0..1000 * 2000).map(|i| i % 2000 >= 1000 && i / 2000 >= 500).collect();
+        let (h, w, small) = reduced(&(1000, 2000, mask));
+        assert_eq!((h, w), (144, 288));
+        assert!((0..144 * 288).all(|i| small[i] == (i % 288 >= 144 && i / 288 >= 72)));
+        assert_eq!(reduced(&(1, 2, vec![true, false])), (1, 2, vec![true, false]));
+    }
 
     #[test]
     fn a_block_has_four_sides() {

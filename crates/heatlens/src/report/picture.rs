@@ -3,18 +3,19 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{FilterType, resize};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use crate::render::{Colormap, HeatStyle, Map};
+use crate::render::{Colormap, FileFormat, HeatStyle, Map, View, fitted, scaled, size_of};
 
 /// The longer side of a photograph in the page, at most.
-const PHOTO_SIDE: u32 = 288;
+const PHOTO_SIDE: usize = 288;
+/// The longer side of a map of single pixels in the page, at most: it is noise to any codec, and read at a glance.
+const GRADIENT_SIDE: usize = 224;
 /// Pictures up to this size are kept pixel for pixel.
-const SMALL_SIDE: u32 = 96;
+const SMALL_SIDE: usize = 96;
 /// The longer side of a heat map in the page: it is smooth, so the browser can enlarge it.
 const HEAT_SIDE: usize = 112;
-const JPEG_QUALITY: u8 = 84;
+const JPEG_QUALITY: u8 = 80;
 
 /// A picture as text that a page can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,89 +31,85 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture of any kind: small ones pixel for pixel, larger ones shrunk to a thumbnail.
+    /// A photograph: a small one pixel for pixel, a larger one shrunk to a thumbnail.
     pub(super) fn photo(image: &RgbImage) -> std::io::Result<Self> {
-        let (width, height) = image.dimensions();
-        let longer = width.max(height);
+        Self::of_pixels(image, PHOTO_SIDE)
+    }
+
+    /// A map of single pixels: a small one pixel for pixel, a larger one shrunk.
+    pub(super) fn gradient(image: &RgbImage) -> std::io::Result<Self> {
+        Self::of_pixels(image, GRADIENT_SIDE)
+    }
+
+    fn of_pixels(image: &RgbImage, most: usize) -> std::io::Result<Self> {
+        let size = size_of(image);
+        let longer = size[0].max(size[1]);
         if longer <= SMALL_SIDE {
-            let uri =
-                data_uri("image/png", &png_bytes(width, height, png::ColorType::Rgb, image.as_raw(), None)?);
-            return Ok(Self { uri, width, height, pixelated: true });
+            return Self::of_bytes("image/png", &FileFormat::Png.encode(image)?, image, true);
         }
-        let shrunk;
-        let shown = if longer > PHOTO_SIDE {
-            let side = |s: u32| (s * PHOTO_SIDE / longer).max(1);
-            shrunk = resize(image, side(width), side(height), FilterType::Triangle);
-            &shrunk
-        } else {
-            image
-        };
+        let shrunk = if longer > most { scaled(image, fitted(size, most)) } else { image.clone() };
         let mut bytes = Vec::new();
         JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
-            .write_image(shown.as_raw(), shown.width(), shown.height(), ExtendedColorType::Rgb8)
+            .write_image(shrunk.as_raw(), shrunk.width(), shrunk.height(), ExtendedColorType::Rgb8)
             .map_err(std::io::Error::other)?;
-        let (width, height) = shown.dimensions();
-        Ok(Self { uri: data_uri("image/jpeg", &bytes), width, height, pixelated: false })
+        Self::of_bytes("image/jpeg", &bytes, &shrunk, false)
     }
 
-    /// A map from 0 to 1 (or −1 to 1 for signed colours) in the proportions of an image.
-    pub(super) fn heat(map: &Map, image: (u32, u32), colors: Colormap) -> std::io::Result<Self> {
-        Self::of_palette(map, image, colors, None)
+    fn of_bytes(kind: &str, bytes: &[u8], image: &RgbImage, pixelated: bool) -> std::io::Result<Self> {
+        let (width, height) = image.dimensions();
+        Ok(Self { uri: data_uri(kind, bytes), width, height, pixelated })
     }
 
-    /// A map from 0 to 1 to be laid over an image: the more heat, the less of the image is seen.
-    pub(super) fn veil(map: &Map, image: (u32, u32)) -> std::io::Result<Self> {
-        let HeatStyle { colormap, opacity } = HeatStyle::POSITIVE;
-        Self::of_palette(map, image, colormap, Some(opacity))
+    /// A map from 0 to 1 (or −1 to 1 for signed colours) where it lies on an image.
+    pub(super) fn heat(map: &Map, view: &View, colors: Colormap) -> std::io::Result<Self> {
+        Self::of_palette(map, view, colors, |_| 255)
+    }
+
+    /// A map from 0 to 1 to be laid over an image: as much of the image is covered as in an overlay.
+    pub(super) fn veil(map: &Map, view: &View, style: HeatStyle) -> std::io::Result<Self> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
+        let alpha = |value: f32| (255.0 * style.cover(value)).round() as u8;
+        Self::of_palette(map, view, style.colormap, alpha)
     }
 
     fn of_palette(
         map: &Map,
-        (width, height): (u32, u32),
+        view: &View,
         colors: Colormap,
-        opacity: Option<f32>,
+        alpha: impl Fn(f32) -> u8,
     ) -> std::io::Result<Self> {
-        let longer = width.max(height).max(1) as usize;
-        let side = |s: u32| (s as usize * HEAT_SIDE / longer).max(1);
-        let (rows, columns) = (side(height), side(width));
-        let low = colors.low();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
-        let index = |v: &f32| ((v - low) / (1.0 - low) * 255.0).round().clamp(0.0, 255.0) as u8;
-        let indices: Vec<u8> = map.resized(rows, columns).values().iter().map(index).collect();
-        let value = |i: u8| low + (1.0 - low) * f32::from(i) / 255.0;
-        let palette: Vec<u8> = (0..=255_u8).flat_map(|i| colors.color(value(i))).collect();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
-        let alpha =
-            opacity.map(|o| (0..=255_u8).map(|i| (o * f32::from(i)).round() as u8).collect::<Vec<u8>>());
-        #[expect(clippy::cast_possible_truncation, reason = "at most HEAT_SIDE")]
-        let (width, height) = (columns as u32, rows as u32);
-        let bytes = png_bytes(width, height, png::ColorType::Indexed, &indices, Some((palette, alpha)))?;
+        let view = view.scaled(fitted(view.original, HEAT_SIDE));
+        let table = colors.table();
+        let placed = view.project(map);
+        #[expect(clippy::cast_possible_truncation, reason = "as many steps as a palette holds")]
+        let indices: Vec<u8> = placed.values().iter().map(|value| table.step(*value) as u8).collect();
+        let alpha: Vec<u8> = table.values().map(alpha).collect();
+        let side = |s: usize| u32::try_from(s).map_err(std::io::Error::other);
+        let (width, height) = (side(view.original[1])?, side(view.original[0])?);
+        let alpha = alpha.iter().any(|a| *a < 255).then_some(alpha);
+        let bytes = indexed_png(width, height, &indices, table.colors().concat(), alpha)?;
         Ok(Self { uri: data_uri("image/png", &bytes), width, height, pixelated: false })
     }
 }
 
-type Palette = (Vec<u8>, Option<Vec<u8>>);
-
-fn png_bytes(
+fn indexed_png(
     width: u32,
     height: u32,
-    color: png::ColorType,
-    data: &[u8],
-    palette: Option<Palette>,
+    indices: &[u8],
+    palette: Vec<u8>,
+    alpha: Option<Vec<u8>>,
 ) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(color);
+    encoder.set_color(png::ColorType::Indexed);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Balanced);
-    if let Some((colors, alpha)) = palette {
-        encoder.set_palette(colors);
-        if let Some(alpha) = alpha {
-            encoder.set_trns(alpha);
-        }
+    encoder.set_palette(palette);
+    if let Some(alpha) = alpha {
+        encoder.set_trns(alpha);
     }
     let mut writer = encoder.write_header().map_err(std::io::Error::other)?;
-    writer.write_image_data(data).map_err(std::io::Error::other)?;
+    writer.write_image_data(indices).map_err(std::io::Error::other)?;
     writer.finish().map_err(std::io::Error::other)?;
     Ok(bytes)
 }
@@ -145,15 +142,17 @@ mod tests {
     #[test]
     fn heat_has_the_colours_of_the_bar_and_the_proportions_of_the_image() {
         let map = Map::new(1, 2, vec![0.0, 1.0]).unwrap();
-        let heat = Picture::heat(&map, (200, 100), Colormap::Inferno).unwrap();
+        let heat = Picture::heat(&map, &View::whole([100, 200]), Colormap::Inferno).unwrap();
         assert_eq!((heat.width, heat.height), (112, 56));
         let pixels = decode(&heat).to_rgb8();
         assert_eq!(pixels.get_pixel(0, 0).0, Colormap::Inferno.color(0.0));
         assert_eq!(pixels.get_pixel(111, 0).0, Colormap::Inferno.color(1.0));
-        let veil = decode(&Picture::veil(&map, (200, 100)).unwrap()).to_rgba8();
+        let veil =
+            decode(&Picture::veil(&map, &View::whole([100, 200]), HeatStyle::POSITIVE).unwrap()).to_rgba8();
         assert_eq!((veil.get_pixel(0, 0).0[3], veil.get_pixel(111, 0).0[3]), (0, 191));
         let signed = Map::new(1, 1, vec![0.0]).unwrap();
-        let middle = decode(&Picture::heat(&signed, (9, 9), Colormap::RedBlue).unwrap()).to_rgb8();
+        let middle =
+            decode(&Picture::heat(&signed, &View::whole([9, 9]), Colormap::RedBlue).unwrap()).to_rgb8();
         assert!(middle.get_pixel(0, 0).0.iter().all(|&v| v > 235));
     }
 }

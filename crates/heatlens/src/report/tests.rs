@@ -56,6 +56,7 @@ fn report() -> Report {
             main: 0,
             cards: vec![card(0, Some(true)), card(7, Some(false)), card(9, None)],
             total: 500,
+            colormap: crate::render::Colormap::Inferno,
         },
         data_set: None,
         tables: Vec::new(),
@@ -91,6 +92,24 @@ fn a_choice_of_images_is_called_one() {
     let mut whole = report();
     whole.gallery.total = 3;
     assert!(!whole.to_html().contains("This page shows"));
+}
+
+#[test]
+fn a_page_of_large_pictures_shows_fewer() {
+    let large = |item: usize, right: bool| {
+        let uri = "x".repeat(100_000);
+        Card { image: Picture { uri, ..picture() }, maps: Vec::new(), ..card(item, Some(right)) }
+    };
+    let cards = |right: bool, count: usize| (0..count).map(|item| large(item, right)).collect::<Vec<_>>();
+    let (mut wrong, mut others) = (cards(false, 10), cards(true, 40));
+    collect::fit(&mut wrong, &mut others, 2_500_000);
+    assert_eq!((wrong.len(), others.len()), (10, 15));
+    // A dozen are shown at any size.
+    collect::fit(&mut wrong, &mut others, 0);
+    assert_eq!(wrong.len() + others.len(), 12);
+    let (mut wrong, mut others) = (cards(false, 1), cards(true, 2));
+    collect::fit(&mut wrong, &mut others, usize::MAX);
+    assert_eq!((wrong.len(), others.len()), (1, 2));
 }
 
 #[test]

@@ -37,9 +37,9 @@ impl Gallery {
         }
         let settings = settings(options.seed, &options.set)?;
         let explainer = Explainer::new(model, &ExplainOptions { settings, ..ExplainOptions::new(&shown) })?;
-        let mut heard = Ears::new(&explainer)?;
         let nothing = Save { png: false, npz: false, tensors: false, ..Save::default() };
         let (save, part) = (nothing, Part::Whole);
+        let mut heard = Ears::new(&explainer, save.style.heat())?;
         let job = Job { explainer: &explainer, data, out: &options.out, save, part, kept: None };
         let summary = explain_into(job, None, &mut heard.listeners())?;
         if summary.stopped {

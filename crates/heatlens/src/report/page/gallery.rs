@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::report::card::{Card, CardMap, Drawn, MapInfo};
 use crate::report::check::Check;
-use crate::report::collect::{Gallery, MAX_IMAGES, MAX_MAPS};
+use crate::report::collect::{Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
 use crate::trust::literature::is_finding;
 
 /// The gallery with its controls.
@@ -18,7 +18,7 @@ pub(super) fn section(gallery: &Gallery, absence: Option<&str>) -> Markup {
             @if shown < gallery.total {
                 p.muted {
                     "This page shows " (shown) " of " (gallery.total) " images, so that it stays small enough to send (at most "
-                    (MAX_IMAGES) " images and " (MAX_MAPS) " maps): up to half are the first that the model got wrong, the rest the first others. manifest.jsonl beside it lists all."
+                    (MAX_IMAGES) " images, " (MAX_MAPS) " maps and " (MAX_BYTES >> 20) " MB of pictures): up to half are the first that the model got wrong, the rest the first others. manifest.jsonl beside it lists all."
                 }
             }
             @if let Some(absence) = absence { p.absence { (absence) } }
@@ -134,7 +134,6 @@ fn pictures(card: &Card) -> String {
 fn layers(i: usize, map: &CardMap) -> Markup {
     html! { @match &map.drawn {
         Drawn::Heat { .. } => {
-            div.grey {}
             div.veil style={ "background-image:var(--v" (i) ")" } {}
             div.heat role="img" aria-label={ "heat for " (map.class) } style={ "background-image:var(--h" (i) ")" } {}
         },
@@ -231,7 +230,7 @@ fn tile(i: usize, info: &MapInfo, map: &CardMap, card: &Card) -> Markup {
     let shape = format!("aspect-ratio:{}/{}", card.image.width, card.image.height);
     html! { @match &map.drawn {
         Drawn::Heat { high, largest, .. } => {
-            figure { div.still.photo style=(shape) { div.grey {} div.veil style={ "background-image:var(--v" (i) ")" } {} }
+            figure { div.still.photo style=(shape) { div.veil style={ "background-image:var(--v" (i) ")" } {} }
                 figcaption { b { (info.title) } (layer(info)) (bar("heat-bar", "0", high, &format!("evidence for {}", map.class))) } }
             figure { div.still style={ (shape) ";background-image:var(--s" (i) ")" } {}
                 figcaption { b { "both signs" } (bar("signed-bar", &format!("−{largest}"), &format!("+{largest}"), &format!("against · for {}", map.class))) } }

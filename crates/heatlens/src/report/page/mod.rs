@@ -32,7 +32,7 @@ pub(super) fn page(report: &Report) -> Markup {
                 meta name="generator" content={ "heatlens " (env!("CARGO_PKG_VERSION")) };
                 link rel="icon" href="data:,";
                 title { (report.title) " · heatlens" }
-                style { (PreEscaped(STYLE)) (PreEscaped(color_bars())) }
+                style { (PreEscaped(STYLE)) (PreEscaped(color_bars(report.gallery.colormap))) }
             }
             body {
                 (header(report))
@@ -53,7 +53,7 @@ pub(super) fn page(report: &Report) -> Markup {
 }
 
 /// The colours of the maps as CSS gradients, so that a legend shows exactly what a map uses.
-fn color_bars() -> String {
+fn color_bars(heat: Colormap) -> String {
     let gradient = |name: &str, colors: Colormap| {
         let stop = |i: u8| {
             let low = colors.low();
@@ -64,7 +64,7 @@ fn color_bars() -> String {
         format!("--{name}:linear-gradient(90deg,{});", stops.join(","))
     };
     let bars = [
-        gradient("heat-bar", Colormap::Inferno),
+        gradient("heat-bar", heat),
         gradient("signed-bar", Colormap::RedBlue),
         gradient("grey-bar", Colormap::Grey),
     ];

@@ -1,0 +1,161 @@
+//! How large a picture of an image is, and bringing pictures to a size.
+
+use std::fmt;
+use std::str::FromStr;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+/// The longer side that a small image is brought to, at least.
+const SHOWN_SIDE: usize = 320;
+/// The longer side of a picture, at most, unless another size is asked for.
+const MAX_SHOWN_SIDE: usize = 4096;
+/// The longer side that can be asked for, at most.
+const MAX_ASKED_SIDE: usize = 16_384;
+
+/// The size of the pictures of an image; all keep its aspect ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PictureSize {
+    /// The image's own size. An image whose longer side is below 320 pixels is enlarged by the smallest whole number that
+    /// brings it there, each pixel to a square; one above 4096 pixels is reduced to that.
+    #[default]
+    Auto,
+    /// The image's own size, whatever it is.
+    Original,
+    /// The longer side in pixels.
+    Longest(u32),
+}
+
+impl PictureSize {
+    /// Rows and columns of the picture of an image of `[rows, columns]`; no side is below 1.
+    #[must_use]
+    pub fn of(self, original: [usize; 2]) -> [usize; 2] {
+        let longer = original[0].max(original[1]).max(1);
+        let longest = |side: usize| fitted(original, side);
+        match self {
+            Self::Auto if longer > MAX_SHOWN_SIDE => longest(MAX_SHOWN_SIDE),
+            Self::Auto => original.map(|side| side.max(1) * SHOWN_SIDE.div_ceil(longer)),
+            Self::Original => original.map(|side| side.max(1)),
+            Self::Longest(side) => longest(side as usize),
+        }
+    }
+}
+
+impl FromStr for PictureSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "original" => return Ok(Self::Original),
+            _ => {}
+        }
+        let side = text.parse().ok().filter(|side| (1..=MAX_ASKED_SIDE).contains(&(*side as usize)));
+        side.map(Self::Longest).ok_or_else(|| {
+            format!(
+                "found {text:?}, expected auto, original, or the longer side in pixels from 1 to {MAX_ASKED_SIDE}"
+            )
+        })
+    }
+}
+
+impl fmt::Display for PictureSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Original => f.write_str("original"),
+            Self::Longest(side) => side.fmt(f),
+        }
+    }
+}
+
+/// The size with the longer side of `side` pixels and the aspect ratio of `[rows, columns]`; no side is below 1.
+pub(crate) fn fitted([rows, columns]: [usize; 2], side: usize) -> [usize; 2] {
+    let longer = rows.max(columns).max(1) as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most `side`")]
+    let scaled =
+        |length: usize| ((length as f64 * side as f64 / longer).round() as usize).clamp(1, side.max(1));
+    [scaled(rows), scaled(columns)]
+}
+
+/// Rows and columns of a picture.
+pub(crate) fn size_of(picture: &RgbImage) -> [usize; 2] {
+    [picture.height() as usize, picture.width() as usize]
+}
+
+/// The whole number by which a picture of `[rows, columns]` is enlarged to `to`, if there is one for both sides.
+pub(super) fn whole_factor([rows, columns]: [usize; 2], to: [usize; 2]) -> Option<u32> {
+    let factor = to[0] / rows.max(1);
+    let whole = factor > 0 && [rows * factor, columns * factor] == to;
+    if whole { u32::try_from(factor).ok() } else { None }
+}
+
+/// The picture at `[rows, columns]`: enlarged by a whole number every pixel becomes a square, so that what is seen is
+/// what the model got; otherwise by a bilinear filter that averages when it shrinks. A picture without pixels stays.
+#[must_use]
+pub fn scaled(picture: &RgbImage, to: [usize; 2]) -> RgbImage {
+    if let Some(factor) = whole_factor(size_of(picture), to) {
+        if factor == 1 {
+            return picture.clone();
+        }
+        return RgbImage::from_fn(picture.width() * factor, picture.height() * factor, |x, y| {
+            *picture.get_pixel(x / factor, y / factor)
+        });
+    }
+    filtered(picture, to).unwrap_or_else(|| picture.clone())
+}
+
+/// `None` for sizes of 0 or beyond 32 bits.
+fn filtered(picture: &RgbImage, [rows, columns]: [usize; 2]) -> Option<RgbImage> {
+    let (width, height) = (u32::try_from(columns).ok()?, u32::try_from(rows).ok()?);
+    let source = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3).ok()?;
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize(&source, &mut target, &options).ok()?;
+    RgbImage::from_raw(width, height, target.into_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn pictures_have_the_size_and_shape_of_the_image() {
+        let auto = |rows, columns| PictureSize::Auto.of([rows, columns]);
+        assert_eq!(auto(1800, 2400), [1800, 2400]);
+        assert_eq!(auto(240, 320), [240, 320]);
+        // Small ones by a whole number.
+        assert_eq!([auto(48, 48), auto(72, 72), auto(40, 200)], [[336, 336], [360, 360], [80, 400]]);
+        assert_eq!([auto(1, 1), auto(0, 0), auto(4000, 1)], [[320, 320], [320, 320], [4000, 1]]);
+        assert_eq!(auto(3000, 12_000), [1024, 4096]);
+        assert_eq!(PictureSize::Original.of([3000, 12_000]), [3000, 12_000]);
+        assert_eq!(PictureSize::Original.of([9, 7]), [9, 7]);
+        assert_eq!(PictureSize::Longest(800).of([1800, 2400]), [600, 800]);
+        assert_eq!(PictureSize::Longest(5).of([1, 4000]), [1, 5]);
+    }
+
+    #[test]
+    fn sizes_are_read_and_told_as_they_are_written() {
+        for text in ["auto", "original", "800"] {
+            assert_eq!(text.parse::<PictureSize>().unwrap().to_string(), text);
+        }
+        for text in ["", "0", "-5", "16385", "99999999999", "800x600", "full"] {
+            let reason = text.parse::<PictureSize>().unwrap_err();
+            assert!(reason.contains(text) && reason.contains("auto, original"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn whole_factors_make_squares_and_others_a_smooth_picture() {
+        let picture = RgbImage::from_fn(95, 2, |x, y| Rgb([x as u8, y as u8, 0]));
+        let large = scaled(&picture, [8, 380]);
+        assert_eq!((large.dimensions(), large.get_pixel(379, 7).0), ((380, 8), [94, 1, 0]));
+        assert_eq!(scaled(&picture, [2, 95]), picture);
+        let half = scaled(&RgbImage::from_fn(4, 4, |x, _| Rgb([(x % 2 * 200) as u8; 3])), [2, 2]);
+        assert!(half.pixels().all(|p| (60..=140).contains(&p.0[0])), "neither 0 nor 200: {half:?}");
+        assert_eq!(scaled(&RgbImage::new(0, 0), [3, 3]).dimensions(), (0, 0));
+        assert_eq!(scaled(&picture, [3, 50]).dimensions(), (50, 3));
+    }
+}
