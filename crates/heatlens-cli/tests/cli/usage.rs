@@ -99,7 +99,7 @@ fn methods_go_by_the_names_of_the_field() {
     );
     run.ends(0);
     for id in ["grad_cam", "grad_cam_pp", "gradient"] {
-        let drawn = std::fs::read_dir(out.join("data_0")).unwrap();
+        let drawn = std::fs::read_dir(out.join("data_00")).unwrap();
         let drawn: Vec<_> = drawn.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         assert!(drawn.iter().any(|name| name.ends_with(&format!("{id}.png"))), "{id}: {drawn:?}");
     }
