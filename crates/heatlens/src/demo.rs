@@ -110,7 +110,7 @@ pub fn conclusion(rows: &[Localisation]) -> String {
         ""
     };
     format!(
-        "What to conclude: the best control, {}, never looks at the model and still reaches {:.1} times chance, because rings have edges. Only methods above that say something about the model: {} of {} here. A higher place among them is no proof of a better method, since sharp maps win on small objects; `heatlens audit` measures which method to trust.{marked}",
+        "What to conclude: the best control, {}, never looks at the model and still reaches {:.1} times chance, because rings have edges. Only methods above that say something about the model: {} of {} here. A higher place among them is no proof of a better method, since sharp maps win on small objects; heatlens audit measures which method to trust.{marked}",
         best.method.title,
         best.ratio(),
         above(Group::Explanation),

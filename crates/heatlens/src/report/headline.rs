@@ -9,7 +9,7 @@ impl Headline {
     #[must_use]
     pub fn of(verdict: &ModelVerdict, unseen: bool) -> Self {
         let tone = match verdict.judgement.verdict {
-            Verdict::Learned if verdict.is_good() => Tone::Good,
+            Verdict::Learned if verdict.is_good() && !verdict.is_imprecise() => Tone::Good,
             Verdict::Chance if !verdict.preprocessing_assumed => Tone::Bad,
             _ => Tone::Unsure,
         };
@@ -100,6 +100,28 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_that_loses_much_is_not_green_even_above_the_baseline() {
+        // 40 of 100 "ok" are called "defect", and all of them score below every defect.
+        let labels = alternating(200);
+        let logit = |(i, &l): (usize, &usize)| {
+            if l == 1 {
+                3.0
+            } else if i < 80 {
+                1.0
+            } else {
+                -1.0
+            }
+        };
+        let logits: Vec<f32> = labels.iter().enumerate().map(logit).collect();
+        let found = headline(&labels, &logits, true, true);
+        assert_eq!(
+            (found.tone, found.title.as_str()),
+            (Tone::Unsure, "Accuracy 80 % at threshold 0.5, which is off")
+        );
+        assert!(found.sentences[1].starts_with("Better than chance"), "{:?}", found.sentences);
+    }
+
+    #[test]
     fn few_images_are_called_few() {
         let labels = alternating(4);
         let few = headline(&labels, &answers(&labels, 0), true, true);
@@ -108,6 +130,10 @@ mod tests {
         assert!(few.sentences[1].contains("Use at least 8."), "{:?}", few.sentences);
         let labels = alternating(12);
         let wide = headline(&labels, &answers(&labels, 0), true, true);
+        assert_eq!(
+            (wide.tone, wide.title.as_str()),
+            (Tone::Unsure, "Accuracy 100 %: better than chance, but few images")
+        );
         let text = wide.sentences.join(" ");
         assert!(
             text.contains("12 images are too few for a precise figure: the interval spans 24 points"),

@@ -176,7 +176,7 @@ fn an_audit_has_a_row_for_each_method_with_its_interval() {
     });
     let html = audited.to_html();
     for text in [
-        "Recommended: HiResCAM.",
+        "Recommended: HiResCAM:",
         "layer 0: 7 channels are silent",
         "layer 46: 7 channels are silent",
         "(47)",

@@ -24,7 +24,7 @@ pub fn sentence(method: &Method, audit: Option<&Audit>) -> Option<String> {
             format!("{title}: measured on this model: {}; in the literature: {caution}.", measurement(row))
         }
         None => format!(
-            "{title}: in the literature: {caution}; on this model: not measured (`heatlens audit` measures it)."
+            "{title}: in the literature: {caution}; on this model: not measured (heatlens audit measures it)."
         ),
     })
 }

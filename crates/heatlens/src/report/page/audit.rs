@@ -29,7 +29,7 @@ pub(super) fn section(audit: &AuditPart) -> Markup {
                 }
             }
             @if let Some((title, why)) = &audit.recommended {
-                p.recommended { b { "Recommended: " (title) "." } " " (why) }
+                p.recommended { b { "Recommended: " (title) ":" } " " (why) "." }
             }
             (scroll("Methods and their metrics", &html! {
                 table.numbers.audit {

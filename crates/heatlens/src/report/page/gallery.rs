@@ -187,7 +187,11 @@ fn caption(card: &Card) -> Markup {
 }
 
 fn sure(probability: f64) -> String {
-    if probability > 0.9995 { "p = 100 %".to_owned() } else { format!("p = {:.1} %", 100.0 * probability) }
+    if probability > 0.9995 {
+        "p\u{a0}=\u{a0}100\u{a0}%".to_owned()
+    } else {
+        format!("p\u{a0}=\u{a0}{:.1}\u{a0}%", 100.0 * probability)
+    }
 }
 
 fn blanking(gallery: &Gallery, check: Check) -> String {

@@ -116,21 +116,21 @@ fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>
     }
     let with = |verdict: MethodVerdict| {
         let found = rows.iter().find(|r| !r.control && r.verdict == verdict && r.score.images > 0);
-        found.map(|r| r.id.clone())
+        found.map(|r| (r.id.clone(), r.title.clone()))
     };
-    if let Some(faithful) = with(MethodVerdict::Faithful) {
+    if let Some((faithful, _)) = with(MethodVerdict::Faithful) {
         return Some(faithful);
     }
     let weak = with(MethodVerdict::Weak);
     notes.push(match &weak {
-        Some(id) => {
-            format!("no method is measurably better than the controls; {id} is the best of the weak ones")
+        Some((_, title)) => {
+            format!("no method is measurably better than the controls; {title} is the best of the weak ones")
         }
         None => {
             "no method is recommended: all of them say much the same whatever the model's weights".to_owned()
         }
     });
-    weak
+    weak.map(|(id, _)| id)
 }
 
 /// The metrics that do not tell these methods apart: on this model and these images all methods, random maps included,

@@ -120,6 +120,12 @@ impl ModelVerdict {
             && self.threshold.is_none()
     }
 
+    /// Whether the 95 % interval of the accuracy is too wide to quote the accuracy without it.
+    #[must_use]
+    pub fn is_imprecise(&self) -> bool {
+        self.judgement.tested() && self.accuracy.is_some_and(|a| a.high - a.low > WIDE)
+    }
+
     /// The headline: a few words with the accuracy.
     #[must_use]
     pub fn title(&self) -> String {
@@ -127,6 +133,9 @@ impl ModelVerdict {
         match self.judgement.verdict {
             Verdict::Learned if self.threshold.is_some() => {
                 format!("{} at threshold 0.5, which is off", accuracy())
+            }
+            Verdict::Learned if self.is_good() && self.is_imprecise() => {
+                format!("{}: better than chance, but few images", accuracy())
             }
             Verdict::Learned if self.is_good() => format!("{}: better than chance", accuracy()),
             Verdict::Learned => format!("{}: only the ranking is better than chance", accuracy()),
@@ -204,11 +213,11 @@ impl ModelVerdict {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn imprecise(&self) -> Option<String> {
-        let accuracy = self.accuracy.filter(|_| self.judgement.tested())?;
-        let width = accuracy.high - accuracy.low;
-        if width <= WIDE || self.judgement.verdict == Verdict::Unknown(Untestable::TooFew) {
+        if !self.is_imprecise() || self.judgement.verdict == Verdict::Unknown(Untestable::TooFew) {
             return None;
         }
+        let accuracy = self.accuracy?;
+        let width = accuracy.high - accuracy.low;
         let p = f64::midpoint(accuracy.low, accuracy.high);
         let needed = (1.96 / PRECISE).powi(2) * p * (1.0 - p);
         let needed = (needed / 10.0).ceil() as usize * 10;
