@@ -24,7 +24,7 @@ run_torch() { "$TORCH_PYTHON" "$here/train_torch.py" --threads "$threads" --epoc
 
 run_heatlens() {
   rm -rf "$work/run"
-  "$heatlens" train "$work/case.npz" --rows 0:2000 --out "$work/run" --arch gap-cnn --split last --keep last \
+  "$heatlens" train "$work/case.npz" --rows 0:2000 --out "$work/run" --recipe keras-two-class --split last --keep last \
     --validation-split 0.05 --epochs "$epochs" --batch-size 64 --learning-rate 1e-4 --threads "$threads" \
     >"$work/heatlens.log" 2>>"$work/stderr"
   parse_heatlens_timing "$work/run/timing.csv"

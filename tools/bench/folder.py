@@ -99,7 +99,7 @@ def two_class(options, work):
     """The two-class network after one epoch on noise: what it says does not matter here."""
     random = np.random.default_rng(0)
     np.savez(work / "case.npz", X=random.random((40, 95, 95, 1), dtype=np.float32), y=np.arange(40) % 2)
-    command = [options.heatlens, "train", work / "case.npz", "--epochs", "1", "--out", work / "run"]
+    command = [options.heatlens, "train", work / "case.npz", "--recipe", "keras-two-class", "--epochs", "1", "--out", work / "run"]
     subprocess.run([str(word) for word in command], check=True, capture_output=True)
     return work / "run" / "model.onnx"
 

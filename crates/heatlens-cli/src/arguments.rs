@@ -123,11 +123,16 @@ pub(crate) struct Pixels {
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// A folder with one sub-folder for each class, an .npz with X and y, or X.npy with y.npy beside it
+    /// A folder with one sub-folder for each class (or with train/ and val/, each of which has them), an .npz with X
+    /// and y, or X.npy with y.npy beside it
     pub(crate) data: PathBuf,
     /// Folder for the model and its history
     #[arg(short, long)]
     pub(crate) out: PathBuf,
+    /// Where every setting below comes from that is not given: default, which fits itself to the number of images, or
+    /// keras-two-class (gap-cnn, 1e-4, 10 epochs, batches of 64, 5 % held out, patience 5 on the training loss)
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) recipe: String,
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
@@ -154,10 +159,11 @@ pub(crate) struct Train {
 
 #[derive(Debug, Args)]
 pub(crate) struct Network {
-    /// The network: gap-cnn or gap-cnn-bn
-    #[arg(long, default_value = "gap-cnn")]
-    pub(crate) arch: String,
-    /// Bring image files to this size (H×W as 95x95, or one number for a square); the first image's if not given
+    /// The network: gap-cnn, gap-cnn-bn or gap-cnn-deep [default: the recipe's]
+    #[arg(long)]
+    pub(crate) arch: Option<String>,
+    /// Bring image files to this size (H×W as 95x95, or one number for a square) [default: their own, scaled down to
+    /// some 16,000 pixels by the default recipe]
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<String>,
     /// How image files of another shape are brought to the size
@@ -176,36 +182,36 @@ pub(crate) struct Network {
 
 #[derive(Debug, Args)]
 pub(crate) struct Schedule {
-    /// Passes over the training images
-    #[arg(long, default_value_t = 10)]
-    pub(crate) epochs: usize,
-    /// Images in a step
-    #[arg(long, default_value_t = 64)]
-    pub(crate) batch_size: usize,
+    /// Passes over the training images [default: the recipe's, by the number of images]
+    #[arg(long)]
+    pub(crate) epochs: Option<usize>,
+    /// Images in a step [default: the recipe's]
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
     /// adam, adamw or sgd
     #[arg(long, default_value = "adam")]
     pub(crate) optimizer: String,
-    /// Step size
-    #[arg(long, visible_alias = "lr", default_value_t = 1e-4)]
-    pub(crate) learning_rate: f32,
+    /// Step size [default: the recipe's]
+    #[arg(long, visible_alias = "lr")]
+    pub(crate) learning_rate: Option<f32>,
     /// Momentum of sgd
     #[arg(long, default_value_t = 0.9)]
     pub(crate) momentum: f32,
     /// Weight decay of adamw
     #[arg(long, default_value_t = 0.01)]
     pub(crate) weight_decay: f32,
-    /// How the step size changes: constant, cosine or reduce-on-plateau
-    #[arg(long, default_value = "constant")]
-    pub(crate) lr_schedule: String,
-    /// Stop when the monitored number has not improved for so many epochs; 0 never stops
-    #[arg(long, default_value_t = 5)]
-    pub(crate) patience: usize,
-    /// The number that early stopping watches: a column of history.csv
-    #[arg(long, default_value = "loss")]
-    pub(crate) monitor: String,
-    /// How much each class counts: none, balanced, or one number for each class (1,2.5)
-    #[arg(long, default_value = "none")]
-    pub(crate) class_weight: String,
+    /// How the step size changes: constant, cosine or reduce-on-plateau [default: the recipe's]
+    #[arg(long)]
+    pub(crate) lr_schedule: Option<String>,
+    /// Stop when the monitored number has not improved for so many epochs; 0 never stops [default: the recipe's]
+    #[arg(long)]
+    pub(crate) patience: Option<usize>,
+    /// The number that early stopping watches: a column of history.csv [default: the recipe's]
+    #[arg(long)]
+    pub(crate) monitor: Option<String>,
+    /// How much each class counts: none, balanced, or one number for each class (1,2.5) [default: the recipe's]
+    #[arg(long)]
+    pub(crate) class_weight: Option<String>,
     /// Which epoch's weights become model.onnx
     #[arg(long, value_enum, default_value = "best")]
     pub(crate) keep: Keep,
@@ -224,9 +230,9 @@ pub(crate) enum Keep {
 
 #[derive(Debug, Args)]
 pub(crate) struct Validation {
-    /// Share of the images held out to judge the model
-    #[arg(long, default_value_t = 0.05)]
-    pub(crate) validation_split: f64,
+    /// Share of the images held out to judge the model [default: the recipe's, by the number of images]
+    #[arg(long)]
+    pub(crate) validation_split: Option<f64>,
     /// Which images are held out: the same share of every class by chance, or the last ones
     #[arg(long, default_value = "stratified")]
     pub(crate) split: String,

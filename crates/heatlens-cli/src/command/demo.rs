@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
         demo::settings(options.seed).ok_or_else(|| Failure::new("the demo's network is missing"))?;
     let run = out.join("run");
     folder::prepare(&run, true)?;
-    let report = train::train(settings, &set, &run, false, false)?;
+    let (report, _) = train::train(settings, &set, &run, false, false)?;
     if report.ending == Ending::Interrupted {
         return Err(Failure::interrupted("interrupted; run the demo again to start over"));
     }

@@ -1,38 +1,46 @@
 //! `heatlens train`: from labelled images to a model, and on request to its pictures.
 
+mod next;
 mod observer;
+mod outlook;
 mod settings;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use heatlens::data::{Dataset, OpenOptions, open_inputs, open_training, remove_unfinished, write_atomically};
+use heatlens::data::{
+    Dataset, OpenOptions, SplitFolders, open_inputs, open_training, remove_unfinished, write_atomically,
+};
 use heatlens::gallery::{Job, Part, Save};
 use heatlens::model::Model;
 use heatlens::train::TrainingSet;
+use heatlens::train::advice::Advice;
 use heatlens::train::fit::{Ending, Settings, Trainer};
+use heatlens::train::history::History;
+use heatlens::train::recipe::{Choices, RECIPES, Recipe};
 use heatlens::train::report::Report;
 
 use crate::arguments::Train;
-use crate::command::{explain, folder, open, verdict};
+use crate::command::{again, explain, folder, open, verdict};
 use crate::failure::Failure;
 use crate::output;
 pub(crate) use observer::EpochLines;
 
 pub(crate) fn run(options: &Train) -> Result<(), Failure> {
-    let settings = settings::settings(options)?;
-    let set = read(options)?;
+    let (recipe, choices) = (settings::recipe(options)?, settings::choices(options)?);
+    let (set, original) = read(options, recipe, &choices)?;
+    let settings = recipe.settings(&choices, &set.class_counts(), set.validation.len())?;
     // Opened now: a wrong range must not come to light after hours of training.
     let to_explain =
         options.explain_rows.as_deref().map(|rows| open_rows(options, rows, &set)).transpose()?;
-    tell_about(&set, options.json);
+    // Wrong settings come to light here, before there is a folder in the way of the corrected command.
+    let rehearsal = Trainer::new(settings.clone(), &set, &options.out)?;
     let out = &options.out;
-    let record = settings::as_json(options);
+    let (_, held_out) = recipe.split(&choices, &set.counts());
+    let record = settings::as_json(options, &settings, held_out);
     if options.resume {
         settings::check_same(&out.join("run.json"), &record)?;
     } else {
-        // Wrong settings come to light here, before there is a folder in the way of the corrected command.
-        Trainer::new(settings.clone(), &set, out)?;
         folder::prepare(out, options.force)?;
         clear(out)?;
         let text = format!("{record:#}\n");
@@ -40,8 +48,12 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
         write_atomically(&path, text.as_bytes())
             .map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))?;
     }
+    if !options.json {
+        outlook::tell(&set, &settings, original, &rehearsal)?;
+    }
+    drop(rehearsal);
     remove_unfinished(out)?;
-    let report = train(settings, &set, out, options.resume, options.json)?;
+    let (report, history) = train(settings.clone(), &set, out, options.resume, options.json)?;
     if report.ending == Ending::Interrupted {
         return Err(Failure::interrupted(format!(
             "interrupted after epoch {}; go on with --resume",
@@ -50,6 +62,11 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     }
     if let Some(data) = &to_explain {
         explain_rows(data.as_ref(), out, options.json)?;
+    }
+    if !options.json {
+        let usual = RECIPES[0].settings(&Choices::default(), &set.class_counts(), set.validation.len())?;
+        let advice = Advice::after(&report, &history, &set, &settings, &usual, original);
+        advice.iter().for_each(|advice| next::tell(advice, out));
     }
     match set.broken.len() {
         0 => Ok(()),
@@ -64,7 +81,7 @@ pub(crate) fn train(
     out: &Path,
     resume: bool,
     json: bool,
-) -> Result<Report, Failure> {
+) -> Result<(Report, History), Failure> {
     let keep_best = settings.keep_best;
     let mut lines = EpochLines::new(&settings, out, resume, json)?;
     let mut trainer = match resume && out.join("checkpoint.safetensors").exists() {
@@ -79,7 +96,7 @@ pub(crate) fn train(
     let report = Report::write(&trainer, set, ending, keep_best, out)?;
     if json {
         output::line(serde_json::to_string_pretty(&report.to_json(trainer.history(), set))?);
-        return Ok(report);
+        return Ok((report, trainer.history().clone()));
     }
     if ending == Ending::EarlyStopped {
         output::line(format!("stopped early after epoch {}: no improvement any more", report.epochs));
@@ -90,14 +107,20 @@ pub(crate) fn train(
         out.join("model.onnx").display()
     ));
     verdict::print(&report.model);
-    Ok(report)
+    Ok((report, trainer.history().clone()))
 }
 
-/// Opens the data and holds some of them out.
-fn read(options: &Train) -> Result<TrainingSet, Failure> {
-    let data = open_training(&options.data, &open_options(options)?)?;
+/// Opens the data and holds some of them out. Returns too how large the first image is as a file.
+fn read(
+    options: &Train,
+    recipe: &Recipe,
+    choices: &Choices,
+) -> Result<(TrainingSet, Option<[usize; 2]>), Failure> {
+    let (path, validation) = parts(options)?;
+    let data = open_training(&path, &open_options(options, recipe)?)?;
     data.notes().iter().for_each(output::note);
-    let set = match &options.validation.validation_data {
+    let original = (0..data.len()).find_map(|item| data.original_size(item).ok());
+    let set = match &validation {
         Some(path) => {
             let like = OpenOptions {
                 preprocessing: Some(data.preprocessing().clone()),
@@ -109,18 +132,41 @@ fn read(options: &Train) -> Result<TrainingSet, Failure> {
             validation.notes().iter().for_each(output::note);
             TrainingSet::with_validation(data.as_ref(), validation.as_ref())?
         }
-        None => {
-            let split = settings::split(&options.validation.split)?;
-            TrainingSet::new(data.as_ref(), split, options.validation.validation_split, options.network.seed)?
-        }
+        None => TrainingSet::split_by(data.as_ref(), |counts| recipe.split(choices, counts), choices.seed)?,
     };
     for (input, reason) in &set.broken {
         output::broken(input, reason);
     }
-    Ok(set)
+    Ok((set, original))
 }
 
-fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
+/// Where the images to train on and those to judge by lie: as the flags say, or in the parts of a folder that was
+/// split by hand.
+fn parts(options: &Train) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+    let given = options.validation.validation_data.clone();
+    let Some(split) = SplitFolders::find(&options.data)? else { return Ok((options.data.clone(), given)) };
+    let validation = given.or_else(|| split.validation.clone());
+    if !options.json {
+        let judged = match &validation {
+            Some(path) => format!("judged by {}", path.display()),
+            None => "judged by a part of it".to_owned(),
+        };
+        output::note(format!("trained on {}, {judged}", split.train.display()));
+        if let Some(test) = &split.test {
+            output::note(format!(
+                "{test} is left alone; afterwards: heatlens audit {model} {test} --out audit",
+                test = again::quoted(&test.display().to_string()),
+                model = again::quoted(&options.out.join("model.onnx").display().to_string()),
+            ));
+        }
+        for other in &split.others {
+            output::note(format!("{} is left alone: it is not a part of the split", other.display()));
+        }
+    }
+    Ok((split.train, validation))
+}
+
+fn open_options(options: &Train, recipe: &Recipe) -> Result<OpenOptions, Failure> {
     let network = &options.network;
     let resize = network.resize.parse().map_err(|e: String| Failure::usage(format!("--resize: {e}")))?;
     let size = network
@@ -129,23 +175,14 @@ fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
         .map(|text| open::size("--size", text))
         .transpose()?
         .map(|size| (size, resize));
-    let numbers = open::numbers(network.scale.as_deref())?;
-    Ok(OpenOptions { channels: network.channels, size, numbers, ..open::options(&options.input)? })
-}
-
-fn tell_about(set: &TrainingSet, json: bool) {
-    if json {
-        return;
-    }
-    let [c, h, w] = set.preprocessing.shape();
-    let counts: Vec<String> =
-        set.class_names.iter().zip(set.class_counts()).map(|(name, n)| format!("{n} of {name}")).collect();
-    output::line(format!(
-        "{} images of {c}×{h}×{w} to train on ({}), {} to judge by",
-        set.train.len(),
-        counts.join(", "),
-        set.validation.len()
-    ));
+    let (numbers, max_pixels) = (open::numbers(network.scale.as_deref())?, recipe.max_pixels);
+    Ok(OpenOptions {
+        channels: network.channels,
+        size,
+        max_pixels,
+        numbers,
+        ..open::options(&options.input)?
+    })
 }
 
 /// Removes what an earlier run left, so that nothing of it mixes with the new one.

@@ -70,11 +70,12 @@ pub(crate) fn explain(model: &Path, input: &Path, out: &Path, flags: &str) -> Ru
 }
 
 /// Settings that learn the stripes in a second.
-pub(crate) const QUICK: &str =
-    "--epochs 30 --patience 0 --batch-size 16 --learning-rate 0.01 --validation-split 0.3";
+pub(crate) const QUICK: &str = "--recipe keras-two-class --epochs 30 --patience 0 --batch-size 16 \
+                                --learning-rate 0.01 --validation-split 0.3";
 
 /// Settings that hardly train but write a model.
-pub(crate) const BARELY: &str = "--epochs 1 --batch-size 16 --learning-rate 0.01 --validation-split 0.3";
+pub(crate) const BARELY: &str =
+    "--recipe keras-two-class --epochs 1 --batch-size 16 --learning-rate 0.01 --validation-split 0.3";
 
 /// A number that looks random, from 0 to 1 (a step of splitmix64).
 pub(crate) fn noise(seed: u64) -> f32 {

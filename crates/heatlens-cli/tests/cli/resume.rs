@@ -23,7 +23,7 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data.npz");
         stripes_npz(&data, 120, 2);
-        Self { folder, data, flags: format!("--arch {arch} {flags}") }
+        Self { folder, data, flags: format!("--arch {arch} --recipe keras-two-class {flags}") }
     }
 
     fn run(&self, name: &str) -> PathBuf {
@@ -122,7 +122,7 @@ fn a_run_killed_right_after_its_last_checkpoint_gets_its_other_files() {
 
 #[test]
 fn threads_make_no_difference() {
-    for arch in ["gap-cnn", "gap-cnn-bn"] {
+    for arch in ["gap-cnn", "gap-cnn-bn", "gap-cnn-deep"] {
         let case = Case::new(arch, "--epochs 3 --batch-size 16 --learning-rate 0.01 --validation-split 0.3");
         case.train("one", "--threads 1").ends(0);
         case.train("two", "--threads 2").ends(0);
@@ -138,7 +138,8 @@ fn a_run_goes_on_only_as_it_began() {
     case.train("run", "").ends(0);
     let out = case.run("run");
     let before = results(&out);
-    let other = "--arch gap-cnn --epochs 2 --batch-size 16 --validation-split 0.3 --resume";
+    let other =
+        "--arch gap-cnn --recipe keras-two-class --epochs 2 --batch-size 16 --validation-split 0.3 --resume";
     train(&case.data, &out, &other.replace("--batch-size 16", "--batch-size 8"))
         .says(1, &["batch_size was 16, is 8"]);
     train(&case.data, &out, &other.replace("gap-cnn", "gap-cnn-bn"))

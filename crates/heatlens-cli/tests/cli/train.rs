@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{
-    BARELY, QUICK, SIDE, Trained, class_folder, columns, files, json, manifest, noise, save_npy, save_npz,
-    stripes, stripes_npz, train,
+    BARELY, QUICK, Run, SIDE, Trained, class_folder, columns, files, json, manifest, noise, program,
+    save_npy, save_npz, stripes, stripes_npz, train,
 };
 
 const RUN: [&str; 7] = [
@@ -89,7 +89,11 @@ fn random_labels_end_in_a_plain_sentence() {
     let images: Vec<Vec<f32>> = (0..count).map(|n| stripes(n, n % 2)).collect();
     let labels: Vec<usize> = (0..count).map(|n| usize::from(noise(n as u64 + 999) > 0.5)).collect();
     save_npz(&data, &images, &labels);
-    let run = train(&data, &out, "--epochs 3 --batch-size 16 --learning-rate 0.01 --validation-split 0.3");
+    let run = train(
+        &data,
+        &out,
+        "--recipe keras-two-class --epochs 3 --batch-size 16 --learning-rate 0.01 --validation-split 0.3",
+    );
     run.says(0, &["Accuracy ", "No evidence that the model learned", "p = "]);
     assert_eq!(json(&out.join("metrics.json"))["verdict"], "chance");
     assert_eq!(names(&out), RUN);
@@ -165,4 +169,125 @@ fn a_folder_in_use_is_left_alone_without_force() {
     assert_eq!(files(&out), before);
     train(&trained.data, &out, &format!("{BARELY} --force --seed 7")).ends(0);
     assert_ne!(files(&out)["model.onnx"], before["model.onnx"]);
+}
+
+#[test]
+fn a_folder_is_learned_without_any_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    class_folder(&data, &["lying", "standing"], 60);
+    let said = train(&data, &out, "").ends(0);
+    for words in
+        ["80 images of 1×16×16", "40 to judge by", "gap-cnn-deep, 60 epochs of 5 steps", "at most about"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let metrics = json(&out.join("metrics.json"));
+    assert_eq!(metrics["verdict"], "learned", "{said}");
+    assert!(metrics["kept"]["val_accuracy"].as_f64().unwrap() > 0.95, "{said}");
+    assert_eq!(json(&out.join("run.json"))["recipe"], "default");
+    assert!(!said.contains("Next"), "{said}");
+}
+
+#[test]
+fn a_folder_that_was_split_by_hand_is_used_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    for (part, each) in [("train", 12), ("Val", 7), ("test", 5)] {
+        class_folder(&data.join(part), &["lying", "standing"], each);
+    }
+    let said = train(&data, &out, BARELY).ends(0);
+    for words in
+        ["24 images", "12 of lying, 12 of standing", "14 to judge by", "test is left alone", "heatlens audit"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    fs::remove_dir_all(data.join("Val")).unwrap();
+    let said = train(&data, &out, &format!("{BARELY} --force")).ends(0);
+    assert!(said.contains("16 images") && said.contains("8 to judge by"), "{said}");
+}
+
+#[test]
+fn parts_without_classes_are_not_taken_for_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    class_folder(&data, &["train", "val"], 4);
+    train(&data, &folder.path().join("run"), BARELY)
+        .says(1, &["train/ and val/", "one folder for each class"]);
+}
+
+/// The words of the command that the last line gives.
+fn next_command(said: &str) -> Vec<String> {
+    let last = said.trim_end().lines().next_back().unwrap();
+    let command = last.split_once(": heatlens ").unwrap_or_else(|| panic!("no command in {last:?}")).1;
+    command.split(' ').map(str::to_owned).collect()
+}
+
+#[test]
+fn what_was_not_learned_ends_with_a_command_that_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data.npz"), folder.path().join("run"));
+    let count = 60;
+    let images: Vec<Vec<f32>> = (0..count).map(|n| stripes(n, n % 2)).collect();
+    let labels: Vec<usize> = (0..count).map(|n| usize::from(noise(n as u64 + 999) > 0.5)).collect();
+    save_npz(&data, &images, &labels);
+    let first = train(&data, &out, "--recipe keras-two-class");
+    first.ends(0);
+    // Three images held out, then 24 by a network that cannot learn in an epoch, then the default recipe.
+    let words = next_command(&first.stdout);
+    let told = |flags: &str, run: &str| format!("{flags} --out {}-{run}", out.display());
+    assert!(words.join(" ").ends_with(&told("--validation-split 0.4", "2")), "{words:?}");
+    let second = Run::of(&program().args(&words).output().unwrap());
+    second.ends(0);
+    let words = next_command(&second.stdout);
+    assert!(words.join(" ").ends_with(&told("--recipe default", "3")), "{words:?}");
+    assert!(!words.contains(&"keras-two-class".to_owned()), "{words:?}");
+    let third = Run::of(&program().args(&words).output().unwrap());
+    third.ends(0);
+    assert_eq!(json(&folder.path().join("run-3/metrics.json"))["verdict"], "chance");
+    let words = next_command(&third.stdout).join(" ");
+    assert!(
+        words.contains("--epochs 120 --horizontal-flip --shift 0.1") || words.contains("--epochs 180"),
+        "{words}"
+    );
+}
+
+#[test]
+fn large_pictures_of_several_sizes_are_brought_to_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    class_folder(&data, &["a", "b"], 12);
+    for name in ["a/000.png", "b/000.png"] {
+        let small = image::open(data.join(name)).unwrap();
+        small.resize_exact(600, 300, image::imageops::FilterType::Nearest).save(data.join(name)).unwrap();
+    }
+    let said = train(&data, &out, "--epochs 1").ends(0);
+    assert!(said.contains("images of 1×16×16"), "the median size: {said}");
+    assert!(said.contains("300×600 (height × width) to 16×16"), "{said}");
+    let refused = train(&data, &out, &format!("{BARELY} --force"));
+    refused.says(1, &["the pictures differ"]);
+    for entry in ["a", "b"].iter().flat_map(|class| fs::read_dir(data.join(class)).unwrap()) {
+        let path = entry.unwrap().path();
+        let small = image::open(&path).unwrap();
+        small.resize_exact(600, 300, image::imageops::FilterType::Nearest).save(&path).unwrap();
+    }
+    let said = train(&data, &out, "--epochs 1 --force").ends(0);
+    assert!(said.contains("images of 1×90×181") && said.contains("--size 300x600"), "{said}");
+}
+
+#[test]
+fn what_makes_a_run_inconclusive_is_said_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    class_folder(&data, &["a", "b"], 6);
+    fs::copy(data.join("a/000.png"), data.join("b/copy.png")).unwrap();
+    let said = train(&data, &out, "--epochs 1").ends(0);
+    for words in
+        ["too few to tell a perfect model from chance", "only 4 of \"a\", 4 of \"b\"", "under another class"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let quiet = train(&data, &out, "--epochs 1 --force --json");
+    quiet.ends(0);
+    assert!(!quiet.stderr.contains("too few"), "{}", quiet.stderr);
 }

@@ -24,8 +24,8 @@ impl ImageFiles {
     /// Opens a folder with one sub-folder for each class; the sub-folders' sorted names are the classes. Files
     /// beside the sub-folders belong to no class and are left out.
     ///
-    /// Without `options.preprocessing` or `options.size` the pictures must have one size, and a model of one channel is meant if all
-    /// are grey. With `options.class_names` the sub-folders must be among these, in whose order they are numbered.
+    /// Without `options.preprocessing`, `options.size` or `options.max_pixels` the pictures must have one size, and a
+    /// model of one channel is meant if all are grey. With `options.class_names` the sub-folders must be among these, in whose order they are numbered.
     pub fn open_classes(folder: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         let listing = list(folder)?;
         let folders: Vec<String> = listing.folders.iter().map(|folder| file_name(folder)).collect();
@@ -134,13 +134,14 @@ impl Dataset for ImageFiles {
     }
 }
 
-/// The shape that all readable files share: never a guess among several.
+/// The shape that all readable files share, or a common one that the options ask for: never a guess among several.
 fn common_shape(
     files: &[(PathBuf, Option<usize>)],
     options: &OpenOptions,
 ) -> Result<Preprocessing, DataError> {
     let mut common: Option<(ImageShape, &Path)> = None;
     let mut first_error = None;
+    let mut sizes = Vec::new();
     for (path, _) in files {
         let shape = match image_shape(path) {
             Ok(shape) => shape,
@@ -150,8 +151,12 @@ fn common_shape(
                 continue;
             }
         };
+        sizes.push([shape.height, shape.width]);
         let (known, first) = common.get_or_insert((shape, path));
-        if options.size.is_none() && (known.height, known.width) != (shape.height, shape.width) {
+        if options.size.is_none()
+            && options.max_pixels.is_none()
+            && (known.height, known.width) != (shape.height, shape.width)
+        {
             let found = format!(
                 "not given, and the pictures differ: {} is {} × {} (height × width), {} is {} × {}",
                 first.display(),
@@ -172,8 +177,38 @@ fn common_shape(
     };
     let channels = options.channels.unwrap_or(if shape.colour { 3 } else { 1 });
     let native = Preprocessing::new([channels, shape.height, shape.width]);
-    Ok(match options.size {
-        Some(([height, width], resize)) => Preprocessing { height, width, resize, ..native },
-        None => native,
+    Ok(match (options.size, options.max_pixels) {
+        (Some(([height, width], resize)), _) => Preprocessing { height, width, resize, ..native },
+        (None, Some(most)) => {
+            let [height, width] = fitted(&sizes, most);
+            Preprocessing { height, width, ..native }
+        }
+        (None, None) => native,
     })
+}
+
+/// The median height and width, scaled down to at most so many pixels.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of pictures, at least 1")]
+#[expect(clippy::cast_precision_loss, reason = "sides of pictures are small")]
+fn fitted(sizes: &[[usize; 2]], most: usize) -> [usize; 2] {
+    let [height, width] = [0, 1].map(|axis| {
+        let mut sides: Vec<usize> = sizes.iter().map(|size| size[axis]).collect();
+        sides.sort_unstable();
+        sides.get(sides.len() / 2).copied().unwrap_or(1)
+    });
+    let factor = (most as f64 / (height as f64 * width as f64)).sqrt().min(1.0);
+    [height, width].map(|side| ((side as f64 * factor).floor() as usize).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitted;
+
+    #[test]
+    fn sizes_are_fitted() {
+        assert_eq!(fitted(&[[96, 128]; 3], 1 << 14), [96, 128]);
+        assert_eq!(fitted(&[[900, 1200]; 3], 1 << 14), [110, 147]);
+        assert_eq!(fitted(&[[10, 30], [50, 20], [30, 90]], 1 << 14), [30, 30]);
+        assert_eq!(fitted(&[[1, 100_000]], 1 << 14), [1, 40_477]);
+    }
 }

@@ -29,6 +29,7 @@ mod row_range;
 mod shard;
 mod sniff;
 mod split;
+mod split_folders;
 mod survey;
 mod walk;
 
@@ -52,6 +53,7 @@ pub use row_range::RowRange;
 pub use shard::Shard;
 pub use sniff::{FileKind, sniff};
 pub use split::{Split, SplitIndices};
+pub use split_folders::SplitFolders;
 
 /// Most bytes that the picked rows of an array may take in memory (as f32): 8 GiB.
 pub const MAX_ARRAY_BYTES: u64 = 8 << 30;

@@ -21,6 +21,10 @@ pub struct OpenOptions {
     pub channels: Option<usize>,
     /// Height and width that picture files are brought to, and how, where `preprocessing` is not given.
     pub size: Option<([usize; 2], Resize)>,
+    /// Most pixels (height × width) of an image where neither `size` nor `preprocessing` is given. Picture files of
+    /// different sizes are then brought to their median height and width, and what is larger is scaled down. `None`
+    /// keeps the pictures' size, which must then be one.
+    pub max_pixels: Option<usize>,
     /// The model's input; taken from the data if not given.
     pub preprocessing: Option<Preprocessing>,
     /// The model's classes; taken from the data if not given.

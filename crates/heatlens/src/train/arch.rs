@@ -38,6 +38,11 @@ pub static ARCHITECTURES: &[Architecture] = &[
         summary: "three blocks of conv 3×3 – batch normalisation – max-pool (32, 32, 64 channels) – global average pooling – dense",
         body: gap_cnn_bn,
     },
+    Architecture {
+        id: "gap-cnn-deep",
+        summary: "four blocks of conv 3×3 – batch normalisation (16, 32, 64, 64 channels), max-pools between them while 6 cells remain – global average pooling – dense",
+        body: gap_cnn_deep,
+    },
 ];
 
 /// The architecture called `id`.
@@ -90,6 +95,25 @@ fn gap_cnn_bn(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
         x = n.batch_normalization(&format!("batch_normalization_{block}"), x)?;
         x = n.node(&format!("relu_{block}"), Unary(UnaryFunction::Relu), &[x])?;
         x = n.max_pool(&format!("max_pooling2d_{block}"), x)?;
+    }
+    Ok(x)
+}
+
+/// The default: each cell of the last map sees 38 pixels of a large image, so that shapes and coarse textures fit
+/// in, and the map keeps at least six cells a side, so that small images still get a picture.
+fn gap_cnn_deep(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
+    const CHANNELS: [usize; 4] = [16, 32, 64, 64];
+    const SMALLEST_MAP: usize = 6;
+    let mut x = image;
+    for (block, channels) in (1..).zip(CHANNELS) {
+        // Zeros around a bright image of faint contrast would be its strongest edge, so nothing is padded there.
+        let pad = usize::from(block > 1);
+        x = n.conv(&format!("conv2d_{block}"), x, channels, pad, false)?;
+        x = n.batch_normalization(&format!("batch_normalization_{block}"), x)?;
+        x = n.node(&format!("relu_{block}"), Unary(UnaryFunction::Relu), &[x])?;
+        if block < CHANNELS.len() && n.shorter_side(x) / 2 >= SMALLEST_MAP {
+            x = n.max_pool(&format!("max_pooling2d_{block}"), x)?;
+        }
     }
     Ok(x)
 }
@@ -152,6 +176,10 @@ impl Network {
 
     fn channels(&self, x: ValueId) -> usize {
         self.graph.fact(x).shape.0.get(1).map_or(0, |d| d.at(1))
+    }
+
+    fn shorter_side(&self, x: ValueId) -> usize {
+        self.graph.fact(x).shape.0.iter().skip(2).map(|d| d.at(1)).min().unwrap_or(0)
     }
 
     fn glorot(&mut self, name: &str, shape: &[usize], fan_in: usize, fan_out: usize) -> ValueId {

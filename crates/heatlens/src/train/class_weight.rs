@@ -15,6 +15,20 @@ pub enum ClassWeight {
     Explicit(Vec<f32>),
 }
 
+impl fmt::Display for ClassWeight {
+    /// Writes what people type: `none`, `balanced`, or numbers with commas between them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Balanced => f.write_str("balanced"),
+            Self::Explicit(weights) => {
+                let weights: Vec<String> = weights.iter().map(f32::to_string).collect();
+                f.write_str(&weights.join(","))
+            }
+        }
+    }
+}
+
 impl ClassWeight {
     /// The weight of each class, given how many training samples each has.
     ///

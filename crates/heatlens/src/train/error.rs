@@ -22,7 +22,7 @@ pub enum TrainError {
     Network(String),
     /// The data cannot be used.
     Data(DataError),
-    /// The loss is no number any more.
+    /// The loss has become infinite or NaN.
     Diverged {
         /// In which epoch, counted from 1.
         epoch: usize,
@@ -60,7 +60,9 @@ impl fmt::Display for TrainError {
             Self::Data(source) => write!(f, "{source}"),
             Self::Diverged { epoch, learning_rate } => write!(
                 f,
-                "the loss is no number any more in epoch {epoch}; try a learning rate below {learning_rate}"
+                "training diverged: the loss became infinite or NaN in epoch {epoch} at a learning rate of {learning_rate}; \
+                 try --learning-rate {}",
+                format_args!("{:.0e}", learning_rate / 10.0)
             ),
             Self::Checkpoint { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),

@@ -24,7 +24,7 @@ use crate::train::optimizer::{Algorithm, Optimizer, Update};
 use crate::train::population::PopulationStatistics;
 use crate::train::schedule::{Schedule, Scheduler};
 use crate::train::shuffle::{batches, epoch_order};
-use crate::train::step::{Arrays, Parameter, TrainingStep, parameters};
+use crate::train::step::{Arrays, Parameter, StepOutput, TrainingStep, parameters};
 use crate::train::{TrainError, TrainingSet};
 
 /// How to train.
@@ -42,8 +42,8 @@ pub struct Settings {
     pub learning_rate: f32,
     /// How the step size changes.
     pub schedule: Schedule,
-    /// A metric and after how many epochs without improvement to stop.
-    pub early_stopping: Option<(String, u64)>,
+    /// When to stop before the last epoch.
+    pub early_stopping: Option<Stopping>,
     /// How much each class counts.
     pub class_weight: ClassWeight,
     /// Random changes to training images.
@@ -57,8 +57,19 @@ pub struct Settings {
     pub seed: u64,
 }
 
+/// A rule for stopping before the last epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stopping {
+    /// The metric watched: a column of `history.csv`.
+    pub metric: String,
+    /// Epochs in a row without improvement after which training stops; at least 1.
+    pub patience: u64,
+    /// An improvement must be larger than this, in the metric's unit; 0 or more.
+    pub min_delta: f64,
+}
+
 impl Settings {
-    /// What the parts below don't look at themselves.
+    /// Checks what the parts below don't look at themselves.
     fn check(&self) -> Result<(), TrainError> {
         let Self { epochs, batch_size, learning_rate, augmentation, .. } = self;
         let wrong = [
@@ -153,11 +164,13 @@ impl<'s> Trainer<'s> {
         let schedule = settings.schedule.clone();
         let scheduler =
             Scheduler::new(schedule, settings.learning_rate, settings.epochs).ok_or_else(|| {
-                TrainError::Setting("the schedule watches something that is no metric".to_owned())
+                TrainError::Setting("the schedule watches something that is not a metric".to_owned())
             })?;
-        let watch = |(name, patience): &(String, u64)| {
-            let unknown = || TrainError::Setting(format!("{name:?} is no metric of history.csv"));
-            EarlyStopping::new(name, *patience, 0.0).ok_or_else(unknown)
+        let watch = |Stopping { metric, patience, min_delta }: &Stopping| {
+            let unknown = || {
+                TrainError::Setting(format!("{metric:?} is not a metric: expected a column of history.csv"))
+            };
+            EarlyStopping::new(metric, *patience, *min_delta).ok_or_else(unknown)
         };
         Ok(Self {
             step: TrainingStep::new(&network, logits, &parameters)?,
@@ -202,10 +215,31 @@ impl<'s> Trainer<'s> {
         &self.history
     }
 
+    /// Steps in an epoch.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.set.train.len().div_ceil(self.settings.batch_size)
+    }
+
+    /// Does the work of one step of an epoch, its share of the validation included, and changes nothing: for whoever
+    /// wants to tell how long training will take.
+    ///
+    /// # Errors
+    /// If a program cannot run.
+    pub fn rehearse(&self) -> Result<(), TrainError> {
+        let batch = &self.set.train[..self.settings.batch_size.min(self.set.train.len())];
+        self.forward_and_backward(0, batch)?;
+        self.population
+            .update(&mut self.arrays.clone(), &mut |visit| visit(&self.gather(batch), batch.len()))?;
+        let share = (batch.len() * self.set.validation.len()).div_ceil(self.set.train.len().max(1));
+        self.evaluate(&self.set.validation[..share.min(self.set.validation.len())])?;
+        Ok(())
+    }
+
     /// Runs all epochs that are left.
     ///
     /// # Errors
-    /// If the loss is no number any more or a file cannot be written.
+    /// If the loss becomes infinite or NaN, or a file cannot be written.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
         while !self.ended && (self.history.records.len() as u64) < self.settings.epochs {
             let epoch = self.history.records.len() as u64 + 1;
@@ -259,8 +293,8 @@ impl<'s> Trainer<'s> {
             .collect()
     }
 
-    /// One step; returns the batch's logits from before it.
-    fn train_batch(&mut self, epoch: u64, rate: f32, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
+    /// Loss, logits and gradients of a batch as this epoch sees it.
+    fn forward_and_backward(&self, epoch: u64, batch: &[usize]) -> Result<StepOutput, TrainError> {
         let n = batch.len();
         let mut images = Vec::with_capacity(n * self.set.image_len());
         let (mut targets, mut weights) = (Vec::new(), Vec::with_capacity(n));
@@ -277,7 +311,12 @@ impl<'s> Trainer<'s> {
                 k => targets.extend((0..k).map(|c| if c == label { 1.0 } else { 0.0 })),
             }
         }
-        let output = self.step.run(&images, &targets, &weights, &self.arrays, n)?;
+        self.step.run(&images, &targets, &weights, &self.arrays, n)
+    }
+
+    /// One step; returns the batch's logits from before it.
+    fn train_batch(&mut self, epoch: u64, rate: f32, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let output = self.forward_and_backward(epoch, batch)?;
         if !output.loss.is_finite() {
             return Err(TrainError::Diverged {
                 epoch: usize::try_from(epoch).unwrap_or(0),

@@ -5,6 +5,7 @@
 //! goes on where it was. The parts that a step needs stand beside them, one file each: optimiser,
 //! schedule, early stopping, metrics, history, shuffling, augmentation, class weights.
 
+pub mod advice;
 pub mod arch;
 pub mod augment;
 pub mod checkpoint;
@@ -17,8 +18,10 @@ pub mod history;
 pub mod loss;
 pub mod metric;
 pub mod optimizer;
+pub mod outlook;
 pub mod plateau;
 pub mod population;
+pub mod recipe;
 pub mod report;
 pub mod schedule;
 mod set;

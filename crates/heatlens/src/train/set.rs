@@ -33,7 +33,20 @@ impl TrainingSet {
     /// # Errors
     /// If the images need too much memory, or no sensible split is possible.
     pub fn new(data: &dyn Dataset, split: Split, fraction: f64, seed: u64) -> Result<Self, TrainError> {
+        Self::split_by(data, |_| (split, fraction), seed)
+    }
+
+    /// As [`new`](Self::new), with the share that `split` returns for so many images of each class.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn split_by(
+        data: &dyn Dataset,
+        split: impl FnOnce(&[usize]) -> (Split, f64),
+        seed: u64,
+    ) -> Result<Self, TrainError> {
         let mut set = Self::read(data)?;
+        let (split, fraction) = split(&set.counts());
         if fraction != 0.0 {
             let split = split.apply(&set.labels, fraction, seed)?;
             set.train = split.train;
@@ -80,10 +93,18 @@ impl TrainingSet {
     /// How many images of each class are trained on.
     #[must_use]
     pub fn class_counts(&self) -> Vec<usize> {
+        self.count(self.train.iter().map(|&i| self.labels[i]))
+    }
+
+    /// How many images of each class there are in all.
+    #[must_use]
+    pub fn counts(&self) -> Vec<usize> {
+        self.count(self.labels.iter().copied())
+    }
+
+    fn count(&self, labels: impl Iterator<Item = usize>) -> Vec<usize> {
         let mut counts = vec![0; self.class_names.len()];
-        for &i in &self.train {
-            counts[self.labels[i]] += 1;
-        }
+        labels.for_each(|label| counts[label] += 1);
         counts
     }
 

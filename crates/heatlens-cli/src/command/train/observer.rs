@@ -1,4 +1,4 @@
-//! What a person sees while a model trains: a bar within the epoch on a terminal, a line for each
+//! What a person sees while a model trains: a bar over the whole run on a terminal, a line for each
 //! epoch everywhere, and `timing.csv` for those who measure.
 
 use std::fs::{File, OpenOptions};
@@ -39,7 +39,7 @@ impl EpochLines {
         }
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} step {pos}/{len}, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {percent}%, at most {eta} left") {
             bar.set_style(style);
         }
         Ok(Self { bar, timing, epochs: settings.epochs, started: Instant::now(), quiet })
@@ -52,11 +52,17 @@ impl EpochLines {
 
 impl Observer for EpochLines {
     fn step(&mut self, epoch: u64, step: usize, steps: usize) -> bool {
+        let done = (epoch - 1) * steps as u64 + step as u64;
         if step == 1 {
-            self.bar.set_length(steps as u64);
             self.bar.set_message(format!("epoch {epoch}/{}", self.epochs));
+            if self.bar.length().is_none() {
+                self.bar.set_length(self.epochs * steps as u64);
+                // A resumed run did its first epochs in no time.
+                self.bar.set_position(done);
+                self.bar.reset_eta();
+            }
         }
-        self.bar.set_position(step as u64);
+        self.bar.set_position(done);
         !interrupted()
     }
 

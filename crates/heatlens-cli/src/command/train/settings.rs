@@ -1,4 +1,4 @@
-//! From flags to settings, and how a run remembers its flags.
+//! From flags to a recipe and what is chosen of it, and how a run remembers its settings.
 
 use std::fs;
 use std::path::Path;
@@ -9,53 +9,60 @@ use heatlens::train::augment::Augmentation;
 use heatlens::train::class_weight::ClassWeight;
 use heatlens::train::fit::Settings;
 use heatlens::train::optimizer::Algorithm;
-use heatlens::train::schedule::Schedule;
+use heatlens::train::recipe::{self, Choices, RECIPES, RateChange, Recipe};
 use serde_json::{Value, json};
 
 use crate::arguments::{Keep, Train};
 use crate::failure::Failure;
 
-/// The settings that the flags ask for.
-pub(crate) fn settings(options: &Train) -> Result<Settings, Failure> {
+fn unknown(flag: &str, found: &str, known: &[&str]) -> Failure {
+    let (last, others) = known.split_last().map_or(("", &[][..]), |(last, others)| (*last, others));
+    Failure::usage(format!("{flag} {found}: expected {} or {last}", others.join(", ")))
+}
+
+/// The recipe that the flags name.
+pub(crate) fn recipe(options: &Train) -> Result<&'static Recipe, Failure> {
+    let ids: Vec<&str> = RECIPES.iter().map(|r| r.id).collect();
+    recipe::find(&options.recipe).ok_or_else(|| unknown("--recipe", &options.recipe, &ids))
+}
+
+/// The parts of a recipe that the flags override.
+pub(crate) fn choices(options: &Train) -> Result<Choices, Failure> {
     let (network, schedule, augmentation) = (&options.network, &options.schedule, &options.augmentation);
-    let names: Vec<&str> = ARCHITECTURES.iter().map(|a| a.id).collect();
-    let unknown =
-        |flag: &str, found: &str, known: &str| Failure::usage(format!("{flag} {found}: expected {known}"));
+    let architecture = |id: &String| {
+        let ids: Vec<&str> = ARCHITECTURES.iter().map(|a| a.id).collect();
+        arch::find(id).ok_or_else(|| unknown("--arch", id, &ids))
+    };
+    let rate = |id: &String| {
+        let found = RateChange::ALL.into_iter().find(|rate| rate.id() == id);
+        found.ok_or_else(|| unknown("--lr-schedule", id, &RateChange::ALL.map(RateChange::id)))
+    };
     let betas = [0.9, 0.999];
-    Ok(Settings {
-        architecture: arch::find(&network.arch)
-            .ok_or_else(|| unknown("--arch", &network.arch, &names.join(" or ")))?,
-        epochs: schedule.epochs as u64,
+    Ok(Choices {
+        architecture: network.arch.as_ref().map(architecture).transpose()?,
+        epochs: schedule.epochs.map(|n| n as u64),
         batch_size: schedule.batch_size,
-        algorithm: match schedule.optimizer.as_str() {
+        algorithm: Some(match schedule.optimizer.as_str() {
             "adam" => Algorithm::Adam { betas, epsilon: 1e-7 },
             "adamw" => Algorithm::AdamW { betas, epsilon: 1e-7, weight_decay: schedule.weight_decay },
             "sgd" => Algorithm::Sgd { momentum: schedule.momentum, nesterov: false },
-            other => return Err(unknown("--optimizer", other, "adam, adamw or sgd")),
-        },
+            other => return Err(unknown("--optimizer", other, &["adam", "adamw", "sgd"])),
+        }),
         learning_rate: schedule.learning_rate,
-        schedule: match schedule.lr_schedule.as_str() {
-            "constant" => Schedule::Constant,
-            "cosine" => Schedule::Cosine { warm_up: 0, min_lr: 0.0 },
-            "reduce-on-plateau" => Schedule::ReduceOnPlateau {
-                metric: schedule.monitor.clone(),
-                factor: 0.1,
-                patience: (schedule.patience as u64).div_ceil(2).max(1),
-                min_delta: 1e-4,
-                min_lr: 0.0,
-            },
-            other => return Err(unknown("--lr-schedule", other, "constant, cosine or reduce-on-plateau")),
-        },
-        early_stopping: (schedule.patience > 0).then(|| (schedule.monitor.clone(), schedule.patience as u64)),
-        class_weight: class_weight(&schedule.class_weight)?,
+        rate: schedule.lr_schedule.as_ref().map(rate).transpose()?,
+        patience: schedule.patience.map(|n| n as u64),
+        monitor: schedule.monitor.clone(),
+        class_weight: schedule.class_weight.as_deref().map(class_weight).transpose()?,
+        validation_split: options.validation.validation_split,
+        split: Some(split(&options.validation.split)?),
         augmentation: Augmentation {
             flip_horizontal: augmentation.horizontal_flip,
             flip_vertical: augmentation.vertical_flip,
             shift: augmentation.shift,
             rotation: augmentation.rotation,
         },
-        shuffle: !schedule.no_shuffle,
-        keep_best: schedule.keep == Keep::Best,
+        fixed_order: schedule.no_shuffle,
+        keep_last: schedule.keep == Keep::Last,
         seed: network.seed,
     })
 }
@@ -75,7 +82,7 @@ fn class_weight(text: &str) -> Result<ClassWeight, Failure> {
 }
 
 /// `stratified` or `last`.
-pub(crate) fn split(text: &str) -> Result<Split, Failure> {
+fn split(text: &str) -> Result<Split, Failure> {
     match text {
         "stratified" => Ok(Split::Stratified),
         "last" => Ok(Split::Last),
@@ -83,19 +90,25 @@ pub(crate) fn split(text: &str) -> Result<Split, Failure> {
     }
 }
 
-/// What made a run: every flag that its result depends on. Times and places are left out.
-pub(crate) fn as_json(options: &Train) -> Value {
+/// What made a run: every setting that its result depends on, as the recipe and the flags have it. Times and places
+/// are left out.
+pub(crate) fn as_json(options: &Train, settings: &Settings, held_out: f64) -> Value {
     let (n, s, v, a) = (&options.network, &options.schedule, &options.validation, &options.augmentation);
+    let stopping = settings.early_stopping.as_ref();
     json!({
         "heatlens": env!("CARGO_PKG_VERSION"),
         "data": options.data,
         "rows": options.input.rows,
-        "arch": n.arch, "size": n.size, "resize": n.resize, "channels": n.channels, "scale": n.scale, "seed": n.seed,
-        "epochs": s.epochs, "batch_size": s.batch_size, "optimizer": s.optimizer,
-        "learning_rate": s.learning_rate, "momentum": s.momentum, "weight_decay": s.weight_decay,
-        "lr_schedule": s.lr_schedule, "patience": s.patience, "monitor": s.monitor,
-        "class_weight": s.class_weight, "keep": format!("{:?}", s.keep).to_lowercase(), "shuffle": !s.no_shuffle,
-        "validation_split": v.validation_split, "split": v.split, "validation_data": v.validation_data,
+        "recipe": options.recipe,
+        "arch": settings.architecture.id, "size": n.size, "resize": n.resize, "channels": n.channels, "scale": n.scale,
+        "seed": n.seed,
+        "epochs": settings.epochs, "batch_size": settings.batch_size, "optimizer": s.optimizer,
+        "learning_rate": settings.learning_rate, "momentum": s.momentum, "weight_decay": s.weight_decay,
+        "lr_schedule": RateChange::of(&settings.schedule).id(),
+        "patience": stopping.map_or(0, |s| s.patience), "monitor": stopping.map(|s| &s.metric),
+        "class_weight": settings.class_weight.to_string(),
+        "keep": format!("{:?}", s.keep).to_lowercase(), "shuffle": !s.no_shuffle,
+        "validation_split": held_out, "split": v.split, "validation_data": v.validation_data,
         "horizontal_flip": a.horizontal_flip, "vertical_flip": a.vertical_flip,
         "shift": a.shift, "rotation": a.rotation,
     })
