@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     /// Threads to use; all processors if not given. The results are the same for any number
     #[arg(long, global = true)]
     pub(crate) threads: Option<usize>,
+    /// Print results and errors only: no notes, no progress
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -127,7 +130,7 @@ pub(crate) struct Train {
     /// and y, or X.npy with y.npy beside it
     pub(crate) data: PathBuf,
     /// Folder for the model and its history
-    #[arg(short, long)]
+    #[arg(short, long, default_value = "heatlens-train")]
     pub(crate) out: PathBuf,
     /// Where every setting below comes from that is not given: default, which fits itself to the number of images, or
     /// keras-two-class (gap-cnn, 1e-4, 10 epochs, batches of 64, 5 % held out, patience 5 on the training loss)
@@ -259,7 +262,7 @@ pub(crate) struct Augmentation {
 
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
-    /// A model file (ONNX)
+    /// A model file (ONNX or Keras: .onnx, .keras, .h5)
     pub(crate) model: PathBuf,
     /// Image files, folders, .npy or .npz
     #[arg(required = true)]
@@ -374,13 +377,13 @@ impl From<PictureFormatName> for PictureFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A model file (ONNX)
+    /// A model file (ONNX or Keras: .onnx, .keras, .h5)
     pub(crate) model: PathBuf,
     /// Image files, folders, .npy or .npz
     #[arg(required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     /// Folder for the pictures
-    #[arg(short, long)]
+    #[arg(short, long, default_value = "heatlens-explain")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -482,22 +485,22 @@ pub(crate) enum SaveName {
     Npz16,
     /// conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv
     Tensors,
-    /// What is hot as boxes and masks in annotations.json (COCO)
+    /// Boxes and masks around the hot regions, in annotations_<method>.json (COCO)
     Boxes,
-    /// What is hot as mask pictures
+    /// The hot regions as mask pictures
     Masks,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
-    /// A model file
+    /// A model file (ONNX or Keras: .onnx, .keras, .h5)
     pub(crate) model: PathBuf,
     /// Image files, folders, .npy or .npz that the model was not trained on, with labels if there are any (and with
     /// `mask` in an .npz where the objects are known)
     #[arg(required = true)]
     pub(crate) data: Vec<PathBuf>,
     /// Folder for audit.json and report.html
-    #[arg(short, long)]
+    #[arg(short, long, default_value = "heatlens-audit")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -543,7 +546,7 @@ pub(crate) struct Merge {
     #[arg(required = true)]
     pub(crate) shards: Vec<PathBuf>,
     /// Folder for the whole
-    #[arg(short, long)]
+    #[arg(short, long, default_value = "heatlens-merge")]
     pub(crate) out: PathBuf,
     /// Write into a folder that is not empty
     #[arg(long)]
@@ -552,7 +555,7 @@ pub(crate) struct Merge {
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// A model file (ONNX)
+    /// A model file (ONNX or Keras: .onnx, .keras, .h5)
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) ports: Ports,
@@ -566,7 +569,7 @@ pub(crate) struct Inspect {
 
 #[derive(Debug, Args)]
 pub(crate) struct Convert {
-    /// A model file
+    /// A model file (ONNX or Keras: .onnx, .keras, .h5)
     pub(crate) model: PathBuf,
     /// The ONNX file to write
     #[arg(required_unless_present = "out_flag")]
@@ -624,7 +627,7 @@ pub(crate) struct Methods {
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// A model file
+    /// A model file (ONNX or Keras: .onnx, .keras, .h5)
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) ports: Ports,

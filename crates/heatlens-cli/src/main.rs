@@ -14,6 +14,9 @@ use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.quiet {
+        output::be_quiet();
+    }
     if arguments.command.keeps_what_is_finished() {
         progress::watch_for_interrupt();
     }

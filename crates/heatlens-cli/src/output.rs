@@ -1,15 +1,35 @@
 //! The one place that writes to the terminal. A closed pipe (`heatlens methods | head`) is no error.
 
 use std::io::{Write, stderr, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Turns notes and progress off for the rest of the process (`--quiet`).
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Returns true after [`be_quiet`].
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
 
 /// A line of results, to standard output.
 pub(crate) fn line(text: impl AsRef<str>) {
     let _ = writeln!(stdout(), "{}", text.as_ref());
 }
 
-/// A remark for the person, to standard error.
+/// Prints a remark to standard error, unless `--quiet` was given.
 pub(crate) fn note(text: impl AsRef<str>) {
-    let _ = writeln!(stderr(), "note: {}", text.as_ref());
+    progress(format!("note: {}", text.as_ref()));
+}
+
+/// Prints a line of progress to standard error, unless `--quiet` was given.
+pub(crate) fn progress(text: impl AsRef<str>) {
+    if !is_quiet() {
+        let _ = writeln!(stderr(), "{}", text.as_ref());
+    }
 }
 
 /// Lets a write beyond the limit on file sizes (`ulimit -f`) fail as on a full disk, with an error that

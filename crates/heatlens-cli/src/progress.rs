@@ -60,8 +60,13 @@ pub(crate) struct Bar {
 impl Bar {
     /// A bar over `total` things called `what`.
     pub(crate) fn new(total: usize, what: &'static str) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-        let template = "{bar:30} {pos}/{len} {msg}  {elapsed} passed, {eta} left";
+        let target = if crate::output::is_quiet() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let template = "{bar:30} {pos}/{len} {msg}  {elapsed} elapsed, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -84,7 +89,7 @@ impl Bar {
         // Without a terminal the bar is invisible; a few lines say the same.
         if self.bar.is_hidden() && self.started.elapsed().as_secs() >= 5 && done * 10 >= tenth * self.total {
             self.tenth.store(done * 10 / self.total.max(1) + 1, Ordering::Relaxed);
-            crate::output::note(format!("{done} of {} {}", self.total, self.what));
+            crate::output::progress(format!("{done} of {} {}", self.total, self.what));
         }
     }
 

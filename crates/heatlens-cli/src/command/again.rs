@@ -1,7 +1,7 @@
 //! The command as it can be given again: what its results depend on, without where they go and how fast.
 
 /// Flags that change no result, and whether a value follows.
-const ASIDE: [(&str, bool); 7] = [
+const ASIDE: [(&str, bool); 9] = [
     ("--out", true),
     ("-o", true),
     ("--shard", true),
@@ -9,6 +9,8 @@ const ASIDE: [(&str, bool); 7] = [
     ("--force", false),
     ("--resume", false),
     ("--json", false),
+    ("--quiet", false),
+    ("-q", false),
 ];
 
 /// The words of this process's command, the program's name left out.

@@ -1,5 +1,7 @@
 //! Wrong usage ends with a sentence about the flag, never with a crash and never with files.
 
+use std::path::Path;
+
 use crate::common::{Run, Trained, explain, heatlens, train};
 
 #[track_caller]
@@ -136,4 +138,16 @@ fn short_names_of_flags_are_understood() {
     let again = trained.path("again.onnx");
     heatlens("convert -o", &[&again, &trained.model]).ends(0);
     assert_eq!(std::fs::read(again).unwrap(), std::fs::read(&trained.model).unwrap());
+}
+
+#[test]
+fn quiet_leaves_out_notes_but_neither_results_nor_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("a.png");
+    image::GrayImage::from_pixel(24, 20, image::Luma([90])).save(&image).unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../heatlens/tests/zoo/resnet/model.onnx");
+    let loud = heatlens("predict", &[Path::new(model), &image]);
+    let quiet = heatlens("predict -q", &[Path::new(model), &image]);
+    loud.says(0, &["note: "]);
+    assert_eq!(quiet.ends(0), loud.stdout);
 }

@@ -27,7 +27,13 @@ impl AtomicFile {
             // As an ordinary new file: the process' umask decides, not the private mode of a temporary file.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let inner = BufWriter::new(builder.tempfile_in(folder_of(target))?);
+        let folder = folder_of(target);
+        // The error would name the temporary file, which the caller has never heard of.
+        let temporary = builder.tempfile_in(folder).map_err(|e| match folder.is_dir() {
+            true => io::Error::from(e.kind()),
+            false => io::Error::new(e.kind(), format!("there is no folder {}", folder.display())),
+        })?;
+        let inner = BufWriter::new(temporary);
         Ok(Self { inner, target: target.to_path_buf() })
     }
 
@@ -114,7 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_an_error() {
-        assert!(AtomicFile::create(Path::new("/no/such/folder/a.bin")).is_err());
+    fn the_error_of_a_missing_folder_does_not_name_the_temporary_file() {
+        let error = AtomicFile::create(Path::new("/no/such/folder/a.bin")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(!error.to_string().contains(PREFIX), "{error}");
     }
 }
