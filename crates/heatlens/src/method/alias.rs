@@ -2,7 +2,7 @@
 //!
 //! A name is compared without case, spaces, hyphens and underscores, with `+` read as p, so that `gradcam`,
 //! `Grad-CAM` and `grad_cam` are one. Ids and titles are known by themselves; [`NAMES`] has what else the methods are
-//! called in pytorch-grad-cam 1.5, torchcam 0.4, Captum 0.8, tf-keras-vis 0.8, Xplique 1.4 and SHAP 0.46.
+//! called in pytorch-grad-cam, torchcam, Captum, tf-keras-vis, Xplique and SHAP.
 
 use crate::method::METHODS;
 
