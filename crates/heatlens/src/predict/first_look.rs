@@ -22,7 +22,7 @@ const MANY_CLASSES: usize = 10;
 
 /// What should be known about the data and the model's answers to them, a sentence each; nothing where all is as expected.
 ///
-/// Where it is assumed how images are prepared, the common ways are tried: see [`Comparison`].
+/// Where it is assumed how images are prepared, the common presets are tried on the first images.
 ///
 /// # Errors
 /// If an operator has no kernel.
