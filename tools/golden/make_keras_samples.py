@@ -225,8 +225,64 @@ def channels_first(k, layers):
     return k.Model(inputs, layers.Dense(2)(x))
 
 
+def images(k, layers):
+    """Functions of images that authors put in front of a network."""
+    x = inputs = k.Input((6, 8, 1))
+    if k is keras:
+        ops = k.ops
+        rgb = ops.repeat(x, 3, axis=-1)
+        y = ops.pad(rgb[..., ::-1], ((0, 0), (1, 2), (2, 1), (0, 0)), constant_values=0.5)
+        y = ops.pad(y, ((0, 0), (1, 1), (0, 2), (0, 0)), mode="reflect")
+        y = ops.image.resize(y, (7, 5)) + ops.image.resize(y, (7, 5), interpolation="nearest")
+        y = y + ops.image.resize(y, (5, 4), interpolation="bicubic", crop_to_aspect_ratio=True)[:, :1, :1]
+        y = ops.where(ops.greater(y, 0.2), y, 0.5 * y) + ops.flip(y, 2) + ops.roll(y, 2, axis=1)
+        y = ops.normalize(y, axis=-1) + ops.tile(ops.image.rgb_to_grayscale(y), [1, 1, 1, 3])
+        y = y - ops.mean(y, axis=[1, 2], keepdims=True) / (ops.std(y, axis=[1, 2, 3], keepdims=True) + 0.1)
+        y = y + ops.broadcast_to(ops.amax(y, axis=-1, keepdims=True), (2, 7, 5, 3))
+        y = ops.take(ops.moveaxis(ops.image.crop_images(y, 1, 1, 1, 1), 3, 1), [0, -1], axis=1)
+        y = ops.rsqrt(ops.square(y) + 1.0) + ops.log1p(ops.abs(y)) + ops.floor(y) + ops.sign(y)
+        y = ops.squeeze(y[:, None, ..., 1:, ::-2], axis=1)
+    else:
+        import tensorflow as tf
+
+        rgb = tf.image.grayscale_to_rgb(x)
+        y = tf.pad(rgb[..., ::-1], [[0, 0], [1, 2], [2, 1], [0, 0]], constant_values=0.5)
+        y = tf.pad(y, [[0, 0], [1, 1], [0, 2], [0, 0]], mode="SYMMETRIC")
+        y = tf.image.resize(y, (7, 5)) + tf.image.resize(y, (7, 5), method="nearest")
+        y = y + tf.image.resize(y, (5, 4), method="bicubic")[:, :1, :1]
+        y = tf.where(tf.greater(y, 0.2), y, 0.5 * y) + tf.image.flip_left_right(y) + tf.reverse(y, [1])
+        y = tf.math.l2_normalize(y, axis=-1) + tf.tile(tf.image.rgb_to_grayscale(y), [1, 1, 1, 3])
+        y = tf.image.per_image_standardization(y) + tf.repeat(tf.reduce_max(y, axis=-1, keepdims=True), 3, axis=-1)
+        y = tf.image.central_crop(tf.gather(y, [0, 2, 1, 0], axis=1), 0.5)
+        y = tf.math.rsqrt(tf.square(y) + 1.0) + tf.floor(y) + tf.nn.bias_add(y, [0.1, 0.2, 0.3])
+    x = layers.Conv2D(2, 1)(y) if k is not keras else layers.Conv2D(2, 1, data_format="channels_last")(y)
+    return k.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+
+
+def nested(k, layers):
+    """Models in models, whose layers have equal names and equal shapes."""
+    inner = k.Sequential([k.Input((6, 6, 3)), layers.Conv2D(3, 3, padding="same", name="conv")], name="base")
+    middle = k.Sequential(
+        [k.Input((6, 6, 3)), inner, layers.Conv2D(3, 3, activation="relu", name="conv"), layers.GlobalAveragePooling2D()],
+        name="encoder",
+    )
+    return k.Sequential([k.Input((6, 6, 3)), middle, layers.Dense(3, name="dense")])
+
+
+def preprocess_input(k, layers):
+    """`preprocess_input` of the three kinds of `keras.applications`."""
+    x = inputs = k.Input((5, 5, 3))
+    kinds = [k.applications.vgg16, k.applications.densenet, k.applications.mobilenet_v2]
+    y = layers.Concatenate()([layers.Conv2D(2, 2, name=f"conv{i}")(f.preprocess_input(x)) for i, f in enumerate(kinds)])
+    return k.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(y)))
+
+
 CASES = [flatten, norms, convs, branches, activations, attention, shapes, preprocessing, operations, channels_first]
+CASES += [images, nested, preprocess_input]
 LEGACY = {"flatten", "norms", "convs", "branches", "activations", "attention", "shapes", "preprocessing", "operations"}
+LEGACY |= {"images", "nested", "preprocess_input"}
+# Keras 2 cannot write `...` into a .keras file, nor equal names of nested layers into an .h5 file.
+ONLY_H5, NO_H5 = {"images", "preprocess_input"}, {"nested"}
 
 
 def fill(model, seed):
@@ -277,7 +333,7 @@ def make(case, package, suffix):
     fill(model, 5)
     random = np.random.default_rng(7)
     inputs = [random.normal(0, 1, (2, *i.shape[1:])).astype("float32") for i in model.inputs]
-    if case is flatten:
+    if case in (flatten, preprocess_input):
         inputs = [i * 60 + 100 for i in inputs]
     outputs = model(inputs if len(inputs) > 1 else inputs[0], training=False)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
@@ -405,8 +461,10 @@ def main(wanted):
         make(case, keras, ".h5")
         make(case, keras, ".keras")
         if case.__name__ in LEGACY:
-            make(case, tf_keras, ".keras")
-            make(case, tf_keras, ".h5")
+            if case.__name__ not in ONLY_H5:
+                make(case, tf_keras, ".keras")
+            if case.__name__ not in NO_H5:
+                make(case, tf_keras, ".h5")
     if not wanted or "packed" in wanted:
         packed()
 

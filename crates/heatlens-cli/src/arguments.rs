@@ -65,7 +65,7 @@ pub(crate) struct Demo {
 }
 
 /// Which data to read, and how.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Input {
     /// Rows of an array to use, as in Python: 0:2000, 2000:, 7
     #[arg(long, value_name = "RANGE")]
@@ -92,6 +92,16 @@ pub(crate) struct Ports {
     /// The output that holds the class scores; the first that can if not given
     #[arg(long = "output", value_name = "NAME")]
     pub(crate) scores: Option<String>,
+    /// What the scores mean: classes (one excludes the others), multi-label, regression (quantities) or similarity (an
+    /// embedding, held against --reference); found out from the file if not given
+    #[arg(long, value_name = "KIND")]
+    pub(crate) head: Option<String>,
+    /// Height and width of the images (224x224, or one number for a square), where the file leaves them open
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) input_size: Option<String>,
+    /// What an embedding is held against: an image, or an .npy file with one embedding
+    #[arg(long, value_name = "IMAGE|FILE.npy")]
+    pub(crate) reference: Option<PathBuf>,
 }
 
 /// How image files become the model's input, where its file does not say or says it wrong.

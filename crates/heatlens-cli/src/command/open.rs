@@ -4,28 +4,59 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use heatlens::data::{ArrayNumbers, Dataset, Layout, OpenOptions, RowRange};
-use heatlens::model::{Model, ModelOptions, Preparation};
+use heatlens::model::{HeadKind, Model, ModelOptions, Preparation};
 use heatlens::predict::first_look;
+use heatlens::reference;
 
 use crate::arguments::{Input, LayoutName, Pixels, Ports};
 use crate::failure::Failure;
 use crate::output;
 
-/// Opens a model with the chosen input and output.
+/// Opens a model with the chosen input, output and head, as far as the file says.
 pub(crate) fn ports(path: &Path, ports: &Ports) -> Result<Model, Failure> {
-    let options = ModelOptions { input: ports.image.clone(), output: ports.scores.clone() };
-    Ok(Model::open_with(path, &options)?)
+    Ok(Model::open_with(path, &choices(ports)?)?)
 }
 
-/// Opens a model, takes over what the flags say of its input and classes, and repeats its notes.
+/// What the flags say where a file leaves a choice.
+fn choices(ports: &Ports) -> Result<ModelOptions, Failure> {
+    let head: Option<HeadKind> = parsed("--head", ports.head.as_deref())?;
+    let by_reference = ports.reference.as_ref().map(|_| HeadKind::Similarity);
+    Ok(ModelOptions {
+        input: ports.image.clone(),
+        output: ports.scores.clone(),
+        head: head.or(by_reference),
+        input_size: ports.input_size.as_deref().map(|text| size("--input-size", text)).transpose()?,
+        ..ModelOptions::default()
+    })
+}
+
+/// Opens a model, takes over what the flags say of its input, its classes and its head, and repeats its notes.
 pub(crate) fn model(path: &Path, ports: &Ports, pixels: &Pixels) -> Result<Model, Failure> {
-    let mut model = self::ports(path, ports)?;
+    let options = ModelOptions { ask: true, named: pixels.labels.is_some(), ..choices(ports)? };
+    let mut model = Model::open_with(path, &options)?;
     if let Some(file) = &pixels.labels {
         model.read_class_names(file)?;
     }
     model.prepare(&preparation(pixels)?).map_err(|e| Failure::usage(e.to_string()))?;
     model.notes.iter().for_each(output::note);
-    Ok(model)
+    with_reference(model, ports)
+}
+
+/// Holds an embedding against the reference.
+fn with_reference(model: Model, ports: &Ports) -> Result<Model, Failure> {
+    match (model.head.needs_reference(), &ports.reference) {
+        (false, None) => Ok(model),
+        (true, Some(reference)) => {
+            let embedding = reference::embedding(&model, reference)?;
+            Ok(model.with_reference(&embedding)?)
+        }
+        (false, Some(_)) => {
+            Err(Failure::usage("--reference: only --head similarity holds images against another one"))
+        }
+        (true, None) => Err(Failure::usage(
+            "--head similarity: similar to what? --reference IMAGE, or --reference FILE.npy with an embedding",
+        )),
+    }
 }
 
 fn preparation(pixels: &Pixels) -> Result<Preparation, Failure> {

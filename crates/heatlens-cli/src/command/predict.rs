@@ -25,6 +25,7 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
     let data = open::data(&mut model, &options.inputs, &options.input)?;
     let predictor = Predictor::new(&model)?;
     let top = match (options.top, &options.out, options.json) {
+        _ if model.head.is_quantity() => None,
         (Some(top), ..) => Some(top.clamp(1, model.class_names.len())),
         (None, None, false) => Some(TOP).filter(|_| model.class_names.len() > MANY_CLASSES),
         _ => None,
@@ -97,6 +98,13 @@ impl<'a> Answers<'a> {
     }
 
     fn row(&mut self, item: usize, logits: &[f32]) {
+        if self.model.head.is_quantity() {
+            let values: Vec<String> = logits.iter().map(f32::to_string).collect();
+            let (input, index) = (quoted(&self.data.source(item)), self.data.index(item));
+            // Writing to a String cannot fail.
+            let _ = writeln!(self.table, "{input},{index},{}", values.join(","));
+            return;
+        }
         let quoted_name = |k: usize| quoted(self.name(k));
         let label = self.data.label(item).map_or_else(String::new, quoted_name);
         let predicted = quoted_name(self.model.head.predicted(logits));
@@ -119,6 +127,9 @@ impl<'a> Answers<'a> {
     }
 
     fn entry(&self, item: usize, logits: &[f32]) -> Value {
+        if self.model.head.is_quantity() {
+            return json!({"input": self.data.source(item), "index": self.data.index(item), "values": logits});
+        }
         let probabilities = self.model.head.probabilities(logits);
         let predicted = self.model.head.predicted(logits);
         let mut entry = json!({
@@ -150,7 +161,16 @@ impl<'a> Answers<'a> {
     }
 }
 
+/// Classes have a prediction and probabilities, quantities only values.
 fn header(model: &Model, top: Option<usize>) -> String {
+    if model.head.is_quantity() {
+        let name = |n: &String| quoted(&format!("value({n})"));
+        let columns: Vec<String> = match model.head.outputs {
+            1 => vec!["value".to_owned()],
+            _ => model.class_names.iter().map(name).collect(),
+        };
+        return format!("input,index,{}\n", columns.join(","));
+    }
     let columns: Vec<String> = match top {
         Some(top) => (1..=top).map(|rank| format!("class {rank},p {rank}")).collect(),
         None => std::iter::once("predicted".to_owned())

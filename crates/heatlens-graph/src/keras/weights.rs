@@ -34,15 +34,9 @@ impl Place {
                 // Every name is compared with every layer.
                 let names_length: u64 = names.iter().map(|name| 8 + name.len() as u64 / 16).sum();
                 store.spend(names_length.saturating_mul(layers.len() as u64))?;
-                Ok(layers
-                    .iter()
-                    .map(|layer| {
-                        let own: Arc<[Arc<str>]> =
-                            names.iter().filter(|name| belongs_to(name, &layer.name)).cloned().collect();
-                        // Weights are named after their layers; the models around them need not appear.
-                        let names = if own.is_empty() && layer.is_model() { Arc::clone(names) } else { own };
-                        Self::Names { group: group.clone(), names }
-                    })
+                Ok(by_owner(layers, names)
+                    .into_iter()
+                    .map(|names| Self::Names { group: group.clone(), names })
                     .collect())
             }
         }
@@ -64,6 +58,31 @@ impl Place {
             Self::Names { group, names } => Ok(names.iter().map(|name| format!("{group}/{name}")).collect()),
         }
     }
+}
+
+/// The names that belong to each layer. Models inside take theirs first: where a nested model and the one around it have layers
+/// of the same name, `base/conv/kernel` is the nested one's.
+fn by_owner(layers: &[LayerSpec<'_>], names: &Arc<[Arc<str>]>) -> Vec<Arc<[Arc<str>]>> {
+    let mut taken = vec![false; names.len()];
+    let mut own: Vec<Option<Arc<[Arc<str>]>>> = vec![None; layers.len()];
+    for models in [true, false] {
+        for (layer, own) in layers.iter().zip(&mut own).filter(|(layer, _)| layer.is_model() == models) {
+            let belongs = |at: &usize| belongs_to(&names[*at], &layer.name);
+            let all: Vec<usize> = (0..names.len()).filter(belongs).collect();
+            let free: Vec<usize> = all.iter().copied().filter(|&at| !taken[at]).collect();
+            let found = if models || free.is_empty() { all } else { free };
+            if models {
+                found.iter().for_each(|&at| taken[at] = true);
+            }
+            *own = Some(found.into_iter().map(|at| Arc::clone(&names[at])).collect());
+        }
+    }
+    let whole = |(layer, own): (&LayerSpec<'_>, Option<Arc<[Arc<str>]>>)| match own {
+        Some(own) if !own.is_empty() || !layer.is_model() => own,
+        // Weights are named after their layers; the models around them need not appear.
+        _ => Arc::clone(names),
+    };
+    layers.iter().zip(own).map(whole).collect()
 }
 
 /// Whether a weight's name (`outer/conv/kernel:0`) says that it is of `layer`.

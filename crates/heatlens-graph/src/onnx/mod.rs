@@ -13,6 +13,7 @@
 
 mod attributes;
 mod budget;
+mod ends;
 mod error;
 mod external;
 mod formula;
@@ -21,8 +22,10 @@ mod known;
 mod limits;
 mod lower;
 mod numbered;
+mod open_size;
 mod ops;
 mod proto;
+mod quantised;
 mod read;
 mod scope;
 mod tensor;
@@ -33,6 +36,7 @@ mod value_info;
 mod walk;
 mod write;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -51,18 +55,45 @@ pub struct Opened {
     /// What the user should know about how the file was read, one sentence each (half precision
     /// computed in single, nodes exported in training mode …). Often empty.
     pub warnings: Vec<String>,
+    /// Declared outputs that cannot be read, and why; the rest of the file does not need them.
+    pub lost_outputs: BTreeMap<String, String>,
+    /// Height and width of the images where the file leaves them open and nobody chose: the first usual size that fits.
+    pub assumed_size: Option<[usize; 2]>,
 }
+
+/// What a person chooses where a file leaves a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Height and width of the images, where the file leaves them open.
+    pub input_size: Option<[usize; 2]>,
+}
+
+/// Sizes of images that networks are made for, the most frequent first.
+pub const USUAL_SIZES: [[usize; 2]; 14] = open_size::USUAL;
+/// Key of [`Graph::metadata`] that names the input of a file that takes pixels as whole numbers; here it takes the same
+/// numbers as `f32`.
+pub const WHOLE_PIXELS: &str = "onnx.whole_pixels";
+/// Key of [`Graph::metadata`] under which the class names of a `ZipMap` are kept, one a line.
+pub const CLASS_LABELS: &str = ends::CLASS_LABELS;
 
 /// Reads a model file. What its name ends in does not matter.
 ///
 /// # Errors
 /// If the file can't be read, is larger than 2 GiB, is no ONNX model, or has nodes we do not know.
 pub fn open_file(path: &Path) -> Result<Opened, OnnxError> {
+    open_file_with(path, OpenOptions::default())
+}
+
+/// Like [`open_file`], with sizes that the file leaves open.
+///
+/// # Errors
+/// As there.
+pub fn open_file_with(path: &Path, options: OpenOptions) -> Result<Opened, OnnxError> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the excess shows; devices without end stop there too.
     let mut file = File::open(path).map_err(OnnxError::Io)?.take(limits::MAX_FILE + 1);
     file.read_to_end(&mut bytes).map_err(OnnxError::Io)?;
-    read::open_with(bytes, external::External::beside(path))
+    read::open_with(bytes, &|| external::External::beside(path), options)
 }
 
 /// Reads a model from memory, the graph alone: [`open`] without its warnings.

@@ -1,18 +1,21 @@
 //! From the messages of a file to a graph.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use prost::bytes::Bytes;
 
-use super::error::OnnxError;
+use super::ends::{CLASS_LABELS, Producers};
+use super::error::{NodeError, OnnxError};
 use super::external::External;
 use super::proto::{GraphProto, ModelProto, to_map};
 use super::scope::{Problem, Reading, Slot};
 use super::value_info::Batch;
 use super::walk::{self, Context, Walk, define};
-use super::{Opened, inline, limits};
+use super::{OpenOptions, Opened, WHOLE_PIXELS, inline, limits, open_size};
 use crate::error::OpError;
+use crate::fact::{DType, Fact};
+use crate::graph::ValueId;
 
 /// Reads a model from the bytes of its file.
 ///
@@ -25,19 +28,52 @@ use crate::error::OpError;
 /// assert!(error.to_string().starts_with("expected an ONNX file, found a PNG image"));
 /// ```
 pub fn open(bytes: Vec<u8>) -> Result<Opened, OnnxError> {
-    open_with(bytes, External::default())
+    open_with(bytes, &External::default, OpenOptions::default())
 }
 
 /// Reads a model whose arrays may lie in other files.
-pub(super) fn open_with(bytes: Vec<u8>, external: External) -> Result<Opened, OnnxError> {
+pub(super) fn open_with(
+    bytes: Vec<u8>,
+    external: &dyn Fn() -> External,
+    options: OpenOptions,
+) -> Result<Opened, OnnxError> {
     let bytes = Bytes::from(bytes);
     match decode(bytes.clone()) {
-        Ok((model, graph)) => build(&model, &graph, bytes.len() as u64, external),
+        Ok((model, graph)) => {
+            let file = Source { bytes: bytes.len() as u64, external };
+            build_sized(&model, &graph, &file, options)
+        }
         Err(too_large @ OnnxError::TooLarge { .. }) => Err(too_large),
         Err(error) => Err(match crate::sniff::looks_like(&bytes) {
             Some((looks_like, advice)) => OnnxError::NotOnnx { looks_like, advice },
             None => error,
         }),
+    }
+}
+
+/// Reads the graph for images of the chosen size; where the file leaves it open and nobody chose, of the first usual size
+/// that the network takes.
+fn build_sized(
+    model: &ModelProto,
+    proto: &GraphProto,
+    file: &Source<'_>,
+    options: OpenOptions,
+) -> Result<Opened, OnnxError> {
+    let stored: BTreeSet<&str> = proto.initializer.iter().map(|t| t.name()).collect();
+    let open = proto.input.iter().any(|i| !stored.contains(i.name()) && open_size::is_open(i));
+    if !open || options.input_size.is_some() {
+        return build(model, proto, file, options.input_size);
+    }
+    let mut first = None;
+    for size in open_size::USUAL {
+        match build(model, proto, file, Some(size)) {
+            Ok(opened) => return Ok(Opened { assumed_size: Some(size), ..opened }),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    match first {
+        Some(error) => Err(error),
+        None => build(model, proto, file, None),
     }
 }
 
@@ -52,24 +88,33 @@ fn decode(bytes: Bytes) -> Result<(ModelProto, GraphProto), OnnxError> {
     Ok((model, graph))
 }
 
-fn build(model: &ModelProto, proto: &GraphProto, size: u64, external: External) -> Result<Opened, OnnxError> {
+/// How long a file is, and where its arrays outside of it are found.
+struct Source<'a> {
+    bytes: u64,
+    external: &'a dyn Fn() -> External,
+}
+
+fn build(
+    model: &ModelProto,
+    proto: &GraphProto,
+    file: &Source<'_>,
+    size: Option<[usize; 2]>,
+) -> Result<Opened, OnnxError> {
     let opset = walk::opset(&model.opset_import)?;
-    let mut reading = Reading { external, ..Reading::default() };
+    let mut reading = Reading { external: (file.external)(), ..Reading::default() };
     proto.name().clone_into(&mut reading.graph.name);
     reading.graph.metadata = to_map(&model.metadata_props);
     initializers(&mut reading, proto)?;
-    inputs(&mut reading, proto)?;
+    inputs(&mut reading, proto, size)?;
     let mut used = BTreeSet::new();
     inline::names_read(&proto.node, &mut used);
     used.extend(proto.output.iter().map(|o| o.name().to_owned()));
-    let mut walk = Walk::new(reading, &model.functions, size);
+    let mut walk = Walk::new(reading, &model.functions, file.bytes);
     walk.body(&proto.node, Context::new(opset, &used))?;
-    if !walk.errors.is_empty() {
-        return Err(OnnxError::Nodes(walk.errors));
-    }
-    let mut reading = walk.reading;
-    outputs(&mut reading, proto)?;
-    Ok(Opened { graph: reading.graph, warnings: reading.warnings })
+    let Walk { mut reading, errors, .. } = walk;
+    let lost_outputs = outputs(&mut reading, proto, errors)?;
+    let warnings = reading.warnings;
+    Ok(Opened { graph: reading.graph, warnings, lost_outputs, assumed_size: None })
 }
 
 fn initializers(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxError> {
@@ -83,16 +128,23 @@ fn initializers(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxErr
     Ok(())
 }
 
-fn inputs(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxError> {
+fn inputs(reading: &mut Reading, proto: &GraphProto, size: Option<[usize; 2]>) -> Result<(), OnnxError> {
     let mut batch = Batch::default();
     for info in &proto.input {
         // An input with a stored default is a weight (all were, in old files).
         if reading.slots.contains_key(info.name()) {
             continue;
         }
-        let input = batch.input(info)?;
+        let sizes = size.map(|size| open_size::closed(proto, info, size)).unwrap_or_default();
+        let mut input = batch.input(info, &sizes)?;
         if input.other_precision {
             reading.warn(format!("input {:?} is computed in single precision", info.name()));
+        }
+        if input.fact.dtype == DType::I64 && takes_pixels(proto, info.name(), &input.fact) {
+            input.fact.dtype = DType::F32;
+            reading.graph.metadata.insert(WHOLE_PIXELS.to_owned(), info.name().to_owned());
+            reading
+                .warn(format!("input {:?} takes whole numbers; pixels go in without rounding", info.name()));
         }
         let id = reading.graph.add_input(info.name(), input.fact);
         define(reading, info.name(), Slot::Value(id))?;
@@ -100,29 +152,99 @@ fn inputs(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxError> {
     Ok(())
 }
 
-fn outputs(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxError> {
-    let mut outputs = Vec::with_capacity(proto.output.len());
-    for info in &proto.output {
-        let id = reading.value(info.name()).map_err(|problem| {
-            let what = match problem {
-                Problem::Own(error) => error.to_string(),
-                Problem::Upstream => "it could not be read".to_owned(),
-            };
-            OnnxError::Malformed(format!("output {:?}: {what}", info.name()))
-        })?;
-        outputs.push(id);
+/// Whether an input of whole numbers holds pixels that are only arranged before they become floating point: then nothing
+/// changes if they are floating point from the start.
+fn takes_pixels(proto: &GraphProto, name: &str, fact: &Fact) -> bool {
+    let mut whole = BTreeSet::from([name]);
+    let mut cast = false;
+    for node in &proto.node {
+        if !node.input.iter().any(|input| whole.contains(input.as_str())) {
+            continue;
+        }
+        match node.op_type() {
+            "Cast" => cast = true,
+            "Transpose" | "Identity" | "Squeeze" | "Unsqueeze" | "Slice" | "Reshape" | "Flatten"
+            | "Concat" | "Split" => {
+                whole.extend(node.output.iter().map(String::as_str));
+            }
+            "Shape" => {}
+            _ => return false,
+        }
     }
+    cast && matches!(fact.shape.rank(), 3 | 4)
+}
+
+/// Hands out what the file declares, and the scores behind outputs that hold a class. Outputs that cannot be read are left
+/// aside as long as another one can be; says which and why.
+fn outputs(
+    reading: &mut Reading,
+    proto: &GraphProto,
+    errors: Vec<NodeError>,
+) -> Result<BTreeMap<String, String>, OnnxError> {
+    let refused = OnnxError::Nodes(errors);
+    let mut outputs = Vec::with_capacity(proto.output.len());
+    let mut lost = BTreeMap::new();
+    for info in &proto.output {
+        match reading.value(info.name()) {
+            Ok(id) => outputs.push(id),
+            Err(Problem::Upstream) => {
+                lost.insert(info.name().to_owned(), refused.to_string());
+            }
+            Err(Problem::Own(error)) => {
+                let what = format!("output {:?}: {error}", info.name());
+                if !reading.slots.contains_key(info.name()) {
+                    let unread = matches!(&refused, OnnxError::Nodes(nodes) if !nodes.is_empty());
+                    return Err(if unread { refused } else { OnnxError::Malformed(what) });
+                }
+                lost.insert(info.name().to_owned(), what);
+            }
+        }
+    }
+    sources(reading, proto, &mut outputs);
     if outputs.is_empty() {
-        return Err(OnnxError::Malformed("the graph has no outputs".to_owned()));
+        return Err(match refused {
+            OnnxError::Nodes(nodes) if nodes.is_empty() => {
+                let none = || "the graph has no outputs".to_owned();
+                OnnxError::Malformed(lost.into_values().next().unwrap_or_else(none))
+            }
+            refused => refused,
+        });
+    }
+    if !lost.is_empty() {
+        let names: Vec<String> = lost.keys().map(|name| format!("{name:?}")).collect();
+        reading.warn(format!("outputs left aside, because they cannot be read: {}", names.join(", ")));
     }
     reading.graph.set_outputs(&outputs);
-    Ok(())
+    Ok(lost)
+}
+
+/// Adds the scores behind outputs that hold a class, a place or a name.
+fn sources(reading: &mut Reading, proto: &GraphProto, outputs: &mut Vec<ValueId>) {
+    let producers = Producers::of(proto);
+    for info in &proto.output {
+        let Some(source) = producers.source(info.name()) else { continue };
+        let Ok(id) = reading.value(&source.name) else { continue };
+        if reading.graph.fact(id).dtype != DType::F32 {
+            continue;
+        }
+        if let Some(labels) = source.labels {
+            reading.graph.metadata.insert(CLASS_LABELS.to_owned(), labels.join("\n"));
+        }
+        if !outputs.contains(&id) {
+            reading.warn(format!(
+                "the output {:?} holds a class, not scores; the scores that it is made from, {:?}, are read too",
+                info.name(),
+                source.name
+            ));
+            outputs.push(id);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::{Fact, Shape};
+    use crate::fact::Shape;
     use crate::onnx::proto::NodeProto;
     use crate::onnx::proto::attribute_proto::AttributeType;
     use crate::onnx::proto::tensor_proto::DataLocation;
@@ -251,5 +373,119 @@ mod tests {
         let graph = open_model(&model).unwrap().graph;
         assert_eq!(graph.inputs().len(), 1);
         assert_eq!(graph.constant(graph.find("w").unwrap()), Some(&w));
+    }
+
+    /// A model whose outputs are these values of any type.
+    fn with_outputs(nodes: Vec<NodeProto>, outputs: &[&str]) -> ModelProto {
+        let mut model = model(17, nodes, Vec::new());
+        let fact = Fact::f32(Shape::batched(&[2]));
+        model.graph.as_mut().unwrap().output = outputs.iter().map(|o| value_info::write(o, &fact)).collect();
+        model
+    }
+
+    #[test]
+    fn outputs_that_cannot_be_read_are_left_aside() {
+        let labels = AttributeProto {
+            name: Some("classlabels_strings".to_owned()),
+            r#type: Some(AttributeType::Strings.into()),
+            strings: vec![Bytes::from_static(b"cat"), Bytes::from_static(b"dog")],
+            ..AttributeProto::default()
+        };
+        let map = NodeProto {
+            domain: Some("ai.onnx.ml".to_owned()),
+            attribute: vec![labels],
+            ..node("ZipMap", &["p"], &["map"])
+        };
+        let nodes = || vec![node("Relu", &["x"], &["p"]), map.clone(), node("ArgMax", &["p"], &["best"])];
+        let opened = open_model(&with_outputs(nodes(), &["best", "map", "p"])).unwrap();
+        let names = |opened: &Opened| -> Vec<String> {
+            opened.graph.outputs().iter().map(|&o| opened.graph.value(o).name.clone()).collect()
+        };
+        assert_eq!(names(&opened), ["p"]);
+        assert!(opened.lost_outputs["map"].contains("ZipMap"), "{:?}", opened.lost_outputs);
+        assert!(opened.warnings.iter().any(|w| w.contains("left aside")), "{:?}", opened.warnings);
+        let alone = open_model(&with_outputs(nodes(), &["map"])).unwrap();
+        assert_eq!(names(&alone), ["p"], "the scores behind a map");
+        assert_eq!(alone.graph.metadata[CLASS_LABELS], "cat\ndog");
+        let foreign = NodeProto { domain: Some("com.example".to_owned()), ..node("Magic", &["x"], &["y"]) };
+        let error = open_model(&with_outputs(vec![foreign], &["y"])).unwrap_err().to_string();
+        assert!(error.contains("Magic"), "nothing is left: {error}");
+    }
+
+    /// The model whose input has these sizes, `None` where one is open, before a convolution of three channels.
+    fn sized(sizes: [Option<i64>; 4], elem_type: i32, nodes: Vec<NodeProto>) -> ModelProto {
+        use crate::onnx::proto::tensor_shape_proto::{Dimension, dimension};
+        use crate::onnx::proto::type_proto;
+        let weight = tensor::write("w", &Tensor::f32(&[2, 3, 1, 1], vec![1.0; 6]));
+        let mut model = model(17, nodes, vec![weight]);
+        let input = &mut model.graph.as_mut().unwrap().input[0];
+        if let Some(type_proto::Value::TensorType(t)) = &mut input.r#type.as_mut().unwrap().value {
+            let name = |axis: usize| dimension::Value::DimParam(format!("axis{axis}"));
+            let dim = |(axis, size): (usize, &Option<i64>)| Dimension {
+                value: Some(size.map_or_else(|| name(axis), dimension::Value::DimValue)),
+                denotation: None,
+            };
+            t.shape.as_mut().unwrap().dim = sizes.iter().enumerate().map(dim).collect();
+            t.elem_type = Some(elem_type);
+        }
+        model
+    }
+
+    #[test]
+    fn open_height_and_width_are_closed() {
+        let conv = || vec![node("Conv", &["x", "w"], &["y"])];
+        let turned = || {
+            let mut turn = node("Transpose", &["x"], &["t"]);
+            turn.attribute.push(AttributeProto {
+                name: Some("perm".to_owned()),
+                r#type: Some(AttributeType::Ints.into()),
+                ints: vec![0, 3, 1, 2],
+                ..AttributeProto::default()
+            });
+            vec![turn, node("Conv", &["t", "w"], &["y"])]
+        };
+        let shape = |model: &ModelProto, size: Option<[usize; 2]>| {
+            let options = OpenOptions { input_size: size };
+            let opened = open_with(model.encode_to_vec(), &External::default, options).unwrap();
+            (opened.graph.fact(opened.graph.inputs()[0]).shape.to_string(), opened.assumed_size)
+        };
+        let first = sized([None, None, None, None], 1, conv());
+        assert_eq!(shape(&first, Some([32, 40])), ("N×3×32×40".to_owned(), None));
+        assert_eq!(shape(&first, None), ("N×3×224×224".to_owned(), Some([224, 224])));
+        let last = sized([None, None, None, None], 1, turned());
+        assert_eq!(shape(&last, Some([32, 40])).0, "N×32×40×3");
+        let closed = sized([None, Some(3), Some(8), Some(8)], 1, conv());
+        assert_eq!(shape(&closed, None), ("N×3×8×8".to_owned(), None));
+        // Flattened into a matrix of 3·32·32 rows: only one of the usual sizes fits.
+        let nodes = || vec![node("Flatten", &["x"], &["f"]), node("MatMul", &["f", "m"], &["y"])];
+        let mut flat = sized([None, Some(3), None, None], 1, nodes());
+        let matrix = tensor::write("m", &Tensor::f32(&[3072, 1], vec![1.0; 3072]));
+        flat.graph.as_mut().unwrap().initializer.push(matrix);
+        assert_eq!(shape(&flat, None).1, Some([32, 32]));
+    }
+
+    #[test]
+    fn pixels_as_whole_numbers_become_floating_point() {
+        const UINT8: i32 = 2;
+        let mut cast = node("Cast", &["x"], &["f"]);
+        cast.attribute.push(AttributeProto {
+            name: Some("to".to_owned()),
+            r#type: Some(AttributeType::Int.into()),
+            i: Some(1),
+            ..AttributeProto::default()
+        });
+        let sizes = [None, Some(3), Some(8), Some(8)];
+        let opened =
+            open_model(&sized(sizes, UINT8, vec![cast.clone(), node("Conv", &["f", "w"], &["y"])])).unwrap();
+        let input = opened.graph.inputs()[0];
+        assert_eq!(
+            (opened.graph.fact(input).dtype, opened.graph.metadata[WHOLE_PIXELS].as_str()),
+            (DType::F32, "x")
+        );
+        // Arithmetic on whole numbers is not the same on others.
+        let nodes = vec![node("Mul", &["x", "x"], &["s"]), cast.clone()];
+        let opened =
+            open_model(&sized(sizes, UINT8, [nodes, vec![node("Relu", &["f"], &["y"])]].concat())).unwrap();
+        assert_eq!(opened.graph.fact(opened.graph.inputs()[0]).dtype, DType::I64);
     }
 }

@@ -28,8 +28,12 @@ impl Batch {
     /// Type and shape of an input.
     ///
     /// # Errors
-    /// If it is no tensor, of a type we do not compute in, or has an open size besides the batch.
-    pub(super) fn input(&mut self, info: &ValueInfoProto) -> Result<Input, OnnxError> {
+    /// If it is no tensor, of a type we do not compute in, or has an open size besides the batch for which `sizes` has none.
+    pub(super) fn input(
+        &mut self,
+        info: &ValueInfoProto,
+        sizes: &[Option<usize>],
+    ) -> Result<Input, OnnxError> {
         let bad = |what: String| OnnxError::Malformed(format!("input {:?}: {what}", info.name()));
         let Some(type_proto::Value::TensorType(declared)) =
             info.r#type.as_ref().and_then(|t| t.value.as_ref())
@@ -39,7 +43,7 @@ impl Batch {
         let dtype = tensor::dtype(declared.elem_type()).map_err(|e| bad(e.to_string()))?;
         let shape = declared.shape.as_ref().ok_or_else(|| bad("expected a shape, found none".to_owned()))?;
         let dims: Result<Vec<Dim>, String> =
-            shape.dim.iter().enumerate().map(|(axis, dim)| self.dim(axis, dim)).collect();
+            shape.dim.iter().enumerate().map(|(axis, dim)| self.dim(axis, dim, sizes)).collect();
         let shape = Shape(dims.map_err(bad)?);
         if shape.len_per_sample().is_none() {
             return Err(bad(format!("sizes {shape} overflow")));
@@ -48,7 +52,7 @@ impl Batch {
         Ok(Input { fact: Fact { dtype, shape }, other_precision })
     }
 
-    fn dim(&mut self, axis: usize, dim: &Dimension) -> Result<Dim, String> {
+    fn dim(&mut self, axis: usize, dim: &Dimension, sizes: &[Option<usize>]) -> Result<Dim, String> {
         let name = match &dim.value {
             Some(dimension::Value::DimValue(size)) if *size > 0 => {
                 return usize::try_from(*size).map(Dim::Fixed).map_err(|_| format!("size {size} overflows"));
@@ -57,6 +61,9 @@ impl Batch {
             Some(dimension::Value::DimValue(_)) | None => None,
             Some(dimension::Value::DimParam(name)) => Some(name.as_str()).filter(|name| !name.is_empty()),
         };
+        if let Some(&Some(size)) = sizes.get(axis).filter(|_| axis > 0) {
+            return Ok(Dim::Fixed(size));
+        }
         match (axis, name, self.name.as_deref()) {
             (_, Some(name), Some(batch)) if name == batch => Ok(Dim::Batch(1)),
             (0, Some(name), None) => {
@@ -115,20 +122,24 @@ mod tests {
     #[test]
     fn an_open_first_axis_is_the_batch() {
         for first in [symbol("batch_size"), symbol(""), None, number(-1), number(0)] {
-            let fact = Batch::default().input(&info(&[first, number(3), number(8)])).unwrap().fact;
+            let fact = Batch::default().input(&info(&[first, number(3), number(8)]), &[]).unwrap().fact;
             assert_eq!(fact.shape, Shape::batched(&[3, 8]));
         }
-        let fixed = Batch::default().input(&info(&[number(1), number(3)])).unwrap().fact;
+        let fixed = Batch::default().input(&info(&[number(1), number(3)]), &[]).unwrap().fact;
         assert_eq!(fixed.shape, Shape::fixed(&[1, 3]), "a fixed batch stays fixed");
     }
 
     #[test]
     fn other_open_sizes_are_refused_by_name() {
-        let error = Batch::default().input(&info(&[symbol("N"), number(3), symbol("height")])).unwrap_err();
+        let error =
+            Batch::default().input(&info(&[symbol("N"), number(3), symbol("height")]), &[]).unwrap_err();
         assert!(error.to_string().contains("axis 2 is open (\"height\")"), "{error}");
         let mut batch = Batch::default();
-        batch.input(&info(&[symbol("N")])).unwrap();
-        assert_eq!(batch.input(&info(&[number(2), symbol("N")])).unwrap().fact.shape.0[1], Dim::Batch(1));
-        assert!(batch.input(&info(&[symbol("M")])).is_err());
+        batch.input(&info(&[symbol("N")]), &[]).unwrap();
+        assert_eq!(
+            batch.input(&info(&[number(2), symbol("N")]), &[]).unwrap().fact.shape.0[1],
+            Dim::Batch(1)
+        );
+        assert!(batch.input(&info(&[symbol("M")]), &[]).is_err());
     }
 }

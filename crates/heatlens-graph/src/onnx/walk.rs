@@ -10,7 +10,7 @@ use super::known;
 use super::ops::{self, NEWEST, OLDEST, Row};
 use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
-use super::{numbered, tensor, uniform};
+use super::{numbered, quantised, tensor, uniform};
 use crate::error::OpError;
 use crate::op::invalid;
 
@@ -18,6 +18,9 @@ use crate::op::invalid;
 const MAX_DEPTH: usize = 64;
 /// Nodes after functions are written out: a few nested calls could stand for billions.
 const MAX_NODES: usize = 1 << 20;
+
+const DYNAMIC: &str = "dynamically quantised model: its weights are the file's integers, its activations are computed in single \
+                       precision and not rounded";
 
 /// The functions a file defines, by domain and name.
 pub(super) type Functions<'a> = BTreeMap<(&'a str, &'a str), &'a FunctionProto>;
@@ -168,6 +171,12 @@ impl<'a> Walk<'a> {
             self.written_out.function(node, name, function)?;
             return Ok(called(node, name, function, context).map(Some));
         }
+        if let Some(body) = quantised::expand(node, name) {
+            if node.op_type() == "DynamicQuantizeLinear" {
+                self.reading.warn(DYNAMIC.to_owned());
+            }
+            return Ok(Some((body?, Some(quantised::OPSET))));
+        }
         if !is_standard(node) || node.op_type() != "If" {
             return Ok(Ok(None));
         }
@@ -271,7 +280,12 @@ fn called(
 fn row(node: &NodeProto, opset: Option<i64>) -> Result<(&'static Row, i64), OpError> {
     let unsupported = |what: &str| Err(OpError::Unsupported(what.to_owned()));
     if !is_standard(node) {
-        return unsupported("an operator from outside the standard");
+        return unsupported(match quantised::is_quantised(node) {
+            true => {
+                "this operator of a quantised model (explain the floating-point model that it was made from, or quantise it in the QDQ format)"
+            }
+            false => "an operator from outside the standard",
+        });
     }
     let opset = opset.ok_or_else(|| invalid("the file asks for no version of the operator set"))?;
     match ops::find(node.op_type()) {

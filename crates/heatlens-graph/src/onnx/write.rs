@@ -17,6 +17,7 @@ use crate::error::{GraphError, OpError};
 use crate::graph::{Graph, Node, Origin, ValueId};
 use crate::op::pool::AveragePool;
 use crate::op::{Attribute, at};
+use crate::rewrite::needed_nodes;
 
 /// The operator set we write; [`crate::op::Spelling`] speaks it.
 const OPSET: i64 = 18;
@@ -66,10 +67,15 @@ fn graph_proto(graph: &Graph) -> Result<GraphProto, GraphError> {
             "{name:?} is listed as an output twice; ONNX names each once"
         )));
     }
-    let mut initializer = constants(graph);
+    // What no output needs (scores that were appended for an explanation) is not part of the model.
+    let needed = match graph.outputs() {
+        [] => vec![true; graph.nodes().len()],
+        outputs => needed_nodes(graph, outputs),
+    };
+    let mut initializer = constants(graph, &needed);
     let mut names = BTreeSet::new();
     let mut node = Vec::with_capacity(graph.nodes().len());
-    for n in graph.nodes() {
+    for (n, _) in graph.nodes().iter().zip(&needed).filter(|(_, needed)| **needed) {
         node.push(NodeProto {
             name: Some(node_name(graph, n, &mut names)),
             ..node_proto(graph, n, &mut initializer)?
@@ -89,12 +95,14 @@ fn graph_proto(graph: &Graph) -> Result<GraphProto, GraphError> {
     })
 }
 
-/// The stored arrays that something reads, in their order.
-fn constants(graph: &Graph) -> Vec<TensorProto> {
+/// The stored arrays that needed nodes read, in their order.
+fn constants(graph: &Graph, needed: &[bool]) -> Vec<TensorProto> {
     let read: BTreeSet<ValueId> = graph
         .nodes()
         .iter()
-        .flat_map(|n| n.inputs.iter().flatten())
+        .zip(needed)
+        .filter(|(_, needed)| **needed)
+        .flat_map(|(n, _)| n.inputs.iter().flatten())
         .chain(graph.outputs())
         .copied()
         .collect();

@@ -15,8 +15,9 @@ use crate::op::{
 use crate::tensor::Tensor;
 
 /// `round(x ÷ scale) + zero_point`, halves to even, clamped to `low`…`high`. Inputs: x, scale,
-/// zero point (both numbers, or vectors along `axis`). Its derivative in x is 1 ÷ scale where nothing
-/// is clamped ("straight through"), and 0 elsewhere; scale and zero point have none.
+/// zero point (both numbers, or vectors along `axis`). Its derivative in x is 1 ÷ scale where no more than one step
+/// is clamped ("straight through"), and 0 elsewhere; scale and zero point have none. One step, because the zero point is
+/// rounded: the largest value of the calibration may itself come to lie one step outside, and it is often the surest image's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FakeQuantize {
     /// The axis along which scale and zero point differ.
@@ -125,7 +126,7 @@ impl Operator for FakeQuantize {
         let (whole, scale) = self.unclamped(b, node)?;
         let mut dx = b.div(grad, scale)?;
         for (bound, inside) in
-            [(self.low, BinaryFunction::GreaterOrEqual), (self.high, BinaryFunction::LessOrEqual)]
+            [(self.low - 1.0, BinaryFunction::GreaterOrEqual), (self.high + 1.0, BinaryFunction::LessOrEqual)]
         {
             let bound = b.scalar(bound);
             let mask = b.binary(inside, whole, bound)?;

@@ -42,7 +42,7 @@ pub(crate) use error::reason;
 pub use image_file::read_image;
 pub use image_files::ImageFiles;
 pub use layout::Layout;
-pub use npy::{ElementType, NpyHeader, npy_bytes};
+pub use npy::{ElementType, NpyHeader, npy_bytes, read_npy};
 pub use npz::NpzWriter;
 pub use numbers::{ArrayNumbers, Scale};
 pub use open::{OpenOptions, open_inputs, open_training};

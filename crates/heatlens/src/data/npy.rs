@@ -6,7 +6,8 @@
 //!
 //! Source: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -89,6 +90,19 @@ pub(super) fn read_header(
         .try_fold(1_usize, |product, &size| product.checked_mul(size))
         .unwrap_or(0);
     Ok(CheckedHeader { header, rows, row_len })
+}
+
+/// Shape and elements (as f32, in C order) of the array in a file.
+///
+/// # Errors
+/// If the file cannot be read or holds no array of numbers.
+pub fn read_npy(path: &Path) -> Result<(Vec<usize>, Vec<f32>), DataError> {
+    let file = File::open(path).map_err(DataError::io(path, "open"))?;
+    let available = file.metadata().map_err(DataError::io(path, "read"))?.len();
+    let mut reader = BufReader::new(file);
+    let header = read_header(&mut reader, available, path)?;
+    let values = header.read_rows(&mut reader, 0..header.rows, path)?;
+    Ok((header.header.shape, values))
 }
 
 impl CheckedHeader {

@@ -68,12 +68,12 @@ pub(super) fn line(
         "label": data.label(item).and_then(|k| names.get(k)),
         "predicted": names.get(explanation.predicted),
         "logit": explanation.logits,
-        "probability": explanation.probabilities,
+        "probability": (!model.head.is_quantity()).then_some(&explanation.probabilities),
         "maps": maps,
         "files": files,
         "preprocessing": model.preprocessing.to_pairs(),
         "computed_by": format!("heatlens {}, {}", env!("CARGO_PKG_VERSION"), heatlens_cpu::instruction_set()),
-        "warnings": warnings(explanation),
+        "warnings": warnings(explanation, model.head.is_quantity()),
     })
 }
 
@@ -89,13 +89,13 @@ fn map(attribution: &Attribution, names: &[String]) -> Value {
 }
 
 /// What a person should know before believing the line.
-fn warnings(explanation: &Explanation) -> Vec<String> {
+fn warnings(explanation: &Explanation, quantity: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if explanation.logits.iter().any(|z| !z.is_finite()) {
         warnings.push("the logits are not finite".to_owned());
     }
     #[allow(clippy::cast_possible_truncation)]
-    let certain = explanation.probabilities.iter().any(|&p| p as f32 == 1.0);
+    let certain = !quantity && explanation.probabilities.iter().any(|&p| p as f32 == 1.0);
     if certain {
         warnings.push(
             "the output is saturated: its probability rounds to 1, so its own gradient is 0; the logit is explained instead"

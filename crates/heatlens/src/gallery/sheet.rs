@@ -138,9 +138,17 @@ impl SheetRows {
     }
 
     fn legend(&self, explainer: &Explainer, outlined: bool, chosen: bool) -> String {
-        let mut text = String::from(
-            "Each row is one image. Bright heat marks what speaks for the class that the row explains; \
-             in the signed map red speaks for it and blue against. Grey pictures show single pixels: lighter raises the score, darker lowers it.",
+        let (bright, signed) = if explainer.model().head.is_quantity() {
+            (
+                "what makes the quantity larger (or smaller, where the row says so)",
+                "red does so and blue the opposite",
+            )
+        } else {
+            ("what speaks for the class that the row explains", "red speaks for it and blue against")
+        };
+        let mut text = format!(
+            "Each row is one image. Bright heat marks {bright}; in the signed map {signed}. \
+             Grey pictures show single pixels: lighter raises the score, darker lowers it.",
         );
         if chosen {
             text.push_str(" The first images of each class are shown, classes taking turns.");
@@ -215,6 +223,10 @@ fn caption(explainer: &Explainer, data: &dyn Dataset, item: usize, explanation: 
     let name = |k: usize| names.get(k).map_or("?", String::as_str);
     let probability = explanation.probabilities.get(explanation.predicted).copied().unwrap_or(f64::NAN);
     let mut lines = vec![data.name(item)];
+    if explainer.model().head.is_quantity() {
+        lines.extend(quantities(explainer, explanation));
+        return lines;
+    }
     if let Some(label) = data.label(item) {
         let verdict = if label == explanation.predicted { "right" } else { "wrong" };
         lines.push(format!("is: {}", name(label)));
@@ -228,6 +240,17 @@ fn caption(explainer: &Explainer, data: &dyn Dataset, item: usize, explanation: 
         lines.push(format!("explained: {}", name(class)));
     }
     lines
+}
+
+/// What a model of quantities says: the value that is explained, and in which direction.
+fn quantities(explainer: &Explainer, explanation: &Explanation) -> Vec<String> {
+    let Some(class) = explanation.attributions.first().map(|a| a.class) else { return Vec::new() };
+    let name = explainer.model().class_names.get(class).map_or("?", String::as_str);
+    let value = match explanation.logits.as_slice() {
+        [only] => Some(only),
+        values => values.get(class),
+    };
+    vec![format!("value {:.4}", value.copied().unwrap_or(f32::NAN)), format!("explained: {name}")]
 }
 
 /// What to know before believing a map: told for few methods, named for many.

@@ -55,6 +55,22 @@ pub enum ModelError {
         /// The outputs there are.
         found: Vec<String>,
     },
+    /// The scores cannot be of the kind that was asked for.
+    Head {
+        /// The kind.
+        kind: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// The file fixes another size of image than the one that was asked for.
+    InputSize {
+        /// Height and width that were asked for.
+        wanted: [usize; 2],
+        /// Height and width that the file fixes.
+        found: [usize; 2],
+    },
+    /// The scores may mean several things: what, and how to say which.
+    Unclear(String),
     /// The graph cannot be arranged for images N×C×H×W.
     Graph(heatlens_graph::GraphError),
     /// The number of class names differs from the number of classes.
@@ -157,6 +173,12 @@ impl fmt::Display for ModelError {
             Self::UnknownOutput { name, found } => {
                 write!(f, "no output {name:?}; there is {}", found.join(", "))
             }
+            Self::Head { kind, why } => write!(f, "--head {kind} does not fit: {why}"),
+            Self::InputSize { wanted: [h, w], found: [rows, columns] } => write!(
+                f,
+                "the file fixes its images at {rows}×{columns}, {h}×{w} was asked for; export it with open height and width"
+            ),
+            Self::Unclear(question) => write!(f, "{question}"),
             Self::Graph(source) => write!(f, "{source}"),
             Self::ClassNames { found, expected } => {
                 write!(f, "{found} class names for a model with {expected} classes")

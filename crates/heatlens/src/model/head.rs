@@ -1,22 +1,32 @@
-//! Where a classifier's scores are.
+//! Where a model's scores are, and what they mean.
 //!
 //! Files end in probabilities, explanations want logits: a saturated sigmoid or softmax has no
 //! gradient left, and the picture would be black. So the last sigmoid or softmax is recognised (also
 //! where it is written out in simpler operators) and stepped back over. It counts as the head only
-//! if it feeds outputs alone.
+//! if it feeds outputs alone. Probabilities that have no logits behind them (a mean of several models')
+//! get their log odds appended. What the scores mean (classes, quantities …) is a [`HeadKind`].
 
+mod classes;
+mod kind;
+mod known;
+mod multi_label;
+mod odds;
+mod probability;
+mod regression;
+mod similarity;
 mod written_out;
 
 use heatlens_graph::differentiate::depends_on;
 use heatlens_graph::op::cast::Cast;
 use heatlens_graph::op::identity::Identity;
 use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::{DType, Dim, Graph, Node, ValueId};
 
+pub use kind::HeadKind;
+use probability::Scores;
+
 use crate::data::MAX_CLASSES;
-use crate::model::ModelError;
+use crate::model::{ModelError, ModelOptions};
 
 /// What a file applies to its logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +39,10 @@ pub enum Activation {
     Softmax,
     /// The logarithm of that.
     LogSoftmax,
+    /// z + ½, clamped to 0…1.
+    HardSigmoid,
+    /// More than one sigmoid or softmax, of which the logits are the log odds: z = ln p − ln(1 − p).
+    LogOdds,
 }
 
 impl Activation {
@@ -40,6 +54,8 @@ impl Activation {
             Self::Sigmoid => "sigmoid",
             Self::Softmax => "softmax",
             Self::LogSoftmax => "log-softmax",
+            Self::HardSigmoid => "hard sigmoid",
+            Self::LogOdds => "log odds",
         }
     }
 }
@@ -55,47 +71,112 @@ pub struct Head {
     pub activation: Activation,
     /// Number of logits.
     pub outputs: usize,
+    /// What the scores mean.
+    pub kind: HeadKind,
+    /// Whether a probability of 1 is 1 in the output, and not 100.
+    unit: bool,
+}
+
+/// A head, and what a person should know about how it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) head: Head,
+    pub(super) notes: Vec<String>,
+    /// What has to be asked before anything is explained.
+    pub(super) question: Option<String>,
+}
+
+/// Of more outputs than this the first ones are looked at, unless one is chosen.
+const MOST_ENDS: usize = 64;
+/// So many of them are named beside the one that is taken.
+const MOST_NAMED: usize = 8;
+
+/// An output that can hold scores, as it was understood.
+#[derive(Debug)]
+struct End<'a> {
+    output: ValueId,
+    outputs: usize,
+    scores: Scores,
+    known: &'a [known::Known],
+    /// Whether names of the classes are given.
+    named: bool,
 }
 
 impl Head {
-    /// Finds the logits behind the output called `name`, or behind the first output that is a list of
-    /// scores for each sample. `batch` is the number of samples where the file fixes it.
+    /// Finds the scores behind the chosen output, or behind the first output that is a list of
+    /// scores for each sample. `batch` is the number of samples where the file fixes it. Appends nodes to the graph where
+    /// the file has no logits.
     ///
     /// # Errors
-    /// If there is no such output, or it is no list of scores computed from the image.
-    pub fn find(
-        graph: &Graph,
+    /// If there is no such output, or it is no list of scores computed from the image, or it cannot be of the kind that
+    /// was asked for.
+    pub(super) fn find(
+        graph: &mut Graph,
         image: ValueId,
         batch: Option<usize>,
-        name: Option<&str>,
-    ) -> Result<Self, ModelError> {
-        let from_image = depends_on(graph, &[image]);
-        let describe = |&id: &ValueId| format!("{:?} ({})", graph.value(id).name, graph.fact(id).shape);
-        let found = || graph.outputs().iter().map(describe).collect();
-        let scores = |id: &ValueId| scores(graph, *id, batch).filter(|_| from_image[id.index()]);
-        let (output, outputs) = match name {
-            Some(name) => {
-                let output = graph.outputs().iter().copied().find(|&id| graph.value(id).name == name);
-                let unknown = || ModelError::UnknownOutput { name: name.to_owned(), found: found() };
-                let output = output.ok_or_else(unknown)?;
-                (output, scores(&output).ok_or_else(|| ModelError::Outputs(vec![describe(&output)]))?)
-            }
-            None => {
-                let first = graph.outputs().iter().find_map(|id| Some((*id, scores(id)?)));
-                first.ok_or_else(|| ModelError::Outputs(found()))?
+        options: &ModelOptions,
+        named: bool,
+    ) -> Result<Found, ModelError> {
+        let candidates = candidates(graph, image, batch, options.output.as_deref())?;
+        let (known, uses) = (known::known(graph), graph.uses());
+        let end = |&(output, outputs): &(ValueId, usize)| {
+            let scores = probability::read(graph, &uses, &known, output, batch.unwrap_or(1));
+            End { output, outputs, scores, known: &known, named }
+        };
+        let ends: Vec<End<'_>> = candidates.iter().take(MOST_ENDS).map(end).collect();
+        // An embedding beside class scores is passed over.
+        let clear = ends.iter().position(|end| kind::guess(graph, end).question.is_none());
+        let end = &ends[clear.unwrap_or(0)];
+        let guess = kind::guess(graph, end);
+        let chosen = options.head.unwrap_or(guess.kind);
+        chosen.check(end.outputs, &end.scores)?;
+        let mut notes = Vec::new();
+        if ends.len() > 1 {
+            notes.push(several(graph, &ends, end));
+        }
+        // A quantity is explained as it is.
+        let (logits, activation) = match chosen.is_quantity() {
+            true => (end.output, Activation::None),
+            false => {
+                let logits = end.scores.logits(graph, &known).map_err(ModelError::Graph)?;
+                (logits, end.scores.activation)
             }
         };
-        let (logits, activation) = step_back(graph, output);
-        Ok(Self { logits, output, activation, outputs })
+        let unit = (end.scores.scale - 1.0).abs() < 1e-3;
+        let head = Self { logits, output: end.output, activation, outputs: end.outputs, kind: chosen, unit };
+        notes.extend(head.note(end));
+        let (question, note) =
+            if options.head.is_some() { (None, None) } else { (guess.question, guess.note) };
+        notes.extend(note);
+        Ok(Found { head, notes, question })
     }
 
-    /// Number of classes: a single logit tells two classes apart.
+    /// How an output was understood that is no plain sigmoid or softmax.
+    fn note(&self, end: &End<'_>) -> Option<String> {
+        let scale = end.scores.scale;
+        let unit = self.unit;
+        let times = if unit { String::new() } else { format!(", times {scale}") };
+        match self.activation {
+            Activation::LogOdds => Some(format!(
+                "the output holds probabilities{times} already (found by following the graph); what is explained is their log odds"
+            )),
+            Activation::HardSigmoid => {
+                Some(format!("the output is a hard sigmoid{times}; what is explained is the value before it"))
+            }
+            Activation::Softmax | Activation::Sigmoid if !unit => {
+                Some(format!("the output is a {}{times}", self.activation.name()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Number of classes: a single logit tells two classes apart. Of a single quantity, the two directions.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.outputs.max(2)
     }
 
-    /// Whether one logit tells two classes apart.
+    /// Whether one logit tells two classes apart, or one number has two directions.
     #[must_use]
     pub fn is_binary(&self) -> bool {
         self.outputs == 1
@@ -104,19 +185,73 @@ impl Head {
     /// Whether the file hands out probabilities, so that they need not be made of its logits.
     #[must_use]
     pub(crate) fn ends_in_probabilities(&self) -> bool {
-        matches!(self.activation, Activation::Sigmoid | Activation::Softmax)
+        self.unit && matches!(self.activation, Activation::Sigmoid | Activation::Softmax)
+    }
+
+    /// Whether the probability of a class is a function of its own logit alone.
+    #[must_use]
+    pub(crate) fn classes_stand_alone(&self) -> bool {
+        let alone =
+            matches!(self.activation, Activation::Sigmoid | Activation::HardSigmoid | Activation::LogOdds);
+        alone || self.outputs == 1 || self.kind == HeadKind::MultiLabel
+    }
+
+    /// Whether the scores are quantities and tell no classes apart.
+    #[must_use]
+    pub fn is_quantity(&self) -> bool {
+        self.kind.is_quantity()
+    }
+
+    /// Whether the scores are an embedding that has not been held against another one yet.
+    #[must_use]
+    pub fn needs_reference(&self) -> bool {
+        self.kind == HeadKind::Similarity && self.outputs > 1
+    }
+
+    /// The cosine of this head's embedding with `reference`, which has as many numbers.
+    pub(super) fn with_reference(
+        &self,
+        graph: &mut Graph,
+        samples: Dim,
+        reference: &[f32],
+    ) -> Result<Self, ModelError> {
+        let refuse = |why: String| ModelError::Head { kind: self.kind.name(), why };
+        if !self.needs_reference() {
+            return Err(refuse("there is no embedding".to_owned()));
+        }
+        if reference.len() != self.outputs {
+            let (found, expected) = (reference.len(), self.outputs);
+            return Err(refuse(format!("expected a reference of {expected} numbers, found {found}")));
+        }
+        if !reference.iter().all(|v| v.is_finite()) || reference.iter().all(|&v| v == 0.0) {
+            return Err(refuse(
+                "the reference has no direction: all its numbers are 0, or some are not finite".to_owned(),
+            ));
+        }
+        let logits = similarity::cosine(graph, self.logits, samples, reference).map_err(ModelError::Graph)?;
+        Ok(Self { logits, output: logits, outputs: 1, activation: Activation::None, ..self.clone() })
     }
 
     /// The probability of each class from a sample's logits. A head without an activation counts
-    /// as softmax, or as sigmoid where it has one output.
+    /// as softmax, or as sigmoid where it has one output or each class stands for itself. Quantities have no
+    /// probabilities: they come as they are, with the opposite in front where there is one.
     #[must_use]
     pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
-        let sigmoid = |z: f32| 1.0 / (1.0 + (-f64::from(z)).exp());
-        if let &[z] = logits {
-            return vec![sigmoid(-z), sigmoid(z)];
+        if self.is_quantity() {
+            return match logits {
+                &[z] => vec![f64::from(-z), f64::from(z)],
+                values => values.iter().copied().map(f64::from).collect(),
+            };
         }
-        if self.activation == Activation::Sigmoid {
-            return logits.iter().map(|&z| sigmoid(z)).collect();
+        let one: fn(f32) -> f64 = match self.activation {
+            Activation::HardSigmoid => |z| (f64::from(z) + 0.5).clamp(0.0, 1.0),
+            _ => |z| 1.0 / (1.0 + (-f64::from(z)).exp()),
+        };
+        if let &[z] = logits {
+            return vec![one(-z), one(z)];
+        }
+        if self.classes_stand_alone() {
+            return logits.iter().map(|&z| one(z)).collect();
         }
         let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let powers: Vec<f64> = logits.iter().map(|&z| f64::from(z - top).exp()).collect();
@@ -124,9 +259,13 @@ impl Head {
         powers.into_iter().map(|p| p / sum).collect()
     }
 
-    /// The class with the highest score; the first of equals; class 1 for a single logit above 0.
+    /// The class with the highest score; the first of equals; class 1 for a single logit above 0. Of quantities the
+    /// first one; of a single quantity what makes it larger.
     #[must_use]
     pub fn predicted(&self, logits: &[f32]) -> usize {
+        if self.is_quantity() {
+            return usize::from(self.is_binary());
+        }
         if let &[z] = logits {
             return usize::from(z > 0.0);
         }
@@ -134,16 +273,69 @@ impl Head {
         logits.iter().enumerate().fold(0, better)
     }
 
-    /// The class with the second highest score; the first of equals; the other one of two.
+    /// The class with the second highest score; the first of equals; the other one of two. Of quantities the second one.
     #[must_use]
     pub fn runner_up(&self, logits: &[f32]) -> usize {
         let first = self.predicted(logits);
         if self.is_binary() {
             return 1 - first;
         }
+        if self.is_quantity() {
+            return 1.min(self.outputs - 1);
+        }
         let others = (0..logits.len()).filter(|&k| k != first);
         others.reduce(|best, k| if logits[k] > logits[best] { k } else { best }).unwrap_or(first)
     }
+
+    /// Names where the file has none: numbers for classes, both directions for a single quantity.
+    #[must_use]
+    pub fn default_names(&self, graph: &Graph) -> Vec<String> {
+        let name = &graph.value(self.output).name;
+        match self.kind {
+            HeadKind::Regression if self.is_binary() => {
+                vec![format!("lower {name}"), format!("higher {name}")]
+            }
+            HeadKind::Similarity if self.is_binary() => {
+                vec!["less similar".to_owned(), "more similar".to_owned()]
+            }
+            _ => crate::model::numbered(self.classes()),
+        }
+    }
+}
+
+/// The outputs that can hold scores, and how many each.
+fn candidates(
+    graph: &Graph,
+    image: ValueId,
+    batch: Option<usize>,
+    name: Option<&str>,
+) -> Result<Vec<(ValueId, usize)>, ModelError> {
+    let from_image = depends_on(graph, &[image]);
+    let describe = |&id: &ValueId| format!("{:?} ({})", graph.value(id).name, graph.fact(id).shape);
+    let found = || graph.outputs().iter().map(describe).collect();
+    let scores = |id: &ValueId| scores(graph, *id, batch).filter(|_| from_image[id.index()]);
+    if let Some(name) = name {
+        let output = graph.outputs().iter().copied().find(|&id| graph.value(id).name == name);
+        let unknown = || ModelError::UnknownOutput { name: name.to_owned(), found: found() };
+        let output = output.ok_or_else(unknown)?;
+        let outputs = scores(&output).ok_or_else(|| ModelError::Outputs(vec![describe(&output)]))?;
+        return Ok(vec![(output, outputs)]);
+    }
+    let all: Vec<_> = graph.outputs().iter().filter_map(|id| Some((*id, scores(id)?))).collect();
+    if all.is_empty() { Err(ModelError::Outputs(found())) } else { Ok(all) }
+}
+
+/// Which of several outputs was taken.
+fn several(graph: &Graph, ends: &[End<'_>], taken: &End<'_>) -> String {
+    let name =
+        |end: &End<'_>| format!("{:?} ({})", graph.value(end.output).name, graph.fact(end.output).shape);
+    let others = ends.iter().filter(|e| e.output != taken.output).take(MOST_NAMED);
+    let others: Vec<String> = others.map(name).collect();
+    format!(
+        "the scores are taken from {}; {} could hold scores too (--output chooses)",
+        name(taken),
+        others.join(", ")
+    )
 }
 
 /// How many scores a value holds for each sample: N×K, N×K×1×1, or N where there is one.
@@ -160,39 +352,6 @@ fn scores(graph: &Graph, value: ValueId, batch: Option<usize>) -> Option<usize> 
     // Every class gets a name: a file that declares billions of them is no classifier.
     let sensible = (1..=MAX_CLASSES).contains(&count);
     (fact.dtype == DType::F32 && per_sample && fixed && sensible).then_some(count)
-}
-
-/// The input of the sigmoid or softmax that alone makes the output, through reshapes.
-fn step_back(graph: &Graph, output: ValueId) -> (ValueId, Activation) {
-    let none = (output, Activation::None);
-    let uses = graph.uses();
-    let mut at = output;
-    loop {
-        // A gate inside the network is no head: its result is also used elsewhere.
-        if at != output && uses.of(at).len() > 1 {
-            return none;
-        }
-        if let Some(found) = written_out::activation(graph, at) {
-            return found;
-        }
-        let node = graph.producer(at).map(|id| graph.node(id));
-        let Some((node, &[Some(input)])) = node.map(|n| (n, n.inputs.as_slice())) else { return none };
-        if let Some(activation) = activation(node) {
-            return (input, activation);
-        }
-        if !is_renaming(node) {
-            return none;
-        }
-        at = input;
-    }
-}
-
-fn activation(node: &Node) -> Option<Activation> {
-    if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
-        return Some(if softmax.log { Activation::LogSoftmax } else { Activation::Softmax });
-    }
-    let sigmoid = node.op.downcast_ref::<Unary>().is_some_and(|u| u.0 == UnaryFunction::Sigmoid);
-    sigmoid.then_some(Activation::Sigmoid)
 }
 
 /// Whether a node passes its input's elements on unchanged.

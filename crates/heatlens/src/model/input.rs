@@ -3,9 +3,9 @@
 //! Everything behind this file sees images as N×C×H×W. A graph that wants N×H×W×C or N×H×W gets its
 //! input replaced by one that is N×C×H×W, followed by the transposition back.
 
-use heatlens_graph::op::binary::Binary;
+mod reader;
+
 use heatlens_graph::op::reshape::Squeeze;
-use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::rewrite::{needed_nodes, replace_input};
 use heatlens_graph::{DType, Dim, Fact, Graph, Shape, Uses, ValueId};
 
@@ -104,7 +104,13 @@ fn needed_values(graph: &Graph, outputs: &[ValueId]) -> Vec<bool> {
 }
 
 pub(super) fn describe(graph: &Graph, id: ValueId) -> String {
-    format!("{:?} ({})", graph.value(id).name, graph.fact(id).shape)
+    let fact = graph.fact(id);
+    let of = match fact.dtype {
+        DType::I64 => ", whole numbers",
+        DType::Bool => ", truth values",
+        _ => "",
+    };
+    format!("{:?} ({}{of})", graph.value(id).name, fact.shape)
 }
 
 /// An input that can hold images.
@@ -139,25 +145,13 @@ fn understand(graph: &Graph, uses: &Uses, id: ValueId) -> Option<Input> {
     (fact.dtype == DType::F32).then_some(Input { id, layout, shape, batch })
 }
 
-/// Whether the last axis has so few elements that it must be colours and the second too many, or a
-/// transposition to N×C×H×W follows.
+/// Whether the last axis holds the channels: the first layer behind the input says so, or, where none does (a network without
+/// convolutions), it has as few elements as colours and the second axis too many.
 fn is_channels_last(graph: &Graph, uses: &Uses, id: ValueId, [first, _, last]: [usize; 3]) -> bool {
     let colours = |size: usize| matches!(size, 1 | 3 | 4);
-    colours(last) && (!colours(first) || is_transposed(graph, uses, id))
-}
-
-/// Whether a value goes, perhaps through arithmetic with constants, into a transposition to channels first.
-fn is_transposed(graph: &Graph, uses: &Uses, mut value: ValueId) -> bool {
-    loop {
-        let Some(node) = uses.only(value).map(|only| graph.node(only)) else { return false };
-        if let Some(transpose) = node.op.downcast_ref::<Transpose>() {
-            return transpose.perm == [0, 3, 1, 2];
-        }
-        let arithmetic = node.op.downcast_ref::<Binary>().is_some();
-        match node.outputs.first() {
-            Some(&output) if arithmetic => value = output,
-            _ => return false,
-        }
+    match reader::channel_axis(graph, uses, id) {
+        Some(axis) => axis == 3,
+        None => colours(last) && !colours(first),
     }
 }
 

@@ -21,14 +21,16 @@ pub(crate) mod program;
 mod scaling;
 pub mod stages;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use heatlens_graph::{Graph, ValueId};
+use heatlens_graph::onnx::WHOLE_PIXELS;
+use heatlens_graph::{Dim, Graph, ValueId};
 
 pub use axes::Grid;
 pub use error::ModelError;
 pub use gap::GapHead;
-pub use head::{Activation, Head};
+pub use head::{Activation, Head, HeadKind};
 pub use layer::Layer;
 pub use preparation::Preparation;
 pub use scaling::PixelRange;
@@ -69,8 +71,17 @@ pub struct Model {
 pub struct ModelOptions {
     /// The input that takes the image.
     pub input: Option<String>,
-    /// The output that holds the class scores.
+    /// The output that holds the scores.
     pub output: Option<String>,
+    /// What the scores mean; found out from the graph if not given.
+    pub head: Option<HeadKind>,
+    /// Whether names of the classes are known from elsewhere, so that there are classes.
+    pub named: bool,
+    /// Whether a list of numbers that may be class scores or an embedding is refused until `head` says which. Otherwise
+    /// it counts as classes, and a note says so.
+    pub ask: bool,
+    /// Height and width of the images, for a file that leaves them open.
+    pub input_size: Option<[usize; 2]>,
 }
 
 impl Model {
@@ -90,24 +101,39 @@ impl Model {
     pub fn from_graph_with(graph: Graph, options: &ModelOptions) -> Result<Self, ModelError> {
         let original = graph.clone();
         let image = Image::find(graph, options.input.as_deref())?;
-        let Image { graph, value, shape, batch, .. } = image;
-        let head = Head::find(&graph, value, batch, options.output.as_deref()).map_err(|error| {
+        let Image { mut graph, value, shape, batch, .. } = image;
+        let stored_names = metadata::class_names(&graph.metadata)?;
+        let named = options.named || stored_names.is_some();
+        let head = options.head.or_else(|| metadata::head(&graph.metadata));
+        let choices = ModelOptions { head, ..options.clone() };
+        let found = Head::find(&mut graph, value, batch, &choices, named).map_err(|error| {
             let name = &graph.value(value).name;
             match input::further_inputs(&original, name, options.output.as_deref()) {
                 further if further.is_empty() => error,
                 further => ModelError::FurtherInputs(further),
             }
         })?;
-        let (found, unfit) = class_names::in_metadata(&graph.metadata, head.classes());
-        let stored = metadata::class_names(&graph.metadata)?.or(found);
+        let (listed, unfit) = class_names::in_metadata(&graph.metadata, found.head.classes());
+        let found = match &listed {
+            // The file names classes, so there are some.
+            Some(_) if !named => Head::find(&mut graph, value, batch, &choices, true)?,
+            _ => found,
+        };
+        let head::Found { head, notes: head_notes, question } = found;
+        if let Some(question) = question.as_ref().filter(|_| options.ask) {
+            return Err(ModelError::Unclear(question.clone()));
+        }
+        let stored = stored_names.or(listed);
         let named = stored.is_some();
-        let class_names = stored.unwrap_or_else(|| numbered(head.classes()));
+        let class_names = stored.unwrap_or_else(|| head.default_names(&graph));
         if class_names.len() != head.classes() {
             return Err(ModelError::ClassNames { found: class_names.len(), expected: head.classes() });
         }
         let stored = metadata::preprocessing(&graph.metadata)?;
         let described = stored.is_some();
-        let own_scaling = scaling::own_scaling(&graph, value);
+        let whole_pixels = graph.metadata.get(WHOLE_PIXELS) == Some(&graph.value(value).name);
+        let own_scaling =
+            if whole_pixels { Some(PixelRange::Bytes) } else { scaling::own_scaling(&graph, value) };
         let preprocessing = stored.unwrap_or_else(|| {
             let scale = if own_scaling == Some(PixelRange::Bytes) { 255.0 } else { 1.0 };
             Preprocessing { scale, ..Preprocessing::new(shape) }
@@ -133,6 +159,8 @@ impl Model {
         };
         model.take_notes(image.original.as_deref(), &image.ignored);
         model.notes.extend(unfit.filter(|_| !model.named));
+        model.notes.extend(head_notes);
+        model.notes.extend(question);
         Ok(model)
     }
 
@@ -158,9 +186,6 @@ impl Model {
             }
             None => {}
         }
-        if self.head.activation == Activation::None && self.head.outputs == 1 {
-            notes.push("the one output has no sigmoid; it is taken as the logit z of class 1".to_owned());
-        }
         self.notes = notes;
     }
 
@@ -177,9 +202,22 @@ impl Model {
     /// # Errors
     /// As there; also if an input or output of that name does not exist.
     pub fn open_with(path: &Path, options: &ModelOptions) -> Result<Self, ModelError> {
-        let opened =
-            format::open(path).map_err(|source| ModelError::File { path: path.to_owned(), source })?;
-        let mut model = Self::from_graph_with(opened.graph, options).map_err(|e| e.in_file(path))?;
+        let in_file = |source| ModelError::File { path: path.to_owned(), source };
+        let opened = format::open(path, options.input_size).map_err(in_file)?;
+        let found = Self::from_graph_with(opened.graph, options);
+        let mut model = found.map_err(|error| match lost(&error, &opened.lost_outputs) {
+            Some(reason) => in_file(reason.into()),
+            None => error.in_file(path),
+        })?;
+        let [_, height, width] = model.shape();
+        if let Some(wanted) = options.input_size.filter(|&size| size != [height, width]) {
+            return Err(ModelError::InputSize { wanted, found: [height, width] }.in_file(path));
+        }
+        if let Some([height, width]) = opened.assumed_size {
+            model.notes.insert(0, format!(
+                "the file leaves height and width of its images open; taken: {height}×{width} (--input-size HxW chooses)"
+            ));
+        }
         model.notes.splice(0..0, opened.notes);
         Ok(model)
     }
@@ -195,14 +233,36 @@ impl Model {
     /// `graph`, derived from this model's, as an ONNX file with this model's metadata.
     pub(crate) fn write(&self, mut graph: Graph) -> Result<Vec<u8>, ModelError> {
         let known = self.described.then_some(&self.preprocessing);
-        metadata::store(&mut graph.metadata, &self.class_names, known);
+        metadata::store(&mut graph.metadata, self.head.kind, &self.class_names, known);
         heatlens_graph::onnx::write(&graph).map_err(|source| ModelError::Write(Box::new(source)))
+    }
+
+    /// The model whose score is the cosine of its embedding with `reference`, computed in the graph. The head must be
+    /// [`HeadKind::Similarity`], `reference` as long as the embedding.
+    ///
+    /// # Errors
+    /// If the head is another one, or the reference does not fit or is 0.
+    pub fn with_reference(mut self, reference: &[f32]) -> Result<Self, ModelError> {
+        let samples = self.batch.map_or(Dim::Batch(1), Dim::Fixed);
+        self.head = self.head.with_reference(&mut self.graph, samples, reference)?;
+        self.class_names = self.head.default_names(&self.graph);
+        self.graph.set_outputs(&[self.head.logits]);
+        Ok(self)
     }
 
     /// The image's `[c, h, w]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
         self.preprocessing.shape()
+    }
+}
+
+/// Why the output that an error misses could not be read.
+fn lost(error: &ModelError, outputs: &BTreeMap<String, String>) -> Option<String> {
+    match error {
+        ModelError::UnknownOutput { name, .. } => outputs.get(name).cloned(),
+        ModelError::Outputs(_) => outputs.values().next().cloned(),
+        _ => None,
     }
 }
 

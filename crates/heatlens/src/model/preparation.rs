@@ -104,7 +104,7 @@ impl Model {
             ..options.clone()
         };
         let data = open_inputs(paths, &options)?;
-        if data.class_names().len() == self.class_names.len() {
+        if data.class_names().len() == self.class_names.len() && !self.head.is_quantity() {
             self.class_names = data.class_names().to_vec();
         }
         Ok(data)

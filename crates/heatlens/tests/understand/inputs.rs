@@ -87,7 +87,7 @@ fn one_of_two_images() {
     let [a, b] = [left, right].map(|image| classifier(&mut net, image));
     net.graph.set_outputs(&[a, b]);
     let choose = |input: Option<&str>| {
-        let options = ModelOptions { input: input.map(str::to_owned), output: None };
+        let options = ModelOptions { input: input.map(str::to_owned), ..ModelOptions::default() };
         Model::from_graph_with(net.graph.clone(), &options)
     };
     let refusal = choose(None).unwrap_err().to_string();
@@ -159,4 +159,33 @@ fn a_fixed_batch_is_explained_as_an_open_one() {
     for fixed in [1, 4] {
         assert_eq!(maps(Dim::Fixed(fixed)), open, "batch {fixed}");
     }
+}
+
+/// One channel behind eleven rows, eleven channels of one column: the convolution says which, not the size.
+#[test]
+fn an_axis_of_one_is_not_channels_because_of_its_size() {
+    let (mut net, image) = Net::new(&[11, 60, 1]);
+    let x = net.conv("conv", image, 4, 1, 1);
+    let pooled = net.pooled(x);
+    let logits = net.gemm("fc", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    assert_eq!(Model::from_graph(net.graph).unwrap().shape(), [11, 60, 1]);
+
+    let (mut net, image) = Net::new(&[11, 60, 1]);
+    let scaled = net.b().scale(image, 0.5).unwrap();
+    let turned = net.b().transpose(scaled, &[0, 3, 1, 2]).unwrap();
+    let x = net.conv("conv", turned, 4, 1, 1);
+    let pooled = net.pooled(x);
+    let logits = net.gemm("fc", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    assert_eq!(Model::from_graph(net.graph).unwrap().shape(), [1, 11, 60]);
+
+    // With one channel some exporters reshape where others transpose.
+    let (mut net, image) = Net::new(&[3, 5, 1]);
+    let turned = net.reshape(image, &[1, 1, 3, 5]);
+    let x = net.conv("conv", turned, 4, 1, 1);
+    let pooled = net.pooled(x);
+    let logits = net.gemm("fc", pooled, 3);
+    net.graph.set_outputs(&[logits]);
+    assert_eq!(Model::from_graph(net.graph).unwrap().shape(), [1, 3, 5]);
 }

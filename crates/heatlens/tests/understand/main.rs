@@ -5,6 +5,7 @@
 mod attention;
 mod heads;
 mod inputs;
+mod meanings;
 mod names;
 mod nets;
 mod scaling;

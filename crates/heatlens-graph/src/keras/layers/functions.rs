@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::activation::{named, softmax_over};
+use super::images;
 use super::merge::{elementwise, join, operands};
 use super::shape::{permute_by, reshape_to, slice};
 use crate::error::OpError;
@@ -19,8 +20,8 @@ use crate::op::slice::Slice;
 use crate::op::unary::UnaryFunction;
 
 /// The value a function is called on; further arguments are constants.
-fn subject(scope: &Scope<'_>) -> Result<Symbol, OpError> {
-    match scope.argument(0, &["x", "inputs", "a", "input", "tensor"]) {
+pub(super) fn subject(scope: &Scope<'_>) -> Result<Symbol, OpError> {
+    match scope.argument(0, &["x", "inputs", "a", "input", "tensor", "image", "images", "value", "params"]) {
         Some(Arg::Value(symbol)) => Ok(symbol),
         _ => Err(OpError::Unsupported("a function of a constant".to_owned())),
     }
@@ -40,6 +41,20 @@ fn unary_named(scope: &mut Scope<'_>, x: Symbol, name: &str) -> Made {
         "negative" | "neg" => UnaryFunction::Neg,
         "sqrt" => UnaryFunction::Sqrt,
         "square" => return Ok(Symbol { id: scope.build().mul(x.id, x.id)?, ..x }),
+        "sign" => UnaryFunction::Sign,
+        "floor" => UnaryFunction::Floor,
+        "ceil" => UnaryFunction::Ceil,
+        "round" => UnaryFunction::Round,
+        "sin" => UnaryFunction::Sin,
+        "cos" => UnaryFunction::Cos,
+        "erf" => UnaryFunction::Erf,
+        "reciprocal" => UnaryFunction::Reciprocal,
+        "log1p" => {
+            let mut b = scope.build();
+            let one = b.scalar(1.0);
+            let more = b.add(x.id, one)?;
+            return Ok(Symbol { id: b.unary(UnaryFunction::Log, more)?, ..x });
+        }
         "rsqrt" => {
             let mut b = scope.build();
             let root = b.unary(UnaryFunction::Sqrt, x.id)?;
@@ -90,8 +105,8 @@ fn clip_between(scope: &mut Scope<'_>, x: Symbol, low: (usize, &[&str]), high: (
 pub(super) fn reduce(scope: &mut Scope<'_>) -> Made {
     let function = match scope.class {
         "Sum" => ReduceFunction::Sum,
-        "Max" => ReduceFunction::Max,
-        "Min" => ReduceFunction::Min,
+        "Max" | "Amax" => ReduceFunction::Max,
+        "Min" | "Amin" => ReduceFunction::Min,
         _ => ReduceFunction::Mean,
     };
     reduce_by(scope, function)
@@ -202,7 +217,7 @@ pub(super) fn cast(scope: &mut Scope<'_>) -> Made {
     }
 }
 
-/// `x[:, 1:, 0]`.
+/// `x[:, 1:, 0]`, `x[..., ::-1]`, `x[:, None]`.
 pub(super) fn get_item(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let key = scope.argument(1, &["key", "slice_spec"]).ok_or_else(|| invalid("expected a range"))?;
@@ -210,13 +225,23 @@ pub(super) fn get_item(scope: &mut Scope<'_>) -> Made {
         Json::Array(list) => list,
         one => vec![one],
     };
+    let rank = scope.shape(x.id).rank();
+    let key = without_ellipsis(key, rank)?;
     let mut id = x.id;
-    let mut lost = Vec::new();
-    for (i, part) in key.iter().enumerate() {
-        let axis = scope.axis(x, i64::try_from(i).unwrap_or(i64::MAX))?;
+    let (mut lost, mut added) = (Vec::new(), Vec::new());
+    let (mut seen, mut left) = (0_i64, 0);
+    for part in &key {
+        if part.is_null() {
+            added.push(left);
+            left += 1;
+            continue;
+        }
+        let axis = scope.axis(x, seen)?;
+        seen += 1;
         let range = part.get("config").unwrap_or(part);
         if range.get("start").is_some() || range.get("stop").is_some() {
             id = take_range(scope, id, axis, range)?;
+            left += 1;
         } else if part.is_i64() && axis > 0 {
             let Dim::Fixed(size) = scope.shape(id).0[axis] else {
                 return Err(invalid("an element of the batch").into());
@@ -233,7 +258,39 @@ pub(super) fn get_item(scope: &mut Scope<'_>) -> Made {
     let dims: Vec<Dim> =
         shape.0.iter().enumerate().filter(|(a, _)| !lost.contains(a)).map(|(_, &d)| d).collect();
     let layout = layout_without(x.layout, dims.len(), &lost);
-    Ok(Symbol { id: scope.build().reshape(id, Shape(dims))?, layout })
+    let id = scope.build().reshape(id, Shape(dims))?;
+    with_axes(scope, Symbol { id, layout }, &added)
+}
+
+/// A key with a whole range for every axis that `...` stands for.
+fn without_ellipsis(key: Vec<Json>, rank: usize) -> Result<Vec<Json>, OpError> {
+    let is_ellipsis = |part: &Json| {
+        part.get("class_name").and_then(Json::as_str) == Some("__ellipsis__") || part.as_str() == Some("...")
+    };
+    let Some(at) = key.iter().position(is_ellipsis) else { return Ok(key) };
+    let axes = key.iter().enumerate().filter(|(i, part)| *i != at && !part.is_null()).count();
+    let missing = rank.checked_sub(axes);
+    let missing = missing.ok_or_else(|| invalid(format!("ranges for {axes} axes of {rank}")))?;
+    let whole = || serde_json::json!({"start": null, "stop": null, "step": null});
+    let mut key = key;
+    key.splice(at..=at, std::iter::repeat_with(whole).take(missing));
+    Ok(key)
+}
+
+/// New axes of size 1 at these places, as the author counts.
+fn with_axes(scope: &mut Scope<'_>, x: Symbol, places: &[usize]) -> Made {
+    if places.is_empty() {
+        return Ok(x);
+    }
+    let id = scope.plain(x)?;
+    let mut dims = scope.shape(id).0;
+    for &at in places {
+        if at == 0 || at > dims.len() {
+            return Err(OpError::Unsupported("a new axis in front of the batch".to_owned()).into());
+        }
+        dims.insert(at, Dim::Fixed(1));
+    }
+    Ok(Symbol::plain(scope.build().reshape(id, Shape(dims))?))
 }
 
 /// A position that may count from the end.
@@ -253,15 +310,30 @@ fn take_range(scope: &mut Scope<'_>, id: ValueId, axis: usize, range: &Json) -> 
     let Dim::Fixed(size) = scope.shape(id).0[axis] else {
         return Err(OpError::Unsupported("a part of the batch".to_owned()).into());
     };
-    let clamp = |at: i64| wrapped(at, size).unwrap_or(0).min(size);
-    let (start, stop) = (start.map_or(0, clamp), stop.map_or(size, clamp));
-    let step = step.map_or(Some(1), |s| usize::try_from(s).ok()).filter(|&s| s > 0);
-    let step = step.ok_or_else(|| OpError::Unsupported("a step backwards".to_owned()))?;
-    let len = stop.saturating_sub(start).div_ceil(step);
-    if len == 0 {
+    let step = step.unwrap_or(1);
+    let places = places(start, stop, step, size);
+    let Some(&first) = places.first() else {
         return Err(invalid(format!("an empty range {}", brief(range))).into());
+    };
+    match usize::try_from(step) {
+        Ok(step) => scope.apply(Slice { axis, start: first, len: places.len(), step }, &[id]),
+        Err(_) => super::images::pick(scope, id, axis, places),
     }
-    scope.apply(Slice { axis, start, len, step }, &[id])
+}
+
+/// The places that Python's `start:stop:step` picks of `size`; none for a step of 0.
+fn places(start: Option<i64>, stop: Option<i64>, step: i64, size: usize) -> Vec<usize> {
+    let Ok(size) = i64::try_from(size) else { return Vec::new() };
+    let (least, most) = if step < 0 { (-1, size - 1) } else { (0, size) };
+    let clamp = |at: i64| (if at < 0 { at.saturating_add(size) } else { at }).clamp(least, most);
+    let (first, end) = if step < 0 { (most, least) } else { (least, most) };
+    let (mut at, stop) = (start.map_or(first, clamp), stop.map_or(end, clamp));
+    let mut places = Vec::new();
+    while step > 0 && at < stop || step < 0 && at > stop {
+        places.extend(usize::try_from(at));
+        at = at.saturating_add(step);
+    }
+    places
 }
 
 /// A TensorFlow function in a model of Keras 2.
@@ -299,16 +371,64 @@ pub(super) fn tensorflow(scope: &mut Scope<'_>) -> Made {
         "cast" => cast(scope),
         "identity" | "stop_gradient" => subject(scope).map_err(Problem::from),
         "getitem" => get_item(scope),
+        "bias_add" => images::bias_add(scope),
+        "grayscale_to_rgb" => images::grey_to_rgb(scope),
+        "rgb_to_grayscale" => images::rgb_to_grey(scope),
+        "repeat" => images::repeat(scope),
+        "tile" => images::tile(scope),
+        "broadcast_to" => images::broadcast_to(scope),
+        "resize" => images::resize(scope),
+        "per_image_standardization" => images::standardize(scope),
+        "pad" => images::pad(scope),
+        "reverse" => images::flip(scope),
+        "roll" => images::roll(scope),
+        "gather" => images::take(scope),
+        "where" => images::choose(scope),
+        "flip_left_right" | "flip_up_down" => {
+            let x = subject(scope)?;
+            images::flip_axes(scope, x, &[if name == "flip_up_down" { -3 } else { -2 }])
+        }
+        "central_crop" => images::central_crop(scope),
+        "convert_image_dtype" => cast(scope),
+        "l2_normalize" => images::normalize(scope),
+        "reduce_variance" | "reduce_std" => images::spread(scope),
+        "greater" | "greater_equal" | "less" | "less_equal" | "equal" | "not_equal" => {
+            images::compare_named(scope, &name.replace('_', ""))
+        }
         "softmax" => {
             let x = subject(scope)?;
             let axes = scope.int_arguments(1, &["axis"])?.unwrap_or_else(|| vec![-1]);
             softmax_over(scope, x, &axes, false)
         }
         "abs" | "exp" | "log" | "negative" | "neg" | "sqrt" | "rsqrt" | "square" | "relu" | "relu6"
+        | "sign" | "floor" | "ceil" | "round" | "sin" | "cos" | "erf" | "reciprocal" | "log1p"
         | "sigmoid" | "tanh" | "elu" | "selu" | "silu" | "swish" | "softplus" | "softsign" => {
             let x = subject(scope)?;
             unary_named(scope, x, name)
         }
         _ => Err(OpError::Unsupported(format!("the TensorFlow function {whole:?}")).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_pick_what_python_picks() {
+        assert_eq!(places(None, None, -1, 4), [3, 2, 1, 0]);
+        assert_eq!(places(Some(1), Some(-1), 1, 5), [1, 2, 3]);
+        assert_eq!(places(None, None, 2, 5), [0, 2, 4]);
+        assert_eq!(places(Some(-2), None, 1, 5), [3, 4]);
+        assert_eq!(places(Some(9), Some(0), -2, 6), [5, 3, 1]);
+        assert!(places(Some(3), Some(3), 1, 5).is_empty());
+    }
+
+    #[test]
+    fn three_dots_stand_for_the_axes_that_are_not_named() {
+        let dots = serde_json::json!({"class_name": "__ellipsis__", "config": {}});
+        let key = without_ellipsis(vec![dots.clone(), Json::from(0)], 4).unwrap();
+        assert_eq!((key.len(), key[3].as_i64()), (4, Some(0)));
+        assert!(without_ellipsis(vec![dots, Json::from(0), Json::from(0)], 1).is_err());
     }
 }

@@ -2,11 +2,11 @@
 
 use super::merge::{elementwise, stored};
 use super::shape::slice;
-use crate::compose::resize::{Coordinates, Mode, Resampling, resample};
+use crate::compose::resize::{self, Coordinates, Mode, Resampling, Rounding};
 use crate::error::OpError;
 use crate::graph::ValueId;
 use crate::keras::config::floats;
-use crate::keras::scope::{Arg, Format, Made, Problem, Scope, Symbol};
+use crate::keras::scope::{Arg, Era, Format, Made, Problem, Scope, Symbol};
 use crate::op::binary::BinaryFunction;
 use crate::op::invalid;
 use crate::op::window::spatial_sizes;
@@ -127,10 +127,73 @@ pub(super) fn resizing(scope: &mut Scope<'_>) -> Made {
         scope.config.ignore(&["crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias"]);
         return Ok(Scope::spatial_result(x, format));
     }
-    if interpolation != "bilinear" {
-        return Err(OpError::Unsupported(format!("interpolation {interpolation:?}")).into());
+    let interpolation = Interpolation::parse(interpolation)?;
+    let crop = scope.config.flag("crop_to_aspect_ratio", false)?;
+    let y = resized(scope, x, wanted, interpolation, crop)?;
+    Ok(Scope::spatial_result(y, format))
+}
+
+/// How the pixels of another size are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interpolation {
+    Nearest,
+    Bilinear,
+    Bicubic,
+}
+
+impl Interpolation {
+    pub(super) fn parse(name: &str) -> Result<Self, OpError> {
+        match name {
+            "nearest" => Ok(Self::Nearest),
+            "bilinear" => Ok(Self::Bilinear),
+            "bicubic" => Ok(Self::Bicubic),
+            other => Err(OpError::Unsupported(format!("interpolation {other:?}"))),
+        }
     }
-    let y = resize_bilinear(scope, x, &wanted)?;
+
+    /// As TensorFlow does it: pixel centres at halves, no antialiasing; what a cubic would read outside counts nothing.
+    fn resampling(self) -> Resampling {
+        let (mode, coordinates, exclude_outside) = match self {
+            Self::Nearest => (Mode::Nearest(Rounding::Floor), Coordinates::TfHalfPixelForNn, false),
+            Self::Bilinear => (Mode::Linear, Coordinates::HalfPixel, false),
+            Self::Bicubic => (Mode::Cubic { a: -0.5 }, Coordinates::HalfPixel, true),
+        };
+        Resampling { mode, coordinates, exclude_outside, antialias: false }
+    }
+}
+
+/// An image (N×C×H×W) of another size; with `crop` the largest part in the middle that has the proportions wanted.
+pub(super) fn resized(
+    scope: &mut Scope<'_>,
+    mut x: ValueId,
+    wanted: [usize; 2],
+    interpolation: Interpolation,
+    crop: bool,
+) -> Result<ValueId, Problem> {
+    if crop {
+        let sizes = spatial_sizes(scope.reading.graph.fact(x))?;
+        let &[h, w] = sizes.as_slice() else { return Err(invalid("expected images").into()) };
+        let [height, width] = wanted;
+        let rows = (w.saturating_mul(height) / width).clamp(1, h);
+        let columns = (h.saturating_mul(width) / height).clamp(1, w);
+        x = slice(scope, x, 2, (h - rows) / 2, rows)?;
+        x = slice(scope, x, 3, (w - columns) / 2, columns)?;
+    }
+    resample(scope, x, &wanted, &interpolation.resampling())
+}
+
+/// What remains of a random crop after training: in Keras 2 the middle, brought to size; in Keras 3 the image as it is.
+pub(super) fn random_crop(scope: &mut Scope<'_>) -> Made {
+    let (x, format, wanted, found) = image(scope)?;
+    scope.config.ignore_all();
+    if wanted == found {
+        return Ok(Scope::spatial_result(x, format));
+    }
+    if scope.reading.era == Era::Keras3 {
+        scope.warn("crops while training only; after it Keras 3 passes images on as they are");
+        return Ok(Scope::spatial_result(x, format));
+    }
+    let y = resized(scope, x, wanted, Interpolation::Bilinear, true)?;
     Ok(Scope::spatial_result(y, format))
 }
 
@@ -151,19 +214,22 @@ pub(super) fn resize_bilinear(
     x: ValueId,
     target: &[usize],
 ) -> Result<ValueId, Problem> {
+    resample(scope, x, target, &Interpolation::Bilinear.resampling())
+}
+
+fn resample(
+    scope: &mut Scope<'_>,
+    x: ValueId,
+    target: &[usize],
+    resampling: &Resampling,
+) -> Result<ValueId, Problem> {
     let sizes = spatial_sizes(scope.reading.graph.fact(x))?;
-    let linear = Resampling {
-        mode: Mode::Linear,
-        coordinates: Coordinates::HalfPixel,
-        exclude_outside: false,
-        antialias: false,
-    };
     let mut y = x;
     for (i, (&from, &to)) in sizes.iter().zip(target).enumerate() {
         if from != to {
             #[allow(clippy::cast_precision_loss)] // sizes of images
             let scale = to as f64 / from as f64;
-            y = resample(&mut scope.build(), y, i + 2, &linear, to, scale)?;
+            y = resize::resample(&mut scope.build(), y, i + 2, resampling, to, scale)?;
         }
     }
     Ok(y)

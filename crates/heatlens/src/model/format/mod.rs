@@ -5,6 +5,7 @@
 mod keras;
 mod onnx;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
@@ -19,27 +20,34 @@ type Cause = Box<dyn Error + Send + Sync>;
 pub(super) struct Opened {
     pub(super) graph: Graph,
     pub(super) notes: Vec<String>,
+    /// Outputs that cannot be read, and why.
+    pub(super) lost_outputs: BTreeMap<String, String>,
+    /// Height and width of the images, where the file leaves them open and nobody chose.
+    pub(super) assumed_size: Option<[usize; 2]>,
 }
+
+/// Height and width of the images, for files that leave them open.
+pub(super) type InputSize = Option<[usize; 2]>;
 
 /// A format.
 struct Format {
     /// Whether a file is of this format, by its first and last bytes.
     recognises: fn(&[u8]) -> bool,
-    open: fn(&Path) -> Result<Opened, Cause>,
+    open: fn(&Path, InputSize) -> Result<Opened, Cause>,
 }
 
 /// The formats, in the order in which they are asked. ONNX has no mark of its own and comes last.
 const FORMATS: [Format; 2] = [keras::FORMAT, onnx::FORMAT];
 
 /// Reads a model file of any format.
-pub(super) fn open(path: &Path) -> Result<Opened, Cause> {
+pub(super) fn open(path: &Path, size: InputSize) -> Result<Opened, Cause> {
     if path.is_dir() {
         return Err(Box::new(folder(path)?));
     }
     let ends = both_ends(&mut File::open(path)?)?;
     let format = FORMATS.iter().find(|format| (format.recognises)(&ends));
     let format = format.ok_or("a file of no known format")?;
-    (format.open)(path).map_err(|error| {
+    (format.open)(path, size).map_err(|error| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match (sniff::looks_like(&ends), sniff::looks_like_by_name(&name)) {
             // The bytes say nothing, the name does.
@@ -99,7 +107,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        open(&path).err().unwrap().to_string()
+        open(&path, None).err().unwrap().to_string()
     }
 
     #[test]
@@ -117,7 +125,7 @@ mod tests {
     fn a_saved_model_is_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("saved_model.pb"), b"x").unwrap();
-        let error = open(folder.path()).err().unwrap().to_string();
+        let error = open(folder.path(), None).err().unwrap().to_string();
         assert!(error.contains("TensorFlow SavedModel") && error.contains("--saved-model"), "{error}");
     }
 }

@@ -1,0 +1,34 @@
+//! Classes that exclude each other: what a softmax makes of logits, or one sigmoid of one.
+
+use heatlens_graph::Graph;
+
+use super::kind::{Guess, HeadKind, Row};
+use super::{Activation, End};
+
+pub(super) const ROW: Row = Row {
+    kind: HeadKind::Classes,
+    name: "classes",
+    about: "the score of a class; the classes exclude each other",
+    quantity: false,
+    refuses: |_, _| None,
+    guess,
+};
+
+fn guess(_: &Graph, end: &End<'_>) -> Option<Guess> {
+    let kind = HeadKind::Classes;
+    let unsaid = end.scores.activation == Activation::None && !end.named;
+    Some(match end.outputs {
+        1 if unsaid => Guess::with_note(
+            kind,
+            "the one output has no sigmoid; it is taken as the logit z of class 1 (a quantity, such as an age? --head regression)",
+        ),
+        outputs if unsaid => Guess::with_note(
+            kind,
+            format!(
+                "the {outputs} scores have no softmax or sigmoid; they are taken as the logits of classes that exclude each other \
+                 (--head multi-label or regression if they are not)"
+            ),
+        ),
+        _ => Guess::sure(kind),
+    })
+}

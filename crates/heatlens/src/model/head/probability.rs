@@ -1,0 +1,198 @@
+//! Whether an output is a probability, and which logits stand for it.
+
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::{Builder, Graph, GraphError, Node, Uses, ValueId};
+
+use super::known::{Known, is_harmless, uniform};
+use super::{Activation, is_renaming, odds, written_out};
+
+/// Per cent.
+const PER_CENT: f64 = 100.0;
+/// What sums and factors may miss by, from rounding.
+const ROUNDING: f64 = 1e-4;
+
+/// An output, as it was understood.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scores {
+    /// The logits, or what they are made of.
+    from: ValueId,
+    /// Factor and shift that make logits of a hard sigmoid's input.
+    affine: [f32; 2],
+    /// What makes the output of the logits.
+    pub(super) activation: Activation,
+    /// What one stands for in the output.
+    pub(super) scale: f64,
+    /// Whether the scores of a sample are known to add up, so that one class excludes the others.
+    pub(super) exclusive: bool,
+}
+
+impl Scores {
+    fn new(from: ValueId, activation: Activation, scale: f64, exclusive: bool) -> Self {
+        Self { from, affine: [1.0, 0.0], activation, scale, exclusive }
+    }
+
+    /// The logits; appended to the graph where it has none.
+    ///
+    /// # Errors
+    /// If the graph is too large.
+    pub(super) fn logits(&self, graph: &mut Graph, known: &[Known]) -> Result<ValueId, GraphError> {
+        match self.activation {
+            Activation::LogOdds => odds::log_odds(graph, known, self.from, self.scale),
+            Activation::HardSigmoid => {
+                let mut b = Builder::new(graph, "hard_sigmoid");
+                let scaled = b.scale(self.from, self.affine[0])?;
+                let shift = b.scalar(self.affine[1]);
+                b.add(scaled, shift)
+            }
+            _ => Ok(self.from),
+        }
+    }
+}
+
+/// Understands an output of `samples` samples. `uses` says which nodes of the file read each value.
+pub(super) fn read(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId, samples: usize) -> Scores {
+    if let Some(found) = step_back(graph, uses, known, output).or_else(|| hard(graph, known, output)) {
+        return found;
+    }
+    let inner = logarithm(graph, output).unwrap_or(output);
+    match range(&known[inner.index()], samples) {
+        Some((scale, exclusive)) => Scores::new(inner, Activation::LogOdds, scale, exclusive),
+        None => Scores::new(output, Activation::None, 1.0, false),
+    }
+}
+
+/// What one is in probabilities with these bounds, and whether they add up to it.
+fn range(of: &Known, samples: usize) -> Option<(f64, bool)> {
+    #[allow(clippy::cast_precision_loss)] // a number of images
+    let total = of.total().map(|total| total / samples as f64).filter(|total| *total > 0.0);
+    if let Some(total) = total.filter(|&total| of.lies_within(0.0, total)) {
+        let rounded = if (total - 1.0).abs() < ROUNDING { 1.0 } else { total };
+        return Some((rounded, true));
+    }
+    if of.lies_within(0.0, 1.0) {
+        return Some((1.0, false));
+    }
+    let per_cent = of.lies_within(0.0, PER_CENT) && (of.high - PER_CENT).abs() < ROUNDING;
+    per_cent.then_some((PER_CENT, false))
+}
+
+/// What is inside a logarithm at the end.
+fn logarithm(graph: &Graph, output: ValueId) -> Option<ValueId> {
+    let node = graph.node(graph.producer(without_renaming(graph, output))?);
+    match node.op.downcast_ref() {
+        Some(Unary(UnaryFunction::Log)) => node.inputs.first().copied().flatten(),
+        _ => None,
+    }
+}
+
+fn without_renaming(graph: &Graph, mut value: ValueId) -> ValueId {
+    while let Some(node) = graph.producer(value).map(|id| graph.node(id)).filter(|n| is_renaming(n)) {
+        match node.inputs.first() {
+            Some(&Some(input)) => value = input,
+            _ => break,
+        }
+    }
+    value
+}
+
+/// The input of the sigmoid or softmax that alone makes the output, through reshapes, clamps that only keep logarithms
+/// finite, a logarithm and a constant factor.
+fn step_back(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId) -> Option<Scores> {
+    let (mut at, mut scale, mut log, mut exp) = (output, 1.0, false, false);
+    loop {
+        // A gate inside the network is no head: its result is also used elsewhere.
+        if at != output && uses.of(at).len() > 1 {
+            return None;
+        }
+        let node = graph.producer(at).map(|id| graph.node(id))?;
+        if let Some((logits, activation)) = written_out::activation(graph, at).or_else(|| plain(node)) {
+            return ended(logits, activation, scale, log, exp);
+        }
+        let input = step(graph, known, node, &mut scale, log)?;
+        match node.op.downcast_ref() {
+            Some(Unary(UnaryFunction::Log)) if !log && !exp => log = true,
+            Some(Unary(UnaryFunction::Exp)) if !log && !exp => exp = true,
+            Some(Unary(UnaryFunction::Log | UnaryFunction::Exp)) => return None,
+            _ => {}
+        }
+        at = input;
+    }
+}
+
+/// The value before a node that changes nothing about what the output means.
+fn step(graph: &Graph, known: &[Known], node: &Node, scale: &mut f64, log: bool) -> Option<ValueId> {
+    if let Some(Binary(function)) = node.op.downcast_ref() {
+        let &[Some(a), Some(b)] = node.inputs.as_slice() else { return None };
+        let (input, factor) = match (function, uniform(graph, a), uniform(graph, b)) {
+            (BinaryFunction::Mul, _, Some(factor)) => (a, factor),
+            (BinaryFunction::Mul, Some(factor), None) => (b, factor),
+            (BinaryFunction::Div, _, Some(divisor)) => (a, 1.0 / divisor),
+            _ => return None,
+        };
+        *scale *= factor;
+        return (!log && *scale > 0.0).then_some(input);
+    }
+    let input = node.inputs.first().copied().flatten()?;
+    if let Some(clip) = node.op.downcast_ref::<Clip>() {
+        let probabilities = known[input.index()].lies_within(0.0, 1.0);
+        return (probabilities && is_harmless(*clip)).then_some(input);
+    }
+    let log_or_exp = matches!(node.op.downcast_ref(), Some(Unary(UnaryFunction::Log | UnaryFunction::Exp)));
+    (log_or_exp || is_renaming(node)).then_some(input)
+}
+
+/// The activation that a node is.
+fn plain(node: &Node) -> Option<(ValueId, Activation)> {
+    let input = node.inputs.first().copied().flatten()?;
+    if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
+        return Some((input, if softmax.log { Activation::LogSoftmax } else { Activation::Softmax }));
+    }
+    let sigmoid = node.op.downcast_ref::<Unary>().is_some_and(|u| u.0 == UnaryFunction::Sigmoid);
+    sigmoid.then_some((input, Activation::Sigmoid))
+}
+
+/// The end of the way back, if factor and logarithm suit what was found there.
+fn ended(logits: ValueId, activation: Activation, scale: f64, log: bool, exp: bool) -> Option<Scores> {
+    let is = |wanted: f64| (scale - wanted).abs() < ROUNDING * wanted;
+    let (activation, fits) = match activation {
+        Activation::Softmax if log => (Activation::LogSoftmax, is(1.0)),
+        Activation::LogSoftmax if exp => (Activation::Softmax, true),
+        Activation::Softmax => (Activation::Softmax, !exp),
+        Activation::Sigmoid => (Activation::Sigmoid, !exp && !log && (is(1.0) || is(PER_CENT))),
+        other => (other, !log && !exp && is(1.0)),
+    };
+    let exclusive = matches!(activation, Activation::Softmax | Activation::LogSoftmax);
+    fits.then(|| Scores::new(logits, activation, scale, exclusive))
+}
+
+/// A hard sigmoid at the end: α · x + β, clamped to 0…1. What is explained is α · x + β − ½, which is clamped nowhere.
+fn hard(graph: &Graph, known: &[Known], output: ValueId) -> Option<Scores> {
+    let (mut at, mut scale) = (output, 1.0);
+    loop {
+        let node = graph.node(graph.producer(at)?);
+        let input = node.inputs.first().copied().flatten()?;
+        if let Some(Unary(UnaryFunction::HardSigmoid { alpha, beta })) = node.op.downcast_ref() {
+            return clamped(input, [alpha.get(), beta.get() - 0.5], scale);
+        }
+        if let Some(&Clip { min, max }) = node.op.downcast_ref::<Clip>() {
+            let ends = [f64::from(min) * scale, f64::from(max) * scale];
+            let cuts = !known[input.index()].lies_within(f64::from(min), f64::from(max));
+            let unit = cuts && ends[0].abs() < ROUNDING && (ends[1] - 1.0).abs() < ROUNDING;
+            #[allow(clippy::cast_possible_truncation)] // it came from single precision
+            return if unit { clamped(input, [scale as f32, -0.5], 1.0) } else { None };
+        }
+        at = step(graph, known, node, &mut scale, false).filter(|_| is_affine(node))?;
+    }
+}
+
+fn is_affine(node: &Node) -> bool {
+    is_renaming(node) || node.op.downcast_ref::<Binary>().is_some()
+}
+
+fn clamped(x: ValueId, affine: [f32; 2], scale: f64) -> Option<Scores> {
+    let fits = (scale - 1.0).abs() < ROUNDING || (scale - PER_CENT).abs() < ROUNDING;
+    fits.then(|| Scores { affine, ..Scores::new(x, Activation::HardSigmoid, scale, false) })
+}

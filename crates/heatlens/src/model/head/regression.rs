@@ -1,0 +1,64 @@
+//! Quantities: an age, a count, an angle. What is explained is the number itself, and what would make it smaller.
+
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::{Graph, ValueId};
+
+use super::kind::{Guess, HeadKind, Row};
+use super::{Activation, End, is_renaming};
+
+/// A logit this far from 0 for an image without features would be a probability of 0.99995: no training ends there.
+const NO_LOGIT: f32 = 10.0;
+
+pub(super) const ROW: Row = Row {
+    kind: HeadKind::Regression,
+    name: "regression",
+    about: "a quantity: what makes it larger, and what makes it smaller",
+    quantity: true,
+    refuses: |_, _| None,
+    guess,
+};
+
+/// One number without a sigmoid is a quantity if it is bounded otherwise, or if its last constant is out of all proportion
+/// for a logit. Several numbers without names could be anything; they are taken for classes, with a note.
+fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
+    if end.outputs != 1 || end.named || end.scores.activation != Activation::None {
+        return None;
+    }
+    let known = &end.known[end.output.index()];
+    let reason = if known.low.is_finite() || known.high.is_finite() {
+        let (low, high) = (known.low, known.high);
+        format!("it lies within {low:.4}…{high:.4}, which no logit does")
+    } else {
+        let constant = last_constant(graph, end.output).filter(|c| c.abs() > NO_LOGIT)?;
+        format!("its last constant is {constant}, too much for a logit")
+    };
+    Some(Guess::with_note(
+        HeadKind::Regression,
+        format!(
+            "the one output is taken for a quantity (regression): {reason}; --head classes if it tells two classes apart"
+        ),
+    ))
+}
+
+/// The constant that is added last.
+fn last_constant(graph: &Graph, output: ValueId) -> Option<f32> {
+    let mut value = output;
+    loop {
+        let node = graph.node(graph.producer(value)?);
+        let constant = |i: usize| {
+            let id = node.inputs.get(i).copied().flatten()?;
+            graph.constant(id)?.as_f32()?.first().copied()
+        };
+        if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
+            return Some(constant(2)? * gemm.beta);
+        }
+        if let Some(Binary(BinaryFunction::Add)) = node.op.downcast_ref() {
+            return constant(1).or_else(|| constant(0));
+        }
+        if !is_renaming(node) {
+            return None;
+        }
+        value = node.inputs.first().copied().flatten()?;
+    }
+}

@@ -1,0 +1,121 @@
+//! A description of the image as a list of numbers (an embedding): what makes it similar to another one.
+//!
+//! One number of an embedding means nothing alone. Its cosine with the embedding of a reference does.
+
+use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::reduce::Reduce;
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
+
+use super::kind::{Guess, HeadKind, Row};
+use super::{Activation, End, is_renaming};
+
+/// From here on a list of scores without names and softmax may as well be an embedding.
+const MANY: usize = 64;
+/// Numbers of classes in the best-known data sets (ImageNet-1k with and without background, ImageNet-21k and its parts).
+const CLASS_COUNTS: [usize; 6] = [1000, 1001, 10_450, 11_221, 21_841, 21_843];
+
+pub(super) const ROW: Row = Row {
+    kind: HeadKind::Similarity,
+    name: "similarity",
+    about: "the cosine with the embedding of a reference (--reference)",
+    quantity: true,
+    refuses: |outputs, scores| match (outputs, scores.activation) {
+        (1, _) => Some("there is one number, an embedding has many".to_owned()),
+        (_, Activation::None) => None,
+        (_, activation) => {
+            Some(format!("the numbers go through a {}, an embedding does not", activation.name()))
+        }
+    },
+    guess,
+};
+
+fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
+    if end.named || end.scores.activation != Activation::None || end.outputs == 1 {
+        return None;
+    }
+    let outputs = end.outputs;
+    let normalised = is_normalised(graph, end.output);
+    let many = outputs >= MANY && !CLASS_COUNTS.contains(&outputs) && !says_classes(graph, end.output);
+    let reason = match (normalised, many) {
+        (true, _) => "they are divided by their length",
+        (false, true) => "there is no softmax, and the file names no classes",
+        (false, false) => return None,
+    };
+    let question = format!(
+        "the {outputs} numbers of {:?} may be the scores of {outputs} classes or an embedding ({reason}): say which with \
+         --head classes, --head multi-label, --head regression or --head similarity --reference IMAGE",
+        graph.value(end.output).name
+    );
+    Some(Guess { kind: HeadKind::Classes, note: None, question: Some(question) })
+}
+
+/// Whether the output's name speaks of classes.
+fn says_classes(graph: &Graph, output: ValueId) -> bool {
+    let name = graph.value(output).name.to_lowercase();
+    ["logit", "class", "prob"].iter().any(|word| name.contains(word))
+}
+
+/// Whether a value is divided by a root of a sum over itself.
+fn is_normalised(graph: &Graph, output: ValueId) -> bool {
+    let mut value = output;
+    loop {
+        let Some(node) = graph.producer(value).map(|id| graph.node(id)) else { return false };
+        if let (Some(Binary(BinaryFunction::Div)), &[Some(x), Some(length)]) =
+            (node.op.downcast_ref(), node.inputs.as_slice())
+        {
+            return is_length(graph, length, x);
+        }
+        match node.inputs.first() {
+            Some(&Some(input)) if is_renaming(node) => value = input,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a value is √(Σ x²), perhaps clamped or with a small number added.
+fn is_length(graph: &Graph, length: ValueId, x: ValueId) -> bool {
+    let (mut at, mut root) = (length, false);
+    for _ in 0..8 {
+        let Some(node) = graph.producer(at).map(|id| graph.node(id)) else { return false };
+        root |= matches!(node.op.downcast_ref(), Some(Unary(UnaryFunction::Sqrt)));
+        if root && node.op.downcast_ref::<Reduce>().is_some() {
+            let squared = node.inputs.first().copied().flatten().and_then(|id| graph.producer(id));
+            return squared.is_some_and(|id| graph.node(id).inputs.contains(&Some(x)));
+        }
+        match node.inputs.iter().flatten().find(|i| graph.constant(**i).is_none()) {
+            Some(&next) => at = next,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Below this an embedding has no direction.
+const SHORTEST: f32 = 1e-12;
+
+/// Appends the cosine of an embedding (N×D, D numbers for each sample) with `reference`: N×1.
+///
+/// # Errors
+/// If the embedding has another number of elements than the reference.
+pub(super) fn cosine(
+    graph: &mut Graph,
+    embedding: ValueId,
+    samples: Dim,
+    reference: &[f32],
+) -> Result<ValueId, GraphError> {
+    let d = reference.len();
+    let mut b = Builder::new(graph, "similarity");
+    let e = b.reshape(embedding, Shape(vec![samples, Dim::Fixed(d)]))?;
+    let length = reference.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+    #[allow(clippy::cast_possible_truncation)] // it came from single precision
+    let unit = reference.iter().map(|&v| (f64::from(v) / length) as f32).collect();
+    let unit = b.constant(Tensor::f32(&[d, 1], unit));
+    let product = b.matmul(e, unit)?;
+    let square = b.mul(e, e)?;
+    let sum = b.sum(square, &[1], true)?;
+    let shortest = b.scalar(SHORTEST * SHORTEST);
+    let sum = b.binary(BinaryFunction::Max, sum, shortest)?;
+    let own = b.unary(UnaryFunction::Sqrt, sum)?;
+    b.div(product, own)
+}
