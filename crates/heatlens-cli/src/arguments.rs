@@ -421,6 +421,10 @@ pub(crate) struct Explain {
     /// Finish layer maps as another library does: pytorch-grad-cam, torchcam or captum
     #[arg(long, value_name = "LIBRARY")]
     pub(crate) compat: Option<String>,
+    /// How maps of a layer's size are laid over the image: receptive-field puts each cell where it looks, resize spreads
+    /// them evenly as other libraries do
+    #[arg(long, value_name = "HOW", default_value = "receptive-field")]
+    pub(crate) placement: String,
     /// The class to explain: predicted, runner-up, all, a name or a number
     #[arg(long, default_value = "predicted")]
     pub(crate) class: String,
@@ -493,6 +497,8 @@ pub(crate) enum SaveName {
     Npz,
     /// The same as 16-bit floats, half the size: X.astype(float32) times X.scale are the maps
     Npz16,
+    /// The heat of every pixel of the model's input, 0 to 1, as heat.npz
+    Heat,
     /// conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv
     Tensors,
     /// Boxes and masks around the hot regions, in annotations_<method>.json (COCO)
@@ -530,6 +536,10 @@ pub(crate) struct Audit {
     /// The images that the model was trained on: are any of them among DATA?
     #[arg(long, value_name = "DATA")]
     pub(crate) train_data: Option<PathBuf>,
+    /// How maps of a layer's size are laid over the image: receptive-field puts each cell where it looks, resize spreads
+    /// them evenly as other libraries do
+    #[arg(long, value_name = "HOW", default_value = "receptive-field")]
+    pub(crate) placement: String,
     /// Set a method's parameter: NAME=VALUE for all that have it, or METHOD.NAME=VALUE (see `heatlens methods`)
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
     pub(crate) set: Vec<String>,
@@ -606,6 +616,10 @@ pub(crate) struct Convert {
     /// Size of a layer's map: its own, or the image's
     #[arg(long, value_enum, default_value = "map", requires = "with_explanation")]
     pub(crate) explanation_size: SizeName,
+    /// How maps of a layer's size are laid over the image: receptive-field puts each cell where it looks, resize spreads
+    /// them evenly as other libraries do
+    #[arg(long, value_name = "HOW", default_value = "receptive-field", requires = "with_explanation")]
+    pub(crate) placement: String,
     /// Replace OUT if it exists
     #[arg(long)]
     pub(crate) force: bool,
@@ -615,7 +629,7 @@ pub(crate) struct Convert {
 pub(crate) enum SizeName {
     /// As many rows and columns as the layer
     Map,
-    /// Enlarged to the image by bilinear interpolation
+    /// Laid over the image by bilinear interpolation
     Image,
 }
 

@@ -1,8 +1,10 @@
 //! Bilinear interpolation, here and nowhere else: pixel centres at half integers (PyTorch's
-//! `align_corners=False`, ONNX's `half_pixel`), the border repeated, without antialiasing.
+//! `align_corners=False`, ONNX's `half_pixel`), the border repeated, without antialiasing. Where the points of a plane
+//! stand otherwise than evenly, a [`Placement`] says so.
 
-/// Where one of `to` points lies between `from` points: at (i + ½)·from/to − ½; beyond the first and
-/// the last it stays at them.
+use crate::model::Placement;
+
+/// Where a point lies between others; beyond the first and the last it stays at them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tap {
     /// The point before it.
@@ -11,27 +13,43 @@ pub(crate) struct Tap {
     pub right: usize,
     /// How much of the point behind it.
     pub share: f32,
+    /// How much of both: less than 1 far beyond the first or last point.
+    pub strength: f32,
 }
 
 impl Tap {
-    /// The place of point `i`.
+    /// The place of point `i` of `to` between `from` points, both spread evenly: (i + ½)·from/to − ½.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn new(i: usize, from: usize, to: usize) -> Self {
         Self::at((i as f64 + 0.5) * from as f64 / to.max(1) as f64 - 0.5, from)
     }
 
-    /// A position among `from` points; the first lies at 0.
+    /// The place `at` between `from` points.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub(crate) fn at(position: f64, from: usize) -> Self {
+    pub(crate) fn at(at: f64, from: usize) -> Self {
         let last = from.saturating_sub(1);
-        let at = position.clamp(0.0, last as f64);
+        let at = at.clamp(0.0, last as f64);
         let left = at.floor() as usize;
-        Self { left, right: (left + 1).min(last), share: (at - at.floor()) as f32 }
+        Self { left, right: (left + 1).min(last), share: (at - at.floor()) as f32, strength: 1.0 }
+    }
+
+    /// The place `at` between `from` cells of a map: the outermost stay for one cell, and fade over one more
+    /// ([decision 16](../../../docs/decisions/016-placement.md)).
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+    pub(crate) fn of_cells(at: f64, from: usize) -> Self {
+        let beyond = (-at).max(at - from.saturating_sub(1) as f64);
+        Self { strength: (2.0 - beyond).clamp(0.0, 1.0) as f32, ..Self::at(at, from) }
+    }
+
+    /// The weights of the points before and behind it.
+    pub(crate) fn weights(&self) -> [f32; 2] {
+        [(1.0 - self.share) * self.strength, self.share * self.strength]
     }
 
     /// The value there, of what the points have.
     pub(crate) fn mix(self, value: impl Fn(usize) -> f32) -> f32 {
-        value(self.left) * (1.0 - self.share) + value(self.right) * self.share
+        let [left, right] = self.weights();
+        value(self.left) * left + value(self.right) * right
     }
 }
 
@@ -53,6 +71,28 @@ impl Enlargement {
         }
     }
 
+    /// From `[h, w]` cells placed on the image to the whole image at `[H, W]`.
+    pub(crate) fn placed([h, w]: [usize; 2], placement: &Placement, [height, width]: [usize; 2]) -> Self {
+        Self {
+            width: w,
+            rows: over_image(placement, 0, h, height),
+            columns: over_image(placement, 1, w, width),
+        }
+    }
+
+    /// From one map's cells to where another's stand: `from` and `to` are rows, columns and placement.
+    pub(crate) fn between(from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Self {
+        let taps = |axis: usize| between(axis, from, to);
+        Self { width: from.0[1], rows: taps(0), columns: taps(1) }
+    }
+
+    /// The cells of a map of the mirrored image (left to right), at the cells of the image's own.
+    pub(crate) fn mirrored([h, w]: [usize; 2], placement: &Placement) -> Self {
+        let mirror = |i: usize| placement.cell(1, 1.0 - placement.share(1, i, w), 1.0, w);
+        let columns = (0..w).map(|i| Tap::at(mirror(i), w)).collect();
+        Self { width: w, rows: (0..h).map(|i| Tap::new(i, h, h)).collect(), columns }
+    }
+
     /// Part of a larger enlargement, to `full`: the window of `size` whose corner lies at `corner`.
     pub(crate) fn window([h, w]: [usize; 2], full: [usize; 2], corner: [usize; 2], size: [usize; 2]) -> Self {
         let taps = |from, axis: usize| {
@@ -67,11 +107,11 @@ impl Enlargement {
         for row in &self.rows {
             let upper = &plane[row.left * self.width..][..self.width];
             let lower = &plane[row.right * self.width..][..self.width];
+            let [above, below] = row.weights();
             for column in &self.columns {
-                let mix = |line: &[f32]| {
-                    line[column.left] * (1.0 - column.share) + line[column.right] * column.share
-                };
-                large.push(mix(upper) * (1.0 - row.share) + mix(lower) * row.share);
+                let [left, right] = column.weights();
+                let mix = |line: &[f32]| line[column.left] * left + line[column.right] * right;
+                large.push(mix(upper) * above + mix(lower) * below);
             }
         }
         large
@@ -83,8 +123,8 @@ impl Enlargement {
         let mut small = vec![0.0; len];
         for (row, line) in self.rows.iter().zip(large.chunks(self.columns.len().max(1))) {
             for (column, &value) in self.columns.iter().zip(line) {
-                for (y, down) in [(row.left, 1.0 - row.share), (row.right, row.share)] {
-                    for (x, right) in [(column.left, 1.0 - column.share), (column.right, column.share)] {
+                for (y, down) in [row.left, row.right].into_iter().zip(row.weights()) {
+                    for (x, right) in [column.left, column.right].into_iter().zip(column.weights()) {
                         small[y * self.width + x] += f64::from(value * down * right);
                     }
                 }
@@ -103,21 +143,46 @@ pub fn resize(plane: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
     Enlargement::new(from, to).apply(plane)
 }
 
+/// Where `to` points spread evenly over the image lie between `from` cells.
+pub(crate) fn over_image(placement: &Placement, axis: usize, from: usize, to: usize) -> Vec<Tap> {
+    let at = |i: usize| placement.cell(axis, i as f64 + 0.5, to.max(1) as f64, from);
+    (0..to).map(|i| Tap::of_cells(at(i), from)).collect()
+}
+
+/// Where one map's cells lie between another's. Beyond the outermost these stay: a cell that was not there is not a cell
+/// without heat.
+pub(crate) fn between(axis: usize, from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Vec<Tap> {
+    let (size, placement) = (from.0[axis], from.1);
+    let n = to.0[axis];
+    let at = |i: usize| match to.1.is_spread(axis) {
+        true => placement.cell(axis, i as f64 + 0.5, n.max(1) as f64, size),
+        false => placement.cell(axis, to.1.share(axis, i, n), 1.0, size),
+    };
+    (0..n).map(|i| Tap::at(at(i), size)).collect()
+}
+
+/// The matrix of what points are made of, row-major `to`×`from`.
+pub(crate) fn as_matrix(taps: &[Tap], from: usize) -> Vec<f32> {
+    let mut matrix = vec![0.0; from * taps.len()];
+    for (tap, row) in taps.iter().zip(matrix.chunks_mut(from.max(1))) {
+        let [left, right] = tap.weights();
+        row[tap.left] += left;
+        row[tap.right] += right;
+    }
+    matrix
+}
+
 /// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`.
 #[must_use]
 pub fn matrix(from: usize, to: usize) -> Vec<f32> {
-    let mut matrix = vec![0.0; from * to];
-    for (i, row) in matrix.chunks_mut(from.max(1)).enumerate() {
-        let Tap { left, right, share } = Tap::new(i, from, to);
-        row[left] += 1.0 - share;
-        row[right] += share;
-    }
-    matrix
+    let taps: Vec<Tap> = (0..to).map(|i| Tap::new(i, from, to)).collect();
+    as_matrix(&taps, from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Cells;
 
     #[test]
     fn it_is_the_product_with_both_matrices() {
@@ -142,6 +207,42 @@ mod tests {
         let part = Enlargement::window([2, 3], [5, 7], [1, 2], [3, 4]).apply(&plane);
         let cut: Vec<f32> = (1..4).flat_map(|y| large[y * 7 + 2..y * 7 + 6].to_vec()).collect();
         assert_eq!(part, cut);
+    }
+
+    /// Cells 8 pixels apart, the first at pixel 0, on 16 pixels; columns spread evenly.
+    fn strided() -> Placement {
+        Placement::new([Some(Cells::PIXELS.windows(3, 8, 1, 1)), None], [16, 16])
+    }
+
+    #[test]
+    fn cells_count_where_they_stand() {
+        let large = Enlargement::placed([2, 1], &strided(), [16, 2]).apply(&[0.0, 8.0]);
+        let column: Vec<f32> = large.chunks(2).map(|row| row[0]).collect();
+        let expected = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0];
+        assert_eq!(column, expected);
+        let [rows, columns] = [0, 1]
+            .map(|axis| as_matrix(&over_image(&strided(), axis, [2, 1][axis], [16, 2][axis]), [2, 1][axis]));
+        assert_eq!((rows[8..12].to_vec(), columns), (vec![0.5, 0.5, 0.375, 0.625], vec![1.0; 2]));
+        // Cells at 6, 8 and 10: they stay for two pixels, and are gone two pixels further on.
+        let inner = Placement::new([Some(Cells::PIXELS.windows(13, 2, 1, 0)), None], [17, 17]);
+        let large = Enlargement::placed([3, 1], &inner, [17, 1]).apply(&[4.0, 6.0, 8.0]);
+        let expected = [0.0, 0.0, 0.0, 2.0, 4.0, 4.0, 4.0, 5.0, 6.0, 7.0, 8.0, 8.0, 8.0, 4.0, 0.0, 0.0, 0.0];
+        assert_eq!(large, expected);
+    }
+
+    #[test]
+    fn a_slope_stays_a_slope_wherever_the_cells_stand() {
+        let dense = Placement::new([Some(Cells::PIXELS.windows(5, 2, 1, 1)), None], [16, 16]);
+        let places: Vec<f32> = [0.0, 8.0].to_vec();
+        let brought = Enlargement::between(([2, 1], &strided()), ([7, 1], &dense)).apply(&places);
+        // The dense cells stand at 1, 3, …, 13.
+        assert_eq!(brought, [1.0, 3.0, 5.0, 7.0, 8.0, 8.0, 8.0]);
+        let rows = as_matrix(&super::between(0, ([2, 1], &strided()), ([7, 1], &dense)), 2);
+        assert_eq!(rows[..4], [0.875, 0.125, 0.625, 0.375]);
+        // Of the mirrored image: what was seen at x is at 15 − x.
+        let across = Placement::new([None, Some(Cells::PIXELS.windows(3, 8, 1, 1))], [16, 16]);
+        let put_back = Enlargement::mirrored([1, 2], &across).apply(&places);
+        assert_eq!(put_back, [8.0, 7.0]);
     }
 
     #[test]

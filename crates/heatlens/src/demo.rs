@@ -60,6 +60,8 @@ pub struct Localisation {
     pub share: f64,
     /// The mean share of evenly spread heat.
     pub chance: f64,
+    /// The share of images whose hottest pixel lies on the object.
+    pub peak: f64,
 }
 
 impl Localisation {
@@ -140,9 +142,19 @@ pub fn localise(model: &Model, images: &[DemoImage]) -> Result<Vec<Localisation>
         };
         with.iter().zip(&explanations).map(share).sum::<f64>() / count
     };
+    let peak = |map: usize| {
+        let on_it = |(image, explanation): &(&&DemoImage, &crate::explain::Explanation)| {
+            let heat = explanation.attributions[map].heat_over([SIDE, SIDE]).unwrap_or_default();
+            let largest = heat.iter().copied().fold(0.0, f32::max);
+            let at = heat.iter().position(|&v| v > 0.0 && v == largest);
+            at.is_some_and(|at| image.mask.get(at) == Some(&true))
+        };
+        with.iter().zip(&explanations).filter(on_it).count() as f64 / count
+    };
     let maps = explainer.maps().iter().enumerate();
-    let mut rows: Vec<Localisation> =
-        maps.map(|(map, spec)| Localisation { method: spec.method, share: mean(map), chance }).collect();
+    let mut rows: Vec<Localisation> = maps
+        .map(|(map, spec)| Localisation { method: spec.method, share: mean(map), chance, peak: peak(map) })
+        .collect();
     rows.sort_by_key(Localisation::group); // stable: in the registry's order within a group
     Ok(rows)
 }
@@ -160,8 +172,12 @@ mod tests {
 
     #[test]
     fn the_table_crowns_no_method_that_the_literature_warns_against() {
-        let row =
-            |id: &str, share: f64| Localisation { method: method::find(id).unwrap(), share, chance: 0.02 };
+        let row = |id: &str, share: f64| Localisation {
+            method: method::find(id).unwrap(),
+            share,
+            chance: 0.02,
+            peak: 0.5,
+        };
         let rows =
             [row("grad_cam", 0.2), row("layer_cam", 0.1), row("guided_grad_cam", 0.5), row("edges", 0.14)];
         let text = conclusion(&rows);

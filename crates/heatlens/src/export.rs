@@ -11,8 +11,8 @@ use heatlens_graph::{Builder, Graph, GraphError, ValueId};
 
 use crate::explain::{ExplainError, ExplainOptions, Score, Target, append_maps};
 use crate::method::formula::upsample;
-use crate::method::{MapKind, Method};
-use crate::model::{Layer, Model, ModelError};
+use crate::method::{MapKind, Method, Settings};
+use crate::model::{Layer, Model, ModelError, Placing};
 use crate::target::Class;
 
 /// What the output that holds the map is called.
@@ -32,6 +32,8 @@ pub struct Explanation {
     pub target: Target,
     /// Whether the logit or the probability is explained.
     pub score: Score,
+    /// How a map at a layer's resolution is laid over the image.
+    pub placing: Placing,
     /// Whether a map at a layer's resolution is enlarged to the image's.
     pub image_size: bool,
 }
@@ -40,7 +42,14 @@ impl Explanation {
     /// This method at the default layer, for the logit of the predicted class, at its own size.
     #[must_use]
     pub fn new(method: &'static Method) -> Self {
-        Self { method, layer: None, target: Target::Predicted, score: Score::Logit, image_size: false }
+        Self {
+            method,
+            layer: None,
+            target: Target::Predicted,
+            score: Score::Logit,
+            placing: Placing::default(),
+            image_size: false,
+        }
     }
 }
 
@@ -70,13 +79,14 @@ pub fn with_explanation(model: &Model, explanation: &Explanation) -> Result<Vec<
         layers: explanation.layer.iter().cloned().collect(),
         target: explanation.target.clone(),
         score: explanation.score,
+        settings: Settings::default().placed(explanation.placing),
         ..ExplainOptions::new(&[explanation.method])
     };
     let (mut graph, maps) = append_maps(model, &options)?;
     let (spec, mut map) = maps.into_iter().next().ok_or_else(|| ExplainError::NothingApplies(Vec::new()))?;
     if explanation.image_size && spec.method.kind == MapKind::Layer {
         let [_, height, width] = model.shape();
-        map = upsample(&mut Builder::new(&mut graph, EXPLANATION), map, [height, width])?;
+        map = upsample(&mut Builder::new(&mut graph, EXPLANATION), map, &spec.placement, [height, width])?;
     }
     let mut graph = with_output(&graph, map)?;
     let class = match spec.goal.class {

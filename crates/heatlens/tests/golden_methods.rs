@@ -10,7 +10,7 @@ use std::path::Path;
 use common::{Tol, assert_close, description, golden, npy};
 use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target};
 use heatlens::method;
-use heatlens::model::{Layer, Model};
+use heatlens::model::{Layer, Model, Placing};
 
 const CASES: &[&str] = &["gap_cnn", "gap_cnn_bn", "branchy", "no_gap", "saturated", "dead_image"];
 
@@ -19,6 +19,8 @@ fn explain(model: &Model, id: &str, layer: Option<Layer>, class: usize, case: &P
         layers: layer.into_iter().collect(),
         target: Target::Class(class),
         tensors: true,
+        // PyTorch's interpolation, which the twins enlarge by, spreads maps evenly.
+        settings: method::Settings::default().placed(Placing::Resize),
         ..ExplainOptions::new(&[method::find(id).unwrap()])
     };
     let explainer = Explainer::new(model, &options).unwrap();

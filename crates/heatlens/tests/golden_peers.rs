@@ -12,7 +12,7 @@ use std::fs;
 use common::{Tol, assert_close, golden, npy};
 use heatlens::explain::{ExplainOptions, Explainer, Fusion, Target};
 use heatlens::method::{self, Settings};
-use heatlens::model::Model;
+use heatlens::model::{Model, Placing};
 use serde_json::Value;
 
 /// A case: the model, its images one after the other, and the numbers of one image.
@@ -38,7 +38,8 @@ fn numbers(value: &Value) -> Vec<usize> {
 
 /// The maps of an entry's images, explained together with all of the case's other images.
 fn maps(case: &Case, entry: &Value) -> Vec<Vec<f32>> {
-    let mut settings = Settings::default();
+    // Peers spread maps evenly over the image.
+    let mut settings = Settings::default().placed(Placing::Resize);
     strings(&entry["set"]).into_iter().for_each(|set| settings.set(set).unwrap());
     let layers = match strings(&entry["layers"]) {
         several if !several.is_empty() => several,

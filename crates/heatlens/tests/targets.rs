@@ -13,7 +13,7 @@ use heatlens::graph::op::unary::UnaryFunction;
 use heatlens::graph::op::window::Window;
 use heatlens::graph::{Builder, Fact, Graph, Shape, Tensor, ValueId};
 use heatlens::method::{METHODS, Setting, Settings, Work, find};
-use heatlens::model::Model;
+use heatlens::model::{Model, Placing};
 
 fn open(case: &str) -> (Model, Vec<f32>, usize) {
     let model = Model::open(&golden(case).join("model.onnx")).unwrap();
@@ -21,8 +21,10 @@ fn open(case: &str) -> (Model, Vec<f32>, usize) {
     (model, pixels, shape[0])
 }
 
+/// Maps are laid over the image evenly, as the references here do; `placement.rs` is about the other way.
 fn of_class(id: &str, class: usize) -> ExplainOptions {
-    ExplainOptions { target: Target::Class(class), ..ExplainOptions::new(&[find(id).unwrap()]) }
+    let settings = Settings::default().placed(Placing::Resize);
+    ExplainOptions { target: Target::Class(class), settings, ..ExplainOptions::new(&[find(id).unwrap()]) }
 }
 
 fn explain(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<Explanation> {
@@ -385,10 +387,10 @@ fn refine_cam() {
     for count in [1, 2, 3] {
         let mut settings = Settings::default();
         settings.set(&format!("refine_cam.layers={count}")).unwrap();
-        let refined = ExplainOptions { settings, ..of_class("refine_cam", 1) };
+        let refined = ExplainOptions { settings: settings.clone(), ..of_class("refine_cam", 1) };
         let layers = stages[stages.len() - count..].to_vec();
         let fusion = Some(Fusion::Product);
-        let product = ExplainOptions { layers, fusion, ..of_class("grad_cam_pp", 1) };
+        let product = ExplainOptions { layers, fusion, settings, ..of_class("grad_cam_pp", 1) };
         let expected = explain(&model, &pixels, n, &product);
         for (found, expected) in explain(&model, &pixels, n, &refined).iter().zip(expected) {
             let (found, expected) = (&found.attributions[0], &expected.attributions[0]);

@@ -112,6 +112,12 @@ fn when_trained(options: &Audit, audit: &Outcome) -> Option<String> {
     unlabelled.then(|| Training::beside(&options.model).ok().flatten()?.sentence).flatten()
 }
 
+/// What is set on methods.
+fn method_settings(options: &Audit) -> Result<method::Settings, Failure> {
+    let placing = explain::placing(&options.placement)?;
+    Ok(explain::settings(options.seed, &options.set)?.placed(placing))
+}
+
 fn settings(options: &Audit) -> Result<Settings, Failure> {
     let find = |id: &String| method::find(id).map_err(|e| Failure::usage(e.to_string()));
     let methods: Vec<&'static Method> = match options.method.as_slice() {
@@ -120,7 +126,7 @@ fn settings(options: &Audit) -> Result<Settings, Failure> {
         [all] if all == "all" => method::METHODS.to_vec(),
         ids => ids.iter().map(find).collect::<Result<_, _>>()?,
     };
-    let settings = explain::settings(options.seed, &options.set)?;
+    let settings = method_settings(options)?;
     Ok(if options.full { Settings::full(&methods, settings) } else { Settings::quick(&methods, settings) })
 }
 

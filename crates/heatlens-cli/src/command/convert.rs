@@ -9,6 +9,7 @@ use heatlens::method::{self, MapKind};
 use heatlens::model::Model;
 
 use crate::arguments::{Convert, SizeName};
+use crate::command::explain::placing;
 use crate::command::open;
 use crate::failure::Failure;
 use crate::output;
@@ -99,5 +100,13 @@ fn choice(options: &Convert, model: &Model, id: &str) -> Result<Explanation, Fai
     if image_size && method.kind == MapKind::Input {
         output::note(format!("--explanation-size makes no difference to {id}: its map has the image's size"));
     }
-    Ok(Explanation { layer, target, score: options.score.into(), image_size, ..Explanation::new(method) })
+    let placing = placing(&options.placement)?;
+    Ok(Explanation {
+        layer,
+        target,
+        score: options.score.into(),
+        placing,
+        image_size,
+        ..Explanation::new(method)
+    })
 }

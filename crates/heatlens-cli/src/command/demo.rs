@@ -115,10 +115,11 @@ fn show(
 
 /// The same for the page.
 fn table(rows: &[Localisation]) -> Table {
-    let columns = ["method", "heat on the ring", "by chance", "times chance"];
+    let columns = ["method", "heat on the ring", "by chance", "times chance", "peak on the ring"];
     let row = |row: &Localisation| {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        vec![row.title(), percent(row.share), percent(row.chance), format!("{:.1}", row.ratio())]
+        let peak = format!("{:.0} % of images", 100.0 * row.peak);
+        vec![row.title(), percent(row.share), percent(row.chance), format!("{:.1}", row.ratio()), peak]
     };
     Table {
         title: "How much of the heat falls on the ring?".to_owned(),
@@ -134,10 +135,14 @@ fn table(rows: &[Localisation]) -> Table {
 
 fn print_table(rows: &[Localisation]) {
     output::line("\nHow much of the heat falls on the ring, in held-out images?");
-    output::line(format!("{:<28} {:>10} {:>10} {:>8}", "method", "on ring", "by chance", "times"));
+    output::line(format!(
+        "{:<28} {:>10} {:>10} {:>8} {:>8}",
+        "method", "on ring", "by chance", "times", "peak"
+    ));
     for row in rows {
-        let (share, chance) = (100.0 * row.share, 100.0 * row.chance);
-        output::line(format!("{:<28} {share:>9.1}% {chance:>9.1}% {:>7.1}×", row.title(), row.ratio()));
+        let (share, chance, peak) = (100.0 * row.share, 100.0 * row.chance, 100.0 * row.peak);
+        let (title, ratio) = (row.title(), row.ratio());
+        output::line(format!("{title:<28} {share:>9.1}% {chance:>9.1}% {ratio:>7.1}× {peak:>7.0}%"));
     }
     output::line(demo::conclusion(rows));
 }

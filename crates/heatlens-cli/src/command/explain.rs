@@ -8,7 +8,7 @@ use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
 use heatlens::gallery::{Job, Kept, Listener, Part, Save, Summary, Truth, write_gallery};
 use heatlens::localise::Localiser;
 use heatlens::method::{self, Method, Settings};
-use heatlens::model::{Layer, Model};
+use heatlens::model::{Layer, Model, Placing};
 
 use crate::arguments::{Explain, SaveName};
 use crate::command::begun::Begun;
@@ -140,6 +140,7 @@ fn save(options: &Explain) -> Save {
         png: wanted(SaveName::Png),
         npz: wanted(SaveName::Npz) || wanted(SaveName::Npz16),
         float16: wanted(SaveName::Npz16),
+        heat: wanted(SaveName::Heat),
         tensors: wanted(SaveName::Tensors),
         style: options.pictures.style(),
         resumable: true,
@@ -164,7 +165,7 @@ pub(crate) fn inputs(paths: &[PathBuf]) -> String {
 
 fn choices(options: &Explain, model: &Model) -> Result<ExplainOptions, Failure> {
     let class = |text: &str| Target::parse(text, model).map_err(|e| Failure::usage(e.to_string()));
-    let settings = settings(options.seed, &options.set)?;
+    let settings = settings(options.seed, &options.set)?.placed(placing(&options.placement)?);
     let mut choices = ExplainOptions {
         layers: layers(options, model)?,
         target: class(&options.class)?,
@@ -206,6 +207,11 @@ pub(crate) fn methods(names: &[String]) -> Result<Vec<&'static Method>, Failure>
     }
     let found: Result<_, _> = names.iter().map(|id| method::find(id)).collect();
     found.map_err(|e| Failure::usage(e.to_string()))
+}
+
+/// How maps are laid over the image, by `--placement`.
+pub(crate) fn placing(name: &str) -> Result<Placing, Failure> {
+    Ok(named(Some(name), "--placement", &Placing::ALL)?.unwrap_or_default())
 }
 
 /// What is set on methods, by `--seed` and `--set`.

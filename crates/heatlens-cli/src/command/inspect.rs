@@ -3,8 +3,13 @@
 use std::fmt::Write as _;
 
 use heatlens::graph::{Origin, ValueId};
+use heatlens::model::placement::describe;
 use heatlens::model::stages::stages;
+<<<<<<< HEAD
 use heatlens::model::{Activation, Grid, Layer, Model, Stage};
+=======
+use heatlens::model::{Cells, Grid, Layer, Model, Stage};
+>>>>>>> place
 use serde_json::{Value, json};
 
 use crate::arguments::Inspect;
@@ -149,8 +154,10 @@ fn print_layers(model: &Model, layers: &[Layer], default: Option<&Layer>, all: b
         let [c, h, w] = layer.shape;
         let extra = extra_tokens(layer.grid);
         output::line(format!(
-            "  {mark} {:<column$} {:<20} {c} channels of {h}×{w}{extra}",
-            layer.name, layer.op
+            "  {mark} {:<column$} {:<20} {c} channels of {h}×{w}{extra}, {}",
+            layer.name,
+            layer.op,
+            describe(&layer.cells)
         ));
     }
 }
@@ -196,5 +203,19 @@ fn layer_json(layer: &Layer) -> Value {
         "tokens_before": before,
         "tokens_after": after,
         "view": layer.view,
+        "placement": placement_json(&layer.cells),
+    })
+}
+
+/// Rows first, then columns; `null` where they cannot be told.
+fn placement_json(cells: &[Option<Cells>; 2]) -> Value {
+    let [Some(rows), Some(columns)] = cells else { return Value::Null };
+    let both = |number: fn(&Cells) -> f64| [number(rows), number(columns)];
+    json!({
+        "step": both(|c| c.step),
+        "offset": both(|c| c.offset),
+        "reach": both(Cells::reach),
+        "apart": both(|c| c.apart),
+        "mixed": rows.mixed || columns.mixed,
     })
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use heatlens::bilinear::matrix;
+use heatlens::model::{Cells, Model};
 use serde_json::Value;
 
 use crate::common::{
@@ -178,7 +178,9 @@ fn a_residual_network_explains_itself_in_onnxruntime() {
     subject.case("guided_grad_cam", "--layer relu_10 --class 3");
     subject.case_of("grad_cam", "--layer relu_2", "--layer relu_2 --explanation-size image", |map| {
         let [n, h, w] = [map.shape[0], map.shape[1], map.shape[2]];
-        let (rows, columns) = (matrix(h, 22), matrix(w, 20));
+        let cells = Model::open(&model).unwrap().layer("relu_2").unwrap().cells.map(Option::unwrap);
+        assert!(cells[0].step > 1.0, "nothing to place");
+        let (rows, columns) = (tents(&cells[0], h, 22), tents(&cells[1], w, 20));
         let pixel = |i: usize| {
             let (map, y, x) = (&map.values[i / 440 * h * w..], i % 440 / 20, i % 20);
             let cell = |j: usize| rows[y * h + j / w] * columns[x * w + j % w] * map[j];
@@ -187,6 +189,18 @@ fn a_residual_network_explains_itself_in_onnxruntime() {
         Expected { shape: vec![n, 22, 20], values: (0..n * 440).map(pixel).collect() }
     });
     check(folder.path(), 10);
+}
+
+/// The weights of an axis' cells for each of `to` pixels: they fall with the distance from the pixel to the cell's place, to
+/// nothing at the next cell; beyond the outermost cells these count whole for one cell, and fade over the next.
+fn tents(cells: &Cells, from: usize, to: usize) -> Vec<f32> {
+    let weight = |pixel: usize, cell: usize| {
+        let at = (pixel as f64 - cells.offset) / cells.step;
+        let held = at.clamp(0.0, from as f64 - 1.0);
+        let fading = 1.0 - ((at - held).abs() - 1.0).max(0.0);
+        ((1.0 - (held - cell as f64).abs()).max(0.0) * fading.max(0.0)) as f32
+    };
+    (0..to * from).map(|i| weight(i / from, i % from)).collect()
 }
 
 #[test]

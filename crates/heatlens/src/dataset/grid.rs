@@ -10,6 +10,8 @@ pub const SIDE: usize = 16;
 pub const CELLS: usize = SIDE * SIDE;
 /// How many cells deep the border is.
 const BORDER: usize = 2;
+/// Pixels along a cell's side, where cells do not stand evenly.
+const FINE: usize = 8;
 /// Side of a corner in cells.
 const CORNER: usize = 4;
 
@@ -21,6 +23,13 @@ impl Grid {
     /// A map's heat, each cell the sum over the area it covers; `None` where there is no heat.
     #[must_use]
     pub fn of(heat: &Map) -> Option<Self> {
+        let laid;
+        let heat = if heat.placement().cells().is_none() {
+            heat
+        } else {
+            laid = heat.resized(FINE * SIDE, FINE * SIDE);
+            &laid
+        };
         let (h, w) = (heat.height(), heat.width());
         let (rows, columns) = (overlaps(h), overlaps(w));
         let mut cells = vec![0.0_f64; CELLS];

@@ -4,8 +4,8 @@ use heatlens_graph::{Builder, Graph, ValueId};
 
 use crate::explain::map_spec::{MapSource, MapSpec};
 use crate::explain::{ExplainError, ExplainOptions, attribution, tensors};
-use crate::method::{Formula, Method, MethodError, Passes, Shared, Study, Work};
-use crate::model::{GapHead, Layer, Model, ModelError};
+use crate::method::{Formula, MapKind, Method, MethodError, Passes, Shared, Study, Work};
+use crate::model::{GapHead, Layer, Model, ModelError, Placement, Placing};
 use crate::target::{Class, Goal, Target, scores_and_seed};
 
 /// A model's graph with the formulas of `options` appended, and the value of each map in it, in the
@@ -36,6 +36,8 @@ pub fn append_maps(
 pub(super) struct Assembly {
     pub(super) graph: Graph,
     gap: Option<GapHead>,
+    /// Every layer.
+    all: Vec<Layer>,
     /// The last layer of every size.
     stages: Vec<Layer>,
     pub(super) outputs: Vec<ValueId>,
@@ -73,10 +75,12 @@ impl Assembly {
             [] => Vec::new(),
             layers => layers.to_vec(),
         };
+        let layers = placed(layers, options);
         let mut assembly = Self {
             graph: model.graph.clone(),
             gap: model.gap_head(),
-            stages: model.stage_layers(),
+            all: placed(model.layers(), options),
+            stages: placed(model.stage_layers(), options),
             outputs: vec![model.head.logits],
             passes: Vec::new(),
             prepared: Vec::new(),
@@ -167,18 +171,32 @@ impl Assembly {
             false => None,
         };
         let probes = probes.map(|probes| probes.map(|p| self.add_output(p)));
+        let placement = self.placement(model, method, layer, &shape);
         let layer = method.uses_layer.then(|| layer.clone());
         self.maps.push(MapSpec {
             method,
             layer,
             goal: aim.goal,
             shape,
+            placement,
             several_layers: false,
             several_classes: false,
             source,
             probes,
         });
         Ok(())
+    }
+
+    /// Where the cells of a method's map stand: the layer's, or, where its map is of another size, those of the stage of
+    /// that size.
+    fn placement(&self, model: &Model, method: &Method, layer: &Layer, shape: &[usize]) -> Placement {
+        let Some(&[h, w]) = shape.last_chunk::<2>().filter(|_| method.kind != MapKind::Input) else {
+            return Placement::EVEN;
+        };
+        let fits = |layer: &&Layer| layer.shape[1..] == [h, w];
+        let [_, rows, columns] = model.shape();
+        let layer = Some(layer).filter(fits).or_else(|| self.stages.iter().find(fits));
+        layer.map_or(Placement::EVEN, |layer| Placement::new(layer.cells, [rows, columns]))
     }
 
     /// The number of a method's passes at a layer, prepared by whichever goal comes first.
@@ -197,6 +215,7 @@ impl Assembly {
         let passes = prepare(&Study {
             model,
             layer,
+            layers: &self.all,
             stages: &stages_up_to(&self.stages, layer),
             score: options.score,
             gap: self.gap.as_ref(),
@@ -225,6 +244,7 @@ impl Assembly {
             scores: aim.scores,
             seed: aim.seed,
             layer,
+            layers: &self.all,
             stages: &stages_up_to(&self.stages, layer),
             gap: self.gap.as_ref(),
             eigen_smooth: options.eigen_smooth,
@@ -260,6 +280,14 @@ impl Assembly {
             self.notes.push(note);
         }
     }
+}
+
+/// Layers whose cells are placed as asked for.
+fn placed(mut layers: Vec<Layer>, options: &ExplainOptions) -> Vec<Layer> {
+    if options.placing() == Placing::Resize {
+        layers.iter_mut().for_each(|layer| layer.cells = [None; 2]);
+    }
+    layers
 }
 
 /// The one class that others are held against.

@@ -8,7 +8,7 @@ use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differen
 
 use crate::explain::{MapSpec, Tensors};
 use crate::method::{MapKind, Method};
-use crate::model::Layer;
+use crate::model::{Layer, Placement};
 use crate::target::Score;
 
 /// One method's result for one image.
@@ -24,6 +24,8 @@ pub struct Attribution {
     pub shape: Vec<usize>,
     /// The raw signed formula.
     pub values: Vec<f32>,
+    /// Where the cells of a layer's map stand in the image; those of an image's own size are its pixels.
+    pub placement: Placement,
     /// The smallest value.
     pub raw_min: f32,
     /// The largest value.
@@ -120,7 +122,8 @@ impl Attribution {
             why_zero(spec, raw_min, raw_max, probes)
         };
         let (method, layer, shape) = (spec.method, spec.layer.clone(), spec.shape.clone());
-        Self { method, layer, class, shape, values, raw_min, raw_max, zero }
+        let placement = spec.placement;
+        Self { method, layer, class, shape, values, placement, raw_min, raw_max, zero }
     }
 
     /// Other numbers for the same map: an average, a fusion.

@@ -5,7 +5,7 @@ use heatlens_cpu::StepTime;
 use crate::explain::assembly::Assembly;
 use crate::explain::map_spec::{self, MapSource, MapSpec};
 use crate::explain::{
-    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Fusion, fusion, smoothing, tensors,
+    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Fusion, smoothing, tensors,
 };
 use crate::method::{Passes, Subject};
 use crate::model::program::ImageProgram;
@@ -168,7 +168,7 @@ impl Explainer {
             count += 1.0;
             for (total, part) in explained.iter_mut().zip(self.run(&copy.make(pixels, width), targets, n)?) {
                 for (total, mut part) in total.attributions.iter_mut().zip(part.attributions) {
-                    copy.put_back(&mut part.values, part.shape.last().copied().unwrap_or(1));
+                    copy.put_back(&mut part);
                     total.values.iter_mut().zip(part.values).for_each(|(sum, v)| *sum += v);
                 }
             }
@@ -189,11 +189,13 @@ impl Explainer {
             let mut map = first.clone();
             if let (Some(fusion), true) = (self.fusion, of.len() > 1) {
                 map.layer = None;
-                map.replace(fusion::size(of.iter().map(|m| m.shape.as_slice())).to_vec(), fusion.fuse(&of));
+                map.placement = spec.placement;
+                map.replace(spec.shape.clone(), fusion.fuse(&of));
             }
             if let (Some(compat), true) = (self.compat, map.is_layer_map()) {
                 let [_, h, w] = self.model.shape();
                 let values = compat.apply(spec.method.id, &map.shape, &map.values, [h, w]);
+                map.placement = spec.placement;
                 map.replace(spec.shape.clone(), values);
             }
             explanation.attributions.push(map);

@@ -1,11 +1,11 @@
 //! Several layers' maps as one.
 
-use crate::bilinear::resize;
+use crate::bilinear::Enlargement;
 use crate::explain::Attribution;
 use crate::render::Map;
 
 /// How the maps of several layers are put together. Each is taken by its positive part over its
-/// largest value, enlarged (half-pixel bilinear) to the layer with the most places.
+/// largest value, brought (bilinear) to the cells of the layer with the most places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fusion {
     /// The mean, as pytorch-grad-cam does.
@@ -29,9 +29,13 @@ impl Fusion {
         Self::ALL.iter().find(|(_, fusion)| *fusion == self).map_or("", |(name, _)| name)
     }
 
-    /// One map from several; each is h×w. Its size is that of the one with the most places.
+    /// One map from several; each is h×w. Its cells are those of the one with the most places.
     pub(super) fn fuse(self, maps: &[&Attribution]) -> Vec<f32> {
-        let [h, w] = size(maps.iter().map(|m| m.shape.as_slice()));
+        let Some(&largest) = largest(maps.iter().map(|m| m.shape.as_slice())).and_then(|at| maps.get(at))
+        else {
+            return Vec::new();
+        };
+        let &[h, w] = largest.shape.as_slice() else { return Vec::new() };
         let mut fused = match self {
             Self::Product => vec![1.0; h * w],
             _ => vec![0.0; h * w],
@@ -42,7 +46,8 @@ impl Fusion {
             let &[from_h, from_w] = map.shape.as_slice() else { continue };
             let positive = Map::new(from_h, from_w, map.values.clone()).ok().and_then(|map| map.positive());
             let plane = positive.map_or_else(|| vec![0.0; from_h * from_w], |map| map.values().to_vec());
-            let large = resize(&plane, [from_h, from_w], [h, w]);
+            let to = ([h, w], &largest.placement);
+            let large = Enlargement::between(([from_h, from_w], &map.placement), to).apply(&plane);
             for (sum, value) in fused.iter_mut().zip(large) {
                 *sum = match self {
                     Self::Mean => *sum + share * value,
@@ -56,10 +61,14 @@ impl Fusion {
     }
 }
 
-/// The size of the map with the most places; the first of equals.
-pub(super) fn size<'s>(shapes: impl Iterator<Item = &'s [usize]>) -> [usize; 2] {
-    shapes.fold([0, 0], |[h, w], shape| match *shape {
-        [rows, columns] if rows * columns > h * w => [rows, columns],
-        _ => [h, w],
-    })
+/// The number of the map with the most places; the first of equals.
+pub(super) fn largest<'s>(shapes: impl Iterator<Item = &'s [usize]>) -> Option<usize> {
+    let places = shapes.map(|shape| shape.iter().product::<usize>());
+    places
+        .enumerate()
+        .fold(None, |best, (i, n)| match best {
+            Some((_, most)) if most >= n => best,
+            _ => Some((i, n)),
+        })
+        .map(|(i, _)| i)
 }

@@ -12,7 +12,9 @@ impl Attribution {
     pub fn plane(&self) -> Option<Map> {
         match (self.method.kind, self.shape.as_slice()) {
             _ if self.values.iter().any(|v| !v.is_finite()) => None,
-            (MapKind::Layer, &[h, w]) => Map::new(h, w, self.values.clone()).ok(),
+            (MapKind::Layer, &[h, w]) => {
+                Map::new(h, w, self.values.clone()).ok().map(|map| map.placed(self.placement))
+            }
             (MapKind::Input, &[_, h, w]) => {
                 let mut sums = vec![0.0; h * w];
                 for plane in self.values.chunks_exact((h * w).max(1)) {
@@ -29,7 +31,20 @@ impl Attribution {
     pub fn heat(&self) -> Option<Map> {
         let plane = self.plane()?;
         let positive = plane.values().iter().map(|v| v.max(0.0)).collect();
-        Map::new(plane.height(), plane.width(), positive).ok()
+        Map::new(plane.height(), plane.width(), positive).ok().map(|map| map.placed(*plane.placement()))
+    }
+}
+
+impl Attribution {
+    /// The heat of every pixel of an image of these rows and columns, from 0 to 1, where 1 is the largest of the
+    /// [heat](Self::heat); zeros where there is none. `None` for maps of several patterns.
+    #[must_use]
+    pub fn heat_over(&self, [h, w]: [usize; 2]) -> Option<Vec<f32>> {
+        if self.method.kind == MapKind::Concepts {
+            return None;
+        }
+        let heat = self.heat().and_then(|heat| heat.positive());
+        Some(heat.map_or_else(|| vec![0.0; h * w], |heat| heat.resized(h, w).into_values()))
     }
 }
 
@@ -51,10 +66,21 @@ impl Explanation {
 mod tests {
     use super::*;
     use crate::method::find;
+    use crate::model::Placement;
 
     fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribution {
         let (method, shape, values) = (find(id).unwrap(), shape.to_vec(), values.to_vec());
-        Attribution { method, layer: None, class: 1, shape, values, raw_min: -1.0, raw_max: 1.0, zero: None }
+        Attribution {
+            method,
+            layer: None,
+            class: 1,
+            shape,
+            values,
+            placement: Placement::EVEN,
+            raw_min: -1.0,
+            raw_max: 1.0,
+            zero: None,
+        }
     }
 
     #[test]
@@ -78,6 +104,10 @@ mod tests {
         assert_eq!(layer.values(), [3.0, 0.0, 0.5]);
         let pixels = attribution("gradient", &[2, 1, 2], &[1.0, -2.0, -1.0, 4.0]).heat().unwrap();
         assert_eq!((pixels.height(), pixels.width(), pixels.values()), (1, 2, [2.0, 6.0].as_slice()));
+        assert_eq!(layer.placement(), &Placement::EVEN);
+        let over = attribution("grad_cam", &[1, 2], &[-4.0, 4.0]).heat_over([1, 4]).unwrap();
+        assert_eq!(over, [0.0, 0.25, 0.75, 1.0]);
+        assert_eq!(attribution("grad_cam", &[1, 2], &[-4.0, -4.0]).heat_over([1, 2]).unwrap(), [0.0; 2]);
         assert!(attribution("deep_feature_factorization", &[1, 1, 1], &[1.0]).heat().is_none());
         assert!(attribution("cam", &[1, 2], &[f32::NAN, 1.0]).heat().is_none());
     }

@@ -3,7 +3,7 @@
 use crate::explain::attribution::Probes;
 use crate::explain::{ExplainOptions, fusion};
 use crate::method::{MapKind, Method};
-use crate::model::{Layer, Model};
+use crate::model::{Layer, Model, Placement};
 use crate::target::Goal;
 
 /// One map that the program computes.
@@ -17,6 +17,8 @@ pub struct MapSpec {
     pub goal: Goal,
     /// Sizes of one sample's map: `[h, w]` or `[c, h, w]`.
     pub shape: Vec<usize>,
+    /// Where the cells of a layer's map stand in the image.
+    pub placement: Placement,
     /// Whether the method was asked for at several layers, so that its name needs the layer.
     pub several_layers: bool,
     /// Whether several classes were asked for, so that its name needs the class.
@@ -59,11 +61,15 @@ pub(super) fn shown(
         if of.len() > 1 {
             map.layer = None;
             map.several_layers = false;
-            map.shape = fusion::size(of.iter().map(|&part| parts[part].shape.as_slice())).to_vec();
+            let largest = fusion::largest(of.iter().map(|&part| parts[part].shape.as_slice()));
+            if let Some(part) = largest.and_then(|at| parts.get(*of.get(at)?)) {
+                (map.shape, map.placement) = (part.shape.clone(), part.placement);
+            }
         }
         if let (Some(compat), MapKind::Layer) = (options.compat, map.method.kind) {
             let [_, h, w] = model.shape();
             map.shape = compat.shape(&map.shape, [h, w]);
+            map.placement = Placement::EVEN;
         }
     }
     (maps, made_of)

@@ -2,7 +2,7 @@
 
 use crate::explain::{Compat, Fusion};
 use crate::method::{Method, Settings};
-use crate::model::Layer;
+use crate::model::{Layer, Placing};
 use crate::target::{Score, Target};
 
 /// What to explain, and how.
@@ -39,6 +39,11 @@ pub struct ExplainOptions {
 }
 
 impl ExplainOptions {
+    /// How maps are laid over the image: as asked for, or as the peers do where one is repeated.
+    pub(crate) fn placing(&self) -> Placing {
+        if self.compat.is_some() { Placing::Resize } else { self.settings.placing }
+    }
+
     /// These methods on the default layer, for the predicted class, of the logit.
     #[must_use]
     pub fn new(methods: &[&'static Method]) -> Self {

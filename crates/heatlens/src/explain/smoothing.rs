@@ -1,6 +1,9 @@
 //! Maps averaged over changed copies of the image, as pytorch-grad-cam's `aug_smooth`: mirrored or
 //! not, with pixels times 1, 0.9 and 1.1. Each copy is explained for the original's class.
 
+use crate::bilinear::Enlargement;
+use crate::explain::Attribution;
+
 /// One way to change an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copy {
@@ -20,14 +23,24 @@ impl Copy {
     /// The changed images; `width` is that of their rows.
     pub(super) fn make(self, pixels: &[f32], width: usize) -> Vec<f32> {
         let mut changed: Vec<f32> = pixels.iter().map(|p| p * self.factor).collect();
-        self.put_back(&mut changed, width);
+        if self.mirrored {
+            changed.chunks_mut(width.max(1)).for_each(<[f32]>::reverse);
+        }
         changed
     }
 
-    /// Mirrors a map of the copy so that it lies over the image.
-    pub(super) fn put_back(self, values: &mut [f32], width: usize) {
-        if self.mirrored {
-            values.chunks_mut(width.max(1)).for_each(<[f32]>::reverse);
+    /// Mirrors a map of the copy so that it lies over the image. The cells of the mirrored image need not stand where
+    /// those of the image do, but for evenly spread ones.
+    pub(super) fn put_back(self, map: &mut Attribution) {
+        let Some(&[h, w]) = map.shape.last_chunk::<2>() else { return };
+        if !self.mirrored || h * w == 0 {
+            return;
         }
+        if map.placement.is_spread(1) {
+            map.values.chunks_mut(w).for_each(<[f32]>::reverse);
+            return;
+        }
+        let mirror = Enlargement::mirrored([h, w], &map.placement);
+        map.values = map.values.chunks(h * w).flat_map(|plane| mirror.apply(plane)).collect();
     }
 }

@@ -265,6 +265,7 @@ fn attribution(file: &mut impl Read, spec: &MapSpec, classes: usize) -> std::io:
         layer: spec.layer.clone(),
         class,
         shape: spec.shape.clone(),
+        placement: spec.placement,
         raw_min: values.iter().copied().fold(f32::INFINITY, f32::min),
         raw_max: values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
         values,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::data::Dataset;
 use crate::explain::{Attribution, Explainer, Explanation};
 use crate::gallery::GalleryError;
+use crate::model::{Cells, Placement};
 
 /// Its name.
 pub(super) const FILE: &str = "manifest.jsonl";
@@ -82,9 +83,23 @@ fn map(attribution: &Attribution, names: &[String]) -> Value {
         "method": attribution.method.id,
         "target": names.get(attribution.class),
         "layer": attribution.layer.as_ref().map(|l| &l.name),
+        "placement": attribution.is_layer_map().then(|| placement(&attribution.placement)),
         "raw_min": attribution.raw_min,
         "raw_max": attribution.raw_max,
         "empty_because": attribution.zero.map(|z| z.to_string()),
+    })
+}
+
+/// Where a layer's cells were placed, rows first, in pixels of the model's input.
+fn placement(placement: &Placement) -> Value {
+    let kind = placement.placing().name();
+    let Some(cells) = placement.cells() else { return json!({"kind": kind}) };
+    let both = |number: fn(&Cells) -> f64| cells.each_ref().map(number);
+    json!({
+        "kind": kind,
+        "step": both(|c| c.step),
+        "offset": both(|c| c.offset),
+        "reach": both(Cells::reach),
     })
 }
 

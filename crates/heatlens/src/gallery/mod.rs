@@ -52,6 +52,8 @@ pub struct Save {
     pub npz: bool,
     /// Whether the maps there are 16-bit floats, each with its scale.
     pub float16: bool,
+    /// Every pixel's heat from 0 to 1 at the size of the model's input, as `heat.npz`.
+    pub heat: bool,
     /// The tensors behind the maps as `tensors.npz`, and `channels.csv`.
     pub tensors: bool,
     /// Whether every explanation is kept, so that the run can be resumed until [`Kept::discard`] says that it is finished; a
@@ -69,6 +71,7 @@ impl Default for Save {
             sheet_rows: MAX_SHEET_ROWS,
             npz: false,
             float16: false,
+            heat: false,
             tensors: false,
             resumable: false,
         }
@@ -264,7 +267,8 @@ pub fn write_gallery(
     let Job { explainer, data, out, save, .. } = job;
     let is_shard = matches!(job.part, Part::Shard(_));
     let (mut manifest, mut keeper) = job.logs()?;
-    let spanning = if is_shard { Save { npz: false, tensors: false, sheet_rows: 0, ..save } } else { save };
+    let spanning =
+        if is_shard { Save { npz: false, heat: false, tensors: false, sheet_rows: 0, ..save } } else { save };
     let mut raw = RawWriters::create(out, spanning)?;
     let mut rows = SheetRows::new(explainer, spanning.sheet_rows, save.style);
     let mut summary = Summary::default();

@@ -129,7 +129,7 @@ pub(super) fn layer_map(attribution: &Attribution) -> Result<Map, GalleryError> 
     };
     let finite = attribution.values.iter().all(|v| v.is_finite());
     let values = if finite { attribution.values.clone() } else { vec![0.0; attribution.values.len()] };
-    Ok(Map::new(h, w, values)?)
+    Ok(Map::new(h, w, values)?.placed(attribution.placement))
 }
 
 /// A map of the model's input, as a signed picture of the image's shape.
@@ -147,7 +147,7 @@ pub(super) fn input_picture(attribution: &Attribution, view: &View) -> Result<Rg
 /// Where each pattern is strongest, each in a colour of its own.
 pub(super) fn concepts_picture(attribution: &Attribution, base: &BaseImage) -> RgbImage {
     let &[_, h, w] = attribution.shape.as_slice() else { return base.picture.clone() };
-    concepts(&attribution.values, h, w, &base.picture, &base.view)
+    concepts(&attribution.values, [h, w], &attribution.placement, &base.picture, &base.view)
 }
 
 /// Why there is nothing to see.

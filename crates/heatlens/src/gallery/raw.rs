@@ -1,4 +1,4 @@
-//! The numbers behind the pictures: `maps.npz`, `tensors.npz` and `channels.csv`.
+//! The numbers behind the pictures: `maps.npz`, `heat.npz`, `tensors.npz` and `channels.csv`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use crate::gallery::{GalleryError, Save};
 pub(super) struct RawWriters {
     maps: Option<NpzWriter>,
     float16: bool,
+    heat: Option<NpzWriter>,
     tensors: Option<NpzWriter>,
     channels: Option<(PathBuf, String)>,
 }
@@ -23,6 +24,7 @@ impl RawWriters {
         Ok(Self {
             maps: open(save.npz, "maps.npz")?,
             float16: save.float16,
+            heat: open(save.heat, "heat.npz")?,
             tensors: open(save.tensors, "tensors.npz")?,
             channels: save.tensors.then(|| (out.join("channels.csv"), header)),
         })
@@ -48,6 +50,15 @@ impl RawWriters {
             maps.push("logits", &[explanation.logits.len()], &explanation.logits)?;
             maps.push_integers("index", &[], &[index])?;
         }
+        if let Some(heat) = &mut self.heat {
+            let [_, h, w] = explainer.model().shape();
+            for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
+                if let Some(values) = attribution.heat_over([h, w]) {
+                    heat.push(&spec.name(explainer.model()), &[h, w], &values)?;
+                }
+            }
+            heat.push_integers("index", &[], &[index])?;
+        }
         if let Some(tensors) = &explanation.tensors {
             if let Some(file) = &mut self.tensors {
                 push_tensors(file, tensors, explainer.model().shape())?;
@@ -61,7 +72,7 @@ impl RawWriters {
     }
 
     pub(super) fn finish(self) -> Result<(), GalleryError> {
-        for file in [self.maps, self.tensors].into_iter().flatten() {
+        for file in [self.maps, self.heat, self.tensors].into_iter().flatten() {
             file.finish()?;
         }
         if let Some((path, text)) = self.channels {

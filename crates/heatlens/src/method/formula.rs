@@ -7,10 +7,10 @@ use heatlens_graph::{
     Builder, DefaultRules, Graph, GraphError, Rules, Shape, Tensor, ValueId, differentiate,
 };
 
-use crate::bilinear::{Tap, matrix};
+use crate::bilinear::{Tap, as_matrix, between, over_image};
 use crate::method::Chosen;
 use crate::method::principal::principal_map;
-use crate::model::{GapHead, Layer};
+use crate::model::{GapHead, Layer, Placement};
 use crate::rule::{Composite, Network, Relevance};
 
 /// A network's graph with an image, a score and a layer chosen, open for a formula to be appended.
@@ -27,6 +27,8 @@ pub struct Formula<'a> {
     pub seed: ValueId,
     /// The layer looked at.
     pub layer: &'a Layer,
+    /// Every layer of the network.
+    pub layers: &'a [Layer],
     /// The last layer of every size up to the layer looked at, in order.
     pub stages: &'a [Layer],
     /// The global-average-pooling head, if the model has one.
@@ -151,17 +153,33 @@ impl Formula<'_> {
         self.builder("sum_channels").sum(x, &[1], false)
     }
 
-    /// Enlarges a map N×h×w to the image's N×H×W by half-pixel bilinear interpolation (the
-    /// convention of `align_corners=False`), as two matrix products.
+    /// Rows and columns of the image.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn image_size(&self) -> Result<[usize; 2], GraphError> {
+        match self.graph.fact(self.image).shape.at(1).as_slice() {
+            &[_, _, height, width] => Ok([height, width]),
+            other => Err(GraphError::Malformed(format!("an image of rank {}", other.len()))),
+        }
+    }
+
+    /// Where a layer's cells stand in the image.
+    ///
+    /// # Errors
+    /// If the image has no rows and columns.
+    pub fn placement(&self, layer: &Layer) -> Result<Placement, GraphError> {
+        Ok(Placement::new(layer.cells, self.image_size()?))
+    }
+
+    /// Lays a map N×h×w of the layer over the image, N×H×W: bilinear between the places of its cells, as two matrix
+    /// products.
     ///
     /// # Errors
     /// If the map has another rank.
     pub fn upsample_to_image(&mut self, map: ValueId) -> Built {
-        let image = self.graph.fact(self.image).shape.at(1);
-        let &[_, _, height, width] = image.as_slice() else {
-            return Err(GraphError::Malformed(format!("an image of rank {}", image.len())));
-        };
-        upsample(&mut self.builder("upsample"), map, [height, width])
+        let (size, placement) = (self.image_size()?, self.placement(self.layer)?);
+        upsample(&mut self.builder("upsample"), map, &placement, size)
     }
 
     /// A map N×H×W as N×1×H×W, to multiply it with an image.
@@ -190,30 +208,61 @@ pub fn divide_or_zero(b: &mut Builder<'_>, numerator: ValueId, denominator: Valu
 /// A matrix with more elements is not made: most of them are zeros.
 const MAX_PRODUCT: usize = 1 << 20;
 
-/// The two points that each of `to` points lies between, of `from`.
-fn taps(from: usize, to: usize) -> Result<Taps, GraphError> {
-    let row = |i: usize| {
-        let Tap { left, right, share } = Tap::new(i, from, to);
-        vec![(left, 1.0 - share), (right, share)]
+/// The points that others are made of, as a list instead of a matrix.
+fn listed(from: usize, taps: &[Tap]) -> Result<Taps, GraphError> {
+    let row = |tap: &Tap| {
+        let [left, right] = tap.weights();
+        vec![(tap.left, left), (tap.right, right)]
     };
-    Taps::new(from, &(0..to).map(row).collect::<Vec<_>>())
+    Taps::new(from, &taps.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Enlarges a map N×h×w to N×`height`×`width`; see [`Formula::upsample_to_image`].
+/// Lays a map N×h×w over the whole image, N×`height`×`width`; see [`Formula::upsample_to_image`].
 ///
 /// # Errors
 /// If the map has another rank.
-pub fn upsample(b: &mut Builder<'_>, map: ValueId, [height, width]: [usize; 2]) -> Built {
-    let small = b.shape(map).at(1);
-    let &[_, h, w] = small.as_slice() else {
-        return Err(GraphError::Malformed(format!("upsampling a value of rank {}", small.len())));
-    };
-    if height.saturating_mul(h).max(width.saturating_mul(w)) > MAX_PRODUCT {
-        let wide = interpolate(b, map, 2, &taps(w, width)?)?;
-        return interpolate(b, wide, 1, &taps(h, height)?);
+pub fn upsample(b: &mut Builder<'_>, map: ValueId, placement: &Placement, size: [usize; 2]) -> Built {
+    let small = rows_and_columns(b, map)?;
+    let taps = [0, 1].map(|axis| over_image(placement, axis, small[axis], size[axis]));
+    interpolated(b, map, small, &taps)
+}
+
+/// Brings a map N×h×w, whose cells stand as `placement` says, to where `size` others stand.
+///
+/// # Errors
+/// If the map has another rank.
+pub fn bring(
+    b: &mut Builder<'_>,
+    map: ValueId,
+    placement: &Placement,
+    (size, to): ([usize; 2], &Placement),
+) -> Built {
+    let small = rows_and_columns(b, map)?;
+    let taps = [0, 1].map(|axis| between(axis, (small, placement), (size, to)));
+    interpolated(b, map, small, &taps)
+}
+
+fn rows_and_columns(b: &Builder<'_>, map: ValueId) -> Result<[usize; 2], GraphError> {
+    match b.shape(map).at(1).as_slice() {
+        &[_, h, w] => Ok([h, w]),
+        other => Err(GraphError::Malformed(format!("upsampling a value of rank {}", other.len()))),
     }
-    let rows = b.constant(Tensor::f32(&[height, h], matrix(h, height)));
-    let columns = b.constant(Tensor::f32(&[width, w], matrix(w, width)));
+}
+
+/// Rows and columns made of those of a map.
+fn interpolated(
+    b: &mut Builder<'_>,
+    map: ValueId,
+    [h, w]: [usize; 2],
+    [rows, columns]: &[Vec<Tap>; 2],
+) -> Built {
+    let (height, width) = (rows.len(), columns.len());
+    if height.saturating_mul(h).max(width.saturating_mul(w)) > MAX_PRODUCT {
+        let wide = interpolate(b, map, 2, &listed(w, columns)?)?;
+        return interpolate(b, wide, 1, &listed(h, rows)?);
+    }
+    let rows = b.constant(Tensor::f32(&[height, h], as_matrix(rows, h)));
+    let columns = b.constant(Tensor::f32(&[width, w], as_matrix(columns, w)));
     let columns = b.transpose(columns, &[1, 0])?;
     let wide = b.matmul(map, columns)?;
     b.matmul(rows, wide)
@@ -231,7 +280,7 @@ mod tests {
         let (w, width) = (8_000, 16_000);
         let mut graph = Graph::new("map");
         let map = graph.add_input("map", Fact::f32(Shape::batched(&[2, w])));
-        let large = upsample(&mut Builder::new(&mut graph, "up"), map, [3, width]).unwrap();
+        let large = upsample(&mut Builder::new(&mut graph, "up"), map, &Placement::EVEN, [3, width]).unwrap();
         let stored: usize = graph.value_ids().filter_map(|id| graph.constant(id)).map(Tensor::len).sum();
         assert!(stored < 5 * width, "{stored} numbers are stored");
         let plane: Vec<f32> = (0u16..16_000).map(|i| f32::from(i % 97)).collect();

@@ -11,6 +11,7 @@ use heatlens_graph::{Builder, DefaultRules, GraphError, Node, Shape, ValueId, di
 
 use crate::method::formula::{divide_or_zero, upsample};
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
+use crate::model::Placement;
 
 /// The registry row.
 pub(super) static FULL_GRAD: Method = Method {
@@ -38,14 +39,21 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
         return Err(FULL_GRAD.not_applicable("the image has no rows and columns"));
     };
     let image = f.image;
+    let placements: Vec<Placement> = wrt
+        .iter()
+        .map(|&at| {
+            let layer = f.layers.iter().find(|layer| layer.value == at);
+            Placement::new(layer.map_or([None; 2], |layer| layer.cells), [height, width])
+        })
+        .collect();
     let mut b = f.builder(FULL_GRAD.id);
     let factors = [image].into_iter().chain(biases.into_iter().map(|(_, bias)| bias));
     let mut total = None;
-    for (gradient, factor) in gradients.into_iter().zip(factors) {
+    for ((gradient, factor), placement) in gradients.into_iter().zip(factors).zip(placements) {
         let product = b.mul(gradient, factor)?;
         let part = rescaled(&mut b, product)?;
         let plane = b.sum(part, &[1], false)?;
-        let large = upsample(&mut b, plane, [height, width])?;
+        let large = upsample(&mut b, plane, &placement, [height, width])?;
         total = Some(match total {
             Some(sum) => b.add(sum, large)?,
             None => large,

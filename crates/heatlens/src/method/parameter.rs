@@ -4,6 +4,7 @@
 //! against the rows, and a method reads its own through [`Chosen`].
 
 use crate::method::{METHODS, Method, MethodError};
+use crate::model::Placing;
 use crate::nearest::nearest;
 
 /// A value that can be set, or its default.
@@ -36,6 +37,8 @@ pub struct Parameter {
 pub struct Settings {
     /// Seed of masks, noise and samples.
     pub seed: u64,
+    /// How maps of a layer's size are laid over the image, in methods that do so and wherever such a map leaves the layer.
+    pub placing: Placing,
     /// Method, name and value, later ones first.
     set: Vec<(&'static str, &'static str, String)>,
 }
@@ -45,6 +48,12 @@ impl Settings {
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
         Self { seed, ..Self::default() }
+    }
+
+    /// The same settings with maps laid over the image this way.
+    #[must_use]
+    pub fn placed(self, placing: Placing) -> Self {
+        Self { placing, ..self }
     }
 
     /// Takes `name=value`, for every method that has such a parameter and takes such a value, or

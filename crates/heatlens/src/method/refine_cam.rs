@@ -3,8 +3,9 @@
 use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::{Builder, GraphError, ValueId};
 
-use crate::method::formula::{divide_or_zero, upsample};
+use crate::method::formula::{bring, divide_or_zero};
 use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work, grad_cam_pp};
+use crate::model::Layer;
 
 /// The registry row.
 pub(super) static REFINE_CAM: Method = Method {
@@ -30,22 +31,27 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let count = f.chosen.count("layers")?;
     let earlier = f.stages.iter().rev().filter(|stage| stage.value != f.layer.value);
     let layers: Vec<_> = [f.layer].into_iter().chain(earlier.take(count - 1)).collect();
-    let size = layers.iter().fold([0, 0], |[h, w], l| [h.max(l.shape[1]), w.max(l.shape[2])]);
+    let largest = layers.iter().copied().fold(f.layer, |a, b| if places(b) > places(a) { b } else { a });
+    let ([_, h, w], to) = (largest.shape, f.placement(largest)?);
     let mut product: Option<ValueId> = None;
     for layer in layers {
         let own = std::mem::replace(&mut f.layer, layer);
-        let map = grad_cam_pp::build(f);
+        let (map, placement) = (grad_cam_pp::build(f), f.placement(layer)?);
         f.layer = own;
         let map = map?;
         let mut b = f.builder(REFINE_CAM.id);
         let positive = by_largest(&mut b, map)?;
-        let large = upsample(&mut b, positive, size)?;
+        let large = bring(&mut b, positive, &placement, ([h, w], &to))?;
         product = Some(match product {
             Some(product) => b.mul(product, large)?,
             None => large,
         });
     }
     product.ok_or_else(|| REFINE_CAM.not_applicable("there is no layer"))
+}
+
+fn places(layer: &Layer) -> usize {
+    layer.shape[1] * layer.shape[2]
 }
 
 /// ReLU(map) ÷ its maximum.

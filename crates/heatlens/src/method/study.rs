@@ -127,6 +127,8 @@ pub struct Study<'a> {
     pub layer: &'a Layer,
     /// Whether logits or probabilities are explained.
     pub score: Score,
+    /// Every layer of the network.
+    pub layers: &'a [Layer],
     /// The last layer of every size up to the layer looked at, in order.
     pub stages: &'a [Layer],
     /// The global-average-pooling head, if the model has one.
@@ -202,6 +204,7 @@ impl Study<'_> {
             scores,
             seed,
             layer: self.layer,
+            layers: self.layers,
             stages: self.stages,
             gap: self.gap,
             eigen_smooth: false,
@@ -390,6 +393,7 @@ mod tests {
             model: &model,
             layer: &layer,
             score: Score::Logit,
+            layers: &[],
             stages: &[],
             gap: None,
             chosen: settings.of(find(id).unwrap()),

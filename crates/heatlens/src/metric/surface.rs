@@ -1,6 +1,5 @@
 //! A map laid over the image it explains.
 
-use crate::bilinear::resize;
 use crate::explain::Attribution;
 use crate::random::Key;
 use crate::render::Map;
@@ -10,7 +9,7 @@ use crate::render::Map;
 pub struct Surface {
     /// Rows and columns of the image.
     pub size: [usize; 2],
-    /// Evidence for and against: a layer's map enlarged (half-pixel bilinear); for a map of pixels |v| summed over
+    /// Evidence for and against: a layer's map laid over the image, bilinear; for a map of pixels |v| summed over
     /// the channels, where lighter and darker both mean "looked here".
     pub signed: Vec<f32>,
     /// What the picture shows: a layer's positive part, enlarged; a map of pixels as above.
@@ -22,7 +21,7 @@ impl Surface {
     /// numbers.
     #[must_use]
     pub fn new(attribution: &Attribution, size @ [h, w]: [usize; 2]) -> Option<Self> {
-        let enlarged = |map: &Map| resize(map.values(), [map.height(), map.width()], [h, w]);
+        let enlarged = |map: &Map| map.resized(h, w).into_values();
         Some(Self { size, signed: enlarged(&attribution.plane()?), heat: enlarged(&attribution.heat()?) })
     }
 

@@ -11,7 +11,17 @@ use crate::random::{Key, Use};
 pub(super) fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribution {
     let (raw_min, raw_max) = (-1.0, 1.0);
     let (method, shape, values) = (method::find(id).unwrap(), shape.to_vec(), values.to_vec());
-    Attribution { method, layer: None, class: 1, shape, values, raw_min, raw_max, zero: None }
+    Attribution {
+        method,
+        layer: None,
+        class: 1,
+        shape,
+        values,
+        placement: crate::model::Placement::EVEN,
+        raw_min,
+        raw_max,
+        zero: None,
+    }
 }
 
 /// Scores of these probabilities.

@@ -12,11 +12,12 @@ use heatlens_graph::{Builder, DType, Dim, GraphError, Node, Shape, ValueId};
 use crate::model::axes::{self, Followed, Grid};
 use crate::model::head::is_renaming;
 use crate::model::names::{self, Place, enclosing, ends_with_part, is_within};
+use crate::model::placement::Cells;
 use crate::model::{Model, ModelError, choice};
 use crate::nearest::nearest;
 
 /// A value with a number for every place and channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// The value.
     pub value: ValueId,
@@ -32,6 +33,8 @@ pub struct Layer {
     pub shape: [usize; 3],
     /// How its numbers are laid out.
     pub grid: Grid,
+    /// Where its rows and columns stand in the image; `None` where that cannot be told.
+    pub cells: [Option<Cells>; 2],
     /// Whether it only arranges another layer's numbers anew.
     pub view: bool,
 }
@@ -42,7 +45,7 @@ impl Layer {
         let (value, shape) = (model.image, model.shape());
         let name = model.graph.value(value).name.clone();
         let (module, node, op) = (String::new(), name.clone(), "Input");
-        Self { value, name, module, node, op, shape, grid: Grid::Spatial, view: true }
+        Self { value, name, module, node, op, shape, grid: Grid::Spatial, cells: [None; 2], view: true }
     }
 
     /// Where a channel's number for a place (counted row by row) stands in one sample's value.
@@ -97,13 +100,16 @@ impl Model {
             for &value in &node.outputs {
                 let fact = graph.fact(value);
                 let axes = followed.axes[value.index()].as_deref().filter(|_| fact.dtype == DType::F32);
-                let Some((grid, shape)) = axes.and_then(|axes| axes::grid(axes, &fact.shape)) else {
+                let Some((axes, (grid, shape))) =
+                    axes.and_then(|axes| Some((axes, axes::grid(axes, &fact.shape)?)))
+                else {
                     continue;
                 };
+                let cells = axes::cells(axes, &followed.fields);
                 let place = Place::of(node, skip);
                 let (module, op) = (place.module.clone(), node.op.spelling().name);
                 let (node, view) = (node.name.clone(), is_view(node));
-                layers.push(Layer { value, name: String::new(), module, node, op, shape, grid, view });
+                layers.push(Layer { value, name: String::new(), module, node, op, shape, grid, cells, view });
                 places.push(place);
             }
         }

@@ -4,6 +4,7 @@ use image::{Rgb, RgbImage};
 
 use super::heatmap::fade_unseen;
 use super::{Map, View};
+use crate::model::Placement;
 
 /// Colours that readers with any colour vision tell apart (Okabe and Ito 2008).
 const COLORS: [[u8; 3]; 8] = [
@@ -17,10 +18,16 @@ const COLORS: [[u8; 3]; 8] = [
     [255, 255, 255],
 ];
 
-/// Draws maps of `h`×`w`, one after the other in `values`, over a picture: at every pixel the strongest
+/// Draws maps of `h`×`w` cells, one after the other in `values`, over a picture of the whole of the model's input: at every pixel the strongest
 /// map's colour, the stronger the more opaque. Each map counts by its own maximum. Values that are not
 /// finite count as 0. The picture has the view's size.
-pub fn concepts(values: &[f32], h: usize, w: usize, original: &RgbImage, view: &View) -> RgbImage {
+pub fn concepts(
+    values: &[f32],
+    [h, w]: [usize; 2],
+    placement: &Placement,
+    original: &RgbImage,
+    view: &View,
+) -> RgbImage {
     let planes: Vec<Vec<f32>> = values
         .chunks_exact((h * w).max(1))
         .map(|plane| {
@@ -28,7 +35,7 @@ pub fn concepts(values: &[f32], h: usize, w: usize, original: &RgbImage, view: &
                 plane.iter().map(|v| if v.is_finite() { v.max(0.0) } else { 0.0 }).collect();
             let largest = finite.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
             let scaled: Vec<f32> = finite.iter().map(|v| v / largest).collect();
-            view.project(&Map::finite(h, w, scaled)).into_values()
+            view.project(&Map::finite(h, w, scaled).placed(*placement)).into_values()
         })
         .collect();
     let mut picture = original.clone();
@@ -55,9 +62,9 @@ mod tests {
     #[test]
     fn each_map_has_its_colour_where_it_is_strongest() {
         let black = RgbImage::new(2, 1);
-        let picture = concepts(&[4.0, 0.0, 0.0, 0.5], 1, 2, &black, &View::whole([1, 2]));
+        let picture = concepts(&[4.0, 0.0, 0.0, 0.5], [1, 2], &Placement::EVEN, &black, &View::whole([1, 2]));
         assert_eq!(picture.get_pixel(0, 0).0, [173, 119, 0], "three quarters of the first colour");
         assert_eq!(picture.get_pixel(1, 0).0, [65, 135, 175], "three quarters of the second");
-        assert_eq!(concepts(&[f32::NAN, 0.0], 1, 2, &black, &View::whole([1, 2])), black);
+        assert_eq!(concepts(&[f32::NAN, 0.0], [1, 2], &Placement::EVEN, &black, &View::whole([1, 2])), black);
     }
 }

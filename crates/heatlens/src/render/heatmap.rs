@@ -5,6 +5,7 @@ use image::{Rgb, RgbImage};
 use super::canvas::{INK, MUTED, NEUTRAL, blend, fill};
 use super::text::{draw_text, line_height, text_width, wrap};
 use super::{Colormap, RenderError, View};
+use crate::model::Placement;
 
 /// A map of finite numbers, row after row.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +13,7 @@ pub struct Map {
     height: usize,
     width: usize,
     values: Vec<f32>,
+    placement: Placement,
 }
 
 impl Map {
@@ -27,7 +29,18 @@ impl Map {
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             return Err(RenderError::NotFinite { position: vec![at / width, at % width], value: values[at] });
         }
-        Ok(Self { height, width, values })
+        Ok(Self { height, width, values, placement: Placement::EVEN })
+    }
+
+    /// The same map, its cells placed on the model's input. Without, they are spread evenly over it.
+    #[must_use]
+    pub fn placed(self, placement: Placement) -> Self {
+        Self { placement, ..self }
+    }
+
+    /// Where its cells stand.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// Lines.
@@ -46,7 +59,7 @@ impl Map {
     }
 
     /// The values, row after row, for good.
-    pub(super) fn into_values(self) -> Vec<f32> {
+    pub fn into_values(self) -> Vec<f32> {
         self.values
     }
 
@@ -70,7 +83,7 @@ impl Map {
 
     /// A map of values that are known to be finite, and as many as it has places.
     pub(super) fn finite(height: usize, width: usize, values: Vec<f32>) -> Self {
-        Self { height, width, values }
+        Self { height, width, values, placement: Placement::EVEN }
     }
 
     fn mapped(&self, f: impl Fn(f32) -> f32) -> Self {
@@ -78,6 +91,7 @@ impl Map {
             height: self.height,
             width: self.width,
             values: self.values.iter().map(|&value| f(value)).collect(),
+            placement: self.placement,
         }
     }
 }

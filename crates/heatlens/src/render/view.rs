@@ -45,7 +45,8 @@ impl View {
         self.seen.iter().zip(all).all(|(seen, all)| (seen - all).abs() < 1e-6)
     }
 
-    /// The map at the size of the image: bilinear with half-pixel centres inside of what the model saw, 0 outside.
+    /// The map at the size of the image: bilinear, each cell where it [stands](crate::model::Placement), inside of what
+    /// the model saw, 0 outside.
     ///
     /// Row and column are interpolated by themselves, as everywhere in this program. Every map that is drawn, cut into
     /// boxes or masks, or laid over an image gets there by this function.
@@ -53,8 +54,8 @@ impl View {
     pub fn project(&self, map: &Map) -> Map {
         let [rows, columns] = self.original;
         let [top, left, height, width] = self.seen;
-        let lines = taps(rows, top, height, map.height());
-        let places = taps(columns, left, width, map.width());
+        let lines = taps(rows, [top, height], map, 0);
+        let places = taps(columns, [left, width], map, 1);
         let mut projected = Vec::with_capacity(rows * columns);
         for line in &lines {
             for place in &places {
@@ -82,11 +83,13 @@ impl View {
     }
 }
 
-/// For each of `n` pixels where it lies among `cells` cells that cover `length` pixels from `start` on; `None` outside.
-fn taps(n: usize, start: f64, length: f64, cells: usize) -> Vec<Option<Tap>> {
+/// For each of `n` pixels where it lies among the map's cells along an axis, if the model sees `length` pixels from
+/// `start` on; `None` outside.
+fn taps(n: usize, [start, length]: [f64; 2], map: &Map, axis: usize) -> Vec<Option<Tap>> {
+    let cells = [map.height(), map.width()][axis];
     let tap = |pixel: usize| {
         is_inside(pixel, start, length)
-            .map(|from_start| Tap::at(from_start * cells as f64 / length - 0.5, cells))
+            .map(|from_start| Tap::of_cells(map.placement().cell(axis, from_start, length, cells), cells))
     };
     (0..n).map(tap).collect()
 }

@@ -146,7 +146,7 @@ fn card_map(seen: &Explained<'_>, map: &Attribution, style: HeatStyle) -> Result
         }
         (MapKind::Concepts, &[_, h, w]) => {
             let base = base.sized(PictureSize::Auto);
-            let picture = concepts(&map.values, h, w, &base.picture, &base.view);
+            let picture = concepts(&map.values, [h, w], &map.placement, &base.picture, &base.view);
             Drawn::Whole { picture: drawn(Picture::photo(&picture))?, meaning: CONCEPTS }
         }
         _ => Drawn::Empty { reason: reason() },
@@ -161,7 +161,7 @@ fn layer_map(
     view: &View,
     style: HeatStyle,
 ) -> Result<Option<Drawn>, GalleryError> {
-    let raw = Map::new(h, w, map.values.clone())?;
+    let raw = Map::new(h, w, map.values.clone())?.placed(map.placement);
     let (Some(positive), Some(both)) = (raw.positive(), raw.symmetric()) else { return Ok(None) };
     Ok(Some(Drawn::Heat {
         heat: drawn(Picture::heat(&positive, view, style.colormap))?,

@@ -4,7 +4,7 @@ use heatlens::explain::{ExplainOptions, Explainer, Target};
 use heatlens::graph::op::matmul::MatMul;
 use heatlens::graph::{Builder, Dim, Fact, Graph, Shape, Tensor};
 use heatlens::method::{self, Settings};
-use heatlens::model::Model;
+use heatlens::model::{Model, Placing};
 
 use crate::common::{golden, npy};
 
@@ -81,7 +81,8 @@ impl Case {
 
     /// What it takes to explain with a method, or the error.
     pub(crate) fn explainer(&self, id: &str, set: &[&str]) -> Result<Explainer, String> {
-        let mut settings = Settings::with_seed(SEED);
+        // The references here spread maps evenly.
+        let mut settings = Settings::with_seed(SEED).placed(Placing::Resize);
         set.iter().try_for_each(|s| settings.set(s)).map_err(|e| e.to_string())?;
         let options = ExplainOptions {
             target: Target::Class(self.class),

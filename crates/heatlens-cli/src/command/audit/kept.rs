@@ -42,6 +42,7 @@ pub(super) fn settings(options: &Audit, auditor: &Auditor, chosen: &[usize]) -> 
         "images": chosen,
         "methods": methods,
         "set": options.set,
+        "placement": options.placement,
         "full": options.full,
         "seed": options.seed,
     }))

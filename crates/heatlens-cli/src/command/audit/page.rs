@@ -8,8 +8,9 @@ use heatlens::model::Model;
 use heatlens::trust::audit::Audit;
 
 use crate::arguments;
+use crate::command::audit::method_settings;
 use crate::command::audit::stopped;
-use crate::command::explain::{explain_into, inputs, settings};
+use crate::command::explain::{explain_into, inputs};
 use crate::command::report::{self, Ears, Page};
 use crate::failure::Failure;
 
@@ -35,7 +36,7 @@ impl Gallery {
         if shown.is_empty() {
             return Ok(None);
         }
-        let settings = settings(options.seed, &options.set)?;
+        let settings = method_settings(options)?;
         let explainer = Explainer::new(model, &ExplainOptions { settings, ..ExplainOptions::new(&shown) })?;
         let nothing = Save { png: false, npz: false, tensors: false, ..Save::default() };
         let (save, part) = (nothing, Part::Whole);

@@ -7,6 +7,7 @@ use crate::method::parts::baseline::extremes;
 use crate::method::parts::blend;
 use crate::method::study::TargetProgram;
 use crate::method::{MethodError, PassCount, Passes, Study, Subject};
+use crate::model::Placement;
 use crate::random::{Key, Rng};
 
 /// What a channel looks like in one of its `views`: numbers h·w, changed in place. The mask is what
@@ -44,11 +45,12 @@ impl ChannelMasks {
         views: Views,
     ) -> Result<Box<dyn Passes>, MethodError> {
         let ([_, h, w], [_, height, width]) = (study.layer.shape, study.image_shape());
+        let placement = Placement::new(study.layer.cells, [height, width]);
         Ok(Box::new(Self {
             activations: study.activations_program()?,
             score: study.score_program()?,
             layer: study.layer.shape,
-            enlargement: Enlargement::new([h, w], [height, width]),
+            enlargement: Enlargement::placed([h, w], &placement, [height, width]),
             views,
             key: study.key(),
         }))

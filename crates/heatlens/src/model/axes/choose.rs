@@ -4,6 +4,7 @@ use heatlens_graph::op::gather::Gather;
 use heatlens_graph::{Graph, Node};
 
 use super::digits::{Axis, Digit, Part};
+use crate::model::placement::Pick;
 
 /// The rows or columns that an axis is, if it is nothing else.
 pub(super) fn whole(axis: &Axis) -> Option<(Part, Digit)> {
@@ -15,18 +16,21 @@ pub(super) fn whole(axis: &Axis) -> Option<(Part, Digit)> {
     }
 }
 
-/// Whether the node's input at `index` is a matrix that makes means of neighbours: its weights add up to one for each
-/// element of the result. `along` is the axis of the matrix that is summed over.
-pub(super) fn interpolates(graph: &Graph, node: &Node, index: usize, along: usize) -> bool {
-    let matrix = node.inputs.get(index).copied().flatten().and_then(|id| through_transpose(graph, id, along));
-    let Some((values, columns, along)) = matrix else { return false };
+/// What the elements of a node's result are made of, if its input at `index` is a matrix that makes means of neighbours:
+/// its weights add up to one for each element of the result. `along` is the axis of the matrix that is summed over.
+pub(super) fn means(graph: &Graph, node: &Node, index: usize, along: usize) -> Option<Vec<Pick>> {
+    let matrix = node.inputs.get(index).copied().flatten();
+    let (values, columns, along) = through_transpose(graph, matrix?, along)?;
     let (outputs, stride, step) = match along {
         0 => (columns, 1, columns),
         _ => (values.len() / columns.max(1), columns, 1),
     };
     let summed = values.len() / outputs.max(1);
-    let sum = |o: usize| (0..summed).map(|i| f64::from(values[o * stride + i * step])).sum::<f64>();
-    outputs > 0 && (0..outputs).all(|o| (sum(o) - 1.0).abs() < 1e-4)
+    let weights = |o: usize| (0..summed).map(move |i| f64::from(values[o * stride + i * step]));
+    let mean = |o: usize| {
+        ((weights(o).sum::<f64>() - 1.0).abs() < 1e-4).then(|| Pick::weighted(weights(o))).flatten()
+    };
+    (outputs > 0).then(|| (0..outputs).map(mean).collect()).flatten()
 }
 
 /// A constant matrix, its number of columns, and the axis `along` of it, past a transposition.
@@ -50,8 +54,17 @@ fn through_transpose(
 pub(super) enum Picked {
     /// Windows without overlap: the number is cut into digits.
     Digits(Vec<Digit>),
-    /// New rows or columns along this axis of the indices, which cover the old ones from end to end.
-    Fresh(usize),
+    /// New rows or columns, which cover the old ones from end to end.
+    Fresh {
+        /// Along this axis of the indices.
+        at: usize,
+        /// Old ones from one to the next.
+        step: usize,
+        /// The middle of what the first is made of.
+        centre: f64,
+        /// From its first to its last.
+        span: f64,
+    },
 }
 
 /// Understands indices that grow evenly along each of their axes: windows (`p·stride + k`), or a choice of every so many.
@@ -77,7 +90,11 @@ pub(super) fn picked(gather: &Gather, digit: Digit) -> Option<Picked> {
     let (first, last) = (*gather.indices.iter().min()?, *gather.indices.iter().max()?);
     let step = *steps.get(at)?;
     let covers = first < step.max(1) && last + step.max(1) >= digit.size;
-    (*gather.shape.get(at)? > 1 && covers).then_some(Picked::Fresh(at))
+    let span =
+        axes().enumerate().filter(|(i, _)| *i != at).map(|(_, (size, step))| size.saturating_sub(1) * *step);
+    let span = span.sum::<usize>() as f64;
+    let fresh = Picked::Fresh { at, step, centre: first as f64 + span / 2.0, span };
+    (*gather.shape.get(at)? > 1 && covers).then_some(fresh)
 }
 
 /// By how much the index grows along each axis of the indices, if that is the same everywhere.
@@ -123,9 +140,15 @@ mod tests {
     #[test]
     fn windows_that_overlap_are_new_rows() {
         let unfold = gather(&[3, 9], |i| i / 9 + 2 * (i % 9));
-        assert!(matches!(picked(&unfold, Digit::whole(1, 19)), Some(Picked::Fresh(1))));
+        let Some(Picked::Fresh { at, step, centre, span }) = picked(&unfold, Digit::whole(1, 19)) else {
+            panic!()
+        };
+        assert_eq!((at, step, centre, span), (1, 2, 1.0, 2.0));
         let every_other = gather(&[10], |i| 2 * i);
-        assert!(matches!(picked(&every_other, Digit::whole(1, 20)), Some(Picked::Fresh(0))));
+        assert!(matches!(
+            picked(&every_other, Digit::whole(1, 20)),
+            Some(Picked::Fresh { at: 0, step: 2, .. })
+        ));
         let half = gather(&[10], |i| i);
         assert!(picked(&half, Digit::whole(1, 20)).is_none());
         let shuffled = gather(&[4], |i| [0, 2, 1, 3][i]);

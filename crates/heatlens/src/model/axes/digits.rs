@@ -29,18 +29,30 @@ pub(crate) struct Digit {
     pub(crate) field: u32,
     pub(crate) size: usize,
     pub(crate) stride: usize,
-    /// How many rows or columns the field has.
+    /// How many rows or columns the field has; [`PART`] if they are not those of the whole image.
     pub(crate) extent: usize,
 }
+
+/// The extent of a field that is not the whole image: cropped, or with something around it.
+const PART: usize = usize::MAX;
 
 impl Digit {
     pub(crate) fn whole(field: u32, extent: usize) -> Self {
         Self { field, size: extent, stride: 1, extent }
     }
 
+    pub(crate) fn part(field: u32, size: usize) -> Self {
+        Self { field, size, stride: 1, extent: PART }
+    }
+
+    /// Whether it is a number of rows or columns that are not the whole image's.
+    pub(crate) fn is_part(&self) -> bool {
+        self.extent == PART
+    }
+
     /// Whether the digit is the first: the whole number, or the row of patches.
     pub(crate) fn is_leading(&self) -> bool {
-        self.size * self.stride == self.extent
+        !self.is_part() && self.size * self.stride == self.extent
     }
 
     fn split(self, outer: usize) -> (Self, Self) {
@@ -71,6 +83,14 @@ impl Part {
             Self::Rows(digit) | Self::Columns(digit) => digit.is_leading() && digit.size > 1,
             Self::Tokens { .. } => true,
             Self::Samples(_) | Self::Other(_) => false,
+        }
+    }
+
+    /// The row or column number.
+    pub(crate) fn digit(&self) -> Option<Digit> {
+        match *self {
+            Self::Rows(digit) | Self::Columns(digit) => Some(digit),
+            Self::Samples(_) | Self::Tokens { .. } | Self::Other(_) => None,
         }
     }
 

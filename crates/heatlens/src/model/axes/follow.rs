@@ -2,25 +2,33 @@
 
 use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::conv_grad::ConvInputGrad;
 use heatlens_graph::op::gather::Gather;
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::global_pool::GlobalPool;
 use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::pad::Pad;
 use heatlens_graph::op::pool::{AveragePool, MaxPool};
 use heatlens_graph::op::reduce::Reduce;
 use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::transpose::Transpose;
+use heatlens_graph::op::window::Window;
 use heatlens_graph::{Graph, Node, NodeId, Shape, ValueId};
 
 use super::choose::{self, Picked};
-use super::digits::{Axis, Digit, Part, reshape, tokens, unknown};
+use super::digits::{Axis, Digit, Part, is_samples, reshape, tokens, unknown};
+use super::fields::{Fields, Side};
+use super::meet::{Meeting, keeps_places};
+use crate::model::placement::{Cells, Fit, Pick};
 
 /// What is known of a graph's axes.
 #[derive(Debug)]
 pub(crate) struct Followed {
     /// For every value computed from the image, the meaning of its axes.
     pub(crate) axes: Vec<Option<Vec<Axis>>>,
+    /// Where the rows and columns in them stand in the image.
+    pub(crate) fields: Fields,
     /// The nodes that mix places until none is left, in order.
     pub(crate) mixing: Vec<Mixing>,
 }
@@ -37,26 +45,29 @@ pub(crate) struct Mixing {
 
 /// Follows the axes of `image` (N×C×H×W) through the graph.
 pub(crate) fn follow(graph: &Graph, image: ValueId) -> Followed {
-    let mut walk = Walk { graph, axes: vec![None; graph.values().len()], fields: 0, mixing: Vec::new() };
+    let axes = vec![None; graph.values().len()];
+    let mut walk = Walk { graph, axes, fields: Fields::default(), mixing: Vec::new() };
     let shape = &graph.fact(image).shape;
     let mut axes = unknown(shape);
     if let [samples, _, rows, columns] = axes.as_mut_slice() {
         if let [Part::Other(batch)] = samples[..] {
             *samples = vec![Part::Samples(batch)];
         }
-        (*rows, *columns) = walk.fresh(shape.0[2].at(1), shape.0[3].at(1));
+        let pixels = Some(Cells::PIXELS);
+        *rows = walk.fresh(Side::Rows, shape.0[2].at(1), pixels);
+        *columns = walk.fresh(Side::Columns, shape.0[3].at(1), pixels);
     }
     walk.axes[image.index()] = Some(axes);
     for id in graph.node_ids() {
         walk.visit(id);
     }
-    Followed { axes: walk.axes, mixing: walk.mixing }
+    Followed { axes: walk.axes, fields: walk.fields, mixing: walk.mixing }
 }
 
 struct Walk<'g> {
     graph: &'g Graph,
     axes: Vec<Option<Vec<Axis>>>,
-    fields: u32,
+    fields: Fields,
     mixing: Vec<Mixing>,
 }
 
@@ -80,21 +91,36 @@ impl Walk<'_> {
         self.axes[node.inputs.get(index).copied().flatten()?.index()].as_deref()
     }
 
-    fn fresh(&mut self, rows: usize, columns: usize) -> (Axis, Axis) {
-        let mut axis = |part: fn(Digit) -> Part, size| {
-            self.fields += 1;
-            if size > 1 { vec![part(Digit::whole(self.fields, size))] } else { Vec::new() }
-        };
-        (axis(Part::Rows, rows), axis(Part::Columns, columns))
+    /// All rows or columns of the image, anew.
+    fn fresh(&mut self, side: Side, size: usize, cells: Option<Cells>) -> Axis {
+        let field = self.fields.add(cells);
+        if size > 1 { vec![side.part(Digit::whole(field, size))] } else { Vec::new() }
+    }
+
+    /// Rows or columns that are not the whole image's.
+    fn part(&mut self, side: Side, size: usize, cells: Option<Cells>) -> Axis {
+        if cells.is_none() || size < 2 {
+            return if size > 1 { vec![Part::Other(size)] } else { Vec::new() };
+        }
+        vec![side.part(Digit::part(self.fields.add(cells), size))]
     }
 
     fn output(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
         let op = &node.op;
-        if op.downcast_ref::<Conv>().is_some() {
-            return self.window(node, shape, true);
+        if let Some(conv) = op.downcast_ref::<Conv>() {
+            return self.window(node, shape, &Sliding::Over(&conv.window), true);
         }
-        if op.downcast_ref::<MaxPool>().is_some() || op.downcast_ref::<AveragePool>().is_some() {
-            return self.window(node, shape, false);
+        if let Some(grad) = op.downcast_ref::<ConvInputGrad>() {
+            return self.window(node, shape, &Sliding::Back(&grad.conv.window), true);
+        }
+        if let Some(pool) = op.downcast_ref::<MaxPool>() {
+            return self.window(node, shape, &Sliding::Over(&pool.window), false);
+        }
+        if let Some(pool) = op.downcast_ref::<AveragePool>() {
+            return self.window(node, shape, &Sliding::Over(&pool.window), false);
+        }
+        if let Some(pad) = op.downcast_ref::<Pad>() {
+            return Some(self.padded(node, pad, shape));
         }
         if op.downcast_ref::<GlobalPool>().is_some() {
             let mut axes = self.of(node, 0)?.to_vec();
@@ -124,15 +150,35 @@ impl Walk<'_> {
         if let Some(slice) = op.downcast_ref::<Slice>() {
             return self.sliced(node, slice);
         }
-        match op.spelling().name {
-            "ConvInputGrad" | "Resize" | "Upsample" => self.window(node, shape, true),
-            "Gather" => self.gathered(node, shape),
-            _ => Some(self.elementwise(node, shape)),
+        if op.downcast_ref::<Gather>().is_some() {
+            return self.gathered(node, shape);
         }
+        let mut axes = self.elementwise(node, shape);
+        if !keeps_places(&**op) {
+            // Whatever the operator does, the rows may stand elsewhere now.
+            axes.iter_mut().for_each(|axis| self.forget(axis));
+        }
+        Some(axes)
     }
 
-    /// A window that slides over rows and columns makes new ones, unless there are as many as before.
-    fn window(&mut self, node: &Node, shape: &Shape, new_channels: bool) -> Option<Vec<Axis>> {
+    /// The same rows and columns, of which nobody knows where they stand.
+    fn forget(&mut self, axis: &mut Axis) {
+        each_digit(axis, |digit| digit.field = self.fields.forgotten(digit.field));
+    }
+
+    /// The same rows and columns with other places mixed in.
+    fn mix(&mut self, axis: &mut Axis) {
+        each_digit(axis, |digit| digit.field = self.fields.mixed(digit.field));
+    }
+
+    /// A window that slides over rows and columns makes new ones.
+    fn window(
+        &mut self,
+        node: &Node,
+        shape: &Shape,
+        by: &Sliding<'_>,
+        new_channels: bool,
+    ) -> Option<Vec<Axis>> {
         let old = self.of(node, 0)?.to_vec();
         let mut axes = unknown(shape);
         let ([samples, channels, rows, columns], [s, c, h, w]) = (axes.as_mut_slice(), old.as_slice()) else {
@@ -143,20 +189,44 @@ impl Walk<'_> {
             channels.clone_from(c);
         }
         let input = &self.graph.fact(node.inputs.first().copied().flatten()?).shape;
-        if shape.0.get(2..) == input.0.get(2..) {
-            (*rows, *columns) = (h.clone(), w.clone());
-        }
-        let strange =
-            |axis: &Axis, own: fn(&Part) -> bool| axis.iter().any(|p| !own(p) && *p != Part::Other(p.size()));
-        let in_image = super::digits::is_samples(s)
-            && !strange(h, |p| matches!(p, Part::Rows(_)))
-            && !strange(w, |p| matches!(p, Part::Columns(_)));
-        let unsure = |axis: &Axis, size: usize| size > 1 && !axis.iter().any(Part::is_place);
-        let (height, width) = (shape.0.get(2)?.at(1), shape.0.get(3)?.at(1));
-        if in_image && (unsure(rows, height) || unsure(columns, width)) {
-            (*rows, *columns) = self.fresh(height, width);
+        let strange = |axis: &Axis, side: Side| {
+            let usual = |p: &Part| {
+                Side::of(p) == Some(side)
+                    || p.digit().is_some_and(|d| d.is_part())
+                    || *p == Part::Other(p.size())
+            };
+            !axis.iter().all(usual)
+        };
+        let in_image = is_samples(s) && !strange(h, Side::Rows) && !strange(w, Side::Columns);
+        for (axis, (new, old)) in [(rows, h), (columns, w)].into_iter().enumerate() {
+            let side = if axis == 0 { Side::Rows } else { Side::Columns };
+            let same = shape.0.get(2..) == input.0.get(2..);
+            if in_image {
+                let cells = self.fields.of_axis(old).filter(|(own, _)| *own == side);
+                let cells = cells.map(|(_, cells)| by.cells(cells, axis));
+                *new = self.fresh(side, shape.0.get(2 + axis)?.at(1), cells);
+            } else if same {
+                // Within windows: neighbours there need not be neighbours in the image.
+                new.clone_from(old);
+                self.mix(new);
+            }
         }
         Some(axes)
+    }
+
+    /// Something around rows or columns: they are no longer the whole of it.
+    fn padded(&mut self, node: &Node, pad: &Pad, shape: &Shape) -> Vec<Axis> {
+        let old = self.of(node, 0).map(<[Axis]>::to_vec).unwrap_or_default();
+        let mut axes = unknown(shape);
+        for (at, (new, old)) in axes.iter_mut().zip(&old).enumerate() {
+            let [front, back] = [&pad.begin, &pad.end].map(|pads| pads.get(at).copied().unwrap_or(0));
+            if front + back == 0 {
+                new.clone_from(old);
+            } else if let Some((side, cells)) = self.fields.of_axis(old) {
+                *new = self.part(side, shape.0[at].at(1), Some(cells.behind(front)));
+            }
+        }
+        axes
     }
 
     fn reduced(&self, node: &Node, reduce: &Reduce) -> Option<Vec<Axis>> {
@@ -182,24 +252,37 @@ impl Walk<'_> {
                 None => self.resized(node, input, shape).or_else(|| plain.get(at).cloned())?,
             };
         }
+        if self.sums_over_places(node) {
+            axes.iter_mut().for_each(|axis| self.mix(axis));
+        }
         Some(axes)
+    }
+
+    /// Whether a product of two things that depend on the image sums over places, as attention does.
+    fn sums_over_places(&self, node: &Node) -> bool {
+        let summed = |input: usize, back: usize| {
+            let axes = self.of(node, input)?;
+            axes.get(axes.len().checked_sub(back)?)
+        };
+        let has_places = |axis: &Axis| axis.iter().any(|p| p.digit().is_some() || p.is_place());
+        let (Some(a), Some(b)) = (summed(0, 1), summed(1, 2)) else { return false };
+        has_places(a) || has_places(b)
     }
 
     /// The rows or columns that a constant matrix, the factor at `matrix`, makes of those of the other factor.
     fn resized(&mut self, node: &Node, matrix: usize, shape: &Shape) -> Option<Axis> {
         let (back, along) = if matrix == 0 { (2, 1) } else { (1, 0) };
         let other = self.of(node, 1 - matrix)?;
-        let (part, _) = choose::whole(other.get(other.len().checked_sub(back)?)?)?;
+        let (part, digit) = choose::whole(other.get(other.len().checked_sub(back)?)?)?;
         let size = shape.0.get(shape.rank().checked_sub(back)?)?.at(1);
-        choose::interpolates(self.graph, node, matrix, along).then(|| self.anew(part, size))
+        let picks = choose::means(self.graph, node, matrix, along)?;
+        let cells = self.picked(digit, &picks);
+        Some(self.fresh(Side::of(&part)?, size, cells))
     }
 
-    /// New rows or columns in the place of old ones.
-    fn anew(&mut self, old: Part, size: usize) -> Axis {
-        match old {
-            Part::Columns(_) => self.fresh(1, size).1,
-            _ => self.fresh(size, 1).0,
-        }
+    /// Where cells stand that are made of a field's.
+    fn picked(&self, digit: Digit, picks: &[Pick]) -> Option<Cells> {
+        Some(self.fields.of_digit(digit)?.picked(&Fit::new(picks, digit.size)?))
     }
 
     /// Picked by constant indices: whatever takes the place of the axis is unknown, unless it is windows of rows or columns.
@@ -210,25 +293,44 @@ impl Walk<'_> {
         if let Some((part, digit)) = axes.get(gather.axis).and_then(choose::whole) {
             match choose::picked(gather, digit) {
                 Some(Picked::Digits(digits)) => {
-                    let of = |digit: Digit| {
-                        if matches!(part, Part::Rows(_)) { Part::Rows(digit) } else { Part::Columns(digit) }
-                    };
+                    let side = Side::of(&part)?;
+                    let of = |digit: Digit| side.part(digit);
                     middle = digits
                         .into_iter()
                         .map(|d| if d.size > 1 { vec![of(d)] } else { Vec::new() })
                         .collect();
                 }
-                Some(Picked::Fresh(at)) => *middle.get_mut(at)? = self.anew(part, *gather.shape.get(at)?),
+                Some(Picked::Fresh { at, step, centre, span }) => {
+                    let between = [centre - span / 2.0, centre + span / 2.0];
+                    let fit = Fit { scale: step as f64, shift: centre, between };
+                    let cells = self.fields.of_digit(digit).map(|cells| cells.picked(&fit));
+                    *middle.get_mut(at)? = self.fresh(Side::of(&part)?, *gather.shape.get(at)?, cells);
+                }
                 None => {}
             }
+        }
+        if let ([new], Some((side, digit))) = (middle.as_mut_slice(), axes.get(gather.axis).and_then(single))
+            && new.iter().all(|p| matches!(p, Part::Other(_)))
+        {
+            let picks: Vec<Pick> = gather.indices.iter().map(|&i| Pick::one(i)).collect();
+            let cells = self.picked(digit, &picks);
+            *new = self.part(side, picks.len(), cells);
         }
         axes.splice(gather.axis..=gather.axis, middle);
         Some(axes)
     }
 
-    fn joined(&self, node: &Node, concat: &Concat, shape: &Shape) -> Option<Vec<Axis>> {
+    fn joined(&mut self, node: &Node, concat: &Concat, shape: &Shape) -> Option<Vec<Axis>> {
         let at = shape.axis(concat.axis)?;
-        let mut axes = self.elementwise(node, shape);
+        let size = |input: &Option<ValueId>| {
+            input.and_then(|i| self.graph.fact(i).shape.0.get(at)).map_or(0.0, |d| d.at(1) as f64)
+        };
+        let shares: Vec<f64> = node.inputs.iter().map(size).collect();
+        let mut axes = self.met(node, shape, &shares);
+        if let Some(axis) = self.surrounded(node, at, shape) {
+            *axes.get_mut(at)? = axis;
+            return Some(axes);
+        }
         let mut joined: Option<(usize, [Digit; 2], usize)> = None;
         let mut before = 0;
         for (i, input) in node.inputs.iter().enumerate() {
@@ -246,6 +348,17 @@ impl Walk<'_> {
             None => return Some(set(axes, at, &unknown(shape))),
         }
         Some(axes)
+    }
+
+    /// Rows or columns with constants around them.
+    fn surrounded(&mut self, node: &Node, at: usize, shape: &Shape) -> Option<Axis> {
+        let mut own = (0..node.inputs.len()).filter_map(|i| Some((i, self.of(node, i)?.get(at)?)));
+        let ((input, axis), None) = (own.next()?, own.next()) else { return None };
+        single(axis)?;
+        let (side, cells) = self.fields.of_axis(axis)?;
+        let before = node.inputs.iter().take(input).flatten();
+        let front: usize = before.map(|&i| self.graph.fact(i).shape.0.get(at).map_or(0, |d| d.at(1))).sum();
+        Some(self.part(side, shape.0.get(at)?.at(1), Some(cells.behind(front))))
     }
 
     fn sliced(&mut self, node: &Node, slice: &Slice) -> Option<Vec<Axis>> {
@@ -268,31 +381,40 @@ impl Walk<'_> {
                     _ => vec![Part::Other(slice.len)],
                 }
             }
-            // Every other row is a row; a part of the rows is not the image.
-            [Part::Rows(digit)] if covers(slice, digit) => self.fresh(slice.len, 1).0,
-            [Part::Columns(digit)] if covers(slice, digit) => self.fresh(1, slice.len).1,
+            [_] => match (single(axis), self.fields.of_axis(axis)) {
+                // Every other row is a row; a part of the rows is not the image.
+                (Some((side, digit)), cells) => {
+                    let cells = cells.map(|(_, cells)| cells.every(slice.step, slice.start));
+                    match covers(slice, digit) {
+                        true => self.fresh(side, slice.len, cells),
+                        false => self.part(side, slice.len, cells),
+                    }
+                }
+                _ => vec![Part::Other(slice.len)],
+            },
             _ => vec![Part::Other(slice.len)],
         };
         Some(axes)
     }
 
-    /// Axes as in the inputs of the same size, in the one of which most is known.
-    fn elementwise(&self, node: &Node, shape: &Shape) -> Vec<Axis> {
-        let mut axes = unknown(shape);
+    /// Axes as in the inputs of the same size, in the one of which most is known; where they stand, in the middle of all.
+    fn elementwise(&mut self, node: &Node, shape: &Shape) -> Vec<Axis> {
+        self.met(node, shape, &[])
+    }
+
+    /// As [`elementwise`](Self::elementwise), where input i counts `shares[i]`, or 1.
+    fn met(&mut self, node: &Node, shape: &Shape, shares: &[f64]) -> Vec<Axis> {
         let rank = shape.rank();
-        let known = |axis: &Axis| axis.iter().filter(|p| !matches!(p, Part::Other(_))).count();
+        let mut meeting = Meeting::new(rank);
         for i in 0..node.inputs.len() {
             let (Some(own), Some(Some(input))) = (self.of(node, i), node.inputs.get(i)) else { continue };
             let input = &self.graph.fact(*input).shape;
             let Some(shift) = rank.checked_sub(own.len()) else { continue };
-            for (at, axis) in own.iter().enumerate() {
-                let same = input.0.get(at) == shape.0.get(at + shift);
-                if same && axes.get(at + shift).is_some_and(|found| known(axis) > known(found)) {
-                    axes[at + shift].clone_from(axis);
-                }
-            }
+            let share = shares.get(i).copied().unwrap_or(1.0);
+            let same = |at: usize| at >= shift && input.0.get(at - shift) == shape.0.get(at);
+            meeting.add(share, |at| same(at).then(|| own[at - shift].clone()));
         }
-        axes
+        meeting.axes(unknown(shape), &mut self.fields)
     }
 
     /// Remembers a node behind which no place of the image is left, or which sums over places.
@@ -313,6 +435,46 @@ impl Walk<'_> {
                 self.mixing.push(Mixing { node: id, value: *value, product });
                 return;
             }
+        }
+    }
+}
+
+/// What slides over an axis.
+enum Sliding<'w> {
+    /// A window.
+    Over(&'w Window),
+    /// A window the other way: a transposed convolution.
+    Back(&'w Window),
+}
+
+impl Sliding<'_> {
+    /// Where the cells stand that it makes of these along a spatial axis.
+    fn cells(&self, cells: Cells, axis: usize) -> Cells {
+        let (Self::Over(window) | Self::Back(window)) = self;
+        let of = |list: &[usize], default| list.get(axis).copied().unwrap_or(default);
+        let (kernel, stride) = (of(&window.kernel, 1), of(&window.strides, 1));
+        let (dilation, pad) = (of(&window.dilations, 1), of(&window.pads_begin, 0));
+        match self {
+            Self::Over(_) => cells.windows(kernel, stride, dilation, pad),
+            Self::Back(_) => cells.spread(kernel, stride, dilation, pad),
+        }
+    }
+}
+
+/// The rows or columns that an axis is, all of them or a part, if it is nothing else.
+fn single(axis: &Axis) -> Option<(Side, Digit)> {
+    let [part] = axis.as_slice() else { return None };
+    let digit = part.digit().filter(|d| d.stride == 1 && (d.is_leading() || d.is_part()))?;
+    Some((Side::of(part)?, digit))
+}
+
+/// Changes the numbers of rows and columns in an axis.
+fn each_digit(axis: &mut Axis, mut change: impl FnMut(&mut Digit)) {
+    for part in axis {
+        match part {
+            Part::Rows(digit) | Part::Columns(digit) => change(digit),
+            Part::Tokens { grid, .. } => grid.iter_mut().for_each(&mut change),
+            Part::Samples(_) | Part::Other(_) => {}
         }
     }
 }

@@ -9,12 +9,17 @@
 
 mod choose;
 mod digits;
+mod fields;
 mod follow;
+mod meet;
 
 pub(crate) use digits::{Axis, Part};
+pub(crate) use fields::Fields;
 pub(crate) use follow::{Followed, Mixing, follow};
 
 use heatlens_graph::Shape;
+
+use crate::model::placement::Cells;
 
 /// How a value's numbers are laid out over places of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,21 @@ pub(crate) fn grid(axes: &[Axis], shape: &Shape) -> Option<(Grid, [usize; 3])> {
     };
     // Without channels there is nothing to see, and rows times columns need not be a number.
     (c > 0 && h * w > 1).then_some((grid, [c, h, w]))
+}
+
+/// Where the rows and columns of such a value stand in the image.
+pub(crate) fn cells(axes: &[Axis], fields: &Fields) -> [Option<Cells>; 2] {
+    let digits = match axes {
+        [_, _, h, w] | [_, h, w, _] if is_rows(h) && is_columns(w) => {
+            [h, w].map(|axis| axis.first()?.digit())
+        }
+        [_, tokens, _] => match digits::tokens(tokens) {
+            Some((_, grid, _)) => grid.map(Some),
+            None => [None; 2],
+        },
+        _ => [None; 2],
+    };
+    digits.map(|digit| fields.of_digit(digit?))
 }
 
 fn is_rows(axis: &Axis) -> bool {

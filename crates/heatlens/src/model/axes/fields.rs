@@ -1,0 +1,93 @@
+//! Where the rows and columns that are followed stand in the image.
+
+use std::collections::BTreeMap;
+
+use super::digits::{Axis, Digit, Part};
+use crate::model::placement::Cells;
+
+/// For every field of rows or columns, its cells; `None` where they cannot be told.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    cells: Vec<Option<Cells>>,
+    /// Fields that are another one with other places mixed in, and fields of which nothing is known any more. Each has
+    /// one of either, so that the digits of a number still belong together.
+    mixed: BTreeMap<u32, u32>,
+    forgotten: BTreeMap<u32, u32>,
+}
+
+/// Which axis of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Rows,
+    Columns,
+}
+
+impl Side {
+    /// A number of rows, or of columns.
+    pub(crate) fn part(self, digit: Digit) -> Part {
+        match self {
+            Self::Rows => Part::Rows(digit),
+            Self::Columns => Part::Columns(digit),
+        }
+    }
+
+    /// Whose number it is.
+    pub(crate) fn of(part: &Part) -> Option<Self> {
+        match part {
+            Part::Rows(_) => Some(Self::Rows),
+            Part::Columns(_) => Some(Self::Columns),
+            Part::Samples(_) | Part::Tokens { .. } | Part::Other(_) => None,
+        }
+    }
+}
+
+impl Fields {
+    /// A new field.
+    pub(crate) fn add(&mut self, cells: Option<Cells>) -> u32 {
+        self.cells.push(cells);
+        u32::try_from(self.cells.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The cells of a field.
+    pub(crate) fn cells(&self, field: u32) -> Option<Cells> {
+        self.cells.get(field as usize).copied().flatten()
+    }
+
+    /// The cells of a number's digit: as many as it has values, each for all that the digits behind it count.
+    pub(crate) fn of_digit(&self, digit: Digit) -> Option<Cells> {
+        (digit.is_leading() || digit.is_part())
+            .then(|| self.cells(digit.field))
+            .flatten()
+            .map(|cells| if digit.stride > 1 { cells.joined(digit.stride) } else { cells })
+    }
+
+    /// The cells of an axis that runs over rows or columns, perhaps cut into parts, and nothing else.
+    pub(crate) fn of_axis(&self, axis: &Axis) -> Option<(Side, Cells)> {
+        match *axis.as_slice() {
+            [part] => Some((Side::of(&part)?, self.of_digit(part.digit()?)?)),
+            [part, Part::Other(parts)] => Some((Side::of(&part)?, self.of_digit(part.digit()?)?.cut(parts))),
+            _ => None,
+        }
+    }
+
+    /// The same rows or columns with other places mixed in.
+    pub(crate) fn mixed(&mut self, field: u32) -> u32 {
+        let Some(cells) = self.cells(field).filter(|cells| !cells.mixed) else { return field };
+        if let Some(known) = self.mixed.get(&field) {
+            return *known;
+        }
+        let new = self.add(Some(cells.mixed()));
+        self.mixed.insert(field, new);
+        new
+    }
+
+    /// The same rows or columns, of which nobody knows where they stand.
+    pub(crate) fn forgotten(&mut self, field: u32) -> u32 {
+        if let Some(known) = self.forgotten.get(&field) {
+            return *known;
+        }
+        let new = self.add(None);
+        self.forgotten.insert(field, new);
+        new
+    }
+}
