@@ -5,11 +5,7 @@ use std::fmt::Write as _;
 use heatlens::graph::{Origin, ValueId};
 use heatlens::model::placement::describe;
 use heatlens::model::stages::stages;
-<<<<<<< HEAD
-use heatlens::model::{Activation, Grid, Layer, Model, Stage};
-=======
-use heatlens::model::{Cells, Grid, Layer, Model, Stage};
->>>>>>> place
+use heatlens::model::{Activation, Cells, Grid, Layer, Model, Stage};
 use serde_json::{Value, json};
 
 use crate::arguments::Inspect;

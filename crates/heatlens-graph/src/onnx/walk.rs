@@ -175,7 +175,7 @@ impl<'a> Walk<'a> {
             if node.op_type() == "DynamicQuantizeLinear" {
                 self.reading.warn(DYNAMIC.to_owned());
             }
-            return Ok(Some((body?, Some(quantised::OPSET))));
+            return Ok(body.map(|body| Some((body, Some(quantised::OPSET)))).map_err(Problem::Own));
         }
         if !is_standard(node) || node.op_type() != "If" {
             return Ok(Ok(None));
