@@ -49,9 +49,7 @@ fn pictures_have_the_size_shape_and_colours_of_the_image() {
         assert_eq!(picture(&bare, &format!("photo_0/{name}.png")).dimensions(), (400, 300), "{name}");
     }
     let over = picture(&bare, "photo_0/overlay_grad_cam.png");
-    let untouched = over.pixels().zip(photo.pixels()).filter(|(a, b)| a == b).count();
-    let touched = over.pixels().len() - untouched;
-    assert!(untouched > 500 && touched > 10_000, "{untouched} {touched}");
+    assert!(over.pixels().zip(photo.pixels()).filter(|(a, b)| a != b).count() > 10_000);
 
     let with_bar = explained(&trained, &path, "--method grad_cam");
     for name in ["heatmap_grad_cam", "overlay_grad_cam"] {
@@ -86,7 +84,7 @@ fn size_colours_and_opacity_can_be_set() {
     assert_eq!(size("--picture-size 100", &small).dimensions(), (100, 100));
 
     let original = image::open(&path).unwrap().to_rgb8();
-    assert!(size("--opacity 0 --picture-size original", &path) != original, "heat is grey under no cover");
+    assert!(size("--opacity 0", &path) == original, "no cover leaves the image as it is");
     let [inferno, turbo] =
         ["inferno", "turbo"].map(|map| size(&format!("--colormap {map} --opacity 1"), &path));
     let bluish = |picture: &RgbImage| picture.pixels().filter(|p| p.0[2] > 200 && p.0[0] < 100).count();
