@@ -366,7 +366,7 @@ fn a_page_that_cannot_be_written_loses_no_image() {
     explain(&trained.model, &data, &out, "--report --force").says(1, &["report.html"]);
     assert_eq!(fs::read(out.join("manifest.jsonl")).unwrap(), old, "all images are done");
     fs::remove_dir(out.join("report.html")).unwrap();
-    let made = || fs::metadata(out.join("some_00/original.png")).unwrap().modified().unwrap();
+    let made = || fs::metadata(out.join("some_0/original.png")).unwrap().modified().unwrap();
     let before = made();
     explain(&trained.model, &data, &out, "--report --resume").ends(0);
     assert_eq!(made(), before, "finished images are not made again");

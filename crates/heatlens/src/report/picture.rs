@@ -10,12 +10,14 @@ use crate::render::{Colormap, FileFormat, HeatStyle, Map, View, fitted, scaled, 
 /// The longer side of a photograph in the page, at most.
 const PHOTO_SIDE: usize = 288;
 /// The longer side of a map of single pixels in the page, at most: it is noise to any codec, and read at a glance.
-const GRADIENT_SIDE: usize = 224;
+const GRADIENT_SIDE: usize = 192;
 /// Pictures up to this size are kept pixel for pixel.
 const SMALL_SIDE: usize = 96;
 /// The longer side of a heat map in the page: it is smooth, so the browser can enlarge it.
-const HEAT_SIDE: usize = 112;
-const JPEG_QUALITY: u8 = 80;
+const HEAT_SIDE: usize = 80;
+/// Quality of photographs and of maps of single pixels, of 100.
+const PHOTO_QUALITY: u8 = 80;
+const GRADIENT_QUALITY: u8 = 65;
 
 /// A picture as text that a page can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +35,15 @@ pub struct Picture {
 impl Picture {
     /// A photograph: a small one pixel for pixel, a larger one shrunk to a thumbnail.
     pub(super) fn photo(image: &RgbImage) -> std::io::Result<Self> {
-        Self::of_pixels(image, PHOTO_SIDE)
+        Self::of_pixels(image, PHOTO_SIDE, PHOTO_QUALITY)
     }
 
     /// A map of single pixels: a small one pixel for pixel, a larger one shrunk.
     pub(super) fn gradient(image: &RgbImage) -> std::io::Result<Self> {
-        Self::of_pixels(image, GRADIENT_SIDE)
+        Self::of_pixels(image, GRADIENT_SIDE, GRADIENT_QUALITY)
     }
 
-    fn of_pixels(image: &RgbImage, most: usize) -> std::io::Result<Self> {
+    fn of_pixels(image: &RgbImage, most: usize, quality: u8) -> std::io::Result<Self> {
         let size = size_of(image);
         let longer = size[0].max(size[1]);
         if longer <= SMALL_SIDE {
@@ -49,7 +51,7 @@ impl Picture {
         }
         let shrunk = if longer > most { scaled(image, fitted(size, most)) } else { image.clone() };
         let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
+        JpegEncoder::new_with_quality(&mut bytes, quality)
             .write_image(shrunk.as_raw(), shrunk.width(), shrunk.height(), ExtendedColorType::Rgb8)
             .map_err(std::io::Error::other)?;
         Self::of_bytes("image/jpeg", &bytes, &shrunk, false)
@@ -143,13 +145,13 @@ mod tests {
     fn heat_has_the_colours_of_the_bar_and_the_proportions_of_the_image() {
         let map = Map::new(1, 2, vec![0.0, 1.0]).unwrap();
         let heat = Picture::heat(&map, &View::whole([100, 200]), Colormap::Inferno).unwrap();
-        assert_eq!((heat.width, heat.height), (112, 56));
+        assert_eq!((heat.width, heat.height), (80, 40));
         let pixels = decode(&heat).to_rgb8();
         assert_eq!(pixels.get_pixel(0, 0).0, Colormap::Inferno.color(0.0));
-        assert_eq!(pixels.get_pixel(111, 0).0, Colormap::Inferno.color(1.0));
+        assert_eq!(pixels.get_pixel(79, 0).0, Colormap::Inferno.color(1.0));
         let veil =
             decode(&Picture::veil(&map, &View::whole([100, 200]), HeatStyle::POSITIVE).unwrap()).to_rgba8();
-        assert_eq!((veil.get_pixel(0, 0).0[3], veil.get_pixel(111, 0).0[3]), (0, 191));
+        assert_eq!((veil.get_pixel(0, 0).0[3], veil.get_pixel(79, 0).0[3]), (0, 191));
         let signed = Map::new(1, 1, vec![0.0]).unwrap();
         let middle =
             decode(&Picture::heat(&signed, &View::whole([9, 9]), Colormap::RedBlue).unwrap()).to_rgb8();
