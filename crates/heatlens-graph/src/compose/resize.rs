@@ -138,7 +138,8 @@ impl Resampling {
     /// How many elements an element of the output is made of, at most.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn taps(&self, scale: f64) -> usize {
-        (2.0 * self.mode.reach() / self.shrink(scale)) as usize + 1 // infinity becomes the largest number
+        // Infinity becomes the largest number.
+        ((2.0 * self.mode.reach() / self.shrink(scale)) as usize).saturating_add(1)
     }
 }
 

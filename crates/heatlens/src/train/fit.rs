@@ -348,7 +348,9 @@ impl<'s> Trainer<'s> {
     }
 
     fn gather(&self, batch: &[usize]) -> Vec<f32> {
-        batch.iter().flat_map(|&i| self.set.image(i)).copied().collect()
+        let mut images = Vec::with_capacity(batch.len() * self.set.image_len());
+        batch.iter().for_each(|&i| images.extend_from_slice(self.set.image(i)));
+        images
     }
 
     fn update_population(&mut self) -> Result<(), TrainError> {
