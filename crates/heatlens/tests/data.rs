@@ -149,7 +149,7 @@ fn class_folders_are_classes() {
     let data = open_training(folder.path(), &options()).unwrap();
     assert_eq!(data.class_names(), ["cat", "dog"]);
     assert_eq!((data.len(), data.shape(), data.label(1), data.label(2)), (5, [1, 5, 6], Some(0), Some(1)));
-    assert_eq!(data.name(2), "000_2");
+    assert_eq!(data.name(2), "dog_000_2");
     let sample = data.load(3).unwrap();
     assert_eq!(sample.pixels[1], 8.0 / 255.0);
     assert_eq!(sample.display.dimensions(), (6, 5));

@@ -74,7 +74,7 @@ mod tests {
 
     fn call(model: &Json) -> String {
         let lines = export(model);
-        lines.lines().find(|line| line.contains("model(")).unwrap().trim().to_owned()
+        lines.lines().map(str::trim).find(|line| line.starts_with("model(")).unwrap().to_owned()
     }
 
     #[test]

@@ -95,6 +95,9 @@ pub(super) fn whole_factor([rows, columns]: [usize; 2], to: [usize; 2]) -> Optio
 /// what the model got; otherwise by a bilinear filter that averages when it shrinks. A picture without pixels stays.
 #[must_use]
 pub fn scaled(picture: &RgbImage, to: [usize; 2]) -> RgbImage {
+    if picture.is_empty() {
+        return picture.clone();
+    }
     if let Some(factor) = whole_factor(size_of(picture), to) {
         if factor == 1 {
             return picture.clone();

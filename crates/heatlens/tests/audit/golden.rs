@@ -2,7 +2,7 @@
 
 use heatlens::method::{Settings, find};
 use heatlens::metric::{Laboratory, METRICS, Plan, Scene, similarity};
-use heatlens::model::Model;
+use heatlens::model::{Model, Placing};
 use heatlens::random::{Key, Use};
 use serde_json::Value;
 
@@ -47,7 +47,9 @@ fn drop_and_road_agree_with_pytorch_grad_cam() {
     let (shape, pixels) = npy(&folder.join("input.npy"));
     let plan = Plan::quick();
     let methods = [find("grad_cam").unwrap()];
-    let laboratory = Laboratory::new(&model, &methods, &Settings::default(), METRICS, &plan).unwrap();
+    // The peer enlarges the map evenly.
+    let settings = Settings::default().placed(Placing::Resize);
+    let laboratory = Laboratory::new(&model, &methods, &settings, METRICS, &plan).unwrap();
     let len = pixels.len() / shape[0];
     for (i, image) in pixels.chunks(len).enumerate() {
         let key = Key::new(1, Use::Audit).at(i as u64);
