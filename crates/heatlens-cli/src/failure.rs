@@ -12,18 +12,18 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// The command was understood but could not be done.
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+    pub(crate) fn new(message: impl Display) -> Self {
+        Self { message: message.to_string(), code: 1 }
     }
 
     /// The command line does not make sense.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 2 }
+    pub(crate) fn usage(message: impl Display) -> Self {
+        Self { message: message.to_string(), code: 2 }
     }
 
     /// Ctrl-C stopped the command. The code is what a shell reports of a program that the signal ended (128 + 2).
-    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 130 }
+    pub(crate) fn interrupted(message: impl Display) -> Self {
+        Self { message: message.to_string(), code: 130 }
     }
 
     /// Says what happened and gives the exit code.
@@ -35,6 +35,6 @@ impl Failure {
 
 impl<E: Display> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(error.to_string())
+        Self::new(error)
     }
 }

@@ -3,6 +3,8 @@
 //! The map is computed inside the graph, in standard operators only, so any runtime that runs the
 //! model also draws where it looks. [`Model::to_onnx`] writes a model without one.
 
+mod path;
+
 use std::sync::Arc;
 
 use heatlens_graph::op::identity::Identity;
@@ -14,6 +16,8 @@ use crate::method::formula::upsample;
 use crate::method::{MapKind, Method, Settings};
 use crate::model::{Layer, Model, ModelError, Placing};
 use crate::target::Class;
+
+pub use path::check_path;
 
 /// What the output that holds the map is called.
 pub const EXPLANATION: &str = "explanation";

@@ -68,6 +68,12 @@ pub fn write_atomically(target: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
+/// Writes `bytes` to `target` whole or not at all; an error says "cannot write" and names the file.
+pub fn write_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", target.display()));
+    write_atomically(target, bytes).map_err(named)
+}
+
 /// Removes from `folder` the temporary files of a process that was killed while it wrote. Nobody else may be
 /// writing there.
 pub fn remove_unfinished(folder: &Path) -> io::Result<()> {

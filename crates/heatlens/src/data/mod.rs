@@ -36,7 +36,7 @@ mod walk;
 use std::fmt::Debug;
 
 pub use array_dataset::ArrayDataset;
-pub use atomic_file::{AtomicFile, remove_unfinished, write_atomically};
+pub use atomic_file::{AtomicFile, remove_unfinished, write_atomically, write_file};
 pub use error::DataError;
 pub(crate) use error::reason;
 pub use image_file::read_image;

@@ -11,6 +11,7 @@ mod attention;
 mod attention_rollout;
 mod blur_ig;
 mod cam;
+pub mod catalogue;
 mod centre;
 mod deconvnet;
 mod deep_feature_factorization;

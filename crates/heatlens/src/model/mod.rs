@@ -8,6 +8,7 @@
 pub mod axes;
 mod choice;
 mod class_names;
+mod description;
 pub mod error;
 mod format;
 pub mod gap;
@@ -29,6 +30,7 @@ use heatlens_graph::onnx::WHOLE_PIXELS;
 use heatlens_graph::{Dim, Graph, ValueId};
 
 pub use axes::Grid;
+pub use description::Description;
 pub use error::ModelError;
 pub use gap::GapHead;
 pub use head::{Activation, Head, HeadKind};

@@ -1,0 +1,52 @@
+//! Where a model file may be written.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+
+/// Endings of other kinds of model files.
+const OTHERS: [&str; 13] = [
+    "h5",
+    "hdf5",
+    "keras",
+    "pb",
+    "tflite",
+    "pt",
+    "pth",
+    "ckpt",
+    "safetensors",
+    "mlmodel",
+    "mlpackage",
+    "engine",
+    "npz",
+];
+
+/// Checks, before any work, that an ONNX file can be written to `path` under a name that programs will open it by.
+///
+/// # Errors
+/// [`ErrorKind::InvalidFilename`] if `path` is a folder or ends as another kind of model file does;
+/// [`ErrorKind::NotFound`] if its folder does not exist; [`ErrorKind::AlreadyExists`] if there is a file that
+/// `replace` does not give up.
+pub fn check_path(path: &Path, replace: bool) -> Result<(), Error> {
+    let name = path.display();
+    let unfit = |reason: String| Err(Error::new(ErrorKind::InvalidFilename, reason));
+    if path.is_dir() {
+        return unfit(format!("{name} is a folder, expected a name for the file"));
+    }
+    let end = path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if OTHERS.contains(&end.as_str()) {
+        return unfit(format!(
+            "{name}: what is written is an ONNX file, which nothing opens under the name of another kind; call it {}",
+            path.with_extension("onnx").display()
+        ));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    if let Some(folder) = folder.map(Path::display) {
+        let reason = format!("cannot write {name}: there is no folder {folder}; make it first");
+        return Err(Error::new(ErrorKind::NotFound, reason));
+    }
+    if path.exists() && !replace {
+        let reason = format!("{name} exists already; choose another name, or add --force to replace it");
+        return Err(Error::new(ErrorKind::AlreadyExists, reason));
+    }
+    Ok(())
+}
