@@ -1,8 +1,11 @@
 //! How fast a model and its explanations run on this machine.
 
+mod report;
+
 use std::time::{Duration, Instant};
 
 pub use heatlens_cpu::{StepTime, instruction_set, peak_flops};
+pub use report::{Report, Row, measure};
 
 /// How long something took, over several runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! object, which nobody told the model about.
 
 mod data;
+mod table;
 
 use crate::demo_data::{CLASS_NAMES, DemoImage, SIDE};
 use crate::explain::{ExplainError, ExplainOptions, Explainer, Target};
@@ -20,6 +21,7 @@ use crate::train::schedule::Schedule;
 use crate::trust::literature::is_finding;
 
 pub use data::{DemoFolders, write_data};
+pub use table::{table, text};
 
 /// Images to train on and to judge by, written as files.
 pub const IMAGES: usize = 2800;

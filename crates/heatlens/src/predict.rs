@@ -1,6 +1,7 @@
 //! Scores only: the network without any explanation.
 
 mod first_look;
+mod predictions;
 
 use heatlens_cpu::StepTime;
 
@@ -9,6 +10,7 @@ use crate::model::Model;
 use crate::model::program::ImageProgram;
 
 pub use first_look::first_look;
+pub use predictions::Predictions;
 
 /// A compiled network.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ use heatlens::demo::{self, DemoFolders, Localisation};
 use heatlens::demo_data::SIDE;
 use heatlens::gallery::{Job, Part, Save};
 use heatlens::model::Model;
-use heatlens::report::Table;
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::Ending;
 
@@ -41,7 +40,7 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     let model = Model::open(&run.join("model.onnx"))?;
     let rows = demo::localise(&model, &images)?;
     show(&model, &folders, &images, &rows, options)?;
-    print_table(&rows);
+    output::line(format!("\n{}", demo::text(&rows)));
     output::line(format!(
         "\nlook at {}, {} and {}",
         out.join("report.html").display(),
@@ -108,41 +107,7 @@ fn show(
         summary: &summary,
         seed: options.seed,
         audit: None,
-        tables: vec![table(rows)],
+        tables: vec![demo::table(rows)],
     };
     report::write(page, heard, &options.out.join("report.html"), true)
-}
-
-/// The same for the page.
-fn table(rows: &[Localisation]) -> Table {
-    let columns = ["method", "heat on the ring", "by chance", "times chance", "peak on the ring"];
-    let row = |row: &Localisation| {
-        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        let peak = format!("{:.0} % of images", 100.0 * row.peak);
-        vec![row.title(), percent(row.share), percent(row.chance), format!("{:.1}", row.ratio()), peak]
-    };
-    Table {
-        title: "How much of the heat falls on the ring?".to_owned(),
-        lead: format!(
-            "The mean share over the images that have one, for every method that explains in one pass. The model was never \
-             told where the ring is; the green outline is that answer. {}",
-            demo::conclusion(rows)
-        ),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.iter().map(row).collect(),
-    }
-}
-
-fn print_table(rows: &[Localisation]) {
-    output::line("\nHow much of the heat falls on the ring, in held-out images?");
-    output::line(format!(
-        "{:<28} {:>10} {:>10} {:>8} {:>8}",
-        "method", "on ring", "by chance", "times", "peak"
-    ));
-    for row in rows {
-        let (share, chance, peak) = (100.0 * row.share, 100.0 * row.chance, 100.0 * row.peak);
-        let (title, ratio) = (row.title(), row.ratio());
-        output::line(format!("{title:<28} {share:>9.1}% {chance:>9.1}% {ratio:>7.1}× {peak:>7.0}%"));
-    }
-    output::line(demo::conclusion(rows));
 }
