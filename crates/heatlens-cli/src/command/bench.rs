@@ -21,6 +21,7 @@ pub(crate) fn run(options: &Bench) -> Result<(), Failure> {
     if options.method.is_empty() {
         asked.take_default_methods(&model).iter().for_each(output::note);
         asked.methods.truncate(1);
+        asked.skip_inapplicable = false;
     }
     let report = measure(&model, &asked, options.batch_size, options.repeat)?;
     let path = options.model.display();
