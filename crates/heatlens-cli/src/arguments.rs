@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use heatlens::data::Shard;
+use heatlens::data::{Resize, Shard, Split};
 use heatlens::explain::Score;
 use heatlens::gallery::{PictureFormat, PictureStyle};
 use heatlens::render::{Colormap, PictureSize};
+use heatlens::train::arch::Architecture;
+use heatlens::train::class_weight::ClassWeight;
+use heatlens::train::optimizer::Algorithm;
+use heatlens::train::recipe::{RateChange, Recipe};
 
 /// Shows where an image classifier looks, and whether the picture can be believed.
 #[derive(Debug, Parser)]
@@ -145,7 +149,7 @@ pub(crate) struct Train {
     /// Where every setting below comes from that is not given: default, which fits itself to the number of images, or
     /// keras-two-class (gap-cnn, 1e-4, 10 epochs, batches of 64, 5 % held out, patience 5 on the training loss)
     #[arg(long, value_name = "NAME", default_value = "default")]
-    pub(crate) recipe: String,
+    pub(crate) recipe: &'static Recipe,
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
@@ -174,14 +178,14 @@ pub(crate) struct Train {
 pub(crate) struct Network {
     /// The network: gap-cnn, gap-cnn-bn or gap-cnn-deep [default: the recipe's]
     #[arg(long)]
-    pub(crate) arch: Option<String>,
+    pub(crate) arch: Option<&'static Architecture>,
     /// Bring image files to this size (H×W as 95x95, or one number for a square) [default: their own, scaled down to
     /// some 16,000 pixels by the default recipe]
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<String>,
     /// How image files of another shape are brought to the size
     #[arg(long, default_value = "squash")]
-    pub(crate) resize: String,
+    pub(crate) resize: Resize,
     /// Convert image files to so many channels: 1 (grey) or 3 (colour)
     #[arg(long)]
     pub(crate) channels: Option<usize>,
@@ -201,8 +205,8 @@ pub(crate) struct Schedule {
     /// Images in a step [default: the recipe's]
     #[arg(long)]
     pub(crate) batch_size: Option<usize>,
-    /// adam, adamw or sgd
-    #[arg(long, default_value = "adam")]
+    /// Rule by which gradients move the weights
+    #[arg(long, default_value = "adam", value_parser = Algorithm::NAMES)]
     pub(crate) optimizer: String,
     /// Step size [default: the recipe's]
     #[arg(long, visible_alias = "lr")]
@@ -215,7 +219,7 @@ pub(crate) struct Schedule {
     pub(crate) weight_decay: f32,
     /// How the step size changes: constant, cosine or reduce-on-plateau [default: the recipe's]
     #[arg(long)]
-    pub(crate) lr_schedule: Option<String>,
+    pub(crate) lr_schedule: Option<RateChange>,
     /// Stop when the monitored number has not improved for so many epochs; 0 never stops [default: the recipe's]
     #[arg(long)]
     pub(crate) patience: Option<usize>,
@@ -224,7 +228,7 @@ pub(crate) struct Schedule {
     pub(crate) monitor: Option<String>,
     /// How much each class counts: none, balanced, or one number for each class (1,2.5) [default: the recipe's]
     #[arg(long)]
-    pub(crate) class_weight: Option<String>,
+    pub(crate) class_weight: Option<ClassWeight>,
     /// Which epoch's weights become model.onnx
     #[arg(long, value_enum, default_value = "best")]
     pub(crate) keep: Keep,
@@ -248,7 +252,7 @@ pub(crate) struct Validation {
     pub(crate) validation_split: Option<f64>,
     /// Which images are held out: the same share of every class by chance, or the last ones
     #[arg(long, default_value = "stratified")]
-    pub(crate) split: String,
+    pub(crate) split: Split,
     /// Judge the model on these images instead of holding some out
     #[arg(long, value_name = "DATA")]
     pub(crate) validation_data: Option<PathBuf>,

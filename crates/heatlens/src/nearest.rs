@@ -1,4 +1,4 @@
-//! The names that come nearest to one that nobody knows.
+//! The names that come nearest to one that nobody knows, and words that stand for something.
 
 /// Up to `most` of the names, the most similar first; equally similar ones in their order. Capitals do not count, and a
 /// name that holds what was asked for comes before one that is merely spelled alike.
@@ -16,6 +16,19 @@ pub(crate) fn nearest<'n>(
     let mut scored: Vec<(f64, &str)> = names.into_iter().map(|name| (score(name), name)).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.into_iter().take(most).map(|(_, name)| name).collect()
+}
+
+/// What `word` stands for, or which words were expected.
+pub(crate) fn named<T>(word: &str, all: impl IntoIterator<Item = (&'static str, T)>) -> Result<T, String> {
+    let mut words = Vec::new();
+    for (name, value) in all {
+        if name == word {
+            return Ok(value);
+        }
+        words.push(name);
+    }
+    let last = words.pop().unwrap_or_default();
+    Err(format!("expected {} or {last}, found {word:?}", words.join(", ")))
 }
 
 #[cfg(test)]

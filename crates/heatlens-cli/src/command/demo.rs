@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use heatlens::data::{OpenOptions, Split, open_inputs, open_training};
+use heatlens::data::{OpenOptions, open_inputs};
 use heatlens::demo::{self, DemoFolders, Localisation};
 use heatlens::demo_data::SIDE;
 use heatlens::gallery::{Job, Part, Save};
 use heatlens::model::Model;
-use heatlens::train::TrainingSet;
 use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
@@ -28,13 +27,13 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     );
     let (folders, images) = demo::write_data(&out.join("data"), options.seed)?;
     output::line(format!("{} images written to {}", demo::IMAGES, folders.train.display()));
-    let set = read(&folders, options.seed)?;
+    let set = folders.read(options.seed)?;
     let settings =
         demo::settings(options.seed).ok_or_else(|| Failure::new("the demo's network is missing"))?;
     let run = out.join("run");
     folder::prepare(&run, true)?;
-    let (report, _) = train::train(settings, &set, &run, false, false)?;
-    if report.ending == Ending::Interrupted {
+    let finished = train::train(settings, &set, &run, false, false)?;
+    if finished.report.ending == Ending::Interrupted {
         return Err(Failure::interrupted("interrupted; run the demo again to start over"));
     }
     let model = Model::open(&run.join("model.onnx"))?;
@@ -64,12 +63,6 @@ fn prepare(out: &Path) -> Result<(), Failure> {
     }
     folder::prepare(out, false)?;
     fs::write(&mark, "").map_err(|e| Failure::new(format!("cannot write {}: {e}", mark.display())))
-}
-
-fn read(folders: &DemoFolders, seed: u64) -> Result<TrainingSet, Failure> {
-    let grey = OpenOptions { channels: Some(1), ..OpenOptions::default() };
-    let data = open_training(&folders.train, &grey)?;
-    Ok(TrainingSet::new(data.as_ref(), Split::Stratified, demo::VALIDATION, seed)?)
 }
 
 /// Explains the held-out images.

@@ -2,73 +2,60 @@
 
 mod next;
 mod observer;
-mod outlook;
 mod settings;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use heatlens::data::{
-    Dataset, OpenOptions, SplitFolders, open_inputs, open_training, remove_unfinished, write_atomically,
-};
+use heatlens::data::{Dataset, OpenOptions, SplitFolders, open_inputs};
 use heatlens::gallery::{Job, Part, Save};
 use heatlens::model::Model;
 use heatlens::train::TrainingSet;
-use heatlens::train::advice::Advice;
 use heatlens::train::fit::{Ending, Settings, Trainer};
-use heatlens::train::history::History;
-use heatlens::train::recipe::{Choices, RECIPES, Recipe};
-use heatlens::train::report::Report;
+use heatlens::train::outlook::Concern;
+use heatlens::train::run::{self, Finished, Plan, Source};
 
 use crate::arguments::Train;
 use crate::command::{again, explain, folder, open, verdict};
 use crate::failure::Failure;
 use crate::output;
-pub(crate) use observer::EpochLines;
+use observer::EpochLines;
 
 pub(crate) fn run(options: &Train) -> Result<(), Failure> {
-    let (recipe, choices) = (settings::recipe(options)?, settings::choices(options)?);
-    let (set, original) = read(options, recipe, &choices)?;
-    let settings = recipe.settings(&choices, &set.class_counts(), set.validation.len())?;
+    let (out, json) = (&options.out, options.json);
+    let source = Source::find(&options.data, options.validation.validation_data.as_deref())?;
+    if let Some(split) = source.split.as_ref().filter(|_| !json) {
+        tell_split(split, &source, out);
+    }
+    let (open, choices) = (open_options(options)?, settings::choices(options));
+    let plan = Plan::new(&source, &open, options.recipe, &choices, &mut |note| output::note(note))?;
+    plan.set.broken.iter().for_each(|(input, reason)| output::broken(input, reason));
     // Opened now: a wrong range must not come to light after hours of training.
     let to_explain =
-        options.explain_rows.as_deref().map(|rows| open_rows(options, rows, &set)).transpose()?;
+        options.explain_rows.as_deref().map(|rows| open_rows(options, rows, &plan)).transpose()?;
     // Wrong settings come to light here, before there is a folder in the way of the corrected command.
-    let rehearsal = Trainer::new(settings.clone(), &set, &options.out)?;
-    let out = &options.out;
-    let (_, held_out) = recipe.split(&choices, &set.counts());
-    let record = settings::as_json(options, &settings, held_out);
-    if options.resume {
-        settings::check_same(&out.join("run.json"), &record)?;
-    } else {
+    let rehearsal = Trainer::new(plan.settings.clone(), &plan.set, out)?;
+    if !options.resume {
         folder::prepare(out, options.force)?;
-        clear(out)?;
-        let text = format!("{record:#}\n");
-        let path = out.join("run.json");
-        write_atomically(&path, text.as_bytes())
-            .map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))?;
     }
-    if !options.json {
-        outlook::tell(&set, &settings, original, &rehearsal)?;
+    plan.begin(out, settings::given(options), options.resume)?;
+    if !json {
+        tell_outlook(&plan, &rehearsal)?;
     }
     drop(rehearsal);
-    remove_unfinished(out)?;
-    let (report, history) = train(settings.clone(), &set, out, options.resume, options.json)?;
-    if report.ending == Ending::Interrupted {
+    let finished = train(plan.settings.clone(), &plan.set, out, options.resume, json)?;
+    if finished.report.ending == Ending::Interrupted {
         return Err(Failure::interrupted(format!(
             "interrupted after epoch {}; go on with --resume",
-            report.epochs
+            finished.report.epochs
         )));
     }
     if let Some(data) = &to_explain {
-        explain_rows(data.as_ref(), out, options.json)?;
+        explain_rows(data.as_ref(), out, json)?;
     }
-    if !options.json {
-        let usual = RECIPES[0].settings(&Choices::default(), &set.class_counts(), set.validation.len())?;
-        let advice = Advice::after(&report, &history, &set, &settings, &usual, original);
-        advice.iter().for_each(|advice| next::tell(advice, out));
+    if !json {
+        plan.advice(&finished)?.iter().for_each(|advice| next::tell(advice, out));
     }
-    match set.broken.len() {
+    match plan.set.broken.len() {
         0 => Ok(()),
         n => Err(Failure::new(format!("{n} images could not be read and took no part in training"))),
     }
@@ -81,138 +68,69 @@ pub(crate) fn train(
     out: &Path,
     resume: bool,
     json: bool,
-) -> Result<(Report, History), Failure> {
-    let keep_best = settings.keep_best;
-    let mut lines = EpochLines::new(&settings, out, resume, json)?;
-    let mut trainer = match resume && out.join("checkpoint.safetensors").exists() {
-        true => Trainer::resume(settings, set, out)?,
-        false => Trainer::new(settings, set, out)?,
-    };
-    let ending = trainer.run(&mut lines)?;
+) -> Result<Finished, Failure> {
+    let mut lines = EpochLines::new(settings.epochs, json);
+    let outcome = run::train(settings, set, out, resume, &mut lines);
     lines.finish();
-    if ending == Ending::Interrupted && trainer.history().records.is_empty() {
+    let Some(finished) = outcome? else {
         return Err(Failure::interrupted("interrupted in the first epoch; --resume begins it again"));
-    }
-    let report = Report::write(&trainer, set, ending, keep_best, out)?;
+    };
+    let report = &finished.report;
     if json {
-        output::line(serde_json::to_string_pretty(&report.to_json(trainer.history(), set))?);
-        return Ok((report, trainer.history().clone()));
+        output::line(format!("{:#}", report.to_json(&finished.history, set)));
+        return Ok(finished);
     }
-    if ending == Ending::EarlyStopped {
+    if report.ending == Ending::EarlyStopped {
         output::line(format!("stopped early after epoch {}: no improvement any more", report.epochs));
     }
-    output::line(format!(
-        "the model has the weights of epoch {}: {}",
-        report.kept_epoch,
-        out.join("model.onnx").display()
-    ));
+    let (epoch, model) = (report.kept_epoch, out.join("model.onnx"));
+    output::line(format!("the model has the weights of epoch {epoch}: {}", model.display()));
     verdict::print(&report.model);
-    Ok((report, trainer.history().clone()))
+    Ok(finished)
 }
 
-/// Opens the data and holds some of them out. Returns too how large the first image is as a file.
-fn read(
-    options: &Train,
-    recipe: &Recipe,
-    choices: &Choices,
-) -> Result<(TrainingSet, Option<[usize; 2]>), Failure> {
-    let (path, validation) = parts(options)?;
-    let data = open_training(&path, &open_options(options, recipe)?)?;
-    data.notes().iter().for_each(output::note);
-    let original = (0..data.len()).find_map(|item| data.original_size(item).ok());
-    let set = match &validation {
-        Some(path) => {
-            let like = OpenOptions {
-                preprocessing: Some(data.preprocessing().clone()),
-                class_names: Some(data.class_names().to_vec()),
-                numbers: open::numbers(options.network.scale.as_deref())?,
-                ..open::options(&options.input)?
-            };
-            let validation = open_training(path, &OpenOptions { rows: None, ..like })?;
-            validation.notes().iter().for_each(output::note);
-            TrainingSet::with_validation(data.as_ref(), validation.as_ref())?
-        }
-        None => TrainingSet::split_by(data.as_ref(), |counts| recipe.split(choices, counts), choices.seed)?,
+/// Says which parts of a split folder are used for what.
+fn tell_split(split: &SplitFolders, source: &Source, out: &Path) {
+    let judged = match &source.validation {
+        Some(path) => format!("judged by {}", path.display()),
+        None => "judged by a part of it".to_owned(),
     };
-    for (input, reason) in &set.broken {
-        output::broken(input, reason);
+    output::note(format!("trained on {}, {judged}", source.train.display()));
+    if let Some(test) = &split.test {
+        output::note(format!(
+            "{test} is left alone; afterwards: heatlens audit {model} {test} --out audit",
+            test = again::quoted(&test.display().to_string()),
+            model = again::quoted(&out.join("model.onnx").display().to_string()),
+        ));
     }
-    Ok((set, original))
+    for other in &split.others {
+        output::note(format!("{} is left alone: it is not a part of the split", other.display()));
+    }
 }
 
-/// Where the images to train on and those to judge by lie: as the flags say, or in the parts of a folder that was
-/// split by hand.
-fn parts(options: &Train) -> Result<(PathBuf, Option<PathBuf>), Failure> {
-    let given = options.validation.validation_data.clone();
-    let Some(split) = SplitFolders::find(&options.data)? else { return Ok((options.data.clone(), given)) };
-    let validation = given.or_else(|| split.validation.clone());
-    if !options.json {
-        let judged = match &validation {
-            Some(path) => format!("judged by {}", path.display()),
-            None => "judged by a part of it".to_owned(),
-        };
-        output::note(format!("trained on {}, {judged}", split.train.display()));
-        if let Some(test) = &split.test {
-            output::note(format!(
-                "{test} is left alone; afterwards: heatlens audit {model} {test} --out audit",
-                test = again::quoted(&test.display().to_string()),
-                model = again::quoted(&options.out.join("model.onnx").display().to_string()),
-            ));
-        }
-        for other in &split.others {
-            output::note(format!("{} is left alone: it is not a part of the split", other.display()));
-        }
-    }
-    Ok((split.train, validation))
+/// Says on what, how and for how long will be trained, and what would make it inconclusive.
+fn tell_outlook(plan: &Plan, trainer: &Trainer<'_>) -> Result<(), Failure> {
+    output::line(plan.images_in_words());
+    plan.reduction_in_words().iter().for_each(output::note);
+    output::line(plan.work_in_words(trainer)?);
+    Concern::all(&plan.set, &plan.settings).iter().for_each(|concern| output::note(concern.to_string()));
+    Ok(())
 }
 
-fn open_options(options: &Train, recipe: &Recipe) -> Result<OpenOptions, Failure> {
+fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
     let network = &options.network;
-    let resize = network.resize.parse().map_err(|e: String| Failure::usage(format!("--resize: {e}")))?;
-    let size = network
-        .size
-        .as_deref()
-        .map(|text| open::size("--size", text))
-        .transpose()?
-        .map(|size| (size, resize));
-    let (numbers, max_pixels) = (open::numbers(network.scale.as_deref())?, recipe.max_pixels);
+    let size = network.size.as_deref().map(|text| open::size("--size", text)).transpose()?;
     Ok(OpenOptions {
         channels: network.channels,
-        size,
-        max_pixels,
-        numbers,
+        size: size.map(|size| (size, network.resize)),
+        numbers: open::numbers(network.scale.as_deref())?,
         ..open::options(&options.input)?
     })
 }
 
-/// Removes what an earlier run left, so that nothing of it mixes with the new one.
-fn clear(out: &Path) -> Result<(), Failure> {
-    for name in [
-        "checkpoint.safetensors",
-        "history.csv",
-        "timing.csv",
-        "model.onnx",
-        "metrics.json",
-        "learning_curve.png",
-    ] {
-        let path = out.join(name);
-        if path.exists() {
-            fs::remove_file(&path)
-                .map_err(|e| Failure::new(format!("cannot remove {}: {e}", path.display())))?;
-        }
-    }
-    Ok(())
-}
-
 /// Rows of the training data's array, as the trained model will take them.
-fn open_rows(options: &Train, rows: &str, set: &TrainingSet) -> Result<Box<dyn Dataset>, Failure> {
-    let open = OpenOptions {
-        rows: open::rows("--explain-rows", Some(rows))?,
-        preprocessing: Some(set.preprocessing.clone()),
-        class_names: Some(set.class_names.clone()),
-        numbers: open::numbers(options.network.scale.as_deref())?,
-        ..open::options(&options.input)?
-    };
+fn open_rows(options: &Train, rows: &str, plan: &Plan) -> Result<Box<dyn Dataset>, Failure> {
+    let open = OpenOptions { rows: open::rows("--explain-rows", Some(rows))?, ..plan.open_options() };
     Ok(open_inputs(std::slice::from_ref(&options.data), &open)?)
 }
 

@@ -1,6 +1,9 @@
 //! Which items are held out for validation.
 
+use std::str::FromStr;
+
 use super::DataError;
+use crate::nearest::named;
 use crate::random::{Key, Use};
 
 /// How the validation items are chosen.
@@ -10,6 +13,28 @@ pub enum Split {
     Stratified,
     /// The last items in file order, as Keras' `validation_split` does.
     Last,
+}
+
+impl Split {
+    /// Both ways.
+    pub const ALL: [Self; 2] = [Self::Stratified, Self::Last];
+
+    /// What people type.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stratified => "stratified",
+            Self::Last => "last",
+        }
+    }
+}
+
+impl FromStr for Split {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL.map(|split| (split.name(), split)))
+    }
 }
 
 /// Training and validation items, each ascending.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage};
 use rayon::prelude::*;
 
-use crate::data::{DataError, NpzWriter};
-use crate::demo::{IMAGES, SHOWN};
+use crate::data::{DataError, NpzWriter, OpenOptions, Split, open_training};
+use crate::demo::{IMAGES, SHOWN, VALIDATION};
 use crate::demo_data::{CLASS_NAMES, DemoImage, SIDE};
 use crate::gallery::GalleryError;
 use crate::render::save_png;
+use crate::train::{TrainError, TrainingSet};
 
 /// Where the demo's data lie.
 #[derive(Clone, Debug)]
@@ -19,6 +20,18 @@ pub struct DemoFolders {
     pub train: PathBuf,
     /// `X`, `y` and `mask` of the images to explain.
     pub shown: PathBuf,
+}
+
+impl DemoFolders {
+    /// Reads the images to train on, in grey, and holds some of them out.
+    ///
+    /// # Errors
+    /// If an image is missing or cannot be read.
+    pub fn read(&self, seed: u64) -> Result<TrainingSet, TrainError> {
+        let grey = OpenOptions { channels: Some(1), ..OpenOptions::default() };
+        let data = open_training(&self.train, &grey)?;
+        TrainingSet::new(data.as_ref(), Split::Stratified, VALIDATION, seed)
+    }
 }
 
 /// Writes the images to train on as PNG files in class folders, and those to explain as one

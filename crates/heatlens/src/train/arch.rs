@@ -1,5 +1,6 @@
 //! Networks that can be trained from nothing: one row of [`ARCHITECTURES`] each.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use heatlens_graph::op::batch_normalization::BatchNormalization;
@@ -13,6 +14,7 @@ use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Fact, Graph, GraphError, Operator, Shape, Tensor, ValueId};
 
+use crate::nearest::named;
 use crate::random::{Key, Use};
 
 /// A network by name.
@@ -44,6 +46,14 @@ pub static ARCHITECTURES: &[Architecture] = &[
         body: gap_cnn_deep,
     },
 ];
+
+impl FromStr for &'static Architecture {
+    type Err = String;
+
+    fn from_str(id: &str) -> Result<Self, String> {
+        named(id, ARCHITECTURES.iter().map(|architecture| (architecture.id, architecture)))
+    }
+}
 
 /// The architecture called `id`.
 #[must_use]

@@ -1,6 +1,7 @@
 //! How much each class counts in the loss.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// A choice of class weights.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +25,24 @@ impl fmt::Display for ClassWeight {
             Self::Explicit(weights) => {
                 let weights: Vec<String> = weights.iter().map(f32::to_string).collect();
                 f.write_str(&weights.join(","))
+            }
+        }
+    }
+}
+
+impl FromStr for ClassWeight {
+    type Err = String;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "balanced" => Ok(Self::Balanced),
+            numbers => {
+                let weights: Result<_, _> = numbers.split(',').map(|n| n.trim().parse()).collect();
+                let wrong =
+                    || format!("expected none, balanced, or numbers such as 1,2.5, found {numbers:?}");
+                weights.map(Self::Explicit).map_err(|_| wrong())
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Training a classifier from images in memory.
 //!
-//! [`arch`] builds the network, [`step`] turns it into a program that gives loss and gradients,
+//! [`run`] does a whole run in a folder; it stands on the parts below. [`arch`] builds the network, [`step`] turns it into a program that gives loss and gradients,
 //! [`fit`] runs epochs of it and keeps a [`checkpoint`] after each, so that a run that was stopped
 //! goes on where it was. The parts that a step needs stand beside them, one file each: optimiser,
 //! schedule, early stopping, metrics, history, shuffling, augmentation, class weights.
@@ -23,6 +23,7 @@ pub mod plateau;
 pub mod population;
 pub mod recipe;
 pub mod report;
+pub mod run;
 pub mod schedule;
 mod set;
 pub mod shuffle;

@@ -44,6 +44,33 @@ impl Default for Algorithm {
     }
 }
 
+impl Algorithm {
+    /// What people type: `sgd` with `momentum`, `adam`, and `adamw` with `weight_decay`.
+    pub const NAMES: [&str; 3] = ["adam", "adamw", "sgd"];
+
+    /// Returns the algorithm of that name, with the default's numbers for the rest; `None` if there is none.
+    #[must_use]
+    pub fn named(name: &str, momentum: f32, weight_decay: f32) -> Option<Self> {
+        let (betas, epsilon) = ([0.9, 0.999], 1e-7);
+        match name {
+            "adam" => Some(Self::default()),
+            "adamw" => Some(Self::AdamW { betas, epsilon, weight_decay }),
+            "sgd" => Some(Self::Sgd { momentum, nesterov: false }),
+            _ => None,
+        }
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adam { .. } => "adam",
+            Self::AdamW { .. } => "adamw",
+            Self::Sgd { .. } => "sgd",
+        }
+    }
+}
+
 /// One parameter in one step.
 #[derive(Debug)]
 pub struct Update<'a> {

@@ -3,7 +3,10 @@
 //! A person names a recipe and, at will, single parts of it ([`Choices`]); [`Recipe::settings`] fills in the rest from
 //! the number of images. The same code serves every front end.
 
+use std::str::FromStr;
+
 use crate::data::Split;
+use crate::nearest::named;
 use crate::train::TrainError;
 use crate::train::arch::{self, Architecture};
 use crate::train::augment::Augmentation;
@@ -59,6 +62,14 @@ pub static RECIPES: &[Recipe] = &[
 /// 128 × 128: an object of 5 % of the image's width still has six pixels, and an epoch of 1000 images takes seconds.
 const MAX_PIXELS: usize = 1 << 14;
 
+impl FromStr for &'static Recipe {
+    type Err = String;
+
+    fn from_str(id: &str) -> Result<Self, String> {
+        named(id, RECIPES.iter().map(|recipe| (recipe.id, recipe)))
+    }
+}
+
 /// The recipe called `id`.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Recipe> {
@@ -74,6 +85,14 @@ pub enum RateChange {
     Cosine,
     /// A tenth whenever the monitored metric stands still for half the patience.
     ReduceOnPlateau,
+}
+
+impl FromStr for RateChange {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL.map(|rate| (rate.id(), rate)))
+    }
 }
 
 impl RateChange {

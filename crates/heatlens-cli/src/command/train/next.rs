@@ -7,22 +7,22 @@ use heatlens::train::advice::Advice;
 use crate::command::again;
 use crate::output;
 
-/// Flags of `train` that belong to a recipe, and whether a value follows.
-const SETTINGS: [(&str, bool); 14] = [
-    ("--recipe", true),
-    ("--arch", true),
-    ("--epochs", true),
-    ("--batch-size", true),
-    ("--optimizer", true),
-    ("--learning-rate", true),
-    ("--lr", true),
-    ("--momentum", true),
-    ("--weight-decay", true),
-    ("--lr-schedule", true),
-    ("--patience", true),
-    ("--monitor", true),
-    ("--class-weight", true),
-    ("--validation-split", true),
+/// Flags of `train` that belong to a recipe. A value follows each.
+const SETTINGS: [&str; 14] = [
+    "--recipe",
+    "--arch",
+    "--epochs",
+    "--batch-size",
+    "--optimizer",
+    "--learning-rate",
+    "--lr",
+    "--momentum",
+    "--weight-decay",
+    "--lr-schedule",
+    "--patience",
+    "--monitor",
+    "--class-weight",
+    "--validation-split",
 ];
 
 /// Prints the command, the last line of a run that has not shown that it learned.
@@ -35,7 +35,7 @@ pub(crate) fn tell(advice: &Advice, out: &Path) {
 fn changed(words: &[String], advice: &Advice, out: &Path) -> Vec<String> {
     let flags = advice.flags();
     let replaced = |name: &str| match advice {
-        Advice::DefaultRecipe => SETTINGS.iter().any(|(flag, _)| *flag == name),
+        Advice::DefaultRecipe => SETTINGS.contains(&name),
         Advice::HoldOut(_) => matches!(name, "--validation-split" | "--validation-data"),
         _ => flags.iter().any(|flag| flag == name),
     };

@@ -1,0 +1,172 @@
+//! A training run in a folder: from data and a recipe to a model, its history and a verdict.
+//!
+//! [`Source`] finds the images, [`Plan`] reads them, holds some out and settles every setting; nothing is written until
+//! [`Plan::begin`]. [`train`] then leaves in the folder `run.json` (what made the run), `checkpoint.safetensors`,
+//! `history.csv`, `timing.csv`, `model.onnx`, `metrics.json` and `learning_curve.png`. A run that was stopped goes on
+//! from its last whole epoch and ends with the same bytes, `timing.csv` apart.
+
+mod record;
+mod timing;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::data::{DataError, OpenOptions, SplitFolders, open_training, remove_unfinished};
+use crate::train::advice::Advice;
+use crate::train::fit::{Ending, Observer, Settings, Trainer};
+use crate::train::history::History;
+use crate::train::recipe::{Choices, RECIPES, Recipe};
+use crate::train::report::Report;
+use crate::train::{TrainError, TrainingSet};
+
+/// Where the images to train on and those to judge by lie.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Images to train on.
+    pub train: PathBuf,
+    /// Images to judge by; if not given, some of the others are held out.
+    pub validation: Option<PathBuf>,
+    /// All parts, where the data are a folder that was split by hand.
+    pub split: Option<SplitFolders>,
+}
+
+impl Source {
+    /// Finds the parts of `data`, where it is a folder that was split by hand. `validation` comes before its part.
+    ///
+    /// # Errors
+    /// As [`SplitFolders::find`].
+    pub fn find(data: &Path, validation: Option<&Path>) -> Result<Self, DataError> {
+        let split = SplitFolders::find(data)?;
+        let train = split.as_ref().map_or(data, |split| split.train.as_path());
+        let part = split.as_ref().and_then(|split| split.validation.as_deref());
+        let validation = validation.or(part).map(Path::to_owned);
+        Ok(Self { train: train.to_owned(), validation, split })
+    }
+}
+
+/// A run before its first step: images in memory, and all settings.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The images, and which of them are held out.
+    pub set: TrainingSet,
+    /// How to train.
+    pub settings: Settings,
+    /// Height and width of the first image as a file, where images are files.
+    pub original: Option<[usize; 2]>,
+    /// Share of the images that the recipe holds out, from 0 to less than 1.
+    held_out: f64,
+    /// How other data for the same model are opened.
+    like: OpenOptions,
+}
+
+impl Plan {
+    /// Reads all images and settles what `choices` leave to the recipe. `open` says how images are read; where it gives
+    /// no size, the recipe may limit it. `tell` hears at once what is guessed or left out.
+    ///
+    /// # Errors
+    /// If data cannot be opened, need too much memory, cannot be split, or differ from the validation data in shape or
+    /// classes. An image that cannot be read is no error: see [`TrainingSet::broken`].
+    pub fn new(
+        source: &Source,
+        open: &OpenOptions,
+        recipe: &Recipe,
+        choices: &Choices,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Self, TrainError> {
+        let open = OpenOptions { max_pixels: recipe.max_pixels, ..open.clone() };
+        let data = open_training(&source.train, &open)?;
+        data.notes().iter().for_each(|note| tell(note));
+        let original = (0..data.len()).find_map(|item| data.original_size(item).ok());
+        let like = OpenOptions {
+            preprocessing: Some(data.preprocessing().clone()),
+            class_names: Some(data.class_names().to_vec()),
+            numbers: open.numbers,
+            layout: open.layout,
+            ..OpenOptions::default()
+        };
+        let set = match &source.validation {
+            Some(path) => {
+                let validation = open_training(path, &like)?;
+                validation.notes().iter().for_each(|note| tell(note));
+                TrainingSet::with_validation(data.as_ref(), validation.as_ref())?
+            }
+            None => {
+                TrainingSet::split_by(data.as_ref(), |counts| recipe.split(choices, counts), choices.seed)?
+            }
+        };
+        let settings = recipe.settings(choices, &set.class_counts(), set.validation.len())?;
+        let (_, held_out) = recipe.split(choices, &set.counts());
+        Ok(Self { set, settings, original, held_out, like })
+    }
+
+    /// Returns how data are opened that the trained model is to explain.
+    #[must_use]
+    pub fn open_options(&self) -> OpenOptions {
+        self.like.clone()
+    }
+
+    /// Writes into the folder `out`, which exists, what made the run, and removes what an earlier one left there; with
+    /// `resume`, checks instead that the run there began with the same settings. `given` is an object of what a person
+    /// chose besides the settings, such as paths and sizes.
+    ///
+    /// # Errors
+    /// If there is no run to resume, it began otherwise, or a file cannot be written or removed.
+    pub fn begin(&self, out: &Path, given: Value, resume: bool) -> Result<(), TrainError> {
+        let record = record::of(&self.settings, self.held_out, given);
+        if resume {
+            record::check_same(&out.join("run.json"), &record)?;
+        } else {
+            record::begin(out, &record)?;
+        }
+        remove_unfinished(out).map_err(TrainError::writing(out))
+    }
+
+    /// Returns what to try next where the run did not learn.
+    ///
+    /// # Errors
+    /// If the default recipe names a network that does not exist.
+    pub fn advice(&self, finished: &Finished) -> Result<Option<Advice>, TrainError> {
+        let set = &self.set;
+        let usual = RECIPES[0].settings(&Choices::default(), &set.class_counts(), set.validation.len())?;
+        let Finished { report, history } = finished;
+        Ok(Advice::after(report, history, set, &self.settings, &usual, self.original))
+    }
+}
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How it ended, and the verdict on the model.
+    pub report: Report,
+    /// Every epoch.
+    pub history: History,
+}
+
+/// Trains in the folder `out`, which exists, and judges the model; with `resume`, goes on from the checkpoint there, if
+/// there is one. `None` if the observer stopped it before the first epoch was over.
+///
+/// # Errors
+/// If the settings make no sense, the checkpoint belongs to another run, training diverges, or a file cannot be written.
+pub fn train(
+    settings: Settings,
+    set: &TrainingSet,
+    out: &Path,
+    resume: bool,
+    observer: &mut dyn Observer,
+) -> Result<Option<Finished>, TrainError> {
+    let keep_best = settings.keep_best;
+    let mut timed = timing::Timed::new(observer, out, resume)?;
+    let mut trainer = match resume && out.join("checkpoint.safetensors").exists() {
+        true => Trainer::resume(settings, set, out)?,
+        false => Trainer::new(settings, set, out)?,
+    };
+    let ending = trainer.run(&mut timed)?;
+    timed.finish()?;
+    if ending == Ending::Interrupted && trainer.history().records.is_empty() {
+        return Ok(None);
+    }
+    let report = Report::write(&trainer, set, ending, keep_best, out)?;
+    Ok(Some(Finished { report, history: trainer.history().clone() }))
+}
