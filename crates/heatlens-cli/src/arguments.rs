@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use heatlens::data::{Resize, Shard, Split};
 use heatlens::explain::Score;
 use heatlens::gallery::{PictureFormat, PictureStyle};
+use heatlens::model::Placing;
 use heatlens::render::{Colormap, PictureSize};
 use heatlens::train::arch::Architecture;
 use heatlens::train::class_weight::ClassWeight;
@@ -230,20 +232,17 @@ pub(crate) struct Schedule {
     #[arg(long)]
     pub(crate) class_weight: Option<ClassWeight>,
     /// Which epoch's weights become model.onnx
-    #[arg(long, value_enum, default_value = "best")]
-    pub(crate) keep: Keep,
+    #[arg(long = "keep", value_name = "KEEP", value_parser = words(KEPT_EPOCHS), action = ArgAction::Set, default_value = "best")]
+    pub(crate) keep_last: bool,
     /// Take the images in the same order in every epoch
     #[arg(long)]
     pub(crate) no_shuffle: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Keep {
-    /// The epoch with the lowest validation loss (training loss without validation)
-    Best,
-    /// The last one
-    Last,
-}
+const KEPT_EPOCHS: &[(&str, &str, bool)] = &[
+    ("best", "The epoch with the lowest validation loss (training loss without validation)", false),
+    ("last", "The last one", true),
+];
 
 #[derive(Debug, Args)]
 pub(crate) struct Validation {
@@ -306,14 +305,14 @@ pub(crate) struct Pictures {
     #[arg(long, value_name = "SIZE", default_value = "auto")]
     pub(crate) picture_size: PictureSize,
     /// Colours of heat
-    #[arg(long, value_enum, default_value = "inferno")]
-    pub(crate) colormap: ColormapName,
+    #[arg(long, value_parser = words(&Colormap::HEAT), default_value = Colormap::HEAT[0].0)]
+    pub(crate) colormap: Colormap,
     /// How much of the image strong heat covers in an overlay, from 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.75, value_parser = share)]
     pub(crate) opacity: f32,
     /// How pictures are stored; heat maps are always PNG
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(crate) picture_format: PictureFormatName,
+    #[arg(long, value_parser = words(FORMATS), default_value = "auto")]
+    pub(crate) picture_format: PictureFormat,
     /// Leave out the bar under heat maps and overlays, so that they have exactly the image's size
     #[arg(long)]
     pub(crate) no_color_bar: bool,
@@ -323,10 +322,10 @@ impl Pictures {
     pub(crate) fn style(&self) -> PictureStyle {
         PictureStyle {
             size: self.picture_size,
-            colormap: self.colormap.into(),
+            colormap: self.colormap,
             opacity: self.opacity,
             color_bar: !self.no_color_bar,
-            format: self.picture_format.into(),
+            format: self.picture_format,
         }
     }
 }
@@ -337,56 +336,21 @@ fn share(text: &str) -> Result<f32, String> {
     number.ok_or_else(|| format!("found {text:?}, expected a number from 0 to 1"))
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ColormapName {
-    /// Black through purple and orange to pale yellow; its lightness rises evenly
-    Inferno,
-    /// Black through purple and pink to pale yellow
-    Magma,
-    /// Blue through magenta to yellow
-    Plasma,
-    /// Dark blue through green to yellow
-    Viridis,
-    /// A rainbow with smooth lightness
-    Turbo,
-    /// The rainbow of older pictures; shows edges where there are none
-    Jet,
-    /// Black to white
-    Grey,
-}
+const FORMATS: &[(&str, &str, PictureFormat)] = &[
+    ("auto", "JPEG for the pictures of a JPEG, PNG for all others", PictureFormat::Auto),
+    ("png", "PNG for all", PictureFormat::Png),
+    ("jpeg", "JPEG for all but heat maps", PictureFormat::Jpeg),
+];
 
-impl From<ColormapName> for Colormap {
-    fn from(name: ColormapName) -> Self {
-        match name {
-            ColormapName::Inferno => Self::Inferno,
-            ColormapName::Magma => Self::Magma,
-            ColormapName::Plasma => Self::Plasma,
-            ColormapName::Viridis => Self::Viridis,
-            ColormapName::Turbo => Self::Turbo,
-            ColormapName::Jet => Self::Jet,
-            ColormapName::Grey => Self::Grey,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PictureFormatName {
-    /// JPEG for the pictures of a JPEG, PNG for all others
-    Auto,
-    /// PNG for all
-    Png,
-    /// JPEG for all but heat maps
-    Jpeg,
-}
-
-impl From<PictureFormatName> for PictureFormat {
-    fn from(name: PictureFormatName) -> Self {
-        match name {
-            PictureFormatName::Auto => Self::Auto,
-            PictureFormatName::Png => Self::Png,
-            PictureFormatName::Jpeg => Self::Jpeg,
-        }
-    }
+/// Reads a word; each stands beside what `--help` says of it.
+fn words<T: Clone + Send + Sync + 'static>(
+    table: &'static [(&'static str, &'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let values = table.iter().map(|(word, about, _)| PossibleValue::new(*word).help(*about));
+    PossibleValuesParser::new(values).try_map(|given| {
+        let found = table.iter().find(|(word, ..)| *word == given);
+        found.map(|(.., value)| value.clone()).ok_or("not one of the words")
+    })
 }
 
 #[derive(Debug, Args)]
@@ -618,24 +582,28 @@ pub(crate) struct Convert {
     #[arg(long, value_enum, default_value = "logit", requires = "with_explanation")]
     pub(crate) score: ScoreName,
     /// Size of a layer's map: its own, or the image's
-    #[arg(long, value_enum, default_value = "map", requires = "with_explanation")]
-    pub(crate) explanation_size: SizeName,
+    #[arg(
+        long = "explanation-size",
+        value_name = "EXPLANATION_SIZE",
+        value_parser = words(MAP_SIZES),
+        action = ArgAction::Set,
+        default_value = "map",
+        requires = "with_explanation"
+    )]
+    pub(crate) image_size: bool,
     /// How maps of a layer's size are laid over the image: receptive-field puts each cell where it looks, resize spreads
     /// them evenly as other libraries do
     #[arg(long, value_name = "HOW", default_value = "receptive-field", requires = "with_explanation")]
-    pub(crate) placement: String,
+    pub(crate) placement: Placing,
     /// Replace OUT if it exists
     #[arg(long)]
     pub(crate) force: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SizeName {
-    /// As many rows and columns as the layer
-    Map,
-    /// Laid over the image by bilinear interpolation
-    Image,
-}
+const MAP_SIZES: &[(&str, &str, bool)] = &[
+    ("map", "As many rows and columns as the layer", false),
+    ("image", "Laid over the image by bilinear interpolation", true),
+];
 
 #[derive(Debug, Args)]
 pub(crate) struct Methods {

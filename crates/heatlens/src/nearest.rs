@@ -41,4 +41,11 @@ mod tests {
         assert_eq!(nearest("crain", names, 2), ["crane (bird)", "crane (machine)"]);
         assert_eq!(nearest("CAT", names, 2), ["Persian cat", "tabby, tabby cat"]);
     }
+
+    #[test]
+    fn a_word_stands_for_a_value_or_the_others_are_named() {
+        let all = [("one", 1), ("two", 2), ("three", 3)];
+        assert_eq!(named("two", all), Ok(2));
+        assert_eq!(named("four", all).unwrap_err(), "expected one, two or three, found \"four\"");
+    }
 }

@@ -8,8 +8,7 @@ use heatlens::export::{EXPLANATION, Explanation, check_path, with_explanation};
 use heatlens::method::{self, MapKind};
 use heatlens::model::Model;
 
-use crate::arguments::{Convert, SizeName};
-use crate::command::explain::placing;
+use crate::arguments::Convert;
 use crate::command::open;
 use crate::failure::Failure;
 use crate::output;
@@ -48,10 +47,10 @@ fn choice(options: &Convert, model: &Model, id: &str) -> Result<Explanation, Fai
             "--class all: a file holds the map of one class, or of the predicted one",
         ));
     }
-    let image_size = options.explanation_size == SizeName::Image;
+    let image_size = options.image_size;
     if image_size && method.kind == MapKind::Input {
         output::note(format!("--explanation-size makes no difference to {id}: its map has the image's size"));
     }
-    let (score, placing) = (options.score.into(), placing(&options.placement)?);
+    let (score, placing) = (options.score.into(), options.placement);
     Ok(Explanation { method, layer, target, score, placing, image_size })
 }

@@ -50,3 +50,21 @@ pub fn check_path(path: &Path, replace: bool) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_mislead_and_files_that_would_be_lost_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, replace| check_path(&folder.path().join(name), replace).map_err(|e| e.kind());
+        std::fs::write(folder.path().join("there.onnx"), "").unwrap();
+        assert_eq!(at("there.onnx", false), Err(ErrorKind::AlreadyExists));
+        assert_eq!(at("there.onnx", true), Ok(()));
+        assert_eq!(at("new.onnx", false), Ok(()));
+        assert_eq!(at("new.KERAS", true), Err(ErrorKind::InvalidFilename));
+        assert_eq!(at("", true), Err(ErrorKind::InvalidFilename));
+        assert_eq!(at("no/new.onnx", true), Err(ErrorKind::NotFound));
+    }
+}

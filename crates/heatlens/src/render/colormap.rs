@@ -85,6 +85,21 @@ const RED_BLUE: [[u8; 3]; 11] = [
 ];
 
 impl Colormap {
+    /// The maps for heat, the default first: what people type, how each looks.
+    pub const HEAT: [(&'static str, &'static str, Self); 7] = [
+        (
+            "inferno",
+            "Black through purple and orange to pale yellow; its lightness rises evenly",
+            Self::Inferno,
+        ),
+        ("magma", "Black through purple and pink to pale yellow", Self::Magma),
+        ("plasma", "Blue through magenta to yellow", Self::Plasma),
+        ("viridis", "Dark blue through green to yellow", Self::Viridis),
+        ("turbo", "A rainbow with smooth lightness", Self::Turbo),
+        ("jet", "The rainbow of older pictures; shows edges where there are none", Self::Jet),
+        ("grey", "Black to white", Self::Grey),
+    ];
+
     /// The colour of `value`; values beyond the map's range take the colour of its end.
     pub fn color(self, value: f32) -> [u8; 3] {
         let low = f64::from(self.low());

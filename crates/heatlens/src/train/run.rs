@@ -170,3 +170,101 @@ pub fn train(
     let report = Report::write(&trainer, set, ending, keep_best, out)?;
     Ok(Some(Finished { report, history: trainer.history().clone() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::npy_bytes;
+    use crate::train::history::Record;
+    use crate::train::recipe;
+
+    /// Stops after so many steps, and counts epochs.
+    struct Stops(usize, usize);
+
+    impl Observer for Stops {
+        fn step(&mut self, _: u64, _: usize, _: usize) -> bool {
+            self.0 = self.0.saturating_sub(1);
+            self.0 > 0
+        }
+
+        fn epoch(&mut self, _: &Record) {
+            self.1 += 1;
+        }
+    }
+
+    /// Twelve images of 12×12, every other one light.
+    fn images(folder: &Path) -> PathBuf {
+        let pixels: Vec<f32> = (0..12 * 144).map(|i| f32::from(u8::from(i / 144 % 2 == 1))).collect();
+        fs::write(folder.join("X.npy"), npy_bytes(&[12, 12, 12], &pixels)).unwrap();
+        let labels: Vec<f32> = (0..12).map(|i| f32::from(u8::from(i % 2 == 1))).collect();
+        fs::write(folder.join("y.npy"), npy_bytes(&[12], &labels)).unwrap();
+        folder.join("X.npy")
+    }
+
+    fn plan(data: &Path, batch_size: usize) -> Plan {
+        let choices = Choices { epochs: Some(2), batch_size: Some(batch_size), ..Choices::default() };
+        let recipe = recipe::find("keras-two-class").unwrap();
+        let source = Source::find(data, Some(data)).unwrap();
+        Plan::new(&source, &OpenOptions::default(), recipe, &choices, &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn a_run_leaves_its_files_and_goes_on_only_as_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(&images(folder.path()), 4);
+        assert_eq!((plan.set.train.len(), plan.set.validation.len()), (12, 12));
+        assert_eq!(
+            plan.images_in_words(),
+            "12 images of 1×12×12 to train on (6 of 0, 6 of 1), 12 to judge by"
+        );
+        let out = folder.path().join("run");
+        fs::create_dir(&out).unwrap();
+        let none = plan.begin(&out, json!({}), true).unwrap_err().to_string();
+        assert!(none.contains("there is no run to resume"), "{none}");
+        fs::write(out.join("model.onnx"), "of an earlier run").unwrap();
+        plan.begin(&out, json!({"data": "X.npy"}), false).unwrap();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+
+        let run = |resume, steps| {
+            let mut observer = Stops(steps, 0);
+            let finished = train(plan.settings.clone(), &plan.set, &out, resume, &mut observer).unwrap();
+            (finished, observer.1)
+        };
+        assert!(run(false, 2).0.is_none(), "stopped in the first epoch");
+        let (stopped, epochs) = run(true, 5);
+        assert_eq!((stopped.unwrap().report.ending, epochs), (Ending::Interrupted, 1));
+        plan.begin(&out, json!({"data": "X.npy"}), true).unwrap();
+        let (finished, epochs) = run(true, 99);
+        assert_eq!((finished.unwrap().history.records.len(), epochs), (2, 1));
+        let timing = fs::read_to_string(out.join("timing.csv")).unwrap();
+        assert_eq!(
+            timing.lines().map(|l| l.split(',').next().unwrap()).collect::<Vec<_>>(),
+            ["epoch", "1", "2"]
+        );
+        for name in record::RESULTS {
+            assert!(out.join(name).is_file(), "{name}");
+        }
+        let other = super::tests::plan(&folder.path().join("X.npy"), 3);
+        let refused = other.begin(&out, json!({"data": "Z.npy"}), true).unwrap_err().to_string();
+        assert!(refused.contains("(batch_size was 4, is 3; data was \"X.npy\", is \"Z.npy\")"), "{refused}");
+    }
+
+    #[test]
+    fn given_validation_data_come_before_those_of_a_split_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["train/a", "train/b", "val/a"] {
+            fs::create_dir_all(folder.path().join(part)).unwrap();
+        }
+        let found = Source::find(folder.path(), None).unwrap();
+        assert_eq!(found.train, folder.path().join("train"));
+        assert_eq!(found.validation, Some(folder.path().join("val")));
+        let given = Source::find(folder.path(), Some(Path::new("other"))).unwrap();
+        assert_eq!(given.validation.as_deref(), Some(Path::new("other")));
+        let whole = Source::find(&folder.path().join("train"), None).unwrap();
+        assert!(whole.split.is_none() && whole.validation.is_none());
+    }
+}

@@ -5,7 +5,7 @@ use heatlens::train::optimizer::Algorithm;
 use heatlens::train::recipe::Choices;
 use serde_json::{Value, json};
 
-use crate::arguments::{Keep, Train};
+use crate::arguments::Train;
 
 /// The parts of a recipe that the flags override.
 pub(crate) fn choices(options: &Train) -> Choices {
@@ -29,7 +29,7 @@ pub(crate) fn choices(options: &Train) -> Choices {
             rotation: augmentation.rotation,
         },
         fixed_order: schedule.no_shuffle,
-        keep_last: schedule.keep == Keep::Last,
+        keep_last: schedule.keep_last,
         seed: network.seed,
     }
 }

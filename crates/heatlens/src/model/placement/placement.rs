@@ -1,6 +1,9 @@
 //! How a map lies on the image that it is of.
 
+use std::str::FromStr;
+
 use super::Cells;
+use crate::nearest::named;
 
 /// How maps of a layer's size are laid over the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,14 @@ impl Placing {
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, placing)| *placing == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl FromStr for Placing {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::train::fit::Settings;
 use crate::train::recipe::RateChange;
 
 /// Files that a run leaves in its folder besides `run.json`.
-const RESULTS: [&str; 6] = [
+pub(super) const RESULTS: [&str; 6] = [
     "checkpoint.safetensors",
     "history.csv",
     "timing.csv",
