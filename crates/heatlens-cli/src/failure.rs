@@ -1,7 +1,10 @@
 //! How a command ends when it does not end well.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::process::ExitCode;
+
+use heatlens::run::RunError;
 
 /// A failed command: what to say, and with which code to end (1 failed, 2 wrong usage, 130 stopped by Ctrl-C).
 #[derive(Debug)]
@@ -33,8 +36,13 @@ impl Failure {
     }
 }
 
-impl<E: Display> From<E> for Failure {
+impl<E: Display + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(error)
+        let code = match (&error as &dyn Any).downcast_ref::<RunError>() {
+            Some(RunError::Interrupted) => 130,
+            Some(wrong) if wrong.is_usage() => 2,
+            _ => 1,
+        };
+        Self { message: error.to_string(), code }
     }
 }

@@ -1,12 +1,14 @@
 //! Progress bars on a terminal, plain lines elsewhere, and Ctrl-C.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use heatlens::gallery::Progress;
+use heatlens::run::Monitor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::Failure;
+use crate::output;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -16,10 +18,10 @@ pub(crate) fn watch_for_interrupt() {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        crate::output::note("stopping after the work at hand; press Ctrl-C again to stop at once");
+        output::note("stopping after the work at hand; press Ctrl-C again to stop at once");
     });
     if let Err(reason) = outcome {
-        crate::output::note(format!("Ctrl-C will not be graceful: {reason}"));
+        output::note(format!("Ctrl-C will not be graceful: {reason}"));
     }
 }
 
@@ -60,11 +62,8 @@ pub(crate) struct Bar {
 impl Bar {
     /// A bar over `total` things called `what`.
     pub(crate) fn new(total: usize, what: &'static str) -> Self {
-        let target = if crate::output::is_quiet() {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
+        let target =
+            if output::is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
         let template = "{bar:30} {pos}/{len} {msg}  {elapsed} elapsed, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -89,7 +88,7 @@ impl Bar {
         // Without a terminal the bar is invisible; a few lines say the same.
         if self.bar.is_hidden() && self.started.elapsed().as_secs() >= 5 && done * 10 >= tenth * self.total {
             self.tenth.store(done * 10 / self.total.max(1) + 1, Ordering::Relaxed);
-            crate::output::progress(format!("{done} of {} {}", self.total, self.what));
+            output::progress(format!("{done} of {} {}", self.total, self.what));
         }
     }
 
@@ -99,9 +98,51 @@ impl Bar {
     }
 }
 
-impl Progress for Bar {
-    fn advance(&self, images: usize) -> bool {
-        self.add(images);
+/// Shows a run on the terminal.
+#[derive(Debug, Default)]
+pub(crate) struct Terminal {
+    bar: Mutex<Option<Bar>>,
+    json: bool,
+}
+
+impl Terminal {
+    /// Leaves standard output to JSON.
+    pub(crate) fn beside_json(json: bool) -> Self {
+        Self { json, ..Self::default() }
+    }
+}
+
+impl Monitor for Terminal {
+    fn note(&self, text: &str) {
+        output::note(text);
+    }
+
+    fn line(&self, text: &str) {
+        if !self.json {
+            output::line(text);
+        }
+    }
+
+    fn broken(&self, input: &str, reason: &str) {
+        output::broken(input, reason);
+    }
+
+    fn begin(&self, total: usize, what: &'static str) {
+        if let Ok(mut bar) = self.bar.lock() {
+            *bar = Some(Bar::new(total, what));
+        }
+    }
+
+    fn advance(&self, count: usize) -> bool {
+        if let Ok(bar) = self.bar.lock() {
+            bar.iter().for_each(|bar| bar.add(count));
+        }
         !interrupted()
+    }
+
+    fn end(&self) {
+        if let Ok(mut bar) = self.bar.lock() {
+            bar.take().iter().for_each(Bar::finish);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The way from a file to a picture: [`model`] opens a classifier and finds its logits and layers,
 //! [`method`] holds the explanation methods, [`explain`] appends their formulas to the network and
-//! runs them, [`gallery`] writes the pictures, [`export`] writes models that explain themselves. [`train`] makes a classifier where there is none,
+//! runs them, [`run`] writes the pictures, [`export`] writes models that explain themselves. [`train`] makes a classifier where there is none,
 //! [`data`] reads images and arrays, [`trust`] asks whether the model knows anything at all. [`localise`] makes boxes and
 //! masks of maps, [`dataset`] looks at all images together, [`report`] puts everything on one page.
 //!
@@ -35,7 +35,6 @@ pub mod demo;
 pub mod demo_data;
 pub mod explain;
 pub mod export;
-pub mod gallery;
 pub mod localise;
 pub mod method;
 pub mod metric;
@@ -47,6 +46,7 @@ pub mod reference;
 pub mod render;
 pub mod report;
 pub mod rule;
+pub mod run;
 pub mod stats;
 pub mod target;
 pub mod train;

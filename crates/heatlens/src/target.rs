@@ -70,6 +70,11 @@ pub enum Score {
     Probability,
 }
 
+impl Score {
+    /// Both, and what people type for them.
+    pub const ALL: [(&'static str, Self); 2] = [("logit", Self::Logit), ("probability", Self::Probability)];
+}
+
 impl Target {
     /// Reads `predicted`, `runner-up`, `all`, a class name (in any case, where that is clear), a class number, or both as
     /// `crane#517`, which tells classes of one name apart.

@@ -6,7 +6,7 @@ use heatlens::bench::measure;
 use heatlens::explain::ExplainOptions;
 
 use crate::arguments::Bench;
-use crate::command::{explain, open};
+use crate::command::open;
 use crate::failure::Failure;
 use crate::output;
 
@@ -16,7 +16,7 @@ pub(crate) fn run(options: &Bench) -> Result<(), Failure> {
     let opened = start.elapsed().as_secs_f64() * 1e3;
     let mut asked = ExplainOptions {
         skip_inapplicable: options.method == ["all"],
-        ..ExplainOptions::new(&explain::methods(&options.method)?)
+        ..ExplainOptions::new(&heatlens::run::methods(&options.method)?)
     };
     if options.method.is_empty() {
         asked.take_default_methods(&model).iter().for_each(output::note);

@@ -6,15 +6,16 @@ use std::path::Path;
 use heatlens::data::{OpenOptions, open_inputs};
 use heatlens::demo::{self, DemoFolders, Localisation};
 use heatlens::demo_data::SIDE;
-use heatlens::gallery::{Job, Part, Save};
+use heatlens::localise::Mask;
 use heatlens::model::Model;
+use heatlens::run::{self, Page, PageSinks, Save};
 use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
-use crate::command::report::{self, Ears, Page};
-use crate::command::{again, explain, folder, train, verdict};
+use crate::command::{again, explain, open, train};
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::Terminal;
 
 /// Marks a folder as the demo's own, so that the next demo may replace it.
 const MARK: &str = "made-by-heatlens-demo";
@@ -30,13 +31,13 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     let set = folders.read(options.seed)?;
     let settings =
         demo::settings(options.seed).ok_or_else(|| Failure::new("the demo's network is missing"))?;
-    let run = out.join("run");
-    folder::prepare(&run, true)?;
-    let finished = train::train(settings, &set, &run, false, false)?;
+    let trained = out.join("run");
+    run::prepare(&trained, true)?;
+    let finished = train::train(settings, &set, &trained, false, false)?;
     if finished.report.ending == Ending::Interrupted {
         return Err(Failure::interrupted("interrupted; run the demo again to start over"));
     }
-    let model = Model::open(&run.join("model.onnx"))?;
+    let model = Model::open(&trained.join("model.onnx"))?;
     let rows = demo::localise(&model, &images)?;
     show(&model, &folders, &images, &rows, options)?;
     output::line(format!("\n{}", demo::text(&rows)));
@@ -44,12 +45,12 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
         "\nlook at {}, {} and {}",
         out.join("report.html").display(),
         out.join("explain/sheet.png").display(),
-        run.join("learning_curve.png").display()
+        trained.join("learning_curve.png").display()
     ));
     output::line(format!(
         "every picture is below {}; the model is {}",
         out.join("explain").display(),
-        run.join("model.onnx").display()
+        trained.join("model.onnx").display()
     ));
     Ok(())
 }
@@ -61,7 +62,7 @@ fn prepare(out: &Path) -> Result<(), Failure> {
         fs::remove_dir_all(out)
             .map_err(|e| Failure::new(format!("cannot replace {}: {e}", out.display())))?;
     }
-    folder::prepare(out, false)?;
+    run::prepare(out, false)?;
     fs::write(&mark, "").map_err(|e| Failure::new(format!("cannot write {}: {e}", mark.display())))
 }
 
@@ -79,28 +80,32 @@ fn show(
         ..OpenOptions::default()
     };
     let data = open_inputs(std::slice::from_ref(&folders.shown), &open)?;
-    let explainer = explain::by_default(model)?;
-    let truth = |item: usize| images.get(item).filter(|i| i.label == 1).map(|i| (SIDE, SIDE, i.mask.clone()));
+    let explainer = open::explainer(model)?;
+    let ring = |item: usize| {
+        let image = images.get(item).filter(|image| image.label == 1)?;
+        Some(Mask { height: SIDE, width: SIDE, inside: image.mask.clone() })
+    };
     let target = options.out.join("explain");
-    folder::prepare(&target, true)?;
+    run::prepare(&target, true)?;
     let save = Save { sheet_rows: 9, ..Save::default() };
-    let mut heard = Ears::new(&explainer, save.style.heat())?;
-    let job =
-        Job { explainer: &explainer, data: data.as_ref(), out: &target, save, part: Part::Whole, kept: None };
-    let summary = explain::explain_into(job, Some(&truth), &mut heard.listeners())?;
-    explain::tell(&summary, data.len(), &target, false)?;
+    let mut collected = PageSinks::new(&explainer, save.style.heat())?;
+    let (data, terminal) = (data.as_ref(), Terminal::default());
+    let more = collected.sinks().into();
+    let summary = run::write_explanations(&explainer, data, &target, &save, Some(&ring), more, &terminal)?;
+    explain::tell_summary(&summary, data.len(), &target, false)?;
     let page = Page {
         model: &options.out.join("run/model.onnx"),
-        words: &again::words(),
+        command: &again::line(&again::words()),
         title: format!("{} held-out demo images", data.len()),
-        data: data.as_ref(),
+        data,
         unseen: true,
-        verdict: &verdict::explained(&explainer, &summary),
+        verdict: &run::verdict(model, &summary),
         explainer: &explainer,
         summary: &summary,
         seed: options.seed,
         audit: None,
         tables: vec![demo::table(rows)],
     };
-    report::write(page, heard, &options.out.join("report.html"), true)
+    page.write(collected, options.out.join("report.html"), &terminal)?;
+    Ok(())
 }

@@ -3,12 +3,11 @@
 use heatlens::method::{METHODS, catalogue};
 
 use crate::arguments::Methods;
-use crate::command::explain;
 use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(options: &Methods) -> Result<(), Failure> {
-    let named = explain::methods(&options.methods)?;
+    let named = heatlens::run::methods(&options.methods)?;
     let shown = if named.is_empty() { METHODS } else { named.as_slice() };
     output::line(match (options.markdown, options.json) {
         (true, _) => catalogue::markdown(options.pictures.as_deref()).trim_end().to_owned(),

@@ -7,7 +7,7 @@ use crate::arguments::Predict;
 use crate::command::open;
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::Bar;
+use crate::progress::Terminal;
 
 /// With more classes the terminal shows the likeliest ones.
 const MANY_CLASSES: usize = 10;
@@ -17,9 +17,7 @@ const TOP: usize = 5;
 pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
     let mut model = open::model(&options.model, &options.ports, &options.pixels)?;
     let data = open::data(&mut model, &options.inputs, &options.input)?;
-    let bar = Bar::new(data.len(), "images");
-    let answers = Predictions::of(&model, data.as_ref(), &bar)?;
-    bar.finish();
+    let answers = Predictions::of(&model, data.as_ref(), &Terminal::default())?;
     answers.broken.iter().for_each(|(input, reason)| output::broken(input, reason));
     let classes = model.class_names.len();
     let on_terminal = options.top.is_none() && options.out.is_none() && !options.json;

@@ -7,17 +7,18 @@ mod settings;
 use std::path::Path;
 
 use heatlens::data::{Dataset, OpenOptions, SplitFolders, open_inputs};
-use heatlens::gallery::{Job, Part, Save};
 use heatlens::model::Model;
+use heatlens::run::{Save, prepare, verdict as judged, write_explanations};
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Ending, Settings, Trainer};
 use heatlens::train::outlook::Concern;
 use heatlens::train::run::{self, Finished, Plan, Source};
 
 use crate::arguments::Train;
-use crate::command::{again, explain, folder, open, verdict};
+use crate::command::{again, explain, open, verdict};
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::Terminal;
 use observer::EpochLines;
 
 pub(crate) fn run(options: &Train) -> Result<(), Failure> {
@@ -35,7 +36,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     // Wrong settings come to light here, before there is a folder in the way of the corrected command.
     let rehearsal = Trainer::new(plan.settings.clone(), &plan.set, out)?;
     if !options.resume {
-        folder::prepare(out, options.force)?;
+        prepare(out, options.force)?;
     }
     plan.begin(out, settings::given(options), options.resume)?;
     if !json {
@@ -119,7 +120,7 @@ fn tell_outlook(plan: &Plan, trainer: &Trainer<'_>) -> Result<(), Failure> {
 
 fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
     let network = &options.network;
-    let size = network.size.as_deref().map(|text| open::size("--size", text)).transpose()?;
+    let size = network.size.as_deref().map(|text| open::size("size", text)).transpose()?;
     Ok(OpenOptions {
         channels: network.channels,
         size: size.map(|size| (size, network.resize)),
@@ -130,21 +131,20 @@ fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
 
 /// Rows of the training data's array, as the trained model will take them.
 fn open_rows(options: &Train, rows: &str, plan: &Plan) -> Result<Box<dyn Dataset>, Failure> {
-    let open = OpenOptions { rows: open::rows("--explain-rows", Some(rows))?, ..plan.open_options() };
+    let open = OpenOptions { rows: open::rows("explain-rows", Some(rows))?, ..plan.open_options() };
     Ok(open_inputs(std::slice::from_ref(&options.data), &open)?)
 }
 
 /// The five pictures of every row, in `OUT/explain`.
 fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failure> {
     let model = Model::open(&out.join("model.onnx"))?;
-    let explainer = explain::by_default(&model)?;
+    let explainer = open::explainer(&model)?;
     let target = out.join("explain");
-    folder::prepare(&target, true)?;
-    let (save, part) = (Save::default(), Part::Whole);
-    let job = Job { explainer: &explainer, data, out: &target, save, part, kept: None };
-    let summary = explain::explain_into(job, None, &mut [])?;
+    prepare(&target, true)?;
+    let (save, terminal) = (Save::default(), Terminal::default());
+    let summary = write_explanations(&explainer, data, &target, &save, None, Vec::new(), &terminal)?;
     if !json {
-        verdict::tell_explained(&verdict::explained(&explainer, &summary));
+        verdict::tell_explained(&judged(&model, &summary));
     }
-    explain::tell(&summary, data.len(), &target, json)
+    explain::tell_summary(&summary, data.len(), &target, json)
 }

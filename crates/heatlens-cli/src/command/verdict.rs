@@ -1,9 +1,7 @@
 //! The verdict on a model, in the same words at the end of `train`, `explain` and `audit`.
 
-use heatlens::explain::Explainer;
-use heatlens::gallery::Summary;
 use heatlens::stats::Estimate;
-use heatlens::trust::audit::{Judged, ModelVerdict, Purpose, judge};
+use heatlens::trust::audit::ModelVerdict;
 use heatlens::trust::chance::Verdict;
 
 use crate::output;
@@ -11,20 +9,7 @@ use crate::output;
 /// Problems that are told one by one.
 const SHOWN: usize = 10;
 
-/// The verdict by the images that were explained, as `audit` has it. It rests on their scores alone: what takes further
-/// passes (dead channels) or a look at all images (duplicates) is left to `audit`.
-pub(crate) fn explained(explainer: &Explainer, summary: &Summary) -> ModelVerdict {
-    judge(Judged {
-        model: explainer.model(),
-        logits: &summary.logits.concat(),
-        labels: &summary.labels,
-        purpose: Purpose::Given,
-        selected_among: 1,
-        seed: 0,
-    })
-}
-
-/// Prints that verdict. Images without labels cannot judge a model; what is wrong with its outputs shows without them.
+/// Prints the verdict by the images that were explained. Images without labels cannot judge a model; what is wrong with its outputs shows without them.
 pub(crate) fn tell_explained(verdict: &ModelVerdict) {
     if verdict.judgement.images == 0 {
         note_some(&verdict.problems);

@@ -124,15 +124,19 @@ fn a_stopped_audit_goes_on_to_the_same_bytes() {
     let third = lines.match_indices('\n').nth(1).unwrap().0 + 40;
     fs::write(cut.join("images.jsonl"), &lines[..third]).unwrap();
     fs::remove_file(cut.join("audit.json")).unwrap();
-    audit(&trained.model, &trained.data, &cut, &format!("{FEW} --resume")).ends(0);
+    let resumed = || audit(&trained.model, &trained.data, &cut, &format!("{FEW} --resume"));
+    resumed().says(1, &["no unfinished run to resume", "the run there is finished"]);
+    let state = fs::read_to_string(cut.join("run.json")).unwrap();
+    fs::write(cut.join("run.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    resumed().ends(0);
     for name in ["audit.json", "images.jsonl", "random-networks.json"] {
         assert_eq!(bytes(&whole, name), bytes(&cut, name), "{name}");
     }
     let other = audit(&trained.model, &trained.data, &cut, &format!("{FEW} --resume --seed 1"));
-    other.says(1, &["begun with another", "--force"]);
+    other.says(1, &["begun otherwise: seed was 0, is 1", "--force"]);
     audit(&trained.model, &trained.data, &cut, FEW).says(1, &["is not empty"]);
     let nothing = audit(&trained.model, &trained.data, &trained.path("none"), &format!("{FEW} --resume"));
-    nothing.says(1, &["no audit to go on with"]);
+    nothing.says(1, &["no unfinished run to resume"]);
     // One thread, the same bytes.
     let single = trained.path("single");
     audit(&trained.model, &trained.data, &single, &format!("{FEW} --threads 1")).ends(0);

@@ -50,7 +50,7 @@ fn every_image_gets_its_pictures_and_a_line_in_the_manifest() {
         }
     }
     let listed: usize = lines.iter().map(|line| line["files"].as_array().unwrap().len()).sum();
-    assert_eq!(files.len(), listed + 2, "the manifest lists all pictures but the sheet");
+    assert_eq!(files.len(), listed + 3, "the manifest lists all but itself, the sheet and run.json");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn all_methods_are_written_and_save_decides_what_is() {
     ids.extend(["index", "logits"]);
     ids.sort_unstable();
     assert_eq!(maps.keys().map(String::as_str).collect::<Vec<_>>(), ids);
-    assert_eq!(files(&out).keys().collect::<Vec<_>>(), ["manifest.jsonl", "maps.npz"]);
+    assert_eq!(files(&out).keys().collect::<Vec<_>>(), ["manifest.jsonl", "maps.npz", "run.json"]);
 
     assert_eq!(maps["index"], (vec![3], vec![0.0, 1.0, 2.0]));
     assert_eq!(maps["logits"].0, [3, 1]);
@@ -338,7 +338,7 @@ fn a_resumed_run_is_one_run() {
     let lines = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
     fs::write(out.join("manifest.jsonl"), format!("{lines}{{\"input\":")).unwrap();
     let other = explain(&trained.model, &data, &out, "--method cam --resume");
-    other.says(1, &["another command", "rise", "--force"]);
+    other.says(1, &["begun otherwise: methods was", "rise", "is [\"cam\"]", "--force"]);
     let made = || fs::metadata(out.join("some_00/original.png")).unwrap().modified().unwrap();
     let before = made();
     explain(&trained.model, &data, &out, &format!("{words} --resume")).says(0, &["40 of 40 images"]);

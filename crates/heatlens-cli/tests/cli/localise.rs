@@ -25,8 +25,10 @@ fn boxes_and_masks_lie_on_the_pictures_as_they_are_on_disk() {
     let flags = "--save boxes,masks --method grad_cam --class 1 --threshold 0.5 --components all";
     explain(&trained.model, &photos, &out, flags).ends(0);
     let masks = (0..4).map(|n| format!("photo_{n}_{n}/mask_grad_cam.png"));
-    let expected: Vec<String> =
-        ["annotations.json".to_owned(), "manifest.jsonl".to_owned()].into_iter().chain(masks).collect();
+    let mut expected: Vec<String> =
+        ["annotations.json", "manifest.jsonl", "run.json"].map(str::to_owned).into();
+    expected.extend(masks);
+    expected.sort_unstable();
     assert_eq!(files(&out).into_keys().collect::<Vec<_>>(), expected);
 
     let coco = json(&out.join("annotations.json"));
@@ -72,7 +74,7 @@ fn what_was_written_covers_itself_and_only_itself() {
     assert!(columns(&table, "mask_iou").iter().all(|iou| *iou == 1.0), "{table}");
     assert_eq!(
         files(&trained.path("same")).keys().collect::<Vec<_>>(),
-        ["iou.csv", "manifest.jsonl", "maps.npz"]
+        ["iou.csv", "manifest.jsonl", "maps.npz", "run.json"]
     );
     // The same masks as pictures in a folder, and a looser threshold.
     let folder = trained.path("masks");

@@ -103,11 +103,11 @@ fn what_is_no_whole_run_is_not_merged() {
     shard("--shard 2/4", "quarter");
     refuses(&["a", "quarter", "c"], &["no parts of one run", "1/3", "2/4"]);
     shard("--shard 2/3 --method cam", "other");
-    refuses(&["a", "other", "c"], &["no parts of one run", "command", "\"cam\"", "by the same command"]);
-    let damaged = case.trained.path("c").join("shard.json");
+    refuses(&["a", "other", "c"], &["no parts of one run", "methods", "\"cam\"", "by the same command"]);
+    let damaged = case.trained.path("c").join("run.json");
     let text = fs::read_to_string(&damaged).unwrap();
     fs::write(&damaged, text.replace("3/3", "7/3")).unwrap();
-    refuses(&["a", "b", "c"], &["shard.json is damaged", "7/3"]);
+    refuses(&["a", "b", "c"], &["run.json is damaged", "7/3"]);
     fs::write(&damaged, text.replace("\"version\": \"", "\"version\": \"1")).unwrap();
     refuses(&["a", "b", "c"], &["no parts of one run: version"]);
     fs::write(&damaged, &text).unwrap();
@@ -120,12 +120,10 @@ fn what_is_no_whole_run_is_not_merged() {
     let bytes = fs::read(&cut).unwrap();
     fs::write(&cut, &bytes[..bytes.len() - 9]).unwrap();
     case.merge(&["a", "b", "c"], "cut").says(1, &["explanations.bin", "make that shard again"]);
-    // Behind the image's number, the hash of its pixels and its one logit stands the class.
     let mut odd = bytes.clone();
-    odd[20..28].fill(7);
+    odd[20] ^= 1;
     fs::write(&cut, &odd).unwrap();
-    case.merge(&["a", "b", "c"], "odd")
-        .says(1, &["explanations.bin", "it holds a class that no shard writes"]);
+    case.merge(&["a", "b", "c"], "odd").says(1, &["explanations.bin", "whose checksum is wrong"]);
     fs::write(&cut, &bytes).unwrap();
     save_png(&case.images.join("1/001.png"), 30, 1);
     case.merge(&["a", "b", "c"], "changed").says(1, &["image number 6", "have changed", "again"]);

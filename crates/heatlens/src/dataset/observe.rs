@@ -2,7 +2,7 @@
 
 use crate::dataset::grid::Grid;
 use crate::explain::Explanation;
-use crate::gallery::{Explained, GalleryError, Listener};
+use crate::run::{ExplainedImage, RunError, Sink};
 
 /// Most images that are looked at: the first.
 pub const MAX_OBSERVED: usize = 20_000;
@@ -45,8 +45,8 @@ impl Observations {
     }
 }
 
-impl Listener for Observations {
-    fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
+impl Sink for Observations {
+    fn write(&mut self, seen: &ExplainedImage<'_>) -> Result<(), RunError> {
         if self.rows.is_empty() {
             self.map = seen.explanation.main_map().map_or(String::new(), |(at, _)| seen.map_title(at));
             self.class_names.clone_from(&seen.explainer.model().class_names);

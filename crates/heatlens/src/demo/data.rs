@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use crate::data::{DataError, NpzWriter, OpenOptions, Split, open_training};
 use crate::demo::{IMAGES, SHOWN, VALIDATION};
 use crate::demo_data::{CLASS_NAMES, DemoImage, SIDE};
-use crate::gallery::GalleryError;
 use crate::render::save_png;
+use crate::run::RunError;
 use crate::train::{TrainError, TrainingSet};
 
 /// Where the demo's data lie.
@@ -39,16 +39,16 @@ impl DemoFolders {
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_data(folder: &Path, seed: u64) -> Result<(DemoFolders, Vec<DemoImage>), GalleryError> {
+pub fn write_data(folder: &Path, seed: u64) -> Result<(DemoFolders, Vec<DemoImage>), RunError> {
     let train = folder.join("train");
     for name in CLASS_NAMES {
         let class = train.join(name);
-        fs::create_dir_all(&class).map_err(GalleryError::writing(&class))?;
+        fs::create_dir_all(&class).map_err(RunError::writing(&class))?;
     }
     (0..IMAGES).into_par_iter().try_for_each(|index| {
         let image = DemoImage::draw(seed, index);
         let file = train.join(CLASS_NAMES[image.label]).join(format!("{index:04}.png"));
-        save_png(&picture(&image), &file).map_err(GalleryError::from)
+        save_png(&picture(&image), &file).map_err(RunError::from)
     })?;
     let images: Vec<DemoImage> = shown_order().map(|index| DemoImage::draw(seed, index)).collect();
     let shown = folder.join("shown.npz");

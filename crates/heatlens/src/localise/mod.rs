@@ -1,7 +1,7 @@
 //! Boxes and masks without annotations: what is hot in a map, as COCO JSON and mask pictures, with its overlap with
 //! the true objects where a person has marked them.
 //!
-//! [`Localiser`] listens while images are explained. A map is cut at a [`Threshold`], laid over the image as it is on
+//! [`Localiser`] takes images as they are explained. A map is cut at a [`Threshold`], laid over the image as it is on
 //! disk ([`View`]), and its connected parts ([`Components`]) become masks and boxes. [`Truth`] holds the true objects.
 
 mod coco;
@@ -9,12 +9,14 @@ mod mask;
 mod polygon;
 mod rle;
 mod score;
+mod table;
 mod threshold;
 mod truth;
 mod write;
 
 pub use mask::{Components, Mask, PixelBox};
 pub use score::{MeanScore, Score};
+pub use table::table;
 pub use threshold::Threshold;
 pub use truth::{Object, Shape, Truth};
 pub use write::{Localiser, Options};

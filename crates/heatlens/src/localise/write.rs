@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use image::{ExtendedColorType, ImageEncoder};
 
 use crate::data::{DataError, write_atomically};
-use crate::gallery::{Explained, GalleryError, Listener, file_part};
 use crate::localise::coco::Coco;
 use crate::localise::{Components, Mask, MeanScore, Object, Score, Threshold, Truth, View, locate};
 use crate::method::MapKind;
+use crate::run::{ExplainedImage, RunError, Sink, file_part};
 
 /// What is written, and how it is found.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,15 @@ pub struct Options {
     pub truth: Option<Truth>,
 }
 
-/// A listener that writes what it finds.
+impl Options {
+    /// Returns true if anything is to be written.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.boxes || self.masks || self.truth.is_some()
+    }
+}
+
+/// A sink that writes what it finds.
 #[derive(Debug)]
 pub struct Localiser {
     out: PathBuf,
@@ -60,11 +68,11 @@ impl Localiser {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn finish(self) -> Result<Vec<(String, MeanScore)>, GalleryError> {
+    pub fn finish(self) -> Result<Vec<(String, MeanScore)>, RunError> {
         let Self { out, options, found, class_names, table } = self;
         let write = |name: &str, bytes: &[u8]| {
             let path = out.join(name);
-            write_atomically(&path, bytes).map_err(GalleryError::writing(&path))
+            write_atomically(&path, bytes).map_err(RunError::writing(&path))
         };
         if options.boxes {
             for map in &found {
@@ -90,10 +98,10 @@ impl Localiser {
     fn one_map(
         &mut self,
         number: usize,
-        seen: &Explained<'_>,
+        seen: &ExplainedImage<'_>,
         view: &View,
         truth: Option<&[Object]>,
-    ) -> Result<(), GalleryError> {
+    ) -> Result<(), RunError> {
         let found = &mut self.found[number];
         let Some(map) = seen.explanation.attributions.get(found.at) else { return Ok(()) };
         let Some(heat) = map.heat() else { return Ok(()) };
@@ -107,7 +115,7 @@ impl Localiser {
         }
         if self.options.masks {
             let folder = self.out.join(seen.data.name(seen.item));
-            fs::create_dir_all(&folder).map_err(GalleryError::writing(&folder))?;
+            fs::create_dir_all(&folder).map_err(RunError::writing(&folder))?;
             save_mask(&parts, view.original, &folder.join(format!("mask_{}.png", file_part(&found.name))))?;
         }
         if let Some(truth) = truth {
@@ -123,8 +131,8 @@ impl Localiser {
     }
 }
 
-impl Listener for Localiser {
-    fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
+impl Sink for Localiser {
+    fn write(&mut self, seen: &ExplainedImage<'_>) -> Result<(), RunError> {
         let model = seen.explainer.model();
         if self.found.is_empty() {
             self.class_names.clone_from(&model.class_names);
@@ -158,7 +166,7 @@ impl Listener for Localiser {
 }
 
 /// A mask of another size than its image is a mistake, not a miss.
-fn check_sizes(seen: &Explained<'_>, truth: &[Object], image: [usize; 2]) -> Result<(), GalleryError> {
+fn check_sizes(seen: &ExplainedImage<'_>, truth: &[Object], image: [usize; 2]) -> Result<(), RunError> {
     match truth.iter().filter_map(Object::size).find(|size| *size != image) {
         None => Ok(()),
         Some([rows, columns]) => {
@@ -171,7 +179,7 @@ fn check_sizes(seen: &Explained<'_>, truth: &[Object], image: [usize; 2]) -> Res
     }
 }
 
-fn push_row(table: &mut String, seen: &Explained<'_>, map: &str, class: &str, score: Score) {
+fn push_row(table: &mut String, seen: &ExplainedImage<'_>, map: &str, class: &str, score: Score) {
     let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     // Writing to a String cannot fail.
@@ -188,7 +196,7 @@ fn push_row(table: &mut String, seen: &Explained<'_>, map: &str, class: &str, sc
 }
 
 /// All parts as one picture: white inside, black outside.
-fn save_mask(parts: &[Mask], [height, width]: [usize; 2], path: &Path) -> Result<(), GalleryError> {
+fn save_mask(parts: &[Mask], [height, width]: [usize; 2], path: &Path) -> Result<(), RunError> {
     let mut all = Mask::empty(height, width);
     parts.iter().for_each(|part| all.add(part));
     let pixels: Vec<u8> = all.inside.iter().map(|i| if *i { 255 } else { 0 }).collect();
@@ -200,5 +208,5 @@ fn save_mask(parts: &[Mask], [height, width]: [usize; 2], path: &Path) -> Result
             .map_err(std::io::Error::other)?;
         write_atomically(path, &bytes)
     };
-    encode().map_err(GalleryError::writing(path))
+    encode().map_err(RunError::writing(path))
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{Predictor, ranking};
 use crate::data::Dataset;
 use crate::explain::ExplainError;
-use crate::gallery::Progress;
 use crate::model::Model;
+use crate::run::Monitor;
 
 /// A model's answers to the images of a data set, in its order.
 ///
@@ -18,7 +18,7 @@ pub struct Predictions<'m> {
     rows: Vec<Row>,
     /// Images that could not be read: where they come from, and why. They have no row.
     pub broken: Vec<(String, String)>,
-    /// Whether `progress` asked to stop; the rows end there.
+    /// Whether the monitor asked to stop; the rows end there.
     pub stopped: bool,
 }
 
@@ -35,9 +35,10 @@ impl<'m> Predictions<'m> {
     ///
     /// # Errors
     /// If an operator has no kernel, or the images do not have the model's size.
-    pub fn of(model: &'m Model, data: &dyn Dataset, progress: &dyn Progress) -> Result<Self, ExplainError> {
+    pub fn of(model: &'m Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Self, ExplainError> {
         let predictor = Predictor::new(model)?;
         let mut found = Self { model, rows: Vec::new(), broken: Vec::new(), stopped: false };
+        monitor.begin(data.len(), "images");
         for item in 0..data.len() {
             let (input, index, label) = (data.source(item), data.index(item), data.label(item));
             match data.load(item) {
@@ -47,11 +48,12 @@ impl<'m> Predictions<'m> {
                 }
                 Err(reason) => found.broken.push((input, reason.to_string())),
             }
-            if !progress.advance(1) {
+            if !monitor.advance(1) {
                 found.stopped = true;
                 break;
             }
         }
+        monitor.end();
         Ok(found)
     }
 

@@ -8,8 +8,11 @@
 //!
 //! Inferno, magma, plasma and viridis are the published tables of 256 colours.
 
+use serde::{Deserialize, Serialize};
+
 /// A colour map; see the module for which to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Colormap {
     /// Black through purple and orange to pale yellow, for values from 0 to 1.
     #[default]

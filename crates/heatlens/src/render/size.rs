@@ -6,6 +6,7 @@ use std::str::FromStr;
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 /// The longer side that a small image is brought to, at least.
 const SHOWN_SIDE: usize = 320;
@@ -15,7 +16,8 @@ const MAX_SHOWN_SIDE: usize = 4096;
 const MAX_ASKED_SIDE: usize = 16_384;
 
 /// The size of the pictures of an image; all keep its aspect ratio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum PictureSize {
     /// The image's own size. An image whose longer side is below 320 pixels is enlarged by the smallest whole number that
     /// brings it there, each pixel to a square; one above 4096 pixels is reduced to that.
@@ -67,6 +69,20 @@ impl fmt::Display for PictureSize {
             Self::Original => f.write_str("original"),
             Self::Longest(side) => side.fmt(f),
         }
+    }
+}
+
+impl From<PictureSize> for String {
+    fn from(size: PictureSize) -> Self {
+        size.to_string()
+    }
+}
+
+impl TryFrom<String> for PictureSize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

@@ -1,12 +1,12 @@
 //! What the page shows of one image.
 
 use crate::explain::{Attribution, MapSpec};
-use crate::gallery::{Explained, GalleryError};
 use crate::method::MapKind;
 use crate::render::{Colormap, HeatStyle, Map, PictureSize, View, concepts, format_number, gradient_picture};
 use crate::report::check::{Check, Checker};
 use crate::report::outline::{outline, reduced};
 use crate::report::picture::Picture;
+use crate::run::{BaseImage, ExplainedImage, RunError};
 
 /// One image of the gallery.
 #[derive(Clone, Debug)]
@@ -91,13 +91,14 @@ const CONCEPTS: &str = "each colour is one pattern; brighter where it is stronge
 impl Card {
     /// Draws everything for one image.
     pub(super) fn new(
-        seen: &Explained<'_>,
+        seen: &ExplainedImage<'_>,
+        base: &BaseImage,
         checker: Option<&Checker>,
         style: HeatStyle,
-    ) -> Result<Self, GalleryError> {
+    ) -> Result<Self, RunError> {
         let explanation = seen.explanation;
-        let image = drawn(Picture::photo(&seen.thumbnail.picture))?;
-        let maps = explanation.attributions.iter().map(|map| card_map(seen, map, style));
+        let image = drawn(Picture::photo(&base.picture))?;
+        let maps = explanation.attributions.iter().map(|map| card_map(seen, base, map, style));
         let label = seen.label();
         let checked = explanation.main_map().and_then(|(at, _)| explanation.attributions.get(at));
         let check = match (checker, checked) {
@@ -115,7 +116,7 @@ impl Card {
             image,
             maps: maps.collect::<Result<_, _>>()?,
             check,
-            truth: seen.truth.as_ref().and_then(|mask| outline(&reduced(mask))),
+            truth: seen.truth.and_then(|mask| outline(&reduced(mask))),
         })
     }
 
@@ -130,11 +131,15 @@ impl Card {
     }
 }
 
-fn card_map(seen: &Explained<'_>, map: &Attribution, style: HeatStyle) -> Result<CardMap, GalleryError> {
+fn card_map(
+    seen: &ExplainedImage<'_>,
+    base: &BaseImage,
+    map: &Attribution,
+    style: HeatStyle,
+) -> Result<CardMap, RunError> {
     let class = seen.class_name(map.class);
     let reason = || map.zero.map_or_else(|| "nothing to show".to_owned(), |zero| zero.to_string());
     let finite = map.values.iter().all(|v| v.is_finite());
-    let base = seen.thumbnail;
     let drawn = match (map.method.kind, map.shape.as_slice()) {
         _ if !finite => Drawn::Empty { reason: reason() },
         (MapKind::Layer, &[h, w]) => {
@@ -160,7 +165,7 @@ fn layer_map(
     w: usize,
     view: &View,
     style: HeatStyle,
-) -> Result<Option<Drawn>, GalleryError> {
+) -> Result<Option<Drawn>, RunError> {
     let raw = Map::new(h, w, map.values.clone())?.placed(map.placement);
     let (Some(positive), Some(both)) = (raw.positive(), raw.symmetric()) else { return Ok(None) };
     Ok(Some(Drawn::Heat {
@@ -172,8 +177,8 @@ fn layer_map(
     }))
 }
 
-fn drawn(picture: std::io::Result<Picture>) -> Result<Picture, GalleryError> {
-    picture.map_err(GalleryError::writing("report.html".as_ref()))
+fn drawn(picture: std::io::Result<Picture>) -> Result<Picture, RunError> {
+    picture.map_err(RunError::writing("report.html".as_ref()))
 }
 
 /// What is common to one map of all images.
@@ -193,7 +198,7 @@ pub struct MapInfo {
 
 impl MapInfo {
     /// Describes a map.
-    pub(super) fn new(at: usize, spec: &MapSpec, seen: &Explained<'_>) -> Self {
+    pub(super) fn new(at: usize, spec: &MapSpec, seen: &ExplainedImage<'_>) -> Self {
         Self {
             title: seen.map_title(at),
             method: spec.method.id,

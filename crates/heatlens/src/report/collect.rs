@@ -2,11 +2,11 @@
 //! images the page shows a choice, and says so.
 
 use crate::explain::Explainer;
-use crate::gallery::{Explained, GalleryError, Listener};
 use crate::render::{Colormap, HeatStyle};
 use crate::report::answers::{Answer, Answers};
 use crate::report::card::{Card, MapInfo};
 use crate::report::check::Checker;
+use crate::run::{ExplainedImage, RunError, Sink};
 
 /// Most images in one page.
 pub const MAX_IMAGES: usize = 200;
@@ -32,7 +32,7 @@ pub struct Gallery {
     pub colormap: Colormap,
 }
 
-/// A listener that makes the page's images.
+/// A sink that makes the page's images.
 #[derive(Debug)]
 pub struct Collector {
     checker: Checker,
@@ -50,7 +50,7 @@ impl Collector {
     ///
     /// # Errors
     /// If the model cannot be compiled on its own.
-    pub fn new(explainer: &Explainer, style: HeatStyle) -> Result<Self, GalleryError> {
+    pub fn new(explainer: &Explainer, style: HeatStyle) -> Result<Self, RunError> {
         let maps = explainer.maps().len().max(1);
         Ok(Self {
             checker: Checker::new(explainer.model())?,
@@ -89,8 +89,13 @@ pub(super) fn fit(wrong: &mut Vec<Card>, others: &mut Vec<Card>, most: usize) {
     }
 }
 
-impl Listener for Collector {
-    fn explained(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
+impl Sink for Collector {
+    fn wants_picture(&self) -> bool {
+        true
+    }
+
+    fn write(&mut self, seen: &ExplainedImage<'_>) -> Result<(), RunError> {
+        let Some(base) = seen.thumbnail else { return Ok(()) };
         let explanation = seen.explanation;
         if self.maps.is_empty() {
             let specs = seen.explainer.maps().iter().enumerate();
@@ -102,7 +107,7 @@ impl Listener for Collector {
         let wrong = seen.label().is_some_and(|class| class != explanation.predicted);
         let list = if wrong { &mut self.wrong } else { &mut self.others };
         if list.len() < self.limit {
-            list.push(Card::new(seen, Some(&self.checker), self.style)?);
+            list.push(Card::new(seen, base, Some(&self.checker), self.style)?);
         }
         Ok(())
     }

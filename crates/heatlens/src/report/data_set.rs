@@ -2,9 +2,9 @@
 
 use crate::data::Dataset;
 use crate::dataset::{Findings, Grid, Observations, Shortcut};
-use crate::gallery::GalleryError;
 use crate::render::{HeatStyle, View};
 use crate::report::picture::Picture;
+use crate::run::RunError;
 
 /// Most images that stand for clusters in one page.
 const MOST_EXEMPLARS: usize = 96;
@@ -59,7 +59,7 @@ impl DataSetPart {
         seen: &Observations,
         data: &dyn Dataset,
         style: HeatStyle,
-    ) -> Result<Self, GalleryError> {
+    ) -> Result<Self, RunError> {
         let [_, h, w] = data.shape();
         let side = |s: usize| u32::try_from(s).unwrap_or(u32::MAX);
         let size = (side(w), side(h));
@@ -105,7 +105,7 @@ struct Drawing {
 }
 
 impl Drawing {
-    fn mean(&self, grid: &Grid) -> Result<Picture, GalleryError> {
+    fn mean(&self, grid: &Grid) -> Result<Picture, RunError> {
         let map = grid.to_map()?;
         let positive = map.positive().unwrap_or(map);
         Picture::heat(&positive, &self.view, self.style.colormap).map_err(writing)
@@ -116,7 +116,7 @@ impl Drawing {
         item: usize,
         seen: &Observations,
         data: &dyn Dataset,
-    ) -> Result<Option<Exemplar>, GalleryError> {
+    ) -> Result<Option<Exemplar>, RunError> {
         let at = seen.rows.binary_search_by_key(&item, |row| row.item).ok();
         let Some(grid) = at.and_then(|at| seen.rows[at].grid.as_ref()) else { return Ok(None) };
         let map = grid.to_map()?;
@@ -127,6 +127,6 @@ impl Drawing {
     }
 }
 
-fn writing(source: std::io::Error) -> GalleryError {
-    GalleryError::writing("report.html".as_ref())(source)
+fn writing(source: std::io::Error) -> RunError {
+    RunError::writing("report.html".as_ref())(source)
 }

@@ -26,10 +26,11 @@ pub use collect::{Collector, Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
 pub use data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemplar};
 pub use parts::{AuditPart, Fact, Headline, Interval, MethodRow, MetricColumn, Table, Tone, Training};
 pub use picture::Picture;
+pub(crate) use provenance::hexadecimal;
 pub use provenance::{facts, fingerprint};
 
 use crate::data::write_atomically;
-use crate::gallery::GalleryError;
+use crate::run::RunError;
 use crate::trust::audit::ModelVerdict;
 
 /// What a page says.
@@ -70,8 +71,8 @@ impl Report {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), GalleryError> {
-        write_atomically(path, self.to_html().as_bytes()).map_err(GalleryError::writing(path))
+    pub fn write(&self, path: &Path) -> Result<(), RunError> {
+        write_atomically(path, self.to_html().as_bytes()).map_err(RunError::writing(path))
     }
 }
 

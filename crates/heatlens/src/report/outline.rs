@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::localise::Mask;
 use crate::render::fitted;
 use crate::report::card::Outline;
 
@@ -9,18 +10,20 @@ use crate::report::card::Outline;
 const OUTLINE_SIDE: usize = 288;
 
 /// A large mask at the size that the page shows: the nearest pixels.
-pub(super) fn reduced((h, w, mask): &(usize, usize, Vec<bool>)) -> (usize, usize, Vec<bool>) {
+pub(super) fn reduced(mask: &Mask) -> Mask {
+    let Mask { height: h, width: w, inside } = mask;
     if (*h).max(*w) <= OUTLINE_SIDE {
-        return (*h, *w, mask.clone());
+        return mask.clone();
     }
-    let [rows, columns] = fitted([*h, *w], OUTLINE_SIDE);
+    let [height, width] = fitted([*h, *w], OUTLINE_SIDE);
     let at = |i: usize, to: usize, from: usize| (2 * i + 1) * from / (2 * to);
-    let inside = |i: usize| mask.get(at(i / columns, rows, *h) * w + at(i % columns, columns, *w)).copied();
-    (rows, columns, (0..rows * columns).map(|i| inside(i).unwrap_or(false)).collect())
+    let nearest = |i: usize| inside.get(at(i / width, height, *h) * w + at(i % width, width, *w)).copied();
+    Mask { height, width, inside: (0..height * width).map(|i| nearest(i).unwrap_or(false)).collect() }
 }
 
 /// The path of a mask's outline; `None` for an empty mask.
-pub(super) fn outline((h, w, mask): &(usize, usize, Vec<bool>)) -> Option<Outline> {
+pub(super) fn outline(mask: &Mask) -> Option<Outline> {
+    let Mask { height: h, width: w, inside: mask } = mask;
     let (h, w) = (*h, *w);
     let inside = |y: usize, x: usize| y < h && x < w && mask.get(y * w + x).copied().unwrap_or(false);
     let mut path = String::new();
@@ -61,18 +64,19 @@ mod tests {
 
     #[test]
     fn a_large_mask_is_reduced_in_its_place() {
-        let mask = (0..1000 * 2000).map(|i| i % 2000 >= 1000 && i / 2000 >= 500).collect();
-        let (h, w, small) = reduced(&(1000, 2000, mask));
-        assert_eq!((h, w), (144, 288));
-        assert!((0..144 * 288).all(|i| small[i] == (i % 288 >= 144 && i / 288 >= 72)));
-        assert_eq!(reduced(&(1, 2, vec![true, false])), (1, 2, vec![true, false]));
+        let inside = (0..1000 * 2000).map(|i| i % 2000 >= 1000 && i / 2000 >= 500).collect();
+        let small = reduced(&Mask { height: 1000, width: 2000, inside });
+        assert_eq!((small.height, small.width), (144, 288));
+        assert!((0..144 * 288).all(|i| small.inside[i] == (i % 288 >= 144 && i / 288 >= 72)));
+        let tiny = Mask { height: 1, width: 2, inside: vec![true, false] };
+        assert_eq!(reduced(&tiny), tiny);
     }
 
     #[test]
     fn a_block_has_four_sides() {
-        let mask = vec![false, true, true, false, true, true];
-        let drawn = outline(&(2, 3, mask)).unwrap();
+        let inside = vec![false, true, true, false, true, true];
+        let drawn = outline(&Mask { height: 2, width: 3, inside }).unwrap();
         assert_eq!((drawn.size, drawn.path.as_str()), ((3, 2), "M1 0H3M1 2H3M1 0V2M3 0V2"));
-        assert_eq!(outline(&(1, 2, vec![false; 2])), None);
+        assert_eq!(outline(&Mask::empty(1, 2)), None);
     }
 }

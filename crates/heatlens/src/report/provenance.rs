@@ -29,11 +29,16 @@ pub fn fingerprint(path: &Path) -> io::Result<String> {
             n => hash.update(&block[..n]),
         }
     }
+    Ok(hexadecimal(&hash.finalize()))
+}
+
+/// Bytes as two digits each.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for byte in hash.finalize() {
+    for byte in bytes {
         let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
     }
-    Ok(text)
+    text
 }
 
 impl Training {

@@ -1,17 +1,12 @@
 //! The model's part of the audit: its verdict, and what the images say about themselves.
 
-use heatlens::data::{Dataset, OpenOptions, open_training};
-use heatlens::trust::activity::dead_layers;
-use heatlens::trust::audit::{Auditor, Judged, ModelVerdict, Purpose, judge as judge_scores};
-use heatlens::trust::duplicates::{Fingerprint, between, within};
-use heatlens::trust::health::dead_channel_problems;
-
-use crate::arguments::Audit;
-use crate::command::open;
-use crate::failure::Failure;
-use crate::progress::{Bar, interrupted};
-
-use super::clock::Clock;
+use crate::data::{Dataset, OpenOptions, open_training};
+use crate::run::audit::clock::Clock;
+use crate::run::{AuditRequest, Monitor, RunError};
+use crate::trust::activity::dead_layers;
+use crate::trust::audit::{Auditor, Judged, ModelVerdict, Purpose, judge as judge_scores};
+use crate::trust::duplicates::{Fingerprint, between, within};
+use crate::trust::health::dead_channel_problems;
 
 /// The model is judged by so many images at most, the first ones.
 const MOST_IMAGES: usize = 10_000;
@@ -25,10 +20,11 @@ const NAMED: usize = 3;
 pub(super) fn judge(
     auditor: &Auditor,
     data: &dyn Dataset,
-    options: &Audit,
-    clock: &mut Clock,
-) -> Result<ModelVerdict, Failure> {
-    let seen = clock.time("model", || look_at(auditor, data))?;
+    request: &AuditRequest,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+) -> Result<ModelVerdict, RunError> {
+    let seen = clock.time("model", || look_at(auditor, data, monitor))?;
     let model = auditor.model();
     let labels: Vec<Option<usize>> = seen.items.iter().map(|&item| data.label(item)).collect();
     let mut verdict = judge_scores(Judged {
@@ -37,7 +33,7 @@ pub(super) fn judge(
         labels: &labels,
         purpose: Purpose::Given,
         selected_among: 1,
-        seed: options.seed,
+        seed: request.seed,
     });
     let active = seen.items.len().min(ACTIVITY_IMAGES);
     let dead = clock.time("model", || dead_layers(model, &seen.pixels, active))?;
@@ -46,7 +42,7 @@ pub(super) fn judge(
     let low = seen.pixels.iter().copied().fold(f32::INFINITY, f32::min);
     let high = seen.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     verdict.problems.extend(model.range_problem(low, high));
-    clock.time("duplicates", || duplicates(auditor, data, &seen, options, &mut verdict))?;
+    clock.time("duplicates", || duplicates(auditor, data, &seen, request, monitor, &mut verdict))?;
     Ok(verdict)
 }
 
@@ -62,10 +58,10 @@ struct Seen {
     pixels: Vec<f32>,
 }
 
-fn look_at(auditor: &Auditor, data: &dyn Dataset) -> Result<Seen, Failure> {
+fn look_at(auditor: &Auditor, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Seen, RunError> {
     let mut seen = Seen::default();
     let total = data.len().min(MOST_IMAGES);
-    let bar = Bar::new(total, "images judged by");
+    monitor.begin(total, "images judged by");
     for start in (0..total).step_by(TOGETHER) {
         let mut pixels = Vec::new();
         let before = seen.items.len();
@@ -81,13 +77,12 @@ fn look_at(auditor: &Auditor, data: &dyn Dataset) -> Result<Seen, Failure> {
             pixels.extend(sample.pixels);
         }
         seen.logits.extend(auditor.logits(&pixels, seen.items.len() - before)?);
-        bar.add(TOGETHER.min(total - start));
-        if interrupted() {
-            bar.finish();
-            return Err(super::stopped());
+        if !monitor.advance(TOGETHER.min(total - start)) {
+            monitor.end();
+            return Err(RunError::Interrupted);
         }
     }
-    bar.finish();
+    monitor.end();
     Ok(seen)
 }
 
@@ -104,9 +99,10 @@ fn duplicates(
     auditor: &Auditor,
     data: &dyn Dataset,
     seen: &Seen,
-    options: &Audit,
+    request: &AuditRequest,
+    monitor: &dyn Monitor,
     verdict: &mut ModelVerdict,
-) -> Result<(), Failure> {
+) -> Result<(), RunError> {
     let twice = within(&seen.prints);
     let source = |i: usize| data.source(seen.items[i]);
     if !twice.is_empty() {
@@ -118,7 +114,7 @@ fn duplicates(
             named(pairs)
         ));
     }
-    let Some(path) = &options.train_data else {
+    let Some(path) = &request.train_data else {
         verdict
             .unchecked
             .push("images that the model was trained on among these: give them with --train-data".to_owned());
@@ -132,7 +128,7 @@ fn duplicates(
         preprocessing: Some(data.preprocessing().clone()),
         class_names: Some(data.class_names().to_vec()).filter(|names| !names.is_empty()),
         numbers: auditor.model().arrays,
-        ..open::options(&options.input)?
+        ..request.data.options()?
     };
     let training = open_training(path, &OpenOptions { rows: None, ..like })?;
     let (mut prints, mut known, mut sources) = (Vec::new(), Vec::new(), Vec::new());
@@ -141,8 +137,8 @@ fn duplicates(
         prints.push(Fingerprint::of(&sample.display));
         known.push(moments(&sample.pixels));
         sources.push(training.source(item));
-        if interrupted() {
-            return Err(super::stopped());
+        if !monitor.advance(0) {
+            return Err(RunError::Interrupted);
         }
     }
     let leaked = between(&seen.prints, &prints);

@@ -6,17 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::data::Dataset;
-use crate::explain::{Attribution, Explainer, Explanation};
-use crate::gallery::GalleryError;
+use crate::explain::{Attribution, Explanation};
 use crate::model::{Cells, Placement};
+use crate::run::{ExplainedImage, RunError, Sink};
 
 /// Its name.
-pub(super) const FILE: &str = "manifest.jsonl";
+pub(in crate::run) const FILE: &str = "manifest.jsonl";
 
 /// The file while it grows.
 #[derive(Debug)]
-pub(super) struct Manifest {
+pub(in crate::run) struct Manifest {
     file: File,
     path: PathBuf,
     /// Lines that are not written yet.
@@ -26,25 +25,36 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Opens the file, empty, or to go on behind what is there.
-    pub(super) fn open(path: &Path, go_on: bool) -> Result<Self, GalleryError> {
+    /// Opens the file in a folder, empty, or to go on behind what is there.
+    pub(in crate::run) fn open(out: &Path, go_on: bool) -> Result<Self, RunError> {
+        let path = out.join(FILE);
         let mut options = File::options();
         options.create(true).write(true).append(go_on).truncate(!go_on);
-        let file = options.open(path).map_err(GalleryError::writing(path))?;
-        let written = file.metadata().map_err(GalleryError::writing(path))?.len();
-        Ok(Self { file, path: path.to_owned(), pending: String::new(), written })
+        let file = options.open(&path).map_err(RunError::writing(&path))?;
+        let written = file.metadata().map_err(RunError::writing(&path))?.len();
+        Ok(Self { file, path, pending: String::new(), written })
+    }
+}
+
+impl Sink for Manifest {
+    fn write(&mut self, image: &ExplainedImage<'_>) -> Result<(), RunError> {
+        if image.written {
+            return Ok(());
+        }
+        match image.line {
+            Some(line) => self.pending.push_str(line),
+            None => self.pending.push_str(&line(image).to_string()),
+        }
+        self.pending.push('\n');
+        Ok(())
     }
 
-    pub(super) fn push(&mut self, line: &str) {
-        self.pending.push_str(&format!("{line}\n"));
-    }
-
-    /// Writes the lines pushed so far: all of them or, on a full disk, none.
-    pub(super) fn flush(&mut self) -> Result<(), GalleryError> {
+    /// Writes the lines so far: all of them or, on a full disk, none.
+    fn commit(&mut self) -> Result<(), RunError> {
         if let Err(reason) = self.file.write_all(self.pending.as_bytes()) {
             // The first error counts; if even this fails, half a line remains.
             let _ = self.file.set_len(self.written);
-            return Err(GalleryError::writing(&self.path)(reason));
+            return Err(RunError::writing(&self.path)(reason));
         }
         self.written += self.pending.len() as u64;
         self.pending.clear();
@@ -53,14 +63,9 @@ impl Manifest {
 }
 
 /// What is known of one image and its maps.
-pub(super) fn line(
-    explainer: &Explainer,
-    data: &dyn Dataset,
-    item: usize,
-    explanation: &Explanation,
-    files: &[String],
-) -> Value {
-    let model = explainer.model();
+fn line(image: &ExplainedImage<'_>) -> Value {
+    let ExplainedImage { data, item, explanation, files, .. } = *image;
+    let model = image.explainer.model();
     let names = &model.class_names;
     let maps: Vec<Value> = explanation.attributions.iter().map(|a| map(a, names)).collect();
     json!({

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::data::{Dataset, NpzWriter, write_atomically};
-use crate::explain::{Explainer, Explanation, Tensors};
-use crate::gallery::{GalleryError, Save};
+use crate::data::{NpzWriter, write_atomically};
+use crate::explain::Tensors;
+use crate::run::{ExplainedImage, RunError, Save, Sink};
 
 /// The files while they grow; rows go to disk as they come.
 #[derive(Debug)]
-pub(super) struct RawWriters {
+pub(in crate::run) struct Arrays {
     maps: Option<NpzWriter>,
     float16: bool,
     heat: Option<NpzWriter>,
@@ -17,8 +17,9 @@ pub(super) struct RawWriters {
     channels: Option<(PathBuf, String)>,
 }
 
-impl RawWriters {
-    pub(super) fn create(out: &Path, save: Save) -> Result<Self, GalleryError> {
+impl Arrays {
+    /// Opens those that are wanted.
+    pub(in crate::run) fn create(out: &Path, save: &Save) -> Result<Self, RunError> {
         let open = |wanted: bool, name: &str| wanted.then(|| NpzWriter::create(&out.join(name))).transpose();
         let header = "index,channel,w,mean_A,product,dense_weights\n".to_owned();
         Ok(Self {
@@ -30,14 +31,22 @@ impl RawWriters {
         })
     }
 
-    pub(super) fn push(
-        &mut self,
-        explainer: &Explainer,
-        data: &dyn Dataset,
-        item: usize,
-        explanation: &Explanation,
-    ) -> Result<(), GalleryError> {
-        let index = i64::try_from(data.index(item)).unwrap_or(i64::MAX);
+    /// Puts the files in their places.
+    pub(in crate::run) fn finish(self) -> Result<(), RunError> {
+        for file in [self.maps, self.heat, self.tensors].into_iter().flatten() {
+            file.finish()?;
+        }
+        if let Some((path, text)) = self.channels {
+            write_atomically(&path, text.as_bytes()).map_err(RunError::writing(&path))?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Arrays {
+    fn write(&mut self, image: &ExplainedImage<'_>) -> Result<(), RunError> {
+        let ExplainedImage { explainer, explanation, .. } = *image;
+        let index = i64::try_from(image.data.index(image.item)).unwrap_or(i64::MAX);
         if let Some(maps) = &mut self.maps {
             for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
                 let name = spec.name(explainer.model());
@@ -70,20 +79,10 @@ impl RawWriters {
         }
         Ok(())
     }
-
-    pub(super) fn finish(self) -> Result<(), GalleryError> {
-        for file in [self.maps, self.heat, self.tensors].into_iter().flatten() {
-            file.finish()?;
-        }
-        if let Some((path, text)) = self.channels {
-            write_atomically(&path, text.as_bytes()).map_err(GalleryError::writing(&path))?;
-        }
-        Ok(())
-    }
 }
 
 /// A map in 16 bits, and the power of two by which its numbers are to be multiplied: 1, unless the largest would be lost.
-fn push_half(file: &mut NpzWriter, name: &str, shape: &[usize], values: &[f32]) -> Result<(), GalleryError> {
+fn push_half(file: &mut NpzWriter, name: &str, shape: &[usize], values: &[f32]) -> Result<(), RunError> {
     let scale = half_scale(values);
     let scaled: Vec<f32> = values.iter().map(|value| value / scale).collect();
     file.push_half(name, shape, &scaled)?;
@@ -103,7 +102,7 @@ fn half_scale(values: &[f32]) -> f32 {
     2.0_f32.powi(exponent)
 }
 
-fn push_tensors(file: &mut NpzWriter, t: &Tensors, image: [usize; 3]) -> Result<(), GalleryError> {
+fn push_tensors(file: &mut NpzWriter, t: &Tensors, image: [usize; 3]) -> Result<(), RunError> {
     let [c, h, w] = t.layer.shape;
     file.push("conv_output", &[c, h, w], &t.conv_output)?;
     file.push("conv_grad", &[c, h, w], &t.conv_grad)?;

@@ -1,9 +1,9 @@
-//! What a shard or an unfinished run keeps of its images, so that a merged or resumed run is the same as one in a piece:
-//! every explanation as it was computed, in `explanations.bin`, beside the line in `manifest.jsonl` and the pictures.
+//! The explanations of a run's images, kept as they were computed, so that a merged or resumed run is the same as one in a
+//! piece: in `explanations.bin`, beside the lines in `manifest.jsonl` and the pictures.
 //!
 //! A record is what cannot be told from the model: the image's number, a hash of its pixels, the logits, and for each
-//! map the class, why it is empty and its values; at last the tensors, where they were asked for. All numbers are
-//! little-endian; every length follows from the model and the methods.
+//! map the class, why it is empty and its values; then the tensors, where they were asked for; at last a checksum of all
+//! that. All numbers are little-endian; every length follows from the model and the methods.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
@@ -11,53 +11,61 @@ use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::data::Sample;
 use crate::explain::{Attribution, Explainer, Explanation, MapSpec, Tensors, ZeroMap};
-use crate::gallery::GalleryError;
 use crate::model::Layer;
+use crate::run::sinks::manifest;
+use crate::run::{ExplainedImage, RunError, Sink};
 
 const FILE: &str = "explanations.bin";
 
-/// The file while it grows.
+/// Writes the file.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct CacheWriter {
     file: BufWriter<File>,
     path: PathBuf,
 }
 
-impl Keeper {
+impl CacheWriter {
     /// Opens the file, empty, or to go on behind what is there.
-    pub(super) fn open(folder: &Path, go_on: bool) -> Result<Self, GalleryError> {
+    pub(super) fn open(folder: &Path, go_on: bool) -> Result<Self, RunError> {
         let path = folder.join(FILE);
         let mut options = File::options();
         options.create(true).write(true).append(go_on).truncate(!go_on);
-        let file = options.open(&path).map_err(GalleryError::writing(&path))?;
+        let file = options.open(&path).map_err(RunError::writing(&path))?;
         Ok(Self { file: BufWriter::new(file), path })
     }
+}
 
-    pub(super) fn keep(&mut self, item: usize, sample: &Sample, e: &Explanation) -> Result<(), GalleryError> {
+impl Sink for CacheWriter {
+    fn write(&mut self, image: &ExplainedImage<'_>) -> Result<(), RunError> {
+        if image.written {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
-        bytes.extend((item as u64).to_le_bytes());
-        bytes.extend(hash(&sample.pixels).to_le_bytes());
-        put(&mut bytes, &e.logits);
-        for map in &e.attributions {
+        bytes.extend((image.item as u64).to_le_bytes());
+        bytes.extend(pixel_hash(&image.sample.pixels));
+        put(&mut bytes, &image.explanation.logits);
+        for map in &image.explanation.attributions {
             bytes.extend((map.class as u64).to_le_bytes());
             let reason = map.zero.and_then(|zero| ZeroMap::ALL.iter().position(|known| *known == zero));
             bytes.push(reason.map_or(0, |at| at as u8 + 1));
             put(&mut bytes, &map.values);
         }
-        if let Some(t) = &e.tensors {
+        if let Some(t) = &image.explanation.tensors {
             bytes.push(u8::from(t.dense_weights));
             for values in [&t.conv_output, &t.conv_grad, &t.input_grad, &t.weights, &t.cam] {
                 put(&mut bytes, values);
             }
         }
-        self.file.write_all(&bytes).map_err(GalleryError::writing(&self.path))
+        bytes.extend(checksum(&bytes));
+        self.file.write_all(&bytes).map_err(RunError::writing(&self.path))
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), GalleryError> {
-        self.file.flush().map_err(GalleryError::writing(&self.path))
+    fn commit(&mut self) -> Result<(), RunError> {
+        self.file.flush().map_err(RunError::writing(&self.path))
     }
 }
 
@@ -65,16 +73,23 @@ fn put(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
 }
 
-/// FNV-1a over the bits of all values.
-fn hash(pixels: &[f32]) -> u64 {
-    let step = |hash: u64, v: &f32| (hash ^ u64::from(v.to_bits())).wrapping_mul(0x0100_0000_01b3);
-    pixels.iter().fold(0xcbf2_9ce4_8422_2325, step)
+/// The first eight bytes of a SHA-256.
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let mut first = [0; 8];
+    first.copy_from_slice(&Sha256::digest(bytes)[..8]);
+    first
 }
 
-/// What all shards of a run kept, or one that was interrupted, read image by image.
+fn pixel_hash(pixels: &[f32]) -> [u8; 8] {
+    let mut bytes = Vec::with_capacity(4 * pixels.len());
+    put(&mut bytes, pixels);
+    checksum(&bytes)
+}
+
+/// Reads, image by image, what all shards of a run kept, or a run that was stopped.
 #[derive(Debug)]
-pub struct Kept {
-    shards: Vec<Opened>,
+pub struct CacheReader {
+    folders: Vec<Opened>,
     /// Images that were not read yet; of shards all there are.
     left: usize,
 }
@@ -87,28 +102,35 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(folder: &Path) -> Result<Self, GalleryError> {
+    fn new(folder: &Path) -> Result<Self, RunError> {
         let open = |name: &str| {
             let path = folder.join(name);
             match File::open(&path) {
                 Ok(file) => Ok(BufReader::new(file)),
-                Err(source) => Err(GalleryError::Read { path, source }),
+                Err(source) => Err(RunError::Damaged { path, source }),
             }
         };
-        Ok(Self { folder: folder.to_owned(), explanations: open(FILE)?, lines: open(super::manifest::FILE)? })
+        Ok(Self { folder: folder.to_owned(), explanations: open(FILE)?, lines: open(manifest::FILE)? })
     }
 }
 
 /// Bytes of an image's record.
-fn record_len(explainer: &Explainer) -> u64 {
-    let floats = |count: usize| 4 * count as u64;
-    let maps = explainer.maps().iter().map(|spec| 9 + floats(spec.shape.iter().product()));
+fn record_len(explainer: &Explainer) -> usize {
+    let maps = explainer.maps().iter().map(|spec| 9 + 4 * spec.shape.iter().product::<usize>());
     let tensors = explainer.tensors_layer().map_or(0, |layer| {
         let [c, h, w] = layer.shape;
         let image: usize = explainer.model().shape().iter().product();
-        1 + floats(2 * c * h * w + image + c + h * w)
+        1 + 4 * (2 * c * h * w + image + c + h * w)
     });
-    16 + floats(explainer.model().head.outputs) + maps.sum::<u64>() + tensors
+    16 + 4 * explainer.model().head.outputs + maps.sum::<usize>() + tensors + 8
+}
+
+/// Reads the next record; `None` at the end of the file, or if it is cut off or damaged.
+fn record(file: &mut impl Read, len: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    file.read_exact(&mut bytes).ok()?;
+    let (content, sum) = bytes.split_at(len - 8);
+    (checksum(content) == *sum).then_some(bytes)
 }
 
 /// One image that was explained before.
@@ -117,65 +139,59 @@ pub(super) struct Remembered {
     /// Its line in the manifest.
     pub(super) line: String,
     /// Its pictures, relative to the folder.
-    files: Vec<String>,
+    pub(super) files: Vec<String>,
     /// Where they are.
     folder: PathBuf,
 }
 
-impl Kept {
+impl CacheReader {
     /// Opens the folders of all shards, in the order of their numbers.
     ///
     /// # Errors
     /// If a file that a shard leaves cannot be read.
-    pub fn open(folders: &[PathBuf]) -> Result<Self, GalleryError> {
-        let shards = folders.iter().map(|folder| Opened::new(folder)).collect::<Result<_, GalleryError>>()?;
-        Ok(Self { shards, left: usize::MAX })
+    pub(super) fn of_shards(folders: &[PathBuf]) -> Result<Self, RunError> {
+        let folders = folders.iter().map(|folder| Opened::new(folder)).collect::<Result<_, RunError>>()?;
+        Ok(Self { folders, left: usize::MAX })
     }
 
     /// Removes what a run kept in a folder, if it did: nobody goes on with it.
     ///
     /// # Errors
     /// If the file cannot be removed.
-    pub fn discard(folder: &Path) -> Result<(), GalleryError> {
+    pub(super) fn discard(folder: &Path) -> Result<(), RunError> {
         let path = folder.join(FILE);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(GalleryError::writing(&path)(e)),
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(RunError::writing(&path)(e)),
             _ => Ok(()),
         }
     }
 
-    /// Opens the folder of a run that was interrupted, and cuts off what it had only begun to write. `None` if nothing was
-    /// kept: it had not come to its first image.
+    /// Opens the folder of a run that was stopped, and cuts off what it had only begun to write, and what is damaged, with all
+    /// that follows. `None` if nothing was kept: it had not come to its first image.
     ///
     /// # Errors
     /// If one of its files cannot be read or changed.
-    pub fn of_interrupted(folder: &Path, explainer: &Explainer) -> Result<Option<Self>, GalleryError> {
-        let [bin, manifest] = [FILE, super::manifest::FILE].map(|name| folder.join(name));
-        if !bin.exists() || !manifest.exists() {
+    pub(super) fn of_stopped(folder: &Path, explainer: &Explainer) -> Result<Option<Self>, RunError> {
+        let [bin, lines] = [FILE, manifest::FILE].map(|name| folder.join(name));
+        if !bin.exists() || !lines.exists() {
             return Ok(None);
         }
-        let reading = |path: &Path| {
-            let path = path.to_owned();
-            |source| GalleryError::Read { path, source }
-        };
-        let mut lines = BufReader::new(File::open(&manifest).map_err(reading(&manifest))?);
-        let record = record_len(explainer);
-        let records = fs::metadata(&bin).map_err(reading(&bin))?.len() / record;
+        let Opened { mut explanations, lines: mut text, .. } = Opened::new(folder)?;
+        let len = record_len(explainer);
         let (mut left, mut bytes, mut line) = (0, 0, Vec::new());
-        while left < records {
+        while record(&mut explanations, len).is_some() {
             line.clear();
-            lines.read_until(b'\n', &mut line).map_err(reading(&manifest))?;
-            if line.last() != Some(&b'\n') {
+            text.read_until(b'\n', &mut line).map_err(RunError::reading(&lines))?;
+            if line.last() != Some(&b'\n') || serde_json::from_slice::<Value>(&line).is_err() {
                 break;
             }
             (left, bytes) = (left + 1, bytes + line.len() as u64);
         }
-        for (path, len) in [(&bin, left * record), (&manifest, bytes)] {
+        for (path, len) in [(&bin, (left * len) as u64), (&lines, bytes)] {
             let file = File::options().write(true).open(path);
-            file.and_then(|file| file.set_len(len)).map_err(GalleryError::writing(path))?;
+            file.and_then(|file| file.set_len(len)).map_err(RunError::writing(path))?;
         }
-        let left = usize::try_from(left).unwrap_or(usize::MAX);
-        Ok(Some(Self { shards: vec![Opened::new(folder)?], left }))
+        Ok(Some(Self { folders: vec![Opened::new(folder)?], left }))
     }
 
     /// How many of so many images are known.
@@ -189,49 +205,50 @@ impl Kept {
         explainer: &Explainer,
         item: usize,
         sample: &Sample,
-    ) -> Result<Remembered, GalleryError> {
+    ) -> Result<Remembered, RunError> {
         self.left -= 1;
-        let count = self.shards.len().max(1);
-        let shard = &mut self.shards[item % count];
-        let path = shard.folder.join(FILE);
-        let cut = |source| GalleryError::Read { path: path.clone(), source };
-        let [number, pixels] = [(); 2].map(|()| word(&mut shard.explanations));
-        if number.map_err(cut)? != item as u64 || pixels.map_err(cut)? != hash(&sample.pixels) {
-            return Err(GalleryError::OtherImages { folder: shard.folder.clone(), item });
+        let count = self.folders.len().max(1);
+        let from = &mut self.folders[item % count];
+        let path = from.folder.join(FILE);
+        let damaged = |source| RunError::Damaged { path: path.clone(), source };
+        let bytes = record(&mut from.explanations, record_len(explainer))
+            .ok_or_else(|| damaged(wrong("a record that is cut off, or whose checksum is wrong")))?;
+        let mut rest = bytes.as_slice();
+        let number = word(&mut rest).map_err(damaged)?;
+        let pixels = word(&mut rest).map_err(damaged)?;
+        if number != item as u64 || pixels.to_le_bytes() != pixel_hash(&sample.pixels) {
+            return Err(RunError::OtherImages { folder: from.folder.clone(), item });
         }
-        let explanation = explanation(&mut shard.explanations, explainer).map_err(cut)?;
+        let explanation = explanation(&mut rest, explainer).map_err(damaged)?;
         let mut line = String::new();
-        let path = shard.folder.join(super::manifest::FILE);
-        let wrong = |source| GalleryError::Read { path: path.clone(), source };
-        shard.lines.read_line(&mut line).map_err(wrong)?;
-        let known: Value = serde_json::from_str(&line).map_err(|e| wrong(e.into()))?;
+        let path = from.folder.join(manifest::FILE);
+        let damaged = |source| RunError::Damaged { path: path.clone(), source };
+        from.lines.read_line(&mut line).map_err(damaged)?;
+        let known: Value = serde_json::from_str(&line).map_err(|e| damaged(e.into()))?;
         let names = known["files"].as_array().into_iter().flatten();
         let files = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        Ok(Remembered { explanation, line: line.trim_end().to_owned(), files, folder: shard.folder.clone() })
+        Ok(Remembered { explanation, line: line.trim_end().to_owned(), files, folder: from.folder.clone() })
     }
 }
 
 impl Remembered {
-    /// Whether pictures and line are in this folder already.
+    /// Returns true if pictures and line are in this folder already.
     pub(super) fn is_in(&self, out: &Path) -> bool {
         self.folder == out
     }
 
     /// Copies the pictures.
-    pub(super) fn copy_pictures(&self, out: &Path) -> Result<(), GalleryError> {
+    pub(super) fn copy_pictures(&self, out: &Path) -> Result<(), RunError> {
         let copy = |name: &String| {
             let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
             let (from, to) = (self.folder.join(name), out.join(name));
             if !inside {
-                return Err(GalleryError::Read {
-                    path: from,
-                    source: damaged("a picture outside its folder"),
-                });
+                return Err(RunError::Damaged { path: from, source: wrong("a picture outside its folder") });
             }
             if let Some(parent) = to.parent() {
-                fs::create_dir_all(parent).map_err(GalleryError::writing(parent))?;
+                fs::create_dir_all(parent).map_err(RunError::writing(parent))?;
             }
-            fs::copy(&from, &to).map(drop).map_err(|source| GalleryError::Read { path: from, source })
+            fs::copy(&from, &to).map(drop).map_err(|source| RunError::Damaged { path: from, source })
         };
         self.files.par_iter().try_for_each(copy)
     }
@@ -254,10 +271,10 @@ fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<E
 
 fn attribution(file: &mut impl Read, spec: &MapSpec, classes: usize) -> std::io::Result<Attribution> {
     let class = usize::try_from(word(file)?).ok().filter(|&class| class < classes);
-    let class = class.ok_or_else(|| damaged("a class"))?;
+    let class = class.ok_or_else(|| wrong("a class that no shard writes"))?;
     let zero = match usize::from(byte(file)?) {
         0 => None,
-        number => Some(*ZeroMap::ALL.get(number - 1).ok_or_else(|| damaged("a reason"))?),
+        number => Some(*ZeroMap::ALL.get(number - 1).ok_or_else(|| wrong("a reason that no shard writes"))?),
     };
     let values = floats(file, spec.shape.iter().product())?;
     Ok(Attribution {
@@ -299,6 +316,6 @@ fn floats(file: &mut impl Read, count: usize) -> std::io::Result<Vec<f32>> {
     Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
-fn damaged(what: &str) -> std::io::Error {
-    std::io::Error::other(format!("it holds {what} that no shard writes"))
+fn wrong(what: &str) -> std::io::Error {
+    std::io::Error::other(format!("found {what}"))
 }

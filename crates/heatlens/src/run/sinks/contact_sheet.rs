@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{Dataset, write_atomically};
 use crate::explain::{Explainer, Explanation};
-use crate::gallery::pictures::{concepts_picture, input_picture, layer_map, reason};
-use crate::gallery::{Explained, GalleryError, PictureStyle};
 use crate::method::MapKind;
 use crate::render::{
     ColorBar, FileFormat, HeatStyle, MAX_SHEET_COLUMNS, PictureSize, Sheet, SheetRow, heatmap, overlay,
     sheet_rows,
 };
+use crate::run::sinks::pictures::{concepts_picture, input_picture, layer_map, reason};
+use crate::run::{ExplainedImage, PictureStyle, RunError, Sink};
 use crate::trust::literature;
 
 /// More maps than this are shown once each.
@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 2 << 20;
 
 /// Rows as they come, up to what one sheet holds.
 #[derive(Debug)]
-pub(super) struct SheetRows {
+pub(in crate::run) struct ContactSheet {
     columns: Vec<Column>,
     /// Columns that there would be without a limit.
     all_columns: usize,
@@ -58,8 +58,8 @@ enum Look {
     Whole(usize),
 }
 
-impl SheetRows {
-    pub(super) fn new(explainer: &Explainer, most: usize, style: PictureStyle) -> Self {
+impl ContactSheet {
+    pub(in crate::run) fn new(explainer: &Explainer, most: usize, style: PictureStyle) -> Self {
         let mut columns = columns(explainer);
         let all_columns = columns.len();
         columns.truncate(MAX_SHEET_COLUMNS);
@@ -67,47 +67,13 @@ impl SheetRows {
         Self { columns, all_columns, rows: Vec::new(), most, style }
     }
 
-    /// Takes an image if it has a place among those shown.
-    pub(super) fn push(&mut self, seen: &Explained<'_>) -> Result<(), GalleryError> {
-        let class = seen.label().unwrap_or(seen.explanation.predicted);
-        let known: Vec<usize> = self.rows.iter().map(|row| row.class).collect();
-        match place(&known, class, self.most) {
-            Place::None => return Ok(()),
-            Place::InsteadOf(row) => drop(self.rows.remove(row)),
-            Place::Behind => {}
-        }
-        let base = seen.thumbnail.sized(PictureSize::Auto);
-        let heat = self.style.heat();
-        let draw = |column: &Column| {
-            let map = |at: usize| &seen.explanation.attributions[at];
-            Ok(Some(match column.look {
-                Look::Image => base.picture.clone(),
-                Look::Heat(at) => heatmap(&layer_map(map(at))?, &base.view, heat, &reason(map(at))),
-                Look::OverImage(at) => {
-                    overlay(&layer_map(map(at))?, &base.picture, &base.view, heat, &reason(map(at)))
-                }
-                Look::Signed(at) => {
-                    heatmap(&layer_map(map(at))?, &base.view, HeatStyle::SIGNED, &reason(map(at)))
-                }
-                Look::Whole(at) if map(at).method.kind == MapKind::Concepts => {
-                    concepts_picture(map(at), &base)
-                }
-                Look::Whole(at) => input_picture(map(at), &base.view)?,
-            }))
-        };
-        let pictures = self.columns.iter().map(draw).collect::<Result<_, GalleryError>>()?;
-        let caption = caption(seen.explainer, seen.data, seen.item, seen.explanation);
-        self.rows.push(Row { class, shown: SheetRow { caption, pictures, truth: seen.truth.clone() } });
-        Ok(())
-    }
-
     /// Draws and saves the sheet, if there is a row for it: `sheet.png`, or `sheet.jpg` where that would be large.
-    pub(super) fn save(
+    pub(in crate::run) fn save(
         self,
         explainer: &Explainer,
         out: &Path,
         images: usize,
-    ) -> Result<Option<PathBuf>, GalleryError> {
+    ) -> Result<Option<PathBuf>, RunError> {
         let shown = self.rows.len();
         let outlined = self.rows.iter().any(|row| row.shown.truth.is_some());
         let sheet = Sheet {
@@ -123,16 +89,16 @@ impl SheetRows {
         };
         let Some(picture) = sheet.draw().into_iter().next() else { return Ok(None) };
         let names = [FileFormat::Png, FileFormat::Jpeg].map(|f| out.join(format!("sheet.{}", f.extension())));
-        let encode = |format: FileFormat| format.encode(&picture).map_err(GalleryError::writing(&names[0]));
+        let encode = |format: FileFormat| format.encode(&picture).map_err(RunError::writing(&names[0]));
         let bytes = encode(FileFormat::Png)?;
         let [(path, bytes), (other, _)] = match names.clone() {
             [png, jpeg] if bytes.len() > MOST_BYTES => [(jpeg, encode(FileFormat::Jpeg)?), (png, Vec::new())],
             [png, jpeg] => [(png, bytes), (jpeg, Vec::new())],
         };
-        write_atomically(&path, &bytes).map_err(GalleryError::writing(&path))?;
+        write_atomically(&path, &bytes).map_err(RunError::writing(&path))?;
         // What another run left here under the other name is not this run's.
         match fs::remove_file(&other) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(GalleryError::writing(&other)(e)),
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(RunError::writing(&other)(e)),
             _ => Ok(Some(path)),
         }
     }
@@ -170,6 +136,48 @@ impl SheetRows {
         }
         text.push_str(&cautions(explainer));
         text
+    }
+}
+
+impl Sink for ContactSheet {
+    fn wants_picture(&self) -> bool {
+        true
+    }
+
+    /// Takes an image if it has a place among those shown.
+    fn write(&mut self, seen: &ExplainedImage<'_>) -> Result<(), RunError> {
+        let Some(thumbnail) = seen.thumbnail else { return Ok(()) };
+        let class = seen.label().unwrap_or(seen.explanation.predicted);
+        let known: Vec<usize> = self.rows.iter().map(|row| row.class).collect();
+        match place(&known, class, self.most) {
+            Place::None => return Ok(()),
+            Place::InsteadOf(row) => drop(self.rows.remove(row)),
+            Place::Behind => {}
+        }
+        let base = thumbnail.sized(PictureSize::Auto);
+        let heat = self.style.heat();
+        let draw = |column: &Column| {
+            let map = |at: usize| &seen.explanation.attributions[at];
+            Ok(Some(match column.look {
+                Look::Image => base.picture.clone(),
+                Look::Heat(at) => heatmap(&layer_map(map(at))?, &base.view, heat, &reason(map(at))),
+                Look::OverImage(at) => {
+                    overlay(&layer_map(map(at))?, &base.picture, &base.view, heat, &reason(map(at)))
+                }
+                Look::Signed(at) => {
+                    heatmap(&layer_map(map(at))?, &base.view, HeatStyle::SIGNED, &reason(map(at)))
+                }
+                Look::Whole(at) if map(at).method.kind == MapKind::Concepts => {
+                    concepts_picture(map(at), &base)
+                }
+                Look::Whole(at) => input_picture(map(at), &base.view)?,
+            }))
+        };
+        let pictures = self.columns.iter().map(draw).collect::<Result<_, RunError>>()?;
+        let caption = caption(seen.explainer, seen.data, seen.item, seen.explanation);
+        let truth = seen.truth.map(|mask| (mask.height, mask.width, mask.inside.clone()));
+        self.rows.push(Row { class, shown: SheetRow { caption, pictures, truth } });
+        Ok(())
     }
 }
 

@@ -1,9 +1,11 @@
 //! How the pictures of a run look, and how they are stored.
 
+use serde::{Deserialize, Serialize};
+
 use crate::render::{Colormap, FileFormat, HeatStyle, PictureSize};
 
 /// How the pictures of a run look, and how they are stored.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PictureStyle {
     /// The size of all pictures of an image.
     pub size: PictureSize,
@@ -19,7 +21,8 @@ pub struct PictureStyle {
 }
 
 /// How pictures are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PictureFormat {
     /// The pictures of a JPEG as JPEG, since it has lost its last digits already; all others as PNG. Heat maps are
     /// always PNG: of few colours, they are smaller so.

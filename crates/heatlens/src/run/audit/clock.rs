@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use heatlens::data::write_atomically;
 use serde_json::json;
 
-use crate::failure::Failure;
+use crate::data::write_atomically;
+use crate::run::RunError;
 
 /// Seconds by part of the work.
 #[derive(Debug, Default)]
@@ -53,9 +53,8 @@ impl Clock {
     }
 
     /// Writes seconds and shares by part.
-    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+    pub(super) fn write(&self, path: &Path) -> Result<(), RunError> {
         let text = format!("{:#}\n", json!({ "seconds": self.seconds() }));
-        write_atomically(path, text.as_bytes())
-            .map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))
+        write_atomically(path, text.as_bytes()).map_err(RunError::writing(path))
     }
 }

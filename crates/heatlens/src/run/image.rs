@@ -1,12 +1,13 @@
-//! Others who want to see each image as it is explained: what is written beside the pictures.
+//! One explained image, as all sinks see it.
 
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
-use crate::gallery::{BaseImage, GalleryError};
+use crate::localise::Mask;
+use crate::run::BaseImage;
 
 /// One explained image.
 #[derive(Debug)]
-pub struct Explained<'a> {
+pub struct ExplainedImage<'a> {
     /// What explained it.
     pub explainer: &'a Explainer,
     /// Where it comes from.
@@ -15,15 +16,21 @@ pub struct Explained<'a> {
     pub item: usize,
     /// Its pixels.
     pub sample: &'a Sample,
-    /// The image itself, as a [thumbnail](BaseImage::thumbnail).
-    pub thumbnail: &'a BaseImage,
-    /// What came out.
+    /// The logits and maps.
     pub explanation: &'a Explanation,
-    /// The answer where it is known: a mask of height × width that covers the whole image.
-    pub truth: Option<(usize, usize, Vec<bool>)>,
+    /// The image itself, as a [thumbnail](BaseImage::thumbnail), where a sink [wants](crate::run::Sink::wants_picture) it.
+    pub thumbnail: Option<&'a BaseImage>,
+    /// The true object, as a mask that covers the whole image, where it is known.
+    pub truth: Option<&'a Mask>,
+    /// Its pictures, relative to the run's folder.
+    pub files: &'a [String],
+    /// Its line in the manifest, where another run or an earlier part of this one wrote it.
+    pub line: Option<&'a str>,
+    /// Whether its line, its record and its pictures are in the run's folder already.
+    pub written: bool,
 }
 
-impl Explained<'_> {
+impl ExplainedImage<'_> {
     /// The image's class, where it is known.
     #[must_use]
     pub fn label(&self) -> Option<usize> {
@@ -42,13 +49,4 @@ impl Explained<'_> {
         let names = &self.explainer.model().class_names;
         names.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
-}
-
-/// Sees every explained image once, in the order of the data.
-pub trait Listener {
-    /// Takes what it needs of an image.
-    ///
-    /// # Errors
-    /// If it cannot write what it makes of the image; that ends the work.
-    fn explained(&mut self, image: &Explained<'_>) -> Result<(), GalleryError>;
 }

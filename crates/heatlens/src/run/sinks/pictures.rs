@@ -1,25 +1,61 @@
-//! The pictures of one image.
+//! The pictures of each image, in a folder of its own.
+
+use std::fs;
+use std::path::PathBuf;
 
 use image::RgbImage;
 
 use crate::explain::{Attribution, Explainer, Explanation, MapSpec};
-use crate::gallery::{BaseImage, GalleryError, PictureStyle};
 use crate::method::MapKind;
 use crate::model::Model;
 use crate::render::{
-    ColorBar, FileFormat, HeatStyle, Map, View, concepts, gradient_picture, heatmap, overlay,
+    ColorBar, FileFormat, HeatStyle, Map, View, concepts, gradient_picture, heatmap, overlay, save_picture,
 };
+use crate::run::{BaseImage, ExplainedImage, NewImage, PictureStyle, RunError, Sink};
 use crate::target::Class;
 
+/// Writes the pictures.
+#[derive(Debug)]
+pub(in crate::run) struct Pictures {
+    out: PathBuf,
+    style: PictureStyle,
+}
+
+impl Pictures {
+    pub(in crate::run) fn new(out: PathBuf, style: PictureStyle) -> Self {
+        Self { out, style }
+    }
+}
+
+impl Sink for Pictures {
+    fn wants_picture(&self) -> bool {
+        true
+    }
+
+    fn draw(&self, image: &NewImage<'_>) -> Result<Vec<String>, RunError> {
+        let Some(base) = image.base else { return Ok(Vec::new()) };
+        let name = image.data.name(image.item);
+        let folder = self.out.join(&name);
+        fs::create_dir_all(&folder).map_err(RunError::writing(&folder))?;
+        let mut files = Vec::new();
+        for picture in draw(image.explainer, base, image.explanation, self.style)? {
+            save_picture(&picture.image, picture.format, &folder.join(&picture.file))?;
+            files.push(format!("{name}/{}", picture.file));
+        }
+        Ok(files)
+    }
+
+    fn write(&mut self, _: &ExplainedImage<'_>) -> Result<(), RunError> {
+        Ok(())
+    }
+}
+
 /// A picture and the name of its file.
-#[derive(Clone, Debug)]
-pub struct Picture {
+struct Picture {
     /// File name, without folder.
-    pub file: String,
-    /// The picture.
-    pub image: RgbImage,
-    /// How it is stored.
-    pub format: FileFormat,
+    file: String,
+    image: RgbImage,
+    format: FileFormat,
 }
 
 impl Picture {
@@ -58,12 +94,12 @@ impl MapSpec {
 }
 
 /// Draws everything for one image.
-pub(super) fn draw(
+fn draw(
     explainer: &Explainer,
     base: &BaseImage,
     explanation: &Explanation,
     style: PictureStyle,
-) -> Result<Vec<Picture>, GalleryError> {
+) -> Result<Vec<Picture>, RunError> {
     let base = base.sized(style.size);
     let photo = style.format.of_photograph(base.lossy);
     let mut pictures = vec![Picture::new("original", photo, base.picture.clone())];
@@ -91,7 +127,7 @@ fn layer_pictures(
     attribution: &Attribution,
     base: &BaseImage,
     style: PictureStyle,
-) -> Result<[Picture; 3], GalleryError> {
+) -> Result<[Picture; 3], RunError> {
     let heat = style.heat();
     let (bar, signed_bar) = bars(model, attribution, heat);
     let (map, reason, view) = (layer_map(attribution)?, reason(attribution), &base.view);
@@ -109,7 +145,7 @@ fn layer_pictures(
 }
 
 /// The colour bars of a layer map: the positive part, and both sides.
-pub(super) fn bars(model: &Model, attribution: &Attribution, style: HeatStyle) -> (ColorBar, ColorBar) {
+fn bars(model: &Model, attribution: &Attribution, style: HeatStyle) -> (ColorBar, ColorBar) {
     let class = model.class_names.get(attribution.class).map_or("", String::as_str);
     let against = match model.class_names.as_slice() {
         [a, b] => format!("for {}", if attribution.class == 0 { b } else { a }),
@@ -122,7 +158,7 @@ pub(super) fn bars(model: &Model, attribution: &Attribution, style: HeatStyle) -
 }
 
 /// A layer map as the renderer takes it; values that overflow are drawn as the reason they are.
-pub(super) fn layer_map(attribution: &Attribution) -> Result<Map, GalleryError> {
+pub(super) fn layer_map(attribution: &Attribution) -> Result<Map, RunError> {
     let (h, w) = match attribution.shape.as_slice() {
         &[h, w] => (h, w),
         _ => (1, attribution.values.len()),
@@ -133,7 +169,7 @@ pub(super) fn layer_map(attribution: &Attribution) -> Result<Map, GalleryError> 
 }
 
 /// A map of the model's input, as a signed picture of the image's shape.
-pub(super) fn input_picture(attribution: &Attribution, view: &View) -> Result<RgbImage, GalleryError> {
+pub(super) fn input_picture(attribution: &Attribution, view: &View) -> Result<RgbImage, RunError> {
     let shape = match attribution.shape.as_slice() {
         &[c, h, w] => [c, h, w],
         _ => [1, 1, attribution.values.len()],

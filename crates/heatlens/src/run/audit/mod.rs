@@ -1,0 +1,232 @@
+//! The run of `audit`: is the model worth explaining, and which method is faithful to it?
+
+mod clock;
+mod judging;
+mod records;
+mod shown;
+mod work;
+
+use std::path::PathBuf;
+
+use crate::data::{Dataset, Shard, remove_unfinished, write_atomically};
+use crate::method::{self, Method};
+use crate::report::Training;
+use crate::run::request::settings;
+use crate::run::state::{RunState, Shards};
+use crate::run::{AuditRequest, Monitor, Request, RunError, RunOptions, folder};
+use crate::trust::audit::{Audit, Auditor, Findings, Settings, conclude};
+use crate::trust::chance::{Untestable, Verdict};
+use records::Records;
+use shown::Shown;
+use work::Work;
+
+/// Images that the methods are measured on if nobody says how many.
+const IMAGES: usize = 64;
+
+/// What an audit found and wrote.
+#[derive(Debug)]
+pub struct AuditOutcome {
+    /// The folder with the results.
+    pub out: PathBuf,
+    /// How many images the methods were to be measured on.
+    pub chosen: usize,
+    /// How many of them could not be read.
+    pub broken: usize,
+    /// What was found; `None` for a shard.
+    pub audit: Option<Audit>,
+    /// How many images a shard measured.
+    pub measured: usize,
+    /// What was found when the model was trained, where these images cannot judge it.
+    pub when_trained: Option<String>,
+    /// The report, if there is a map to show.
+    pub page: Option<PathBuf>,
+}
+
+/// How much of an audit is done here.
+#[derive(Debug)]
+enum Part {
+    Whole,
+    Shard(Shard),
+    Merge(Shards),
+}
+
+/// Everything that an audit needs, checked before anything is written.
+#[derive(Debug)]
+pub struct AuditPlan {
+    options: RunOptions,
+    request: AuditRequest,
+    auditor: Auditor,
+    data: Box<dyn Dataset>,
+    chosen: Vec<usize>,
+    part: Part,
+    state: RunState,
+}
+
+/// Audits a model as asked for.
+///
+/// # Errors
+/// If the request does not fit the model or the images, or something cannot be read or written.
+pub fn audit(
+    request: &AuditRequest,
+    options: &RunOptions,
+    monitor: &dyn Monitor,
+) -> Result<AuditOutcome, RunError> {
+    AuditPlan::new(request, options, monitor)?.execute(monitor)
+}
+
+impl AuditPlan {
+    /// Opens the model and the images and compiles the methods; nothing is written.
+    ///
+    /// # Errors
+    /// If the request does not fit the model or the images.
+    pub fn new(
+        request: &AuditRequest,
+        options: &RunOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, RunError> {
+        let part = options.shard.map_or(Part::Whole, Part::Shard);
+        Self::of_part(request, options, part, monitor)
+    }
+
+    /// Plans to put shards together.
+    pub(super) fn of_shards(
+        request: &AuditRequest,
+        options: &RunOptions,
+        shards: Shards,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, RunError> {
+        let options = RunOptions { command: shards.state.command.clone(), ..options.clone() };
+        Self::of_part(request, &options, Part::Merge(shards), monitor)
+    }
+
+    fn of_part(
+        request: &AuditRequest,
+        options: &RunOptions,
+        part: Part,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, RunError> {
+        // What is wrong with the words alone is told before anything is opened.
+        let settings = request.settings()?;
+        let mut model = request.model.open()?;
+        monitor.notes(&model.notes);
+        let data = request.data.open(&mut model, monitor)?;
+        let auditor = Auditor::new(&model, settings)?;
+        monitor.notes(auditor.notes());
+        let wanted = match (request.measured, request.full) {
+            (Some(images), _) => images,
+            (None, true) => data.len(),
+            (None, false) => IMAGES,
+        };
+        let chosen = auditor.choose(data.len(), wanted);
+        let state = RunState::new(Request::Audit(Box::new(request.clone())), options, data.as_ref())?;
+        if let Part::Merge(shards) = &part {
+            shards.check(&state)?;
+        }
+        let (options, request) = (options.clone(), request.clone());
+        Ok(Self { options, request, auditor, data, chosen, part, state })
+    }
+
+    /// Audits and writes the results.
+    ///
+    /// # Errors
+    /// If the folder holds something else, something cannot be read or written, or the monitor asked to stop.
+    pub fn execute(self, monitor: &dyn Monitor) -> Result<AuditOutcome, RunError> {
+        let records = self.begin()?;
+        let (auditor, data) = (&self.auditor, self.data.as_ref());
+        let mut work = Work::new(auditor, data, &records, monitor);
+        if let Part::Shard(shard) = self.part {
+            let measured = work.shard(shard, &self.chosen)?;
+            let broken = work.broken;
+            return self.finish(AuditOutcome { measured, broken, ..self.outcome() });
+        }
+        if !matches!(self.part, Part::Merge(_)) {
+            work.estimate(&self.chosen)?;
+        }
+        let judged = judging::judge(auditor, data, &self.request, &work.clock, monitor)?;
+        let dependence = work.dependence(&self.chosen)?;
+        let measured = work.measure(&self.chosen)?;
+        let mut audit = conclude(Findings {
+            model: judged,
+            methods: &auditor.methods(),
+            records: &measured,
+            dependence: Some(&dependence),
+            seed: self.request.seed,
+            notes: auditor.notes().to_vec(),
+        });
+        audit.seconds = work.clock.seconds();
+        let shown = Shown::explain(&self, &audit, monitor)?;
+        if let Some(shown) = &shown {
+            audit.shortcuts = shown.shortcuts(data, self.request.seed);
+        }
+        let path = self.options.out.join("audit.json");
+        let text = format!("{:#}\n", audit.to_json());
+        write_atomically(&path, text.as_bytes()).map_err(RunError::writing(&path))?;
+        work.clock.write(&self.options.out.join("timing.json"))?;
+        let (broken, measured) = (work.broken, measured.len());
+        let page = shown.map(|shown| shown.write(&self, &audit, monitor)).transpose()?;
+        let when_trained = self.when_trained(&audit);
+        self.finish(AuditOutcome {
+            broken,
+            measured,
+            audit: Some(audit),
+            when_trained,
+            page,
+            ..self.outcome()
+        })
+    }
+
+    fn outcome(&self) -> AuditOutcome {
+        AuditOutcome {
+            out: self.options.out.clone(),
+            chosen: self.chosen.len(),
+            broken: 0,
+            audit: None,
+            measured: 0,
+            when_trained: None,
+            page: None,
+        }
+    }
+
+    /// Makes the folder ready, and takes over what is known already.
+    fn begin(&self) -> Result<Records<'_>, RunError> {
+        let out = &self.options.out;
+        let records = Records::new(out);
+        if self.options.resume {
+            self.state.check_resumable(out)?;
+            remove_unfinished(out).map_err(RunError::writing(out))?;
+            return Ok(records);
+        }
+        folder::prepare(out, self.options.force)?;
+        records.clear()?;
+        self.state.write(out)?;
+        if let Part::Merge(shards) = &self.part {
+            records.gather(&shards.folders)?;
+        }
+        Ok(records)
+    }
+
+    /// Says that all is done.
+    fn finish(&self, outcome: AuditOutcome) -> Result<AuditOutcome, RunError> {
+        RunState { finished: true, ..self.state.clone() }.write(&self.options.out)?;
+        Ok(outcome)
+    }
+
+    /// What was found when the model was trained, where these images cannot judge it.
+    fn when_trained(&self, audit: &Audit) -> Option<String> {
+        let unlabelled = audit.model.judgement.verdict == Verdict::Unknown(Untestable::NoLabels);
+        // A history that cannot be read is named with the page.
+        unlabelled.then(|| Training::beside(&self.request.model.path).ok().flatten()?.sentence).flatten()
+    }
+}
+
+impl AuditRequest {
+    fn settings(&self) -> Result<Settings, RunError> {
+        let methods: Vec<&'static Method> = match self.methods.as_slice() {
+            [] if self.full => method::METHODS.to_vec(),
+            [] => method::judged_by_default(),
+            names => super::methods(names)?,
+        };
+        let settings = settings(self.seed, &self.set, &self.placement)?;
+        Ok(if self.full { Settings::full(&methods, settings) } else { Settings::quick(&methods, settings) })
+    }
+}

@@ -1,0 +1,155 @@
+//! The parts of an audit, one after the other; each is on disk as soon as it is done.
+
+use crate::bench::{in_words, seconds};
+use crate::data::{Dataset, Shard};
+use crate::run::audit::clock::Clock;
+use crate::run::audit::records::Records;
+use crate::run::audit::shown::SHOWN;
+use crate::run::monitor::named;
+use crate::run::{Monitor, RunError};
+use crate::trust::audit::{Auditor, Record};
+use crate::trust::dependence::Dependence;
+
+pub(super) struct Work<'w> {
+    auditor: &'w Auditor,
+    data: &'w dyn Dataset,
+    records: &'w Records<'w>,
+    monitor: &'w dyn Monitor,
+    pub(super) clock: Clock,
+    /// Images that could not be read.
+    pub(super) broken: usize,
+}
+
+impl<'w> Work<'w> {
+    pub(super) fn new(
+        auditor: &'w Auditor,
+        data: &'w dyn Dataset,
+        records: &'w Records<'w>,
+        monitor: &'w dyn Monitor,
+    ) -> Self {
+        Self { auditor, data, records, monitor, clock: Clock::default(), broken: 0 }
+    }
+
+    /// Measures a part of the images; the first shard also compares with random networks.
+    pub(super) fn shard(&mut self, shard: Shard, chosen: &[usize]) -> Result<usize, RunError> {
+        let mine = chosen.iter().enumerate().filter(|(at, _)| shard.holds(*at));
+        let part: Vec<usize> = mine.map(|(_, item)| *item).collect();
+        if part.is_empty() {
+            let total = chosen.len();
+            return Err(RunError::NoImages(format!(
+                "shard {shard} of {total} images is empty: take fewer shards"
+            )));
+        }
+        self.estimate(&part)?;
+        if shard.number == 1 {
+            self.dependence(chosen)?;
+        }
+        Ok(self.measure(&part)?.len())
+    }
+
+    /// Says how long it will take, from one try of each kind of pass.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn estimate(&self, chosen: &[usize]) -> Result<(), RunError> {
+        let mut reason = None;
+        let readable = |&item: &usize| match self.data.load(item) {
+            Ok(sample) => Some(sample),
+            Err(e) => {
+                reason.get_or_insert_with(|| named(&self.data.source(item), &e.to_string()));
+                None
+            }
+        };
+        let Some(sample) = chosen.iter().find_map(readable) else {
+            let first = reason.unwrap_or_default();
+            return Err(RunError::NoImages(format!("none of the images can be read; the first: {first}")));
+        };
+        let copies = sample.pixels.repeat(16);
+        // The first run also touches memory for the first time.
+        let trial = |n: usize| self.auditor.logits(&copies[..n * sample.pixels.len()], n);
+        trial(2)?;
+        let score = seconds(|| trial(16))? / 16.0;
+        self.auditor.try_out(&sample.pixels)?;
+        let map = seconds(|| self.auditor.try_out(&sample.pixels))?;
+        let load = self.auditor.workload();
+        let methods = self.auditor.methods().len() as f64;
+        // A method alone passes through the network itself; the filling in of pixels takes about half a pass more.
+        let single = map / methods + 2.0 * score;
+        let image =
+            1.3 * load.scores as f64 * score + load.maps as f64 * map + load.single_maps as f64 * single;
+        let random = self.auditor.dependence_maps(chosen.len()) as f64 * map;
+        // The model answers to all images, and the page shows some methods' maps of them.
+        let all = score + SHOWN as f64 * single;
+        let seconds = image * chosen.len() as f64 + random + self.data.len() as f64 * all;
+        let (images, methods) = (chosen.len(), self.auditor.methods().len());
+        self.monitor.line(&format!(
+            "{images} images, {methods} methods, {} passes through the model for each image: about {}",
+            load.scores + load.maps + load.single_maps,
+            in_words(seconds)
+        ));
+        Ok(())
+    }
+
+    /// The comparison with random networks, kept or made.
+    pub(super) fn dependence(&mut self, chosen: &[usize]) -> Result<Dependence, RunError> {
+        if let Some(known) = self.records.dependence()? {
+            return Ok(known);
+        }
+        let (mut pixels, mut n) = (Vec::new(), 0);
+        for &item in chosen {
+            if n == self.auditor.dependence_images() {
+                break;
+            }
+            if let Ok(sample) = self.data.load(item) {
+                pixels.extend(sample.pixels);
+                n += 1;
+            }
+        }
+        self.monitor.begin(self.auditor.dependence_maps(n), "images explained for random networks");
+        let found = self.clock.time("random networks", || {
+            self.auditor.depend(&pixels, n, &|images| self.monitor.advance(images))
+        });
+        self.monitor.end();
+        let found = found?.ok_or(RunError::Interrupted)?;
+        self.records.keep_dependence(&found)?;
+        Ok(found)
+    }
+
+    /// The metrics of all chosen images, kept or made.
+    pub(super) fn measure(&mut self, chosen: &[usize]) -> Result<Vec<Record>, RunError> {
+        let mut records = self.records.all()?;
+        let load = self.auditor.workload();
+        let passes = load.scores + load.maps + load.single_maps;
+        self.monitor.begin(passes * chosen.len(), "passes");
+        self.monitor.advance(passes * records.len());
+        for &item in chosen {
+            if records.iter().any(|r| r.item == item) {
+                continue;
+            }
+            let sample = match self.data.load(item) {
+                Ok(sample) => sample,
+                Err(reason) => {
+                    self.broken += 1;
+                    self.monitor.broken(&self.data.source(item), &reason.to_string());
+                    continue;
+                }
+            };
+            let listener = self.clock.listener(|passes| self.monitor.advance(passes));
+            let mask = self.data.mask(item).filter(|mask| mask.contains(&true));
+            let measured = self.auditor.measure(item, &sample.pixels, mask, &listener)?;
+            let Some(measured) = measured else {
+                self.monitor.end();
+                return Err(RunError::Interrupted);
+            };
+            let (source, label) = (self.data.source(item), self.data.label(item));
+            let record = Record { item, source, label, measured };
+            self.records.keep(&record)?;
+            records.push(record);
+        }
+        self.monitor.end();
+        records.sort_by_key(|r| r.item);
+        if records.is_empty() {
+            let name = &self.auditor.model().graph.name;
+            return Err(RunError::NoImages(format!("nothing could be measured for {name:?}")));
+        }
+        Ok(records)
+    }
+}

@@ -1,0 +1,368 @@
+//! The run of `explain`: pictures of where a model looks.
+
+use std::path::PathBuf;
+
+use crate::bench::in_words;
+use crate::data::{Dataset, Shard, remove_unfinished};
+use crate::explain::{Compat, ExplainOptions, Explainer, Fusion, Score, Target};
+use crate::localise::{self, Localiser, Truth};
+use crate::method::Method;
+use crate::model::{Layer, Model};
+use crate::report::Table;
+use crate::run::cache::{CacheReader, CacheWriter};
+use crate::run::outputs::Outputs;
+use crate::run::pipeline::{Pipeline, TrueMask};
+use crate::run::request::{methods, named, parsed, settings};
+use crate::run::state::{RunState, Shards};
+use crate::run::{
+    ExplainRequest, Monitor, Page, PageSinks, Request, RunError, RunOptions, Save, Sink, Summary, folder,
+};
+use crate::trust::audit::{Judged, ModelVerdict, Purpose, judge};
+
+/// Images that are tried for one that can be read.
+const LOOK_AT: usize = 4;
+/// Seconds from which the time is told beforehand.
+const WORTH_TELLING: f64 = 10.0;
+
+/// What a run of `explain` found and wrote.
+#[derive(Debug)]
+pub struct ExplainOutcome {
+    /// The folder with the results.
+    pub out: PathBuf,
+    /// How many images there are to explain.
+    pub total: usize,
+    /// Whether this was a part of a run.
+    pub shard: Option<Shard>,
+    /// What was found, in numbers.
+    pub summary: Summary,
+    /// The verdict on the model, by the images that were explained.
+    pub verdict: ModelVerdict,
+    /// How well boxes and masks cover the true objects, where these are known.
+    pub overlap: Option<Table>,
+    /// The report, if it was asked for.
+    pub page: Option<PathBuf>,
+}
+
+/// How much of a run is done here.
+#[derive(Debug)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// The pictures of some images; what spans all of them is left to the merge.
+    Shard(Shard),
+    /// What spans all images; what the shards found is read instead of computed.
+    Merge(Shards),
+}
+
+/// Everything that a run of `explain` needs, checked before anything is written.
+#[derive(Debug)]
+pub struct ExplainPlan {
+    options: RunOptions,
+    explainer: Explainer,
+    data: Box<dyn Dataset>,
+    save: Save,
+    localise: localise::Options,
+    part: Part,
+    state: RunState,
+    request: ExplainRequest,
+}
+
+/// Explains images as asked for.
+///
+/// # Errors
+/// If the request does not fit the model or the images, or something cannot be read or written.
+pub fn explain(
+    request: &ExplainRequest,
+    options: &RunOptions,
+    monitor: &dyn Monitor,
+) -> Result<ExplainOutcome, RunError> {
+    ExplainPlan::new(request, options, monitor)?.execute(monitor)
+}
+
+impl ExplainPlan {
+    /// Opens the model and the images and compiles the methods; nothing is written.
+    ///
+    /// # Errors
+    /// If the request does not fit the model or the images.
+    pub fn new(
+        request: &ExplainRequest,
+        options: &RunOptions,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, RunError> {
+        let part = options.shard.map_or(Part::Whole, Part::Shard);
+        Self::of_part(request, options, part, monitor)
+    }
+
+    /// Plans to put shards together.
+    pub(super) fn of_shards(
+        request: &ExplainRequest,
+        options: &RunOptions,
+        shards: Shards,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, RunError> {
+        let options = RunOptions { command: shards.state.command.clone(), ..options.clone() };
+        Self::of_part(request, &options, Part::Merge(shards), monitor)
+    }
+
+    fn of_part(
+        request: &ExplainRequest,
+        options: &RunOptions,
+        part: Part,
+        monitor: &dyn Monitor,
+    ) -> Result<Self, RunError> {
+        // What is wrong with the words alone is told before anything is opened.
+        let save = Save::parse(&request.save, request.pictures)?;
+        let localise = request.localise(&save)?;
+        let methods = methods(&request.methods)?;
+        let mut model = request.model.open()?;
+        monitor.notes(&model.notes);
+        let data = request.data.open(&mut model, monitor)?;
+        let explainer = Explainer::new(&model, &request.choices(&model, &methods, &save, monitor)?)?;
+        monitor.notes(explainer.notes());
+        let state = RunState::new(Request::Explain(Box::new(request.clone())), options, data.as_ref())?;
+        if let Part::Merge(shards) = &part {
+            shards.check(&state)?;
+        }
+        let (options, request) = (options.clone(), request.clone());
+        Ok(Self { options, explainer, data, save, localise, part, state, request })
+    }
+
+    /// The images that are explained here.
+    #[must_use]
+    pub fn items(&self) -> Vec<usize> {
+        let all = 0..self.data.len();
+        match &self.part {
+            Part::Shard(shard) => all.filter(|&item| shard.holds(item)).collect(),
+            Part::Whole | Part::Merge(_) => all.collect(),
+        }
+    }
+
+    /// Explains the images and writes the results.
+    ///
+    /// # Errors
+    /// If the folder holds something else, or something cannot be read or written. Images that cannot be read are no
+    /// error: the summary lists them.
+    pub fn execute(self, monitor: &dyn Monitor) -> Result<ExplainOutcome, RunError> {
+        let cache = self.begin()?;
+        let go_on = cache.is_some() && !matches!(self.part, Part::Merge(_));
+        if !(matches!(self.part, Part::Merge(_)) || self.options.resume) {
+            self.tell_time(monitor);
+        }
+        let (explainer, data, out) = (&self.explainer, self.data.as_ref(), self.options.out.as_path());
+        let spans_all = !matches!(self.part, Part::Shard(_));
+        let save = if spans_all { self.save.clone() } else { self.save.of_a_shard() };
+        let mut outputs = Outputs::create(explainer, out, &save, go_on)?;
+        let mut page = (self.request.report && spans_all)
+            .then(|| PageSinks::new(explainer, save.style.heat()))
+            .transpose()?;
+        let localises = spans_all && self.localise.is_wanted();
+        let mut localiser = localises.then(|| Localiser::new(out, self.localise.clone()));
+        let keeps = !matches!(self.part, Part::Merge(_));
+        let mut keeper = keeps.then(|| CacheWriter::open(out, go_on)).transpose()?;
+        let mut more: Vec<&mut dyn Sink> = Vec::new();
+        more.extend(page.iter_mut().flat_map(PageSinks::sinks));
+        more.extend(localiser.iter_mut().map(|sink| sink as &mut dyn Sink));
+        more.extend(keeper.iter_mut().map(|sink| sink as &mut dyn Sink));
+        // A mask that cannot be read is an error of the comparison, which names it.
+        let truth = |item| self.localise.truth.as_ref()?.of_image(data, item).ok().flatten();
+        let items = self.items();
+        let total = items.len();
+        let truth = localises.then_some(&truth as &TrueMask<'_>);
+        let pipeline = Pipeline { explainer, data, items, out, truth, cache };
+        let mut summary = pipeline.run(&mut outputs.with(more), monitor)?;
+        outputs.finish(explainer, out, total, &mut summary)?;
+        let verdict = verdict(explainer.model(), &summary);
+        let overlap = self.overlap(localiser, monitor)?;
+        let page = page.map(|page| self.write_page(page, &summary, &verdict, overlap.clone(), monitor));
+        let page = page.transpose()?;
+        if !summary.stopped {
+            self.finish()?;
+        }
+        let (out, shard) = (self.options.out, self.options.shard);
+        Ok(ExplainOutcome { out, total, shard, summary, verdict, overlap, page })
+    }
+
+    /// Makes the folder ready, and opens what is known already.
+    fn begin(&self) -> Result<Option<CacheReader>, RunError> {
+        let out = &self.options.out;
+        if self.options.resume {
+            self.state.check_resumable(out)?;
+            remove_unfinished(out).map_err(RunError::writing(out))?;
+            return CacheReader::of_stopped(out, &self.explainer);
+        }
+        folder::prepare(out, self.options.force)?;
+        // What another run kept here is not this one's.
+        CacheReader::discard(out)?;
+        self.state.write(out)?;
+        match &self.part {
+            Part::Merge(shards) => CacheReader::of_shards(&shards.folders).map(Some),
+            Part::Whole | Part::Shard(_) => Ok(None),
+        }
+    }
+
+    /// Says that all is done. What a shard kept stays for the merge.
+    fn finish(&self) -> Result<(), RunError> {
+        if !matches!(self.part, Part::Shard(_)) {
+            CacheReader::discard(&self.options.out)?;
+        }
+        RunState { finished: true, ..self.state.clone() }.write(&self.options.out)
+    }
+
+    /// Says how long methods of many passes will take, where it is long enough to ask oneself.
+    fn tell_time(&self, monitor: &dyn Monitor) {
+        let (explainer, data, images) = (&self.explainer, &self.data, self.items().len());
+        let readable = || (0..data.len().min(LOOK_AT)).find_map(|item| data.load(item).ok());
+        let Some(sample) = explainer.takes_passes().then(readable).flatten() else { return };
+        // What goes wrong here goes wrong again where it is told.
+        let Ok(one) = explainer.estimate(&sample.pixels) else { return };
+        #[allow(clippy::cast_precision_loss)] // images
+        let seconds = one.seconds * images as f64;
+        if seconds > WORTH_TELLING {
+            let passes = one.passes.forward + one.passes.back;
+            let maps = explainer.maps().len();
+            monitor.line(&format!(
+                "{images} images, {maps} maps and {passes} passes through the model for each image: about {}",
+                in_words(seconds)
+            ));
+        }
+    }
+
+    /// Writes boxes and scores, and gives the scores as a table.
+    fn overlap(
+        &self,
+        localiser: Option<Localiser>,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Table>, RunError> {
+        let scores = localiser.map(Localiser::finish).transpose()?.unwrap_or_default();
+        if !scores.is_empty()
+            && scores.iter().all(|(_, score)| score.mask.is_none() && score.bounds.is_none())
+        {
+            monitor.note(
+                "--truth names none of these images: IoU is not known (files are matched by their names)",
+            );
+        }
+        Ok(localise::table(&scores))
+    }
+
+    fn write_page(
+        &self,
+        collected: PageSinks,
+        summary: &Summary,
+        verdict: &ModelVerdict,
+        overlap: Option<Table>,
+        monitor: &dyn Monitor,
+    ) -> Result<PathBuf, RunError> {
+        let page = Page {
+            model: &self.request.model.path,
+            command: &self.options.command,
+            title: self.request.data.title(),
+            data: self.data.as_ref(),
+            unseen: false,
+            verdict,
+            explainer: &self.explainer,
+            summary,
+            seed: self.request.seed,
+            audit: None,
+            tables: overlap.into_iter().collect(),
+        };
+        page.write(collected, self.options.out.join("report.html"), monitor)
+    }
+}
+
+/// The verdict on a model by the images that were explained, as `audit` has it. It rests on their scores alone: what takes
+/// further passes (dead channels) or a look at all images (duplicates) is left to `audit`.
+#[must_use]
+pub fn verdict(model: &Model, summary: &Summary) -> ModelVerdict {
+    judge(Judged {
+        model,
+        logits: &summary.logits.concat(),
+        labels: &summary.labels,
+        purpose: Purpose::Given,
+        selected_among: 1,
+        seed: 0,
+    })
+}
+
+impl ExplainRequest {
+    /// These inputs explained by this model, everything else as the command line has it by default.
+    #[must_use]
+    pub fn new(model: impl Into<PathBuf>, inputs: Vec<PathBuf>) -> Self {
+        Self {
+            model: super::ModelRequest { path: model.into(), ..Default::default() },
+            data: super::DataRequest { paths: inputs, ..Default::default() },
+            methods: Vec::new(),
+            layers: Vec::new(),
+            fuse: None,
+            aug_smooth: false,
+            eigen_smooth: false,
+            compat: None,
+            placement: "receptive-field".to_owned(),
+            class: "predicted".to_owned(),
+            against: None,
+            counterfactual: false,
+            set: Vec::new(),
+            seed: 0,
+            score: "logit".to_owned(),
+            save: vec!["png".to_owned()],
+            pictures: super::PictureStyle::default(),
+            threshold: "0.2".to_owned(),
+            components: "largest".to_owned(),
+            truth: None,
+            report: false,
+        }
+    }
+
+    fn localise(&self, save: &Save) -> Result<localise::Options, RunError> {
+        Ok(localise::Options {
+            boxes: save.boxes,
+            masks: save.masks,
+            threshold: parsed("threshold", Some(&self.threshold))?.unwrap_or_default(),
+            components: parsed("components", Some(&self.components))?.unwrap_or_default(),
+            truth: self.truth.as_deref().map(Truth::open).transpose()?,
+        })
+    }
+
+    fn choices(
+        &self,
+        model: &Model,
+        methods: &[&'static Method],
+        save: &Save,
+        monitor: &dyn Monitor,
+    ) -> Result<ExplainOptions, RunError> {
+        let class = |text: &str| Target::parse(text, model).map_err(|e| RunError::Request(e.to_string()));
+        let mut choices = ExplainOptions {
+            layers: self.layers(model)?,
+            target: class(&self.class)?,
+            against: self.against.as_deref().map(class).transpose()?,
+            counterfactual: self.counterfactual,
+            settings: settings(self.seed, &self.set, &self.placement)?,
+            fusion: named("fuse", self.fuse.as_deref(), &Fusion::ALL)?,
+            augment: self.aug_smooth,
+            eigen_smooth: self.eigen_smooth,
+            compat: named("compat", self.compat.as_deref(), &Compat::ALL)?,
+            score: named("score", Some(&self.score), &Score::ALL)?.unwrap_or(Score::Logit),
+            skip_inapplicable: self.methods == ["all"],
+            tensors: save.tensors,
+            ..ExplainOptions::new(methods)
+        };
+        if self.methods.is_empty() {
+            monitor.notes(&choices.take_default_methods(model));
+        }
+        let ignoring: Vec<&str> = choices.methods.iter().filter(|m| !m.uses_layer).map(|m| m.id).collect();
+        if !(choices.layers.is_empty() || ignoring.is_empty() || self.methods.is_empty()) {
+            monitor.note(&format!("--layer makes no difference to {}", ignoring.join(", ")));
+        }
+        Ok(choices)
+    }
+
+    /// The layers that were named; `all` are those that `inspect` lists, less mere copies.
+    fn layers(&self, model: &Model) -> Result<Vec<Layer>, RunError> {
+        if self.layers == ["all"] {
+            let all = model.layers();
+            let outline = model.outline(&all, model.default_layer().ok().as_ref());
+            return Ok(outline.into_iter().filter(|layer| !layer.view).cloned().collect());
+        }
+        let found = self.layers.iter().map(|name| model.layer(name)).collect::<Result<Vec<_>, _>>();
+        found.map_err(|e| RunError::Request(e.to_string()))
+    }
+}

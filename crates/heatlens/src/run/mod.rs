@@ -1,0 +1,57 @@
+//! Whole runs: from a request to a folder of results.
+//!
+//! A [request](ExplainRequest) is plain words, as a person gives them. A [plan](ExplainPlan) checks them and opens what they
+//! name; [`Pipeline`] takes one image after the other and hands it to every [`Sink`]: pictures, arrays, contact sheet,
+//! boxes, report, cache, manifest. A [`Monitor`] sees how far it is. What a folder holds is in its [`RunState`], by which a
+//! run that was stopped goes on, and shards are merged, to the bytes of a run in one piece.
+//!
+//! | path in the folder | written by |
+//! |---|---|
+//! | `run.json` | [`RunState`] |
+//! | `manifest.jsonl` | one line for each image, as soon as it is complete |
+//! | `NAME/*.png`, `sheet.png` | pictures |
+//! | `maps.npz`, `heat.npz`, `tensors.npz` | arrays |
+//! | `report.html` | [`Page`] |
+//! | `explanations.bin` | the cache of a shard, or of a run that is not finished |
+
+pub mod audit;
+mod base_image;
+mod cache;
+mod error;
+mod explain;
+mod folder;
+mod image;
+mod merge;
+mod monitor;
+mod outputs;
+mod page;
+mod pipeline;
+mod request;
+mod save;
+mod sink;
+mod sinks;
+mod state;
+mod style;
+mod summary;
+
+pub use audit::{AuditOutcome, audit};
+pub use base_image::BaseImage;
+pub use error::RunError;
+pub use explain::{ExplainOutcome, ExplainPlan, explain, verdict};
+pub use folder::prepare;
+pub use image::ExplainedImage;
+pub use merge::{Merged, merge};
+pub use monitor::{Monitor, Unwatched};
+pub use outputs::write_explanations;
+pub use page::{Page, PageSinks};
+pub use pipeline::{Pipeline, TrueMask};
+pub use request::{
+    AuditRequest, DataRequest, ExplainRequest, ModelRequest, Request, RunOptions, methods, numbers, rows,
+    settings, size,
+};
+pub use save::Save;
+pub use sink::{NewImage, Sink};
+pub(crate) use sinks::pictures::file_part;
+pub use state::RunState;
+pub use style::{PictureFormat, PictureStyle};
+pub use summary::Summary;

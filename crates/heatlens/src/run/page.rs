@@ -1,0 +1,146 @@
+//! `report.html`, at the end of a run.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::data::Dataset;
+use crate::dataset::{Findings, Observations};
+use crate::explain::Explainer;
+use crate::render::HeatStyle;
+use crate::report::{
+    AuditPart, Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts, fingerprint,
+};
+use crate::run::{Monitor, RunError, Sink, Summary};
+use crate::trust::audit::{Audit, ModelVerdict};
+use crate::trust::health::output_problems;
+use crate::trust::literature;
+
+/// Collects, while images are explained, what the page shows of them.
+#[derive(Debug)]
+pub struct PageSinks {
+    images: Collector,
+    style: HeatStyle,
+    whole: Observations,
+}
+
+impl PageSinks {
+    /// Gets ready for the images of one run; `style` is how heat is drawn.
+    ///
+    /// # Errors
+    /// If the model cannot be compiled on its own.
+    pub fn new(explainer: &Explainer, style: HeatStyle) -> Result<Self, RunError> {
+        Ok(Self { images: Collector::new(explainer, style)?, style, whole: Observations::default() })
+    }
+
+    /// The places that give a class away, as `audit.json` holds them.
+    pub(super) fn shortcuts(&self, data: &dyn Dataset, seed: u64) -> Vec<Value> {
+        let found = Findings::of(&self.whole, seed).shortcuts_json(|item| data.source(item));
+        found.as_array().cloned().unwrap_or_default()
+    }
+
+    /// The sinks: the images of the page, and the data set as a whole.
+    pub fn sinks(&mut self) -> [&mut dyn Sink; 2] {
+        [&mut self.images, &mut self.whole]
+    }
+}
+
+/// What the page tells besides what was collected.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// The model's file.
+    pub model: &'a Path,
+    /// How a person repeats the run.
+    pub command: &'a str,
+    /// The images, in words.
+    pub title: String,
+    /// The images.
+    pub data: &'a dyn Dataset,
+    /// Whether the model was certainly not trained on these images.
+    pub unseen: bool,
+    /// The verdict on the model.
+    pub verdict: &'a ModelVerdict,
+    /// What made the maps.
+    pub explainer: &'a Explainer,
+    /// What the run found.
+    pub summary: &'a Summary,
+    /// The seed of the run.
+    pub seed: u64,
+    /// What was measured of the methods.
+    pub audit: Option<&'a Audit>,
+    /// Further tables.
+    pub tables: Vec<Table>,
+}
+
+impl Page<'_> {
+    /// Writes the page, whole or not at all; gives its path.
+    ///
+    /// # Errors
+    /// If the model or an image that the page shows cannot be read, or the page cannot be written.
+    pub fn write(
+        self,
+        collected: PageSinks,
+        path: PathBuf,
+        monitor: &dyn Monitor,
+    ) -> Result<PathBuf, RunError> {
+        let training = Training::beside(self.model).unwrap_or_else(|reason| {
+            monitor.note(&format!("the report shows no learning curve: {reason}"));
+            None
+        });
+        let findings = Findings::of(&collected.whole, self.seed);
+        let whole = DataSetPart::new(findings, &collected.whole, self.data, collected.style)?;
+        let (gallery, answers) = collected.images.finish();
+        let labelled = self.verdict.judgement.images > 0;
+        let told = training.as_ref().and_then(Training::headline).filter(|_| !labelled);
+        let headline = told.unwrap_or_else(|| Headline::of(self.verdict, self.unseen));
+        let shortcuts: Vec<String> = whole.warnings().collect();
+        let name = self.model.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let report = Report {
+            title: format!("{name} on {}", self.title),
+            headline: if shortcuts.is_empty() { headline } else { headline.doubted() },
+            warnings: [shortcuts, self.warnings()].concat(),
+            verdict: self.verdict.clone(),
+            answers,
+            training,
+            audit: self.audit.map(AuditPart::from),
+            gallery,
+            data_set: Some(whole).filter(|part| !part.findings.classes.is_empty()),
+            provenance: self.provenance()?,
+            tables: self.tables,
+        };
+        report.write(&path)?;
+        Ok(path)
+    }
+
+    /// What must be known before a picture is believed.
+    fn warnings(&self) -> Vec<String> {
+        let outputs = self.summary.logits.first().map_or(1, Vec::len);
+        let problems = output_problems(&self.summary.logits.concat(), outputs);
+        let mut warnings: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        for (what, count) in &self.summary.empty_maps {
+            warnings.push(format!("{count} of {} maps of {what}", self.summary.done));
+        }
+        for method in self.explainer.maps().iter().map(|map| map.method) {
+            let warning = literature::sentence(method, self.audit);
+            warnings.extend(warning.filter(|warning| !warnings.contains(warning)));
+        }
+        match self.summary.broken.len() {
+            0 => {}
+            n => warnings.push(format!("{n} images could not be read and are not on this page.")),
+        }
+        warnings
+    }
+
+    fn provenance(&self) -> Result<Vec<Fact>, RunError> {
+        let hash = fingerprint(self.model).map_err(RunError::reading(self.model))?;
+        let mut all = vec![
+            Fact { name: "model", value: self.model.display().to_string() },
+            Fact { name: "SHA-256", value: hash },
+            Fact { name: "images", value: self.title.clone() },
+        ];
+        all.extend(facts(self.explainer));
+        all.push(Fact { name: "seed", value: self.seed.to_string() });
+        all.push(Fact { name: "command", value: self.command.to_owned() });
+        Ok(all)
+    }
+}

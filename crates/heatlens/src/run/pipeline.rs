@@ -1,0 +1,200 @@
+//! From images to sinks: load, explain or take from the cache, hand to every sink, commit.
+//!
+//! Images are worked on a few at a time, so memory does not grow with their number, and every finished image is on disk
+//! before the next few begin. A broken image costs only itself.
+
+use std::fmt;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Sample};
+use crate::explain::{Explainer, Explanation};
+use crate::localise::Mask;
+use crate::run::cache::CacheReader;
+use crate::run::{BaseImage, ExplainedImage, Monitor, NewImage, RunError, Sink, Summary};
+
+/// Images worked on together, where each takes few passes. Only memory and progress depend on it: each image is computed
+/// alone.
+const GROUP: usize = 32;
+
+/// The true object of an item, as a mask that covers its whole image.
+pub type TrueMask<'t> = dyn Fn(usize) -> Option<Mask> + Sync + 't;
+
+/// A loop over images.
+pub struct Pipeline<'p> {
+    /// What explains.
+    pub explainer: &'p Explainer,
+    /// The images.
+    pub data: &'p dyn Dataset,
+    /// Which of them, in order.
+    pub items: Vec<usize>,
+    /// The run's folder.
+    pub out: &'p Path,
+    /// Where the answer is known.
+    pub truth: Option<&'p TrueMask<'p>>,
+    /// What is explained already: by shards, or by the same run before it was stopped.
+    pub cache: Option<CacheReader>,
+}
+
+impl fmt::Debug for Pipeline<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("items", &self.items).field("out", &self.out).finish_non_exhaustive()
+    }
+}
+
+/// What is known of one image before the sinks take it.
+struct Made {
+    explanation: Explanation,
+    thumbnail: Option<BaseImage>,
+    files: Vec<String>,
+    line: Option<String>,
+    written: bool,
+}
+
+impl<'p> Pipeline<'p> {
+    /// All images of a data set, from the first to the last.
+    #[must_use]
+    pub fn new(explainer: &'p Explainer, data: &'p dyn Dataset, out: &'p Path) -> Self {
+        Self { explainer, data, items: (0..data.len()).collect(), out, truth: None, cache: None }
+    }
+
+    /// Explains the images and hands each to every sink, in the order of the sinks.
+    ///
+    /// # Errors
+    /// If something cannot be written or the images do not fit the model. Images that cannot be read are no error: the
+    /// summary lists them.
+    pub fn run(mut self, sinks: &mut [&mut dyn Sink], monitor: &dyn Monitor) -> Result<Summary, RunError> {
+        let mut summary = Summary::default();
+        let group = if self.explainer.takes_passes() { 1 } else { GROUP };
+        let all = std::mem::take(&mut self.items);
+        monitor.begin(all.len(), "images");
+        let mut begun = 0;
+        for items in all.chunks(group) {
+            let (good, samples) = self.load(items, &mut summary);
+            let made = self.make(&good, &samples, sinks)?;
+            for ((&item, sample), made) in good.iter().zip(&samples).zip(&made) {
+                self.hand_out(item, sample, made, sinks)?;
+                summary.add(self.explainer, self.data.label(item), &made.explanation);
+            }
+            sinks.iter_mut().try_for_each(|sink| sink.commit())?;
+            begun += items.len();
+            if !monitor.advance(items.len()) {
+                summary.stopped = begun < all.len();
+                break;
+            }
+        }
+        monitor.end();
+        Ok(summary)
+    }
+
+    /// Loads items side by side; what cannot be read goes to the summary.
+    fn load(&self, items: &[usize], summary: &mut Summary) -> (Vec<usize>, Vec<Sample>) {
+        let loaded: Vec<_> = items.par_iter().map(|&item| (item, self.data.load(item))).collect();
+        let (mut good, mut samples) = (Vec::new(), Vec::new());
+        for (item, sample) in loaded {
+            match sample {
+                Ok(sample) => {
+                    good.push(item);
+                    samples.push(sample);
+                }
+                Err(reason) => summary.broken.push((self.data.source(item), reason.to_string())),
+            }
+        }
+        (good, samples)
+    }
+
+    /// Explains the images that were loaded, or takes from the cache how they were explained.
+    fn make(
+        &mut self,
+        items: &[usize],
+        samples: &[Sample],
+        sinks: &[&mut dyn Sink],
+    ) -> Result<Vec<Made>, RunError> {
+        let known = self.cache.as_ref().map_or(0, |cache| cache.known(items.len()));
+        let (old, new) = (items.split_at(known), samples.split_at(known));
+        let mut made = self.remember(old.0, new.0, sinks)?;
+        made.extend(self.compute(old.1, new.1, sinks)?);
+        Ok(made)
+    }
+
+    fn remember(
+        &mut self,
+        items: &[usize],
+        samples: &[Sample],
+        sinks: &[&mut dyn Sink],
+    ) -> Result<Vec<Made>, RunError> {
+        let (data, wanted) = (self.data, wants_picture(sinks));
+        let Some(cache) = &mut self.cache else { return Ok(Vec::new()) };
+        let thumbnail = |&item: &usize| match wanted {
+            true => Ok(Some(BaseImage::load(data, item)?.thumbnail())),
+            false => Ok(None),
+        };
+        let thumbnails: Vec<_> = items.par_iter().map(thumbnail).collect::<Result<_, RunError>>()?;
+        let mut remember = |((&item, sample), thumbnail)| {
+            let found = cache.next(self.explainer, item, sample)?;
+            let written = found.is_in(self.out);
+            if !written {
+                found.copy_pictures(self.out)?;
+            }
+            let (explanation, files, line) = (found.explanation, found.files, Some(found.line));
+            Ok(Made { explanation, thumbnail, files, line, written })
+        };
+        items.iter().zip(samples).zip(thumbnails).map(&mut remember).collect()
+    }
+
+    fn compute(
+        &self,
+        items: &[usize],
+        samples: &[Sample],
+        sinks: &[&mut dyn Sink],
+    ) -> Result<Vec<Made>, RunError> {
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pixels: Vec<f32> = samples.iter().flat_map(|s| &s.pixels).copied().collect();
+        let explanations = self.explainer.explain(&pixels, samples.len())?;
+        let made = items.par_iter().zip(explanations);
+        made.map(|(&item, explanation)| self.draw(item, explanation, sinks)).collect()
+    }
+
+    /// Lets the sinks draw; the image is read once for all of them.
+    fn draw(&self, item: usize, explanation: Explanation, sinks: &[&mut dyn Sink]) -> Result<Made, RunError> {
+        let Self { explainer, data, .. } = *self;
+        let base = wants_picture(sinks).then(|| BaseImage::load(data, item)).transpose()?;
+        let image = NewImage { explainer, data, item, explanation: &explanation, base: base.as_ref() };
+        let mut files = Vec::new();
+        for sink in sinks {
+            files.extend(sink.draw(&image)?);
+        }
+        let thumbnail = base.as_ref().map(BaseImage::thumbnail);
+        Ok(Made { explanation, thumbnail, files, line: None, written: false })
+    }
+
+    fn hand_out(
+        &self,
+        item: usize,
+        sample: &Sample,
+        made: &Made,
+        sinks: &mut [&mut dyn Sink],
+    ) -> Result<(), RunError> {
+        let truth = self.truth.and_then(|truth| truth(item));
+        let image = ExplainedImage {
+            explainer: self.explainer,
+            data: self.data,
+            item,
+            sample,
+            explanation: &made.explanation,
+            thumbnail: made.thumbnail.as_ref(),
+            truth: truth.as_ref(),
+            files: &made.files,
+            line: made.line.as_deref(),
+            written: made.written,
+        };
+        sinks.iter_mut().try_for_each(|sink| sink.write(&image))
+    }
+}
+
+fn wants_picture(sinks: &[&mut dyn Sink]) -> bool {
+    sinks.iter().any(|sink| sink.wants_picture())
+}

@@ -1,0 +1,349 @@
+//! `run.json`: what the run in a folder is. `--resume` goes on with the same run only, and `merge` puts together only
+//! what belongs together.
+//!
+//! A run is known by what its results depend on: the program, the processor's instructions, the content of the model
+//! file, the images, and the request. Where files lie and when they were written makes no difference.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use heatlens_cpu::instruction_set;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::data::{Dataset, Shard, write_atomically};
+use crate::report::{fingerprint, hexadecimal};
+use crate::run::{Request, RunError, RunOptions};
+
+/// The file's name.
+pub(super) const FILE: &str = "run.json";
+
+/// A run, as its folder remembers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// The program's version.
+    pub version: String,
+    /// The instruction set that computes.
+    pub processor: String,
+    /// SHA-256 of the model file.
+    pub model: String,
+    /// SHA-256 of the images' names, rows, classes and of the names of the classes.
+    pub inputs: String,
+    /// How many images there are.
+    pub images: usize,
+    /// The part that is done here.
+    pub shard: Option<String>,
+    /// Whether all of it is done.
+    pub finished: bool,
+    /// How a person repeats the run.
+    pub command: String,
+    /// What was asked for.
+    pub request: Request,
+}
+
+impl RunState {
+    /// Describes a run that begins.
+    ///
+    /// # Errors
+    /// If the model file cannot be read.
+    pub fn new(request: Request, options: &RunOptions, data: &dyn Dataset) -> Result<Self, RunError> {
+        let path = &request.model().path;
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            processor: instruction_set().to_owned(),
+            model: fingerprint(path).map_err(RunError::reading(path))?,
+            inputs: identity(data),
+            images: data.len(),
+            shard: options.shard.map(|shard| shard.to_string()),
+            finished: false,
+            command: options.command.clone(),
+            request,
+        })
+    }
+
+    /// Reads what a folder remembers.
+    ///
+    /// # Errors
+    /// If there is nothing, or it is damaged. The texts are reasons without the file's name.
+    pub(super) fn read(folder: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(folder.join(FILE)).map_err(|e| e.to_string())?;
+        serde_json::from_str(&text).map_err(|e| format!("damaged: {e}"))
+    }
+
+    /// Writes it into a folder, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), RunError> {
+        let path = folder.join(FILE);
+        let text = serde_json::to_string_pretty(self).map_err(|e| RunError::writing(&path)(e.into()))?;
+        write_atomically(&path, format!("{text}\n").as_bytes()).map_err(RunError::writing(&path))
+    }
+
+    /// Makes sure that a folder holds the beginning of this run.
+    ///
+    /// # Errors
+    /// If it holds none, a finished one or another one.
+    pub fn check_resumable(&self, folder: &Path) -> Result<(), RunError> {
+        let nothing = |reason: &dyn Display| {
+            let path = folder.join(FILE);
+            RunError::OtherRun(format!(
+                "there is no unfinished run to resume ({}: {reason}); start one without --resume",
+                path.display()
+            ))
+        };
+        let found = Self::read(folder).map_err(|reason| nothing(&reason))?;
+        if let Some((key, then, now)) = found.difference(self) {
+            return Err(RunError::OtherRun(format!(
+                "the run in {} was begun otherwise: {key} was {then}, is {now}; go on with the same, or start again with --force",
+                folder.display()
+            )));
+        }
+        if found.finished { Err(nothing(&"the run there is finished")) } else { Ok(()) }
+    }
+
+    /// The first thing in which two runs differ, and its value in each. A folder moved with all that belongs to it holds
+    /// the same run.
+    pub(super) fn difference(&self, other: &Self) -> Option<(String, Value, Value)> {
+        let (mine, others) = (self.facts(), other.facts());
+        let keys = mine.keys().chain(others.keys());
+        let null = Value::Null;
+        keys.map(|key| (key, mine.get(key).unwrap_or(&null), others.get(key).unwrap_or(&null)))
+            .find(|(_, a, b)| a != b)
+            .map(|(key, a, b)| (key.clone(), a.clone(), b.clone()))
+    }
+
+    /// What the results depend on, by name; parts of the request by their own names.
+    fn facts(&self) -> Map<String, Value> {
+        let mut facts = flat(self);
+        facts.retain(|key, _| key != "finished" && key != "command");
+        let request = facts.remove("request").unwrap_or_default();
+        for (key, value) in request.as_object().into_iter().flatten() {
+            match (key.as_str(), value) {
+                ("model" | "data", Value::Object(parts)) => {
+                    // By content, above.
+                    let known = ["path", "paths", "labels"];
+                    let parts = parts.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+                    facts.extend(parts.map(|(key, value)| (key.clone(), value.clone())));
+                }
+                _ => drop(facts.insert(key.clone(), value.clone())),
+            }
+        }
+        facts
+    }
+}
+
+/// A record's fields.
+fn flat(record: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(record) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// SHA-256 of what the results tell of images besides their pixels.
+fn identity(data: &dyn Dataset) -> String {
+    let mut hash = Sha256::new();
+    let mut take = |text: &str| {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    };
+    data.class_names().iter().for_each(|name| take(name));
+    for item in 0..data.len() {
+        take(&data.name(item));
+        take(&format!("{} {:?}", data.index(item), data.label(item)));
+    }
+    hexadecimal(&hash.finalize())
+}
+
+impl Request {
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &super::ModelRequest {
+        match self {
+            Self::Explain(request) => &request.model,
+            Self::Audit(request) => &request.model,
+        }
+    }
+}
+
+/// The folders of all shards of one run, in the order of their numbers.
+#[derive(Debug)]
+pub(super) struct Shards {
+    pub(super) folders: Vec<PathBuf>,
+    pub(super) state: RunState,
+}
+
+impl Shards {
+    /// Reads the folders, which must be all parts of one run.
+    pub(super) fn read(folders: &[PathBuf]) -> Result<Self, RunError> {
+        let mut all = folders.iter().map(|folder| part(folder)).collect::<Result<Vec<_>, _>>()?;
+        all.sort_by_key(|part| part.shard.number);
+        let refused = |reason: String| Err(RunError::OtherRun(reason));
+        let Some(first) = all.first() else {
+            return Err(RunError::Request("name the folders of all shards".to_owned()));
+        };
+        let of = first.shard.of;
+        for part in &all[1..] {
+            if let Some((what, one, other)) = first.differs(part) {
+                return refused(format!(
+                    "{} and {} are no parts of one run: {what} {one} and {other}; make all shards by the same command",
+                    first.folder.display(),
+                    part.folder.display()
+                ));
+            }
+        }
+        if let Some(twice) = all.windows(2).find(|pair| pair[0].shard == pair[1].shard) {
+            return refused(format!(
+                "{} and {} are both shard {}: name one of them",
+                twice[0].folder.display(),
+                twice[1].folder.display(),
+                twice[0].shard
+            ));
+        }
+        let is_there = |number: &usize| all.iter().any(|part| part.shard.number == *number);
+        let missing: Vec<String> = (1..=of)
+            .filter(|number| !is_there(number))
+            .map(|number| Shard { number, of }.to_string())
+            .collect();
+        if !missing.is_empty() {
+            return refused(format!(
+                "found {} of {of} shards, {} missing: name the folders of all, and make those that are not there with --shard",
+                all.len(),
+                missing.join(", ")
+            ));
+        }
+        let state = first.state.clone();
+        Ok(Self { folders: all.into_iter().map(|part| part.folder).collect(), state })
+    }
+
+    /// Makes sure that one run would have the same results now as the shards had then.
+    pub(super) fn check(&self, now: &RunState) -> Result<(), RunError> {
+        if self.state.images != now.images {
+            return Err(RunError::OtherRun(format!(
+                "the shards were made of {} images, now there are {}: make them again",
+                self.state.images, now.images
+            )));
+        }
+        let then = RunState { shard: None, ..self.state.clone() };
+        let Some((key, then, now)) = then.difference(now) else { return Ok(()) };
+        Err(RunError::OtherRun(format!(
+            "the shards were made with another {key}: {then}, now {now}; one run would have other results, so make them again"
+        )))
+    }
+}
+
+/// One folder.
+struct Part {
+    folder: PathBuf,
+    shard: Shard,
+    state: RunState,
+}
+
+impl Part {
+    fn differs(&self, other: &Self) -> Option<(String, Value, Value)> {
+        if self.shard.of != other.shard.of {
+            let [one, two] = [self.shard, other.shard].map(|shard| Value::String(shard.to_string()));
+            return Some(("shards".to_owned(), one, two));
+        }
+        let alone = |part: &Self| RunState { shard: None, ..part.state.clone() };
+        alone(self).difference(&alone(other))
+    }
+}
+
+fn part(folder: &Path) -> Result<Part, RunError> {
+    let wrong = |reason: &dyn Display| {
+        RunError::OtherRun(format!(
+            "{} is no finished shard ({FILE}: {reason}); expected a folder that `explain --shard` or `audit --shard` has written to the end",
+            folder.display()
+        ))
+    };
+    let state = RunState::read(folder).map_err(|reason| wrong(&reason))?;
+    let shard = state.shard.as_deref().ok_or_else(|| wrong(&"it is a whole run"))?;
+    let damaged = |reason: String| {
+        let path = folder.join(FILE);
+        RunError::OtherRun(format!("{} is damaged: {reason}; make that shard again", path.display()))
+    };
+    let shard = shard.parse().map_err(damaged)?;
+    if !state.finished {
+        return Err(wrong(&"it was stopped: go on with --resume"));
+    }
+    Ok(Part { folder: folder.to_owned(), shard, state })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{AuditRequest, DataRequest, ModelRequest};
+
+    fn state() -> RunState {
+        let request = AuditRequest {
+            model: ModelRequest { path: "a/model.onnx".into(), ..ModelRequest::default() },
+            data: DataRequest { paths: vec!["a/images".into()], ..DataRequest::default() },
+            methods: Vec::new(),
+            measured: None,
+            full: false,
+            train_data: None,
+            placement: "resize".to_owned(),
+            set: Vec::new(),
+            seed: 0,
+        };
+        RunState {
+            version: "1".to_owned(),
+            processor: "avx2".to_owned(),
+            model: "abc".to_owned(),
+            inputs: "def".to_owned(),
+            images: 3,
+            shard: None,
+            finished: false,
+            command: "heatlens audit a".to_owned(),
+            request: Request::Audit(Box::new(request)),
+        }
+    }
+
+    #[test]
+    fn a_moved_run_is_the_same_and_other_content_is_not() {
+        let here = state();
+        let mut there = here.clone();
+        if let Request::Audit(request) = &mut there.request {
+            request.model.path = "b/model.onnx".into();
+            request.data.paths = vec!["b".into(), "c".into()];
+        }
+        there.finished = true;
+        there.command.clear();
+        assert_eq!(here.difference(&there), None);
+        let other = |change: fn(&mut RunState)| {
+            let mut other = state();
+            change(&mut other);
+            here.difference(&other).map(|found| found.0)
+        };
+        assert_eq!(other(|s| s.model = "x".to_owned()).as_deref(), Some("model"));
+        assert_eq!(other(|s| s.images = 4).as_deref(), Some("images"));
+        assert_eq!(other(|s| s.processor = "avx512".to_owned()).as_deref(), Some("processor"));
+        let seed = |s: &mut RunState| {
+            let Request::Audit(request) = &mut s.request else { return };
+            request.seed = 1;
+        };
+        assert_eq!(other(seed).as_deref(), Some("seed"));
+        let preset = |s: &mut RunState| {
+            let Request::Audit(request) = &mut s.request else { return };
+            request.model.preset = Some("tf".to_owned());
+        };
+        assert_eq!(other(preset).as_deref(), Some("preset"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        state().write(folder.path()).unwrap();
+        assert_eq!(RunState::read(folder.path()).unwrap(), state());
+        state().check_resumable(folder.path()).unwrap();
+        RunState { finished: true, ..state() }.write(folder.path()).unwrap();
+        let refused = state().check_resumable(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("finished"), "{refused}");
+        let nothing = state().check_resumable(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(nothing.contains("no unfinished run"), "{nothing}");
+    }
+}

@@ -1,0 +1,41 @@
+//! What a run found, in numbers.
+
+use std::path::PathBuf;
+
+use crate::explain::{Explainer, Explanation};
+
+/// What a run found, in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Images explained.
+    pub done: usize,
+    /// Images that could not be read: where they come from, and why.
+    pub broken: Vec<(String, String)>,
+    /// The contact sheet, if one was drawn.
+    pub sheet: Option<PathBuf>,
+    /// Whether the run was stopped before its end.
+    pub stopped: bool,
+    /// Logits of every explained image, in order.
+    pub logits: Vec<Vec<f32>>,
+    /// Known classes of the explained images, in order.
+    pub labels: Vec<Option<usize>>,
+    /// How many images had no positive evidence, by map name and reason.
+    pub empty_maps: Vec<(String, usize)>,
+}
+
+impl Summary {
+    pub(super) fn add(&mut self, explainer: &Explainer, label: Option<usize>, explanation: &Explanation) {
+        self.done += 1;
+        self.labels.push(label);
+        self.logits.push(explanation.logits.clone());
+        for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
+            if let Some(reason) = attribution.zero {
+                let what = format!("{}: {reason}", spec.name(explainer.model()));
+                match self.empty_maps.iter_mut().find(|(known, _)| *known == what) {
+                    Some((_, count)) => *count += 1,
+                    None => self.empty_maps.push((what, 1)),
+                }
+            }
+        }
+    }
+}
