@@ -1,29 +1,150 @@
 //! heatlens shows where an image classifier looks, and says whether that picture can be believed.
 //!
-//! The way from a file to a picture: [`model`] opens a classifier and finds its logits and layers,
-//! [`method`] holds the explanation methods, [`explain`] appends their formulas to the network and
-//! runs them, [`run`] writes the pictures, [`export`] writes models that explain themselves. [`train`] makes a classifier where there is none,
-//! [`data`] reads images and arrays, [`trust`] asks whether the model knows anything at all. [`localise`] makes boxes and
-//! masks of maps, [`dataset`] looks at all images together, [`report`] puts everything on one page.
+//! ```standalone_crate
+//! # let folder = std::env::temp_dir().join(format!("heatlens-front-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # std::env::set_current_dir(&folder)?;
+//! # let network = heatlens::train::arch::find("gap-cnn").ok_or("no network")?.build([3, 32, 32], 2, 0)?;
+//! # std::fs::write("resnet18.onnx", heatlens::Model::from_graph(network)?.to_onnx()?)?;
+//! # heatlens::render::save_picture(&image::RgbImage::new(40, 30), heatlens::render::FileFormat::Jpeg, "cat.jpg")?;
+//! use heatlens::{Explainer, Method, Model, Preset};
 //!
-//! The graph, its derivatives and the model formats are re-exported as [`graph`].
-//!
-//! ```
-//! use heatlens::explain::{ExplainOptions, Explainer};
-//! use heatlens::method;
-//! use heatlens::model::Model;
-//! use heatlens::train::arch;
-//!
-//! // A fresh network; Model::open(path) takes a file instead.
-//! let network = arch::find("gap-cnn").ok_or("no such network")?.build([1, 32, 32], 2, 0)?;
-//! let model = Model::from_graph(network)?;
-//! let explainer = Explainer::new(&model, &ExplainOptions::new(&[method::find("grad_cam")?]))?;
-//! let explanation = explainer.explain(&[0.5; 32 * 32], 1)?.remove(0);
-//! let map = &explanation.attributions[0];
-//! assert_eq!(map.shape, [6, 6]);
-//! println!("class {}, evidence from {} to {}", explanation.predicted, map.raw_min, map.raw_max);
+//! let model = Model::open("resnet18.onnx")?.with_preset(Preset::Imagenet)?;
+//! let explainer = Explainer::builder(&model).method(Method::GRAD_CAM).build()?;
+//! let explanation = explainer.explain_image("cat.jpg")?;
+//! explanation.heatmap(Method::GRAD_CAM)?.overlay().save("cat_grad_cam.png")?;
+//! # assert!(std::path::Path::new("cat_grad_cam.png").exists());
+//! # std::env::set_current_dir("..")?;
+//! # std::fs::remove_dir_all(&folder)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Open
+//!
+//! [`Model::open`] reads an ONNX or Keras file and finds what it needs by itself: which input is the image, where the
+//! scores are before any sigmoid or softmax, which values have rows and columns. What it had to guess is in
+//! [`Model::notes`]: print them. [`Model::layers`] are those that one can look at, [`Model::read_class_names`] names the
+//! classes where the file does not. A file that leaves a choice is opened with [`ModelOptions`](model::ModelOptions).
+//!
+//! # Prepare the pixels
+//!
+//! A model that gets pixels in another range than in training answers with confidence, and wrongly; its maps are then as
+//! wrong. Most ONNX files do not say what the range is. A [`Preset`] does, or a [`Preparation`](model::Preparation) with
+//! mean and deviation; without either, pixels go in from 0 to 1, and the notes say that this is an assumption:
+//!
+//! ```
+//! # let network = heatlens::train::arch::find("gap-cnn").ok_or("no network")?.build([3, 32, 32], 2, 0)?;
+//! # let model = heatlens::Model::from_graph(network)?;
+//! use heatlens::Preset;
+//!
+//! assert!(model.notes()[0].contains("does not say how images are prepared"));
+//! let model = model.with_preset(Preset::Imagenet)?;
+//! assert!(model.notes().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`data`] opens folders and arrays, and [`predict::first_look`] tries a few images to see whether another preset would
+//! make the model more certain.
+//!
+//! # Explain
+//!
+//! [`Explainer::builder`] takes methods, layers and a class, and compiles them with the network into one program: what
+//! several methods have in common is computed once. If no method is named, those are taken that suit the model.
+//! Images come as files, as an [`Image`], many at once, or as an array:
+//!
+//! ```
+//! # let network = heatlens::train::arch::find("gap-cnn").ok_or("no network")?.build([1, 32, 32], 2, 0)?;
+//! # let model = heatlens::Model::from_graph(network)?;
+//! use heatlens::{Explainer, Image, Method};
+//!
+//! let explainer = Explainer::builder(&model)
+//!     .methods([Method::GRAD_CAM, Method::RISE])
+//!     .class(1)
+//!     .set("rise.masks=50")
+//!     .seed(7)
+//!     .build()?;
+//! let grey = Image::from_bytes([20, 30, 1], &[128; 600])?;
+//! let explanation = explainer.explain_pixels(grey)?;
+//! assert_eq!(explanation.heatmaps().count(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Below this front door, [`explain`] takes pixels that are prepared already, and gives numbers alone.
+//!
+//! # Read
+//!
+//! A [`Heatmap`] keeps the formula's signed values at the layer's own size: [`Heatmap::raw`]. Pictures are made of it and
+//! change nothing in it: the positive part is scaled to its largest value, enlarged so that each cell lies where it looks,
+//! and drawn over the part of the image that the model saw. A map without a positive part is no black picture: it says
+//! why ([`Heatmap::why_empty`]).
+//!
+//! ```
+//! # let network = heatlens::train::arch::find("gap-cnn").ok_or("no network")?.build([1, 32, 32], 2, 0)?;
+//! # let model = heatlens::Model::from_graph(network)?;
+//! # use heatlens::{Explainer, Image, Method};
+//! # let explainer = Explainer::builder(&model).method(Method::GRAD_CAM).build()?;
+//! # let explanation = explainer.explain_pixels(Image::from_bytes([20, 30, 1], &[128; 600])?)?;
+//! let heatmap = explanation.heatmap(Method::GRAD_CAM)?;
+//! assert_eq!(heatmap.raw().shape, [6, 6]);
+//! println!("for {}: from {} to {}", heatmap.class_name(), heatmap.min(), heatmap.max());
+//! match (heatmap.heat(), heatmap.why_empty()) {
+//!     (Some(heat), _) => assert_eq!((heat.height(), heat.width()), (20, 30)),
+//!     (None, reason) => println!("nothing to see: {reason:?}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`run`] explains whole data sets into a folder of pictures. [`localise`] makes boxes and masks of maps, [`dataset`]
+//! looks at the maps of all images together, [`report`] puts everything on one page.
+//!
+//! # Believe
+//!
+//! A sharp picture proves nothing: some methods draw much the same whatever the weights are. [`trust`] asks first
+//! whether the model learned anything at all, then measures on your images which method is faithful to it, beside controls
+//! that look at no model. The example `audit` does both in a page.
+//!
+//! # Train
+//!
+//! Where there is no model, [`train`] makes one of a folder of images, with settings that follow from their number:
+//!
+//! ```
+//! # use heatlens::{Image, demo_data::{CLASS_NAMES, SIDE, generate}, render::save_png};
+//! # let folder = std::env::temp_dir().join(format!("heatlens-train-{}", std::process::id()));
+//! # let (photos, run) = (folder.join("photos"), folder.join("run"));
+//! # std::fs::create_dir_all(&run)?;
+//! # for (i, image) in generate(24, 0).iter().enumerate() {
+//! #     let class = photos.join(CLASS_NAMES[image.label]);
+//! #     std::fs::create_dir_all(&class)?;
+//! #     let picture = Image::from_bytes([SIDE, SIDE, 1], &image.pixels)?.to_picture(0.0, 1.0);
+//! #     save_png(&picture, class.join(format!("{i}.png")))?;
+//! # }
+//! use heatlens::data::{OpenOptions, open_training};
+//! use heatlens::train::TrainingSet;
+//! use heatlens::train::fit::Trainer;
+//! use heatlens::train::recipe::{Choices, RECIPES};
+//!
+//! let (recipe, choices) = (&RECIPES[0], Choices::default());
+//! # let choices = Choices { epochs: Some(1), ..choices };
+//! let data = open_training(&photos, &OpenOptions::default())?;
+//! let set = TrainingSet::split_by(data.as_ref(), |counts| recipe.split(&choices, counts), choices.seed)?;
+//! let settings = recipe.settings(&choices, &set.class_counts(), set.validation.len())?;
+//! let mut trainer = Trainer::new(settings, &set, &run)?;
+//! trainer.run(&mut ())?;
+//! let model = trainer.model()?; // also written to run/model.onnx
+//! # assert!(run.join("model.onnx").exists() && model.notes().is_empty());
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Export
+//!
+//! Methods whose map is a formula can be written into the model: [`export::with_explanation`] gives an ONNX file with one
+//! more output, which any runtime computes.
+//!
+//! # Where to read on
+//!
+//! `examples/` holds a program for each of these steps, and one with a [`Method`] of your own ([`method`] says how one is
+//! made). The graph, its derivatives and the model formats are re-exported as [`graph`].
 
 #![forbid(unsafe_code)]
 
@@ -35,6 +156,7 @@ pub mod demo;
 pub mod demo_data;
 pub mod explain;
 pub mod export;
+mod facade;
 pub mod localise;
 pub mod method;
 pub mod metric;
@@ -52,4 +174,9 @@ pub mod target;
 pub mod train;
 pub mod trust;
 
+pub use data::{Preset, Raster as Image};
+pub use explain::Explainer;
+pub use facade::{ClassChoice, Drawing, ExplainerBuilder, Explanation, Heatmap};
 pub use heatlens_graph as graph;
+pub use method::Method;
+pub use model::Model;

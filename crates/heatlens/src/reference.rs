@@ -36,7 +36,8 @@ impl std::error::Error for ReferenceError {}
 ///
 /// # Errors
 /// If the file cannot be read, or holds neither.
-pub fn embedding(model: &Model, path: &Path) -> Result<Vec<f32>, ReferenceError> {
+pub fn embedding(model: &Model, path: impl AsRef<Path>) -> Result<Vec<f32>, ReferenceError> {
+    let path = path.as_ref();
     let outputs = model.head.outputs;
     if matches!(sniff(path).map_err(ReferenceError::Data)?, FileKind::Npy) {
         let (shape, values) = read_npy(path).map_err(ReferenceError::Data)?;

@@ -218,5 +218,5 @@ fn inputs_of_several_kinds_keep_their_order_and_get_unique_names() {
     assert_eq!((data.label(1), data.label(2), data.label(3)), (Some(1), None, Some(1)));
     assert_eq!(data.load(4).unwrap().pixels[0], 1.0);
     assert!(data.load(5).is_err());
-    assert!(error_of(open_inputs(&[], &options())).contains("no image"));
+    assert!(error_of(open_inputs(&[""; 0], &options())).contains("no image"));
 }

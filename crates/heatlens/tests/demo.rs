@@ -13,18 +13,7 @@ use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::method::{METHODS, Work, find};
 use heatlens::model::Model;
 use heatlens::train::TrainingSet;
-use heatlens::train::fit::{Ending, Observer, Settings, Trainer};
-use heatlens::train::history::Record;
-
-struct Silent;
-
-impl Observer for Silent {
-    fn step(&mut self, _: u64, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn epoch(&mut self, _: &Record) {}
-}
+use heatlens::train::fit::{Ending, Settings, Trainer};
 
 /// What the model looks at across some images.
 fn look(model: &Model, images: &[DemoImage]) -> Findings {
@@ -62,7 +51,7 @@ fn trained(images: &[DemoImage], seed: u64, network: Settings) -> Model {
     let data = open_training(&path, &OpenOptions::default()).unwrap();
     let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, seed).unwrap();
     let mut trainer = Trainer::new(network, &set, folder.path()).unwrap();
-    trainer.run(&mut Silent).unwrap();
+    trainer.run(&mut ()).unwrap();
     trainer.model().unwrap()
 }
 
@@ -123,7 +112,7 @@ fn the_model_finds_the_ring() {
     let data = open_training(&folders.train, &grey).unwrap();
     let set = TrainingSet::new(data.as_ref(), Split::Stratified, VALIDATION, 0).unwrap();
     let mut trainer = Trainer::new(settings(0).unwrap(), &set, folder.path()).unwrap();
-    assert_eq!(trainer.run(&mut Silent).unwrap(), Ending::Finished);
+    assert_eq!(trainer.run(&mut ()).unwrap(), Ending::Finished);
     let kept = &trainer.history().records[trainer.kept_epoch() as usize - 1];
     assert!(kept.val_accuracy.unwrap() >= 0.95, "{kept:?}");
     let rows = localise(&trainer.model().unwrap(), &images).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Every test runs the real binary on tiny images. `common` makes the images and reads the results; there is one file
 //! for each theme: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `merge`, `bench`, `convert`, `bad_input`,
-//! `full_disk`, `model`, `pictures`, `pixels`, `classes`, `usage` and `onnxruntime`.
+//! `full_disk`, `library`, `model`, `pictures`, `pixels`, `classes`, `usage` and `onnxruntime`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
 
@@ -15,6 +15,7 @@ mod convert;
 mod explain;
 #[cfg(unix)]
 mod full_disk;
+mod library;
 mod localise;
 mod merge;
 mod model;

@@ -48,7 +48,8 @@ pub struct ArrayDataset {
 impl ArrayDataset {
     /// Opens an `.npz` archive with `X` and, where there are labels, `y`; a `mask` of N×h×w says where the objects
     /// are.
-    pub fn open_npz(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
+    pub fn open_npz(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
+        let path = path.as_ref();
         let names = entry_names(path)?;
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
         if !has("X") {
@@ -78,7 +79,8 @@ impl ArrayDataset {
     }
 
     /// Opens an `.npy` file. A file `y.npy` beside an `X.npy` holds its labels.
-    pub fn open_npy(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
+    pub fn open_npy(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
+        let path = path.as_ref();
         let labels = path.with_file_name("y.npy");
         let labelled = path.file_name().is_some_and(|name| name == "X.npy") && labels.is_file();
         Self::read(

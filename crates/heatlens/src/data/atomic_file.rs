@@ -18,7 +18,8 @@ pub struct AtomicFile {
 
 impl AtomicFile {
     /// Starts a file that is to become `target`, in `target`'s folder (which must exist).
-    pub fn create(target: &Path) -> io::Result<Self> {
+    pub fn create(target: impl AsRef<Path>) -> io::Result<Self> {
+        let target = target.as_ref();
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).suffix(SUFFIX);
         #[cfg(unix)]
@@ -62,7 +63,8 @@ impl Seek for AtomicFile {
 }
 
 /// Writes `bytes` to `target` whole or not at all.
-pub fn write_atomically(target: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_atomically(target: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
+    let target = target.as_ref();
     let mut file = AtomicFile::create(target)?;
     file.write_all(bytes)?;
     file.commit()
@@ -76,7 +78,8 @@ pub fn write_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Removes from `folder` the temporary files of a process that was killed while it wrote. Nobody else may be
 /// writing there.
-pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
+pub fn remove_unfinished(folder: impl AsRef<Path>) -> io::Result<()> {
+    let folder = folder.as_ref();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -113,6 +113,13 @@ pub enum DataError {
         /// What is wrong, and what to try.
         reason: String,
     },
+    /// Numbers given as an image are none.
+    Pixels {
+        /// What was found.
+        found: String,
+        /// What was expected, and what to try.
+        expected: String,
+    },
     /// An item was asked for that the data set does not have.
     NoSuchItem {
         /// The position asked for.
@@ -147,6 +154,7 @@ impl fmt::Display for DataError {
                 "{} is not an image or array: it looks like {looks_like}, expected PNG, JPEG, TIFF, BMP, WebP, .npy or .npz",
                 path.display()
             ),
+            Self::Pixels { found, expected } => write!(f, "an image of {found}: expected {expected}"),
             Self::Malformed { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::TooLarge { path, what, limit } => {
                 write!(f, "{}: {what} is more than the limit of {limit}", path.display())

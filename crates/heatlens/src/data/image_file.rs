@@ -47,7 +47,8 @@ pub(super) fn image_shape(path: &Path) -> Result<ImageShape, DataError> {
 /// under full transparency is arbitrary (often white, often noise), no light is the value that zero padding and zero
 /// baselines have too, and dropping the alpha channel would show the model what nobody can see.
 /// Colour profiles are not applied.
-pub fn read_image(path: &Path) -> Result<Raster, DataError> {
+pub fn read_image(path: impl AsRef<Path>) -> Result<Raster, DataError> {
+    let path = path.as_ref();
     let image = decode(path)?;
     raster(&image).ok_or_else(|| unsupported(path, &image))
 }

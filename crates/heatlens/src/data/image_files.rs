@@ -26,7 +26,8 @@ impl ImageFiles {
     ///
     /// Without `options.preprocessing`, `options.size` or `options.max_pixels` the pictures must have one size, and a
     /// model of one channel is meant if all are grey. With `options.class_names` the sub-folders must be among these, in whose order they are numbered.
-    pub fn open_classes(folder: &Path, options: &OpenOptions) -> Result<Self, DataError> {
+    pub fn open_classes(folder: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
+        let folder = folder.as_ref();
         let listing = list(folder)?;
         let folders: Vec<String> = listing.folders.iter().map(|folder| file_name(folder)).collect();
         if folders.is_empty() {

@@ -54,6 +54,7 @@ pub use shard::Shard;
 pub use sniff::{FileKind, sniff};
 pub use split::{Split, SplitIndices};
 pub use split_folders::SplitFolders;
+pub(crate) use survey::{changes_to, changes_to_file};
 
 /// Most bytes that the picked rows of an array may take in memory (as f32): 8 GiB.
 pub const MAX_ARRAY_BYTES: u64 = 8 << 30;

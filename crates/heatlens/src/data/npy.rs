@@ -96,7 +96,8 @@ pub(super) fn read_header(
 ///
 /// # Errors
 /// If the file cannot be read or holds no array of numbers.
-pub fn read_npy(path: &Path) -> Result<(Vec<usize>, Vec<f32>), DataError> {
+pub fn read_npy(path: impl AsRef<Path>) -> Result<(Vec<usize>, Vec<f32>), DataError> {
+    let path = path.as_ref();
     let file = File::open(path).map_err(DataError::io(path, "open"))?;
     let available = file.metadata().map_err(DataError::io(path, "read"))?.len();
     let mut reader = BufReader::new(file);

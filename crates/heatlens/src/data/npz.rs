@@ -86,7 +86,8 @@ struct Spool {
 
 impl NpzWriter {
     /// Starts an archive that is to become `path`, in a folder that exists and can be written.
-    pub fn create(path: &Path) -> Result<Self, DataError> {
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
         // Found out now rather than after hours of computing.
         drop(AtomicFile::create(path).map_err(DataError::io(path, "write"))?);
         Ok(Self { path: path.to_path_buf(), arrays: BTreeMap::new() })

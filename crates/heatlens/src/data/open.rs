@@ -43,7 +43,8 @@ impl OpenOptions {
 
 /// Opens data to train on, every item labelled and of at least two classes: a folder with one sub-folder for each
 /// class, an `.npz` with `X` and `y`, or `X.npy` (or its folder) with `y.npy`.
-pub fn open_training(path: &Path, options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
+pub fn open_training(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
+    let path = path.as_ref();
     let data: Box<dyn Dataset> = if path.is_dir() && !path.join("X.npy").is_file() {
         no_rows(path, options)?;
         Box::new(ImageFiles::open_classes(path, options)?)
@@ -69,9 +70,9 @@ pub fn open_training(path: &Path, options: &OpenOptions) -> Result<Box<dyn Datas
 /// Opens files, folders and arrays to predict or explain, in the order given. Labels are known for arrays with `y`
 /// and for sub-folders called as `options.class_names`, up to case. Where these are mere numbers, the names of as many
 /// class folders take their place. What is matched, guessed or left out is in the data set's notes.
-pub fn open_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
+pub fn open_inputs(paths: &[impl AsRef<Path>], options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
     let mut opening = Opening { options: options.clone(), ..Opening::default() };
-    for path in paths {
+    for path in paths.iter().map(AsRef::as_ref) {
         if path.is_dir() && !path.join("X.npy").is_file() {
             opening.folder(path)?;
         } else if path.is_dir()
@@ -81,11 +82,11 @@ pub fn open_inputs(paths: &[PathBuf], options: &OpenOptions) -> Result<Box<dyn D
             opening.parts.push(open_array(path, &opening.options)?);
         } else {
             // An unknown file is reported with its item: the others can still be done.
-            opening.files.push((path.clone(), None));
+            opening.files.push((path.to_path_buf(), None));
         }
     }
     if opening.parts.is_empty() {
-        let first = paths.first().map_or(Path::new("the input"), PathBuf::as_path);
+        let first = paths.first().map_or(Path::new("the input"), AsRef::as_ref);
         no_rows(first, options)?;
     }
     opening.flush()?;

@@ -1,11 +1,14 @@
 //! A decoded picture as numbers: planes of f32 from 0 to 1, whatever the file's bit depth.
 
+use std::ops::RangeInclusive;
+use std::path::Path;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
-use super::{MAX_IMAGE_PIXELS, Resize, pillow};
+use super::{DataError, MAX_IMAGE_PIXELS, Resize, pillow, read_image};
 
 /// A picture of 1 (grey) or more channels, channel after channel, row after row.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +26,55 @@ pub struct Raster {
 /// Weights of red, green and blue in grey: ITU-R BT.601 luma, as Pillow's `convert("L")` uses.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
+/// The values that pixels may have: interpolation goes a little beyond 0 to 1.
+const PIXEL_RANGE: RangeInclusive<f32> = -0.5..=1.5;
+
 impl Raster {
+    /// Reads an image file; see [`read_image`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        read_image(path)
+    }
+
+    /// An image of `[c, h, w]`, channel after channel, with values from 0 to 1.
+    ///
+    /// # Errors
+    /// If there is not a value for each pixel, or one that is no pixel.
+    pub fn from_planes([channels, height, width]: [usize; 3], values: Vec<f32>) -> Result<Self, DataError> {
+        let wanted = channels.checked_mul(height).and_then(|n| n.checked_mul(width));
+        if wanted != Some(values.len()) || values.is_empty() {
+            let found = format!("{} values", values.len());
+            let expected = format!("{channels}·{height}·{width}, at least one");
+            return Err(DataError::Pixels { found, expected });
+        }
+        if let Some(strange) = values.iter().find(|v| !PIXEL_RANGE.contains(*v)) {
+            let expected =
+                "pixels from 0 (black) to 1 (full), as of image files: divide bytes by 255".to_owned();
+            return Err(DataError::Pixels { found: format!("values such as {strange}"), expected });
+        }
+        Ok(Self { channels, height, width, values })
+    }
+
+    /// An image of `[h, w, c]`, pixel after pixel, with values from 0 to 1.
+    ///
+    /// # Errors
+    /// As [`from_planes`](Self::from_planes).
+    pub fn from_pixels([height, width, channels]: [usize; 3], values: &[f32]) -> Result<Self, DataError> {
+        let plane = |channel| values.iter().skip(channel).step_by(channels.max(1)).copied();
+        Self::from_planes([channels, height, width], (0..channels).flat_map(plane).collect())
+    }
+
+    /// An image of `[h, w, c]` bytes, pixel after pixel.
+    ///
+    /// # Errors
+    /// As [`from_planes`](Self::from_planes).
+    pub fn from_bytes(shape: [usize; 3], bytes: &[u8]) -> Result<Self, DataError> {
+        let values: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+        Self::from_pixels(shape, &values)
+    }
+
     /// With 1 or 3 channels: colour becomes grey by BT.601 luma, grey is repeated. Other counts stay.
     pub fn with_channels(self, channels: usize) -> Self {
         let area = self.height * self.width;

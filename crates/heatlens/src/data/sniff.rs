@@ -18,7 +18,8 @@ pub enum FileKind {
 }
 
 /// Tells what the file at `path` holds.
-pub fn sniff(path: &Path) -> Result<FileKind, DataError> {
+pub fn sniff(path: impl AsRef<Path>) -> Result<FileKind, DataError> {
+    let path = path.as_ref();
     let mut head = [0; 160];
     let mut length = 0;
     let mut file = File::open(path).map_err(DataError::io(path, "open"))?;

@@ -29,7 +29,8 @@ impl SplitFolders {
     /// # Errors
     /// If the folder cannot be read, or its parts hold images but no class folders: then `train` and `val` would be
     /// taken for two classes.
-    pub fn find(folder: &Path) -> Result<Option<Self>, DataError> {
+    pub fn find(folder: impl AsRef<Path>) -> Result<Option<Self>, DataError> {
+        let folder = folder.as_ref();
         if !folder.is_dir() || folder.join("X.npy").is_file() {
             return Ok(None);
         }

@@ -1,9 +1,9 @@
 //! What is changed about picture files on their way to a model, said once for all of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::image_file::image_shape;
-use super::{Preprocessing, Resize};
+use super::image_file::{ImageShape, image_shape};
+use super::{Preprocessing, Raster, Resize};
 
 /// Files that are looked at, evenly spread over all: their headers only.
 const MAX_LOOKED_AT: usize = 4096;
@@ -22,17 +22,20 @@ struct Counts {
 /// A sentence for each thing that is done to the files, leaving out those that cannot be read.
 pub(super) fn survey(files: &[(PathBuf, Option<usize>)], wanted: &Preprocessing) -> Vec<String> {
     let step = files.len().div_ceil(MAX_LOOKED_AT).max(1);
-    let mut counts = Counts::default();
-    for shape in files.iter().step_by(step).filter_map(|(path, _)| image_shape(path).ok()) {
-        counts.files += 1;
-        counts.to_grey += usize::from(shape.colour && wanted.channels == 1);
-        counts.to_colour += usize::from(!shape.colour && wanted.channels == 3);
-        counts.alpha += usize::from(shape.alpha);
-        let scaled = matches!(wanted.resize, Resize::Shorter(_));
-        counts.resized += usize::from(scaled || [shape.height, shape.width] != [wanted.height, wanted.width]);
-        counts.reshaped += usize::from(another_shape([shape.height, shape.width], wanted));
-    }
-    counts.sentences(wanted, step > 1)
+    let shapes = files.iter().step_by(step).filter_map(|(path, _)| image_shape(path).ok());
+    Counts::of(shapes, wanted).sentences(wanted, step > 1)
+}
+
+/// The same for one file.
+pub(crate) fn changes_to_file(path: &Path, wanted: &Preprocessing) -> Vec<String> {
+    Counts::of(image_shape(path).into_iter(), wanted).sentences(wanted, false)
+}
+
+/// The same for an image in memory.
+pub(crate) fn changes_to(image: &Raster, wanted: &Preprocessing) -> Vec<String> {
+    let &Raster { channels, height, width, .. } = image;
+    let shape = ImageShape { height, width, colour: channels > 1, alpha: false };
+    Counts::of(std::iter::once(shape), wanted).sentences(wanted, false)
 }
 
 /// Whether one side is stretched by more than a hundredth against the other when both are brought to the model's size.
@@ -42,6 +45,21 @@ fn another_shape([height, width]: [usize; 2], wanted: &Preprocessing) -> bool {
 }
 
 impl Counts {
+    fn of(shapes: impl Iterator<Item = ImageShape>, wanted: &Preprocessing) -> Self {
+        let mut counts = Self::default();
+        for shape in shapes {
+            let size = [shape.height, shape.width];
+            counts.files += 1;
+            counts.to_grey += usize::from(shape.colour && wanted.channels == 1);
+            counts.to_colour += usize::from(!shape.colour && wanted.channels == 3);
+            counts.alpha += usize::from(shape.alpha);
+            let scaled = matches!(wanted.resize, Resize::Shorter(_));
+            counts.resized += usize::from(scaled || size != [wanted.height, wanted.width]);
+            counts.reshaped += usize::from(another_shape(size, wanted));
+        }
+        counts
+    }
+
     fn sentences(&self, wanted: &Preprocessing, sampled: bool) -> Vec<String> {
         let of = |count: usize| {
             let sample = if sampled { " that were looked at" } else { "" };

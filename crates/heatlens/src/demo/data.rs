@@ -39,7 +39,8 @@ impl DemoFolders {
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_data(folder: &Path, seed: u64) -> Result<(DemoFolders, Vec<DemoImage>), RunError> {
+pub fn write_data(folder: impl AsRef<Path>, seed: u64) -> Result<(DemoFolders, Vec<DemoImage>), RunError> {
+    let folder = folder.as_ref();
     let train = folder.join("train");
     for name in CLASS_NAMES {
         let class = train.join(name);

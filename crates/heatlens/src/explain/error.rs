@@ -6,6 +6,7 @@ use std::fmt;
 use heatlens_cpu::{CompileError, RunError};
 use heatlens_graph::GraphError;
 
+use crate::data::DataError;
 use crate::method::MethodError;
 use crate::model::ModelError;
 use crate::model::program::ProgramError;
@@ -26,6 +27,15 @@ pub enum ExplainError {
     Compile(CompileError),
     /// The images do not fit the model.
     Run(RunError),
+    /// An image cannot be read, or does not fit the model.
+    Data(DataError),
+    /// There is no map of a method; the methods that there are maps of.
+    NoMap {
+        /// The method asked for.
+        method: &'static str,
+        /// Those of which there are maps.
+        found: Vec<&'static str>,
+    },
     /// The statistics of a network's normalisations cannot be computed.
     Statistics(String),
 }
@@ -39,6 +49,12 @@ impl fmt::Display for ExplainError {
             Self::Graph(source) => write!(f, "{source}"),
             Self::Compile(source) => write!(f, "{source}"),
             Self::Run(source) => write!(f, "{source}"),
+            Self::Data(source) => write!(f, "{source}"),
+            Self::NoMap { method, found } => write!(
+                f,
+                "there is no map of {method}, only of {}: name it when the explainer is built",
+                found.join(", ")
+            ),
             Self::Statistics(reason) => f.write_str(reason),
         }
     }
@@ -56,7 +72,7 @@ macro_rules! from {
     };
 }
 
-from!(ModelError => Model, MethodError => Method, GraphError => Graph, CompileError => Compile, RunError => Run);
+from!(DataError => Data, ModelError => Model, MethodError => Method, GraphError => Graph, CompileError => Compile, RunError => Run);
 
 impl From<ProgramError> for ExplainError {
     fn from(source: ProgramError) -> Self {

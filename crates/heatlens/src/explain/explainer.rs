@@ -92,7 +92,13 @@ impl Explainer {
         &self.notes
     }
 
-    /// Explains `n` images, given one after the other as c·h·w values each.
+    /// The same with further notes before its own.
+    pub(crate) fn with_notes_before(mut self, notes: Vec<String>) -> Self {
+        self.notes.splice(0..0, notes);
+        self
+    }
+
+    /// Explains `n` images, given one after the other as c·h·w values each, prepared as the model takes them.
     ///
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.

@@ -50,7 +50,8 @@ impl Truth {
     ///
     /// # Errors
     /// If it cannot be read or is neither.
-    pub fn open(path: &Path) -> Result<Self, DataError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
         if path.is_dir() {
             return Ok(Self::Folder(path.to_path_buf()));
         }

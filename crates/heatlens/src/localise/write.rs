@@ -59,7 +59,8 @@ struct Found {
 impl Localiser {
     /// Writes into `out`, which exists.
     #[must_use]
-    pub fn new(out: &Path, options: Options) -> Self {
+    pub fn new(out: impl AsRef<Path>, options: Options) -> Self {
+        let out = out.as_ref();
         let table = "input,index,map,class,mask_iou,box_iou\n".to_owned();
         Self { out: out.to_path_buf(), options, found: Vec::new(), class_names: Vec::new(), table }
     }

@@ -125,66 +125,88 @@ pub struct Method {
     pub work: Work,
 }
 
-/// Every method, in the order in which they are listed and drawn.
-pub static METHODS: &[&Method] = &[
+/// Lists the rows once: for [`METHODS`], and for the constants of [`Method`].
+macro_rules! registry {
+    ($($module:ident :: $row:ident),* $(,)?) => {
+        /// Every method, in the order in which they are listed and drawn.
+        pub static METHODS: &[&Method] = &[$(&$module::$row),*];
+
+        /// The methods by name, so that a misspelt one is an error of the compiler:
+        ///
+        /// ```compile_fail,E0599
+        /// let method = heatlens::Method::GRAD_CAN;
+        /// ```
+        impl Method {
+            $(
+                #[doc = concat!("The method `", stringify!($module), "`.")]
+                pub const $row: &'static Self = &$module::$row;
+            )*
+        }
+
+        #[cfg(test)]
+        const CONSTANTS: &[(&str, &Method)] = &[$((stringify!($row), Method::$row)),*];
+    };
+}
+
+registry! {
     // Maps of a layer.
-    &cam::CAM,
-    &grad_cam::GRAD_CAM,
-    &grad_cam_pp::GRAD_CAM_PP,
-    &smooth_grad_cam_pp::SMOOTH_GRAD_CAM_PP,
-    &xgrad_cam::XGRAD_CAM,
-    &hires_cam::HIRES_CAM,
-    &element_wise_grad_cam::ELEMENT_WISE_GRAD_CAM,
-    &layer_cam::LAYER_CAM,
-    &shapley_cam::SHAPLEY_CAM,
-    &finer_cam::FINER_CAM,
-    &eigen_cam::EIGEN_CAM,
-    &eigen_grad_cam::EIGEN_GRAD_CAM,
-    &kpca_cam::KPCA_CAM,
-    &fem::FEM,
-    &ablation_cam::ABLATION_CAM,
-    &recipro_cam::RECIPRO_CAM,
-    &refine_cam::REFINE_CAM,
-    &full_grad::FULL_GRAD,
-    &attention_rollout::ATTENTION_ROLLOUT,
-    &le_grad::LE_GRAD,
-    &deep_feature_factorization::DEEP_FEATURE_FACTORIZATION,
+    cam::CAM,
+    grad_cam::GRAD_CAM,
+    grad_cam_pp::GRAD_CAM_PP,
+    smooth_grad_cam_pp::SMOOTH_GRAD_CAM_PP,
+    xgrad_cam::XGRAD_CAM,
+    hires_cam::HIRES_CAM,
+    element_wise_grad_cam::ELEMENT_WISE_GRAD_CAM,
+    layer_cam::LAYER_CAM,
+    shapley_cam::SHAPLEY_CAM,
+    finer_cam::FINER_CAM,
+    eigen_cam::EIGEN_CAM,
+    eigen_grad_cam::EIGEN_GRAD_CAM,
+    kpca_cam::KPCA_CAM,
+    fem::FEM,
+    ablation_cam::ABLATION_CAM,
+    recipro_cam::RECIPRO_CAM,
+    refine_cam::REFINE_CAM,
+    full_grad::FULL_GRAD,
+    attention_rollout::ATTENTION_ROLLOUT,
+    le_grad::LE_GRAD,
+    deep_feature_factorization::DEEP_FEATURE_FACTORIZATION,
     // Maps of the pixels.
-    &gradient::GRADIENT,
-    &guided_backprop::GUIDED_BACKPROP,
-    &guided_grad_cam::GUIDED_GRAD_CAM,
+    gradient::GRADIENT,
+    guided_backprop::GUIDED_BACKPROP,
+    guided_grad_cam::GUIDED_GRAD_CAM,
     // Other rules on the way back.
-    &deconvnet::DECONVNET,
-    &input_x_gradient::INPUT_X_GRADIENT,
-    &lrp_epsilon::LRP_EPSILON,
-    &lrp_gamma::LRP_GAMMA,
-    &lrp_alpha_beta::LRP_ALPHA_BETA,
-    &lrp_composite::LRP_COMPOSITE,
-    &excitation_backprop::EXCITATION_BACKPROP,
-    &deep_lift::DEEP_LIFT,
+    deconvnet::DECONVNET,
+    input_x_gradient::INPUT_X_GRADIENT,
+    lrp_epsilon::LRP_EPSILON,
+    lrp_gamma::LRP_GAMMA,
+    lrp_alpha_beta::LRP_ALPHA_BETA,
+    lrp_composite::LRP_COMPOSITE,
+    excitation_backprop::EXCITATION_BACKPROP,
+    deep_lift::DEEP_LIFT,
     // Methods of many passes.
-    &smooth_grad::SMOOTH_GRAD,
-    &var_grad::VAR_GRAD,
-    &square_grad::SQUARE_GRAD,
-    &integrated_gradients::INTEGRATED_GRADIENTS,
-    &blur_ig::BLUR_IG,
-    &guided_ig::GUIDED_IG,
-    &expected_gradients::EXPECTED_GRADIENTS,
-    &occlusion::OCCLUSION,
-    &rise::RISE,
-    &lime::LIME,
-    &kernel_shap::KERNEL_SHAP,
-    &sobol::SOBOL,
-    &hsic::HSIC,
-    &extremal_perturbation::EXTREMAL_PERTURBATION,
-    &score_cam::SCORE_CAM,
-    &ss_cam::SS_CAM,
-    &is_cam::IS_CAM,
+    smooth_grad::SMOOTH_GRAD,
+    var_grad::VAR_GRAD,
+    square_grad::SQUARE_GRAD,
+    integrated_gradients::INTEGRATED_GRADIENTS,
+    blur_ig::BLUR_IG,
+    guided_ig::GUIDED_IG,
+    expected_gradients::EXPECTED_GRADIENTS,
+    occlusion::OCCLUSION,
+    rise::RISE,
+    lime::LIME,
+    kernel_shap::KERNEL_SHAP,
+    sobol::SOBOL,
+    hsic::HSIC,
+    extremal_perturbation::EXTREMAL_PERTURBATION,
+    score_cam::SCORE_CAM,
+    ss_cam::SS_CAM,
+    is_cam::IS_CAM,
     // Controls.
-    &random::RANDOM,
-    &edges::EDGES,
-    &centre::CENTRE,
-];
+    random::RANDOM,
+    edges::EDGES,
+    centre::CENTRE,
+}
 
 /// What a person sees first, by the part each method plays.
 #[derive(Clone, Copy, Debug)]
@@ -278,6 +300,14 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_constant_is_called_as_its_method_is() {
+        assert_eq!(CONSTANTS.len(), METHODS.len());
+        for ((name, constant), row) in CONSTANTS.iter().zip(METHODS) {
+            assert_eq!((name.to_lowercase().as_str(), constant.id), (row.id, row.id));
+        }
+    }
 
     #[test]
     fn rows_are_complete_and_ids_are_unique() {

@@ -165,7 +165,8 @@ impl Model {
     ///
     /// # Errors
     /// If the file cannot be read or understood, or holds another number of names than the model has classes.
-    pub fn read_class_names(&mut self, path: &Path) -> Result<(), ModelError> {
+    pub fn read_class_names(&mut self, path: impl AsRef<Path>) -> Result<(), ModelError> {
+        let path = path.as_ref();
         let wrong = |reason: String| ModelError::Labels { path: path.to_owned(), reason };
         let bytes =
             fs::read(path).map_err(|e| wrong(format!("cannot be read: {}", crate::data::reason(&e))))?;

@@ -197,7 +197,7 @@ impl Model {
     ///
     /// # Errors
     /// If the file can't be read, is no model, holds operators we do not know, or is no image classifier.
-    pub fn open(path: &Path) -> Result<Self, ModelError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         Self::open_with(path, &ModelOptions::default())
     }
 
@@ -205,7 +205,8 @@ impl Model {
     ///
     /// # Errors
     /// As there; also if an input or output of that name does not exist.
-    pub fn open_with(path: &Path, options: &ModelOptions) -> Result<Self, ModelError> {
+    pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self, ModelError> {
+        let path = path.as_ref();
         let in_file = |source| ModelError::File { path: path.to_owned(), source };
         let opened = format::open(path, options.input_size).map_err(in_file)?;
         let found = Self::from_graph_with(opened.graph, options);

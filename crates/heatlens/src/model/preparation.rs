@@ -1,9 +1,12 @@
 //! What a person says of a model's input and classes, and how data are opened for a model.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::data::{ArrayNumbers, DataError, Dataset, OpenOptions, Preset, Resize, Scale, open_inputs};
 use crate::model::{Model, ModelError};
+
+/// What is said where it stays unknown how the model's images are prepared.
+const ASSUMED: &str = "the file does not say how images are prepared: image files and arrays of integers go in as 0…1 (--preset changes that)";
 
 /// What a person says of a model where its file says nothing, or says it wrong. What is not set stays as the file has it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,13 +73,25 @@ impl Model {
             self.arrays = ArrayNumbers::Raw;
         }
         self.described |= wanted.sets_values() || wanted.resize.is_some();
-        if self.preprocessing_assumed() {
-            self.notes.push(
-                "the file does not say how images are prepared: image files and arrays of integers go in as 0…1 (--preset changes that)"
-                    .to_owned(),
-            );
-        }
+        self.notes = self.notes();
         Ok(())
+    }
+
+    /// The model with a preset's range, mean, standard deviation and order of colours.
+    ///
+    /// # Errors
+    /// If the preset does not fit the number of channels.
+    pub fn with_preset(mut self, preset: Preset) -> Result<Self, ModelError> {
+        self.prepare(&Preparation { preset: Some(preset), ..Preparation::default() })?;
+        Ok(self)
+    }
+
+    /// What a person should know about how the file was understood, and that it is unknown how the model's images are
+    /// prepared where it is.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let known = self.notes.iter().filter(|note| *note != ASSUMED).cloned();
+        known.chain(self.preprocessing_assumed().then(|| ASSUMED.to_owned())).collect()
     }
 
     /// Whether it is an assumption in which range, and with which mean, pixels go in: neither the file nor a person says
@@ -93,7 +108,7 @@ impl Model {
     /// As [`open_inputs`].
     pub fn open_inputs(
         &mut self,
-        paths: &[PathBuf],
+        paths: &[impl AsRef<Path>],
         options: &OpenOptions,
     ) -> Result<Box<dyn Dataset>, DataError> {
         let options = OpenOptions {

@@ -58,7 +58,12 @@ impl FileFormat {
 ///
 /// # Errors
 /// If the picture cannot be encoded or the file cannot be written.
-pub fn save_picture(picture: &RgbImage, format: FileFormat, path: &Path) -> Result<(), RenderError> {
+pub fn save_picture(
+    picture: &RgbImage,
+    format: FileFormat,
+    path: impl AsRef<Path>,
+) -> Result<(), RenderError> {
+    let path = path.as_ref();
     let bytes = format.encode(picture).and_then(|bytes| write_atomically(path, &bytes));
     bytes.map_err(|source| RenderError::Write { path: path.to_path_buf(), source })
 }
@@ -67,7 +72,7 @@ pub fn save_picture(picture: &RgbImage, format: FileFormat, path: &Path) -> Resu
 ///
 /// # Errors
 /// If the picture cannot be encoded or the file cannot be written.
-pub fn save_png(picture: &RgbImage, path: &Path) -> Result<(), RenderError> {
+pub fn save_png(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), RenderError> {
     save_picture(picture, FileFormat::Png, path)
 }
 

@@ -81,6 +81,11 @@ impl Map {
         View::whole([height, width]).project(self)
     }
 
+    /// A map with nothing to draw.
+    pub(crate) fn nothing() -> Self {
+        Self::finite(1, 1, vec![0.0])
+    }
+
     /// A map of values that are known to be finite, and as many as it has places.
     pub(super) fn finite(height: usize, width: usize, values: Vec<f32>) -> Self {
         Self { height, width, values, placement: Placement::EVEN }

@@ -71,7 +71,8 @@ impl Report {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), RunError> {
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), RunError> {
+        let path = path.as_ref();
         write_atomically(path, self.to_html().as_bytes()).map_err(RunError::writing(path))
     }
 }

@@ -19,7 +19,8 @@ const MOST_NAMES: usize = 20;
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn fingerprint(path: &Path) -> io::Result<String> {
+pub fn fingerprint(path: impl AsRef<Path>) -> io::Result<String> {
+    let path = path.as_ref();
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 16];
@@ -46,7 +47,8 @@ impl Training {
     ///
     /// # Errors
     /// If a `history.csv` is there that `train` did not write.
-    pub fn beside(model: &Path) -> Result<Option<Self>, crate::train::history::HistoryError> {
+    pub fn beside(model: impl AsRef<Path>) -> Result<Option<Self>, crate::train::history::HistoryError> {
+        let model = model.as_ref();
         let folder = model.parent().unwrap_or(Path::new(""));
         let path = folder.join("history.csv");
         if !path.is_file() {

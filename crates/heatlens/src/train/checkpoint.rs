@@ -28,7 +28,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
+        let path = path.as_ref();
         let bytes: BTreeMap<&String, Vec<u8>> = self
             .arrays
             .iter()
@@ -49,7 +50,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If the file is missing, damaged or no checkpoint of ours.
-    pub fn load(path: &Path) -> Result<Self, TrainError> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, TrainError> {
+        let path = path.as_ref();
         let unusable = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
         let bytes = fs::read(path).map_err(|e| unusable(format!("cannot read the checkpoint: {e}")))?;
         let damaged = |e: safetensors::SafeTensorError| unusable(format!("the checkpoint is damaged: {e}"));

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use heatlens_graph::{Graph, Tensor};
 use serde_json::json;
 
+use crate::data::ArrayNumbers;
 use crate::model::Model;
 use crate::train::arch::Architecture;
 use crate::train::augment::Augmentation;
@@ -103,6 +104,15 @@ pub trait Observer {
     fn epoch(&mut self, record: &Record);
 }
 
+/// Nobody is told, and nobody asks to stop.
+impl Observer for () {
+    fn step(&mut self, _: u64, _: usize, _: usize) -> bool {
+        true
+    }
+
+    fn epoch(&mut self, _: &Record) {}
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -144,7 +154,12 @@ impl<'s> Trainer<'s> {
     ///
     /// # Errors
     /// If the settings make no sense or the network does not fit the images.
-    pub fn new(settings: Settings, set: &'s TrainingSet, folder: &Path) -> Result<Self, TrainError> {
+    pub fn new(
+        settings: Settings,
+        set: &'s TrainingSet,
+        folder: impl AsRef<Path>,
+    ) -> Result<Self, TrainError> {
+        let folder = folder.as_ref();
         let setting = |e: &dyn std::fmt::Display| TrainError::Setting(e.to_string());
         settings.check()?;
         if set.class_counts().iter().filter(|&&images| images > 0).count() < 2 {
@@ -197,7 +212,12 @@ impl<'s> Trainer<'s> {
     ///
     /// # Errors
     /// As [`new`](Self::new), or if there is no checkpoint or it belongs to other data or another network.
-    pub fn resume(settings: Settings, set: &'s TrainingSet, folder: &Path) -> Result<Self, TrainError> {
+    pub fn resume(
+        settings: Settings,
+        set: &'s TrainingSet,
+        folder: impl AsRef<Path>,
+    ) -> Result<Self, TrainError> {
+        let folder = folder.as_ref();
         let mut trainer = Self::new(settings, set, folder)?;
         let path = trainer.checkpoint_path();
         let foreign = |reason: &str| TrainError::Checkpoint { path: path.clone(), reason: reason.to_owned() };
@@ -418,7 +438,8 @@ impl<'s> Trainer<'s> {
         let mut model = Model::from_graph(graph)?;
         model.class_names.clone_from(&self.set.class_names);
         model.preprocessing.clone_from(&self.set.preprocessing);
-        model.described = true;
+        // As when its file is opened.
+        (model.described, model.arrays) = (true, ArrayNumbers::Pixels);
         Ok(model)
     }
 

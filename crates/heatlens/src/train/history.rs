@@ -70,7 +70,8 @@ impl History {
     /// # Errors
     /// If it can't be read, or a line is not eight numbers under the expected header with the
     /// epochs 1, 2, 3 and so on.
-    pub fn read(path: &Path) -> Result<Self, HistoryError> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, HistoryError> {
+        let path = path.as_ref();
         let io = |source| HistoryError::Io { path: path.to_path_buf(), source };
         Self::parse(&std::fs::read_to_string(path).map_err(io)?, path)
     }
@@ -105,7 +106,8 @@ impl History {
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn write(&self, path: &Path) -> Result<(), HistoryError> {
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), HistoryError> {
+        let path = path.as_ref();
         let io = |source| HistoryError::Io { path: path.to_path_buf(), source };
         write_atomically(path, self.to_string().as_bytes()).map_err(io)
     }

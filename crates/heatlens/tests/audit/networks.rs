@@ -18,18 +18,7 @@ use heatlens::model::Model;
 use heatlens::random::{Key, Use};
 use heatlens::train::TrainingSet;
 use heatlens::train::arch;
-use heatlens::train::fit::{Observer, Settings, Trainer};
-use heatlens::train::history::Record;
-
-struct Silent;
-
-impl Observer for Silent {
-    fn step(&mut self, _: u64, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn epoch(&mut self, _: &Record) {}
-}
+use heatlens::train::fit::{Settings, Trainer};
 
 /// A network trained on the demo's first images, with their labels or with the labels dealt anew.
 pub(crate) fn trained(id: &str, seed: u64, count: usize, epochs: usize, shuffled: bool) -> Model {
@@ -55,7 +44,7 @@ pub(crate) fn trained(id: &str, seed: u64, count: usize, epochs: usize, shuffled
     };
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::new(settings, &set, folder.path()).unwrap();
-    trainer.run(&mut Silent).unwrap();
+    trainer.run(&mut ()).unwrap();
     trainer.model().unwrap()
 }
 

@@ -1,0 +1,47 @@
+//! A model file with one more output, the map: any ONNX runtime that runs the model then also says where it looks.
+//!
+//! ```sh
+//! cargo run --release --example export_self_explaining -- resnet18.onnx explained.onnx
+//! ```
+
+#![allow(clippy::print_stdout)]
+
+mod shared;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use heatlens::export::{EXPLANATION, Explanation, with_explanation};
+use heatlens::graph::onnx;
+use heatlens::{Method, Model};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (model, out) = arguments()?;
+    let model = Model::open(model)?;
+    // In the image's size, so that no enlarging is left to whoever runs it.
+    let wanted = Explanation { image_size: true, ..Explanation::new(Method::GRAD_CAM) };
+    let file = with_explanation(&model, &wanted)?;
+    std::fs::write(&out, &file)?;
+
+    let graph = onnx::read(file)?;
+    for &output in graph.outputs() {
+        println!("output {}: {}", graph.value(output).name, graph.fact(output).shape);
+    }
+    let map = graph.find(EXPLANATION).ok_or("the map is missing")?;
+    println!("{} holds {} maps of {}", out.display(), graph.fact(map).shape, Method::GRAD_CAM.title);
+    Ok(())
+}
+
+/// Model and new file from the command line, or made.
+fn arguments() -> Result<(PathBuf, PathBuf), Box<dyn Error>> {
+    let mut words = std::env::args_os().skip(1).map(PathBuf::from);
+    match (words.next(), words.next()) {
+        (Some(model), Some(out)) => Ok((model, out)),
+        (None, _) => {
+            let folder = shared::folder("export_self_explaining")?;
+            let images = shared::images(&folder)?;
+            Ok((shared::model(&folder, &images)?, folder.join("explained.onnx")))
+        }
+        _ => Err("expected MODEL FILE, or nothing".into()),
+    }
+}

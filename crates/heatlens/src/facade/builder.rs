@@ -1,0 +1,168 @@
+//! What is to be explained, and how, said step by step.
+
+use crate::explain::{ExplainError, ExplainOptions, Explainer, Fusion};
+use crate::method::Method;
+use crate::model::{Model, Placing};
+use crate::target::{Score, Target};
+
+impl Explainer {
+    /// An explainer in the making, for [`Method`]s, layers and classes named one by one.
+    pub fn builder(model: &Model) -> ExplainerBuilder<'_> {
+        ExplainerBuilder {
+            model,
+            options: ExplainOptions::new(&[]),
+            layers: Vec::new(),
+            class: Target::Predicted.into(),
+            against: None,
+            assignments: Vec::new(),
+        }
+    }
+}
+
+/// A class to explain: a number, a name as [`Target::parse`] reads it, or a [`Target`].
+#[derive(Clone, Debug)]
+pub enum ClassChoice {
+    /// Chosen already.
+    Target(Target),
+    /// By name.
+    Named(String),
+}
+
+impl From<Target> for ClassChoice {
+    fn from(target: Target) -> Self {
+        Self::Target(target)
+    }
+}
+
+impl From<usize> for ClassChoice {
+    fn from(class: usize) -> Self {
+        Self::Target(Target::Class(class))
+    }
+}
+
+impl From<&str> for ClassChoice {
+    fn from(name: &str) -> Self {
+        Self::Named(name.to_owned())
+    }
+}
+
+impl From<String> for ClassChoice {
+    fn from(name: String) -> Self {
+        Self::Named(name)
+    }
+}
+
+impl ClassChoice {
+    fn target(self, model: &Model) -> Result<Target, ExplainError> {
+        match self {
+            Self::Target(target) => Ok(target),
+            Self::Named(name) => Ok(Target::parse(&name, model)?),
+        }
+    }
+}
+
+/// Settings of an [`Explainer`]. Each has a default: the methods that suit the model, its last layer with rows and
+/// columns, the predicted class, and its logit.
+#[derive(Clone, Debug)]
+#[must_use = "call build"]
+pub struct ExplainerBuilder<'m> {
+    model: &'m Model,
+    options: ExplainOptions,
+    layers: Vec<String>,
+    class: ClassChoice,
+    against: Option<ClassChoice>,
+    assignments: Vec<String>,
+}
+
+impl ExplainerBuilder<'_> {
+    /// Adds a method.
+    pub fn method(mut self, method: &'static Method) -> Self {
+        self.options.methods.push(method);
+        self
+    }
+
+    /// Adds several methods.
+    pub fn methods(mut self, methods: impl IntoIterator<Item = &'static Method>) -> Self {
+        self.options.methods.extend(methods);
+        self
+    }
+
+    /// Adds a layer by the name that its author or the file gave it.
+    pub fn layer(mut self, name: impl Into<String>) -> Self {
+        self.layers.push(name.into());
+        self
+    }
+
+    /// Explains this class in every image.
+    pub fn class(mut self, class: impl Into<ClassChoice>) -> Self {
+        self.class = class.into();
+        self
+    }
+
+    /// Explains why it is that class and not this one.
+    pub fn against(mut self, class: impl Into<ClassChoice>) -> Self {
+        self.against = Some(class.into());
+        self
+    }
+
+    /// Explains what would lower the score.
+    pub fn counterfactual(mut self) -> Self {
+        self.options.counterfactual = true;
+        self
+    }
+
+    /// Explains the logit or the probability.
+    pub fn score(mut self, score: Score) -> Self {
+        self.options.score = score;
+        self
+    }
+
+    /// Seed of masks, noise and samples.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.settings.seed = seed;
+        self
+    }
+
+    /// Sets something on methods: `name=value`, or `method.name=value`.
+    pub fn set(mut self, assignment: impl Into<String>) -> Self {
+        self.assignments.push(assignment.into());
+        self
+    }
+
+    /// How maps of a layer's size are laid over the image.
+    pub fn placement(mut self, placing: Placing) -> Self {
+        self.options.settings.placing = placing;
+        self
+    }
+
+    /// Makes one map of those of several layers.
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.options.fusion = Some(fusion);
+        self
+    }
+
+    /// Leaves methods out that do not apply to the model, with a note, instead of failing.
+    pub fn skip_inapplicable(mut self) -> Self {
+        self.options.skip_inapplicable = true;
+        self
+    }
+
+    /// Compiles the explainer. Its [notes](Explainer::notes) begin with what should be known of the model.
+    ///
+    /// # Errors
+    /// If a layer, class or setting does not exist, or as [`Explainer::new`].
+    pub fn build(self) -> Result<Explainer, ExplainError> {
+        let Self { model, mut options, layers, class, against, assignments } = self;
+        options.layers = layers.iter().map(|name| model.layer(name)).collect::<Result<_, _>>()?;
+        options.target = class.target(model)?;
+        options.against = against.map(|class| class.target(model)).transpose()?;
+        for assignment in &assignments {
+            options.settings.set(assignment)?;
+        }
+        let mut notes = model.notes();
+        if options.methods.is_empty() {
+            notes.extend(options.take_default_methods(model));
+        }
+        Ok(Explainer::new(model, &options)?.with_notes_before(notes))
+    }
+}

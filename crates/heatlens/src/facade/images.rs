@@ -1,0 +1,136 @@
+//! Images in, explanations out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::data::{DataError, Layout, Raster, changes_to, changes_to_file};
+use crate::explain::{ExplainError, Explainer};
+use crate::facade::Explanation;
+use crate::facade::explanation::Names;
+use crate::render::View;
+
+/// Images that go through the network together.
+const TOGETHER: usize = 16;
+
+/// An image on its way through the model.
+struct Prepared {
+    shown: Raster,
+    view: View,
+    pixels: Vec<f32>,
+    changes: Vec<String>,
+}
+
+/// The only explanation.
+fn one(mut explanations: Vec<Explanation>) -> Result<Explanation, ExplainError> {
+    explanations.pop().ok_or_else(|| DataError::NoSuchItem { item: 0, len: 0 }.into())
+}
+
+impl Explainer {
+    /// Explains an image file, prepared as the model's [`preprocessing`](crate::model::Model::preprocessing) says.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or as [`explain`](Self::explain).
+    pub fn explain_image(&self, path: impl AsRef<Path>) -> Result<Explanation, ExplainError> {
+        let (path, wanted) = (path.as_ref(), &self.model().preprocessing);
+        let image = Raster::open(path)?;
+        one(self.explain_changed([(image, changes_to_file(path, wanted))])?)
+    }
+
+    /// Explains an image of any size, prepared as image files are.
+    ///
+    /// # Errors
+    /// As [`explain`](Self::explain).
+    pub fn explain_pixels(&self, image: Raster) -> Result<Explanation, ExplainError> {
+        one(self.explain_images([image])?)
+    }
+
+    /// Explains images of any sizes, prepared as image files are.
+    ///
+    /// # Errors
+    /// As [`explain`](Self::explain).
+    pub fn explain_images(
+        &self,
+        images: impl IntoIterator<Item = Raster>,
+    ) -> Result<Vec<Explanation>, ExplainError> {
+        let wanted = &self.model().preprocessing;
+        self.explain_changed(images.into_iter().map(|image| {
+            let changes = changes_to(&image, wanted);
+            (image, changes)
+        }))
+    }
+
+    /// Explains images with what is changed about each.
+    fn explain_changed(
+        &self,
+        images: impl IntoIterator<Item = (Raster, Vec<String>)>,
+    ) -> Result<Vec<Explanation>, ExplainError> {
+        let settings = &self.model().preprocessing;
+        self.explain_prepared(images.into_iter().map(|(image, changes)| {
+            let original = [image.height, image.width];
+            let view = View::new(original, [settings.height, settings.width], settings.resize);
+            let (_, pixels) = settings.apply(image.clone())?;
+            Ok(Prepared { shown: image, view, pixels, changes })
+        }))
+    }
+
+    /// Explains an array of images in the model's own size, with pixels from 0 to 1 that are not scaled or normalised yet:
+    /// this is done as the model's [`preprocessing`](crate::model::Model::preprocessing) says. `shape` is `[n, c, h, w]` or
+    /// `[n, h, w, c]`, or the same of one image without `n`.
+    ///
+    /// What is prepared already is for [`explain`](Self::explain).
+    ///
+    /// # Errors
+    /// If the shape is not the model's, the values do not fill it or are no pixels, or as [`explain`](Self::explain).
+    pub fn explain_array(
+        &self,
+        values: &[f32],
+        shape: &[usize],
+        layout: Layout,
+    ) -> Result<Vec<Explanation>, ExplainError> {
+        let [c, h, w] = self.model().shape();
+        let wanted = if layout == Layout::Nchw { [c, h, w] } else { [h, w, c] };
+        let fits = shape.ends_with(&wanted) && (3..=4).contains(&shape.len());
+        let length = shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
+        if !fits || length != Some(values.len()) {
+            let found = format!("{} values as {shape:?}", values.len());
+            let expected = format!("n images of {wanted:?}; explain_images takes other sizes");
+            return Err(DataError::Pixels { found, expected }.into());
+        }
+        let settings = &self.model().preprocessing;
+        self.explain_prepared(values.chunks((c * h * w).max(1)).map(|image| {
+            let shown = match layout {
+                Layout::Nchw => Raster::from_planes([c, h, w], image.to_vec())?,
+                Layout::Nhwc => Raster::from_pixels([h, w, c], image)?,
+            };
+            let mut pixels = shown.values.clone();
+            settings.prepare(&mut pixels);
+            Ok(Prepared { shown, view: View::whole([h, w]), pixels, changes: Vec::new() })
+        }))
+    }
+
+    fn explain_prepared(
+        &self,
+        mut images: impl Iterator<Item = Result<Prepared, DataError>>,
+    ) -> Result<Vec<Explanation>, ExplainError> {
+        let names = Arc::new(Names::of(self));
+        let together = if self.takes_passes() { 1 } else { TOGETHER };
+        let mut all = Vec::new();
+        loop {
+            let group: Vec<Prepared> = images.by_ref().take(together).collect::<Result<_, _>>()?;
+            if group.is_empty() {
+                return Ok(all);
+            }
+            let pixels: Vec<f32> = group.iter().flat_map(|image| &image.pixels).copied().collect();
+            let found = self.explain(&pixels, group.len())?;
+            all.extend(group.into_iter().zip(found).map(
+                |(Prepared { shown, view, pixels, changes }, found)| {
+                    let low = pixels.iter().copied().fold(f32::INFINITY, f32::min);
+                    let high = pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let remarks = changes.into_iter().chain(self.model().range_problem(low, high)).collect();
+                    let picture = shown.to_picture(0.0, 1.0);
+                    Explanation { found, picture, view, names: Arc::clone(&names), remarks }
+                },
+            ));
+        }
+    }
+}
