@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use heatlens::data::{Resize, Shard, Split};
-use heatlens::explain::Score;
 use heatlens::model::Placing;
 use heatlens::render::{Colormap, PictureSize};
 use heatlens::run::{PictureFormat, PictureStyle};
@@ -77,17 +76,14 @@ pub(crate) struct Input {
     #[arg(long, value_name = "RANGE")]
     pub(crate) rows: Option<String>,
     /// Order of an array's axes, where it cannot be told from the sizes
-    #[arg(long, value_enum)]
-    pub(crate) layout: Option<LayoutName>,
+    #[arg(long, value_parser = one_of(LAYOUTS))]
+    pub(crate) layout: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LayoutName {
-    /// Images, rows, columns, channels (Keras)
-    Nhwc,
-    /// Images, channels, rows, columns (PyTorch)
-    Nchw,
-}
+const LAYOUTS: &[(&str, &str)] = &[
+    ("nhwc", "Images, rows, columns, channels (Keras)"),
+    ("nchw", "Images, channels, rows, columns (PyTorch)"),
+];
 
 /// Which input and output of a model to use, where it has several.
 #[derive(Debug, Args)]
@@ -342,12 +338,17 @@ const FORMATS: &[(&str, &str, PictureFormat)] = &[
     ("jpeg", "JPEG for all but heat maps", PictureFormat::Jpeg),
 ];
 
-/// Reads a word; each stands beside what `--help` says of it.
+/// Reads one of these words, each beside what `--help` says of it.
+fn one_of(words: &[(&'static str, &'static str)]) -> PossibleValuesParser {
+    words.iter().map(|(word, about)| PossibleValue::new(*word).help(*about)).into()
+}
+
+/// Reads what one of these words stands for.
 fn words<T: Clone + Send + Sync + 'static>(
     table: &'static [(&'static str, &'static str, T)],
 ) -> impl TypedValueParser<Value = T> {
-    let values = table.iter().map(|(word, about, _)| PossibleValue::new(*word).help(*about));
-    PossibleValuesParser::new(values).try_map(|given| {
+    let words: Vec<_> = table.iter().map(|(word, about, _)| (*word, *about)).collect();
+    one_of(&words).try_map(|given| {
         let found = table.iter().find(|(word, ..)| *word == given);
         found.map(|(.., value)| value.clone()).ok_or("not one of the words")
     })
@@ -409,11 +410,11 @@ pub(crate) struct Explain {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Explain the value before the sigmoid or softmax, or the probability after it
-    #[arg(long, value_enum, default_value = "logit")]
-    pub(crate) score: ScoreName,
+    #[arg(long, value_parser = one_of(SCORES), default_value = "logit")]
+    pub(crate) score: String,
     /// What to write, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "png")]
-    pub(crate) save: Vec<SaveName>,
+    #[arg(long, value_parser = one_of(SAVED), value_delimiter = ',', default_value = "png")]
+    pub(crate) save: Vec<String>,
     #[command(flatten)]
     pub(crate) pictures: Pictures,
     /// What counts as hot in boxes and masks: a fraction of the largest value, otsu, or a quantile such as q0.9
@@ -440,40 +441,18 @@ pub(crate) struct Explain {
     pub(crate) force: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ScoreName {
-    /// The value before sigmoid or softmax
-    Logit,
-    /// The value after it
-    Probability,
-}
+const SCORES: &[(&str, &str)] =
+    &[("logit", "The value before sigmoid or softmax"), ("probability", "The value after it")];
 
-impl From<ScoreName> for Score {
-    fn from(name: ScoreName) -> Self {
-        match name {
-            ScoreName::Logit => Self::Logit,
-            ScoreName::Probability => Self::Probability,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SaveName {
-    /// Pictures and the contact sheet
-    Png,
-    /// Raw maps as maps.npz
-    Npz,
-    /// The same as 16-bit floats, half the size: X.astype(float32) times X.scale are the maps
-    Npz16,
-    /// The heat of every pixel of the model's input, 0 to 1, as heat.npz
-    Heat,
-    /// conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv
-    Tensors,
-    /// Boxes and masks around the hot regions, in annotations_<method>.json (COCO)
-    Boxes,
-    /// The hot regions as mask pictures
-    Masks,
-}
+const SAVED: &[(&str, &str)] = &[
+    ("png", "Pictures and the contact sheet"),
+    ("npz", "Raw maps as maps.npz"),
+    ("npz16", "The same as 16-bit floats, half the size: X.astype(float32) times X.scale are the maps"),
+    ("heat", "The heat of every pixel of the model's input, 0 to 1, as heat.npz"),
+    ("tensors", "conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv"),
+    ("boxes", "Boxes and masks around the hot regions, in annotations_<method>.json (COCO)"),
+    ("masks", "The hot regions as mask pictures"),
+];
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
@@ -579,8 +558,8 @@ pub(crate) struct Convert {
     #[arg(long, default_value = "predicted", requires = "with_explanation")]
     pub(crate) class: String,
     /// Explain the value before the sigmoid or softmax, or the probability after it
-    #[arg(long, value_enum, default_value = "logit", requires = "with_explanation")]
-    pub(crate) score: ScoreName,
+    #[arg(long, value_parser = one_of(SCORES), default_value = "logit", requires = "with_explanation")]
+    pub(crate) score: String,
     /// Size of a layer's map: its own, or the image's
     #[arg(
         long = "explanation-size",

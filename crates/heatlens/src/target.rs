@@ -1,5 +1,7 @@
 //! What is explained: which class, and its logit or its probability.
 
+use std::str::FromStr;
+
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::clip::Clip;
 use heatlens_graph::op::pool::MaxPool;
@@ -11,6 +13,7 @@ use heatlens_graph::op::window::Window;
 use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
 
 use crate::model::{Activation, Head, Model, ModelError};
+use crate::nearest::named;
 
 /// Which class is explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +76,14 @@ pub enum Score {
 impl Score {
     /// Both, and what people type for them.
     pub const ALL: [(&'static str, Self); 2] = [("logit", Self::Logit), ("probability", Self::Probability)];
+}
+
+impl FromStr for Score {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL)
+    }
 }
 
 impl Target {

@@ -51,6 +51,6 @@ fn choice(options: &Convert, model: &Model, id: &str) -> Result<Explanation, Fai
     if image_size && method.kind == MapKind::Input {
         output::note(format!("--explanation-size makes no difference to {id}: its map has the image's size"));
     }
-    let (score, placing) = (options.score.into(), options.placement);
+    let (score, placing) = (options.score.parse()?, options.placement);
     Ok(Explanation { method, layer, target, score, placing, image_size })
 }

@@ -2,7 +2,7 @@
 
 use heatlens::run::{self, ExplainOutcome, ExplainRequest, RunOptions, Summary};
 
-use crate::arguments::{Explain, SaveName};
+use crate::arguments::Explain;
 use crate::command::{again, open, verdict};
 use crate::failure::Failure;
 use crate::output;
@@ -41,8 +41,8 @@ fn request(options: &Explain) -> ExplainRequest {
         counterfactual: options.counterfactual,
         set: options.set.clone(),
         seed: options.seed,
-        score: open::name(options.score),
-        save: options.save.iter().copied().map(open::name::<SaveName>).collect(),
+        score: options.score.clone(),
+        save: options.save.clone(),
         pictures: options.pictures.style(),
         threshold: threshold.clone(),
         components: components.clone(),

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use heatlens::data::{ArrayNumbers, Dataset, OpenOptions, RowRange};
+use heatlens::data::{Dataset, OpenOptions};
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::model::Model;
-use heatlens::run::{self, DataRequest, ModelRequest, Monitor};
+use heatlens::run::{DataRequest, ModelRequest, Monitor};
 
 use crate::arguments::{Input, Pixels, Ports};
 use crate::failure::Failure;
@@ -39,12 +38,7 @@ pub(crate) fn request(path: &Path, ports: &Ports, pixels: Option<&Pixels>) -> Mo
 
 /// What the flags say of images.
 pub(crate) fn inputs(paths: &[PathBuf], input: &Input) -> DataRequest {
-    DataRequest { paths: paths.to_vec(), rows: input.rows.clone(), layout: input.layout.map(name) }
-}
-
-/// The word of a flag's value.
-pub(crate) fn name<V: ValueEnum>(value: V) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    DataRequest { paths: paths.to_vec(), rows: input.rows.clone(), layout: input.layout.clone() }
 }
 
 /// Opens a model with the chosen input, output and head, as far as the file says.
@@ -62,21 +56,6 @@ pub(crate) fn model(path: &Path, ports: &Ports, pixels: &Pixels) -> Result<Model
 /// Opens images for a model, and says what is done to them.
 pub(crate) fn data(model: &mut Model, paths: &[PathBuf], input: &Input) -> Result<Box<dyn Dataset>, Failure> {
     Ok(inputs(paths, input).open(model, &Terminal::default())?)
-}
-
-/// Which arrays hold pixels to train on.
-pub(crate) fn numbers(scale: Option<&str>) -> Result<ArrayNumbers, Failure> {
-    Ok(run::numbers(scale)?)
-}
-
-/// Height and width from one number or two.
-pub(crate) fn size(flag: &'static str, text: &str) -> Result<[usize; 2], Failure> {
-    Ok(run::size(flag, text)?)
-}
-
-/// Rows as Python writes them.
-pub(crate) fn rows(flag: &'static str, text: Option<&str>) -> Result<Option<RowRange>, Failure> {
-    Ok(run::rows(flag, text)?)
 }
 
 /// How to read data on their own.

@@ -18,7 +18,6 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
     let mut model = open::model(&options.model, &options.ports, &options.pixels)?;
     let data = open::data(&mut model, &options.inputs, &options.input)?;
     let answers = Predictions::of(&model, data.as_ref(), &Terminal::default())?;
-    answers.broken.iter().for_each(|(input, reason)| output::broken(input, reason));
     let classes = model.class_names.len();
     let on_terminal = options.top.is_none() && options.out.is_none() && !options.json;
     let shortened = on_terminal && classes > MANY_CLASSES && !model.head.is_quantity();

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use heatlens::data::{Dataset, OpenOptions, SplitFolders, open_inputs};
 use heatlens::model::Model;
-use heatlens::run::{Save, prepare, verdict as judged, write_explanations};
+use heatlens::run::{Save, numbers, prepare, rows, size, verdict as judged, write_explanations};
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Ending, Settings, Trainer};
 use heatlens::train::outlook::Concern;
@@ -28,8 +28,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
         tell_split(split, &source, out);
     }
     let (open, choices) = (open_options(options)?, settings::choices(options));
-    let plan = Plan::new(&source, &open, options.recipe, &choices, &mut |note| output::note(note))?;
-    plan.set.broken.iter().for_each(|(input, reason)| output::broken(input, reason));
+    let plan = Plan::new(&source, &open, options.recipe, &choices, &Terminal::default())?;
     // Opened now: a wrong range must not come to light after hours of training.
     let to_explain =
         options.explain_rows.as_deref().map(|rows| open_rows(options, rows, &plan)).transpose()?;
@@ -120,18 +119,18 @@ fn tell_outlook(plan: &Plan, trainer: &Trainer<'_>) -> Result<(), Failure> {
 
 fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
     let network = &options.network;
-    let size = network.size.as_deref().map(|text| open::size("size", text)).transpose()?;
+    let wanted = network.size.as_deref().map(|text| size("size", text)).transpose()?;
     Ok(OpenOptions {
         channels: network.channels,
-        size: size.map(|size| (size, network.resize)),
-        numbers: open::numbers(network.scale.as_deref())?,
+        size: wanted.map(|wanted| (wanted, network.resize)),
+        numbers: numbers(network.scale.as_deref())?,
         ..open::options(&options.input)?
     })
 }
 
 /// Rows of the training data's array, as the trained model will take them.
-fn open_rows(options: &Train, rows: &str, plan: &Plan) -> Result<Box<dyn Dataset>, Failure> {
-    let open = OpenOptions { rows: open::rows("explain-rows", Some(rows))?, ..plan.open_options() };
+fn open_rows(options: &Train, wanted: &str, plan: &Plan) -> Result<Box<dyn Dataset>, Failure> {
+    let open = OpenOptions { rows: rows("explain-rows", Some(wanted))?, ..plan.open_options() };
     Ok(open_inputs(std::slice::from_ref(&options.data), &open)?)
 }
 

@@ -31,7 +31,7 @@ struct Row {
 }
 
 impl<'m> Predictions<'m> {
-    /// Runs the model on every image of `data`.
+    /// Runs the model on every image of `data`. `monitor` hears at once which cannot be read.
     ///
     /// # Errors
     /// If an operator has no kernel, or the images do not have the model's size.
@@ -46,7 +46,11 @@ impl<'m> Predictions<'m> {
                     let logits = predictor.logits(&sample.pixels, 1)?;
                     found.rows.push(Row { input, index, label, logits });
                 }
-                Err(reason) => found.broken.push((input, reason.to_string())),
+                Err(reason) => {
+                    let reason = reason.to_string();
+                    monitor.broken(&input, &reason);
+                    found.broken.push((input, reason));
+                }
             }
             if !monitor.advance(1) {
                 found.stopped = true;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::data::{DataError, OpenOptions, SplitFolders, open_training, remove_unfinished};
+use crate::run::Monitor;
 use crate::train::advice::Advice;
 use crate::train::fit::{Ending, Observer, Settings, Trainer};
 use crate::train::history::History;
@@ -63,7 +64,8 @@ pub struct Plan {
 
 impl Plan {
     /// Reads all images and settles what `choices` leave to the recipe. `open` says how images are read; where it gives
-    /// no size, the recipe may limit it. `tell` hears at once what is guessed or left out.
+    /// no size, the recipe may limit it. `monitor` hears at once what is guessed or left out, and which images cannot be
+    /// read.
     ///
     /// # Errors
     /// If data cannot be opened, need too much memory, cannot be split, or differ from the validation data in shape or
@@ -73,11 +75,11 @@ impl Plan {
         open: &OpenOptions,
         recipe: &Recipe,
         choices: &Choices,
-        tell: &mut dyn FnMut(&str),
+        monitor: &dyn Monitor,
     ) -> Result<Self, TrainError> {
         let open = OpenOptions { max_pixels: recipe.max_pixels, ..open.clone() };
         let data = open_training(&source.train, &open)?;
-        data.notes().iter().for_each(|note| tell(note));
+        monitor.notes(&data.notes());
         let original = (0..data.len()).find_map(|item| data.original_size(item).ok());
         let like = OpenOptions {
             preprocessing: Some(data.preprocessing().clone()),
@@ -89,13 +91,14 @@ impl Plan {
         let set = match &source.validation {
             Some(path) => {
                 let validation = open_training(path, &like)?;
-                validation.notes().iter().for_each(|note| tell(note));
+                monitor.notes(&validation.notes());
                 TrainingSet::with_validation(data.as_ref(), validation.as_ref())?
             }
             None => {
                 TrainingSet::split_by(data.as_ref(), |counts| recipe.split(choices, counts), choices.seed)?
             }
         };
+        set.broken.iter().for_each(|(input, reason)| monitor.broken(input, reason));
         let settings = recipe.settings(choices, &set.class_counts(), set.validation.len())?;
         let (_, held_out) = recipe.split(choices, &set.counts());
         Ok(Self { set, settings, original, held_out, like })
@@ -179,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::data::npy_bytes;
+    use crate::run::Unwatched;
     use crate::train::history::Record;
     use crate::train::recipe;
 
@@ -209,7 +213,7 @@ mod tests {
         let choices = Choices { epochs: Some(2), batch_size: Some(batch_size), ..Choices::default() };
         let recipe = recipe::find("keras-two-class").unwrap();
         let source = Source::find(data, Some(data)).unwrap();
-        Plan::new(&source, &OpenOptions::default(), recipe, &choices, &mut |_| {}).unwrap()
+        Plan::new(&source, &OpenOptions::default(), recipe, &choices, &Unwatched).unwrap()
     }
 
     #[test]
