@@ -2,34 +2,27 @@
 
 use std::path::Path;
 
+use thiserror::Error;
+
 use crate::data::{DataError, FileKind, OpenOptions, read_npy, sniff};
 use crate::explain::ExplainError;
 use crate::model::{Model, ModelError};
 use crate::predict::Predictor;
 
 /// Why there is no embedding.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
     /// The file cannot be read.
-    Data(DataError),
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The network cannot be run.
-    Explain(ExplainError),
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// The array or image does not fit the model.
-    Model(ModelError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
 }
-
-impl std::fmt::Display for ReferenceError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Data(source) => write!(f, "{source}"),
-            Self::Explain(source) => write!(f, "{source}"),
-            Self::Model(source) => write!(f, "{source}"),
-        }
-    }
-}
-
-impl std::error::Error for ReferenceError {}
 
 /// The embedding in an `.npy` file with as many numbers as the model gives, or the model's embedding of the first image of
 /// any other file.
@@ -39,8 +32,8 @@ impl std::error::Error for ReferenceError {}
 pub fn embedding(model: &Model, path: impl AsRef<Path>) -> Result<Vec<f32>, ReferenceError> {
     let path = path.as_ref();
     let outputs = model.head.outputs;
-    if matches!(sniff(path).map_err(ReferenceError::Data)?, FileKind::Npy) {
-        let (shape, values) = read_npy(path).map_err(ReferenceError::Data)?;
+    if matches!(sniff(path)?, FileKind::Npy) {
+        let (shape, values) = read_npy(path)?;
         if values.len() == outputs {
             return Ok(values);
         }
@@ -49,12 +42,12 @@ pub fn embedding(model: &Model, path: impl AsRef<Path>) -> Result<Vec<f32>, Refe
                 "{}: expected one embedding of {outputs} numbers, found an array of shape {shape:?}",
                 path.display()
             );
-            return Err(ReferenceError::Model(ModelError::Head { kind: model.head.kind.name(), why }));
+            return Err(ModelError::Head { kind: model.head.kind.name(), why }.into());
         }
     }
     let mut own = model.clone();
-    let data = own.open_inputs(&[path.to_owned()], &OpenOptions::default()).map_err(ReferenceError::Data)?;
-    let image = data.load(0).map_err(ReferenceError::Data)?;
-    let predictor = Predictor::new(model).map_err(ReferenceError::Explain)?;
-    predictor.logits(&image.pixels, 1).map_err(ReferenceError::Explain)
+    let data = own.open_inputs(&[path.to_owned()], &OpenOptions::default())?;
+    let image = data.load(0)?;
+    let predictor = Predictor::new(model)?;
+    Ok(predictor.logits(&image.pixels, 1)?)
 }

@@ -4,11 +4,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 /// Why data cannot be used.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// A file or folder could not be read or written.
+    #[error("{}", io_text(path, action, source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -18,6 +21,10 @@ pub enum DataError {
         source: io::Error,
     },
     /// The file's content is of no known kind.
+    #[error(
+        "{} is not an image or array: it looks like {looks_like}, expected PNG, JPEG, TIFF, BMP, WebP, .npy or .npz",
+        path.display()
+    )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -25,6 +32,7 @@ pub enum DataError {
         looks_like: String,
     },
     /// The file claims a known format and breaks its rules, or uses a part of it that is not supported.
+    #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file, and the array within it where there is one.
         path: PathBuf,
@@ -32,6 +40,7 @@ pub enum DataError {
         reason: String,
     },
     /// The content is larger than the stated limit.
+    #[error("{}: {what} is more than the limit of {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -41,6 +50,7 @@ pub enum DataError {
         limit: String,
     },
     /// An array's shape is not that of images or labels.
+    #[error("{}: the array has shape {}: {reason}", path.display(), Shape(shape))]
     Shape {
         /// The file.
         path: PathBuf,
@@ -50,6 +60,9 @@ pub enum DataError {
         reason: String,
     },
     /// Images and labels differ in number.
+    #[error(
+        "{}: {images} images but {labels} labels, expected one label for each image", path.display()
+    )]
     LabelCount {
         /// The file.
         path: PathBuf,
@@ -59,6 +72,10 @@ pub enum DataError {
         labels: usize,
     },
     /// A label is not a whole number from 0 on.
+    #[error(
+        "{}: the label of row {row} is {value}, expected a whole number from 0 to {} that names a class",
+        path.display(), super::MAX_CLASSES - 1
+    )]
     Label {
         /// The file.
         path: PathBuf,
@@ -68,6 +85,10 @@ pub enum DataError {
         value: f32,
     },
     /// A pixel is NaN or infinite.
+    #[error(
+        "{}[{row}] holds {value} at channel {}, line {}, column {}; replace it by a number or leave the row out",
+        path.display(), position[0], position[1], position[2]
+    )]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -79,6 +100,7 @@ pub enum DataError {
         value: f32,
     },
     /// A row range cannot be read, or lies outside the array.
+    #[error("rows \"{text}\": {reason}")]
     Rows {
         /// The range as typed.
         text: String,
@@ -86,6 +108,7 @@ pub enum DataError {
         reason: String,
     },
     /// A folder has no image where at least one is needed.
+    #[error("{}", no_images(path, *class))]
     NoImages {
         /// The folder.
         path: PathBuf,
@@ -93,6 +116,10 @@ pub enum DataError {
         class: bool,
     },
     /// Training needs at least two classes.
+    #[error(
+        "{}: found {found}, but training needs at least two classes (one sub-folder or one label value for each)",
+        path.display()
+    )]
     OneClass {
         /// The folder or file.
         path: PathBuf,
@@ -100,6 +127,7 @@ pub enum DataError {
         found: String,
     },
     /// A preprocessing setting is missing or makes no sense.
+    #[error("preprocessing setting {key} is {found}, expected {expected}")]
     Preprocessing {
         /// The setting's name.
         key: String,
@@ -109,11 +137,13 @@ pub enum DataError {
         expected: String,
     },
     /// A validation split leaves one side empty or asks for the impossible.
+    #[error("validation split: {reason}")]
     Split {
         /// What is wrong, and what to try.
         reason: String,
     },
     /// Numbers given as an image are none.
+    #[error("an image of {found}: expected {expected}")]
     Pixels {
         /// What was found.
         found: String,
@@ -121,6 +151,7 @@ pub enum DataError {
         expected: String,
     },
     /// An item was asked for that the data set does not have.
+    #[error("item {item} asked for, but there are {len}")]
     NoSuchItem {
         /// The position asked for.
         item: usize,
@@ -140,71 +171,18 @@ impl DataError {
     }
 }
 
-impl fmt::Display for DataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                write!(f, "there is no file or folder {}", path.display())
-            }
-            Self::Io { path, action, source } => {
-                write!(f, "cannot {action} {}: {}", path.display(), reason(source))
-            }
-            Self::UnknownFormat { path, looks_like } => write!(
-                f,
-                "{} is not an image or array: it looks like {looks_like}, expected PNG, JPEG, TIFF, BMP, WebP, .npy or .npz",
-                path.display()
-            ),
-            Self::Pixels { found, expected } => write!(f, "an image of {found}: expected {expected}"),
-            Self::Malformed { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::TooLarge { path, what, limit } => {
-                write!(f, "{}: {what} is more than the limit of {limit}", path.display())
-            }
-            Self::Shape { path, shape, reason } => {
-                write!(f, "{}: the array has shape {}: {reason}", path.display(), Shape(shape))
-            }
-            Self::LabelCount { path, images, labels } => {
-                write!(
-                    f,
-                    "{}: {images} images but {labels} labels, expected one label for each image",
-                    path.display()
-                )
-            }
-            Self::Label { path, row, value } => write!(
-                f,
-                "{}: the label of row {row} is {value}, expected a whole number from 0 to {} that names a class",
-                path.display(),
-                super::MAX_CLASSES - 1
-            ),
-            Self::NotFinite { path, row, position: [c, y, x], value } => write!(
-                f,
-                "{}[{row}] holds {value} at channel {c}, line {y}, column {x}; replace it by a number or leave the row out",
-                path.display()
-            ),
-            Self::Rows { text, reason } => write!(f, "rows \"{text}\": {reason}"),
-            Self::NoImages { path, class: true } => {
-                write!(f, "the class folder {} holds no image: fill it or remove it", path.display())
-            }
-            Self::NoImages { path, class: false } => write!(f, "{} holds no image", path.display()),
-            Self::OneClass { path, found } => write!(
-                f,
-                "{}: found {found}, but training needs at least two classes (one sub-folder or one label value for each)",
-                path.display()
-            ),
-            Self::Preprocessing { key, found, expected } => {
-                write!(f, "preprocessing setting {key} is {found}, expected {expected}")
-            }
-            Self::Split { reason } => write!(f, "validation split: {reason}"),
-            Self::NoSuchItem { item, len } => write!(f, "item {item} asked for, but there are {len}"),
-        }
+/// A file that is missing, or what else the operating system says of it.
+fn io_text(path: &Path, action: &str, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("there is no file or folder {}", path.display()),
+        _ => format!("cannot {action} {}: {}", path.display(), reason(source)),
     }
 }
 
-impl std::error::Error for DataError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            _ => None,
-        }
+fn no_images(path: &Path, class: bool) -> String {
+    match class {
+        true => format!("the class folder {} holds no image: fill it or remove it", path.display()),
+        false => format!("{} holds no image", path.display()),
     }
 }
 

@@ -1,10 +1,8 @@
 //! Why an explanation cannot be made.
 
-use std::error::Error;
-use std::fmt;
-
 use heatlens_cpu::{CompileError, RunError};
 use heatlens_graph::GraphError;
+use thiserror::Error;
 
 use crate::data::DataError;
 use crate::method::MethodError;
@@ -12,24 +10,34 @@ use crate::model::ModelError;
 use crate::model::program::ProgramError;
 
 /// An explanation that cannot be made.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExplainError {
     /// The model has no such layer or class.
-    Model(ModelError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A method does not apply.
-    Method(MethodError),
+    #[error(transparent)]
+    Method(#[from] MethodError),
     /// None of the methods applies; the reasons.
+    #[error("no method applies: {}", .0.join("; "))]
     NothingApplies(Vec<String>),
     /// A derivative cannot be built.
-    Graph(GraphError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// An operator has no kernel.
-    Compile(CompileError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// The images do not fit the model.
-    Run(RunError),
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// An image cannot be read, or does not fit the model.
-    Data(DataError),
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// There is no map of a method; the methods that there are maps of.
+    #[error(
+        "there is no map of {method}, only of {}: name it when the explainer is built", found.join(", ")
+    )]
     NoMap {
         /// The method asked for.
         method: &'static str,
@@ -37,42 +45,9 @@ pub enum ExplainError {
         found: Vec<&'static str>,
     },
     /// The statistics of a network's normalisations cannot be computed.
+    #[error("{0}")]
     Statistics(String),
 }
-
-impl fmt::Display for ExplainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Model(source) => write!(f, "{source}"),
-            Self::Method(source) => write!(f, "{source}"),
-            Self::NothingApplies(reasons) => write!(f, "no method applies: {}", reasons.join("; ")),
-            Self::Graph(source) => write!(f, "{source}"),
-            Self::Compile(source) => write!(f, "{source}"),
-            Self::Run(source) => write!(f, "{source}"),
-            Self::Data(source) => write!(f, "{source}"),
-            Self::NoMap { method, found } => write!(
-                f,
-                "there is no map of {method}, only of {}: name it when the explainer is built",
-                found.join(", ")
-            ),
-            Self::Statistics(reason) => f.write_str(reason),
-        }
-    }
-}
-
-impl Error for ExplainError {}
-
-macro_rules! from {
-    ($($source:ty => $variant:ident),*) => {
-        $(impl From<$source> for ExplainError {
-            fn from(source: $source) -> Self {
-                Self::$variant(source)
-            }
-        })*
-    };
-}
-
-from!(DataError => Data, ModelError => Model, MethodError => Method, GraphError => Graph, CompileError => Compile, RunError => Run);
 
 impl From<ProgramError> for ExplainError {
     fn from(source: ProgramError) -> Self {
@@ -81,5 +56,41 @@ impl From<ProgramError> for ExplainError {
             ProgramError::Compile(source) => Self::Compile(source),
             ProgramError::Run(source) => Self::Run(source),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::Model;
+    use crate::render::RenderError;
+    use crate::train::TrainError;
+
+    /// What lies under an error, down to its origin.
+    fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
+        std::iter::successors(error.source(), |&cause| cause.source()).collect()
+    }
+
+    #[test]
+    fn the_chain_of_causes_ends_at_the_operating_system() {
+        let missing = Model::open("/no/such.onnx").unwrap_err();
+        let error = ExplainError::from(missing.in_file(Path::new("/no/such.onnx")));
+        let [file, origin] = causes(&error)[..] else { panic!("{error:?}") };
+        assert_eq!(file.to_string(), "there is no file or folder /no/such.onnx");
+        assert_eq!(error.to_string(), format!("/no/such.onnx: {file}"));
+        assert_eq!(origin.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
+
+        let unread = ExplainError::from(crate::data::read_image("/no/such.png").unwrap_err());
+        let [origin] = causes(&unread)[..] else { panic!("{unread:?}") };
+        assert!(origin.is::<io::Error>());
+
+        let source = io::Error::other("disk full");
+        let unsaved = TrainError::from(RenderError::Write { path: "a.png".into(), source });
+        let [origin] = causes(&unsaved)[..] else { panic!("{unsaved:?}") };
+        assert_eq!(unsaved.to_string(), format!("cannot write a.png: {origin}"));
     }
 }

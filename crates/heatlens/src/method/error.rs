@@ -1,17 +1,16 @@
 //! Why a method cannot be used.
 
-use std::error::Error;
-use std::fmt;
-
 use heatlens_graph::GraphError;
+use thiserror::Error;
 
 use crate::model::program::ProgramError;
 
 /// A method that cannot explain a model.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MethodError {
     /// There is no such method.
+    #[error("no method {id:?}{} (`heatlens methods` lists all {})", did_you_mean(near), super::METHODS.len())]
     Unknown {
         /// What was asked for.
         id: String,
@@ -19,6 +18,7 @@ pub enum MethodError {
         near: Vec<&'static str>,
     },
     /// The method does not apply to this model or layer.
+    #[error("{id} does not apply here: {reason}")]
     NotApplicable {
         /// The method.
         id: &'static str,
@@ -26,6 +26,7 @@ pub enum MethodError {
         reason: String,
     },
     /// Something that cannot be set so.
+    #[error("cannot set {assignment:?}: {reason}")]
     Setting {
         /// What was asked for.
         assignment: String,
@@ -33,39 +34,14 @@ pub enum MethodError {
         reason: String,
     },
     /// The derivative cannot be built.
-    Graph(GraphError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// The method's program cannot be compiled or run.
-    Program(ProgramError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
 }
 
-impl fmt::Display for MethodError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { id, near } => {
-                write!(f, "no method {id:?}")?;
-                if !near.is_empty() {
-                    write!(f, "; did you mean {}?", near.join(" or "))?;
-                }
-                write!(f, " (`heatlens methods` lists all {})", super::METHODS.len())
-            }
-            Self::NotApplicable { id, reason } => write!(f, "{id} does not apply here: {reason}"),
-            Self::Setting { assignment, reason } => write!(f, "cannot set {assignment:?}: {reason}"),
-            Self::Graph(source) => write!(f, "{source}"),
-            Self::Program(source) => write!(f, "{source}"),
-        }
-    }
-}
-
-impl Error for MethodError {}
-
-impl From<GraphError> for MethodError {
-    fn from(source: GraphError) -> Self {
-        Self::Graph(source)
-    }
-}
-
-impl From<ProgramError> for MethodError {
-    fn from(source: ProgramError) -> Self {
-        Self::Program(source)
-    }
+/// The nearest ids, if any come near.
+fn did_you_mean(near: &[&str]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
 }

@@ -1,23 +1,24 @@
 //! Why a file is no image classifier that we can explain.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use thiserror::Error;
 
 use crate::data::{DataError, reason};
 use crate::nearest::nearest;
 
-type Cause = Box<dyn Error + Send + Sync>;
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// So many classes are listed by name.
 const FEW_CLASSES: usize = 12;
 
 /// A model that cannot be used.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ModelError {
     /// The file can't be read as a model.
+    #[error("{}", file_text(path, source))]
     File {
         /// Which file.
         path: PathBuf,
@@ -25,10 +26,18 @@ pub enum ModelError {
         source: Cause,
     },
     /// The model can't be written.
-    Write(Cause),
+    #[error("the model cannot be written: {0}")]
+    Write(#[source] Cause),
     /// There is no single image input; the inputs found.
+    #[error(
+        "expected one image input (N×C×H×W, N×H×W×C or N×H×W of fixed size), found {}; --input NAME picks one of several",
+        .0.join(", ")
+    )]
     Inputs(Vec<String>),
     /// The image input takes more images at a time than any machine runs together.
+    #[error(
+        "input {input} takes {batch} images at a time, expected at most {most}; export the model with an open batch"
+    )]
     Batch {
         /// The input and its shape.
         input: String,
@@ -38,6 +47,7 @@ pub enum ModelError {
         most: usize,
     },
     /// No input of this name.
+    #[error("no input {name:?}; there is {}", found.join(", "))]
     UnknownInput {
         /// What was asked for.
         name: String,
@@ -45,10 +55,19 @@ pub enum ModelError {
         found: Vec<String>,
     },
     /// The scores depend on further inputs, which nobody gives.
+    #[error(
+        "the class scores depend on more than the image: {}; export the model with these as constants",
+        .0.join(", ")
+    )]
     FurtherInputs(Vec<String>),
     /// There are no class scores; the outputs found.
+    #[error(
+        "expected class scores for each image (N×K, computed from the image) among the outputs, found {}",
+        .0.join(", ")
+    )]
     Outputs(Vec<String>),
     /// No output of this name.
+    #[error("no output {name:?}; there is {}", found.join(", "))]
     UnknownOutput {
         /// What was asked for.
         name: String,
@@ -56,6 +75,7 @@ pub enum ModelError {
         found: Vec<String>,
     },
     /// The scores cannot be of the kind that was asked for.
+    #[error("--head {kind} does not fit: {why}")]
     Head {
         /// The kind.
         kind: &'static str,
@@ -63,6 +83,10 @@ pub enum ModelError {
         why: String,
     },
     /// The file fixes another size of image than the one that was asked for.
+    #[error(
+        "the file fixes its images at {}×{}, {}×{} was asked for; export it with open height and width",
+        found[0], found[1], wanted[0], wanted[1]
+    )]
     InputSize {
         /// Height and width that were asked for.
         wanted: [usize; 2],
@@ -70,10 +94,13 @@ pub enum ModelError {
         found: [usize; 2],
     },
     /// The scores may mean several things: what, and how to say which.
+    #[error("{0}")]
     Unclear(String),
     /// The graph cannot be arranged for images N×C×H×W.
+    #[error(transparent)]
     Graph(heatlens_graph::GraphError),
     /// The number of class names differs from the number of classes.
+    #[error("{found} class names for a model with {expected} classes")]
     ClassNames {
         /// Names found.
         found: usize,
@@ -81,8 +108,10 @@ pub enum ModelError {
         expected: usize,
     },
     /// Our own metadata in the file do not make sense.
+    #[error("the file's own description is damaged: {0}")]
     Metadata(String),
     /// A file of class names that does not give the model's classes their names.
+    #[error("{}: {reason}", path.display())]
     Labels {
         /// Which file.
         path: PathBuf,
@@ -90,8 +119,10 @@ pub enum ModelError {
         reason: String,
     },
     /// What a person says of the input does not fit the model.
+    #[error(transparent)]
     Preparation(DataError),
     /// No layer of this name.
+    #[error("no layer {name:?}; the nearest are {} (`inspect` lists all)", near.join(", "))]
     UnknownLayer {
         /// What was asked for.
         name: String,
@@ -99,6 +130,7 @@ pub enum ModelError {
         near: Vec<String>,
     },
     /// No class of this name.
+    #[error("no class {name:?}; {}", the_classes(name, classes))]
     UnknownClass {
         /// What was asked for.
         name: String,
@@ -106,6 +138,7 @@ pub enum ModelError {
         classes: Vec<String>,
     },
     /// Several classes of this name.
+    #[error("{}", several_classes(name, found))]
     SeveralClasses {
         /// What was asked for.
         name: String,
@@ -113,10 +146,13 @@ pub enum ModelError {
         found: Vec<(usize, String)>,
     },
     /// Several classes where one is held against.
+    #[error("one class can be held against another, not all of them: give a name, a number or runner-up")]
     SeveralAgainst,
     /// No value of the model has rows and columns.
+    #[error("no value of this model has rows and columns, so there is no layer to make a map of")]
     NoSpatialLayer,
     /// Another error, in a file.
+    #[error("{}: {source}", path.display())]
     InFile {
         /// Which file.
         path: PathBuf,
@@ -133,88 +169,26 @@ impl ModelError {
     }
 }
 
-impl fmt::Display for ModelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, source } => match source.downcast_ref::<io::Error>() {
-                Some(error) if error.kind() == io::ErrorKind::NotFound => {
-                    write!(f, "there is no file or folder {}", path.display())
-                }
-                Some(error) => write!(f, "{}: {}", path.display(), reason(error)),
-                None => write!(f, "{}: {source}", path.display()),
-            },
-            Self::Write(source) => write!(f, "the model cannot be written: {source}"),
-            Self::Inputs(found) => {
-                let found = found.join(", ");
-                write!(
-                    f,
-                    "expected one image input (N×C×H×W, N×H×W×C or N×H×W of fixed size), found {found}; --input NAME picks one of several"
-                )
-            }
-            Self::Batch { input, batch, most } => write!(
-                f,
-                "input {input} takes {batch} images at a time, expected at most {most}; export the model with an open batch"
-            ),
-            Self::UnknownInput { name, found } => {
-                write!(f, "no input {name:?}; there is {}", found.join(", "))
-            }
-            Self::FurtherInputs(found) => write!(
-                f,
-                "the class scores depend on more than the image: {}; export the model with these as constants",
-                found.join(", ")
-            ),
-            Self::Outputs(found) => {
-                write!(
-                    f,
-                    "expected class scores for each image (N×K, computed from the image) among the outputs, found {}",
-                    found.join(", ")
-                )
-            }
-            Self::UnknownOutput { name, found } => {
-                write!(f, "no output {name:?}; there is {}", found.join(", "))
-            }
-            Self::Head { kind, why } => write!(f, "--head {kind} does not fit: {why}"),
-            Self::InputSize { wanted: [h, w], found: [rows, columns] } => write!(
-                f,
-                "the file fixes its images at {rows}×{columns}, {h}×{w} was asked for; export it with open height and width"
-            ),
-            Self::Unclear(question) => write!(f, "{question}"),
-            Self::Graph(source) => write!(f, "{source}"),
-            Self::ClassNames { found, expected } => {
-                write!(f, "{found} class names for a model with {expected} classes")
-            }
-            Self::Metadata(what) => write!(f, "the file's own description is damaged: {what}"),
-            Self::Labels { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::Preparation(source) => write!(f, "{source}"),
-            Self::UnknownLayer { name, near } => {
-                write!(f, "no layer {name:?}; the nearest are {} (`inspect` lists all)", near.join(", "))
-            }
-            Self::UnknownClass { name, classes } => {
-                write!(f, "no class {name:?}; {}", the_classes(name, classes))
-            }
-            Self::SeveralClasses { name, found } => {
-                let list: Vec<String> = found.iter().map(|(k, name)| format!("{k} {name}")).collect();
-                let first = found.first().map_or(0, |(k, _)| *k);
-                write!(
-                    f,
-                    "{} classes are called {name:?}: {}; give the number, such as {first} or {name}#{first}",
-                    found.len(),
-                    list.join(", ")
-                )
-            }
-            Self::SeveralAgainst => write!(
-                f,
-                "one class can be held against another, not all of them: give a name, a number or runner-up"
-            ),
-            Self::NoSpatialLayer => {
-                write!(
-                    f,
-                    "no value of this model has rows and columns, so there is no layer to make a map of"
-                )
-            }
-            Self::InFile { path, source } => write!(f, "{}: {source}", path.display()),
+/// A file that is missing, or what is wrong with it.
+fn file_text(path: &Path, source: &Cause) -> String {
+    let path = path.display();
+    match source.downcast_ref::<io::Error>() {
+        Some(error) if error.kind() == io::ErrorKind::NotFound => {
+            format!("there is no file or folder {path}")
         }
+        Some(error) => format!("{path}: {}", reason(error)),
+        None => format!("{path}: {source}"),
     }
+}
+
+fn several_classes(name: &str, found: &[(usize, String)]) -> String {
+    let list: Vec<String> = found.iter().map(|(k, name)| format!("{k} {name}")).collect();
+    let first = found.first().map_or(0, |(k, _)| *k);
+    format!(
+        "{} classes are called {name:?}: {}; give the number, such as {first} or {name}#{first}",
+        found.len(),
+        list.join(", ")
+    )
 }
 
 /// All classes where they are few; where they are many those that have the word in their name, or the nearest.
@@ -238,5 +212,3 @@ fn the_classes(name: &str, classes: &[String]) -> String {
         count - 1
     )
 }
-
-impl Error for ModelError {}

@@ -1,53 +1,25 @@
 //! A compiled network that takes any number of images, whatever batch its file was exported for.
 
 use std::borrow::Cow;
-use std::error::Error;
-use std::fmt;
 
 use heatlens_cpu::{CompileError, Program, RunError, StepTime};
 use heatlens_graph::rewrite::simplify;
 use heatlens_graph::{Dim, Graph, GraphError, ValueId};
+use thiserror::Error;
 
 /// A graph that does not become a program, or a program that cannot run.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProgramError {
     /// A constant part cannot be computed.
-    Graph(GraphError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// An operator has no kernel.
-    Compile(CompileError),
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// The inputs do not fit.
-    Run(RunError),
-}
-
-impl fmt::Display for ProgramError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Graph(source) => write!(f, "{source}"),
-            Self::Compile(source) => write!(f, "{source}"),
-            Self::Run(source) => write!(f, "{source}"),
-        }
-    }
-}
-
-impl Error for ProgramError {}
-
-impl From<GraphError> for ProgramError {
-    fn from(source: GraphError) -> Self {
-        Self::Graph(source)
-    }
-}
-
-impl From<CompileError> for ProgramError {
-    fn from(source: CompileError) -> Self {
-        Self::Compile(source)
-    }
-}
-
-impl From<RunError> for ProgramError {
-    fn from(source: RunError) -> Self {
-        Self::Run(source)
-    }
+    #[error(transparent)]
+    Run(#[from] RunError),
 }
 
 /// A graph whose first input is an image (or a layer), compiled. A file whose batch is baked in as B runs in groups of B,

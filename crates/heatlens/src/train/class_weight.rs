@@ -1,7 +1,9 @@
 //! How much each class counts in the loss.
 
 use std::fmt;
+
 use std::str::FromStr;
+use thiserror::Error;
 
 /// A choice of class weights.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,15 +86,19 @@ impl ClassWeight {
 }
 
 /// Why there are no class weights.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ClassWeightError {
     /// A class without samples can't be balanced.
+    #[error(
+        "class {class} has no training sample, so classes can't be balanced; add samples or give the weights explicitly"
+    )]
     EmptyClass {
         /// Its number, from 0.
         class: usize,
     },
     /// Not one weight for each class.
+    #[error("found {found} class weights, expected {expected}, one for each class in order")]
     Count {
         /// Weights given.
         found: usize,
@@ -100,6 +106,9 @@ pub enum ClassWeightError {
         expected: usize,
     },
     /// A weight that is negative, not finite, or 0 as all others.
+    #[error(
+        "the weight of class {class} is {found}, expected finite weights of 0 or more, not all of them 0"
+    )]
     Value {
         /// Whose weight, from 0.
         class: usize,
@@ -107,26 +116,6 @@ pub enum ClassWeightError {
         found: f32,
     },
 }
-
-impl fmt::Display for ClassWeightError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EmptyClass { class } => write!(
-                f,
-                "class {class} has no training sample, so classes can't be balanced; add samples or give the weights explicitly"
-            ),
-            Self::Count { found, expected } => {
-                write!(f, "found {found} class weights, expected {expected}, one for each class in order")
-            }
-            Self::Value { class, found } => write!(
-                f,
-                "the weight of class {class} is {found}, expected finite weights of 0 or more, not all of them 0"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ClassWeightError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,28 +1,39 @@
 //! Why training cannot start or go on.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use heatlens_cpu::{CompileError, RunError};
 use heatlens_graph::GraphError;
+use thiserror::Error;
 
 use crate::data::DataError;
+use crate::explain::ExplainError;
 use crate::model::ModelError;
 use crate::render::RenderError;
+use crate::train::optimizer::OptimizerError;
 
 /// Training that cannot start or go on. Finished epochs stay on disk.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// A setting makes no sense.
+    #[error("{0}")]
     Setting(String),
     /// The network cannot be trained.
+    #[error("{0}")]
     Network(String),
+    /// The network cannot be compiled, run or written.
+    #[error(transparent)]
+    Engine(Box<dyn std::error::Error + Send + Sync>),
     /// The data cannot be used.
-    Data(DataError),
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The loss has become infinite or NaN.
+    #[error(
+        "training diverged: the loss became infinite or NaN in epoch {epoch} at a learning rate of {learning_rate}; try --learning-rate {:.0e}",
+        learning_rate / 10.0
+    )]
     Diverged {
         /// In which epoch, counted from 1.
         epoch: usize,
@@ -30,6 +41,7 @@ pub enum TrainError {
         learning_rate: f32,
     },
     /// A checkpoint cannot be read or belongs to another run.
+    #[error("{}: {reason}", path.display())]
     Checkpoint {
         /// Which file.
         path: PathBuf,
@@ -37,6 +49,7 @@ pub enum TrainError {
         reason: String,
     },
     /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// Which.
         path: PathBuf,
@@ -53,39 +66,14 @@ impl TrainError {
     }
 }
 
-impl fmt::Display for TrainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Setting(what) | Self::Network(what) => write!(f, "{what}"),
-            Self::Data(source) => write!(f, "{source}"),
-            Self::Diverged { epoch, learning_rate } => write!(
-                f,
-                "training diverged: the loss became infinite or NaN in epoch {epoch} at a learning rate of {learning_rate}; \
-                 try --learning-rate {}",
-                format_args!("{:.0e}", learning_rate / 10.0)
-            ),
-            Self::Checkpoint { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::Write { path, source } => write!(f, "cannot write {}: {source}", path.display()),
-        }
-    }
-}
-
-impl Error for TrainError {}
-
-impl From<DataError> for TrainError {
-    fn from(source: DataError) -> Self {
-        Self::Data(source)
-    }
-}
-
-macro_rules! network {
+macro_rules! engine {
     ($($source:ty),*) => {
         $(impl From<$source> for TrainError {
             fn from(source: $source) -> Self {
-                Self::Network(source.to_string())
+                Self::Engine(Box::new(source))
             }
         })*
     };
 }
 
-network!(GraphError, CompileError, RunError, ModelError, RenderError);
+engine!(GraphError, CompileError, RunError, ModelError, ExplainError, RenderError, OptimizerError);

@@ -353,7 +353,7 @@ impl<'s> Trainer<'s> {
         for (parameter, values) in self.parameters.iter().zip(values) {
             self.arrays.insert(parameter.name.clone(), values);
         }
-        outcome.map_err(|e| TrainError::Network(e.to_string()))?;
+        outcome?;
         Ok(output.logits)
     }
 

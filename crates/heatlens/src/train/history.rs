@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use crate::data::write_atomically;
 
 /// The columns, in order.
@@ -131,10 +133,11 @@ impl fmt::Display for History {
 }
 
 /// Why `history.csv` can't be read or written.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HistoryError {
     /// The file system refused.
+    #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -142,6 +145,9 @@ pub enum HistoryError {
         source: io::Error,
     },
     /// A line is not what this program writes.
+    #[error(
+        "{}, line {line}: found {found:?}, expected {expected}; delete the file to start the history afresh", path.display()
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -152,28 +158,6 @@ pub enum HistoryError {
         /// What should stand there.
         expected: String,
     },
-}
-
-impl fmt::Display for HistoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Line { path, line, found, expected } => write!(
-                f,
-                "{}, line {line}: found {found:?}, expected {expected}; delete the file to start the history afresh",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for HistoryError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            Self::Line { .. } => None,
-        }
-    }
 }
 
 #[cfg(test)]

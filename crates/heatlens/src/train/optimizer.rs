@@ -5,7 +5,8 @@
 //! with each step, from [`super::schedule`].
 
 use std::collections::BTreeMap;
-use std::fmt;
+
+use thiserror::Error;
 
 /// A rule of update. All numbers are dimensionless; see the papers for their meaning.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -247,10 +248,11 @@ fn check(algorithm: Algorithm) -> Result<(), OptimizerError> {
 }
 
 /// Why an optimiser refuses.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum OptimizerError {
     /// A number outside 0 ≤ x < `below`.
+    #[error("the optimiser's {name} is {found}, expected 0 or more and less than {below}")]
     Range {
         /// Which number.
         name: &'static str,
@@ -260,6 +262,9 @@ pub enum OptimizerError {
         below: f32,
     },
     /// An array that does not fit its parameter.
+    #[error(
+        "{what} has {found} values, expected {expected} as in the parameter; does the checkpoint belong to this network?"
+    )]
     Length {
         /// Which array.
         what: String,
@@ -269,22 +274,6 @@ pub enum OptimizerError {
         expected: usize,
     },
 }
-
-impl fmt::Display for OptimizerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Range { name, found, below } => {
-                write!(f, "the optimiser's {name} is {found}, expected 0 or more and less than {below}")
-            }
-            Self::Length { what, found, expected } => write!(
-                f,
-                "{what} has {found} values, expected {expected} as in the parameter; does the checkpoint belong to this network?"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OptimizerError {}
 
 #[cfg(test)]
 mod tests {

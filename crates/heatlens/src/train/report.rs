@@ -59,8 +59,7 @@ impl Report {
         let kept_epoch = trainer.kept_epoch();
         let sample: Vec<f32> =
             set.train.iter().take(ACTIVITY_IMAGES).flat_map(|&i| set.image(i)).copied().collect();
-        let dead = dead_layers(&model, &sample, set.train.len().min(ACTIVITY_IMAGES))
-            .map_err(|e| TrainError::Network(e.to_string()))?;
+        let dead = dead_layers(&model, &sample, set.train.len().min(ACTIVITY_IMAGES))?;
         verdict.problems.extend(dead_channel_problems(&dead, true));
         verdict.dead = dead;
         let report = Self { ending, epochs: epochs as u64, kept_epoch, model: verdict };
@@ -118,12 +117,11 @@ fn metrics(record: &Record) -> Value {
 }
 
 fn validation_logits(model: &Model, set: &TrainingSet) -> Result<Vec<f32>, TrainError> {
-    let predictor = Predictor::new(model).map_err(|e| TrainError::Network(e.to_string()))?;
+    let predictor = Predictor::new(model)?;
     let mut logits = Vec::new();
     for batch in set.validation.chunks(64) {
         let images: Vec<f32> = batch.iter().flat_map(|&i| set.image(i)).copied().collect();
-        logits
-            .extend(predictor.logits(&images, batch.len()).map_err(|e| TrainError::Network(e.to_string()))?);
+        logits.extend(predictor.logits(&images, batch.len())?);
     }
     Ok(logits)
 }
