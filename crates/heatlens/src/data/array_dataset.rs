@@ -10,8 +10,8 @@ use super::npy::{CheckedHeader, read_header};
 use super::npz::{entry_names, with_entry};
 use super::numbers::{Range as Values, Reading, depends_on_range, full_value, reading};
 use super::{
-    ArrayNumbers, DataError, Dataset, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Preprocessing, Raster,
-    Sample,
+    ArrayNumbers, DataError, Dataset, ElementType, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Preprocessing,
+    Raster, Sample,
 };
 
 /// Elements that are looked at, from the array's beginning, to see what its numbers are: 1 GiB as f32.
@@ -22,6 +22,15 @@ const MAX_LOOKED_AT: usize = 1 << 28;
 enum Source {
     Npy(PathBuf),
     Npz { path: PathBuf, name: &'static str },
+}
+
+/// The rows of an array as they are stored.
+struct Stored {
+    rows: Range<usize>,
+    layout: Layout,
+    shape: [usize; 3],
+    element: ElementType,
+    values: Vec<f32>,
 }
 
 /// Images (and labels) of an array, read at once and kept as stored; rows become model inputs one at a time.
@@ -92,52 +101,90 @@ impl ArrayDataset {
 
     fn read(images: &Source, labels: Option<&Source>, options: &OpenOptions) -> Result<Self, DataError> {
         let path = images.path();
-        let (rows_in_file, rows, layout, shape, element, values) = images.with(|header, reader| {
-            let channels = options.channels();
-            let (layout, shape) = Layout::resolve(&header.header.shape, options.layout, channels, path)?;
-            check_shape(path, &header.header.shape, shape, options)?;
+        let (stored, rows_in_file) = images.with(|header, reader| {
+            let (layout, shape) = arrangement(path, &header.header.shape, options)?;
             let rows = pick(header.rows, options, path)?;
             let values = header.read_rows(reader, rows.clone(), path)?;
-            Ok((header.rows, rows, layout, shape, header.header.element, values))
+            Ok((Stored { rows, layout, shape, element: header.header.element, values }, header.rows))
         })?;
-        let range = match depends_on_range(element) && rows.len() < rows_in_file {
+        let range = match depends_on_range(stored.element) && stored.rows.len() < rows_in_file {
             true => images.with(|header, reader| header.range(reader, MAX_LOOKED_AT, path))?,
-            false => Values::of(values.iter().copied()),
+            false => Values::of(stored.values.iter().copied()),
         };
+        let mut data = Self::of(path, rows_in_file, stored, range, options);
+        let (labels, classes) = match labels {
+            Some(source) => read_labels(source, rows_in_file, data.rows.clone())?,
+            None => (None, 0),
+        };
+        if options.class_names.is_none() {
+            data.class_names = (0..classes).map(|class| class.to_string()).collect();
+        }
+        if labels.is_some() && classes > data.class_names.len() {
+            let names = data.class_names.len();
+            let reason = format!("labels reach {}, but the model has {names} classes", classes - 1);
+            return Err(DataError::malformed(path, reason));
+        }
+        data.labels = labels;
+        Ok(data)
+    }
+
+    /// Takes the images of an array in memory as [`open_npy`](Self::open_npy) reads them from a file: `values` one row after
+    /// the other, in `shape`, where they were of the type `element`. `name` stands for the file in names and errors.
+    ///
+    /// # Errors
+    /// As there; also if the values do not fill the shape.
+    pub fn from_values(
+        name: &str,
+        shape: &[usize],
+        element: ElementType,
+        mut values: Vec<f32>,
+        options: &OpenOptions,
+    ) -> Result<Self, DataError> {
+        let path = Path::new(name);
+        let (layout, image) = arrangement(path, shape, options)?;
+        if shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side)) != Some(values.len()) {
+            let reason = format!("{} values, which do not fill it", values.len());
+            return Err(DataError::Shape { path: path.to_path_buf(), shape: shape.to_vec(), reason });
+        }
+        let all_rows = shape.first().copied().unwrap_or(0);
+        let rows = pick(all_rows, options, path)?;
+        let range = Values::of(values.iter().copied());
+        let size: usize = image.iter().product();
+        values.truncate(rows.end * size);
+        values.drain(..rows.start * size);
+        let stored = Stored { rows, layout, shape: image, element, values };
+        Ok(Self::of(path, all_rows, stored, range, options))
+    }
+
+    /// The images of an array without labels, whose numbers lie in `range`.
+    fn of(
+        path: &Path,
+        all_rows: usize,
+        stored: Stored,
+        range: Option<Values>,
+        options: &OpenOptions,
+    ) -> Self {
+        let Stored { rows, layout, shape, element, values } = stored;
         let mut preprocessing = options.preprocessing.clone().unwrap_or_else(|| Preprocessing::new(shape));
         if options.preprocessing.is_none() && options.numbers == ArrayNumbers::Raw {
             preprocessing.scale = full_value(element, range, &preprocessing);
         }
         let (reading, note) = reading(element, range, options.numbers, &preprocessing);
         let notes = note.map(|note| format!("{}: {note}", path.display())).into_iter().collect();
-        let (labels, classes) = match labels {
-            Some(source) => read_labels(source, rows_in_file, rows.clone())?,
-            None => (None, 0),
-        };
-        let class_names = match &options.class_names {
-            Some(names) => names.clone(),
-            None => (0..classes).map(|class| class.to_string()).collect(),
-        };
-        if labels.is_some() && classes > class_names.len() {
-            let reason =
-                format!("labels reach {}, but the model has {} classes", classes - 1, class_names.len());
-            return Err(DataError::malformed(path, reason));
-        }
-        let (path, stem) = (path.to_path_buf(), safe_stem(path));
-        Ok(Self {
-            path,
-            stem,
-            all_rows: rows_in_file,
+        Self {
+            path: path.to_path_buf(),
+            stem: safe_stem(path),
+            all_rows,
             rows,
             layout,
             values,
             reading,
             notes,
-            labels,
+            labels: None,
             masks: None,
-            class_names,
+            class_names: options.class_names.clone().unwrap_or_default(),
             preprocessing,
-        })
+        }
     }
 
     /// The item's pixels as they are stored, with the channel axis moved to the front.
@@ -254,6 +301,17 @@ fn pick(rows: usize, options: &OpenOptions, path: &Path) -> Result<Range<usize>,
         None if rows == 0 => Err(DataError::malformed(path, "the array has no rows")),
         None => Ok(0..rows),
     }
+}
+
+/// The layout and image shape of an array of `shape`.
+fn arrangement(
+    path: &Path,
+    shape: &[usize],
+    options: &OpenOptions,
+) -> Result<(Layout, [usize; 3]), DataError> {
+    let (layout, image) = Layout::resolve(shape, options.layout, options.channels(), path)?;
+    check_shape(path, shape, image, options)?;
+    Ok((layout, image))
 }
 
 /// Refuses images of another size than the model's: arrays go in as they are, so nothing may resize them.

@@ -54,7 +54,8 @@ pub use shard::Shard;
 pub use sniff::{FileKind, sniff};
 pub use split::{Split, SplitIndices};
 pub use split_folders::SplitFolders;
-pub(crate) use survey::{changes_to, changes_to_file};
+pub use survey::changes_to;
+pub(crate) use survey::changes_to_file;
 
 /// Most bytes that the picked rows of an array may take in memory (as f32): 8 GiB.
 pub const MAX_ARRAY_BYTES: u64 = 8 << 30;

@@ -31,8 +31,9 @@ pub(crate) fn changes_to_file(path: &Path, wanted: &Preprocessing) -> Vec<String
     Counts::of(image_shape(path).into_iter(), wanted).sentences(wanted, false)
 }
 
-/// The same for an image in memory.
-pub(crate) fn changes_to(image: &Raster, wanted: &Preprocessing) -> Vec<String> {
+/// What is done to an image on its way to a model, a sentence for each thing.
+#[must_use]
+pub fn changes_to(image: &Raster, wanted: &Preprocessing) -> Vec<String> {
     let &Raster { channels, height, width, .. } = image;
     let shape = ImageShape { height, width, colour: channels > 1, alpha: false };
     Counts::of(std::iter::once(shape), wanted).sentences(wanted, false)

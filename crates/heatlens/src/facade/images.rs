@@ -3,18 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::data::{DataError, Layout, Raster, changes_to, changes_to_file};
+use image::RgbImage;
+
+use crate::data::{DataError, Dataset, Layout, Raster, changes_to, changes_to_file};
 use crate::explain::{ExplainError, Explainer};
 use crate::facade::Explanation;
 use crate::facade::explanation::Names;
 use crate::render::View;
+use crate::run::BaseImage;
 
 /// Images that go through the network together.
 const TOGETHER: usize = 16;
 
 /// An image on its way through the model.
 struct Prepared {
-    shown: Raster,
+    picture: RgbImage,
     view: View,
     pixels: Vec<f32>,
     changes: Vec<String>,
@@ -68,8 +71,9 @@ impl Explainer {
         self.explain_prepared(images.into_iter().map(|(image, changes)| {
             let original = [image.height, image.width];
             let view = View::new(original, [settings.height, settings.width], settings.resize);
-            let (_, pixels) = settings.apply(image.clone())?;
-            Ok(Prepared { shown: image, view, pixels, changes })
+            let picture = image.to_picture(0.0, 1.0);
+            let (_, pixels) = settings.apply(image)?;
+            Ok(Prepared { picture, view, pixels, changes })
         }))
     }
 
@@ -102,9 +106,25 @@ impl Explainer {
                 Layout::Nchw => Raster::from_planes([c, h, w], image.to_vec())?,
                 Layout::Nhwc => Raster::from_pixels([h, w, c], image)?,
             };
-            let mut pixels = shown.values.clone();
+            let picture = shown.to_picture(0.0, 1.0);
+            let mut pixels = shown.values;
             settings.prepare(&mut pixels);
-            Ok(Prepared { shown, view: View::whole([h, w]), pixels, changes: Vec::new() })
+            Ok(Prepared { picture, view: View::whole([h, w]), pixels, changes: Vec::new() })
+        }))
+    }
+
+    /// Explains items of a data set that was opened for the model, as a [run](crate::run) does.
+    ///
+    /// # Errors
+    /// If an item cannot be read, or as [`explain`](Self::explain).
+    pub fn explain_items(
+        &self,
+        data: &dyn Dataset,
+        items: impl IntoIterator<Item = usize>,
+    ) -> Result<Vec<Explanation>, ExplainError> {
+        self.explain_prepared(items.into_iter().map(|item| {
+            let BaseImage { picture, view, .. } = BaseImage::load(data, item)?;
+            Ok(Prepared { picture, view, pixels: data.load(item)?.pixels, changes: Vec::new() })
         }))
     }
 
@@ -123,11 +143,10 @@ impl Explainer {
             let pixels: Vec<f32> = group.iter().flat_map(|image| &image.pixels).copied().collect();
             let found = self.explain(&pixels, group.len())?;
             all.extend(group.into_iter().zip(found).map(
-                |(Prepared { shown, view, pixels, changes }, found)| {
+                |(Prepared { picture, view, pixels, changes }, found)| {
                     let low = pixels.iter().copied().fold(f32::INFINITY, f32::min);
                     let high = pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                     let remarks = changes.into_iter().chain(self.model().range_problem(low, high)).collect();
-                    let picture = shown.to_picture(0.0, 1.0);
                     Explanation { found, picture, view, names: Arc::clone(&names), remarks }
                 },
             ));

@@ -1,0 +1,105 @@
+"""From what people hold to what the library reads."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._heatlens import Core, Data, Error
+
+Array = NDArray[Any]
+ARRAYS = (".npy", ".npz")
+
+
+def read(core: Core, x: Any, layout: str | None) -> tuple[Data, bool]:
+    """The images, and whether ``x`` is one alone."""
+    if isinstance(x, (str, os.PathLike)):
+        path = os.fspath(x)
+        return core.paths([path], layout), os.path.isfile(path) and not path.lower().endswith(ARRAYS)
+    if isinstance(x, (list, tuple)):
+        if not x:
+            raise Error("there is no image to explain")
+        if all(isinstance(item, (str, os.PathLike)) for item in x):
+            return core.paths([os.fspath(item) for item in x], layout), False
+        images = [array(item) for item in x]
+        if all(image.shape == images[0].shape for image in images):
+            return many(core, np.stack(images), layout), False
+        return pictures(core, images, layout), False
+    image = array(x)
+    if layout is None and type(x).__module__.partition(".")[0] == "torch":
+        layout = "nchw"
+    if is_one(core, image, layout):
+        return many(core, image[None], layout), True
+    return many(core, image, layout), False
+
+
+def array(x: Any) -> Array:
+    """As NumPy has it; a PIL image as bytes, transparent pixels on black."""
+    if isinstance(x, (str, os.PathLike)):
+        raise Error("a list holds paths, or arrays and pictures, not both")
+    if hasattr(x, "getbands") and hasattr(x, "convert"):
+        return from_pil(x)
+    if hasattr(x, "detach") and hasattr(x, "cpu"):
+        x = x.detach().cpu()
+    try:
+        found = np.asarray(x)
+    except Exception as error:
+        raise Error(f"{type(x).__name__} is no image: {error}") from error
+    if found.dtype.kind not in "buif":
+        raise Error(f"{type(x).__name__} of dtype {found.dtype} is no image: expected integers or floats")
+    return found
+
+
+def from_pil(picture: Any) -> Array:
+    if picture.mode in ("L", "RGB"):
+        return np.asarray(picture)
+    if picture.mode == "1":
+        return np.asarray(picture.convert("L"))
+    if picture.mode.startswith(("I", "F")):
+        return np.asarray(picture)
+    rgba = np.asarray(picture.convert("RGBA"), np.uint16)
+    return ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
+
+
+def is_one(core: Core, image: Array, layout: str | None) -> bool:
+    """Whether an array is one image. Height × width of a grey model may stand in a row: N × height × width."""
+    if image.ndim != 3:
+        return image.ndim == 2
+    c, h, w = core.input_shape
+    if layout is not None or image.shape in ((h, w, c), (c, h, w)) and (c > 1 or image.shape[0] != 1):
+        return True
+    if c == 1 and image.shape[1:] == (h, w):
+        return False
+    return image.shape[2] in (1, 3, 4) or image.shape[0] in (1, 3)
+
+
+def many(core: Core, images: Array, layout: str | None) -> Data:
+    """N images of one size. Bytes of another size than the model's are pictures."""
+    c, h, w = core.input_shape
+    fits = images.shape[1:] in ((h, w, c), (c, h, w)) or c == 1 and images.shape[1:] == (h, w)
+    if images.dtype == np.uint8 and not fits:
+        return pictures(core, list(images), layout)
+    values = np.ascontiguousarray(images, dtype=np.float32)
+    return core.array(values, images.dtype.kind, images.dtype.itemsize, layout)
+
+
+def pictures(core: Core, images: list[Array], layout: str | None) -> Data:
+    return core.pictures([picture(image, layout) for image in images])
+
+
+def picture(image: Array, layout: str | None) -> NDArray[np.uint8]:
+    """Height × width × 1 or 3."""
+    if image.dtype != np.uint8:
+        found = f"an array of {image.dtype} of shape {image.shape}"
+        raise Error(f"{found}: only pictures of uint8 are brought to the model's size")
+    if image.ndim == 2:
+        image = image[..., None]
+    first = image.ndim == 3 and (layout == "nchw" or image.shape[2] not in (1, 3) and image.shape[0] in (1, 3))
+    if first:
+        image = np.moveaxis(image, 0, -1)
+    if image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise Error(f"an array of shape {image.shape} is no picture: expected height × width, with 1 or 3 channels")
+    return np.ascontiguousarray(image)

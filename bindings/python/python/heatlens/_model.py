@@ -1,0 +1,244 @@
+"""Models, and what they say of images."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import _heatlens, _images, _live
+from ._heatlens import Core, Error, Explanation
+
+PathLike = str | os.PathLike[str]
+Layer = Any  # a name, a torch module or a Keras layer
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What the library is asked; it reads the fields by their names."""
+
+    method: list[str]
+    layer: list[str]
+    target: str
+    against: str | None
+    counterfactual: bool
+    seed: int
+    set: list[str]
+    score: str
+
+
+class Explanations(list[Explanation]):
+    """Explanations of one call, in the order of the images."""
+
+    def save(self, folder: PathLike, save: Sequence[str] = ("png", "npz"), force: bool = False) -> None:
+        """Writes the files that the command line writes of these images: ``png``, ``npz`` (or ``npz16``), ``heat``."""
+        _heatlens.save(list(self), folder, list(save), force)
+
+    def _repr_html_(self) -> str:
+        shown = self[:10]
+        rest = f"<div>and {len(self) - len(shown)} more</div>" if len(self) > len(shown) else ""
+        return "".join(explanation._repr_html_() for explanation in shown) + rest
+
+
+class Model:
+    """An image classifier. :func:`open` makes one."""
+
+    def __init__(self, source: PathLike | bytes, words: dict[str, Any], names: dict[int, str] | None = None) -> None:
+        self._source = source if isinstance(source, bytes) else Path(source)
+        self._words = words
+        self._names = names or {}
+        self._core = _open(self._source, words)
+        if words.get("labels") is not None:
+            # A file of names may not be where a copy of the model goes.
+            self._words = {**words, "labels": self.class_names}
+        self._module: Any = None  # keeps alive what the names are of
+        self._stamp = None if isinstance(self._source, bytes) else _stamp(self._source)
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that one can look at, from the first to the last. Names of any other layer are accepted too."""
+        return self._core.layers
+
+    @property
+    def class_names(self) -> list[str]:
+        return self._core.class_names
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be known about how the file was understood."""
+        return self._core.notes
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images."""
+        return self._core.input_shape
+
+    def explain(
+        self,
+        x: Any,
+        method: str | Sequence[str] | None = None,
+        layer: Layer | Sequence[Layer] | None = None,
+        target: int | str | None = None,
+        against: int | str | None = None,
+        seed: int = 0,
+        set: Mapping[str, object] | Sequence[str] | None = None,
+        score: str = "logit",
+        *,
+        counterfactual: bool = False,
+        layout: str | None = None,
+    ) -> Any:
+        """Explains one image, or several.
+
+        ``x`` is an array (height × width, with channels last or first, one image or many), a tensor, a PIL image, a path,
+        or a list of these. Arrays are read as the command line reads them; ``uint8`` arrays of another size than the
+        model's are prepared as image files are. One image gives an :class:`Explanation`, several give
+        :class:`Explanations`.
+        """
+        question = _Question(
+            method=_words(method),
+            layer=[self._layer(one) for one in _list(layer)],
+            target=_text(target) or "predicted",
+            against=_text(against),
+            counterfactual=counterfactual,
+            seed=_seed(seed),
+            set=[f"{key}={value}" for key, value in set.items()] if isinstance(set, Mapping) else _words(set),
+            score=str(score),
+        )
+        data, single = _images.read(self._core, x, layout)
+        found = Explanations(self._core.explain(data, question))
+        return found[0] if single else found
+
+    def _layer(self, layer: Layer) -> str:
+        if isinstance(layer, str):
+            return layer
+        name = self._names.get(id(layer)) or getattr(layer, "name", None)
+        if isinstance(name, str) and name:
+            return name
+        raise Error(f"{layer!r} is no layer of this model: give its name, one of {', '.join(self.layers)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Model, (self._bytes(), self._words)
+
+    def _bytes(self) -> bytes:
+        if isinstance(self._source, bytes):
+            return self._source
+        if _stamp(self._source) != self._stamp:
+            raise Error(f"{self._source} has changed since it was opened: open it again before the model is copied")
+        return self._source.read_bytes()
+
+    def __repr__(self) -> str:
+        c, h, w = self.input_shape
+        source = "bytes" if isinstance(self._source, bytes) else str(self._source)
+        return f"<heatlens.Model of {source}: {h}×{w}×{c}, {len(self.class_names)} classes>"
+
+
+def open(
+    model: Any,
+    *,
+    example: Any = None,
+    preset: str | None = None,
+    labels: PathLike | Sequence[str] | None = None,
+    input: str | None = None,
+    output: str | None = None,
+    head: str | None = None,
+    input_size: int | str | tuple[int, int] | None = None,
+    resize: str | None = None,
+    crop: int | str | tuple[int, int] | None = None,
+    scale: float | str | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+) -> Model:
+    """Opens a model: an ONNX or Keras file, its bytes, a live Keras model, or a live torch module with an example input.
+
+    The other arguments are those of the command line. ``labels`` may also be a list of names.
+    """
+    words = {
+        "preset": _text(preset),
+        "labels": os.fspath(labels) if isinstance(labels, (str, os.PathLike)) else _names(labels),
+        "input": _text(input),
+        "output": _text(output),
+        "head": _text(head),
+        "input_size": _size(input_size),
+        "resize": _text(resize),
+        "crop": _size(crop),
+        "scale": _text(scale),
+        "mean": _numbers(mean),
+        "std": _numbers(std),
+    }
+    if isinstance(model, (str, os.PathLike)):
+        return Model(os.fspath(model), words)
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return Model(bytes(model), words)
+    if _live.is_torch(model):
+        opened: Model = _live.open_torch(model, example, words, Model)
+        return opened
+    if _live.is_keras(model):
+        return Model(_live.keras_bytes(model), words)
+    raise Error(f"{type(model).__name__} is no model: expected a path, bytes, a Keras model or a torch module")
+
+
+def _open(source: Path | bytes, words: dict[str, Any]) -> Core:
+    """What is not in a file is put into one, which nobody gets to see."""
+    if isinstance(source, Path) and not isinstance(words.get("labels"), list):
+        return Core(source, words)
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(labels := words.get("labels"), list):
+            file = Path(folder, "labels")
+            file.write_text(json.dumps(labels), "utf-8")
+            words = {**words, "labels": str(file)}
+        if isinstance(source, bytes):
+            path = Path(folder, "model")
+            path.write_bytes(source)
+            source = path
+        try:
+            return Core(source, words)
+        except Error as error:
+            raise Error(str(error).replace(folder + os.sep, "")) from None
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _names(labels: Sequence[str] | None) -> list[str] | None:
+    return None if labels is None else [str(name) for name in labels]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _words(value: Any) -> list[str]:
+    found = _list(value)
+    if not all(isinstance(word, str) for word in found):
+        raise Error(f"expected names, found {value!r}")
+    return [part for word in found for part in word.split(",")] if isinstance(value, str) else found
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= seed < 1 << 64:
+        raise Error(f"--seed: expected a number from 0 to 2^64 - 1, found {seed}")
+    return seed
+
+
+def _size(size: int | str | tuple[int, int] | None) -> str | None:
+    if size is None or isinstance(size, str):
+        return size
+    return str(size) if isinstance(size, int) else "x".join(str(side) for side in size)
+
+
+def _numbers(value: float | Sequence[float] | None) -> list[float]:
+    if value is None:
+        return []
+    return [float(value)] if isinstance(value, (int, float)) else [float(number) for number in value]

@@ -1,0 +1,17 @@
+//! Images that are open for a model.
+
+use std::sync::Arc;
+
+use heatlens::data::Dataset;
+use pyo3::prelude::*;
+
+/// Images that are open for a model.
+#[pyclass(frozen, module = "heatlens._heatlens")]
+pub(crate) struct Data(pub(crate) Arc<dyn Dataset>);
+
+#[pymethods]
+impl Data {
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}

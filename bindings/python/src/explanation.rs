@@ -1,0 +1,228 @@
+//! What was found for one image.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use heatlens::data::Dataset;
+use heatlens::run::{PictureStyle, Save, Unwatched, prepare, write_explanations};
+use heatlens::{Explainer, Heatmap};
+use image::RgbImage;
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayDyn, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use crate::pictures::Chosen;
+use crate::pool::compute;
+use crate::{Error, error, show};
+
+/// What the explanations of one call have in common.
+pub(crate) struct Set {
+    pub(crate) explainer: Arc<Explainer>,
+    pub(crate) data: Arc<dyn Dataset>,
+}
+
+/// The model's answer to an image, and a heat map for each method, layer and class.
+#[pyclass(frozen, module = "heatlens")]
+pub(crate) struct Explanation {
+    set: Arc<Set>,
+    item: usize,
+    found: heatlens::Explanation,
+    maps: PyOnceLock<Py<PyDict>>,
+}
+
+impl Explanation {
+    pub(crate) fn new(set: Arc<Set>, item: usize, found: heatlens::Explanation) -> Self {
+        Self { set, item, found, maps: PyOnceLock::new() }
+    }
+
+    /// A map by its name; the first without.
+    fn map(&self, id: Option<&str>) -> PyResult<Heatmap<'_>> {
+        let found = self.found.heatmaps().find(|map| id.is_none_or(|id| map.name() == id));
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self.found.heatmaps().map(|map| map.name()).collect();
+            let id = id.unwrap_or("any method");
+            Error::new_err(format!("there is no map of {id}, only of {}", names.join(", ")))
+        })
+    }
+}
+
+type Picture<'py> = Bound<'py, PyArray3<u8>>;
+
+/// Height × width × 3.
+fn array<'py>(py: Python<'py>, picture: &RgbImage) -> PyResult<Picture<'py>> {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    PyArray1::from_slice(py, picture.as_raw()).reshape([height, width, 3])
+}
+
+#[pymethods]
+impl Explanation {
+    /// The raw signed maps by method, at the size at which they are computed.
+    #[getter]
+    fn maps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let make = || {
+            let maps = PyDict::new(py);
+            for map in self.found.heatmaps() {
+                let raw = map.raw();
+                let values: Bound<'_, PyArrayDyn<f32>> =
+                    PyArray1::from_slice(py, &raw.values).reshape(raw.shape.clone())?;
+                maps.set_item(map.name(), values)?;
+            }
+            PyResult::Ok(maps.unbind())
+        };
+        Ok(self.maps.get_or_try_init(py, make)?.bind(py).clone())
+    }
+
+    /// The heat of every pixel of the image, from 0 to 1; all 0 where there is nothing to see.
+    #[pyo3(signature = (id=None))]
+    fn heat<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let map = self.map(id)?;
+        let picture = self.found.image();
+        let size = [picture.height() as usize, picture.width() as usize];
+        let values = match (map.heat(), map.raw().shape.len(), map.why_empty()) {
+            (Some(heat), ..) => heat.values().to_vec(),
+            (None, 3, None) => {
+                let text = format!("{} holds several patterns: take maps[{0:?}] or overlay", map.name());
+                return Err(Error::new_err(text));
+            }
+            _ => vec![0.0; size[0] * size[1]],
+        };
+        values.into_pyarray(py).reshape(size)
+    }
+
+    /// The image with the heat over it.
+    #[pyo3(signature = (id=None))]
+    fn overlay<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Picture<'py>> {
+        array(py, &self.map(id)?.overlay().image)
+    }
+
+    /// The map alone, as the command line draws it.
+    #[pyo3(signature = (id=None))]
+    fn picture<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Picture<'py>> {
+        array(py, &self.map(id)?.picture().image)
+    }
+
+    /// The map alone, red for the class and blue against it.
+    #[pyo3(signature = (id=None))]
+    fn signed<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Picture<'py>> {
+        array(py, &self.map(id)?.signed().image)
+    }
+
+    /// Why there is nothing to see in a map; `None` if there is something.
+    #[pyo3(signature = (id=None))]
+    fn why_empty(&self, id: Option<&str>) -> PyResult<Option<String>> {
+        Ok(self.map(id)?.why_empty().map(|reason| reason.to_string()))
+    }
+
+    /// The number of the class that a map explains.
+    #[pyo3(signature = (id=None))]
+    fn target(&self, id: Option<&str>) -> PyResult<usize> {
+        Ok(self.map(id)?.class())
+    }
+
+    /// The image in its own size.
+    #[getter]
+    fn image<'py>(&self, py: Python<'py>) -> PyResult<Picture<'py>> {
+        array(py, self.found.image())
+    }
+
+    #[getter]
+    fn logits<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        PyArray1::from_slice(py, &self.found.numbers().logits)
+    }
+
+    #[getter]
+    fn probabilities<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.found.probabilities())
+    }
+
+    #[getter]
+    fn predicted(&self) -> usize {
+        self.found.predicted()
+    }
+
+    #[getter]
+    fn predicted_name(&self) -> &str {
+        self.found.predicted_name()
+    }
+
+    /// What the command line calls the image.
+    #[getter]
+    fn name(&self) -> String {
+        self.set.data.name(self.item)
+    }
+
+    /// What should be known before the maps are believed.
+    #[getter]
+    fn notes(&self) -> Vec<String> {
+        self.found.notes().map(str::to_owned).chain(self.set.data.notes()).collect()
+    }
+
+    /// Writes the command line's files of this image. See `Explanations.save`.
+    #[pyo3(signature = (folder, save=vec!["png".to_owned(), "npz".to_owned()], force=false))]
+    fn save(&self, py: Python<'_>, folder: PathBuf, save: Vec<String>, force: bool) -> PyResult<()> {
+        write(py, &self.set, vec![self.item], folder, &save, force)
+    }
+
+    fn __repr__(&self) -> String {
+        let maps: Vec<String> =
+            self.found.heatmaps().map(|map| format!("{} {:?}", map.name(), map.raw().shape)).collect();
+        format!("<Explanation of {}: {}; {}>", self.name(), self.answer(), maps.join(", "))
+    }
+
+    fn _repr_html_(&self) -> PyResult<String> {
+        show::html(&self.name(), &self.answer(), &self.found).map_err(error)
+    }
+}
+
+impl Explanation {
+    /// The predicted class and its probability.
+    fn answer(&self) -> String {
+        let predicted = self.found.predicted();
+        match self.found.probabilities().get(predicted) {
+            Some(p) => format!("{} ({p:.3})", self.found.predicted_name()),
+            None => format!("{:?}", self.found.numbers().logits),
+        }
+    }
+}
+
+/// Writes the command line's files of explanations that come from one call.
+#[pyfunction]
+pub(crate) fn save(
+    py: Python<'_>,
+    explanations: Vec<PyRef<'_, Explanation>>,
+    folder: PathBuf,
+    save: Vec<String>,
+    force: bool,
+) -> PyResult<()> {
+    let Some(first) = explanations.first() else { return Err(Error::new_err("there is nothing to save")) };
+    if explanations.iter().any(|other| !Arc::ptr_eq(&other.set, &first.set)) {
+        return Err(Error::new_err(
+            "these explanations come from several calls: save those of each by themselves",
+        ));
+    }
+    let items = explanations.iter().map(|explanation| explanation.item).collect();
+    write(py, &first.set, items, folder, &save, force)
+}
+
+/// The images are explained once more, on their way through the command line's own writers.
+fn write(
+    py: Python<'_>,
+    set: &Set,
+    items: Vec<usize>,
+    folder: PathBuf,
+    words: &[String],
+    force: bool,
+) -> PyResult<()> {
+    let save = Save::parse(words, PictureStyle::default()).map_err(error)?;
+    if save.tensors || save.boxes || save.masks {
+        return Err(Error::new_err(
+            "save takes png, npz, npz16 and heat; the command line writes the others",
+        ));
+    }
+    prepare(&folder, force).map_err(error)?;
+    let data = Chosen { of: Arc::clone(&set.data), items };
+    let run = || write_explanations(&set.explainer, &data, &folder, &save, None, Vec::new(), &Unwatched);
+    compute(py, run)?.map_err(error)?;
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The module `heatlens._heatlens`: the library's front door for Python. What is easier said in Python is in
+//! `python/heatlens/`.
+
+mod data;
+mod explanation;
+mod model;
+mod pictures;
+mod pool;
+mod show;
+
+use std::fmt::Display;
+
+use heatlens::method::METHODS;
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+create_exception!(heatlens, Error, PyException, "What heatlens cannot do, in the words of the command line.");
+
+/// Any error of the library as Python's.
+fn error(cause: impl Display) -> PyErr {
+    Error::new_err(cause.to_string())
+}
+
+/// The ids of all methods.
+#[pyfunction]
+fn methods() -> Vec<&'static str> {
+    METHODS.iter().map(|method| method.id).collect()
+}
+
+#[pymodule]
+fn _heatlens(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("Error", module.py().get_type::<Error>())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<model::Core>()?;
+    module.add_class::<data::Data>()?;
+    module.add_class::<explanation::Explanation>()?;
+    module.add_function(wrap_pyfunction!(methods, module)?)?;
+    module.add_function(wrap_pyfunction!(explanation::save, module)?)
+}

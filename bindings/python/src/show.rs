@@ -1,0 +1,44 @@
+//! An explanation in a notebook: pictures in a row, without scripts.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use heatlens::method::MapKind;
+use heatlens::render::FileFormat;
+use heatlens::{Explanation, Heatmap};
+use image::RgbImage;
+
+/// The image, then each map: alone and over the image, or alone where it is one of pixels.
+pub(crate) fn html(name: &str, answer: &str, found: &Explanation) -> io::Result<String> {
+    let mut figures = figure(found.image(), name)?;
+    for map in found.heatmaps() {
+        figures += &of_map(&map)?;
+    }
+    let notes: String = found.notes().map(|note| format!("<div>{}</div>", escaped(note))).collect();
+    Ok(format!(
+        "<div><b>{}</b><div style=\"display:flex;flex-wrap:wrap;gap:8px\">{figures}</div><small>{notes}</small></div>",
+        escaped(answer)
+    ))
+}
+
+fn of_map(map: &Heatmap<'_>) -> io::Result<String> {
+    let title = format!("{} for {}", map.name(), map.class_name());
+    let title = map.why_empty().map_or(title.clone(), |reason| format!("{title}: {reason}"));
+    let alone = figure(&map.picture().image, &title)?;
+    match map.method().kind {
+        MapKind::Layer => Ok(alone + &figure(&map.overlay().image, &format!("{} over it", map.name()))?),
+        MapKind::Input | MapKind::Concepts => Ok(alone),
+    }
+}
+
+fn figure(picture: &RgbImage, caption: &str) -> io::Result<String> {
+    let (data, caption) = (STANDARD.encode(FileFormat::Png.encode(picture)?), escaped(caption));
+    Ok(format!(
+        "<figure style=\"margin:0;width:190px\"><img style=\"width:190px;image-rendering:pixelated\" alt=\"{caption}\" src=\"data:image/png;base64,{data}\"><figcaption style=\"font-size:smaller\">{caption}</figcaption></figure>"
+    ))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,107 @@
+"""Live models, where their library is there."""
+
+import os
+
+import heatlens as hl
+import numpy as np
+import pytest
+
+
+def small(torch, *end):
+    torch.manual_seed(0)
+    nn = torch.nn
+    layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
+    return nn.Sequential(*layers, *end)
+
+
+def test_torch_gradients_are_its_own():
+    torch = pytest.importorskip("torch")
+    net, x = small(torch), torch.rand(2, 3, 24, 24)
+    net.train()
+    model = hl.open(net, example=x[:1])
+    assert net.training and net[0].training, "left as it was"
+    found = model.explain(x, method=["gradient", "grad_cam"], layer=net[1], target=2)
+    a = x.clone().requires_grad_()
+    activations = net[1](net[0](a))
+    activations.retain_grad()
+    net[2:](activations)[:, 2].sum().backward()
+    for i, explanation in enumerate(found):
+        assert np.abs(explanation.maps["gradient"] - a.grad[i].numpy()).max() < 1e-6
+        weights = activations.grad[i].mean((1, 2), keepdim=True)
+        cam = (weights * activations[i]).sum(0).detach().numpy()
+        assert np.abs(explanation.maps["grad_cam"] - cam).max() <= 1e-4 * np.abs(cam).max()
+
+
+def test_torch_compiled():
+    torch = pytest.importorskip("torch")
+    net, x = small(torch), torch.rand(1, 3, 24, 24)
+    wanted = hl.open(net, example=x).explain(x, method="grad_cam")[0].maps["grad_cam"]
+    compiled = hl.open(torch.compile(net), example=x)
+    assert compiled.explain(x, method="grad_cam")[0].maps["grad_cam"].tobytes() == wanted.tobytes()
+
+
+def test_torch_ends_with_what_it_likes():
+    torch = pytest.importorskip("torch")
+    for end in ([torch.nn.Softmax(1)], [torch.nn.Sigmoid()], [torch.nn.LogSoftmax(1)]):
+        net = small(torch, *end)
+        head = "multi-label" if isinstance(end[0], torch.nn.Sigmoid) else None
+        model = hl.open(net, example=torch.rand(1, 3, 24, 24), head=head)
+        assert model.explain(np.zeros((24, 24, 3), np.uint8)).logits.shape == (4,)
+
+
+def test_torch_is_refused_where_it_parts(capfd):
+    torch = pytest.importorskip("torch")
+
+    class Fickle(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.calls = small(torch), 0
+
+        def forward(self, x):
+            self.calls += 1
+            return self.net(x) * self.calls
+
+    with pytest.raises(hl.Error, match="answers otherwise than torch"):
+        hl.open(Fickle(), example=torch.rand(1, 3, 24, 24))
+    with pytest.raises(hl.Error, match="example=tensor"):
+        hl.open(small(torch))
+
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("no way")
+
+    with pytest.raises(hl.Error, match="no way"):
+        hl.open(Broken(), example=torch.rand(1, 3, 24, 24))
+
+    class Branching(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = small(torch)
+
+        def forward(self, x):
+            return self.net(x) if x.mean() > 0.1 else self.net(-x)
+
+    with pytest.raises(hl.Error, match="cannot export"):
+        hl.open(Branching(), example=torch.rand(1, 3, 24, 24))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_keras():
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    net = keras.Sequential(
+        [
+            layers.Input((30, 30, 1)),
+            layers.Conv2D(6, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    x = np.random.default_rng(0).random((3, 30, 30, 1), np.float32)
+    model = hl.open(net)
+    found = model.explain(x, method="grad_cam", layer=net.layers[0])
+    p = np.asarray(net(x)).ravel()
+    assert np.abs(np.array([e.probabilities[1] for e in found]) - p).max() < 1e-6
+    assert found[0].maps["grad_cam"].shape == (28, 28)
