@@ -2,28 +2,18 @@
 
 mod table;
 
-use heatlens::run::{self, AuditOutcome, AuditRequest, RunOptions};
+use heatlens::run::{self, AuditOutcome, AuditRequest};
 
 use crate::arguments::Audit;
-use crate::command::{again, open};
+use crate::command::open;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 
 pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
     let terminal = Terminal::beside_json(options.json);
-    let outcome = run::audit(&request(options), &places(options), &terminal)?;
-    tell(&outcome, options.json)
-}
-
-fn places(options: &Audit) -> RunOptions {
-    RunOptions {
-        out: options.out.clone(),
-        shard: options.shard,
-        resume: options.resume,
-        force: options.force,
-        command: again::line(&again::words()),
-    }
+    let places = open::places(&options.out, options.shard, options.resume, options.force);
+    tell(&run::audit(&request(options), &places, &terminal)?, options.json)
 }
 
 fn request(options: &Audit) -> AuditRequest {

@@ -1,27 +1,18 @@
 //! `heatlens explain`: pictures of where a model looks.
 
-use heatlens::run::{self, ExplainOutcome, ExplainRequest, RunOptions, Summary};
+use std::path::Path;
+
+use heatlens::run::{self, ExplainOutcome, ExplainRequest, Summary};
 
 use crate::arguments::Explain;
-use crate::command::{again, open, verdict};
+use crate::command::{open, verdict};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 
 pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
-    let terminal = Terminal::default();
-    let outcome = run::explain(&request(options), &places(options), &terminal)?;
-    tell(&outcome)
-}
-
-fn places(options: &Explain) -> RunOptions {
-    RunOptions {
-        out: options.out.clone(),
-        shard: options.shard,
-        resume: options.resume,
-        force: options.force,
-        command: again::line(&again::words()),
-    }
+    let places = open::places(&options.out, options.shard, options.resume, options.force);
+    tell(&run::explain(&request(options), &places, &Terminal::default())?)
 }
 
 fn request(options: &Explain) -> ExplainRequest {
@@ -76,12 +67,7 @@ pub(crate) fn tell(outcome: &ExplainOutcome) -> Result<(), Failure> {
 
 /// Prints how many images were explained. Broken ones make the command fail after everything else is done. `quiet` leaves
 /// standard output to somebody else's JSON.
-pub(crate) fn tell_summary(
-    summary: &Summary,
-    total: usize,
-    out: &std::path::Path,
-    quiet: bool,
-) -> Result<(), Failure> {
+pub(crate) fn tell_summary(summary: &Summary, total: usize, out: &Path, quiet: bool) -> Result<(), Failure> {
     for (what, count) in &summary.empty_maps {
         output::note(format!("{count} of {} maps of {what}", summary.done));
     }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use heatlens::data::{Dataset, OpenOptions};
+use heatlens::data::{Dataset, OpenOptions, Shard};
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::model::Model;
-use heatlens::run::{DataRequest, ModelRequest, Monitor};
+use heatlens::run::{DataRequest, ModelRequest, Monitor, RunOptions};
 
 use crate::arguments::{Input, Pixels, Ports};
+use crate::command::again;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
@@ -34,6 +35,11 @@ pub(crate) fn request(path: &Path, ports: &Ports, pixels: Option<&Pixels>) -> Mo
         std: pixels.std.clone(),
         ..ports
     }
+}
+
+/// Where the results go, and how much is done here.
+pub(crate) fn places(out: &Path, shard: Option<Shard>, resume: bool, force: bool) -> RunOptions {
+    RunOptions { out: out.to_owned(), shard, resume, force, command: again::line(&again::words()) }
 }
 
 /// What the flags say of images.

@@ -372,3 +372,36 @@ fn a_page_that_cannot_be_written_loses_no_image() {
     assert_eq!(made(), before, "finished images are not made again");
     assert!(files(&out) == whole);
 }
+
+/// A run is known by what is in its files, not by where they lie or when they were written.
+#[test]
+fn a_moved_run_goes_on_and_another_model_is_refused() {
+    let trained = Trained::new(2);
+    let (data, out) = (trained.path("some.npz"), trained.path("out"));
+    let other = trained.path("other");
+    crate::common::train(&trained.data, &other, "--recipe keras-two-class --epochs 1 --seed 7").ends(0);
+    crate::common::stripes_npz(&data, 6, 2);
+    explain(&trained.model, &data, &out, "--shard 1/2").ends(0);
+    let state = fs::read_to_string(out.join("run.json")).unwrap();
+    fs::write(out.join("run.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    // Everything to another place.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let place = |name: &str| elsewhere.path().join(name);
+    fs::copy(&trained.model, place("model.onnx")).unwrap();
+    fs::copy(&data, place("some.npz")).unwrap();
+    fs::rename(&out, place("out")).unwrap();
+    let resume = || explain(&place("model.onnx"), &place("some.npz"), &place("out"), "--shard 1/2 --resume");
+    let written = fs::metadata(&trained.model).unwrap().modified().unwrap();
+    fs::copy(other.join("model.onnx"), place("model.onnx")).unwrap();
+    fs::File::options().write(true).open(place("model.onnx")).unwrap().set_modified(written).unwrap();
+    resume().says(1, &["begun otherwise: model was"]);
+    fs::copy(&trained.model, place("model.onnx")).unwrap();
+    let made = || fs::metadata(place("out/some_0/original.png")).unwrap().modified().unwrap();
+    let before = made();
+    resume().says(0, &["3 of 3 images explained"]);
+    assert_eq!(made(), before, "finished images are not made again");
+    // Other images under the same name.
+    fs::write(place("out/run.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
+    crate::common::stripes_npz(&place("some.npz"), 8, 2);
+    resume().says(1, &["begun otherwise: images was 6, is 8"]);
+}
