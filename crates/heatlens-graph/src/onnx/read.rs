@@ -224,7 +224,8 @@ fn sources(reading: &mut Reading, proto: &GraphProto, outputs: &mut Vec<ValueId>
     for info in &proto.output {
         let Some(source) = producers.source(info.name()) else { continue };
         let Ok(id) = reading.value(&source.name) else { continue };
-        if reading.graph.fact(id).dtype != DType::F32 {
+        // What goes in is no score.
+        if reading.graph.fact(id).dtype != DType::F32 || reading.graph.inputs().contains(&id) {
             continue;
         }
         if let Some(labels) = source.labels {
