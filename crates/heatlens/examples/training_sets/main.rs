@@ -5,7 +5,7 @@
 //!
 //! ```sh
 //! cargo build --release
-//! cargo run --release -p heatlens --example training_sets -- target/release/heatlens
+//! cargo run --release --example training_sets -- target/release/heatlens
 //! ```
 //!
 //! Options behind the program's path: `--seeds 5`, `--only castings,tiny`, `--shuffled` (labels by chance: nothing can
