@@ -72,7 +72,7 @@ mod tests {
         assert_eq!((good.tone, good.title.as_str()), (Tone::Good, "Accuracy 96.7 %: better than chance"));
         assert_eq!(
             good.sentences[0],
-            "Accuracy 96.7 % (58 of 60 images; 95 % CI 88.6–99.1 %); always answering 'ok' would give 50 %."
+            "Accuracy 96.7 % (right 58 times in 60 images; 95 % CI 88.6–99.1 %); always answering 'ok' would give 50 %."
         );
         assert!(good.sentences[1].starts_with("Better than chance (p = "), "{:?}", good.sentences);
         assert_eq!(good.clone().doubted().tone, Tone::Unsure);

@@ -268,7 +268,7 @@ impl Judgement {
         let accuracy = share_interval(self.right, self.images).filter(|_| self.tested())?;
         let baseline = share_interval(self.largest, self.images)?;
         Some(format!(
-            "Accuracy {} ({} of {} images; 95 % CI {}); always answering '{}' would give {}.",
+            "Accuracy {} (right {} times in {} images; 95 % CI {}); always answering '{}' would give {}.",
             percent(accuracy.mean),
             self.right,
             self.images,
