@@ -179,7 +179,10 @@ fn the_page_stands_alone_and_repeats() {
     };
     let html = page();
     assert_eq!(html, page(), "the same command gives the same bytes");
-    assert_eq!(files(&out).keys().collect::<Vec<_>>(), ["manifest.jsonl", "maps.npz", "report.html", "run.json"]);
+    assert_eq!(
+        files(&out).keys().collect::<Vec<_>>(),
+        ["manifest.jsonl", "maps.npz", "report.html", "run.json"]
+    );
     assert!(html.contains("Content-Security-Policy") && html.contains("default-src 'none'"));
     for fetched in ["src=\"http", "href=\"http", "@import", "<link rel=\"stylesheet"] {
         assert!(!html.contains(fetched), "{fetched}");
