@@ -222,7 +222,8 @@ def test_nothing_is_printed(colour, capfd):
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")
 def test_ctrl_c_stops_between_images(colour, tmp_path):
     code = (
-        "import heatlens, numpy, sys\n"
+        "import heatlens, numpy, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         f"model = heatlens.open({str(colour)!r})\n"
         "print('begun', flush=True)\n"
         "try:\n"
