@@ -35,7 +35,8 @@ def kill_and_resume(program, folder, words):
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    print(f"  killed after {manifest.read_bytes().count(b'\n')} images")
+    done = manifest.read_bytes().count(b"\n")
+    print(f"  killed after {done} images")
     run(program, folder, *words, "--resume")
 
 

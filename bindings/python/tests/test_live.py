@@ -1,6 +1,7 @@
 """Live models, where their library is there."""
 
 import os
+import pickle
 
 import heatlens as hl
 import numpy as np
@@ -105,3 +106,21 @@ def test_keras():
     p = np.asarray(net(x)).ravel()
     assert np.abs(np.array([e.probabilities[1] for e in found]) - p).max() < 1e-6
     assert found[0].maps["grad_cam"].shape == (28, 28)
+
+
+def test_arrays_go_into_a_live_model_as_its_library_takes_them():
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    hidden = [layers.Conv2D(6, 3, activation="relu"), layers.GlobalAveragePooling2D()]
+    net = keras.Sequential([layers.Input((24, 24, 1)), *hidden, layers.Dense(1, "sigmoid")])
+    bytes_ = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 1), dtype=np.uint8)
+    for x in (bytes_, bytes_.astype(np.float32), bytes_ / np.float32(255)):
+        model = hl.open(net)
+        for model in (model, pickle.loads(pickle.dumps(model))):
+            found = [e.probabilities[1] for e in model.explain(x, method="grad_cam")]
+            assert np.abs(np.array(found) - net.predict(x, verbose=0)[:, 0]).max() < 1e-6
+    # With a preset they are pictures.
+    found = hl.open(net, preset="unit").explain(bytes_, method="grad_cam")
+    wanted = net.predict(bytes_ / np.float32(255), verbose=0)[:, 0]
+    assert np.abs(np.array([e.probabilities[1] for e in found]) - wanted).max() < 1e-6

@@ -36,6 +36,19 @@ def read(core: Core, x: Any, layout: str | None) -> tuple[Data, bool]:
     return many(core, image, layout), False
 
 
+def as_given(core: Core, x: Any) -> Any:
+    """Integers of the model's own size as floats, which nothing scales. Other things stay what they are."""
+    if isinstance(x, (list, tuple)):
+        return [as_given(core, item) for item in x]
+    if not hasattr(x, "dtype") or not hasattr(x, "shape"):
+        return x
+    c, h, w = core.input_shape
+    if tuple(x.shape)[-3:] not in ((h, w, c), (c, h, w)) and tuple(x.shape)[-2:] != (h, w):
+        return x
+    found = array(x)
+    return found.astype(np.float32) if found.dtype.kind in "bui" else x
+
+
 def array(x: Any) -> Array:
     """As NumPy has it; a PIL image as bytes, transparent pixels on black."""
     if isinstance(x, (str, os.PathLike)):

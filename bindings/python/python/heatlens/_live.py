@@ -61,7 +61,7 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
     finally:
         for module in training:
             module.training = True
-    opened = make(data, words, {id(module): name for name, module in model.named_modules() if name})
+    opened = make(data, words, {id(module): name for name, module in model.named_modules() if name}, as_given=True)
     opened._module = model
     pixels = np.ascontiguousarray(example.detach().cpu().numpy(), dtype=np.float32)
     _compare(expected, opened._core.logits(pixels), words.get("output"))

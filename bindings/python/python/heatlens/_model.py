@@ -47,10 +47,18 @@ class Explanations(list[Explanation]):
 class Model:
     """An image classifier. :func:`open` makes one."""
 
-    def __init__(self, source: PathLike | bytes, words: dict[str, Any], names: dict[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        source: PathLike | bytes,
+        words: dict[str, Any],
+        names: dict[int, str] | None = None,
+        as_given: bool = False,
+    ) -> None:
         self._source = source if isinstance(source, bytes) else Path(source)
         self._words = words
         self._names = names or {}
+        # Whether arrays go into the network as its own library takes them.
+        self._as_given = as_given and not any(words.get(word) for word in ("preset", "scale", "mean", "std"))
         self._core = _open(self._source, words)
         if words.get("labels") is not None:
             # A file of names may not be where a copy of the model goes.
@@ -94,8 +102,9 @@ class Model:
         """Explains one image, or several.
 
         ``x`` is an array (height × width, with channels last or first, one image or many), a tensor, a PIL image, a path,
-        or a list of these. Arrays are read as the command line reads them; ``uint8`` arrays of another size than the
-        model's are prepared as image files are. One image gives an :class:`Explanation`, several give
+        or a list of these. Arrays are read as the command line reads them; arrays for a live model, opened without
+        ``preset``, ``scale``, ``mean`` and ``std``, go in as its own library would take them, integers too. ``uint8`` arrays
+        of another size than the model's are prepared as image files are. One image gives an :class:`Explanation`, several give
         :class:`Explanations`.
         """
         question = _Question(
@@ -108,6 +117,8 @@ class Model:
             set=[f"{key}={value}" for key, value in set.items()] if isinstance(set, Mapping) else _words(set),
             score=str(score),
         )
+        if self._as_given:
+            x = _images.as_given(self._core, x)
         data, single = _images.read(self._core, x, layout)
         found = Explanations(self._core.explain(data, question))
         return found[0] if single else found
@@ -121,7 +132,7 @@ class Model:
         raise Error(f"{layer!r} is no layer of this model: give its name, one of {', '.join(self.layers)}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model, (self._bytes(), self._words)
+        return Model, (self._bytes(), self._words, None, self._as_given)
 
     def _bytes(self) -> bytes:
         if isinstance(self._source, bytes):
@@ -177,7 +188,7 @@ def open(
         opened: Model = _live.open_torch(model, example, words, Model)
         return opened
     if _live.is_keras(model):
-        return Model(_live.keras_bytes(model), words)
+        return Model(_live.keras_bytes(model), words, as_given=True)
     raise Error(f"{type(model).__name__} is no model: expected a path, bytes, a Keras model or a torch module")
 
 
