@@ -13,7 +13,7 @@ use crate::run::cache::{CacheReader, CacheWriter};
 use crate::run::outputs::Outputs;
 use crate::run::pipeline::{Pipeline, TrueMask};
 use crate::run::request::{methods, named, parsed, settings};
-use crate::run::state::{RunState, Shards};
+use crate::run::state::{Part, RunState, Shards};
 use crate::run::{
     ExplainRequest, Monitor, Page, PageSinks, Request, RunError, RunOptions, Save, Sink, Summary, folder,
 };
@@ -41,17 +41,6 @@ pub struct ExplainOutcome {
     pub overlap: Option<Table>,
     /// The report, if it was asked for.
     pub page: Option<PathBuf>,
-}
-
-/// How much of a run is done here.
-#[derive(Debug)]
-enum Part {
-    /// All of it.
-    Whole,
-    /// The pictures of some images; what spans all of them is left to the merge.
-    Shard(Shard),
-    /// What spans all images; what the shards found is read instead of computed.
-    Merge(Shards),
 }
 
 /// Everything that a run of `explain` needs, checked before anything is written.
@@ -89,8 +78,7 @@ impl ExplainPlan {
         options: &RunOptions,
         monitor: &dyn Monitor,
     ) -> Result<Self, RunError> {
-        let part = options.shard.map_or(Part::Whole, Part::Shard);
-        Self::of_part(request, options, part, monitor)
+        Self::of_part(request, options, Part::of(options), monitor)
     }
 
     /// Plans to put shards together.

@@ -29,7 +29,7 @@ pub struct RunState {
     pub processor: String,
     /// SHA-256 of the model file.
     pub model: String,
-    /// SHA-256 of the images' names, rows, classes and of the names of the classes.
+    /// SHA-256 of the images' names, rows, classes, of the names of the classes, and of the reference's content.
     pub inputs: String,
     /// How many images there are.
     pub images: usize,
@@ -54,7 +54,7 @@ impl RunState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             processor: instruction_set().to_owned(),
             model: fingerprint(path).map_err(RunError::reading(path))?,
-            inputs: identity(data),
+            inputs: identity(data, request.model().reference.as_deref())?,
             images: data.len(),
             shard: options.shard.map(|shard| shard.to_string()),
             finished: false,
@@ -143,8 +143,8 @@ fn flat(record: &impl Serialize) -> Map<String, Value> {
     }
 }
 
-/// SHA-256 of what the results tell of images besides their pixels.
-fn identity(data: &dyn Dataset) -> String {
+/// SHA-256 of what the results tell of images besides their pixels, and of what they are held against.
+fn identity(data: &dyn Dataset, reference: Option<&Path>) -> Result<String, RunError> {
     let mut hash = Sha256::new();
     let mut take = |text: &str| {
         hash.update(text.len().to_le_bytes());
@@ -155,7 +155,10 @@ fn identity(data: &dyn Dataset) -> String {
         take(&data.name(item));
         take(&format!("{} {:?}", data.index(item), data.label(item)));
     }
-    hexadecimal(&hash.finalize())
+    if let Some(path) = reference {
+        take(&fingerprint(path).map_err(RunError::reading(path))?);
+    }
+    Ok(hexadecimal(&hash.finalize()))
 }
 
 impl Request {
@@ -169,6 +172,24 @@ impl Request {
     }
 }
 
+/// How much of a run is done here.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// All of it.
+    Whole,
+    /// Some images; what spans all of them is left to the merge.
+    Shard(Shard),
+    /// What spans all images; what the shards found is read instead of computed.
+    Merge(Shards),
+}
+
+impl Part {
+    /// The whole, or the shard that the options name.
+    pub(super) fn of(options: &RunOptions) -> Self {
+        options.shard.map_or(Self::Whole, Self::Shard)
+    }
+}
+
 /// The folders of all shards of one run, in the order of their numbers.
 #[derive(Debug)]
 pub(super) struct Shards {
@@ -179,7 +200,7 @@ pub(super) struct Shards {
 impl Shards {
     /// Reads the folders, which must be all parts of one run.
     pub(super) fn read(folders: &[PathBuf]) -> Result<Self, RunError> {
-        let mut all = folders.iter().map(|folder| part(folder)).collect::<Result<Vec<_>, _>>()?;
+        let mut all = folders.iter().map(|folder| finished_shard(folder)).collect::<Result<Vec<_>, _>>()?;
         all.sort_by_key(|part| part.shard.number);
         let refused = |reason: String| Err(RunError::OtherRun(reason));
         let Some(first) = all.first() else {
@@ -235,14 +256,14 @@ impl Shards {
     }
 }
 
-/// One folder.
-struct Part {
+/// One finished shard.
+struct FinishedShard {
     folder: PathBuf,
     shard: Shard,
     state: RunState,
 }
 
-impl Part {
+impl FinishedShard {
     fn differs(&self, other: &Self) -> Option<(String, Value, Value)> {
         if self.shard.of != other.shard.of {
             let [one, two] = [self.shard, other.shard].map(|shard| Value::String(shard.to_string()));
@@ -253,7 +274,7 @@ impl Part {
     }
 }
 
-fn part(folder: &Path) -> Result<Part, RunError> {
+fn finished_shard(folder: &Path) -> Result<FinishedShard, RunError> {
     let wrong = |reason: &dyn Display| {
         RunError::OtherRun(format!(
             "{} is no finished shard ({FILE}: {reason}); expected a folder that `explain --shard` or `audit --shard` has written to the end",
@@ -270,12 +291,13 @@ fn part(folder: &Path) -> Result<Part, RunError> {
     if !state.finished {
         return Err(wrong(&"it was stopped: go on with --resume"));
     }
-    Ok(Part { folder: folder.to_owned(), shard, state })
+    Ok(FinishedShard { folder: folder.to_owned(), shard, state })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{OpenOptions, open_inputs};
     use crate::run::{AuditRequest, DataRequest, ModelRequest};
 
     fn state() -> RunState {
@@ -332,6 +354,22 @@ mod tests {
             request.model.preset = Some("tf".to_owned());
         };
         assert_eq!(other(preset).as_deref(), Some("preset"));
+    }
+
+    #[test]
+    fn another_reference_under_the_same_name_is_another_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let reference = folder.path().join("reference.npy");
+        let array = crate::data::npy_bytes(&[1, 2, 2], &[0.0; 4]);
+        fs::write(folder.path().join("X.npy"), array).unwrap();
+        let data = open_inputs(&[folder.path().join("X.npy")], &OpenOptions::default()).unwrap();
+        let mut seen = vec![identity(data.as_ref(), None).unwrap()];
+        for content in ["one", "another"] {
+            fs::write(&reference, content).unwrap();
+            seen.push(identity(data.as_ref(), Some(&reference)).unwrap());
+        }
+        assert!(seen[0] != seen[1] && seen[1] != seen[2] && seen[0] != seen[2]);
+        assert!(identity(data.as_ref(), Some(&folder.path().join("none"))).is_err());
     }
 
     #[test]

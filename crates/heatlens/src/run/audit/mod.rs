@@ -8,11 +8,11 @@ mod work;
 
 use std::path::PathBuf;
 
-use crate::data::{Dataset, Shard, remove_unfinished, write_atomically};
+use crate::data::{Dataset, remove_unfinished, write_atomically};
 use crate::method::{self, Method};
 use crate::report::Training;
 use crate::run::request::settings;
-use crate::run::state::{RunState, Shards};
+use crate::run::state::{Part, RunState, Shards};
 use crate::run::{AuditRequest, Monitor, Request, RunError, RunOptions, folder};
 use crate::trust::audit::{Audit, Auditor, Findings, Settings, conclude};
 use crate::trust::chance::{Untestable, Verdict};
@@ -40,14 +40,6 @@ pub struct AuditOutcome {
     pub when_trained: Option<String>,
     /// The report, if there is a map to show.
     pub page: Option<PathBuf>,
-}
-
-/// How much of an audit is done here.
-#[derive(Debug)]
-enum Part {
-    Whole,
-    Shard(Shard),
-    Merge(Shards),
 }
 
 /// Everything that an audit needs, checked before anything is written.
@@ -84,8 +76,7 @@ impl AuditPlan {
         options: &RunOptions,
         monitor: &dyn Monitor,
     ) -> Result<Self, RunError> {
-        let part = options.shard.map_or(Part::Whole, Part::Shard);
-        Self::of_part(request, options, part, monitor)
+        Self::of_part(request, options, Part::of(options), monitor)
     }
 
     /// Plans to put shards together.
