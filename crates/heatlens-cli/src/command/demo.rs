@@ -8,6 +8,7 @@ use heatlens::demo::{self, DemoFolders, Localisation};
 use heatlens::demo_data::SIDE;
 use heatlens::localise::Mask;
 use heatlens::model::Model;
+use heatlens::report::fingerprint;
 use heatlens::run::{self, Page, PageSinks, Save};
 use heatlens::train::fit::Ending;
 
@@ -93,8 +94,11 @@ fn show(
     let more = collected.sinks().into();
     let summary = run::write_explanations(&explainer, data, &target, &save, Some(&ring), more, &terminal)?;
     explain::tell_summary(&summary, data.len(), &target, false)?;
+    let file = options.out.join("run/model.onnx");
     let page = Page {
-        model: &options.out.join("run/model.onnx"),
+        model: &file,
+        fingerprint: &fingerprint(&file)
+            .map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))?,
         command: &again::line(&again::words()),
         title: format!("{} held-out demo images", data.len()),
         data,

@@ -8,6 +8,7 @@ mod assembly;
 mod attribution;
 mod compat;
 mod defaults;
+mod drawing;
 mod error;
 mod estimate;
 mod explainer;

@@ -2,12 +2,9 @@
 
 use crate::explain::{Attribution, ZeroMap};
 use crate::facade::{Drawing, Explanation};
-use crate::method::{MapKind, Method};
+use crate::method::Method;
 use crate::model::Layer;
-use crate::render::{
-    HeatStyle, Map, PictureSize, concepts, gradient_picture, heatmap, overlay, reason_picture, scaled,
-    size_of,
-};
+use crate::render::{HeatStyle, Map, PictureSize, scaled, size_of};
 
 /// A method's result for an image, for one layer and class.
 #[derive(Clone, Copy, Debug)]
@@ -97,50 +94,24 @@ impl<'e> Heatmap<'e> {
         let under = &self.explanation.picture;
         let size = size.of(size_of(under));
         let (under, view) = (scaled(under, size), self.explanation.view.scaled(size));
-        let image = match (self.raw.method.kind, self.raw.shape.as_slice()) {
-            (MapKind::Concepts, &[_, h, w]) => {
-                concepts(&self.raw.values, [h, w], &self.raw.placement, &under, &view)
-            }
-            _ => overlay(&self.drawable(), &under, &view, style, &self.reason()),
-        };
-        Drawing { image }
+        Drawing { image: self.raw.draw_over(&under, &view, style) }
     }
 
     /// The map alone in the image's size: the positive part of a layer's map, both signs of a map of pixels.
     #[must_use]
     pub fn picture(&self) -> Drawing {
-        let view = &self.explanation.view;
-        match (self.raw.method.kind, self.raw.shape.as_slice()) {
-            (MapKind::Concepts, _) => self.overlay(),
-            (MapKind::Input, &[c, h, w]) => {
-                let drawn = gradient_picture(&self.raw.values, [c, h, w], view, &self.reason());
-                let (width, height) = self.explanation.picture.dimensions();
-                // What cannot be drawn are values that are no numbers, which is the reason.
-                Drawing { image: drawn.unwrap_or_else(|_| reason_picture(width, height, &self.reason())) }
-            }
-            _ => Drawing { image: heatmap(&self.drawable(), view, HeatStyle::POSITIVE, &self.reason()) },
-        }
+        self.alone(HeatStyle::POSITIVE)
     }
 
     /// The map alone with both sides of the evidence, red for the class and blue against it.
     #[must_use]
     pub fn signed(&self) -> Drawing {
-        match self.raw.method.kind {
-            MapKind::Layer => {
-                let view = &self.explanation.view;
-                Drawing { image: heatmap(&self.drawable(), view, HeatStyle::SIGNED, &self.reason()) }
-            }
-            MapKind::Input | MapKind::Concepts => self.picture(),
-        }
+        self.alone(HeatStyle::SIGNED)
     }
 
-    /// The map as one plane, of nothing where it cannot be drawn.
-    fn drawable(&self) -> Map {
-        self.raw.plane().unwrap_or_else(Map::nothing)
-    }
-
-    /// What is written where there is nothing to draw.
-    fn reason(&self) -> String {
-        self.raw.zero.map_or_else(|| "nothing to show".to_owned(), |zero| zero.to_string())
+    fn alone(&self, style: HeatStyle) -> Drawing {
+        let Explanation { picture, view, .. } = self.explanation;
+        let whole = self.raw.draw_whole(picture, view);
+        Drawing { image: whole.unwrap_or_else(|| self.raw.draw(view, style)) }
     }
 }

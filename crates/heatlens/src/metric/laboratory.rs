@@ -11,7 +11,7 @@ use crate::metric::experiment::{
 };
 use crate::metric::similarity::{correlate_ranks, ranks};
 use crate::metric::{Metric, Surface, experiments};
-use crate::model::Model;
+use crate::model::{Head, Model};
 use crate::predict::Predictor;
 
 /// Copies that go through the model together. A constant, because memory must not depend on how many there are.
@@ -314,11 +314,7 @@ impl Laboratory {
     }
 
     fn confidence(&self, logits: &[f32], class: usize) -> Confidence {
-        let score = match logits {
-            &[z] if class == 0 => -f64::from(z),
-            &[z] => f64::from(z),
-            row => row.get(class).copied().map_or(f64::NAN, f64::from),
-        };
+        let score = Head::score(logits, class);
         let probability = self.model.head.probabilities(logits).get(class).copied().unwrap_or(f64::NAN);
         Confidence { score, probability }
     }

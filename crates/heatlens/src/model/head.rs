@@ -259,6 +259,16 @@ impl Head {
         powers.into_iter().map(|p| p / sum).collect()
     }
 
+    /// The score of a class: its logit; ±z where one logit tells two classes apart. NaN if there is no such class.
+    #[must_use]
+    pub fn score(logits: &[f32], class: usize) -> f64 {
+        match logits {
+            &[z] if class == 0 => -f64::from(z),
+            &[z] => f64::from(z),
+            all => all.get(class).map_or(f64::NAN, |&z| f64::from(z)),
+        }
+    }
+
     /// The class with the highest score; the first of equals; class 1 for a single logit above 0. Of quantities the
     /// first one; of a single quantity what makes it larger.
     #[must_use]
@@ -370,7 +380,15 @@ mod tests {
     use heatlens_graph::op::reshape::Flatten;
     use heatlens_graph::{Builder, Fact, Graph, Shape};
 
-    use crate::model::Model;
+    use crate::model::{Head, Model};
+
+    #[test]
+    fn one_logit_speaks_for_both_classes() {
+        assert_eq!(Head::score(&[2.0], 0), -2.0);
+        assert_eq!(Head::score(&[2.0], 1), 2.0);
+        assert_eq!(Head::score(&[2.0, 5.0, 7.0], 1), 5.0);
+        assert!(Head::score(&[2.0, 5.0], 2).is_nan());
+    }
 
     #[test]
     fn billions_of_classes_are_refused_and_not_named() {

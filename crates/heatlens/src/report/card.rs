@@ -1,8 +1,10 @@
 //! What the page shows of one image.
 
+use image::RgbImage;
+
 use crate::explain::{Attribution, MapSpec};
 use crate::method::MapKind;
-use crate::render::{Colormap, HeatStyle, Map, PictureSize, View, concepts, format_number, gradient_picture};
+use crate::render::{Colormap, HeatStyle, PictureSize, View, format_number};
 use crate::report::check::{Check, Checker};
 use crate::report::outline::{outline, reduced};
 use crate::report::picture::Picture;
@@ -137,36 +139,32 @@ fn card_map(
     map: &Attribution,
     style: HeatStyle,
 ) -> Result<CardMap, RunError> {
-    let class = seen.class_name(map.class);
-    let reason = || map.zero.map_or_else(|| "nothing to show".to_owned(), |zero| zero.to_string());
+    let (class, empty) = (seen.class_name(map.class), || Drawn::Empty { reason: map.reason() });
     let finite = map.values.iter().all(|v| v.is_finite());
-    let drawn = match (map.method.kind, map.shape.as_slice()) {
-        _ if !finite => Drawn::Empty { reason: reason() },
-        (MapKind::Layer, &[h, w]) => {
-            layer_map(map, h, w, &base.view, style)?.unwrap_or_else(|| Drawn::Empty { reason: reason() })
+    let drawn = match map.method.kind {
+        _ if !finite => empty(),
+        MapKind::Layer => layer_map(map, &base.view, style)?.unwrap_or_else(empty),
+        MapKind::Input if map.values.iter().all(|v| *v == 0.0) => empty(),
+        MapKind::Input => whole(map, base, GRADIENT, Picture::gradient)?.unwrap_or_else(empty),
+        MapKind::Concepts => {
+            whole(map, &base.sized(PictureSize::Auto), CONCEPTS, Picture::photo)?.unwrap_or_else(empty)
         }
-        (MapKind::Input, &[c, h, w]) if map.values.iter().any(|v| *v != 0.0) => {
-            let picture = gradient_picture(&map.values, [c, h, w], &base.view, "")?;
-            Drawn::Whole { picture: drawn(Picture::gradient(&picture))?, meaning: GRADIENT }
-        }
-        (MapKind::Concepts, &[_, h, w]) => {
-            let base = base.sized(PictureSize::Auto);
-            let picture = concepts(&map.values, [h, w], &map.placement, &base.picture, &base.view);
-            Drawn::Whole { picture: drawn(Picture::photo(&picture))?, meaning: CONCEPTS }
-        }
-        _ => Drawn::Empty { reason: reason() },
     };
     Ok(CardMap { class, drawn })
 }
 
-fn layer_map(
+fn whole(
     map: &Attribution,
-    h: usize,
-    w: usize,
-    view: &View,
-    style: HeatStyle,
+    base: &BaseImage,
+    meaning: &'static str,
+    picture: fn(&RgbImage) -> std::io::Result<Picture>,
 ) -> Result<Option<Drawn>, RunError> {
-    let raw = Map::new(h, w, map.values.clone())?.placed(map.placement);
+    let Some(image) = map.draw_whole(&base.picture, &base.view) else { return Ok(None) };
+    Ok(Some(Drawn::Whole { picture: drawn(picture(&image))?, meaning }))
+}
+
+fn layer_map(map: &Attribution, view: &View, style: HeatStyle) -> Result<Option<Drawn>, RunError> {
+    let Some(raw) = map.plane() else { return Ok(None) };
     let (Some(positive), Some(both)) = (raw.positive(), raw.symmetric()) else { return Ok(None) };
     Ok(Some(Drawn::Heat {
         heat: drawn(Picture::heat(&positive, view, style.colormap))?,

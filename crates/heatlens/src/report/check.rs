@@ -2,7 +2,7 @@
 
 use crate::explain::ExplainError;
 use crate::explain::{Attribution, Explanation};
-use crate::model::Model;
+use crate::model::{Head, Model};
 use crate::predict::Predictor;
 
 /// The share of the image that is blanked.
@@ -53,7 +53,7 @@ impl Checker {
         let coldest = blanked(pixels, channels, &order[..count.min(order.len())]);
         let hottest = blanked(pixels, channels, &order[order.len().saturating_sub(count)..]);
         let logits = self.predictor.logits(&[hottest, coldest].concat(), 2)?;
-        let score = |logits: &[f32]| class_score(logits, map.class);
+        let score = |logits: &[f32]| Head::score(logits, map.class);
         let before = score(&explanation.logits);
         let (hot, cold) = logits.split_at(logits.len() / 2);
         Ok(Some(Check { hottest: before - score(hot), coldest: before - score(cold) }))
@@ -79,15 +79,6 @@ fn blanked(pixels: &[f32], channels: usize, places: &[usize]) -> Vec<f32> {
     changed
 }
 
-/// The score of a class: its logit, or ±z where one logit tells two classes apart.
-fn class_score(logits: &[f32], class: usize) -> f64 {
-    match logits {
-        &[z] if class == 0 => -f64::from(z),
-        &[z] => f64::from(z),
-        all => all.get(class).map_or(f64::NAN, |&z| f64::from(z)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,12 +88,5 @@ mod tests {
         let changed = blanked(&[0.0, 1.0, 2.0, 10.0, 20.0, 30.0], 2, &[2]);
         assert_eq!(changed, [0.0, 1.0, 1.0, 10.0, 20.0, 20.0]);
         assert_eq!(by_heat(&[0.5, 0.0, 1.0, 0.0]), [1, 3, 0, 2]);
-    }
-
-    #[test]
-    fn one_logit_speaks_for_both_classes() {
-        assert_eq!(class_score(&[2.0], 0), -2.0);
-        assert_eq!(class_score(&[2.0], 1), 2.0);
-        assert_eq!(class_score(&[2.0, 5.0, 7.0], 1), 5.0);
     }
 }

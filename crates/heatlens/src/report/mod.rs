@@ -5,7 +5,6 @@
 //! The page is written with `maud`, so that every name and value is escaped unless the code says otherwise.
 
 mod answers;
-mod audit;
 mod card;
 mod check;
 mod collect;
@@ -24,14 +23,14 @@ pub use card::{Card, CardMap, Drawn, MapInfo, Outline};
 pub use check::Check;
 pub use collect::{Collector, Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
 pub use data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemplar};
-pub use parts::{AuditPart, Fact, Headline, Interval, MethodRow, MetricColumn, Table, Tone, Training};
+pub use parts::{Fact, Headline, Table, Tone, Training};
 pub use picture::Picture;
 pub(crate) use provenance::hexadecimal;
 pub use provenance::{facts, fingerprint};
 
 use crate::data::write_atomically;
 use crate::run::RunError;
-use crate::trust::audit::ModelVerdict;
+use crate::trust::audit::{Audit, ModelVerdict};
 
 /// What a page says.
 #[derive(Clone, Debug)]
@@ -49,7 +48,7 @@ pub struct Report {
     /// How it was trained.
     pub training: Option<Training>,
     /// How far each method can be believed.
-    pub audit: Option<AuditPart>,
+    pub audit: Option<Audit>,
     /// The images and their maps.
     pub gallery: Gallery,
     /// What the model looks at across the data set.

@@ -150,48 +150,11 @@ fn pictures_lie_in_the_page_once() {
 }
 
 #[test]
-fn an_audit_has_a_row_for_each_method_with_its_interval() {
-    let mut audited = report();
-    let row = |title: &str, control, mean: f64| MethodRow {
-        title: title.to_owned(),
-        verdict: "faithful".to_owned(),
-        tone: Tone::Good,
-        sentence: "better than the controls".to_owned(),
-        control,
-        cells: vec![Some(Interval { mean, low: mean - 0.125, high: mean + 0.125 }), None],
-    };
-    let column = |name: &str, better| MetricColumn {
-        name: name.to_owned(),
-        meaning: "what it measures".to_owned(),
-        higher_is_better: better,
-        percent: false,
-        says_nothing: better == Some(false),
-    };
-    audited.audit = Some(AuditPart {
-        problems: (0..47).map(|n| format!("layer {n}: 7 channels are silent")).collect(),
-        sentences: vec!["Measured on 64 images.".to_owned()],
-        recommended: Some(("HiResCAM".to_owned(), "It comes first.".to_owned())),
-        columns: vec![column("insertion", Some(true)), column("deletion", Some(false))],
-        rows: vec![row("HiResCAM", false, 0.75), row("edges", true, 0.25)],
-    });
+fn an_audit_has_a_part_of_its_own() {
+    let audited = Report { audit: Some(Audit { images: 64, ..Audit::default() }), ..report() };
     let html = audited.to_html();
-    for text in [
-        "Recommended: HiResCAM:",
-        "layer 0: 7 channels are silent",
-        "layer 46: 7 channels are silent",
-        "(47)",
-        "and 37 more",
-        "insertion ↑",
-        "deletion ↓",
-        "says nothing here",
-        "0.750 (0.625 to 0.875)",
-        "href=\"#methods\"",
-    ] {
-        assert!(html.contains(text), "{text}");
-    }
-    assert_eq!(html.matches("class=\"interval\"").count(), 2);
-    assert_eq!(html.matches("class=\"control\"").count(), 1);
-    assert_eq!(html.matches("<dt>faithful</dt>").count(), 1, "each verdict is explained once");
+    assert!(html.contains("href=\"#methods\"") && html.contains("Measured on 64 images"));
+    assert!(!report().to_html().contains("#methods"));
 }
 
 #[test]

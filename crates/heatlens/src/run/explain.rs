@@ -13,7 +13,7 @@ use crate::run::cache::{CacheReader, CacheWriter};
 use crate::run::outputs::Outputs;
 use crate::run::pipeline::{Pipeline, TrueMask};
 use crate::run::request::{methods, named, parsed, settings};
-use crate::run::state::{Part, RunState, Shards};
+use crate::run::state::{Fingerprint, Part, RunState, Shards};
 use crate::run::{
     ExplainRequest, Monitor, Page, PageSinks, Request, RunError, RunOptions, Save, Sink, Summary, folder,
 };
@@ -102,12 +102,14 @@ impl ExplainPlan {
         let save = Save::parse(&request.save, request.pictures)?;
         let localise = request.localise(&save)?;
         let methods = methods(&request.methods)?;
+        let fingerprint = Fingerprint::start(&request.model.path);
         let mut model = request.model.open()?;
         monitor.notes(&model.notes);
         let data = request.data.open(&mut model, monitor)?;
         let explainer = Explainer::new(&model, &request.choices(&model, &methods, &save, monitor)?)?;
         monitor.notes(explainer.notes());
-        let state = RunState::new(Request::Explain(Box::new(request.clone())), options, data.as_ref())?;
+        let asked = Request::Explain(Box::new(request.clone()));
+        let state = RunState::new(asked, options, data.as_ref(), fingerprint)?;
         if let Part::Merge(shards) = &part {
             shards.check(&state)?;
         }
@@ -242,6 +244,7 @@ impl ExplainPlan {
     ) -> Result<PathBuf, RunError> {
         let page = Page {
             model: &self.request.model.path,
+            fingerprint: &self.state.model,
             command: &self.options.command,
             title: self.request.data.title(),
             data: self.data.as_ref(),

@@ -8,9 +8,7 @@ use crate::data::Dataset;
 use crate::dataset::{Findings, Observations};
 use crate::explain::Explainer;
 use crate::render::HeatStyle;
-use crate::report::{
-    AuditPart, Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts, fingerprint,
-};
+use crate::report::{Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts};
 use crate::run::{Monitor, RunError, Sink, Summary};
 use crate::trust::audit::{Audit, ModelVerdict};
 use crate::trust::health::output_problems;
@@ -50,6 +48,8 @@ impl PageSinks {
 pub struct Page<'a> {
     /// The model's file.
     pub model: &'a Path,
+    /// Its [SHA-256](crate::report::fingerprint).
+    pub fingerprint: &'a str,
     /// How a person repeats the run.
     pub command: &'a str,
     /// The images, in words.
@@ -76,7 +76,7 @@ impl Page<'_> {
     /// Writes the page, whole or not at all; gives its path.
     ///
     /// # Errors
-    /// If the model or an image that the page shows cannot be read, or the page cannot be written.
+    /// If an image that the page shows cannot be read, or the page cannot be written.
     pub fn write(
         self,
         collected: PageSinks,
@@ -102,10 +102,10 @@ impl Page<'_> {
             verdict: self.verdict.clone(),
             answers,
             training,
-            audit: self.audit.map(AuditPart::from),
+            audit: self.audit.cloned(),
             gallery,
             data_set: Some(whole).filter(|part| !part.findings.classes.is_empty()),
-            provenance: self.provenance()?,
+            provenance: self.provenance(),
             tables: self.tables,
         };
         report.write(&path)?;
@@ -131,16 +131,15 @@ impl Page<'_> {
         warnings
     }
 
-    fn provenance(&self) -> Result<Vec<Fact>, RunError> {
-        let hash = fingerprint(self.model).map_err(RunError::reading(self.model))?;
+    fn provenance(&self) -> Vec<Fact> {
         let mut all = vec![
             Fact { name: "model", value: self.model.display().to_string() },
-            Fact { name: "SHA-256", value: hash },
+            Fact { name: "SHA-256", value: self.fingerprint.to_owned() },
             Fact { name: "images", value: self.title.clone() },
         ];
         all.extend(facts(self.explainer));
         all.push(Fact { name: "seed", value: self.seed.to_string() });
         all.push(Fact { name: "command", value: self.command.to_owned() });
-        Ok(all)
+        all
     }
 }

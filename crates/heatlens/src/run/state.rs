@@ -5,8 +5,9 @@
 //! file, the images, and the request. Where files lie and when they were written makes no difference.
 
 use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::{fs, io};
 
 use heatlens_cpu::instruction_set;
 use serde::{Deserialize, Serialize};
@@ -47,13 +48,17 @@ impl RunState {
     /// Describes a run that begins.
     ///
     /// # Errors
-    /// If the model file cannot be read.
-    pub fn new(request: Request, options: &RunOptions, data: &dyn Dataset) -> Result<Self, RunError> {
-        let path = &request.model().path;
+    /// If the model file or the reference cannot be read.
+    pub(super) fn new(
+        request: Request,
+        options: &RunOptions,
+        data: &dyn Dataset,
+        model: Fingerprint,
+    ) -> Result<Self, RunError> {
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             processor: instruction_set().to_owned(),
-            model: fingerprint(path).map_err(RunError::reading(path))?,
+            model: model.finish()?,
             inputs: identity(data, request.model().reference.as_deref())?,
             images: data.len(),
             shard: options.shard.map(|shard| shard.to_string()),
@@ -140,6 +145,24 @@ fn flat(record: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(record) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
+    }
+}
+
+/// The SHA-256 of a file, computed beside other work: a large model is hashed while it is opened and compiled.
+pub(super) struct Fingerprint {
+    path: PathBuf,
+    hash: JoinHandle<io::Result<String>>,
+}
+
+impl Fingerprint {
+    pub(super) fn start(path: &Path) -> Self {
+        let file = path.to_owned();
+        Self { path: path.to_owned(), hash: thread::spawn(move || fingerprint(file)) }
+    }
+
+    fn finish(self) -> Result<String, RunError> {
+        let hash = self.hash.join().unwrap_or_else(|_| Err(io::Error::other("hashing it failed")));
+        hash.map_err(RunError::reading(&self.path))
     }
 }
 

@@ -46,8 +46,8 @@ pub(super) fn facts(report: &Report) -> Markup {
                 }
             }
             @if let Some(audit) = &report.audit {
-                @if let Some((title, _)) = &audit.recommended {
-                    li { b { (title) } span { "recommended method" } }
+                @if let Some(best) = audit.best() {
+                    li { b { (best.title) } span { "recommended method" } }
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::data::{Dataset, remove_unfinished, write_atomically};
 use crate::method::{self, Method};
 use crate::report::Training;
 use crate::run::request::settings;
-use crate::run::state::{Part, RunState, Shards};
+use crate::run::state::{Fingerprint, Part, RunState, Shards};
 use crate::run::{AuditRequest, Monitor, Request, RunError, RunOptions, folder};
 use crate::trust::audit::{Audit, Auditor, Findings, Settings, conclude};
 use crate::trust::chance::{Untestable, Verdict};
@@ -98,6 +98,7 @@ impl AuditPlan {
     ) -> Result<Self, RunError> {
         // What is wrong with the words alone is told before anything is opened.
         let settings = request.settings()?;
+        let fingerprint = Fingerprint::start(&request.model.path);
         let mut model = request.model.open()?;
         monitor.notes(&model.notes);
         let data = request.data.open(&mut model, monitor)?;
@@ -109,7 +110,8 @@ impl AuditPlan {
             (None, false) => IMAGES,
         };
         let chosen = auditor.choose(data.len(), wanted);
-        let state = RunState::new(Request::Audit(Box::new(request.clone())), options, data.as_ref())?;
+        let asked = Request::Audit(Box::new(request.clone()));
+        let state = RunState::new(asked, options, data.as_ref(), fingerprint)?;
         if let Part::Merge(shards) = &part {
             shards.check(&state)?;
         }

@@ -62,6 +62,7 @@ impl Shown {
     ) -> Result<PathBuf, RunError> {
         let page = Page {
             model: &plan.request.model.path,
+            fingerprint: &plan.state.model,
             command: &plan.options.command,
             title: plan.request.data.title(),
             data: plan.data.as_ref(),

@@ -8,11 +8,9 @@ use crate::data::{Dataset, write_atomically};
 use crate::explain::{Explainer, Explanation};
 use crate::method::MapKind;
 use crate::render::{
-    ColorBar, FileFormat, HeatStyle, MAX_SHEET_COLUMNS, PictureSize, Sheet, SheetRow, heatmap, overlay,
-    sheet_rows,
+    ColorBar, FileFormat, HeatStyle, MAX_SHEET_COLUMNS, PictureSize, Sheet, SheetRow, sheet_rows,
 };
-use crate::run::sinks::pictures::{concepts_picture, input_picture, layer_map, reason};
-use crate::run::{ExplainedImage, PictureStyle, RunError, Sink};
+use crate::run::{BaseImage, ExplainedImage, PictureStyle, RunError, Sink};
 use crate::trust::literature;
 
 /// More maps than this are shown once each.
@@ -154,26 +152,21 @@ impl Sink for ContactSheet {
             Place::InsteadOf(row) => drop(self.rows.remove(row)),
             Place::Behind => {}
         }
-        let base = thumbnail.sized(PictureSize::Auto);
+        let BaseImage { picture, view, .. } = thumbnail.sized(PictureSize::Auto);
         let heat = self.style.heat();
         let draw = |column: &Column| {
             let map = |at: usize| &seen.explanation.attributions[at];
-            Ok(Some(match column.look {
-                Look::Image => base.picture.clone(),
-                Look::Heat(at) => heatmap(&layer_map(map(at))?, &base.view, heat, &reason(map(at))),
-                Look::OverImage(at) => {
-                    overlay(&layer_map(map(at))?, &base.picture, &base.view, heat, &reason(map(at)))
+            match column.look {
+                Look::Image => picture.clone(),
+                Look::Heat(at) => map(at).draw(&view, heat),
+                Look::OverImage(at) => map(at).draw_over(&picture, &view, heat),
+                Look::Signed(at) => map(at).draw(&view, HeatStyle::SIGNED),
+                Look::Whole(at) => {
+                    map(at).draw_whole(&picture, &view).unwrap_or_else(|| map(at).draw(&view, heat))
                 }
-                Look::Signed(at) => {
-                    heatmap(&layer_map(map(at))?, &base.view, HeatStyle::SIGNED, &reason(map(at)))
-                }
-                Look::Whole(at) if map(at).method.kind == MapKind::Concepts => {
-                    concepts_picture(map(at), &base)
-                }
-                Look::Whole(at) => input_picture(map(at), &base.view)?,
-            }))
+            }
         };
-        let pictures = self.columns.iter().map(draw).collect::<Result<_, RunError>>()?;
+        let pictures = self.columns.iter().map(|column| Some(draw(column))).collect();
         let caption = caption(seen.explainer, seen.data, seen.item, seen.explanation);
         let truth = seen.truth.map(|mask| (mask.height, mask.width, mask.inside.clone()));
         self.rows.push(Row { class, shown: SheetRow { caption, pictures, truth } });

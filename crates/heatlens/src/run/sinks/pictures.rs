@@ -6,11 +6,8 @@ use std::path::PathBuf;
 use image::RgbImage;
 
 use crate::explain::{Attribution, Explainer, Explanation, MapSpec};
-use crate::method::MapKind;
 use crate::model::Model;
-use crate::render::{
-    ColorBar, FileFormat, HeatStyle, Map, View, concepts, gradient_picture, heatmap, overlay, save_picture,
-};
+use crate::render::{ColorBar, FileFormat, HeatStyle, save_picture};
 use crate::run::{BaseImage, ExplainedImage, NewImage, PictureStyle, RunError, Sink};
 use crate::target::Class;
 
@@ -38,7 +35,7 @@ impl Sink for Pictures {
         let folder = self.out.join(&name);
         fs::create_dir_all(&folder).map_err(RunError::writing(&folder))?;
         let mut files = Vec::new();
-        for picture in draw(image.explainer, base, image.explanation, self.style)? {
+        for picture in draw(image.explainer, base, image.explanation, self.style) {
             save_picture(&picture.image, picture.format, &folder.join(&picture.file))?;
             files.push(format!("{name}/{}", picture.file));
         }
@@ -99,25 +96,18 @@ fn draw(
     base: &BaseImage,
     explanation: &Explanation,
     style: PictureStyle,
-) -> Result<Vec<Picture>, RunError> {
+) -> Vec<Picture> {
     let base = base.sized(style.size);
     let photo = style.format.of_photograph(base.lossy);
     let mut pictures = vec![Picture::new("original", photo, base.picture.clone())];
     for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
         let name = file_part(&spec.name(explainer.model()));
-        match attribution.method.kind {
-            MapKind::Layer => {
-                pictures.extend(layer_pictures(&name, explainer.model(), attribution, &base, style)?);
-            }
-            MapKind::Input => {
-                pictures.push(Picture::new(&name, photo, input_picture(attribution, &base.view)?));
-            }
-            MapKind::Concepts => {
-                pictures.push(Picture::new(&name, photo, concepts_picture(attribution, &base)));
-            }
+        match attribution.draw_whole(&base.picture, &base.view) {
+            Some(picture) => pictures.push(Picture::new(&name, photo, picture)),
+            None => pictures.extend(layer_pictures(&name, explainer.model(), attribution, &base, style)),
         }
     }
-    Ok(pictures)
+    pictures
 }
 
 /// Heat map, overlay, and the signed map that shows both sides of the evidence.
@@ -127,21 +117,20 @@ fn layer_pictures(
     attribution: &Attribution,
     base: &BaseImage,
     style: PictureStyle,
-) -> Result<[Picture; 3], RunError> {
+) -> [Picture; 3] {
     let heat = style.heat();
     let (bar, signed_bar) = bars(model, attribution, heat);
-    let (map, reason, view) = (layer_map(attribution)?, reason(attribution), &base.view);
     let picture = |prefix: &str, format: FileFormat, drawn: RgbImage, bar: &ColorBar| {
         let drawn = if style.color_bar { bar.under(&drawn) } else { drawn };
         Picture::new(&format!("{prefix}_{name}"), format, drawn)
     };
     let (png, photo) = (FileFormat::Png, style.format.of_photograph(base.lossy));
-    let over = overlay(&map, &base.picture, view, heat, &reason);
-    Ok([
-        picture("heatmap", png, heatmap(&map, view, heat, &reason), &bar),
+    let over = attribution.draw_over(&base.picture, &base.view, heat);
+    [
+        picture("heatmap", png, attribution.draw(&base.view, heat), &bar),
         picture("overlay", photo, over, &bar.clone().over_image(heat)),
-        picture("signed", png, heatmap(&map, view, HeatStyle::SIGNED, &reason), &signed_bar),
-    ])
+        picture("signed", png, attribution.draw(&base.view, HeatStyle::SIGNED), &signed_bar),
+    ]
 }
 
 /// The colour bars of a layer map: the positive part, and both sides.
@@ -155,40 +144,6 @@ fn bars(model: &Model, attribution: &Attribution, style: HeatStyle) -> (ColorBar
         ColorBar::positive(style.colormap, attribution.raw_max.max(0.0), format!("evidence for {class}"));
     let largest = attribution.raw_max.abs().max(attribution.raw_min.abs());
     (heat, ColorBar::signed(largest, format!("blue: {against} · red: for {class}")))
-}
-
-/// A layer map as the renderer takes it; values that overflow are drawn as the reason they are.
-pub(super) fn layer_map(attribution: &Attribution) -> Result<Map, RunError> {
-    let (h, w) = match attribution.shape.as_slice() {
-        &[h, w] => (h, w),
-        _ => (1, attribution.values.len()),
-    };
-    let finite = attribution.values.iter().all(|v| v.is_finite());
-    let values = if finite { attribution.values.clone() } else { vec![0.0; attribution.values.len()] };
-    Ok(Map::new(h, w, values)?.placed(attribution.placement))
-}
-
-/// A map of the model's input, as a signed picture of the image's shape.
-pub(super) fn input_picture(attribution: &Attribution, view: &View) -> Result<RgbImage, RunError> {
-    let shape = match attribution.shape.as_slice() {
-        &[c, h, w] => [c, h, w],
-        _ => [1, 1, attribution.values.len()],
-    };
-    let finite = attribution.values.iter().all(|v| v.is_finite());
-    let zeros = vec![0.0; if finite { 0 } else { attribution.values.len() }];
-    let values = if finite { &attribution.values } else { &zeros };
-    Ok(gradient_picture(values, shape, view, &reason(attribution))?)
-}
-
-/// Where each pattern is strongest, each in a colour of its own.
-pub(super) fn concepts_picture(attribution: &Attribution, base: &BaseImage) -> RgbImage {
-    let &[_, h, w] = attribution.shape.as_slice() else { return base.picture.clone() };
-    concepts(&attribution.values, [h, w], &attribution.placement, &base.picture, &base.view)
-}
-
-/// Why there is nothing to see.
-pub(super) fn reason(attribution: &Attribution) -> String {
-    attribution.zero.map_or_else(|| "nothing to show".to_owned(), |zero| zero.to_string())
 }
 
 /// A name as part of a file name.
