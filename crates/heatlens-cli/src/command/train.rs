@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     if !options.resume {
         prepare(out, options.force)?;
     }
-    plan.begin(out, settings::given(options), options.resume)?;
+    plan.begin(out, settings::given(options), &again::line(&again::words()), options.resume)?;
     if !json {
         tell_outlook(&plan, &rehearsal)?;
     }

@@ -87,7 +87,7 @@ fn kill_and_resume(arch: &str) {
             case.train(&name, "--resume").ends(0);
             assert_same(&case.run("whole"), &case.run(&name));
         } else {
-            case.train(&name, "--resume").says(1, &["no run to resume"]);
+            case.train(&name, "--resume").says(1, &["no unfinished run to resume"]);
         }
     }
     assert!(cut_short >= 3, "only {cut_short} of 6 runs were killed before their end");
@@ -145,10 +145,11 @@ fn a_run_goes_on_only_as_it_began() {
     train(&case.data, &out, &other.replace("gap-cnn", "gap-cnn-bn"))
         .says(1, &["arch was \"gap-cnn\", is \"gap-cnn-bn\""]);
     train(&case.data, &out, &format!("{other} --seed 3")).says(1, &["seed was 0, is 3"]);
-    train(&case.folder.path().join("data.npz"), &case.run("none"), other).says(1, &["no run to resume"]);
+    train(&case.folder.path().join("data.npz"), &case.run("none"), other)
+        .says(1, &["no unfinished run to resume"]);
     // The same path with other pixels in it.
     stripes_npz(&case.data, 124, 2);
-    train(&case.data, &out, other).says(1, &["other images"]);
+    train(&case.data, &out, other).says(1, &["begun otherwise: inputs was"]);
     assert!(results(&out) == before, "a refused run changed files");
 }
 

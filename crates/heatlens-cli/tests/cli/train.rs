@@ -34,7 +34,7 @@ fn two_class_folders_are_learned_and_leave_a_whole_run() {
     assert_eq!(metrics["classes"], serde_json::json!(["lying", "standing"]));
     assert!(!said.to_lowercase().contains("nothing to see"), "{said}");
     assert!(image::open(out.join("learning_curve.png")).unwrap().width() > 300);
-    assert_eq!(json(&out.join("run.json"))["epochs"], 30);
+    assert_eq!(json(&out.join("run.json"))["request"]["epochs"], 30);
     let history = fs::read_to_string(out.join("history.csv")).unwrap();
     assert!(history.starts_with("epoch,loss,accuracy,"), "{history}");
     let loss = columns(&history, "loss");
@@ -185,7 +185,7 @@ fn a_folder_is_learned_without_any_flag() {
     let metrics = json(&out.join("metrics.json"));
     assert_eq!(metrics["verdict"], "learned", "{said}");
     assert!(metrics["kept"]["val_accuracy"].as_f64().unwrap() > 0.95, "{said}");
-    assert_eq!(json(&out.join("run.json"))["recipe"], "default");
+    assert_eq!(json(&out.join("run.json"))["request"]["recipe"], "default");
     assert!(!said.contains("Next"), "{said}");
 }
 

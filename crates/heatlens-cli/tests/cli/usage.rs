@@ -135,7 +135,7 @@ fn short_names_of_flags_are_understood() {
     heatlens(words, &[&run, &trained.data]).ends(0);
     let settings = std::fs::read_to_string(run.join("run.json")).unwrap();
     let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
-    assert!((settings["learning_rate"].as_f64().unwrap() - 0.01).abs() < 1e-6, "{settings}");
+    assert!((settings["request"]["learning_rate"].as_f64().unwrap() - 0.01).abs() < 1e-6, "{settings}");
     let again = trained.path("again.onnx");
     heatlens("convert -o", &[&again, &trained.model]).ends(0);
     assert_eq!(std::fs::read(again).unwrap(), std::fs::read(&trained.model).unwrap());

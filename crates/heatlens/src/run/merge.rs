@@ -32,5 +32,6 @@ pub fn merge(folders: &[PathBuf], options: &RunOptions, monitor: &dyn Monitor) -
             let plan = AuditPlan::of_shards(&request, options, shards, monitor)?;
             Ok(Merged::Audit(Box::new(plan.execute(monitor)?)))
         }
+        Request::Train(_) => Err(RunError::Request("training has no shards: nothing to merge".to_owned())),
     }
 }

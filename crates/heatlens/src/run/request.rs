@@ -229,6 +229,8 @@ pub enum Request {
     Explain(Box<ExplainRequest>),
     /// Whether the model and the methods can be believed.
     Audit(Box<AuditRequest>),
+    /// A model of images: every setting that the result depends on, and where the images lie.
+    Train(serde_json::Map<String, serde_json::Value>),
 }
 
 /// Where the results go, and how much of the work is done here. None of it changes a result.

@@ -4,6 +4,7 @@
 //! A run is known by what its results depend on: the program, the processor's instructions, the content of the model
 //! file, the images, and the request. Where files lie and when they were written makes no difference.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -16,7 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::data::{Dataset, Shard, write_atomically};
 use crate::report::{fingerprint, hexadecimal};
-use crate::run::{Request, RunError, RunOptions};
+use crate::run::{ModelRequest, Request, RunError, RunOptions};
+use crate::train::TrainingSet;
 
 /// The file's name.
 pub(super) const FILE: &str = "run.json";
@@ -28,7 +30,7 @@ pub struct RunState {
     pub version: String,
     /// The instruction set that computes.
     pub processor: String,
-    /// SHA-256 of the model file.
+    /// SHA-256 of the model file; empty where the run makes the model.
     pub model: String,
     /// SHA-256 of the images' names, rows, classes, of the names of the classes, and of the reference's content.
     pub inputs: String,
@@ -59,13 +61,29 @@ impl RunState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             processor: instruction_set().to_owned(),
             model: model.finish()?,
-            inputs: identity(data, request.model().reference.as_deref())?,
+            inputs: identity(data, request.model().and_then(|model| model.reference.as_deref()))?,
             images: data.len(),
             shard: options.shard.map(|shard| shard.to_string()),
             finished: false,
             command: options.command.clone(),
             request,
         })
+    }
+
+    /// Describes a training run that begins.
+    #[must_use]
+    pub fn of_training(settings: Map<String, Value>, set: &TrainingSet, command: &str) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            processor: instruction_set().to_owned(),
+            model: String::new(),
+            inputs: set.fingerprint(),
+            images: set.labels.len(),
+            shard: None,
+            finished: false,
+            command: command.to_owned(),
+            request: Request::Train(settings),
+        }
     }
 
     /// Reads what a folder remembers.
@@ -100,24 +118,33 @@ impl RunState {
             ))
         };
         let found = Self::read(folder).map_err(|reason| nothing(&reason))?;
-        if let Some((key, then, now)) = found.difference(self) {
+        let changes = found.differences(self);
+        if !changes.is_empty() {
+            let changes: Vec<String> =
+                changes.iter().map(|(key, then, now)| format!("{key} was {then}, is {now}")).collect();
             return Err(RunError::OtherRun(format!(
-                "the run in {} was begun otherwise: {key} was {then}, is {now}; go on with the same, or start again with --force",
-                folder.display()
+                "the run in {} was begun otherwise: {}; go on with the same, or start again with --force",
+                folder.display(),
+                changes.join("; ")
             )));
         }
-        if found.finished { Err(nothing(&"the run there is finished")) } else { Ok(()) }
+        // A training run that is finished has its last epoch in its checkpoint: going on only writes the results again.
+        match (&found.request, found.finished) {
+            (Request::Explain(_) | Request::Audit(_), true) => Err(nothing(&"the run there is finished")),
+            _ => Ok(()),
+        }
     }
 
-    /// The first thing in which two runs differ, and its value in each. A folder moved with all that belongs to it holds
-    /// the same run.
-    pub(super) fn difference(&self, other: &Self) -> Option<(String, Value, Value)> {
+    /// Everything in which two runs differ, and its value in each. A folder moved with all that belongs to it holds the
+    /// same run.
+    pub(super) fn differences(&self, other: &Self) -> Vec<(String, Value, Value)> {
         let (mine, others) = (self.facts(), other.facts());
-        let keys = mine.keys().chain(others.keys());
-        let null = Value::Null;
-        keys.map(|key| (key, mine.get(key).unwrap_or(&null), others.get(key).unwrap_or(&null)))
-            .find(|(_, a, b)| a != b)
-            .map(|(key, a, b)| (key.clone(), a.clone(), b.clone()))
+        let keys: BTreeSet<&String> = mine.keys().chain(others.keys()).collect();
+        let of = |facts: &Map<String, Value>, key: &str| facts.get(key).cloned().unwrap_or_default();
+        keys.into_iter()
+            .map(|key| (key.clone(), of(&mine, key), of(&others, key)))
+            .filter(|(_, a, b)| a != b)
+            .collect()
     }
 
     /// What the results depend on, by name; parts of the request by their own names.
@@ -125,6 +152,8 @@ impl RunState {
         let mut facts = flat(self);
         facts.retain(|key, _| key != "finished" && key != "command");
         let request = facts.remove("request").unwrap_or_default();
+        // By content, in `inputs`.
+        let places = ["data", "validation_data"];
         for (key, value) in request.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("model" | "data", Value::Object(parts)) => {
@@ -133,6 +162,7 @@ impl RunState {
                     let parts = parts.iter().filter(|(key, _)| !known.contains(&key.as_str()));
                     facts.extend(parts.map(|(key, value)| (key.clone(), value.clone())));
                 }
+                (place, Value::String(_)) if places.contains(&place) => {}
                 _ => drop(facts.insert(key.clone(), value.clone())),
             }
         }
@@ -185,12 +215,13 @@ fn identity(data: &dyn Dataset, reference: Option<&Path>) -> Result<String, RunE
 }
 
 impl Request {
-    /// The model.
+    /// The model that is asked for; `None` where the run makes one.
     #[must_use]
-    pub fn model(&self) -> &super::ModelRequest {
+    pub fn model(&self) -> Option<&ModelRequest> {
         match self {
-            Self::Explain(request) => &request.model,
-            Self::Audit(request) => &request.model,
+            Self::Explain(request) => Some(&request.model),
+            Self::Audit(request) => Some(&request.model),
+            Self::Train(_) => None,
         }
     }
 }
@@ -231,7 +262,7 @@ impl Shards {
         };
         let of = first.shard.of;
         for part in &all[1..] {
-            if let Some((what, one, other)) = first.differs(part) {
+            if let Some((what, one, other)) = first.differences(part).first() {
                 return refused(format!(
                     "{} and {} are no parts of one run: {what} {one} and {other}; make all shards by the same command",
                     first.folder.display(),
@@ -272,7 +303,8 @@ impl Shards {
             )));
         }
         let then = RunState { shard: None, ..self.state.clone() };
-        let Some((key, then, now)) = then.difference(now) else { return Ok(()) };
+        let changes = then.differences(now);
+        let Some((key, then, now)) = changes.first() else { return Ok(()) };
         Err(RunError::OtherRun(format!(
             "the shards were made with another {key}: {then}, now {now}; one run would have other results, so make them again"
         )))
@@ -287,13 +319,13 @@ struct FinishedShard {
 }
 
 impl FinishedShard {
-    fn differs(&self, other: &Self) -> Option<(String, Value, Value)> {
+    fn differences(&self, other: &Self) -> Vec<(String, Value, Value)> {
         if self.shard.of != other.shard.of {
             let [one, two] = [self.shard, other.shard].map(|shard| Value::String(shard.to_string()));
-            return Some(("shards".to_owned(), one, two));
+            return vec![("shards".to_owned(), one, two)];
         }
         let alone = |part: &Self| RunState { shard: None, ..part.state.clone() };
-        alone(self).difference(&alone(other))
+        alone(self).differences(&alone(other))
     }
 }
 
@@ -358,11 +390,11 @@ mod tests {
         }
         there.finished = true;
         there.command.clear();
-        assert_eq!(here.difference(&there), None);
+        assert_eq!(here.differences(&there), []);
         let other = |change: fn(&mut RunState)| {
             let mut other = state();
             change(&mut other);
-            here.difference(&other).map(|found| found.0)
+            here.differences(&other).pop().map(|found| found.0)
         };
         assert_eq!(other(|s| s.model = "x".to_owned()).as_deref(), Some("model"));
         assert_eq!(other(|s| s.images = 4).as_deref(), Some("images"));

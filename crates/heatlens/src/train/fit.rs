@@ -7,6 +7,7 @@
 mod saved;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use heatlens_graph::{Graph, Tensor};
 use serde_json::json;
@@ -129,6 +130,8 @@ pub enum Ending {
 pub struct Trainer<'s> {
     settings: Settings,
     set: &'s TrainingSet,
+    /// Of the set, once it is asked for.
+    fingerprint: OnceLock<String>,
     folder: PathBuf,
     network: Graph,
     parameters: Vec<Parameter>,
@@ -201,6 +204,7 @@ impl<'s> Trainer<'s> {
             outputs: if classes == 2 { 1 } else { classes },
             class_weights: settings.class_weight.weights(&set.class_counts()).map_err(|e| setting(&e))?,
             folder: folder.to_owned(),
+            fingerprint: OnceLock::new(),
             settings,
             set,
             network,
@@ -222,11 +226,15 @@ impl<'s> Trainer<'s> {
         let path = trainer.checkpoint_path();
         let foreign = |reason: &str| TrainError::Checkpoint { path: path.clone(), reason: reason.to_owned() };
         let checkpoint = Checkpoint::load(&path)?;
-        if checkpoint.state["data"] != json!(set.fingerprint()) {
+        if checkpoint.state["data"] != json!(trainer.fingerprint()) {
             return Err(foreign("the run was started with other images or another split"));
         }
         trainer.restore(&checkpoint).ok_or_else(|| foreign("the run was started with other settings"))?;
         Ok(trainer)
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| self.set.fingerprint())
     }
 
     /// The epochs so far.

@@ -11,10 +11,10 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::data::{DataError, OpenOptions, SplitFolders, open_training, remove_unfinished};
-use crate::run::Monitor;
+use crate::run::{Monitor, RunError, RunState};
 use crate::train::advice::Advice;
 use crate::train::fit::{Ending, Observer, Settings, Trainer};
 use crate::train::history::History;
@@ -111,19 +111,27 @@ impl Plan {
     }
 
     /// Writes into the folder `out`, which exists, what made the run, and removes what an earlier one left there; with
-    /// `resume`, checks instead that the run there began with the same settings. `given` is an object of what a person
-    /// chose besides the settings, such as paths and sizes.
+    /// `resume`, checks instead that the run there began with the same images and settings. `given` is what a person chose
+    /// besides the settings, such as paths and sizes; `command` is how the run is repeated.
     ///
     /// # Errors
     /// If there is no run to resume, it began otherwise, or a file cannot be written or removed.
-    pub fn begin(&self, out: &Path, given: Value, resume: bool) -> Result<(), TrainError> {
-        let record = record::of(&self.settings, self.held_out, given);
+    pub fn begin(
+        &self,
+        out: &Path,
+        given: Map<String, Value>,
+        command: &str,
+        resume: bool,
+    ) -> Result<(), RunError> {
+        let settings = record::settings(&self.settings, self.held_out, given);
+        let state = RunState::of_training(settings, &self.set, command);
         if resume {
-            record::check_same(&out.join("run.json"), &record)?;
+            state.check_resumable(out)?;
         } else {
-            record::begin(out, &record)?;
+            record::discard(out)?;
+            state.write(out)?;
         }
-        remove_unfinished(out).map_err(TrainError::writing(out))
+        remove_unfinished(out).map_err(RunError::writing(out))
     }
 
     /// Returns what to try next where the run did not learn.
@@ -227,10 +235,10 @@ mod tests {
         );
         let out = folder.path().join("run");
         fs::create_dir(&out).unwrap();
-        let none = plan.begin(&out, json!({}), true).unwrap_err().to_string();
-        assert!(none.contains("there is no run to resume"), "{none}");
+        let none = plan.begin(&out, Map::new(), "", true).unwrap_err().to_string();
+        assert!(none.contains("no unfinished run to resume"), "{none}");
         fs::write(out.join("model.onnx"), "of an earlier run").unwrap();
-        plan.begin(&out, json!({"data": "X.npy"}), false).unwrap();
+        plan.begin(&out, Map::new(), "heatlens train", false).unwrap();
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
 
         let run = |resume, steps| {
@@ -241,7 +249,7 @@ mod tests {
         assert!(run(false, 2).0.is_none(), "stopped in the first epoch");
         let (stopped, epochs) = run(true, 5);
         assert_eq!((stopped.unwrap().report.ending, epochs), (Ending::Interrupted, 1));
-        plan.begin(&out, json!({"data": "X.npy"}), true).unwrap();
+        plan.begin(&out, Map::new(), "", true).unwrap();
         let (finished, epochs) = run(true, 99);
         assert_eq!((finished.unwrap().history.records.len(), epochs), (2, 1));
         let timing = fs::read_to_string(out.join("timing.csv")).unwrap();
@@ -249,12 +257,18 @@ mod tests {
             timing.lines().map(|l| l.split(',').next().unwrap()).collect::<Vec<_>>(),
             ["epoch", "1", "2"]
         );
-        for name in record::RESULTS {
-            assert!(out.join(name).is_file(), "{name}");
-        }
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 7);
+        record::discard(&out).unwrap();
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "run.json is left");
         let other = super::tests::plan(&folder.path().join("X.npy"), 3);
-        let refused = other.begin(&out, json!({"data": "Z.npy"}), true).unwrap_err().to_string();
-        assert!(refused.contains("(batch_size was 4, is 3; data was \"X.npy\", is \"Z.npy\")"), "{refused}");
+        let refused = other
+            .begin(&out, Map::from_iter([("size".to_owned(), json!(12))]), "", true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("begun otherwise: batch_size was 4, is 3; size was null, is 12;"),
+            "{refused}"
+        );
     }
 
     #[test]

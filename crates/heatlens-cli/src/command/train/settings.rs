@@ -3,7 +3,7 @@
 use heatlens::train::augment::Augmentation;
 use heatlens::train::optimizer::Algorithm;
 use heatlens::train::recipe::Choices;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::arguments::Train;
 
@@ -35,9 +35,9 @@ pub(crate) fn choices(options: &Train) -> Choices {
 }
 
 /// What made a run besides its settings; times and places of results are left out.
-pub(crate) fn given(options: &Train) -> Value {
+pub(crate) fn given(options: &Train) -> Map<String, Value> {
     let (network, schedule, validation) = (&options.network, &options.schedule, &options.validation);
-    json!({
+    let given = json!({
         "data": options.data,
         "rows": options.input.rows,
         "recipe": options.recipe.id,
@@ -49,5 +49,6 @@ pub(crate) fn given(options: &Train) -> Value {
         "weight_decay": schedule.weight_decay,
         "split": validation.split.name(),
         "validation_data": validation.validation_data,
-    })
+    });
+    given.as_object().cloned().unwrap_or_default()
 }

@@ -28,7 +28,7 @@ impl Trainer<'_> {
         let plateau = |p: PlateauState| json!({"best": p.best.map(f64::to_bits), "wait": p.wait});
         let scheduler = self.scheduler.state();
         checkpoint.state = json!({
-            "data": self.set.fingerprint(),
+            "data": self.fingerprint(),
             "optimizer_step": self.optimizer.state().step,
             "history": self.history.to_string(),
             "best": self.best.as_ref().map(|(score, epoch, _)| json!([score.to_bits(), epoch])),

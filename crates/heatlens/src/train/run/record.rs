@@ -1,18 +1,16 @@
-//! `run.json`: what made a run, so that it goes on only as it began.
+//! What a training run remembers of its settings.
 
-use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::data::write_atomically;
-use crate::train::TrainError;
+use crate::run::RunError;
 use crate::train::fit::Settings;
 use crate::train::recipe::RateChange;
 
 /// Files that a run leaves in its folder besides `run.json`.
-pub(super) const RESULTS: [&str; 6] = [
+const RESULTS: [&str; 6] = [
     "checkpoint.safetensors",
     "history.csv",
     "timing.csv",
@@ -22,10 +20,9 @@ pub(super) const RESULTS: [&str; 6] = [
 ];
 
 /// Every setting that the result depends on, and what else was given. Times and places of results are left out.
-pub(super) fn of(settings: &Settings, held_out: f64, given: Value) -> Value {
+pub(super) fn settings(settings: &Settings, held_out: f64, given: Map<String, Value>) -> Map<String, Value> {
     let (stopping, augmentation) = (settings.early_stopping.as_ref(), settings.augmentation);
-    let mut record = json!({
-        "heatlens": env!("CARGO_PKG_VERSION"),
+    let record = json!({
         "arch": settings.architecture.id,
         "seed": settings.seed,
         "epochs": settings.epochs,
@@ -44,38 +41,17 @@ pub(super) fn of(settings: &Settings, held_out: f64, given: Value) -> Value {
         "shift": augmentation.shift,
         "rotation": augmentation.rotation,
     });
-    if let (Some(all), Value::Object(given)) = (record.as_object_mut(), given) {
-        all.extend(given);
-    }
-    record
+    let Value::Object(mut all) = record else { return given };
+    all.extend(given);
+    all
 }
 
-/// Begins a run: removes what an earlier one left, so that nothing of it mixes with the new one, and writes `run.json`.
-pub(super) fn begin(out: &Path, record: &Value) -> Result<(), TrainError> {
+/// Removes what an earlier run left in a folder, so that nothing of it mixes with the new one.
+pub(super) fn discard(out: &Path) -> Result<(), RunError> {
     for path in RESULTS.map(|name| out.join(name)) {
         if path.exists() {
-            let wrong = |e| TrainError::Setting(format!("cannot remove {}: {e}", path.display()));
-            fs::remove_file(&path).map_err(wrong)?;
+            fs::remove_file(&path).map_err(RunError::writing(&path))?;
         }
     }
-    let path = out.join("run.json");
-    write_atomically(&path, format!("{record:#}\n").as_bytes()).map_err(TrainError::writing(&path))
-}
-
-/// A run goes on only as it began.
-pub(super) fn check_same(path: &Path, now: &Value) -> Result<(), TrainError> {
-    let nothing =
-        |e: &dyn Display| TrainError::Setting(format!("there is no run to resume: {}: {e}", path.display()));
-    let text = fs::read_to_string(path).map_err(|e| nothing(&e))?;
-    let then: Value = serde_json::from_str(&text).map_err(|e| nothing(&e))?;
-    let keys = now.as_object().into_iter().flatten().map(|(key, _)| key);
-    let changed: Vec<String> = keys
-        .filter(|key| then[key.as_str()] != now[key.as_str()])
-        .map(|key| format!("{key} was {}, is {}", then[key.as_str()], now[key.as_str()]))
-        .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let advice = "repeat the flags that began the run, or start a new one in another folder";
-    Err(TrainError::Setting(format!("the run began otherwise ({}); {advice}", changed.join("; "))))
+    Ok(())
 }
