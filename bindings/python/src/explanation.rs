@@ -220,7 +220,7 @@ fn write(
             "save takes png, npz, npz16 and heat; the command line writes the others",
         ));
     }
-    prepare(&folder, force).map_err(error)?;
+    let _lock = prepare(&folder, force).map_err(error)?;
     let data = Chosen { of: Arc::clone(&set.data), items };
     let run = || write_explanations(&set.explainer, &data, &folder, &save, None, Vec::new(), &Unwatched);
     compute(py, run)?.map_err(error)?;

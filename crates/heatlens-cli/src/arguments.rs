@@ -20,11 +20,30 @@ pub(crate) struct Arguments {
     /// Threads to use; all processors if not given. The results are the same for any number
     #[arg(long, global = true)]
     pub(crate) threads: Option<usize>,
+    /// Memory that pictures may take while they are read and drawn, such as 4GiB or 500MiB; half of what is available if
+    /// not given
+    #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
+    pub(crate) memory: Option<u64>,
     /// Print results and errors only: no notes, no progress
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Reads a number of bytes.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("GiB", 30), ("GB", 30), ("G", 30), ("MiB", 20), ("MB", 20), ("M", 20)];
+    let (number, shift) = units
+        .iter()
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
+        .ok_or("expected a number and a unit, such as 4GiB or 500MiB")?;
+    let number: u64 =
+        number.trim().parse().map_err(|_| "expected a whole number before the unit".to_owned())?;
+    number
+        .checked_shl(shift)
+        .filter(|b| *b >= 1 << 20 && b >> shift == number)
+        .ok_or("expected 1MiB or more".to_owned())
 }
 
 /// What to do.
@@ -395,7 +414,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "HOW", default_value = "receptive-field")]
     pub(crate) placement: String,
     /// The class to explain: predicted, runner-up, all, a name or a number
-    #[arg(long, default_value = "predicted")]
+    #[arg(long, default_value = "predicted", allow_hyphen_values = true)]
     pub(crate) class: String,
     /// Explain the difference to this class: why that one and not this one
     #[arg(long, value_name = "CLASS")]
@@ -555,7 +574,7 @@ pub(crate) struct Convert {
     #[arg(long, requires = "with_explanation")]
     pub(crate) layer: Option<String>,
     /// The class to explain: predicted, a name or a number
-    #[arg(long, default_value = "predicted", requires = "with_explanation")]
+    #[arg(long, default_value = "predicted", allow_hyphen_values = true, requires = "with_explanation")]
     pub(crate) class: String,
     /// Explain the value before the sigmoid or softmax, or the probability after it
     #[arg(long, value_parser = one_of(SCORES), default_value = "logit", requires = "with_explanation")]

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, Command};
+use failure::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
         progress::watch_for_interrupt();
     }
     output::survive_file_size_limit();
+    if let Some(memory) = arguments.memory {
+        heatlens::data::set_memory_budget(memory);
+    }
     let outcome = progress::set_threads(arguments.threads).and_then(|()| match arguments.command {
         Command::Demo(options) => command::demo::run(&options),
         Command::Train(options) => command::train::run(&options),
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
         Command::Methods(options) => command::methods::run(&options),
         Command::Bench(options) => command::bench::run(&options),
     });
-    match outcome {
+    match outcome.and_then(|()| output::finish().map_err(Failure::new)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

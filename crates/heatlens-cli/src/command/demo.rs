@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use heatlens::data::{OpenOptions, open_inputs};
+use heatlens::data::{OpenOptions, open_inputs, write_file};
 use heatlens::demo::{self, DemoFolders, Localisation};
 use heatlens::demo_data::SIDE;
 use heatlens::localise::Mask;
 use heatlens::model::Model;
 use heatlens::report::fingerprint;
-use heatlens::run::{self, Page, PageSinks, Save};
+use heatlens::run::{self, FolderLock, Page, PageSinks, Save};
 use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
@@ -23,7 +23,7 @@ const MARK: &str = "made-by-heatlens-demo";
 
 pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     let out = &options.out;
-    prepare(out)?;
+    let _lock = prepare(out)?;
     output::line(
         "Is there a small ring in the clutter? A model is told yes or no for each image, never where.",
     );
@@ -33,11 +33,12 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     let settings =
         demo::settings(options.seed).ok_or_else(|| Failure::new("the demo's network is missing"))?;
     let trained = out.join("run");
-    run::prepare(&trained, true)?;
+    let lock = run::prepare(&trained, true)?;
     let finished = train::train(settings, &set, &trained, false, false)?;
     if finished.report.ending == Ending::Interrupted {
         return Err(Failure::interrupted("interrupted; run the demo again to start over"));
     }
+    drop(lock);
     let model = Model::open(&trained.join("model.onnx"))?;
     let rows = demo::localise(&model, &images)?;
     show(&model, &folders, &images, &rows, options)?;
@@ -57,14 +58,16 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
 }
 
 /// Replaces an earlier demo, and nothing else.
-fn prepare(out: &Path) -> Result<(), Failure> {
+fn prepare(out: &Path) -> Result<FolderLock, Failure> {
     let mark = out.join(MARK);
     if mark.exists() {
+        let _lock = FolderLock::take(out)?;
         fs::remove_dir_all(out)
             .map_err(|e| Failure::new(format!("cannot replace {}: {e}", out.display())))?;
     }
-    run::prepare(out, false)?;
-    fs::write(&mark, "").map_err(|e| Failure::new(format!("cannot write {}: {e}", mark.display())))
+    let lock = run::prepare(out, false)?;
+    write_file(&mark, b"")?;
+    Ok(lock)
 }
 
 /// Explains the held-out images.
@@ -87,7 +90,7 @@ fn show(
         Some(Mask { height: SIDE, width: SIDE, inside: image.mask.clone() })
     };
     let target = options.out.join("explain");
-    run::prepare(&target, true)?;
+    let _lock = run::prepare(&target, true)?;
     let save = Save { sheet_rows: 9, ..Save::default() };
     let mut collected = PageSinks::new(&explainer, save.style.heat())?;
     let (data, terminal) = (data.as_ref(), Terminal::default());

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use heatlens::data::{Dataset, OpenOptions, SplitFolders, open_inputs};
 use heatlens::model::Model;
-use heatlens::run::{Save, numbers, prepare, rows, size, verdict as judged, write_explanations};
+use heatlens::run::{RunOptions, Save, numbers, prepare, rows, size, verdict as judged, write_explanations};
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Ending, Settings, Trainer};
 use heatlens::train::outlook::Concern;
@@ -34,10 +34,14 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
         options.explain_rows.as_deref().map(|rows| open_rows(options, rows, &plan)).transpose()?;
     // Wrong settings come to light here, before there is a folder in the way of the corrected command.
     let rehearsal = Trainer::new(plan.settings.clone(), &plan.set, out)?;
-    if !options.resume {
-        prepare(out, options.force)?;
-    }
-    plan.begin(out, settings::given(options), &again::line(&again::words()), options.resume)?;
+    let run = RunOptions {
+        out: out.clone(),
+        shard: None,
+        resume: options.resume,
+        force: options.force,
+        command: again::line(&again::words()),
+    };
+    let _lock = plan.begin(&run, settings::given(options))?;
     if !json {
         tell_outlook(&plan, &rehearsal)?;
     }
@@ -139,7 +143,7 @@ fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failur
     let model = Model::open(&out.join("model.onnx"))?;
     let explainer = open::explainer(&model)?;
     let target = out.join("explain");
-    prepare(&target, true)?;
+    let _lock = prepare(&target, true)?;
     let (save, terminal) = (Save::default(), Terminal::default());
     let summary = write_explanations(&explainer, data, &target, &save, None, Vec::new(), &terminal)?;
     if !json {

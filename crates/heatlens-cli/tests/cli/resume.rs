@@ -149,7 +149,7 @@ fn a_run_goes_on_only_as_it_began() {
         .says(1, &["no unfinished run to resume"]);
     // The same path with other pixels in it.
     stripes_npz(&case.data, 124, 2);
-    train(&case.data, &out, other).says(1, &["begun otherwise: inputs was"]);
+    train(&case.data, &out, other).says(1, &["begun otherwise: images was 120, is 124; inputs was"]);
     assert!(results(&out) == before, "a refused run changed files");
 }
 

@@ -21,7 +21,6 @@ mod spec;
 mod store;
 mod weights;
 
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -74,7 +73,7 @@ pub fn open_file(path: &Path) -> Result<Opened, KerasError> {
 /// # Errors
 /// As [`open_file`].
 pub fn open_file_with(path: &Path, options: &OpenOptions) -> Result<Opened, KerasError> {
-    open_source(BufReader::new(File::open(path)?), options)
+    open_source(BufReader::new(crate::open_regular(path)?), options)
 }
 
 /// Reads a model from memory.

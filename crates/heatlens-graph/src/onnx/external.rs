@@ -4,7 +4,6 @@
 //! a few times the file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
@@ -43,12 +42,11 @@ impl External {
         let bad = |what: String| invalid(format!("its data are in {:?}: {what}", place.location));
         let path = self.path(place.location).map_err(bad)?;
         let absent = |e: std::io::Error| bad(format!("{e}; keep that file beside the model"));
-        // Looked at before it is opened: a pipe would wait for somebody to write.
-        let meta = std::fs::metadata(&path).map_err(absent)?;
+        let mut file = crate::open_regular(&path).map_err(absent)?;
+        let meta = file.metadata().map_err(absent)?;
         if !meta.is_file() {
-            return Err(bad("expected a plain file".to_owned()));
+            return Err(bad("expected a regular file".to_owned()));
         }
-        let mut file = File::open(&path).map_err(absent)?;
         let length = place.length.unwrap_or(expected);
         if length != expected {
             return Err(bad(format!("{length} bytes are announced, its sizes need {expected}")));

@@ -37,7 +37,6 @@ mod walk;
 mod write;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -91,7 +90,7 @@ pub fn open_file(path: &Path) -> Result<Opened, OnnxError> {
 pub fn open_file_with(path: &Path, options: OpenOptions) -> Result<Opened, OnnxError> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the excess shows; devices without end stop there too.
-    let mut file = File::open(path).map_err(OnnxError::Io)?.take(limits::MAX_FILE + 1);
+    let mut file = crate::open_regular(path).map_err(OnnxError::Io)?.take(limits::MAX_FILE + 1);
     file.read_to_end(&mut bytes).map_err(OnnxError::Io)?;
     read::open_with(bytes, &|| external::External::beside(path), options)
 }

@@ -1,6 +1,5 @@
 //! Images and labels from NumPy arrays.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -285,7 +284,7 @@ impl Source {
         match self {
             Self::Npz { path, name } => with_entry(path, name, read),
             Self::Npy(path) => {
-                let file = File::open(path).map_err(DataError::io(path, "open"))?;
+                let file = heatlens_graph::open_regular(path).map_err(DataError::io(path, "open"))?;
                 let length = file.metadata().map_err(DataError::io(path, "read"))?.len();
                 let mut reader = BufReader::new(file);
                 let header = read_header(&mut reader, length, path)?;

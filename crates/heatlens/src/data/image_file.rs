@@ -1,6 +1,5 @@
 //! Reading one picture file.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -8,7 +7,10 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::sniff::{FileKind, sniff};
-use super::{DataError, MAX_IMAGE_PIXELS, Original, Raster};
+use super::{DataError, MAX_IMAGE_PIXELS, Original, Raster, Room};
+
+/// Bytes that a picture's profile and texts may take.
+const MOST_BEFORE_PIXELS: u64 = 1 << 26;
 
 /// Shape of a picture as it will be after its orientation is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,15 +50,22 @@ pub(super) fn image_shape(path: &Path) -> Result<ImageShape, DataError> {
 /// baselines have too, and dropping the alpha channel would show the model what nobody can see.
 /// Colour profiles are not applied.
 pub fn read_image(path: impl AsRef<Path>) -> Result<Raster, DataError> {
-    let path = path.as_ref();
-    let image = decode(path)?;
-    raster(&image).ok_or_else(|| unsupported(path, &image))
+    read_within(path.as_ref()).map(|(raster, _)| raster)
+}
+
+/// [`read_image`], with the memory that it takes: to be given back when the picture has become small.
+pub(super) fn read_within(path: &Path) -> Result<(Raster, Option<Room>), DataError> {
+    let (image, room) = decode(path, 4)?;
+    let raster = raster(&image).ok_or_else(|| unsupported(path, &image))?;
+    Ok((raster, room))
 }
 
 /// The picture at `path` for the eye, decoded as [`read_image`] does.
 pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
     let lossy = matches!(sniff(path), Ok(FileKind::Image(ImageFormat::Jpeg)));
-    let picture = match decode(path)? {
+    // Drawn over at its own size: its heat, and three pictures of it.
+    let (image, room) = decode(path, 13)?;
+    let picture = match image {
         // By far the most; no detour by numbers.
         DynamicImage::ImageRgb8(picture) => picture,
         image => {
@@ -64,15 +73,28 @@ pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
             raster.to_picture(0.0, 1.0)
         }
     };
-    Ok(Original { picture, lossy })
+    Ok(Original { picture, lossy, room })
 }
 
-fn decode(path: &Path) -> Result<DynamicImage, DataError> {
+/// The picture, and the memory that it takes: what the decoder needs, and so many bytes for each sample later.
+fn decode(path: &Path, later: u64) -> Result<(DynamicImage, Option<Room>), DataError> {
     let mut decoder = decoder(path)?;
+    let (width, height) = decoder.dimensions();
+    let samples = u64::from(width) * u64::from(height) * u64::from(decoder.color_type().channel_count());
+    let bytes = 2 * decoder.total_bytes() + later * samples;
+    let room = Room::take(bytes).map_err(|budget| DataError::TooLarge {
+        path: path.to_path_buf(),
+        what: format!("a picture of {width} × {height} pixels, which takes {} MiB,", bytes >> 20),
+        limit: format!("{} MiB of memory for all pictures (--memory sets it)", budget >> 20),
+    })?;
+    let mut limits = Limits::default();
+    // 16-bit colour with alpha is 8 bytes; decoders need about as much again beside the picture itself.
+    limits.max_alloc = Some(16 * MAX_IMAGE_PIXELS);
+    decoder.set_limits(limits).map_err(|error| unreadable(path, &error))?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| unreadable(path, &error))?;
     image.apply_orientation(orientation);
-    Ok(image)
+    Ok((image, room))
 }
 
 fn unsupported(path: &Path, image: &DynamicImage) -> DataError {
@@ -86,11 +108,11 @@ fn decoder(path: &Path) -> Result<impl ImageDecoder, DataError> {
         FileKind::Image(format) => format,
         kind => return Err(DataError::malformed(path, format!("expected a picture, found {kind:?}"))),
     };
-    let file = File::open(path).map_err(DataError::io(path, "open"))?;
+    let file = heatlens_graph::open_regular(path).map_err(DataError::io(path, "open"))?;
     let mut reader = ImageReader::with_format(BufReader::new(file), format);
     let mut limits = Limits::default();
-    // 16-bit colour with alpha is 8 bytes; decoders need about as much again beside the picture itself.
-    limits.max_alloc = Some(16 * MAX_IMAGE_PIXELS);
+    // What is read before the pixels: colour profiles and texts, which nobody here uses.
+    limits.max_alloc = Some(MOST_BEFORE_PIXELS);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|error| unreadable(path, &error))?;
     let (width, height) = decoder.dimensions();
@@ -127,28 +149,38 @@ fn sniffed_name(path: &Path) -> &'static str {
 
 /// Planes from 0 to 1, alpha composited on black; `None` for pixel types other than 8 and 16 bits.
 fn raster(image: &DynamicImage) -> Option<Raster> {
-    let byte = |value: &u8| f32::from(*value) / 255.0;
-    let word = |value: &u16| f32::from(*value) / 65535.0;
-    let (values, channels, alpha): (Vec<f32>, usize, bool) = match image {
-        DynamicImage::ImageLuma8(pixels) => (pixels.iter().map(byte).collect(), 1, false),
-        DynamicImage::ImageLumaA8(pixels) => (pixels.iter().map(byte).collect(), 1, true),
-        DynamicImage::ImageRgb8(pixels) => (pixels.iter().map(byte).collect(), 3, false),
-        DynamicImage::ImageRgba8(pixels) => (pixels.iter().map(byte).collect(), 3, true),
-        DynamicImage::ImageLuma16(pixels) => (pixels.iter().map(word).collect(), 1, false),
-        DynamicImage::ImageLumaA16(pixels) => (pixels.iter().map(word).collect(), 1, true),
-        DynamicImage::ImageRgb16(pixels) => (pixels.iter().map(word).collect(), 3, false),
-        DynamicImage::ImageRgba16(pixels) => (pixels.iter().map(word).collect(), 3, true),
+    let byte = |value: u8| f32::from(value) / 255.0;
+    let word = |value: u16| f32::from(value) / 65535.0;
+    let (channels, values) = match image {
+        DynamicImage::ImageLuma8(pixels) => (1, planes::<_, 1>(pixels, 1, byte)),
+        DynamicImage::ImageLumaA8(pixels) => (1, planes::<_, 2>(pixels, 1, byte)),
+        DynamicImage::ImageRgb8(pixels) => (3, planes::<_, 3>(pixels, 3, byte)),
+        DynamicImage::ImageRgba8(pixels) => (3, planes::<_, 4>(pixels, 3, byte)),
+        DynamicImage::ImageLuma16(pixels) => (1, planes::<_, 1>(pixels, 1, word)),
+        DynamicImage::ImageLumaA16(pixels) => (1, planes::<_, 2>(pixels, 1, word)),
+        DynamicImage::ImageRgb16(pixels) => (3, planes::<_, 3>(pixels, 3, word)),
+        DynamicImage::ImageRgba16(pixels) => (3, planes::<_, 4>(pixels, 3, word)),
         _ => return None,
     };
-    let stride = channels + usize::from(alpha);
-    let mut planes = Vec::with_capacity(values.len() / stride * channels);
+    Some(Raster { channels, height: image.height() as usize, width: image.width() as usize, values })
+}
+
+/// The first `channels` of every `STRIDE` samples, plane after plane; the sample behind them is the opacity.
+fn planes<T: Copy, const STRIDE: usize>(
+    samples: &[T],
+    channels: usize,
+    number: impl Fn(T) -> f32,
+) -> Vec<f32> {
+    let (pixels, _) = samples.as_chunks::<STRIDE>();
+    let mut values = Vec::with_capacity(pixels.len() * channels);
     for channel in 0..channels {
-        planes.extend(values.chunks_exact(stride).map(|pixel| {
-            let opacity = if alpha { pixel[channels] } else { 1.0 };
-            pixel[channel] * opacity
-        }));
+        if channels < STRIDE {
+            values.extend(pixels.iter().map(|pixel| number(pixel[channel]) * number(pixel[channels])));
+        } else {
+            values.extend(pixels.iter().map(|pixel| number(pixel[channel])));
+        }
     }
-    Some(Raster { channels, height: image.height() as usize, width: image.width() as usize, values: planes })
+    values
 }
 
 #[cfg(test)]

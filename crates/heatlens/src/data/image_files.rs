@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::classes::{by_name, listed};
-use super::image_file::{ImageShape, image_shape, read_original};
+use super::image_file::{ImageShape, image_shape, read_original, read_within};
 use super::naming::names_of_files;
 use super::survey::survey;
 use super::walk::{below, file_name, left_out, list};
-use super::{DataError, Dataset, OpenOptions, Original, Preprocessing, Sample, read_image};
+use super::{DataError, Dataset, OpenOptions, Original, Preprocessing, Sample};
 
 /// Picture files, decoded when asked for.
 #[derive(Debug)]
@@ -126,7 +126,8 @@ impl Dataset for ImageFiles {
 
     fn load(&self, item: usize) -> Result<Sample, DataError> {
         let path = self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
-        let (seen, pixels) = self.preprocessing.apply(read_image(path)?)?;
+        let (raster, _room) = read_within(path)?;
+        let (seen, pixels) = self.preprocessing.apply(raster)?;
         Ok(Sample { pixels, shape: self.shape(), display: seen.to_picture(0.0, 1.0) })
     }
 

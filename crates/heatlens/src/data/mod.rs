@@ -16,6 +16,7 @@ mod error;
 mod image_file;
 mod image_files;
 mod layout;
+mod memory;
 mod naming;
 mod npy;
 mod npz;
@@ -37,11 +38,13 @@ use std::fmt::Debug;
 
 pub use array_dataset::ArrayDataset;
 pub use atomic_file::{AtomicFile, remove_unfinished, write_atomically, write_file};
+pub(crate) use atomic_file::{is_unfinished, open_growing};
 pub use error::DataError;
 pub(crate) use error::reason;
 pub use image_file::read_image;
 pub use image_files::ImageFiles;
 pub use layout::Layout;
+pub use memory::{Room, set_memory_budget};
 pub use npy::{ElementType, NpyHeader, npy_bytes, read_npy};
 pub use npz::NpzWriter;
 pub use numbers::{ArrayNumbers, Scale};
@@ -88,6 +91,8 @@ pub struct Original {
     pub picture: image::RgbImage,
     /// Whether it was stored with losses, as JPEG.
     pub lossy: bool,
+    /// The memory that it takes, where that is much.
+    pub room: Option<Room>,
 }
 
 /// Images of one shape, some of them labelled. Items are numbered from 0 to `len() − 1` and may be loaded from
@@ -154,6 +159,6 @@ pub trait Dataset: Send + Sync + Debug {
     /// # Errors
     /// If it cannot be read.
     fn original(&self, item: usize) -> Result<Original, DataError> {
-        Ok(Original { picture: self.load(item)?.display, lossy: false })
+        Ok(Original { picture: self.load(item)?.display, lossy: false, room: None })
     }
 }

@@ -6,7 +6,6 @@
 //!
 //! Source: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -98,7 +97,7 @@ pub(super) fn read_header(
 /// If the file cannot be read or holds no array of numbers.
 pub fn read_npy(path: impl AsRef<Path>) -> Result<(Vec<usize>, Vec<f32>), DataError> {
     let path = path.as_ref();
-    let file = File::open(path).map_err(DataError::io(path, "open"))?;
+    let file = heatlens_graph::open_regular(path).map_err(DataError::io(path, "open"))?;
     let available = file.metadata().map_err(DataError::io(path, "read"))?.len();
     let mut reader = BufReader::new(file);
     let header = read_header(&mut reader, available, path)?;

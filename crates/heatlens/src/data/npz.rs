@@ -60,7 +60,7 @@ pub(super) fn entry_names(path: &Path) -> Result<Vec<String>, DataError> {
 }
 
 fn open_archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
-    let file = File::open(path).map_err(DataError::io(path, "open"))?;
+    let file = heatlens_graph::open_regular(path).map_err(DataError::io(path, "open"))?;
     ZipArchive::new(BufReader::new(file))
         .map_err(|error| DataError::malformed(path, format!("not a readable .npz archive: {error}")))
 }

@@ -1,6 +1,5 @@
 //! What a file is, told from its first bytes and never from its name.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -22,7 +21,7 @@ pub fn sniff(path: impl AsRef<Path>) -> Result<FileKind, DataError> {
     let path = path.as_ref();
     let mut head = [0; 160];
     let mut length = 0;
-    let mut file = File::open(path).map_err(DataError::io(path, "open"))?;
+    let mut file = heatlens_graph::open_regular(path).map_err(DataError::io(path, "open"))?;
     while let Some(rest) = head.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match file.read(rest).map_err(DataError::io(path, "read"))? {
             0 => break,

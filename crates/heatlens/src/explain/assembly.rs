@@ -174,6 +174,8 @@ impl Assembly {
         let placement = self.placement(model, method, layer, &shape);
         let layer = method.uses_layer.then(|| layer.clone());
         self.maps.push(MapSpec {
+            name: String::new(), // once all are known
+            file_name: String::new(),
             method,
             layer,
             goal: aim.goal,

@@ -1,14 +1,21 @@
 //! Which maps are computed, and which of them are handed out.
 
+use std::collections::BTreeSet;
+
 use crate::explain::attribution::Probes;
 use crate::explain::{ExplainOptions, fusion};
 use crate::method::{MapKind, Method};
 use crate::model::{Layer, Model, Placement};
-use crate::target::Goal;
+use crate::target::{Class, Goal};
 
 /// One map that the program computes.
 #[derive(Clone, Debug)]
 pub struct MapSpec {
+    /// The map's name, another for each: the method's id, with layer and class where several were asked for.
+    pub name: String,
+    /// The name as part of a file's name: letters, digits and `-_.@#~`, at most 96 bytes, another for each map even where
+    /// capitals make no difference.
+    pub file_name: String,
     /// The method.
     pub method: &'static Method,
     /// The layer, for methods that use one.
@@ -26,6 +33,61 @@ pub struct MapSpec {
     pub(super) source: MapSource,
     /// Outputs that tell why a map is empty.
     pub(super) probes: Option<Probes<usize>>,
+}
+
+impl MapSpec {
+    /// The map's title for people: the method's, with layer and class where there are several.
+    #[must_use]
+    pub fn title(&self, model: &Model) -> String {
+        let layer = self.layer.as_ref().filter(|_| self.several_layers).map(|layer| layer.name.as_str());
+        let class = match (self.goal.class, self.several_classes) {
+            (Class::Number(class), true) => model.class_names.get(class).map(String::as_str),
+            _ => None,
+        };
+        match layer.into_iter().chain(class).collect::<Vec<_>>().as_slice() {
+            [] => self.method.title.to_owned(),
+            parts => format!("{} ({})", self.method.title, parts.join(", ")),
+        }
+    }
+
+    fn plain_name(&self, model: &Model) -> String {
+        let mut name = self.method.id.to_owned();
+        if let Some(layer) = self.layer.as_ref().filter(|_| self.several_layers) {
+            name.push_str(&format!("@{}", layer.name));
+        }
+        if let (Class::Number(class), true) = (self.goal.class, self.several_classes) {
+            name.push_str(&format!("#{}", model.class_names.get(class).map_or("", String::as_str)));
+        }
+        name
+    }
+}
+
+/// Bytes of a map's name as part of a file's name, at most.
+const MOST_BYTES: usize = 96;
+
+/// Gives each map its names. Of those that would lie in one file, all but the first get a number.
+fn name_all(maps: &mut [MapSpec], model: &Model) {
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for map in maps {
+        let plain = map.plain_name(model);
+        let numbered = |number: usize| if number == 1 { String::new() } else { format!("~{number}") };
+        let file = |number: usize| file_part(&plain, &numbered(number));
+        let number = (1..).find(|number| taken.insert(file(*number).to_lowercase())).unwrap_or(1);
+        (map.name, map.file_name) = (plain.clone() + &numbered(number), file(number));
+    }
+}
+
+/// A name as part of a file's name, cut so that it and what follows have at most 96 bytes.
+pub(crate) fn file_part(name: &str, end: &str) -> String {
+    let safe = |c: char| if c.is_alphanumeric() || "-_.@#".contains(c) { c } else { '_' };
+    let mut part = String::new();
+    for c in name.chars().map(safe) {
+        if part.len() + c.len_utf8() + end.len() > MOST_BYTES {
+            break;
+        }
+        part.push(c);
+    }
+    part + end
 }
 
 /// Where a map's numbers come from.
@@ -72,5 +134,33 @@ pub(super) fn shown(
             map.placement = Placement::EVEN;
         }
     }
+    name_all(&mut maps, model);
     (maps, made_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{ExplainOptions, Explainer};
+    use crate::method::Method;
+    use crate::target::Target;
+    use crate::train::arch;
+
+    #[test]
+    fn every_map_has_a_file_of_its_own() {
+        let mut model =
+            Model::from_graph(arch::find("gap-cnn").unwrap().build([1, 14, 14], 6, 0).unwrap()).unwrap();
+        let long = "x".repeat(300);
+        model.class_names =
+            ["crane", "crane", "a/b", "a_b", "A b", long.as_str()].map(str::to_owned).to_vec();
+        let options = ExplainOptions { target: Target::All, ..ExplainOptions::new(&[Method::GRAD_CAM]) };
+        let explainer = Explainer::new(&model, &options).unwrap();
+        let names: Vec<&str> = explainer.maps().iter().map(|map| map.name.as_str()).collect();
+        let start =
+            ["grad_cam#crane", "grad_cam#crane~2", "grad_cam#a/b", "grad_cam#a_b~2", "grad_cam#A b~3"];
+        assert_eq!(names[..5], start);
+        let files: BTreeSet<String> = explainer.maps().iter().map(|m| m.file_name.to_lowercase()).collect();
+        assert!(files.len() == 6 && files.iter().all(|file| file.len() <= MOST_BYTES), "{files:?}");
+        assert_eq!(explainer.maps()[4].file_name, "grad_cam#A_b~3");
+    }
 }

@@ -33,7 +33,7 @@ impl Names {
         let model = explainer.model();
         let mut notes = model.notes();
         notes.extend(explainer.notes().iter().filter(|note| !model.notes().contains(note)).cloned());
-        let maps = explainer.maps().iter().map(|spec| spec.name(model)).collect();
+        let maps = explainer.maps().iter().map(|spec| spec.name.clone()).collect();
         Self { classes: model.class_names.clone(), maps, notes }
     }
 

@@ -1,7 +1,6 @@
 //! The true objects, where a person has marked them: a COCO file, or a folder of mask pictures.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +55,7 @@ impl Truth {
             return Ok(Self::Folder(path.to_path_buf()));
         }
         let io = |source| DataError::Io { path: path.to_path_buf(), action: "read", source };
-        let file = BufReader::new(File::open(path).map_err(io)?);
+        let file = BufReader::new(heatlens_graph::open_regular(path).map_err(io)?);
         let value: Value = serde_json::from_reader(file).map_err(|reason| {
             malformed(path, format!("{reason}; expected COCO JSON, or a folder of mask pictures"))
         })?;

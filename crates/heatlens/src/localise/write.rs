@@ -10,7 +10,7 @@ use crate::data::{DataError, write_atomically};
 use crate::localise::coco::Coco;
 use crate::localise::{Components, Mask, MeanScore, Object, Score, Threshold, Truth, View, locate};
 use crate::method::MapKind;
-use crate::run::{ExplainedImage, RunError, Sink, file_part};
+use crate::run::{ExplainedImage, RunError, Sink};
 
 /// What is written, and how it is found.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,7 @@ struct Found {
     /// Its number among the explainer's maps.
     at: usize,
     name: String,
+    file_name: String,
     title: String,
     coco: Coco,
     scores: Vec<Score>,
@@ -84,7 +85,7 @@ impl Localiser {
                 let name = if found.len() == 1 {
                     "annotations.json".to_owned()
                 } else {
-                    format!("annotations_{}.json", file_part(&map.name))
+                    format!("annotations_{}.json", map.file_name)
                 };
                 write(&name, format!("{}\n", map.coco.to_json(&about, &class_names)).as_bytes())?;
             }
@@ -117,7 +118,7 @@ impl Localiser {
         if self.options.masks {
             let folder = self.out.join(seen.data.name(seen.item));
             fs::create_dir_all(&folder).map_err(RunError::writing(&folder))?;
-            save_mask(&parts, view.original, &folder.join(format!("mask_{}.png", file_part(&found.name))))?;
+            save_mask(&parts, view.original, &folder.join(format!("mask_{}.png", found.file_name)))?;
         }
         if let Some(truth) = truth {
             // Objects of other classes are not what was explained; without class names all are.
@@ -145,7 +146,8 @@ impl Sink for Localiser {
                 .filter(|(_, spec)| spec.method.kind != MapKind::Concepts)
                 .map(|(at, spec)| Found {
                     at,
-                    name: spec.name(model),
+                    name: spec.name.clone(),
+                    file_name: spec.file_name.clone(),
                     title: seen.map_title(at),
                     coco: Coco::default(),
                     scores: Vec::new(),

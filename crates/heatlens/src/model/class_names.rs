@@ -9,7 +9,6 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -168,8 +167,8 @@ impl Model {
     pub fn read_class_names(&mut self, path: impl AsRef<Path>) -> Result<(), ModelError> {
         let path = path.as_ref();
         let wrong = |reason: String| ModelError::Labels { path: path.to_owned(), reason };
-        let bytes =
-            fs::read(path).map_err(|e| wrong(format!("cannot be read: {}", crate::data::reason(&e))))?;
+        let bytes = heatlens_graph::read_regular(path, 1 << 26)
+            .map_err(|e| wrong(format!("cannot be read: {}", crate::data::reason(&e))))?;
         let expected = self.head.classes();
         self.class_names = parse_bytes(&bytes, expected).map_err(|e| wrong(e.to_string()))?;
         self.named = true;

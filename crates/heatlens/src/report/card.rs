@@ -95,7 +95,7 @@ impl Card {
     pub(super) fn new(
         seen: &ExplainedImage<'_>,
         base: &BaseImage,
-        checker: Option<&Checker>,
+        checker: &Checker,
         style: HeatStyle,
     ) -> Result<Self, RunError> {
         let explanation = seen.explanation;
@@ -103,10 +103,8 @@ impl Card {
         let maps = explanation.attributions.iter().map(|map| card_map(seen, base, map, style));
         let label = seen.label();
         let checked = explanation.main_map().and_then(|(at, _)| explanation.attributions.get(at));
-        let check = match (checker, checked) {
-            (Some(checker), Some(map)) => checker.check(&seen.sample.pixels, explanation, map)?,
-            _ => None,
-        };
+        let check =
+            checked.map(|map| checker.check(&seen.sample.pixels, explanation, map)).transpose()?.flatten();
         Ok(Self {
             item: seen.item,
             name: seen.data.name(seen.item),

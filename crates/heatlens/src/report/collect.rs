@@ -1,6 +1,8 @@
 //! Gathers, while images are explained, what the page shows of them. Memory and page are bounded: beyond a number of
 //! images the page shows a choice, and says so.
 
+use rayon::prelude::*;
+
 use crate::explain::Explainer;
 use crate::render::{Colormap, HeatStyle};
 use crate::report::answers::{Answer, Answers};
@@ -95,20 +97,36 @@ impl Sink for Collector {
     }
 
     fn write(&mut self, seen: &ExplainedImage<'_>) -> Result<(), RunError> {
-        let Some(base) = seen.thumbnail else { return Ok(()) };
-        let explanation = seen.explanation;
-        if self.maps.is_empty() {
+        self.write_all(std::slice::from_ref(seen))
+    }
+
+    fn write_all(&mut self, images: &[ExplainedImage<'_>]) -> Result<(), RunError> {
+        if let (true, Some(seen)) = (self.maps.is_empty(), images.first()) {
             let specs = seen.explainer.maps().iter().enumerate();
             self.maps = specs.map(|(at, spec)| MapInfo::new(at, spec, seen)).collect();
-            self.main = explanation.main_map().map_or(0, |(at, _)| at);
+            self.main = seen.explanation.main_map().map_or(0, |(at, _)| at);
         }
-        let name = seen.data.name(seen.item);
-        self.answers.rows.push(Answer::of(name, seen.label(), explanation));
-        let wrong = seen.label().is_some_and(|class| class != explanation.predicted);
-        let list = if wrong { &mut self.wrong } else { &mut self.others };
-        if list.len() < self.limit {
-            list.push(Card::new(seen, base, Some(&self.checker), self.style)?);
+        let is_wrong =
+            |seen: &ExplainedImage<'_>| seen.label().is_some_and(|class| class != seen.explanation.predicted);
+        let mut left = [&self.others, &self.wrong].map(|list| self.limit.saturating_sub(list.len()));
+        let has_place = |seen: &&ExplainedImage<'_>| {
+            let left = &mut left[usize::from(is_wrong(seen))];
+            let has_place = *left > 0;
+            *left = left.saturating_sub(1);
+            has_place
+        };
+        let shown: Vec<_> = images.iter().filter(has_place).collect();
+        let (checker, style) = (&self.checker, self.style);
+        let draw = |seen: &&ExplainedImage<'_>| {
+            seen.thumbnail.map(|base| Card::new(seen, base, checker, style)).transpose()
+        };
+        let cards: Vec<Option<Card>> = shown.par_iter().map(draw).collect::<Result<_, _>>()?;
+        for (seen, card) in shown.iter().zip(cards) {
+            if is_wrong(seen) { self.wrong.extend(card) } else { self.others.extend(card) }
         }
+        let rows =
+            images.iter().map(|seen| Answer::of(seen.data.name(seen.item), seen.label(), seen.explanation));
+        self.answers.rows.extend(rows);
         Ok(())
     }
 }

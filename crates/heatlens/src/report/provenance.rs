@@ -1,7 +1,6 @@
 //! Where a page comes from: the model's file, what is beside it, and how it was asked.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -21,7 +20,7 @@ const MOST_NAMES: usize = 20;
 /// If it cannot be read.
 pub fn fingerprint(path: impl AsRef<Path>) -> io::Result<String> {
     let path = path.as_ref();
-    let mut file = File::open(path)?;
+    let mut file = heatlens_graph::open_regular(path)?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 16];
     loop {

@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use crate::data::{DataError, Dataset, Original};
+use crate::data::{DataError, Dataset, Original, Room};
 use crate::render::{PictureSize, View, fitted, scaled, size_of};
 
 /// The longer side of a thumbnail, at most.
@@ -17,6 +17,8 @@ pub struct BaseImage {
     pub view: View,
     /// Whether it was stored with losses.
     pub lossy: bool,
+    /// The memory that it and its pictures take, where that is much. Copies count for little beside it.
+    room: Option<Room>,
 }
 
 impl BaseImage {
@@ -25,10 +27,10 @@ impl BaseImage {
     /// # Errors
     /// If it cannot be read.
     pub fn load(data: &dyn Dataset, item: usize) -> Result<Self, DataError> {
-        let Original { picture, lossy } = data.original(item)?;
+        let Original { picture, lossy, room } = data.original(item)?;
         let model = data.preprocessing();
         let view = View::new(size_of(&picture), [model.height, model.width], model.resize);
-        Ok(Self { picture, view, lossy })
+        Ok(Self { picture, view, lossy, room })
     }
 
     /// The same image at the size that pictures of it have.
@@ -41,14 +43,13 @@ impl BaseImage {
     #[must_use]
     pub fn thumbnail(&self) -> Self {
         let size = self.view.original;
-        if size[0].max(size[1]) <= THUMBNAIL_SIDE {
-            self.clone()
-        } else {
-            self.scaled(fitted(size, THUMBNAIL_SIDE))
-        }
+        let small = size[0].max(size[1]) <= THUMBNAIL_SIDE;
+        let thumbnail = if small { self.clone() } else { self.scaled(fitted(size, THUMBNAIL_SIDE)) };
+        Self { room: None, ..thumbnail }
     }
 
     fn scaled(&self, size: [usize; 2]) -> Self {
-        Self { picture: scaled(&self.picture, size), view: self.view.scaled(size), lossy: self.lossy }
+        let (picture, view) = (scaled(&self.picture, size), self.view.scaled(size));
+        Self { picture, view, lossy: self.lossy, room: self.room.clone() }
     }
 }

@@ -1,25 +1,28 @@
 //! The explanations of a run's images, kept as they were computed, so that a merged or resumed run is the same as one in a
 //! piece: in `explanations.bin`, beside the lines in `manifest.jsonl` and the pictures.
 //!
-//! A record is what cannot be told from the model: the image's number, a hash of its pixels, the logits, and for each
+//! A record is what cannot be told from the model: the image's number, checksums of its pixels and of its line, the logits, and for each
 //! map the class, why it is empty and its values; then the tensors, where they were asked for; at last a checksum of all
 //! that. All numbers are little-endian; every length follows from the model and the methods.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use crate::data::Sample;
+use crate::data::{Sample, open_growing};
 use crate::explain::{Attribution, Explainer, Explanation, MapSpec, Tensors, ZeroMap};
 use crate::model::Layer;
+use crate::run::checksum::{checksum, checksum_of};
 use crate::run::sinks::manifest;
 use crate::run::{ExplainedImage, RunError, Sink};
 
 const FILE: &str = "explanations.bin";
+/// Where a record holds the checksum of the image's line.
+const LINE_SUM: Range<usize> = 16..24;
 
 /// Writes the file.
 #[derive(Debug)]
@@ -32,9 +35,7 @@ impl CacheWriter {
     /// Opens the file, empty, or to go on behind what is there.
     pub(super) fn open(folder: &Path, go_on: bool) -> Result<Self, RunError> {
         let path = folder.join(FILE);
-        let mut options = File::options();
-        options.create(true).write(true).append(go_on).truncate(!go_on);
-        let file = options.open(&path).map_err(RunError::writing(&path))?;
+        let file = open_growing(&path, go_on).map_err(RunError::writing(&path))?;
         Ok(Self { file: BufWriter::new(file), path })
     }
 }
@@ -46,7 +47,8 @@ impl Sink for CacheWriter {
         }
         let mut bytes = Vec::new();
         bytes.extend((image.item as u64).to_le_bytes());
-        bytes.extend(pixel_hash(&image.sample.pixels));
+        bytes.extend(checksum_of(&image.sample.pixels));
+        bytes.extend(checksum(manifest::line(image).to_string().as_bytes()));
         put(&mut bytes, &image.explanation.logits);
         for map in &image.explanation.attributions {
             bytes.extend((map.class as u64).to_le_bytes());
@@ -71,19 +73,6 @@ impl Sink for CacheWriter {
 
 fn put(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-}
-
-/// The first eight bytes of a SHA-256.
-fn checksum(bytes: &[u8]) -> [u8; 8] {
-    let mut first = [0; 8];
-    first.copy_from_slice(&Sha256::digest(bytes)[..8]);
-    first
-}
-
-fn pixel_hash(pixels: &[f32]) -> [u8; 8] {
-    let mut bytes = Vec::with_capacity(4 * pixels.len());
-    put(&mut bytes, pixels);
-    checksum(&bytes)
 }
 
 /// Reads, image by image, what all shards of a run kept, or a run that was stopped.
@@ -122,7 +111,7 @@ fn record_len(explainer: &Explainer) -> usize {
         let image: usize = explainer.model().shape().iter().product();
         1 + 4 * (2 * c * h * w + image + c + h * w)
     });
-    16 + 4 * explainer.model().head.outputs + maps.sum::<usize>() + tensors + 8
+    24 + 4 * explainer.model().head.outputs + maps.sum::<usize>() + tensors + 8
 }
 
 /// Reads the next record; `None` at the end of the file, or if it is cut off or damaged.
@@ -179,10 +168,11 @@ impl CacheReader {
         let Opened { mut explanations, lines: mut text, .. } = Opened::new(folder)?;
         let len = record_len(explainer);
         let (mut left, mut bytes, mut line) = (0, 0, Vec::new());
-        while record(&mut explanations, len).is_some() {
+        while let Some(record) = record(&mut explanations, len) {
             line.clear();
             text.read_until(b'\n', &mut line).map_err(RunError::reading(&lines))?;
-            if line.last() != Some(&b'\n') || serde_json::from_slice::<Value>(&line).is_err() {
+            let Some((b'\n', written)) = line.split_last() else { break };
+            if record[LINE_SUM] != checksum(written) {
                 break;
             }
             (left, bytes) = (left + 1, bytes + line.len() as u64);
@@ -216,7 +206,8 @@ impl CacheReader {
         let mut rest = bytes.as_slice();
         let number = word(&mut rest).map_err(damaged)?;
         let pixels = word(&mut rest).map_err(damaged)?;
-        if number != item as u64 || pixels.to_le_bytes() != pixel_hash(&sample.pixels) {
+        let sum = word(&mut rest).map_err(damaged)?;
+        if number != item as u64 || pixels.to_le_bytes() != checksum_of(&sample.pixels) {
             return Err(RunError::OtherImages { folder: from.folder.clone(), item });
         }
         let explanation = explanation(&mut rest, explainer).map_err(damaged)?;
@@ -224,6 +215,9 @@ impl CacheReader {
         let path = from.folder.join(manifest::FILE);
         let damaged = |source| RunError::Damaged { path: path.clone(), source };
         from.lines.read_line(&mut line).map_err(damaged)?;
+        if sum.to_le_bytes() != checksum(line.trim_end_matches('\n').as_bytes()) {
+            return Err(damaged(wrong("a line whose checksum is wrong")));
+        }
         let known: Value = serde_json::from_str(&line).map_err(|e| damaged(e.into()))?;
         let names = known["files"].as_array().into_iter().flatten();
         let files = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();

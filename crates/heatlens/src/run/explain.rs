@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::bench::in_words;
-use crate::data::{Dataset, Shard, remove_unfinished};
+use crate::data::{Dataset, Shard};
 use crate::explain::{Compat, ExplainOptions, Explainer, Fusion, Score, Target};
 use crate::localise::{self, Localiser, Truth};
 use crate::method::Method;
@@ -15,7 +15,8 @@ use crate::run::pipeline::{Pipeline, TrueMask};
 use crate::run::request::{methods, named, parsed, settings};
 use crate::run::state::{Fingerprint, Part, RunState, Shards};
 use crate::run::{
-    ExplainRequest, Monitor, Page, PageSinks, Request, RunError, RunOptions, Save, Sink, Summary, folder,
+    ExplainRequest, FolderLock, Monitor, Page, PageSinks, Request, RunError, RunOptions, Save, Sink, Summary,
+    check_apart, folder,
 };
 use crate::trust::audit::{Judged, ModelVerdict, Purpose, judge};
 
@@ -102,6 +103,7 @@ impl ExplainPlan {
         let save = Save::parse(&request.save, request.pictures)?;
         let localise = request.localise(&save)?;
         let methods = methods(&request.methods)?;
+        check_apart(&options.out, part.inputs(&request.data))?;
         let fingerprint = Fingerprint::start(&request.model.path);
         let mut model = request.model.open()?;
         monitor.notes(&model.notes);
@@ -133,7 +135,7 @@ impl ExplainPlan {
     /// If the folder holds something else, or something cannot be read or written. Images that cannot be read are no
     /// error: the summary lists them.
     pub fn execute(self, monitor: &dyn Monitor) -> Result<ExplainOutcome, RunError> {
-        let cache = self.begin()?;
+        let (cache, _lock) = self.begin()?;
         let go_on = cache.is_some() && !matches!(self.part, Part::Merge(_));
         if !(matches!(self.part, Part::Merge(_)) || self.options.resume) {
             self.tell_time(monitor);
@@ -173,21 +175,21 @@ impl ExplainPlan {
     }
 
     /// Makes the folder ready, and opens what is known already.
-    fn begin(&self) -> Result<Option<CacheReader>, RunError> {
+    fn begin(&self) -> Result<(Option<CacheReader>, FolderLock), RunError> {
         let out = &self.options.out;
         if self.options.resume {
-            self.state.check_resumable(out)?;
-            remove_unfinished(out).map_err(RunError::writing(out))?;
-            return CacheReader::of_stopped(out, &self.explainer);
+            let lock = self.state.resume(out)?;
+            return Ok((CacheReader::of_stopped(out, &self.explainer)?, lock));
         }
-        folder::prepare(out, self.options.force)?;
+        let lock = folder::prepare(out, self.options.force)?;
         // What another run kept here is not this one's.
         CacheReader::discard(out)?;
         self.state.write(out)?;
-        match &self.part {
-            Part::Merge(shards) => CacheReader::of_shards(&shards.folders).map(Some),
-            Part::Whole | Part::Shard(_) => Ok(None),
-        }
+        let cache = match &self.part {
+            Part::Merge(shards) => Some(CacheReader::of_shards(&shards.folders)?),
+            Part::Whole | Part::Shard(_) => None,
+        };
+        Ok((cache, lock))
     }
 
     /// Says that all is done. What a shard kept stays for the merge.

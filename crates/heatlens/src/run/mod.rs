@@ -17,6 +17,7 @@
 pub mod audit;
 mod base_image;
 mod cache;
+mod checksum;
 mod error;
 mod explain;
 mod folder;
@@ -38,7 +39,8 @@ pub use audit::{AuditOutcome, audit};
 pub use base_image::BaseImage;
 pub use error::RunError;
 pub use explain::{ExplainOutcome, ExplainPlan, explain, verdict};
-pub use folder::prepare;
+pub(crate) use folder::check_apart;
+pub use folder::{FolderLock, prepare};
 pub use image::ExplainedImage;
 pub use merge::{Merged, merge};
 pub use monitor::{Monitor, Unwatched};
@@ -51,7 +53,6 @@ pub use request::{
 };
 pub use save::Save;
 pub use sink::{NewImage, Sink};
-pub(crate) use sinks::pictures::file_part;
 pub use state::RunState;
 pub use style::{PictureFormat, PictureStyle};
 pub use summary::Summary;

@@ -73,8 +73,8 @@ impl<'p> Pipeline<'p> {
         for items in all.chunks(group) {
             let (good, samples) = self.load(items, &mut summary);
             let made = self.make(&good, &samples, sinks)?;
-            for ((&item, sample), made) in good.iter().zip(&samples).zip(&made) {
-                self.hand_out(item, sample, made, sinks)?;
+            self.hand_out(&good, &samples, &made, sinks)?;
+            for (&item, made) in good.iter().zip(&made) {
                 summary.add(self.explainer, self.data.label(item), &made.explanation);
             }
             sinks.iter_mut().try_for_each(|sink| sink.commit())?;
@@ -173,25 +173,29 @@ impl<'p> Pipeline<'p> {
 
     fn hand_out(
         &self,
-        item: usize,
-        sample: &Sample,
-        made: &Made,
+        items: &[usize],
+        samples: &[Sample],
+        made: &[Made],
         sinks: &mut [&mut dyn Sink],
     ) -> Result<(), RunError> {
-        let truth = self.truth.and_then(|truth| truth(item));
-        let image = ExplainedImage {
-            explainer: self.explainer,
-            data: self.data,
-            item,
-            sample,
-            explanation: &made.explanation,
-            thumbnail: made.thumbnail.as_ref(),
-            truth: truth.as_ref(),
-            files: &made.files,
-            line: made.line.as_deref(),
-            written: made.written,
-        };
-        sinks.iter_mut().try_for_each(|sink| sink.write(&image))
+        let truths: Vec<Option<Mask>> =
+            items.iter().map(|&item| self.truth.and_then(|truth| truth(item))).collect();
+        let all = items.iter().zip(samples).zip(made).zip(&truths);
+        let images: Vec<ExplainedImage<'_>> = all
+            .map(|(((&item, sample), made), truth)| ExplainedImage {
+                explainer: self.explainer,
+                data: self.data,
+                item,
+                sample,
+                explanation: &made.explanation,
+                thumbnail: made.thumbnail.as_ref(),
+                truth: truth.as_ref(),
+                files: &made.files,
+                line: made.line.as_deref(),
+                written: made.written,
+            })
+            .collect();
+        sinks.iter_mut().try_for_each(|sink| sink.write_all(&images))
     }
 }
 

@@ -27,6 +27,14 @@ pub trait Sink: Send + Sync {
     /// If something cannot be written; that ends the run.
     fn write(&mut self, image: &ExplainedImage<'_>) -> Result<(), RunError>;
 
+    /// Takes the next few images; sinks that make something of each alone may do so side by side.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn write_all(&mut self, images: &[ExplainedImage<'_>]) -> Result<(), RunError> {
+        images.iter().try_for_each(|image| self.write(image))
+    }
+
     /// Puts on disk what was taken so far. Sinks commit one after the other in the order of their list, so that what the last
     /// one holds is safe in all.
     ///

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::data::{Dataset, Shard, write_atomically};
+use crate::data::{Dataset, Shard, remove_unfinished, write_atomically};
 use crate::report::{fingerprint, hexadecimal};
-use crate::run::{ModelRequest, Request, RunError, RunOptions};
+use crate::run::{DataRequest, FolderLock, ModelRequest, Request, RunError, RunOptions};
 use crate::train::TrainingSet;
 
 /// The file's name.
@@ -105,11 +105,22 @@ impl RunState {
         write_atomically(&path, format!("{text}\n").as_bytes()).map_err(RunError::writing(&path))
     }
 
+    /// Takes a folder that holds the beginning of this run, and removes what it had only begun to write.
+    ///
+    /// # Errors
+    /// If it holds none, a finished one or another one, or another process goes on with it.
+    pub fn resume(&self, folder: &Path) -> Result<FolderLock, RunError> {
+        self.check_resumable(folder)?;
+        let lock = FolderLock::take(folder)?;
+        remove_unfinished(folder).map_err(RunError::writing(folder))?;
+        Ok(lock)
+    }
+
     /// Makes sure that a folder holds the beginning of this run.
     ///
     /// # Errors
     /// If it holds none, a finished one or another one.
-    pub fn check_resumable(&self, folder: &Path) -> Result<(), RunError> {
+    fn check_resumable(&self, folder: &Path) -> Result<(), RunError> {
         let nothing = |reason: &dyn Display| {
             let path = folder.join(FILE);
             RunError::OtherRun(format!(
@@ -241,6 +252,15 @@ impl Part {
     /// The whole, or the shard that the options name.
     pub(super) fn of(options: &RunOptions) -> Self {
         options.shard.map_or(Self::Whole, Self::Shard)
+    }
+
+    /// What is read besides the model: the images, and the folders of shards.
+    pub(super) fn inputs<'p>(&'p self, data: &'p DataRequest) -> impl Iterator<Item = &'p PathBuf> {
+        let shards = match self {
+            Self::Merge(shards) => shards.folders.as_slice(),
+            Self::Whole | Self::Shard(_) => &[],
+        };
+        data.paths.iter().chain(shards)
     }
 }
 

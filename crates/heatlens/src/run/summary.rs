@@ -30,7 +30,7 @@ impl Summary {
         self.logits.push(explanation.logits.clone());
         for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
             if let Some(reason) = attribution.zero {
-                let what = format!("{}: {reason}", spec.name(explainer.model()));
+                let what = format!("{}: {reason}", spec.name);
                 match self.empty_maps.iter_mut().find(|(known, _)| *known == what) {
                     Some((_, count)) => *count += 1,
                     None => self.empty_maps.push((what, 1)),

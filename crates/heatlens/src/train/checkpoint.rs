@@ -7,8 +7,10 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::data::write_atomically;
+use crate::report::hexadecimal;
 use crate::train::TrainError;
 use crate::train::step::Arrays;
 
@@ -22,6 +24,18 @@ pub struct Checkpoint {
 }
 
 const STATE: &str = "heatlens.state";
+const SUM: &str = "heatlens.sha256";
+
+/// SHA-256 of everything in a checkpoint.
+fn checksum(state: &str, arrays: &BTreeMap<&String, Vec<u8>>) -> String {
+    let mut hash = Sha256::new();
+    for (name, bytes) in arrays {
+        hash.update(format!("{name}\0{}\0", bytes.len()));
+        hash.update(bytes);
+    }
+    hash.update(state);
+    hexadecimal(&hash.finalize())
+}
 
 impl Checkpoint {
     /// Writes the checkpoint under a temporary name, then renames it.
@@ -41,7 +55,9 @@ impl Checkpoint {
             let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
             views.push((name.as_str(), view.map_err(|e| unusable(e.to_string()))?));
         }
-        let metadata = [(STATE.to_owned(), self.state.to_string())].into_iter().collect();
+        let state = self.state.to_string();
+        let sum = (SUM.to_owned(), checksum(&state, &bytes));
+        let metadata = [(STATE.to_owned(), state), sum].into_iter().collect();
         let file = safetensors::serialize(views, Some(metadata)).map_err(|e| unusable(e.to_string()))?;
         write_atomically(path, &file).map_err(TrainError::writing(path))
     }
@@ -56,16 +72,21 @@ impl Checkpoint {
         let bytes = fs::read(path).map_err(|e| unusable(format!("cannot read the checkpoint: {e}")))?;
         let damaged = |e: safetensors::SafeTensorError| unusable(format!("the checkpoint is damaged: {e}"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let state = header.metadata().as_ref().and_then(|m| m.get(STATE));
-        let state = state.ok_or_else(|| unusable("no checkpoint of heatlens".to_owned()))?;
-        let state =
-            serde_json::from_str(state).map_err(|e| unusable(format!("the checkpoint is damaged: {e}")))?;
+        let entry = |key: &str| header.metadata().as_ref().and_then(|m| m.get(key));
+        let text = entry(STATE).ok_or_else(|| unusable("no checkpoint of heatlens".to_owned()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let all = tensors.tensors();
+        let contents = all.iter().map(|(name, view)| (name, view.data().to_vec())).collect();
+        if entry(SUM) != Some(&checksum(text, &contents)) {
+            return Err(unusable("the checkpoint is damaged: its checksum is wrong".to_owned()));
+        }
+        let state =
+            serde_json::from_str(text).map_err(|e| unusable(format!("the checkpoint is damaged: {e}")))?;
         let number = |b: &[u8]| b.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
         let array = |(name, view): (String, TensorView<'_>)| {
             (name, view.data().chunks_exact(4).map(number).collect())
         };
-        Ok(Self { arrays: tensors.tensors().into_iter().map(array).collect(), state })
+        Ok(Self { arrays: all.into_iter().map(array).collect(), state })
     }
 
     /// Puts arrays in under a prefix.
@@ -91,6 +112,23 @@ mod tests {
         checkpoint.insert("weights/", &[("a".to_owned(), odd), ("b".to_owned(), Vec::new())].into());
         checkpoint.insert("moments/", &[("a".to_owned(), vec![1.0])].into());
         checkpoint
+    }
+
+    #[test]
+    fn no_flipped_bit_is_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.safetensors");
+        sample().save(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            fs::write(&path, &bytes).unwrap();
+            assert!(
+                Checkpoint::load(&path).is_err_and(|e| e.to_string().contains("checkpoint")),
+                "byte {at}"
+            );
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::data::{DataError, OpenOptions, SplitFolders, open_training, remove_unfinished};
-use crate::run::{Monitor, RunError, RunState};
+use crate::data::{DataError, OpenOptions, SplitFolders, open_training};
+use crate::run::{FolderLock, Monitor, RunError, RunOptions, RunState, check_apart, prepare};
 use crate::train::advice::Advice;
 use crate::train::fit::{Ending, Observer, Settings, Trainer};
 use crate::train::history::History;
@@ -60,6 +60,8 @@ pub struct Plan {
     held_out: f64,
     /// How other data for the same model are opened.
     like: OpenOptions,
+    /// What was read.
+    inputs: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -101,7 +103,8 @@ impl Plan {
         set.broken.iter().for_each(|(input, reason)| monitor.broken(input, reason));
         let settings = recipe.settings(choices, &set.class_counts(), set.validation.len())?;
         let (_, held_out) = recipe.split(choices, &set.counts());
-        Ok(Self { set, settings, original, held_out, like })
+        let inputs = std::iter::once(&source.train).chain(&source.validation).cloned().collect();
+        Ok(Self { set, settings, original, held_out, like, inputs })
     }
 
     /// Returns how data are opened that the trained model is to explain.
@@ -110,28 +113,24 @@ impl Plan {
         self.like.clone()
     }
 
-    /// Writes into the folder `out`, which exists, what made the run, and removes what an earlier one left there; with
-    /// `resume`, checks instead that the run there began with the same images and settings. `given` is what a person chose
-    /// besides the settings, such as paths and sizes; `command` is how the run is repeated.
+    /// Takes the folder `options.out` for this run and writes into it what made the run; what an earlier one left there is
+    /// removed. With `resume`, the run there must have begun with the same images and settings. `given` is what a person
+    /// chose besides the settings, such as paths and sizes.
     ///
     /// # Errors
-    /// If there is no run to resume, it began otherwise, or a file cannot be written or removed.
-    pub fn begin(
-        &self,
-        out: &Path,
-        given: Map<String, Value>,
-        command: &str,
-        resume: bool,
-    ) -> Result<(), RunError> {
+    /// If the folder may not be written into, lies among the images, or there is no such run to resume.
+    pub fn begin(&self, options: &RunOptions, given: Map<String, Value>) -> Result<FolderLock, RunError> {
+        let out = &options.out;
+        check_apart(out, &self.inputs)?;
         let settings = record::settings(&self.settings, self.held_out, given);
-        let state = RunState::of_training(settings, &self.set, command);
-        if resume {
-            state.check_resumable(out)?;
-        } else {
-            record::discard(out)?;
-            state.write(out)?;
+        let state = RunState::of_training(settings, &self.set, &options.command);
+        if options.resume {
+            return state.resume(out);
         }
-        remove_unfinished(out).map_err(RunError::writing(out))
+        let lock = prepare(out, options.force)?;
+        record::discard(out)?;
+        state.write(out)?;
+        Ok(lock)
     }
 
     /// Returns what to try next where the run did not learn.
@@ -234,11 +233,12 @@ mod tests {
             "12 images of 1×12×12 to train on (6 of 0, 6 of 1), 12 to judge by"
         );
         let out = folder.path().join("run");
-        fs::create_dir(&out).unwrap();
-        let none = plan.begin(&out, Map::new(), "", true).unwrap_err().to_string();
+        let options = |resume| RunOptions { out: out.clone(), resume, force: true, ..RunOptions::default() };
+        let none = plan.begin(&options(true), Map::new()).unwrap_err().to_string();
         assert!(none.contains("no unfinished run to resume"), "{none}");
+        fs::create_dir(&out).unwrap();
         fs::write(out.join("model.onnx"), "of an earlier run").unwrap();
-        plan.begin(&out, Map::new(), "heatlens train", false).unwrap();
+        drop(plan.begin(&options(false), Map::new()).unwrap());
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
 
         let run = |resume, steps| {
@@ -249,7 +249,7 @@ mod tests {
         assert!(run(false, 2).0.is_none(), "stopped in the first epoch");
         let (stopped, epochs) = run(true, 5);
         assert_eq!((stopped.unwrap().report.ending, epochs), (Ending::Interrupted, 1));
-        plan.begin(&out, Map::new(), "", true).unwrap();
+        drop(plan.begin(&options(true), Map::new()).unwrap());
         let (finished, epochs) = run(true, 99);
         assert_eq!((finished.unwrap().history.records.len(), epochs), (2, 1));
         let timing = fs::read_to_string(out.join("timing.csv")).unwrap();
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "run.json is left");
         let other = super::tests::plan(&folder.path().join("X.npy"), 3);
         let refused = other
-            .begin(&out, Map::from_iter([("size".to_owned(), json!(12))]), "", true)
+            .begin(&options(true), Map::from_iter([("size".to_owned(), json!(12))]))
             .unwrap_err()
             .to_string();
         assert!(

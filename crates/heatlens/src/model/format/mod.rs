@@ -44,7 +44,7 @@ pub(super) fn open(path: &Path, size: InputSize) -> Result<Opened, Cause> {
     if path.is_dir() {
         return Err(Box::new(folder(path)?));
     }
-    let ends = both_ends(&mut File::open(path)?)?;
+    let ends = both_ends(&mut heatlens_graph::open_regular(path)?)?;
     let format = FORMATS.iter().find(|format| (format.recognises)(&ends));
     let format = format.ok_or("a file of no known format")?;
     (format.open)(path, size).map_err(|error| {

@@ -8,12 +8,12 @@ mod work;
 
 use std::path::PathBuf;
 
-use crate::data::{Dataset, remove_unfinished, write_atomically};
+use crate::data::{Dataset, write_atomically};
 use crate::method::{self, Method};
 use crate::report::Training;
 use crate::run::request::settings;
 use crate::run::state::{Fingerprint, Part, RunState, Shards};
-use crate::run::{AuditRequest, Monitor, Request, RunError, RunOptions, folder};
+use crate::run::{AuditRequest, FolderLock, Monitor, Request, RunError, RunOptions, check_apart, folder};
 use crate::trust::audit::{Audit, Auditor, Findings, Settings, conclude};
 use crate::trust::chance::{Untestable, Verdict};
 use records::Records;
@@ -98,6 +98,7 @@ impl AuditPlan {
     ) -> Result<Self, RunError> {
         // What is wrong with the words alone is told before anything is opened.
         let settings = request.settings()?;
+        check_apart(&options.out, part.inputs(&request.data))?;
         let fingerprint = Fingerprint::start(&request.model.path);
         let mut model = request.model.open()?;
         monitor.notes(&model.notes);
@@ -124,7 +125,7 @@ impl AuditPlan {
     /// # Errors
     /// If the folder holds something else, something cannot be read or written, or the monitor asked to stop.
     pub fn execute(self, monitor: &dyn Monitor) -> Result<AuditOutcome, RunError> {
-        let records = self.begin()?;
+        let (records, _lock) = self.begin()?;
         let (auditor, data) = (&self.auditor, self.data.as_ref());
         let mut work = Work::new(auditor, data, &records, monitor);
         if let Part::Shard(shard) = self.part {
@@ -181,21 +182,21 @@ impl AuditPlan {
     }
 
     /// Makes the folder ready, and takes over what is known already.
-    fn begin(&self) -> Result<Records<'_>, RunError> {
+    fn begin(&self) -> Result<(Records<'_>, FolderLock), RunError> {
         let out = &self.options.out;
         let records = Records::new(out);
         if self.options.resume {
-            self.state.check_resumable(out)?;
-            remove_unfinished(out).map_err(RunError::writing(out))?;
-            return Ok(records);
+            let lock = self.state.resume(out)?;
+            records.tidy()?;
+            return Ok((records, lock));
         }
-        folder::prepare(out, self.options.force)?;
+        let lock = folder::prepare(out, self.options.force)?;
         records.clear()?;
         self.state.write(out)?;
         if let Part::Merge(shards) = &self.part {
             records.gather(&shards.folders)?;
         }
-        Ok(records)
+        Ok((records, lock))
     }
 
     /// Says that all is done.

@@ -4,10 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::data::write_atomically;
 use crate::run::RunError;
+use crate::run::checksum::{sealed, unsealed};
 use crate::trust::audit::Record;
 use crate::trust::dependence::Dependence;
 
@@ -61,47 +60,61 @@ impl<'r> Records<'r> {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs::read_to_string(&path).map_err(RunError::reading(&path))?;
-        let value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        let damaged = || {
-            let reason = format!("{} is damaged: remove it, or begin again with --force", path.display());
-            RunError::OtherRun(reason)
-        };
-        Dependence::from_json(&value).ok_or_else(damaged).map(Some)
+        let text = fs::read(&path).map_err(RunError::reading(&path))?;
+        // A damaged one is made again.
+        Ok(unsealed(&text).as_ref().and_then(Dependence::from_json))
     }
 
     pub(super) fn keep_dependence(&self, found: &Dependence) -> Result<(), RunError> {
         let path = self.path(DEPENDENCE);
-        let text = format!("{:#}\n", found.to_json());
+        let text = format!("{:#}\n", sealed(found.to_json()));
         write_atomically(&path, text.as_bytes()).map_err(RunError::writing(&path))
     }
 
-    /// The images that are done; a line that was cut off is measured again.
+    /// The images that are done, each once. A line that is cut, damaged or double is no record: what it should hold is
+    /// measured again.
     pub(super) fn all(&self) -> Result<Vec<Record>, RunError> {
         let path = self.path(IMAGES);
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let text = fs::read_to_string(&path).map_err(RunError::reading(&path))?;
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        if whole.len() < text.len() {
-            write_atomically(&path, whole.as_bytes()).map_err(RunError::writing(&path))?;
+        let bytes = fs::read(&path).map_err(RunError::reading(&path))?;
+        let mut found: Vec<Record> = Vec::new();
+        for record in bytes.split(|byte| *byte == b'\n').filter_map(record) {
+            if found.iter().all(|known| known.item != record.item) {
+                found.push(record);
+            }
         }
-        let damaged = |line: &str| {
-            let start: String = line.chars().take(60).collect();
-            RunError::OtherRun(format!(
-                "{} holds a damaged line: {start}…; remove it, or begin again with --force",
-                path.display()
-            ))
-        };
-        whole.lines().map(|line| Record::parse(line).ok_or_else(|| damaged(line))).collect()
+        Ok(found)
+    }
+
+    /// Puts the file in order before more is added: nothing but the records in it.
+    pub(super) fn tidy(&self) -> Result<(), RunError> {
+        let path = self.path(IMAGES);
+        if !path.exists() {
+            return Ok(());
+        }
+        let lines: String = self.all()?.iter().map(line).collect();
+        write_atomically(&path, lines.as_bytes()).map_err(RunError::writing(&path))
+    }
+
+    /// An image that has other pixels than when it was measured.
+    pub(super) fn of_other_images(&self, item: usize) -> RunError {
+        RunError::OtherImages { folder: self.folder.to_owned(), item }
     }
 
     /// Adds an image's line.
     pub(super) fn keep(&self, record: &Record) -> Result<(), RunError> {
         let path = self.path(IMAGES);
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        let line = format!("{}\n", record.to_json());
-        file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(RunError::writing(&path))
+        file.and_then(|mut file| file.write_all(line(record).as_bytes())).map_err(RunError::writing(&path))
     }
+}
+
+fn line(record: &Record) -> String {
+    format!("{}\n", sealed(record.to_json()))
+}
+
+fn record(line: &[u8]) -> Option<Record> {
+    Record::of_json(&unsealed(line)?)
 }

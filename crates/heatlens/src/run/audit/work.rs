@@ -2,9 +2,11 @@
 
 use crate::bench::{in_words, seconds};
 use crate::data::{Dataset, Shard};
+use crate::report::hexadecimal;
 use crate::run::audit::clock::Clock;
 use crate::run::audit::records::Records;
 use crate::run::audit::shown::SHOWN;
+use crate::run::checksum::checksum_of;
 use crate::run::monitor::named;
 use crate::run::{Monitor, RunError};
 use crate::trust::audit::{Auditor, Record};
@@ -121,9 +123,6 @@ impl<'w> Work<'w> {
         self.monitor.begin(passes * chosen.len(), "passes");
         self.monitor.advance(passes * records.len());
         for &item in chosen {
-            if records.iter().any(|r| r.item == item) {
-                continue;
-            }
             let sample = match self.data.load(item) {
                 Ok(sample) => sample,
                 Err(reason) => {
@@ -132,6 +131,12 @@ impl<'w> Work<'w> {
                     continue;
                 }
             };
+            let pixels = hexadecimal(&checksum_of(&sample.pixels));
+            match records.iter().find(|record| record.item == item) {
+                Some(known) if known.pixels == pixels => continue,
+                Some(_) => return Err(self.records.of_other_images(item)),
+                None => {}
+            }
             let listener = self.clock.listener(|passes| self.monitor.advance(passes));
             let mask = self.data.mask(item).filter(|mask| mask.contains(&true));
             let measured = self.auditor.measure(item, &sample.pixels, mask, &listener)?;
@@ -140,7 +145,7 @@ impl<'w> Work<'w> {
                 return Err(RunError::Interrupted);
             };
             let (source, label) = (self.data.source(item), self.data.label(item));
-            let record = Record { item, source, label, measured };
+            let record = Record { item, source, label, pixels, measured };
             self.records.keep(&record)?;
             records.push(record);
         }

@@ -49,11 +49,11 @@ impl Sink for Arrays {
         let index = i64::try_from(image.data.index(image.item)).unwrap_or(i64::MAX);
         if let Some(maps) = &mut self.maps {
             for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
-                let name = spec.name(explainer.model());
+                let name = &spec.name;
                 if self.float16 {
-                    push_half(maps, &name, &attribution.shape, &attribution.values)?;
+                    push_half(maps, name, &attribution.shape, &attribution.values)?;
                 } else {
-                    maps.push(&name, &attribution.shape, &attribution.values)?;
+                    maps.push(name, &attribution.shape, &attribution.values)?;
                 }
             }
             maps.push("logits", &[explanation.logits.len()], &explanation.logits)?;
@@ -63,7 +63,7 @@ impl Sink for Arrays {
             let [_, h, w] = explainer.model().shape();
             for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
                 if let Some(values) = attribution.heat_over([h, w]) {
-                    heat.push(&spec.name(explainer.model()), &[h, w], &values)?;
+                    heat.push(&spec.name, &[h, w], &values)?;
                 }
             }
             heat.push_integers("index", &[], &[index])?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::data::open_growing;
 use crate::explain::{Attribution, Explanation};
 use crate::model::{Cells, Placement};
 use crate::run::{ExplainedImage, RunError, Sink};
@@ -28,9 +29,7 @@ impl Manifest {
     /// Opens the file in a folder, empty, or to go on behind what is there.
     pub(in crate::run) fn open(out: &Path, go_on: bool) -> Result<Self, RunError> {
         let path = out.join(FILE);
-        let mut options = File::options();
-        options.create(true).write(true).append(go_on).truncate(!go_on);
-        let file = options.open(&path).map_err(RunError::writing(&path))?;
+        let file = open_growing(&path, go_on).map_err(RunError::writing(&path))?;
         let written = file.metadata().map_err(RunError::writing(&path))?.len();
         Ok(Self { file, path, pending: String::new(), written })
     }
@@ -63,7 +62,7 @@ impl Sink for Manifest {
 }
 
 /// What is known of one image and its maps.
-fn line(image: &ExplainedImage<'_>) -> Value {
+pub(in crate::run) fn line(image: &ExplainedImage<'_>) -> Value {
     let ExplainedImage { data, item, explanation, files, .. } = *image;
     let model = image.explainer.model();
     let names = &model.class_names;

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use image::RgbImage;
 
-use crate::explain::{Attribution, Explainer, Explanation, MapSpec};
+use crate::explain::{Attribution, Explainer, Explanation};
 use crate::model::Model;
 use crate::render::{ColorBar, FileFormat, HeatStyle, save_picture};
 use crate::run::{BaseImage, ExplainedImage, NewImage, PictureStyle, RunError, Sink};
-use crate::target::Class;
 
 /// Writes the pictures.
 #[derive(Debug)]
@@ -61,35 +60,6 @@ impl Picture {
     }
 }
 
-impl MapSpec {
-    /// The map's name: the method's id, with layer and class where several were asked for.
-    #[must_use]
-    pub fn name(&self, model: &Model) -> String {
-        let mut name = self.method.id.to_owned();
-        if let Some(layer) = self.layer.as_ref().filter(|_| self.several_layers) {
-            name.push_str(&format!("@{}", layer.name));
-        }
-        if let (Class::Number(class), true) = (self.goal.class, self.several_classes) {
-            name.push_str(&format!("#{}", model.class_names.get(class).map_or("", String::as_str)));
-        }
-        name
-    }
-
-    /// The map's title for people: the method's, with layer and class where there are several.
-    #[must_use]
-    pub fn title(&self, model: &Model) -> String {
-        let layer = self.layer.as_ref().filter(|_| self.several_layers).map(|layer| layer.name.as_str());
-        let class = match (self.goal.class, self.several_classes) {
-            (Class::Number(class), true) => model.class_names.get(class).map(String::as_str),
-            _ => None,
-        };
-        match layer.into_iter().chain(class).collect::<Vec<_>>().as_slice() {
-            [] => self.method.title.to_owned(),
-            parts => format!("{} ({})", self.method.title, parts.join(", ")),
-        }
-    }
-}
-
 /// Draws everything for one image.
 fn draw(
     explainer: &Explainer,
@@ -101,10 +71,10 @@ fn draw(
     let photo = style.format.of_photograph(base.lossy);
     let mut pictures = vec![Picture::new("original", photo, base.picture.clone())];
     for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
-        let name = file_part(&spec.name(explainer.model()));
+        let name = &spec.file_name;
         match attribution.draw_whole(&base.picture, &base.view) {
-            Some(picture) => pictures.push(Picture::new(&name, photo, picture)),
-            None => pictures.extend(layer_pictures(&name, explainer.model(), attribution, &base, style)),
+            Some(picture) => pictures.push(Picture::new(name, photo, picture)),
+            None => pictures.extend(layer_pictures(name, explainer.model(), attribution, &base, style)),
         }
     }
     pictures
@@ -144,10 +114,4 @@ fn bars(model: &Model, attribution: &Attribution, style: HeatStyle) -> (ColorBar
         ColorBar::positive(style.colormap, attribution.raw_max.max(0.0), format!("evidence for {class}"));
     let largest = attribution.raw_max.abs().max(attribution.raw_min.abs());
     (heat, ColorBar::signed(largest, format!("blue: {against} · red: for {class}")))
-}
-
-/// A name as part of a file name.
-pub(crate) fn file_part(name: &str) -> String {
-    let safe = |c: char| if c.is_alphanumeric() || "-_.@#".contains(c) { c } else { '_' };
-    name.chars().map(safe).collect()
 }

@@ -15,6 +15,8 @@ pub struct Record {
     pub source: String,
     /// Its class, if that is known.
     pub label: Option<usize>,
+    /// A checksum of its pixels.
+    pub pixels: String,
     /// What was measured.
     pub measured: Measured,
 }
@@ -28,6 +30,7 @@ impl Record {
             "item": self.item,
             "source": self.source,
             "label": self.label,
+            "pixels": self.pixels,
             "logits": m.logits,
             "predicted": m.predicted,
             "values": m.values,
@@ -35,10 +38,9 @@ impl Record {
         })
     }
 
-    /// Reads a line; `None` if it is none.
+    /// Reads a record; `None` if it is none.
     #[must_use]
-    pub fn parse(line: &str) -> Option<Self> {
-        let value: Value = serde_json::from_str(line).ok()?;
+    pub fn of_json(value: &Value) -> Option<Self> {
         let whole = |v: &Value| usize::try_from(v.as_u64()?).ok();
         // Numbers that are none are written as null.
         let numbers =
@@ -52,6 +54,7 @@ impl Record {
             item: whole(&value["item"])?,
             source: value["source"].as_str()?.to_owned(),
             label: whole(&value["label"]),
+            pixels: value["pixels"].as_str()?.to_owned(),
             measured: Measured {
                 #[allow(clippy::cast_possible_truncation)] // they were f32
                 logits: logits.into_iter().map(|z| z as f32).collect(),
@@ -76,11 +79,11 @@ mod tests {
             values: vec![values],
             agreement: vec![1.0, 0.7],
         };
-        let record = Record { item: 7, source: "a \"b\".png".to_owned(), label: Some(1), measured };
+        let (source, pixels) = ("a \"b\".png".to_owned(), "0f".to_owned());
+        let record = Record { item: 7, source, label: Some(1), pixels, measured };
         let line = record.to_json().to_string();
         assert!(!line.contains('\n'));
-        assert_eq!(Record::parse(&line), Some(record));
-        assert_eq!(Record::parse(&line[..line.len() - 1]), None, "a cut line is none");
-        assert_eq!(Record::parse("{}"), None);
+        assert_eq!(Record::of_json(&serde_json::from_str(&line).unwrap()), Some(record));
+        assert_eq!(Record::of_json(&json!({})), None);
     }
 }

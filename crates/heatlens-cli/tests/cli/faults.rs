@@ -1,0 +1,180 @@
+//! What attacks a program from outside: full disks behind pipes, files that never end, two runs in one folder, names that
+//! write to the terminal. Nothing may hang, be lost, or be believed that is not so.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::{Run, Trained, class_folder, explain, files, heatlens, program, save_png, train};
+
+/// Runs the program; after a minute it counts as hanging.
+#[track_caller]
+fn in_time(words: &str, paths: &[&Path]) -> Run {
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "60", env!("CARGO_BIN_EXE_heatlens")]);
+    Run::of(&command.args(words.split_whitespace()).args(paths).stdin(Stdio::null()).output().unwrap())
+}
+
+fn fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn results_that_standard_output_cannot_take_are_an_error() {
+    let trained = Trained::new(2);
+    let to_a_full_disk = |words: &str, paths: &[&Path]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -f 0; out=$1; shift; exec \"$@\" > \"$out\"", "sh"]);
+        shell.arg(trained.path("out.txt")).arg(env!("CARGO_BIN_EXE_heatlens"));
+        Run::of(&shell.args(words.split(' ')).args(paths).output().unwrap())
+    };
+    let words = ["cannot write all results to standard output", "File too large"];
+    to_a_full_disk("methods", &[]).says(1, &words);
+    to_a_full_disk("inspect", &[&trained.model]).says(1, &words);
+    to_a_full_disk("predict", &[&trained.model, &trained.data]).says(1, &words);
+    // A reader that has enough is no error.
+    let mut child = program().arg("methods").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = Run::of(&child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn pipes_and_links_stay_what_they_are() {
+    let trained = Trained::new(2);
+    let table = heatlens("predict", &[&trained.model, &trained.data]).stdout;
+    let pipe = trained.path("pipe");
+    fifo(&pipe);
+    let reader = Command::new("cat").arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+    in_time("predict --out", &[&pipe, &trained.model, &trained.data]).ends(0);
+    assert_eq!(String::from_utf8(reader.wait_with_output().unwrap().stdout).unwrap(), table);
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+
+    let (link, real) = (trained.path("link"), trained.path("real.csv"));
+    fs::write(&real, "old").unwrap();
+    symlink(&real, &link).unwrap();
+    heatlens("predict --out", &[&link, &trained.model, &trained.data]).ends(0);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&real).unwrap(), table);
+
+    let null = trained.path("null");
+    symlink("/dev/null", &null).unwrap();
+    heatlens("predict --out", &[&null, &trained.model, &trained.data]).ends(0);
+    assert!(fs::metadata(&null).unwrap().file_type().is_char_device());
+    let folder = trained.path("folder");
+    fs::create_dir(&folder).unwrap();
+    heatlens("predict --out", &[&folder, &trained.model, &trained.data]).says(1, &["there is a folder"]);
+}
+
+#[test]
+fn what_never_ends_is_not_opened() {
+    let trained = Trained::new(2);
+    let pipe = trained.path("pipe.png");
+    fifo(&pipe);
+    let words = ["pipe.png", "expected a regular file"];
+    let out = trained.path("out");
+    in_time("inspect", &[&pipe]).says(1, &words);
+    in_time("predict", &[&pipe, &trained.data]).says(1, &words);
+    in_time("predict", &[&trained.model, &pipe]).says(1, &words);
+    in_time("predict --labels", &[&pipe, &trained.model, &trained.data]).says(1, &words);
+    in_time("predict --labels /dev/zero", &[&trained.model, &trained.data])
+        .says(1, &["/dev/zero", "expected a regular file"]);
+    in_time(
+        "explain --save boxes --truth",
+        &[&pipe, &trained.model, &trained.data, Path::new("--out"), &out],
+    )
+    .says(1, &words);
+    // Among pictures it costs only itself.
+    let folder = trained.path("pictures");
+    save_png(&folder.join("a.png"), 0, 0);
+    fifo(&folder.join("b.png"));
+    in_time("predict", &[&trained.model, &folder]).says(1, &["a.png", "b.png"]);
+}
+
+#[test]
+fn a_folder_is_written_by_one_run() {
+    let trained = Trained::new(2);
+    let out = trained.path("out");
+    fs::create_dir(&out).unwrap();
+    let lock = out.join(".heatlens-lock");
+    fs::write(&lock, "123").unwrap();
+    let held = File::open(&lock).unwrap();
+    held.lock().unwrap();
+    let words = ["process 123 is writing into", "choose another folder"];
+    explain(&trained.model, &trained.data, &out, "--force").says(1, &words);
+    train(&trained.data, &out, "--epochs 1 --force").says(1, &words);
+    heatlens("audit --force --out", &[&out, &trained.model, &trained.data]).says(1, &words);
+    assert_eq!(files(&out).keys().collect::<Vec<_>>(), [".heatlens-lock"]);
+    // The process has ended, however; what it had only begun to write is nothing.
+    drop(held);
+    fs::write(out.join(".heatlens-abc.part"), "x").unwrap();
+    explain(&trained.model, &trained.data, &out, "").ends(0);
+    assert!(files(&out).keys().all(|name| !name.contains(".heatlens-")), "{:?}", files(&out).keys());
+}
+
+#[test]
+fn results_and_inputs_lie_apart() {
+    let trained = Trained::new(2);
+    let images = trained.path("images");
+    class_folder(&images, &["0", "1"], 4);
+    let before = files(&images);
+    let inside = images.join("out");
+    explain(&trained.model, &images, &inside, "").says(1, &["lies in the input"]);
+    explain(&trained.model, &images, &inside, "--force").says(1, &["lies in the input"]);
+    train(&images, &inside, "--epochs 1").says(1, &["lies in the input"]);
+    explain(&trained.model, &images.join("0"), &images, "--force")
+        .says(1, &["lies in the folder for the results"]);
+    assert!(files(&images) == before && !inside.exists());
+
+    // A merge never touches its shards, by whatever name.
+    for shard in ["1/2", "2/2"] {
+        let out = trained.path(&format!("s{}", &shard[..1]));
+        explain(&trained.model, &trained.data, &out, &format!("--shard {shard}")).ends(0);
+    }
+    let [one, two, link] = ["s1", "s2", "link"].map(|name| trained.path(name));
+    symlink(&one, &link).unwrap();
+    let before = files(&one);
+    for out in [&one, &link, &one.join("inside")] {
+        heatlens("merge --force", &[&one, &two, Path::new("--out"), out]).ends(1);
+    }
+    assert!(files(&one) == before, "a refused merge changed a shard");
+    heatlens("merge", &[&one, &two, Path::new("--out"), &trained.path("all")]).ends(0);
+}
+
+#[test]
+fn names_do_not_write_to_the_terminal_and_always_fit_on_disk() {
+    let trained = Trained::new(3);
+    let labels = trained.path("labels.txt");
+    let long = "long ".repeat(100);
+    fs::write(&labels, format!("\u{1b}[31mred\n{long}\n../../up\n")).unwrap();
+    let said = heatlens("predict --labels", &[&labels, &trained.model, &trained.data]).ends(0);
+    assert!(said.contains("\\u{1b}[31mred") && !said.contains('\u{1b}'), "{said}");
+    let missing = heatlens("predict", &[&trained.model, &trained.path("no\nerror: forged\u{1b}[2J.png")]);
+    let said = missing.ends(1);
+    assert!(!said.contains("\nerror: forged") && !said.contains('\u{1b}'), "{said}");
+    let out = trained.path("out");
+    let words = format!("--class all --save png,npz --labels {}", labels.display());
+    explain(&trained.model, &trained.data, &out, &words).ends(0);
+    let written = files(&out);
+    assert!(!trained.path("up").exists() && written.keys().all(|name| name.len() < 250));
+    assert_eq!(written.keys().filter(|name| name.contains("/overlay_grad_cam#")).count(), 3 * 36);
+}
+
+#[test]
+fn pictures_share_one_budget_of_memory() {
+    let trained = Trained::new(2);
+    let folder = trained.path("large");
+    fs::create_dir(&folder).unwrap();
+    for name in ["a.png", "b.png", "c.png", "d.png"] {
+        image::RgbImage::from_fn(1600, 1200, |x, y| image::Rgb([x as u8, y as u8, 9]))
+            .save(folder.join(name))
+            .unwrap();
+    }
+    let predict =
+        |memory: &str| heatlens(&format!("predict --quiet --memory {memory}"), &[&trained.model, &folder]);
+    predict("20MiB").says(1, &["1600 × 1200 pixels", "--memory"]);
+    let table = predict("40MiB").ends(0);
+    assert_eq!(predict("4GiB").ends(0), table);
+    predict("40").says(2, &["expected a number and a unit"]);
+}
