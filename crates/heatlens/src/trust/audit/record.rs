@@ -15,7 +15,7 @@ pub struct Record {
     pub source: String,
     /// Its class, if that is known.
     pub label: Option<usize>,
-    /// A checksum of its pixels.
+    /// A checksum of its pixels; empty where nothing is kept on disk.
     pub pixels: String,
     /// What was measured.
     pub measured: Measured,
