@@ -24,6 +24,10 @@ pub(crate) struct Arguments {
     /// not given
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     pub(crate) memory: Option<u64>,
+    /// Instruction set to compute with: avx512, avx2 or portable; the best of the processor if not given, or what
+    /// HEATLENS_ISA says. Results differ in the last bits between them, and only between them
+    #[arg(long, global = true)]
+    pub(crate) isa: Option<String>,
     /// Print results and errors only: no notes, no progress
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,

@@ -25,7 +25,8 @@ fn main() -> ExitCode {
     if let Some(memory) = arguments.memory {
         heatlens::data::set_memory_budget(memory);
     }
-    let outcome = progress::set_threads(arguments.threads).and_then(|()| match arguments.command {
+    let prepared = pin(arguments.isa).and_then(|()| progress::set_threads(arguments.threads));
+    let outcome = prepared.and_then(|()| match arguments.command {
         Command::Demo(options) => command::demo::run(&options),
         Command::Train(options) => command::train::run(&options),
         Command::Predict(options) => command::predict::run(&options),
@@ -40,5 +41,13 @@ fn main() -> ExitCode {
     match outcome.and_then(|()| output::finish().map_err(Failure::new)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Uses one instruction set, where one is named.
+fn pin(isa: Option<String>) -> Result<(), Failure> {
+    match isa.or_else(|| std::env::var("HEATLENS_ISA").ok()) {
+        Some(name) => heatlens::pin_instruction_set(&name).map_err(Failure::usage),
+        None => Ok(()),
     }
 }

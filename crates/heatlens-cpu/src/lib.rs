@@ -30,6 +30,15 @@ pub fn instruction_set() -> &'static str {
     kernel::Isa::best().name()
 }
 
+/// Makes all kernels of this process use the instruction set of this name: `avx512`, `avx2` or `portable`. Machines of
+/// different kinds give the same bits when all are pinned to one that each has.
+///
+/// # Errors
+/// If there is no such set, this processor lacks it, or another one is in use already.
+pub fn pin_instruction_set(name: &str) -> Result<(), String> {
+    kernel::Isa::pin(name)
+}
+
 /// Floating-point operations a second that the threads of the current pool reach together on
 /// multiply-adds in registers: what no program can exceed. Takes some hundredths of a second.
 #[must_use]

@@ -177,6 +177,7 @@ pub mod trust;
 pub use data::{Preset, Raster as Image};
 pub use explain::Explainer;
 pub use facade::{ClassChoice, Drawing, ExplainerBuilder, Explanation, Heatmap};
+pub use heatlens_cpu::{instruction_set, pin_instruction_set};
 pub use heatlens_graph as graph;
 pub use method::Method;
 pub use model::Model;

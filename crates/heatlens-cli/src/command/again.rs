@@ -1,11 +1,12 @@
 //! The command as it can be given again: what its results depend on, without where they go and how fast.
 
 /// Flags that change no result, and whether a value follows.
-const ASIDE: [(&str, bool); 9] = [
+const ASIDE: [(&str, bool); 10] = [
     ("--out", true),
     ("-o", true),
     ("--shard", true),
     ("--threads", true),
+    ("--memory", true),
     ("--force", false),
     ("--resume", false),
     ("--json", false),

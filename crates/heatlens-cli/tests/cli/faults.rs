@@ -178,3 +178,23 @@ fn pictures_share_one_budget_of_memory() {
     assert_eq!(predict("4GiB").ends(0), table);
     predict("40").says(2, &["expected a number and a unit"]);
 }
+
+#[test]
+fn a_run_goes_on_under_the_instructions_that_began_it() {
+    let trained = Trained::new(2);
+    let isa = |words: &str, out: &Path| {
+        let mut command = program();
+        command.args(words.split_whitespace()).args([&trained.data, Path::new("--out"), out]);
+        Run::of(&command.env("HEATLENS_ISA", "portable").output().unwrap())
+    };
+    let out = trained.path("portable");
+    let words = "train --recipe keras-two-class --epochs 2 --batch-size 16 --validation-split 0.3";
+    isa(words, &out).ends(0);
+    let state = fs::read_to_string(out.join("run.json")).unwrap();
+    assert!(state.contains("\"processor\": \"portable\""), "{state}");
+    isa(&format!("{words} --resume"), &out).ends(0);
+    fs::write(out.join("run.json"), state.replace("portable", "avx9")).unwrap();
+    isa(&format!("{words} --resume"), &out).says(1, &["processor was \"avx9\", is \"portable\""]);
+    heatlens("predict --isa sse9", &[&trained.model, &trained.data])
+        .says(2, &["expected avx512, avx2, portable"]);
+}

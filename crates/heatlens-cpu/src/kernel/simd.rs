@@ -4,6 +4,8 @@
 //! has the instruction set enabled, so everything inlined into it is compiled for that set.
 
 #[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
+
 use std::arch::x86_64::*;
 
 /// A vector of `f32` lanes.
@@ -80,15 +82,37 @@ pub(crate) enum Isa {
     Portable,
 }
 
+/// The instruction set of this process.
+static PINNED: OnceLock<Isa> = OnceLock::new();
+
 impl Isa {
     /// What this processor can run, best first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         [Self::Avx512, Self::Avx2, Self::Portable].into_iter().filter(|isa| isa.is_available())
     }
 
-    /// The best that this processor can run.
+    /// The one that was pinned, or else the best that this processor can run.
     pub(crate) fn best() -> Self {
-        Self::available().next().unwrap_or(Self::Portable)
+        *PINNED.get_or_init(|| Self::available().next().unwrap_or(Self::Portable))
+    }
+
+    /// Makes [`best`](Self::best) give the set of this name.
+    ///
+    /// # Errors
+    /// If there is none, this processor lacks it, or another one is in use already.
+    pub(crate) fn pin(name: &str) -> Result<(), String> {
+        let names = |all: &mut dyn Iterator<Item = Self>| all.map(Self::name).collect::<Vec<_>>().join(", ");
+        let mut known = [Self::Avx512, Self::Avx2, Self::Portable].into_iter();
+        let Some(wanted) = known.clone().find(|isa| isa.name() == name) else {
+            return Err(format!("instruction set: expected {}, found {name:?}", names(&mut known)));
+        };
+        if !wanted.is_available() {
+            return Err(format!("this processor has no {name}: take {}", names(&mut Self::available())));
+        }
+        match *PINNED.get_or_init(|| wanted) {
+            isa if isa == wanted => Ok(()),
+            isa => Err(format!("{} is in use already: pin {name} before anything is computed", isa.name())),
+        }
     }
 
     fn is_available(self) -> bool {
