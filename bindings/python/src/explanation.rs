@@ -10,11 +10,11 @@ use image::RgbImage;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use crate::pictures::Chosen;
 use crate::pool::compute;
-use crate::{Error, error, show};
+use crate::{Error, error, show as pages};
 
 /// What the explanations of one call have in common.
 pub(crate) struct Set {
@@ -164,6 +164,42 @@ impl Explanation {
         write(py, &self.set, vec![self.item], folder, &save, force)
     }
 
+    /// The raw signed values of a map, placed and enlarged over the image; what the model did not see is 0.
+    #[pyo3(signature = (id=None))]
+    fn projected<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let plane = self.map(id)?.raw().plane().ok_or_else(|| Error::new_err("the map is not one plane"))?;
+        let placed = self.found.view().project(&plane);
+        let size = [placed.height(), placed.width()];
+        placed.into_values().into_pyarray(py).reshape(size)
+    }
+
+    /// A matplotlib figure: the image, and every map.
+    fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        show(slf.py())?.call_method1("plot", (PyList::new(slf.py(), [slf])?,))
+    }
+
+    /// Pictures for `wandb.log`.
+    fn to_wandb<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        show(slf.py())?.call_method1("to_wandb", (slf,))
+    }
+
+    /// Adds pictures to a `SummaryWriter`.
+    fn to_tensorboard(slf: &Bound<'_, Self>, writer: &Bound<'_, PyAny>, step: i64) -> PyResult<()> {
+        show(slf.py())?.call_method1("to_tensorboard", (slf, writer, step)).map(drop)
+    }
+
+    /// Logs pictures to the active MLflow run.
+    #[pyo3(signature = (folder="heatlens"))]
+    fn to_mlflow(slf: &Bound<'_, Self>, folder: &str) -> PyResult<()> {
+        show(slf.py())?.call_method1("to_mlflow", (slf, folder)).map(drop)
+    }
+
+    /// A `fiftyone.Heatmap` of a map's heat.
+    #[pyo3(signature = (id=None))]
+    fn to_fiftyone<'py>(slf: &Bound<'py, Self>, id: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        show(slf.py())?.call_method1("to_fiftyone", (slf, id))
+    }
+
     fn __repr__(&self) -> String {
         let maps: Vec<String> =
             self.found.heatmaps().map(|map| format!("{} {:?}", map.name(), map.raw().shape)).collect();
@@ -171,7 +207,7 @@ impl Explanation {
     }
 
     fn _repr_html_(&self) -> PyResult<String> {
-        show::html(&self.name(), &self.answer(), &self.found).map_err(error)
+        pages::html(&self.name(), &self.answer(), &self.found).map_err(error)
     }
 }
 
@@ -184,6 +220,11 @@ impl Explanation {
             None => format!("{:?}", self.found.numbers().logits),
         }
     }
+}
+
+/// What other tools are given is said in Python.
+fn show(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("heatlens._show")
 }
 
 /// Writes the command line's files of explanations that come from one call.

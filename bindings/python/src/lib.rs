@@ -6,6 +6,7 @@ mod explanation;
 mod model;
 mod pictures;
 mod pool;
+mod runs;
 mod show;
 
 use std::fmt::Display;
@@ -22,6 +23,18 @@ fn error(cause: impl Display) -> PyErr {
     Error::new_err(cause.to_string())
 }
 
+/// Makes everything computed from now on use the instruction set of this name.
+#[pyfunction]
+fn pin_instruction_set(name: &str) -> PyResult<()> {
+    heatlens::pin_instruction_set(name).map_err(error)
+}
+
+/// The instruction set that computes.
+#[pyfunction]
+fn instruction_set() -> &'static str {
+    heatlens::instruction_set()
+}
+
 /// The ids of all methods.
 #[pyfunction]
 fn methods() -> Vec<&'static str> {
@@ -36,5 +49,10 @@ fn _heatlens(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<data::Data>()?;
     module.add_class::<explanation::Explanation>()?;
     module.add_function(wrap_pyfunction!(methods, module)?)?;
+    module.add_function(wrap_pyfunction!(pin_instruction_set, module)?)?;
+    module.add_function(wrap_pyfunction!(instruction_set, module)?)?;
+    module.add_function(wrap_pyfunction!(pool::set_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::audit, module)?)?;
+    module.add_function(wrap_pyfunction!(runs::train, module)?)?;
     module.add_function(wrap_pyfunction!(explanation::save, module)?)
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use heatlens::data::{ElementType, Layout, OpenOptions, Raster, open_inputs};
-use heatlens::explain::Score;
+use heatlens::explain::{Score, Target};
 use heatlens::predict::Predictor;
 use heatlens::run::{self, ModelRequest};
 use heatlens::{Explainer, Model};
+use heatlens::{export, method};
 use numpy::{PyArray1, PyReadonlyArray3, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::data::Data;
 use crate::error;
@@ -48,27 +49,7 @@ impl Core {
     /// Opens a file; `words` are the fields of a [`ModelRequest`].
     #[new]
     fn new(py: Python<'_>, path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let text = |key: &str| -> PyResult<Option<String>> {
-            words.get_item(key)?.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
-        };
-        let numbers = |key: &str| -> PyResult<Vec<f32>> {
-            words.get_item(key)?.map_or(Ok(Vec::new()), |value| value.extract())
-        };
-        let request = ModelRequest {
-            path,
-            input: text("input")?,
-            output: text("output")?,
-            head: text("head")?,
-            input_size: text("input_size")?,
-            reference: None,
-            labels: text("labels")?.map(PathBuf::from),
-            resize: text("resize")?,
-            crop: text("crop")?,
-            preset: text("preset")?,
-            scale: text("scale")?,
-            mean: numbers("mean")?,
-            std: numbers("std")?,
-        };
+        let request = request(path, words)?;
         let model = compute(py, || request.open())?.map_err(error)?;
         Ok(Self { model: Arc::new(model), explainers: Mutex::new(Vec::new()) })
     }
@@ -137,14 +118,21 @@ impl Core {
         Ok(Data(data.into()))
     }
 
-    /// Explains all images of `data`.
-    fn explain(&self, py: Python<'_>, data: &Data, question: Question) -> PyResult<Vec<Explanation>> {
+    /// Explains images of `data`; all of them if none are named.
+    #[pyo3(signature = (data, question, items=None))]
+    fn explain(
+        &self,
+        py: Python<'_>,
+        data: &Data,
+        question: Question,
+        items: Option<Vec<usize>>,
+    ) -> PyResult<Vec<Explanation>> {
         let explainer = self.explainer(py, question)?;
         let data = Arc::clone(&data.0);
         let set = Arc::new(Set { explainer, data });
         let group = if set.explainer.takes_passes() { 1 } else { TOGETHER };
         let mut all = Vec::with_capacity(set.data.len());
-        let items: Vec<usize> = (0..set.data.len()).collect();
+        let items = items.unwrap_or_else(|| (0..set.data.len()).collect());
         for items in items.chunks(group) {
             let explain = || set.explainer.explain_items(set.data.as_ref(), items.iter().copied());
             let found = compute(py, explain)?.map_err(error)?;
@@ -153,6 +141,29 @@ impl Core {
             py.check_signals()?;
         }
         Ok(all)
+    }
+
+    /// An ONNX file of the model with a method's map as a further output.
+    #[pyo3(signature = (method, layer, target, score, image_size))]
+    fn with_explanation<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        layer: Option<&str>,
+        target: &str,
+        score: &str,
+        image_size: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let model = &self.model;
+        let explanation = export::Explanation {
+            layer: layer.map(|name| model.layer(name)).transpose().map_err(error)?,
+            target: Target::parse(target, model).map_err(error)?,
+            score: score.parse().map_err(error)?,
+            image_size,
+            ..export::Explanation::new(method::find(method).map_err(error)?)
+        };
+        let file = compute(py, || export::with_explanation(model, &explanation))?.map_err(error)?;
+        Ok(PyBytes::new(py, &file))
     }
 
     /// The logits of images that are prepared already, one image after the other.
@@ -167,6 +178,31 @@ impl Core {
         let logits = compute(py, run)?.map_err(error)?;
         Ok(PyArray1::from_vec(py, logits))
     }
+}
+
+/// A model file and what its file does not say; `words` are the fields of a [`ModelRequest`].
+pub(crate) fn request(path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<ModelRequest> {
+    let text = |key: &str| -> PyResult<Option<String>> {
+        words.get_item(key)?.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
+    };
+    let numbers = |key: &str| -> PyResult<Vec<f32>> {
+        words.get_item(key)?.map_or(Ok(Vec::new()), |value| value.extract())
+    };
+    Ok(ModelRequest {
+        path,
+        input: text("input")?,
+        output: text("output")?,
+        head: text("head")?,
+        input_size: text("input_size")?,
+        reference: text("reference")?.map(PathBuf::from),
+        labels: text("labels")?.map(PathBuf::from),
+        resize: text("resize")?,
+        crop: text("crop")?,
+        preset: text("preset")?,
+        scale: text("scale")?,
+        mean: numbers("mean")?,
+        std: numbers("std")?,
+    })
 }
 
 impl Core {

@@ -1,7 +1,9 @@
 //! The threads that compute. A process that was forked has none of its parent's, so it makes its own.
 
 use std::process;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -17,6 +19,54 @@ pub(crate) fn compute<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> T) 
     Ok(py.detach(|| pool.install(work)))
 }
 
+/// Runs `work` on the pool and looks ten times a second whether Ctrl-C was pressed; `work` is then told to stop, and ends
+/// as soon as what is finished is safe.
+pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&AtomicBool) -> T) -> PyResult<T> {
+    let (pool, stop) = (pool()?, AtomicBool::new(false));
+    let mut signal = None;
+    let done = py.detach(|| {
+        std::thread::scope(|scope| {
+            let waiting = std::thread::current();
+            let worker = scope.spawn(|| {
+                let done = pool.install(|| work(&stop));
+                waiting.unpark();
+                done
+            });
+            while !worker.is_finished() {
+                std::thread::park_timeout(Duration::from_millis(100));
+                if signal.is_none()
+                    && let Err(pressed) = Python::attach(|py| py.check_signals())
+                {
+                    signal = Some(pressed);
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            worker.join()
+        })
+    });
+    match (signal, done) {
+        (Some(pressed), _) => Err(pressed),
+        (None, Ok(done)) => Ok(done),
+        (None, Err(_)) => Err(error("the work ended unexpectedly")),
+    }
+}
+
+/// Threads of the pool; 0 stands for one for each processor.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Computes with so many threads from now on; `None` for one for each processor. Results are the same for any number.
+#[pyfunction]
+#[pyo3(signature = (threads))]
+pub(crate) fn set_threads(threads: Option<usize>) -> PyResult<()> {
+    let most = std::thread::available_parallelism().map_or(1, usize::from).max(256);
+    if threads.is_some_and(|threads| !(1..=most).contains(&threads)) {
+        return Err(error(format!("threads: expected 1 to {most}, found {}", threads.unwrap_or(0))));
+    }
+    THREADS.store(threads.unwrap_or(0), Ordering::Relaxed);
+    POOL.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok(())
+}
+
 /// The lock is held only while the interpreter's is, so that no fork finds it taken.
 fn pool() -> PyResult<Arc<ThreadPool>> {
     let mut kept = POOL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,7 +76,9 @@ fn pool() -> PyResult<Arc<ThreadPool>> {
         return Ok(Arc::clone(pool));
     }
     let name = |number| format!("heatlens-{number}");
-    let pool = Arc::new(ThreadPoolBuilder::new().thread_name(name).build().map_err(error)?);
+    let threads = THREADS.load(Ordering::Relaxed);
+    let pool =
+        Arc::new(ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().map_err(error)?);
     // The parent's pool is forgotten, not dropped: there are no threads to end.
     std::mem::forget(kept.replace((process::id(), Arc::clone(&pool))));
     Ok(pool)

@@ -6,7 +6,22 @@
     explanation.maps["grad_cam"], explanation.overlay("grad_cam")
 """
 
-from ._heatlens import Error, Explanation, __version__, methods
-from ._model import Explanations, Model, open
+from ._heatlens import Error, Explanation, __version__, instruction_set, methods, pin_instruction_set, set_threads
+from ._model import Audit, Explanations, Model, open
+from ._train import Trained, train
 
-__all__ = ["Error", "Explanation", "Explanations", "Model", "__version__", "methods", "open"]
+__all__ = [
+    "Audit",
+    "Error",
+    "Explanation",
+    "Explanations",
+    "Model",
+    "Trained",
+    "__version__",
+    "instruction_set",
+    "methods",
+    "open",
+    "pin_instruction_set",
+    "set_threads",
+    "train",
+]

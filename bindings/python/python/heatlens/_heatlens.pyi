@@ -6,12 +6,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 __version__: str
-__all__ = ["Core", "Data", "Error", "Explanation", "__version__", "methods", "save"]
+__all__ = [
+    "Core",
+    "Data",
+    "Error",
+    "Explanation",
+    "__version__",
+    "audit",
+    "instruction_set",
+    "methods",
+    "pin_instruction_set",
+    "save",
+    "set_threads",
+    "train",
+]
 
 class Error(Exception):
     """What heatlens cannot do, in the words of the command line."""
 
 def methods() -> list[str]: ...
+def instruction_set() -> str: ...
+def pin_instruction_set(name: str) -> None: ...
+def set_threads(threads: int | None) -> None: ...
+def audit(
+    model: str | os.PathLike[str],
+    words: dict[str, Any],
+    paths: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    methods: Sequence[str],
+    images: int | None,
+    seed: int,
+    set: Sequence[str],
+    force: bool,
+) -> None: ...
+def train(
+    data: str | os.PathLike[str],
+    validation: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    words: dict[str, Any],
+    force: bool,
+) -> None: ...
 def save(
     explanations: Sequence[Explanation], folder: str | os.PathLike[str], save: Sequence[str], force: bool
 ) -> None: ...
@@ -34,8 +68,13 @@ class Core:
     def array(self, values: NDArray[np.float32], kind: str, bytes: int, layout: str | None) -> Data: ...
     def pictures(self, images: Sequence[NDArray[np.uint8]]) -> Data: ...
     def paths(self, paths: Sequence[str | os.PathLike[str]], layout: str | None) -> Data: ...
-    def explain(self, data: Data, question: Any) -> list[Explanation]: ...
+    def explain(
+        self, data: Data, question: Any, items: Sequence[int] | None = None
+    ) -> list[Explanation]: ...
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def with_explanation(
+        self, method: str, layer: str | None, target: str, score: str, image_size: bool
+    ) -> bytes: ...
 
 @final
 class Explanation:
@@ -64,4 +103,10 @@ class Explanation:
     def save(
         self, folder: str | os.PathLike[str], save: Sequence[str] = ..., force: bool = False
     ) -> None: ...
+    def projected(self, id: str | None = None) -> NDArray[np.float32]: ...
+    def plot(self) -> Any: ...
+    def to_wandb(self) -> list[Any]: ...
+    def to_tensorboard(self, writer: Any, step: int) -> None: ...
+    def to_mlflow(self, folder: str = "heatlens") -> None: ...
+    def to_fiftyone(self, id: str | None = None) -> Any: ...
     def _repr_html_(self) -> str: ...

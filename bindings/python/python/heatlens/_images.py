@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,24 @@ def read(core: Core, x: Any, layout: str | None) -> tuple[Data, bool]:
     if is_one(core, image, layout):
         return many(core, image[None], layout), True
     return many(core, image, layout), False
+
+
+def archive(x: Any, y: Any, class_names: list[str], path: Path) -> str:
+    """Writes images and the numbers of their classes as the command line reads them."""
+    content = {"X": array(np.stack([array(one) for one in x]) if isinstance(x, (list, tuple)) else x)}
+    if y is not None:
+        labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y).squeeze()
+        if labels.dtype.kind in "UO":
+            unknown = sorted({str(name) for name in labels} - set(class_names))
+            if unknown:
+                raise Error(f"the model has no class {unknown[0]!r}, only {', '.join(class_names)}")
+            labels = np.array([class_names.index(str(name)) for name in labels], np.int64)
+        if labels.shape != (len(content["X"]),):
+            raise Error(f"y has shape {np.shape(y)}: expected one class for each of {len(content['X'])} images")
+        content["y"] = labels
+    with path.open("wb") as file:
+        np.savez(file, **content)
+    return str(path)
 
 
 def as_given(core: Core, x: Any) -> Any:

@@ -6,12 +6,13 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from . import _heatlens, _images, _live
-from ._heatlens import Core, Error, Explanation
+from . import _heatlens, _images, _live, _show
+from ._heatlens import Core, Data, Error, Explanation
 
 PathLike = str | os.PathLike[str]
 Layer = Any  # a name, a torch module or a Keras layer
@@ -38,10 +39,43 @@ class Explanations(list[Explanation]):
         """Writes the files that the command line writes of these images: ``png``, ``npz`` (or ``npz16``), ``heat``."""
         _heatlens.save(list(self), folder, list(save), force)
 
+    def plot(self, most: int = 8) -> Any:
+        """A matplotlib figure with a row for each of the first images."""
+        return _show.plot(self[:most])
+
     def _repr_html_(self) -> str:
         shown = self[:10]
         rest = f"<div>and {len(self) - len(shown)} more</div>" if len(self) > len(shown) else ""
         return "".join(explanation._repr_html_() for explanation in shown) + rest
+
+
+class Audit(dict[str, Any]):
+    """What an audit found: the content of ``audit.json``. Shows itself as a table in a notebook."""
+
+    @property
+    def title(self) -> str:
+        """The verdict on the model, in a line."""
+        return str(self["model"]["title"])
+
+    @property
+    def recommended(self) -> str | None:
+        """The method to use; ``None`` if none is to be trusted."""
+        found = self["recommended"]
+        return None if found is None else str(found)
+
+    def __repr__(self) -> str:
+        return f"<Audit: {self.title}; recommended: {self.recommended or 'no method'}>"
+
+    def _repr_html_(self) -> str:
+        def row(method: Mapping[str, Any]) -> str:
+            score = method["score"]["mean"]
+            cells = method["title"], method["verdict"], "–" if score is None else f"{100 * score:.0f} %"
+            return "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
+
+        head = "<tr><th>method</th><th>verdict</th><th>better than others</th></tr>"
+        recommended = f"<p>Recommended: {escape(self.recommended or 'no method')}</p>"
+        rows = "".join(row(method) for method in self["methods"])
+        return f"<p><b>{escape(self.title)}</b></p>{recommended}<table>{head}{rows}</table>"
 
 
 class Model:
@@ -90,7 +124,7 @@ class Model:
         x: Any,
         method: str | Sequence[str] | None = None,
         layer: Layer | Sequence[Layer] | None = None,
-        target: int | str | None = None,
+        target: int | str | Sequence[int | str] | None = None,
         against: int | str | None = None,
         seed: int = 0,
         set: Mapping[str, object] | Sequence[str] | None = None,
@@ -104,24 +138,93 @@ class Model:
         ``x`` is an array (height × width, with channels last or first, one image or many), a tensor, a PIL image, a path,
         or a list of these. Arrays are read as the command line reads them; arrays for a live model, opened without
         ``preset``, ``scale``, ``mean`` and ``std``, go in as its own library would take them, integers too. ``uint8`` arrays
-        of another size than the model's are prepared as image files are. One image gives an :class:`Explanation`, several give
+        of another size than the model's are prepared as image files are. ``target`` may name a class for each image. One image gives an :class:`Explanation`, several give
         :class:`Explanations`.
         """
+        targets = _list(target) if isinstance(target, (list, tuple)) or hasattr(target, "shape") and target.shape else None
         question = _Question(
             method=_words(method),
             layer=[self._layer(one) for one in _list(layer)],
-            target=_text(target) or "predicted",
+            target="predicted" if targets is not None else _text(target) or "predicted",
             against=_text(against),
             counterfactual=counterfactual,
             seed=_seed(seed),
-            set=[f"{key}={value}" for key, value in set.items()] if isinstance(set, Mapping) else _words(set),
+            set=_settings(set),
             score=str(score),
         )
         if self._as_given:
             x = _images.as_given(self._core, x)
         data, single = _images.read(self._core, x, layout)
-        found = Explanations(self._core.explain(data, question))
+        if targets is None:
+            found = Explanations(self._core.explain(data, question))
+        else:
+            found = self._for_each(data, question, [str(one) for one in targets])
         return found[0] if single else found
+
+    def _for_each(self, data: Data, question: _Question, targets: list[str]) -> Explanations:
+        """Each image for its own class; those of one class go together."""
+        if len(targets) != len(data):
+            raise Error(f"{len(targets)} targets for {len(data)} images: expected one each, or one for all")
+        found: dict[int, Explanation] = {}
+        for target in sorted({*targets}):
+            items = [item for item, wanted in enumerate(targets) if wanted == target]
+            found.update(zip(items, self._core.explain(data, replace(question, target=target), items)))
+        return Explanations(found[item] for item in range(len(targets)))
+
+    def audit(
+        self,
+        x: Any,
+        y: Any = None,
+        method: str | Sequence[str] | None = None,
+        images: int | None = None,
+        seed: int = 0,
+        set: Mapping[str, object] | Sequence[str] | None = None,
+        *,
+        out: PathLike | None = None,
+        force: bool = False,
+    ) -> Audit:
+        """Measures whether the model learned anything, and which methods are faithful to it.
+
+        ``x`` are images that the model was not trained on: an array of N images, or paths and class folders; ``y`` are the
+        numbers or names of their classes. ``images`` is how many of them the methods are measured on (64). ``out`` keeps
+        the command line's folder, ``report.html`` included.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            results = Path(folder, "audit") if out is None else Path(out)
+            words = {**self._words}
+            if isinstance(labels := words.get("labels"), list):
+                words["labels"] = str(Path(folder, "labels"))
+                Path(words["labels"]).write_text(json.dumps(labels), "utf-8")
+            model = Path(folder, "model")
+            model.write_bytes(self._bytes())
+            paths = self._files(x, y, Path(folder))
+            _heatlens.audit(
+                model, words, paths, results, _words(method), images, _seed(seed), _settings(set), force
+            )
+            return Audit(json.loads((results / "audit.json").read_text("utf-8")))
+
+    def _files(self, x: Any, y: Any, folder: Path) -> list[str]:
+        """The images as the command line reads them."""
+        if isinstance(x, (str, os.PathLike)) or _list(x) and all(isinstance(path, (str, os.PathLike)) for path in _list(x)):
+            if y is not None:
+                raise Error("files have their classes from their folders: leave out y")
+            return [os.fspath(path) for path in _list(x)]
+        if self._as_given:
+            x = _images.as_given(self._core, x)
+        return [_images.archive(x, y, self.class_names, folder / "data.npz")]
+
+    def save_with_explanation(
+        self,
+        path: PathLike,
+        method: str = "grad_cam",
+        layer: Layer | None = None,
+        target: int | str = "predicted",
+        score: str = "logit",
+        image_size: bool = False,
+    ) -> None:
+        """Writes an ONNX file with one more output, ``explanation``, which any runtime computes: the map of a method."""
+        name = None if layer is None else self._layer(layer)
+        Path(path).write_bytes(self._core.with_explanation(method, name, str(target), score, image_size))
 
     def _layer(self, layer: Layer) -> str:
         if isinstance(layer, str):
@@ -227,6 +330,8 @@ def _text(value: object) -> str | None:
 def _list(value: Any) -> list[Any]:
     if value is None:
         return []
+    if hasattr(value, "tolist") and getattr(value, "shape", ()):
+        return list(value.tolist())
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
@@ -235,6 +340,10 @@ def _words(value: Any) -> list[str]:
     if not all(isinstance(word, str) for word in found):
         raise Error(f"expected names, found {value!r}")
     return [part for word in found for part in word.split(",")] if isinstance(value, str) else found
+
+
+def _settings(set: Mapping[str, object] | Sequence[str] | None) -> list[str]:
+    return [f"{key}={value}" for key, value in set.items()] if isinstance(set, Mapping) else _words(set)
 
 
 def _seed(seed: int) -> int:

@@ -23,8 +23,8 @@ pub struct Checkpoint {
     pub state: Value,
 }
 
+/// Holds the checksum, a space, and the state as JSON.
 const STATE: &str = "heatlens.state";
-const SUM: &str = "heatlens.sha256";
 
 /// SHA-256 of everything in a checkpoint.
 fn checksum(state: &str, arrays: &BTreeMap<&String, Vec<u8>>) -> String {
@@ -56,8 +56,9 @@ impl Checkpoint {
             views.push((name.as_str(), view.map_err(|e| unusable(e.to_string()))?));
         }
         let state = self.state.to_string();
-        let sum = (SUM.to_owned(), checksum(&state, &bytes));
-        let metadata = [(STATE.to_owned(), state), sum].into_iter().collect();
+        // One entry: several would come in any order.
+        let text = format!("{} {state}", checksum(&state, &bytes));
+        let metadata = [(STATE.to_owned(), text)].into_iter().collect();
         let file = safetensors::serialize(views, Some(metadata)).map_err(|e| unusable(e.to_string()))?;
         write_atomically(path, &file).map_err(TrainError::writing(path))
     }
@@ -72,16 +73,16 @@ impl Checkpoint {
         let bytes = fs::read(path).map_err(|e| unusable(format!("cannot read the checkpoint: {e}")))?;
         let damaged = |e: safetensors::SafeTensorError| unusable(format!("the checkpoint is damaged: {e}"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let entry = |key: &str| header.metadata().as_ref().and_then(|m| m.get(key));
-        let text = entry(STATE).ok_or_else(|| unusable("no checkpoint of heatlens".to_owned()))?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(STATE));
+        let text = text.ok_or_else(|| unusable("no checkpoint of heatlens".to_owned()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
         let all = tensors.tensors();
         let contents = all.iter().map(|(name, view)| (name, view.data().to_vec())).collect();
-        if entry(SUM) != Some(&checksum(text, &contents)) {
-            return Err(unusable("the checkpoint is damaged: its checksum is wrong".to_owned()));
-        }
+        let known = text.split_once(' ').filter(|(sum, state)| *sum == checksum(state, &contents));
+        let (_, state) =
+            known.ok_or_else(|| unusable("the checkpoint is damaged: its checksum is wrong".to_owned()))?;
         let state =
-            serde_json::from_str(text).map_err(|e| unusable(format!("the checkpoint is damaged: {e}")))?;
+            serde_json::from_str(state).map_err(|e| unusable(format!("the checkpoint is damaged: {e}")))?;
         let number = |b: &[u8]| b.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
         let array = |(name, view): (String, TensorView<'_>)| {
             (name, view.data().chunks_exact(4).map(number).collect())

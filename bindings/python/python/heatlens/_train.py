@@ -1,0 +1,80 @@
+"""Training a small network on images in two classes or more."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import _heatlens, _images
+from ._model import Model, PathLike
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and what was found on the images that were held out."""
+
+    model: Model
+    report: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Trained: {self.report.get('title')}; {self.model!r}>"
+
+
+def train(
+    x: Any,
+    y: Any = None,
+    *,
+    class_names: list[str] | None = None,
+    validation_data: tuple[Any, Any] | PathLike | None = None,
+    out: PathLike | None = None,
+    force: bool = False,
+    recipe: str | None = None,
+    arch: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    patience: int | None = None,
+    monitor: str | None = None,
+    validation_split: float | None = None,
+    scale: str | None = None,
+    seed: int = 0,
+) -> Trained:
+    """Trains on an array of N images with their classes, or on a folder with one sub-folder for each class.
+
+    What is not given follows from the number of images, as on the command line. ``out`` keeps the command line's folder
+    (model, history, learning curve); Ctrl-C stops.
+    """
+    words = {
+        "recipe": recipe,
+        "arch": arch,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "patience": patience,
+        "monitor": monitor,
+        "validation_split": validation_split,
+        "scale": scale,
+        "seed": seed,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        data = _file(x, y, class_names, Path(folder, "data.npz"))
+        validation = None
+        if isinstance(validation_data, (str, os.PathLike)):
+            validation = os.fspath(validation_data)
+        elif validation_data is not None:
+            validation = _file(*validation_data, class_names, Path(folder, "validation.npz"))
+        results = Path(folder, "run") if out is None else Path(out)
+        _heatlens.train(data, validation, results, words, force)
+        report = json.loads((results / "metrics.json").read_text("utf-8"))
+        names = {"labels": class_names} if class_names else {}
+        return Trained(Model((results / "model.onnx").read_bytes(), names), report)
+
+
+def _file(x: Any, y: Any, class_names: list[str] | None, path: Path) -> str:
+    if isinstance(x, (str, os.PathLike)):
+        return os.fspath(x)
+    return _images.archive(x, y, class_names or [], path)

@@ -1,0 +1,118 @@
+//! Whole runs: audits and training.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use heatlens::data::OpenOptions;
+use heatlens::run::{self, AuditRequest, DataRequest, Monitor, RunOptions};
+use heatlens::train::arch;
+use heatlens::train::fit::Observer;
+use heatlens::train::history::Record;
+use heatlens::train::recipe::{self, Choices, RECIPES};
+use heatlens::train::run::{Plan, Source};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use serde_json::json;
+
+use crate::error;
+use crate::model::request;
+use crate::pool::watched;
+
+/// Stops a run when it is told to.
+struct Stops<'s>(&'s AtomicBool);
+
+impl Monitor for Stops<'_> {
+    fn advance(&self, _: usize) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for Stops<'_> {
+    fn step(&mut self, _: u64, _: usize, _: usize) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+
+    fn epoch(&mut self, _: &Record) {}
+}
+
+/// Audits a model into the folder `out`, which then holds `audit.json` and `report.html`.
+#[pyfunction]
+#[pyo3(signature = (model, words, paths, out, methods, images, seed, set, force))]
+#[allow(clippy::too_many_arguments)] // why: heatlens/_model.py calls it by name, nobody else
+pub(crate) fn audit(
+    py: Python<'_>,
+    model: PathBuf,
+    words: &Bound<'_, PyDict>,
+    paths: Vec<PathBuf>,
+    out: PathBuf,
+    methods: Vec<String>,
+    images: Option<usize>,
+    seed: u64,
+    set: Vec<String>,
+    force: bool,
+) -> PyResult<()> {
+    let asked = AuditRequest {
+        model: request(model, words)?,
+        data: DataRequest { paths, ..DataRequest::default() },
+        methods,
+        measured: images,
+        full: false,
+        train_data: None,
+        placement: "receptive-field".to_owned(),
+        set,
+        seed,
+    };
+    let options =
+        RunOptions { out, force, command: "heatlens.Model.audit".to_owned(), ..RunOptions::default() };
+    watched(py, |stop| run::audit(&asked, &options, &Stops(stop)))?.map_err(error)?;
+    Ok(())
+}
+
+/// Trains on the arrays or class folders at `data` into the folder `out`, which then holds `model.onnx` and `metrics.json`.
+#[pyfunction]
+#[pyo3(signature = (data, validation, out, words, force))]
+pub(crate) fn train(
+    py: Python<'_>,
+    data: PathBuf,
+    validation: Option<PathBuf>,
+    out: PathBuf,
+    words: &Bound<'_, PyDict>,
+    force: bool,
+) -> PyResult<()> {
+    let given = |key: &str| Ok::<_, PyErr>(words.get_item(key)?.filter(|value| !value.is_none()));
+    let text = |key: &str| given(key)?.map(|value| value.extract::<String>()).transpose();
+    let whole = |key: &str| given(key)?.map(|value| value.extract::<u64>()).transpose();
+    let name = text("recipe")?.unwrap_or_else(|| RECIPES[0].id.to_owned());
+    let recipe = recipe::find(&name).ok_or_else(|| {
+        let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.id).collect();
+        error(format!("recipe: expected {}, found {name:?}", known.join(", ")))
+    })?;
+    let network = text("arch")?;
+    let unknown = || error(format!("there is no network {:?}", network.as_deref().unwrap_or_default()));
+    let choices = Choices {
+        architecture: network.as_deref().map(|id| arch::find(id).ok_or_else(unknown)).transpose()?,
+        epochs: whole("epochs")?,
+        batch_size: given("batch_size")?.map(|value| value.extract()).transpose()?,
+        learning_rate: given("learning_rate")?.map(|value| value.extract()).transpose()?,
+        patience: whole("patience")?,
+        monitor: text("monitor")?,
+        validation_split: given("validation_split")?.map(|value| value.extract()).transpose()?,
+        seed: whole("seed")?.unwrap_or(0),
+        ..Choices::default()
+    };
+    let scale = text("scale")?;
+    let open =
+        OpenOptions { numbers: run::numbers(scale.as_deref()).map_err(error)?, ..OpenOptions::default() };
+    let options = RunOptions { out, force, command: "heatlens.train".to_owned(), ..RunOptions::default() };
+    let train = |stop: &AtomicBool| -> Result<(), String> {
+        let text = |e: &dyn std::fmt::Display| e.to_string();
+        let source = Source::find(&data, validation.as_deref()).map_err(|e| text(&e))?;
+        let plan = Plan::new(&source, &open, recipe, &choices, &Stops(stop)).map_err(|e| text(&e))?;
+        let kept = json!({"recipe": recipe.id, "scale": scale}).as_object().cloned().unwrap_or_default();
+        let _lock = plan.begin(&options, kept).map_err(|e| text(&e))?;
+        let (settings, set) = (plan.settings.clone(), &plan.set);
+        let done = heatlens::train::run::train(settings, set, &options.out, false, &mut Stops(stop));
+        done.map(drop).map_err(|e| text(&e))
+    };
+    watched(py, train)?.map_err(error)
+}
