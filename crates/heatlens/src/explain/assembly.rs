@@ -36,6 +36,8 @@ pub fn append_maps(
 pub(super) struct Assembly {
     pub(super) graph: Graph,
     gap: Option<GapHead>,
+    /// Where `cam`, which is defined at one layer only, looks unless a person names another.
+    pooled: Option<Layer>,
     /// Every layer.
     all: Vec<Layer>,
     /// The last layer of every size.
@@ -67,26 +69,34 @@ struct Aim {
 impl Assembly {
     /// The model's graph with every formula appended, and the layers that were looked at.
     pub(super) fn new(model: &Model, options: &ExplainOptions) -> Result<(Self, Vec<Layer>), ExplainError> {
+        let mut notes = Vec::new();
         let layers = match options.layers.as_slice() {
-            [] if options.methods.iter().any(|m| m.uses_layer) => match model.default_layer() {
+            [] if options.methods.iter().any(|m| m.uses_layer) => match model.choose_layer() {
                 Err(_) if options.skip_inapplicable => Vec::new(),
-                layer => vec![layer?],
+                choice => {
+                    let choice = choice?;
+                    notes = choice.notes;
+                    vec![choice.layer]
+                }
             },
             [] => Vec::new(),
             layers => layers.to_vec(),
         };
         let layers = placed(layers, options);
+        let (gap, all) = (model.gap_head(), placed(model.layers(), options));
+        let pooled = |layer: &&Layer| gap.as_ref().is_some_and(|gap| gap.features == layer.value);
         let mut assembly = Self {
             graph: model.graph.clone(),
-            gap: model.gap_head(),
-            all: placed(model.layers(), options),
+            pooled: all.iter().find(pooled).filter(|_| options.layers.is_empty()).cloned(),
+            gap,
+            all,
             stages: placed(model.stage_layers(), options),
             outputs: vec![model.head.logits],
             passes: Vec::new(),
             prepared: Vec::new(),
             shared: Shared::default(),
             maps: Vec::new(),
-            notes: Vec::new(),
+            notes,
             targets: (options.augment || options.classes_given)
                 .then(|| Aims { graph: model.graph.clone(), outputs: Vec::new() }),
         };
@@ -126,7 +136,12 @@ impl Assembly {
         let any = layers.first().cloned().or_else(|| model.default_layer().ok());
         let any = any.unwrap_or_else(|| Layer::of_image(model));
         for &method in &options.methods {
-            let chosen = if method.uses_layer { layers } else { std::slice::from_ref(&any) };
+            let pooled = self.pooled.clone().filter(|_| method.id == Method::CAM.id);
+            let chosen = match &pooled {
+                Some(pooled) => std::slice::from_ref(pooled),
+                None if method.uses_layer => layers,
+                None => std::slice::from_ref(&any),
+            };
             if chosen.is_empty() {
                 self.note(format!("left out: {}: {}", method.id, ModelError::NoSpatialLayer));
             }
@@ -308,6 +323,11 @@ fn stages_up_to(stages: &[Layer], layer: &Layer) -> Vec<Layer> {
 
 #[cfg(test)]
 mod tests {
+    use heatlens_graph::op::conv::Conv;
+    use heatlens_graph::op::gather::Gather;
+    use heatlens_graph::op::window::Window;
+    use heatlens_graph::{Fact, Shape, Tensor};
+
     use super::*;
     use crate::explain::Explainer;
     use crate::method::find;
@@ -321,6 +341,63 @@ mod tests {
         let options = ExplainOptions { target: Target::All, ..ExplainOptions::new(&methods) };
         let (assembly, _) = Assembly::new(&model, &options).unwrap();
         assert_eq!((assembly.maps.len(), assembly.passes.len()), (6, 2));
+    }
+
+    /// The mean of the logits of an image and of its mirror image.
+    fn looking_twice() -> Model {
+        let mut graph = Graph::new("twice");
+        let image = graph.add_input("image", Fact::f32(Shape::batched(&[1, 8, 8])));
+        let mut b = Builder::new(&mut graph, "net");
+        let kernel = b.constant(Tensor::f32(&[2, 1, 3, 3], (0u8..18).map(f32::from).collect()));
+        let window = Window::new(&[3, 3]);
+        let gather = Gather { axis: 3, indices: (0..8).rev().collect(), shape: vec![8] };
+        let mirrored = b.apply(gather, &[image]).unwrap();
+        let logits = [image, mirrored].map(|seen| {
+            let conv = b.apply(Conv { window: window.clone(), group: 1 }, &[seen, kernel]).unwrap();
+            let relu = b.relu(conv).unwrap();
+            b.mean(relu, &[2, 3], false).unwrap()
+        });
+        let sum = b.add(logits[0], logits[1]).unwrap();
+        graph.set_outputs(&[sum]);
+        Model::from_graph(graph).unwrap()
+    }
+
+    #[test]
+    fn of_an_image_and_its_mirror_image_the_image_is_looked_at() {
+        let model = looking_twice();
+        let flipped: Vec<Layer> = model.layers().into_iter().filter(Layer::is_flipped).collect();
+        let cells = flipped.last().unwrap().cells[1].unwrap();
+        assert_eq!((cells.step, cells.offset), (-1.0, 6.0));
+        let layer = model.default_layer().unwrap();
+        assert!(!layer.is_flipped() && layer.op == flipped.last().unwrap().op, "{layer:?}");
+        let options = ExplainOptions::new(&[find("grad_cam").unwrap()]);
+        let notes = Explainer::new(&model, &options).unwrap().notes().join(" ");
+        assert!(notes.contains("flipped copy"), "{notes}");
+        // A bright spot on the left: either branch's map lies over it.
+        let mut pixels = vec![0.0; 64];
+        pixels[3 * 8 + 1] = 1.0;
+        for layer in [layer, flipped.last().unwrap().clone()] {
+            let options = ExplainOptions { layers: vec![layer], target: Target::Class(1), ..options.clone() };
+            let explained = Explainer::new(&model, &options).unwrap().explain(&pixels, 1).unwrap();
+            let heat = explained[0].attributions[0].heat_over([8, 8]).unwrap();
+            let left: f32 = (0..64).filter(|i| i % 8 < 4).map(|i| heat[i]).sum();
+            assert!(left > 0.9 * heat.iter().sum::<f32>(), "{heat:?}");
+        }
+    }
+
+    #[test]
+    fn a_layer_of_few_cells_is_passed_over() {
+        let network = arch::find("gap-cnn").unwrap().build([1, 16, 16], 2, 0).unwrap();
+        let model = Model::from_graph(network).unwrap();
+        let options = ExplainOptions::new(&[find("grad_cam").unwrap()]);
+        let notes = Explainer::new(&model, &options).unwrap().notes().join(" ");
+        assert!(notes.contains("2×2 cells only") && notes.contains("with 5×5"), "{notes}");
+        let [cam, grad_cam] = ["cam", "grad_cam"].map(|id| {
+            let options = ExplainOptions::new(&[find(id).unwrap()]);
+            let explained = Explainer::new(&model, &options).unwrap().explain(&[0.5; 256], 1).unwrap();
+            explained[0].attributions[0].shape.clone()
+        });
+        assert_eq!((cam.as_slice(), grad_cam.as_slice()), (&[2, 2][..], &[5, 5][..]));
     }
 
     #[test]

@@ -1,27 +1,113 @@
-//! Which layer to look at when nobody says.
+//! The layer to look at when nobody says.
 
 use std::collections::HashMap;
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::matmul::MatMul;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Graph, Node, ValueId};
 
-use crate::model::Layer;
 use crate::model::axes::{Followed, Mixing};
+use crate::model::{Layer, Model};
 
-/// What the last node that mixes places reads, or the normalisation behind it.
-pub(super) fn default_layer(
-    graph: &Graph,
-    logits: ValueId,
-    followed: &Followed,
-    layers: &[Layer],
-) -> Option<Layer> {
-    let needed = needed_nodes(graph, &[logits]);
-    let last = followed.mixing.iter().rfind(|m| needed.get(m.node.index()) == Some(&true));
-    let chosen = last.and_then(|mixing| behind(graph, followed, layers, *mixing));
-    chosen.or_else(|| layers.last()).cloned()
+/// A map of so few cells says next to nothing about places.
+const FEW_CELLS: usize = 4;
+
+/// The layer that is looked at unless another is named.
+pub(crate) struct Choice {
+    pub(crate) layer: Layer,
+    /// What a person should know of it.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Choice {
+    /// What the last node that mixes places reads, or the normalisation behind it; from there on to a layer that sees the
+    /// image as it is, in more than a few cells.
+    pub(super) fn of(model: &Model, followed: &Followed, layers: &[Layer]) -> Option<Self> {
+        let (graph, head) = (&model.graph, &model.head);
+        // What was appended to find log odds is none of the network's layers.
+        let own = |l: &&Layer| graph.producer(l.value) <= graph.producer(head.output);
+        let layers: Vec<Layer> = layers.iter().filter(own).cloned().collect();
+        let needed = needed_nodes(graph, &[head.logits]);
+        let last = followed.mixing.iter().rfind(|m| needed.get(m.node.index()) == Some(&true));
+        let found = last.and_then(|mixing| behind(graph, followed, &layers, *mixing));
+        let mut choice = Self { layer: found.or_else(|| layers.last())?.clone(), notes: Vec::new() };
+        let all = bottlenecks(graph, &needed, followed);
+        choice.unflip(&layers);
+        choice.refine(&layers, &all);
+        choice.tell(&layers, &all, last.is_some_and(|mixing| mixing.product));
+        Some(choice)
+    }
+
+    /// Says what else the scores depend on.
+    fn tell(&mut self, layers: &[Layer], all: &[bool], attention: bool) {
+        let Layer { name, value, .. } = &self.layer;
+        let everything = all[value.index()];
+        if !self.layer.is_flipped() && layers.iter().any(Layer::is_flipped) {
+            let seen = if everything { "holds what it sees of both" } else { "sees the image as it is" };
+            self.notes
+                .push(format!("the network also looks at a flipped copy of the image: {name:?} {seen}"));
+        } else if !everything && !attention {
+            self.notes.push(format!(
+                "the scores also depend on parts of the network beside {name:?}: its maps show one part of what counts"
+            ));
+        }
+    }
+
+    /// Takes the layer that does for the image what this one does for a flipped copy of it, or for both together.
+    fn unflip(&mut self, layers: &[Layer]) {
+        let Layer { value, op, shape, cells, .. } = &self.layer;
+        let both = cells.contains(&None) && layers.iter().any(Layer::is_flipped);
+        let straight = |l: &&Layer| !l.view && !l.is_flipped() && l.shape == *shape;
+        let alike = |l: &&Layer| {
+            straight(l) && if both { l.value < *value && !l.cells.contains(&None) } else { l.op == *op }
+        };
+        if let Some(straight) = layers.iter().rfind(alike).filter(|_| both || self.layer.is_flipped()) {
+            self.layer = straight.clone();
+        }
+    }
+
+    /// Goes back to the last size of more than a few cells; there to what everything goes through, if there is such a layer.
+    fn refine(&mut self, layers: &[Layer], all: &[bool]) {
+        let Layer { name, value, shape: [_, h, w], .. } = &self.layer;
+        if h * w > FEW_CELLS {
+            return;
+        }
+        let own = |l: &&Layer| l.value < *value && !l.view && l.is_flipped() == self.layer.is_flipped();
+        let sees_more = |l: &&Layer| l.cells.iter().flatten().all(|cells| cells.reach() > 1.0);
+        let finer = |l: &&Layer| own(l) && sees_more(l) && l.shape[1] * l.shape[2] > FEW_CELLS;
+        let Some(last) = layers.iter().rfind(finer) else { return };
+        let same = |l: &&Layer| finer(l) && l.shape[1..] == last.shape[1..] && all[l.value.index()];
+        let chosen = layers.iter().rfind(same).unwrap_or(last);
+        let [_, rows, columns] = chosen.shape;
+        self.notes.push(format!(
+            "{name:?} has {h}×{w} cells only: {:?} with {rows}×{columns} is looked at (--layer {name} looks there)",
+            chosen.name
+        ));
+        self.layer = chosen.clone();
+    }
+}
+
+/// For every value, whether all that the scores see of the image goes through it.
+fn bottlenecks(graph: &Graph, needed: &[bool], followed: &Followed) -> Vec<bool> {
+    let depends = |value: &&ValueId| followed.axes[value.index()].is_some();
+    let nodes = || graph.nodes().iter().enumerate().filter(|(at, _)| needed.get(*at) == Some(&true));
+    let mut last_use = vec![0; graph.values().len()];
+    for (at, node) in nodes() {
+        node.inputs.iter().flatten().filter(depends).for_each(|input| last_use[input.index()] = at);
+    }
+    let inputs = graph.inputs().iter().filter(depends);
+    let mut open_until = inputs.map(|input| last_use[input.index()]).max().unwrap_or(0);
+    let mut found = vec![false; graph.values().len()];
+    for (at, node) in nodes() {
+        for output in node.outputs.iter().filter(depends) {
+            found[output.index()] = open_until <= at;
+        }
+        open_until = node.outputs.iter().map(|output| last_use[output.index()]).fold(open_until, usize::max);
+    }
+    found
 }
 
 /// Goes back from what a node mixes to the layer it stands for: past copies that are arranged anew
@@ -36,7 +122,7 @@ fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: M
         if let Some(layer) = layer {
             let found = match mixing.product {
                 true => is_normalisation(graph, value),
-                false => !layer.view,
+                false => !layer.view && !enlarges(node, &by_value, layer),
             };
             if found {
                 return Some(layer);
@@ -53,6 +139,13 @@ fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: M
             _ => return fallback.or_else(|| before(graph, layers, mixing)),
         }
     }
+}
+
+/// Whether a node only enlarges a layer, by a constant matrix for each axis.
+fn enlarges(node: Option<&Node>, layers: &HashMap<ValueId, &Layer>, layer: &Layer) -> bool {
+    let Some(node) = node.filter(|node| node.op.downcast_ref::<MatMul>().is_some()) else { return false };
+    let cells = |layer: &Layer| layer.shape[1] * layer.shape[2];
+    node.inputs.iter().flatten().any(|i| layers.get(i).is_some_and(|&from| cells(from) < cells(layer)))
 }
 
 /// The last layer that was there when a node mixed places.

@@ -34,13 +34,18 @@ pub struct Description<'m> {
     model: &'m Model,
     layers: Vec<Layer>,
     default: Option<Layer>,
+    about_default: Vec<String>,
 }
 
 impl<'m> Description<'m> {
     /// Finds the layers of `model`.
     #[must_use]
     pub fn of(model: &'m Model) -> Self {
-        Self { model, layers: model.layers(), default: model.default_layer().ok() }
+        let (default, about_default) = match model.choose_layer() {
+            Ok(choice) => (Some(choice.layer), choice.notes),
+            Err(_) => (None, Vec::new()),
+        };
+        Self { model, layers: model.layers(), default, about_default }
     }
 
     /// Returns the description for people, in lines; its layers are those where blocks and stages end, or with
@@ -119,7 +124,8 @@ impl<'m> Description<'m> {
             format!("  {mark} {name:<column$} {op:<20} {c} channels of {h}×{w}{extra}, {place}")
         };
         let title = format!("layers one can look at (* is the default{hidden}):");
-        std::iter::once(title).chain(shown.into_iter().map(line)).collect()
+        let notes = self.about_default.iter().map(|note| format!("  * {note}"));
+        std::iter::once(title).chain(shown.into_iter().map(line)).chain(notes).collect()
     }
 
     /// Returns the description for programs, with every layer. Placements are given for rows first, then columns.
@@ -143,6 +149,7 @@ impl<'m> Description<'m> {
             "stages": stages(&self.layers).iter().map(stage).collect::<Vec<_>>(),
             "layers": self.layers.iter().map(layer_json).collect::<Vec<_>>(),
             "default_layer": self.default.as_ref().map(|l| &l.name),
+            "about_default_layer": self.about_default,
             "preprocessing": self.model.preprocessing.to_pairs(),
             "preprocessing_known": self.model.described,
             "own_scaling": self.model.own_scaling.map(PixelRange::name),

@@ -1,11 +1,13 @@
-//! The head for which class activation maps were invented: global average pooling, then one dense layer.
+//! The head for which class activation maps were invented: global average pooling, then one dense layer or none.
 //!
 //! There z = b + Σₖ wₖ · mean(Aₖ), so the map Σₖ wₖ Aₖ shows exactly what adds up to the logit
-//! (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", §2).
+//! (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", §2). Without a dense layer each class has
+//! its own channel (Lin et al. 2014, "Network in Network"), and w is 1 there.
 
 use std::collections::HashMap;
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::conv::Conv;
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
 use heatlens_graph::op::matmul::MatMul;
@@ -33,16 +35,26 @@ pub struct GapHead {
 }
 
 impl Model {
-    /// The head, if the logits are a dense layer over globally averaged features.
+    /// The head, if the logits are a dense layer (or a 1×1 convolution) over globally averaged features, or such features
+    /// themselves: then each class has a channel.
     #[must_use]
     pub fn gap_head(&self) -> Option<GapHead> {
-        let graph = &self.graph;
-        let (dense, addend) = dense_and_bias(graph, skip_renaming(graph, self.head.logits))?;
+        let (graph, outputs) = (&self.graph, self.head.outputs);
+        let producer = |value: ValueId| graph.producer(value).map(|id| graph.node(id));
+        let logits = skip_renaming(graph, self.head.logits);
+        if let Some(pool) = producer(logits)
+            && let Some(layer) = self.pooled_layer(pool).filter(|layer| layer.shape[0] == outputs)
+        {
+            let weights =
+                (0..outputs * outputs).map(|i| f32::from(u8::from(i % (outputs + 1) == 0))).collect();
+            let (features, bias) = (layer.value, vec![0.0; outputs]);
+            return Some(GapHead { features, pooled: pool.outputs[0], weights, bias, channels: outputs });
+        }
+        let (dense, addend) = dense_and_bias(graph, logits)?;
         let (input, weights, bias) = dense_weights(graph, dense)?;
-        let pool = graph.node(graph.producer(skip_renaming(graph, input))?);
+        let pool = producer(skip_renaming(graph, input))?;
         let layer = self.pooled_layer(pool)?;
         let (features, channels) = (layer.value, layer.shape[0]);
-        let outputs = self.head.outputs;
         if weights.len() != outputs * channels {
             return None;
         }
@@ -98,7 +110,7 @@ fn dense_and_bias(graph: &Graph, logits: ValueId) -> Option<(&Node, Option<Vec<f
         return Some((node, None));
     }
     let constant_side = (0..2).find(|&i| constant(graph, node, i).is_some())?;
-    let product = node.inputs.get(1 - constant_side).copied().flatten()?;
+    let product = skip_renaming(graph, node.inputs.get(1 - constant_side).copied().flatten()?);
     Some((graph.node(graph.producer(product)?), constant(graph, node, constant_side)))
 }
 
@@ -107,6 +119,10 @@ fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Optio
     let input = node.inputs.first().copied().flatten()?;
     let matrix = constant(graph, node, 1)?;
     let shape = graph.fact(node.inputs.get(1).copied().flatten()?).shape.at(1);
+    if let Some(conv) = node.op.downcast_ref::<Conv>() {
+        let one = conv.group == 1 && shape.iter().skip(2).all(|&n| n == 1);
+        return one.then(|| (input, matrix, constant(graph, node, 2)));
+    }
     let &[rows, columns] = shape.as_slice() else { return None };
     let transposed = || (0..columns).flat_map(|k| (0..rows).map(move |c| (c, k)));
     if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
@@ -142,4 +158,117 @@ fn pools_places(graph: &Graph, node: &Node, layer: &Layer) -> bool {
     reduce
         .and_then(|r| r.reduced(&graph.fact(layer.value).shape).ok())
         .is_some_and(|reduced| reduced == places)
+}
+
+#[cfg(test)]
+mod tests {
+    use heatlens_graph::op::cast::Cast;
+    use heatlens_graph::op::softmax::Softmax;
+    use heatlens_graph::{Builder, DType, Fact, GraphError, Shape, Tensor};
+
+    use super::*;
+    use crate::explain::{ExplainOptions, Explainer};
+    use crate::method::find;
+    use crate::target::Target;
+
+    type Build = fn(&mut Builder<'_>, ValueId) -> Result<ValueId, GraphError>;
+
+    const SIDE: usize = 6;
+
+    fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37 + 11) % 19) as f32 / 9.5 - 1.0).collect()
+    }
+
+    fn cast(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
+        b.apply(Cast { to: DType::F32 }, &[x])
+    }
+
+    fn conv(
+        b: &mut Builder<'_>,
+        x: ValueId,
+        channels: [usize; 2],
+        bias: Option<Vec<f32>>,
+    ) -> Result<ValueId, GraphError> {
+        let [from, to] = channels;
+        let w = b.constant(Tensor::f32(&[to, from, 1, 1], numbers(to * from)));
+        let bias = bias.map(|v| b.constant(Tensor::f32(&[to], v)));
+        let inputs: Vec<ValueId> = [x, w].into_iter().chain(bias).collect();
+        b.apply(Conv { window: Window::new(&[1, 1]), group: 1 }, &inputs)
+    }
+
+    /// The mean of CAM over the places is the logit without its bias: so it is the right layer with the right weights.
+    #[test]
+    fn however_the_head_is_written_cam_adds_up_to_the_logit() {
+        let bias = [0.5, -0.25, 1.5];
+        let heads: [(&str, Build, [f32; 3]); 4] = [
+            (
+                "casts everywhere",
+                |b, x| {
+                    let x = cast(b, x)?;
+                    let x = b.mean(x, &[2, 3], false)?;
+                    let x = cast(b, x)?;
+                    let w = b.constant(Tensor::f32(&[4, 3], numbers(12)));
+                    let z = b.matmul(x, w)?;
+                    let z = cast(b, z)?;
+                    let bias = b.constant(Tensor::f32(&[3], vec![0.5, -0.25, 1.5]));
+                    let z = b.add(z, bias)?;
+                    cast(b, z)
+                },
+                bias,
+            ),
+            (
+                "a 1×1 convolution behind the pooling",
+                |b, x| {
+                    let x = b.apply(GlobalPool(GlobalPoolFunction::Average), &[x])?;
+                    let z = conv(b, x, [4, 3], Some(vec![0.5, -0.25, 1.5]))?;
+                    b.reshape(z, Shape::batched(&[3]))
+                },
+                bias,
+            ),
+            (
+                "a 1×1 convolution, then pooling",
+                |b, x| {
+                    let x = conv(b, x, [4, 3], Some(vec![0.5, -0.25, 1.5]))?;
+                    let z = b.apply(GlobalPool(GlobalPoolFunction::Average), &[x])?;
+                    b.reshape(z, Shape::batched(&[3]))
+                },
+                [0.0; 3],
+            ),
+            (
+                "the same and a softmax",
+                |b, x| {
+                    let x = conv(b, x, [4, 3], None)?;
+                    let x = b.relu(x)?;
+                    let z = b.mean(x, &[2, 3], false)?;
+                    b.apply(Softmax { axis: -1, log: false }, &[z])
+                },
+                [0.0; 3],
+            ),
+        ];
+        for (name, head, bias) in heads {
+            let mut graph = Graph::new("net");
+            let x = graph.add_input("image", Fact::f32(Shape::batched(&[2, SIDE, SIDE])));
+            let mut b = Builder::new(&mut graph, "net");
+            let features = conv(&mut b, x, [2, 4], None).unwrap();
+            let features = b.relu(features).unwrap();
+            let y = head(&mut b, features).unwrap();
+            graph.set_outputs(&[y]);
+            let model = Model::from_graph(graph).unwrap();
+            for class in 0..3 {
+                let options = ExplainOptions {
+                    target: Target::Class(class),
+                    ..ExplainOptions::new(&[find("cam").unwrap()])
+                };
+                let explained = Explainer::new(&model, &options).unwrap_or_else(|e| panic!("{name}: {e}"));
+                let explained = explained.explain(&numbers(2 * SIDE * SIDE), 1).unwrap().remove(0);
+                let values = &explained.attributions[0].values;
+                let mean = values.iter().sum::<f32>() / values.len() as f32;
+                let logit = explained.logits[class];
+                assert!(
+                    (mean + bias[class] - logit).abs() < 1e-5,
+                    "{name}: {mean} + {bias:?} is not {logit}"
+                );
+            }
+        }
+    }
 }

@@ -10,10 +10,11 @@ use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Builder, DType, Dim, GraphError, Node, Shape, ValueId};
 
 use crate::model::axes::{self, Followed, Grid};
+use crate::model::choice::Choice;
 use crate::model::head::is_renaming;
 use crate::model::names::{self, Place, enclosing, ends_with_part, is_within};
 use crate::model::placement::Cells;
-use crate::model::{Model, ModelError, choice};
+use crate::model::{Model, ModelError};
 use crate::nearest::nearest;
 
 /// A value with a number for every place and channel.
@@ -57,6 +58,12 @@ impl Layer {
             Grid::ChannelsLast => place * c + channel,
             Grid::Tokens { before, .. } => (before + place) * c + channel,
         }
+    }
+
+    /// Whether it sees a flipped copy of the image: its first rows or columns are the image's last.
+    #[must_use]
+    pub fn is_flipped(&self) -> bool {
+        self.cells.iter().flatten().any(|cells| cells.step < 0.0)
     }
 
     /// Brings a value laid out as this layer (its activations, or their gradient) into the form N×C×h×w.
@@ -120,14 +127,20 @@ impl Model {
     /// The layer that is looked at unless another is named: what the last reduction over places
     /// reads (global pooling, flattening). Where the last is an attention, as in a transformer with
     /// a class token, it is the normalisation before it: behind it nothing but the class token counts.
+    /// Of a network that also looks at a flipped copy of the image, it is the layer that sees the image as it is; of one
+    /// that ends in a grid of four cells or fewer, the last layer of more.
     ///
     /// # Errors
     /// If no value says where in the image.
     pub fn default_layer(&self) -> Result<Layer, ModelError> {
+        self.choose_layer().map(|choice| choice.layer)
+    }
+
+    /// The default layer and what a person should know of it.
+    pub(crate) fn choose_layer(&self) -> Result<Choice, ModelError> {
         let followed = axes::follow(&self.graph, self.image);
         let layers = self.layers_of(&followed);
-        choice::default_layer(&self.graph, self.head.logits, &followed, &layers)
-            .ok_or(ModelError::NoSpatialLayer)
+        Choice::of(self, &followed, &layers).ok_or(ModelError::NoSpatialLayer)
     }
 
     /// The layer called `name`: a name as `inspect` lists it, a node's or value's name, a module's

@@ -6,7 +6,7 @@
 //! class activation maps were invented.
 
 pub mod axes;
-mod choice;
+pub(crate) mod choice;
 mod class_names;
 mod description;
 pub mod error;
