@@ -2,6 +2,7 @@
 
 use heatlens_graph::differentiate::depends_on;
 use heatlens_graph::op::at;
+use heatlens_graph::op::batch_normalization::BatchNormalization;
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::cast::Cast;
 use heatlens_graph::op::expand::Expand;
@@ -78,8 +79,8 @@ impl Network {
     /// The one value that a node only moves, or changes by numbers that no image changes.
     fn carried(&self, node: &Node) -> Option<ValueId> {
         let moves = copies(node);
-        let counts =
-            node.op.downcast_ref::<Binary>().is_some_and(|Binary(function)| is_arithmetic(*function));
+        let counts = is::<BatchNormalization>(node)
+            || node.op.downcast_ref::<Binary>().is_some_and(|Binary(function)| is_arithmetic(*function));
         let mut inputs = self.varying(node);
         let carried = inputs.next().filter(|_| moves || counts)?;
         inputs.next().is_none().then_some(carried)

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)] // a test may fail where it stands
 
+mod captum;
 #[path = "../common/mod.rs"]
 mod common;
 mod deep_lift;
+mod exports;
 mod operators;
 mod tiny;
 
@@ -30,8 +32,11 @@ fn explain(model: &Model, id: &str, set: &[&str], images: &[Vec<f32>]) -> Vec<Ex
     for assignment in set {
         settings.set(assignment).unwrap();
     }
+    // The last value with rows and columns, however few.
+    let last = model.layers().into_iter().rfind(|layer| layer.op == "AveragePool");
     let options = ExplainOptions {
         target: Target::Class(CLASS),
+        layers: last.into_iter().collect(),
         settings,
         ..ExplainOptions::new(&[find(id).unwrap()])
     };
@@ -290,7 +295,7 @@ fn composites_take_rules_by_layer() {
 fn excitation_backprop_hands_votes_to_what_excites() {
     check("excitation_backprop", &[], &|numbers, image| {
         let rules = |kind| mean_or(kind, alpha_beta_rule(1.0, false));
-        // The default layer is the average pool, the last value with rows and columns.
+        // The layer is the average pool, the last value with rows and columns.
         let net = numbers.steps(true);
         let at = net.steps.len() - 2;
         let votes = relevance(&net, image, |_| 1.0, &rules).swap_remove(at);

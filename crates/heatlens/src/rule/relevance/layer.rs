@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use heatlens_graph::op::batch_normalization::BatchNormalization;
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::conv::Conv;
 use heatlens_graph::op::conv_grad::ConvInputGrad;
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::matmul::MatMul;
-use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::op::{at, require_value};
-use heatlens_graph::{Builder, GraphError, Node, OpError, Shape, ValueId};
+use heatlens_graph::{Builder, Graph, GraphError, Node, OpError, Shape, ValueId};
 
+use super::affine::Affine;
 use super::{Built, STABILISER};
 use crate::rule::Network;
 use crate::rule::network::is;
@@ -81,12 +80,19 @@ impl Layer {
         node.inputs.get(self.x).copied().flatten().unwrap_or(node.outputs[0])
     }
 
-    /// The layer's numbers, with those of a normalisation behind it taken in.
+    /// Whether numbers that run along an axis of its outputs can be taken in.
+    pub(super) fn takes(self, graph: &Graph, node: &Node, axis: Option<usize>) -> bool {
+        let rank = node.outputs.first().map_or(0, |&y| graph.fact(y).shape.rank());
+        let channels = if self.dense { rank.checked_sub(1) } else { Some(1) };
+        self.x == 0 && !is::<ConvInputGrad>(node) && (axis.is_none() || axis == channels)
+    }
+
+    /// The layer's numbers, with those of the arithmetic behind it taken in.
     pub(super) fn merge(
         self,
         b: &mut Builder<'_>,
         node: &Node,
-        norm: Option<&Node>,
+        after: Option<&Affine>,
     ) -> Result<Merged, GraphError> {
         let x = require_value(node, self.x)?;
         let mut w = require_value(node, self.w)?;
@@ -99,27 +105,20 @@ impl Layer {
             op = Arc::new(Gemm { alpha: 1.0, beta: 1.0, ..*gemm });
         }
         let mut y = node.outputs[0];
-        if let Some((norm, BatchNormalization { epsilon })) =
-            norm.and_then(|norm| Some((norm, norm.op.downcast_ref()?)))
-        {
-            let [scale, shift, mean, variance] = [1, 2, 3, 4].map(|i| require_value(norm, i));
-            let epsilon = b.scalar(*epsilon);
-            let sum = b.add(variance?, epsilon)?;
-            let root = b.unary(UnaryFunction::Sqrt, sum)?;
-            let factor = b.div(scale?, root)?;
+        if let Some(after) = after {
+            let shape = b.shape(y);
+            let channels = if self.dense { shape.0.last() } else { shape.0.get(1) };
+            let [factor, shift] = after.numbers(b, channels.map_or(1, |dim| dim.at(1)));
             let along = self.along_outputs(b, node, factor)?;
             w = b.mul(w, along)?;
-            let level = match bias {
-                Some(bias) => b.sub(bias, mean?)?,
-                None => b.neg(mean?)?,
-            };
-            let level = b.mul(level, factor)?;
-            bias = Some(b.add(level, shift?)?);
-            y = norm.outputs[0];
-        }
-        if bias.is_some() && !is::<Conv>(node) && !is::<Gemm>(node) {
-            let what = "relevance through a batch normalisation behind this operator".to_owned();
-            return Err(at(node, OpError::Unsupported(what)));
+            bias = Some(match bias {
+                Some(bias) => {
+                    let scaled = b.mul(bias, factor)?;
+                    b.add(scaled, shift)?
+                }
+                None => shift,
+            });
+            [_, y] = after.parts(b)?;
         }
         Ok(Merged { node: Node { op, ..node.clone() }, layer: self, x, w, bias, y })
     }
@@ -163,7 +162,7 @@ impl Merged {
         node.inputs = vec![None; 3];
         node.inputs[self.layer.x] = Some(part.x);
         node.inputs[self.layer.w] = Some(part.w);
-        node.inputs[self.layer.bias] = part.bias;
+        node.inputs[self.layer.bias] = part.bias.filter(|_| self.takes_bias());
         while node.inputs.last() == Some(&None) {
             node.inputs.pop();
         }
@@ -175,7 +174,16 @@ impl Merged {
         let node = self.variant(part);
         let name = format!("{}/part", node.name);
         let id = b.graph_mut().add_node(&name, Arc::clone(&node.op), &node.inputs)?;
-        Ok(b.graph().node(id).outputs[0])
+        let sum = b.graph().node(id).outputs[0];
+        match part.bias.filter(|_| !self.takes_bias()) {
+            Some(bias) => b.add(sum, bias),
+            None => Ok(sum),
+        }
+    }
+
+    /// Whether the operator adds a bias itself; of the others only a matrix product gets one, along its last axis.
+    fn takes_bias(&self) -> bool {
+        !is::<MatMul>(&self.node)
     }
 
     /// x ⊙ Σ s·w of a part.

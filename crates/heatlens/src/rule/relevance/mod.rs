@@ -5,24 +5,24 @@
 //! of layer; every other operator has one rule, in `other.rs`. A node without a rule is an error that
 //! names it, never the plain gradient.
 //!
-//! A batch normalisation that alone reads a convolution or dense layer is merged into it: the rule
-//! sees one layer with the weights of both (Guillemot et al. 2020, "Breaking Batch Normalization for
+//! A batch normalisation, in whichever form ([`affine`]), that alone reads a convolution or dense layer is merged into it:
+//! the rule sees one layer with the weights of both (Guillemot et al. 2020, "Breaking Batch Normalization for
 //! Better Explainability of Deep Neural Networks through Layer-wise Relevance Propagation").
 
+mod affine;
 mod composite;
 mod layer;
 mod other;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::Binary;
 use heatlens_graph::{Builder, Graph, GraphError, Node, NodeId, Rules, ValueId};
 
 pub use composite::{Composite, Place};
 pub use layer::LayerRule;
 
 use crate::rule::Network;
+use affine::{Affine, is_arithmetic};
 use layer::Layer;
 
 type Built = Result<ValueId, GraphError>;
@@ -37,27 +37,35 @@ pub struct Relevance<'a> {
     network: &'a Network,
     image: ValueId,
     composite: Composite,
-    /// For each layer with weights the normalisation merged into it.
-    merged: BTreeMap<NodeId, NodeId>,
+    /// For each layer with weights the arithmetic merged into it.
+    merged: BTreeMap<NodeId, Affine>,
+    /// Arithmetic elsewhere, by its first node.
+    loose: BTreeMap<NodeId, Affine>,
+    /// The nodes of either that change numbers.
+    taken: BTreeSet<NodeId>,
 }
 
 impl<'a> Relevance<'a> {
     /// The rules for `network`, which starts at `image`.
     #[must_use]
     pub fn new(network: &'a Network, graph: &Graph, image: ValueId, composite: Composite) -> Self {
-        let mut merged = BTreeMap::new();
-        for id in network.nodes(graph) {
-            let node = graph.node(id);
-            if node.op.downcast_ref::<BatchNormalization>().is_none() {
+        let (mut merged, mut loose, mut taken) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        for chain in Affine::all(network, graph) {
+            let Some(&first) = chain.nodes.first().filter(|_| network.behind(chain.start) != image) else {
                 continue;
-            }
-            let layer = node.inputs.first().copied().flatten().and_then(|x| {
-                let alone = network.readers(graph, x).count() == 1 && network.varying(node).count() == 1;
-                graph.producer(x).filter(|&layer| alone && Layer::of(network, graph.node(layer)).is_some())
+            };
+            taken.extend(chain.nodes.iter().filter(|&&id| is_arithmetic(graph.node(id))));
+            let alone = network.readers(graph, chain.start).count() == 1;
+            let layer = graph.producer(chain.start).filter(|&id| {
+                let layer = Layer::of(network, graph.node(id));
+                alone && layer.is_some_and(|layer| layer.takes(graph, graph.node(id), chain.axis))
             });
-            merged.extend(layer.map(|layer| (layer, id)));
+            match layer {
+                Some(layer) => merged.insert(layer, chain),
+                None => loose.insert(first, chain),
+            };
         }
-        Self { network, image, composite, merged }
+        Self { network, image, composite, merged, loose, taken }
     }
 
     /// The rule of a layer with weights.
@@ -69,24 +77,29 @@ impl<'a> Relevance<'a> {
     /// Whether a node only scales or shifts pixels: in the literature the network begins behind that.
     fn prepares_pixels(&self, node: &Node) -> bool {
         let pixels = |&y: &ValueId| self.network.behind(y) == self.image;
-        node.op.downcast_ref::<Binary>().is_some() && node.outputs.first().is_some_and(pixels)
+        is_arithmetic(node) && node.outputs.first().is_some_and(pixels)
     }
 
     fn shares(&self, b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool]) -> Shares {
         let id = node.outputs.first().and_then(|&y| b.graph().producer(y));
         if let (Some(id), Some(layer)) = (id, Layer::of(self.network, node)) {
-            let norm = self.merged.get(&id).map(|&norm| b.graph().node(norm).clone());
             let rule = self.rule(node, &layer);
-            let share = layer.merge(b, node, norm.as_ref())?.share(b, rule, relevance)?;
+            let share = layer.merge(b, node, self.merged.get(&id))?.share(b, rule, relevance)?;
             let mut shares = vec![None; node.inputs.len()];
             shares[layer.x_position()] = Some(share);
             return Ok(shares);
         }
-        let is_merged = id.is_some_and(|id| self.merged.values().any(|&norm| norm == id));
-        if is_merged || self.prepares_pixels(node) {
-            return Ok(other::pass(wanted, relevance));
+        let taken = id.is_some_and(|id| self.taken.contains(&id));
+        let mut shares = match taken || self.prepares_pixels(node) {
+            true => other::pass(wanted, relevance),
+            false => other::shares(self.network, b, node, relevance, wanted)?,
+        };
+        if let Some(chain) = id.and_then(|id| self.loose.get(&id)) {
+            for share in shares.iter_mut().flatten() {
+                *share = chain.share(b, *share)?;
+            }
         }
-        other::shares(self.network, b, node, relevance, wanted)
+        Ok(shares)
     }
 }
 
