@@ -6,6 +6,7 @@ use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::clip::Clip;
 use heatlens_graph::op::pool::MaxPool;
 use heatlens_graph::op::pool_grad::MaxPoolGrad;
+use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::r#where::Where;
@@ -173,6 +174,34 @@ pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId,
         _ if head.classes_stand_alone() => b.unary(UnaryFunction::Sigmoid, scores),
         _ => b.apply(Softmax { axis: 1, log: false }, &[scores]),
     }
+}
+
+/// Appends the score that says for and against, N×1, of logits N×K of which `target` (N×K) says how much each counts:
+/// Σ t·z − (Σ t) · ln Σ exp z over the classes that do not count. For one class these are its log odds, ln p ÷ (1 − p);
+/// for one class against another it is the difference of their logits.
+///
+/// A logit alone says neither under a softmax: the same number added to all of them changes nothing, so its zero means
+/// nothing, and a part of the image that raises it may raise all others more. Gradients at one image see little of this;
+/// images that are covered move all logits together.
+///
+/// # Errors
+/// If the two do not fit.
+pub fn evidence(graph: &mut Graph, logits: ValueId, target: ValueId) -> Result<ValueId, GraphError> {
+    let mut b = Builder::new(graph, "evidence");
+    let weighted = b.mul(logits, target)?;
+    let own = b.sum(weighted, &[1], true)?;
+    let total = b.sum(target, &[1], true)?;
+    let size = b.mul(target, target)?;
+    let (counts, lowest) = (b.is_positive(size)?, b.scalar(f32::MIN));
+    let others = b.apply(Where, &[counts, lowest, logits])?;
+    let top = b.reduce(ReduceFunction::Max, others, &[1], true)?;
+    let below = b.sub(others, top)?;
+    let powers = b.unary(UnaryFunction::Exp, below)?;
+    let sum = b.sum(powers, &[1], true)?;
+    let level = b.unary(UnaryFunction::Log, sum)?;
+    let level = b.add(level, top)?;
+    let level = b.mul(level, total)?;
+    b.sub(own, level)
 }
 
 /// Appends the scores as N×K and the seed that says how much each of them counts: N×K, or 1×K where

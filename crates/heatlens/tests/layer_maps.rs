@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Tol, assert_close, golden, npy};
-use heatlens::explain::{ExplainOptions, Explainer, Score, Target};
+use heatlens::explain::{Compat, ExplainOptions, Explainer, Score, Target};
 use heatlens::graph::Tensor;
 use heatlens::method::{Settings, find};
 use heatlens::model::Model;
@@ -41,6 +41,11 @@ fn planes(case: &str) -> Vec<Planes> {
 
 fn options(id: &str) -> ExplainOptions {
     ExplainOptions { target: Target::Class(1), ..ExplainOptions::new(&[find(id).unwrap()]) }
+}
+
+/// To the letter of the paper, which explains the logit.
+fn published(id: &str) -> ExplainOptions {
+    ExplainOptions { compat: Some(Compat::Captum), ..options(id) }
 }
 
 fn maps(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<Vec<f32>> {
@@ -237,8 +242,8 @@ fn ablation_and_recipro_cam_on_a_pooling_head() {
     for case in ["gap_cnn", "gap_cnn_bn", "branchy", "saturated"] {
         let (model, pixels, n) = open(case);
         let gap = gap(&model, 1);
-        let ablation = maps(&model, &pixels, n, &options("ablation_cam"));
-        let recipro = maps(&model, &pixels, n, &options("recipro_cam"));
+        let ablation = maps(&model, &pixels, n, &published("ablation_cam"));
+        let recipro = maps(&model, &pixels, n, &published("recipro_cam"));
         let logits = Predictor::new(&model).unwrap().logits(&pixels, n).unwrap();
         let outputs = model.head.outputs;
         for (i, p) in planes(case).iter().enumerate() {
@@ -302,7 +307,7 @@ fn recipro_cam_with_neighbours() {
 fn ablation_cam_before_a_convolution() {
     let (model, pixels, n) = open("branchy");
     let layer = model.layer("join_relu").unwrap();
-    let options = ExplainOptions { layers: vec![layer.clone()], tensors: true, ..options("ablation_cam") };
+    let options = ExplainOptions { layers: vec![layer.clone()], tensors: true, ..published("ablation_cam") };
     let explained = Explainer::new(&model, &options).unwrap().explain(&pixels, n).unwrap();
     let behind = model.graph.node(model.graph.uses().of(layer.value)[0]);
     let (weights, groups) = (behind.inputs[1].unwrap(), 4);

@@ -97,11 +97,16 @@ fn all_methods_are_written_and_save_decides_what_is() {
         assert_eq!(line["logit"][0].as_f64().unwrap(), *z);
     }
     // 16×16 after two valid 3×3 convolutions, each followed by a pooling by 2: 14, 7, 5, 2.
-    for id in ["cam", "grad_cam"] {
-        assert_eq!(maps[id].0, [3, 2, 2], "{id}");
+    // CAM is defined at the last of them alone; Grad-CAM passes over a map of four cells.
+    for (id, side) in [("cam", 2), ("grad_cam", 5)] {
+        assert_eq!(maps[id].0, [3, side, side], "{id}");
     }
-    // Law 1: CAM is Grad-CAM times the area.
-    for (cam, grad_cam) in maps["cam"].1.iter().zip(&maps["grad_cam"].1) {
+    // Law 1: at one layer CAM is Grad-CAM times the area.
+    let there = trained.path("there");
+    let flags = "--rows 0:3 --class 1 --save npz --method cam,grad_cam --layer max_pooling2d_2";
+    explain(&trained.model, &trained.data, &there, flags).ends(0);
+    let maps_there = arrays(&there.join("maps.npz"));
+    for (cam, grad_cam) in maps_there["cam"].1.iter().zip(&maps_there["grad_cam"].1) {
         assert!((cam - 4.0 * grad_cam).abs() <= 1e-6 * (1.0 + cam.abs()), "{cam} {grad_cam}");
     }
     for id in ["gradient", "guided_backprop", "guided_grad_cam"] {
@@ -220,7 +225,7 @@ fn several_layers_are_told_apart_and_a_wrong_name_lists_near_ones() {
     let layers: Vec<&str> =
         inspected["layers"].as_array().unwrap().iter().map(|layer| layer["name"].as_str().unwrap()).collect();
     let (first, last) = (layers[0], *layers.last().unwrap());
-    assert_eq!(inspected["default_layer"], last);
+    assert_eq!((last, &inspected["default_layer"]), ("max_pooling2d_2", &serde_json::json!("relu_2")));
     let out = trained.path("out");
     let flags = format!("--rows 0:1 --method grad_cam --save npz --layer {first},{last}");
     explain(&trained.model, &trained.data, &out, &flags).ends(0);

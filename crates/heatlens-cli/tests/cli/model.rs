@@ -6,13 +6,24 @@ use crate::common::{Trained, explain, heatlens, manifest};
 fn inspect_draws_the_stages_and_marks_the_default() {
     let trained = Trained::new(2);
     let run = heatlens("inspect", &[&trained.model]);
-    run.says(0, &["pixels   0…1", "as the file says", "stages\n", "▇▇", "relu_1", "  * max_pooling2d_2"]);
+    run.says(
+        0,
+        &[
+            "pixels   0…1",
+            "as the file says",
+            "stages\n",
+            "▇▇",
+            "relu_1",
+            "  * relu_2",
+            "\"max_pooling2d_2\" has 2×2 cells only",
+        ],
+    );
     let smaller = |line: &&str| line.contains('▇');
     let bars: Vec<usize> = run.stdout.lines().filter(smaller).map(|l| l.matches('▇').count()).collect();
     assert!(bars.len() > 2 && bars.windows(2).all(|pair| pair[0] >= pair[1]), "{bars:?}");
     let json = heatlens("inspect --json", &[&trained.model]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
-    assert_eq!(json["default_layer"], "max_pooling2d_2");
+    assert_eq!(json["default_layer"], "relu_2");
     assert_eq!(json["layers"][0]["grid"], "spatial");
     assert_eq!(json["stages"].as_array().unwrap().len(), bars.len());
 }

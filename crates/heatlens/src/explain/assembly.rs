@@ -37,7 +37,7 @@ pub(super) struct Assembly {
     pub(super) graph: Graph,
     gap: Option<GapHead>,
     /// Where `cam`, which is defined at one layer only, looks unless a person names another.
-    pooled: Option<Layer>,
+    pub(super) pooled: Option<Layer>,
     /// Every layer.
     all: Vec<Layer>,
     /// The last layer of every size.
@@ -235,6 +235,7 @@ impl Assembly {
             layers: &self.all,
             stages: &stages_up_to(&self.stages, layer),
             score: options.score,
+            published: options.compat.is_some(),
             gap: self.gap.as_ref(),
             chosen: options.settings.of(method),
             shared: &self.shared,

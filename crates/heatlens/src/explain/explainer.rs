@@ -40,7 +40,9 @@ impl Explainer {
     /// operator of the model has no kernel.
     pub fn new(model: &Model, options: &ExplainOptions) -> Result<Self, ExplainError> {
         let (mut assembly, layers) = Assembly::new(model, options)?;
-        let tensors = match (options.tensors, layers.first()) {
+        // Their weights are the dense layer's where there is one: at the layer that it averages over.
+        let pooled = assembly.pooled.clone();
+        let tensors = match (options.tensors, pooled.as_ref().or(layers.first())) {
             (true, Some(layer)) => Some(assembly.add_tensors(model, options, layer)?),
             (true, None) => Some(assembly.add_tensors(model, options, &model.default_layer()?)?),
             _ => None,

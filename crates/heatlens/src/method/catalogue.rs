@@ -121,6 +121,13 @@ demo: is there a small ring in the clutter?
 
 A = activations of the layer, G = ∂y/∂A, y = the score explained, x = the image, k = a channel.
 
+y is the class's logit. Methods that cover parts of the image or silence parts of the layer and compare scores (occlusion,
+RISE, LIME, Kernel SHAP, Sobol, HSIC, extremal perturbation, Score-CAM and its kin, Ablation-CAM, Recipro-CAM) take, under a
+softmax, the log odds of the class instead, ln p ÷ (1 − p): the zero of one logit among several means nothing, that of log
+odds divides for from against. Of one class against another it is the difference of their logits. With `--compat` they
+explain the logit, by the papers' formulas; `--score probability` the probability
+([decision 23](decisions/023-for-and-against.md)).
+
 | method | shows | passes for an image |
 |---|---|---|
 ";

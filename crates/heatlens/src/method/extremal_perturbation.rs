@@ -59,7 +59,7 @@ struct ExtremalPerturbation {
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.image_shape();
     Ok(Box::new(ExtremalPerturbation {
-        program: study.program(|f| Ok(vec![f.target()?, f.input_gradient(&DefaultRules)?]))?,
+        program: study.evidence_program(|f| Ok(vec![f.target()?, f.input_gradient(&DefaultRules)?]))?,
         masks: GridMasks::new(study)?,
         size: [h, w],
         steps: study.chosen.count("steps")?,

@@ -8,14 +8,15 @@ use crate::method::{
 };
 use crate::model::Layer;
 
-/// The registry row.
+/// The registry row. The paper takes nothing off (`--compat`): where the score of a silent layer is low, as the network's
+/// biases will have it, all of its map is negative.
 pub(super) static RECIPRO_CAM: Method = Method {
     id: "recipro_cam",
     title: "Recipro-CAM",
-    summary: "the score when the layer keeps a single place and all others are silent; no gradients",
-    formula: "map at (i, j) = y with A zeroed everywhere but at (i, j)",
+    summary: "how much a single place of the layer adds to the score when all others are silent; no gradients",
+    formula: "map at (i, j) = y with A zeroed everywhere but at (i, j), less y with A zeroed everywhere",
     paper: "Byun and Lee 2022, Recipro-CAM: Fast gradient-free visual explanations for convolutional neural networks, arXiv:2209.14074; with class tokens kept, Byun and Lee 2023, ViT-ReciproCAM",
-    cost: "1 forward pass, and for each place of the layer 1 pass from the layer to the score",
+    cost: "1 forward pass, and for each place of the layer 1 pass from the layer to the score, and 1 more",
     sanity: "not examined that we know of",
     kind: MapKind::Layer,
     uses_layer: true,
@@ -30,7 +31,8 @@ pub(super) static RECIPRO_CAM: Method = Method {
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let gaussian = study.chosen.choice("kernel")? == "gaussian";
-    Ok(Box::new(Recipro { layer: study.layer.clone(), gaussian, halves: study.halves()? }))
+    let (layer, halves, published) = (study.layer.clone(), study.halves()?, study.published);
+    Ok(Box::new(Recipro { layer, gaussian, halves, published }))
 }
 
 #[derive(Debug)]
@@ -38,6 +40,8 @@ struct Recipro {
     layer: Layer,
     gaussian: bool,
     halves: Arc<Halves>,
+    /// Whether the paper's own map is made.
+    published: bool,
 }
 
 impl Passes for Recipro {
@@ -46,7 +50,7 @@ impl Passes for Recipro {
     }
 
     fn count(&self) -> PassCount {
-        PassCount::forward(self.shape().iter().product::<usize>() + 1)
+        PassCount::forward(self.shape().iter().product::<usize>() + 2)
     }
 
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
@@ -60,13 +64,22 @@ impl Passes for Recipro {
                 }
             }
         };
-        self.halves.scores(subject, &reached, h * w, &keep_one)
+        // The last variant keeps none.
+        let mut scores = self.halves.scores(subject, &reached, h * w + 1, &keep_one)?;
+        let silent = scores.pop().unwrap_or(0.0);
+        if !self.published {
+            scores.iter_mut().for_each(|score| *score -= silent);
+        }
+        Ok(scores)
     }
 }
 
 impl Recipro {
     /// How much of a place stays when `kept` is the one that is kept.
     fn share(&self, kept: usize, place: usize, w: usize) -> f32 {
+        if kept == self.layer.shape[1] * w {
+            return 0.0;
+        }
         let (rows, columns) = ((kept / w).abs_diff(place / w), (kept % w).abs_diff(place % w));
         match (self.gaussian, rows, columns) {
             (_, 0, 0) => 1.0,

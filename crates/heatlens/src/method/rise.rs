@@ -10,22 +10,21 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row. Divided by p·N as in the paper; a peer divides by the sum of the masks. Cells
-/// are H/grid rounded up, as in the authors' code: the paper's rounding down leaves a border that no
-/// mask reaches.
+/// The registry row. The paper's map is 1/(p·N) · Σ yᵢMᵢ, the mean score where a place is visible (`--compat`): as large as
+/// the mean score of all masks wherever nothing matters, hence one colour all over, or none where scores are negative.
+/// The mean score where the place is hidden, taken off, leaves what showing the place adds. Cells are H/grid rounded up,
+/// as in the authors' code: the paper's rounding down leaves a border that no mask reaches.
 pub(super) static RISE: Method = Method {
     id: "rise",
     title: "RISE",
-    summary: "the mean score of the images on which random masks leave a place visible",
-    formula: "1/(p·N) · Σᵢ y(x ⊙ Mᵢ) · Mᵢ, with Mᵢ random grids of probability p, enlarged bilinearly and shifted",
+    summary: "how much higher the score is where random masks leave a place visible than where they hide it",
+    formula: "Σᵢ yᵢMᵢ ÷ Σᵢ Mᵢ − Σᵢ yᵢ(1 − Mᵢ) ÷ Σᵢ (1 − Mᵢ), yᵢ = y(x ⊙ Mᵢ), with Mᵢ random grids of probability p, enlarged bilinearly and shifted",
     paper: "Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC",
     cost: "as many forward passes as masks (4000)",
     sanity: "not examined that we know of; it sees the model only through its scores",
     kind: MapKind::Layer,
     uses_layer: false,
-    caution: Some(
-        "noisy: the error falls with the root of the number of masks; only differences within the map count",
-    ),
+    caution: Some("noisy: the error falls with the root of the number of masks"),
     parameters: &[
         Parameter { name: "masks", default: Setting::Count(4000), summary: "random masks" },
         Parameter { name: "grid", default: Setting::Count(7), summary: "cells of a mask's side" },
@@ -46,6 +45,8 @@ struct Rise {
     grid: usize,
     probability: f64,
     key: Key,
+    /// Whether the paper's own map is made.
+    published: bool,
 }
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
@@ -63,6 +64,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
         grid,
         probability,
         key: study.key(),
+        published: study.published,
     }))
 }
 
@@ -93,12 +95,25 @@ impl Passes for Rise {
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let black = vec![0.0; subject.pixels.len()];
         let make = |number: usize, image: &mut [f32]| blend(image, &black, &self.mask(number));
-        let mut sums = vec![0.0; self.size[0] * self.size[1]];
+        // For each place the masks' visibility, and the scores weighted by it.
+        let mut places = vec![[0.0; 2]; self.size[0] * self.size[1]];
+        let mut total = 0.0;
         self.score.stream(subject, self.masks, &make, &mut |number, _, outputs| {
             let score = f64::from(outputs[0][0]);
-            sums.iter_mut().zip(self.mask(number)).for_each(|(sum, m)| *sum += score * f64::from(m));
+            total += score;
+            places.iter_mut().zip(self.mask(number)).for_each(|([shown, sum], m)| {
+                *shown += f64::from(m);
+                *sum += score * f64::from(m);
+            });
         })?;
-        let expected = self.probability * self.masks as f64;
-        Ok(sums.into_iter().map(|sum| (sum / expected) as f32).collect())
+        let masks = self.masks as f64;
+        let value = |[shown, sum]: [f64; 2]| {
+            if self.published {
+                return sum / (self.probability * masks);
+            }
+            let hidden = masks - shown;
+            if shown > 0.0 && hidden > 0.0 { sum / shown - (total - sum) / hidden } else { 0.0 }
+        };
+        Ok(places.into_iter().map(|place| value(place) as f32).collect())
     }
 }

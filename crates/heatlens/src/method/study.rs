@@ -10,13 +10,13 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use heatlens_graph::rewrite::cut;
-use heatlens_graph::{DefaultRules, Fact, Graph, ValueId};
+use heatlens_graph::{Builder, DefaultRules, Fact, Graph, Tensor, ValueId};
 
 use crate::method::{Chosen, Formula, MethodError};
 use crate::model::program::ImageProgram;
 use crate::model::{GapHead, Layer, Model};
 use crate::random::{Key, Use};
-use crate::target::{Score, scores};
+use crate::target::{Score, evidence, scores};
 
 /// Inputs that go through a program together. A constant, because memory must not depend on how many
 /// there are.
@@ -127,6 +127,8 @@ pub struct Study<'a> {
     pub layer: &'a Layer,
     /// Whether logits or probabilities are explained.
     pub score: Score,
+    /// Whether maps are made to the letter of the papers, to be held against other libraries.
+    pub published: bool,
     /// Every layer of the network.
     pub layers: &'a [Layer],
     /// The last layer of every size up to the layer looked at, in order.
@@ -137,6 +139,15 @@ pub struct Study<'a> {
     pub chosen: Chosen<'a>,
     /// What methods share.
     pub shared: &'a Shared,
+}
+
+/// The network, and what of it is explained.
+struct Aim {
+    graph: Graph,
+    scores: ValueId,
+    seed: ValueId,
+    /// The input that says how much each class counts.
+    target: ValueId,
 }
 
 impl Study<'_> {
@@ -183,18 +194,49 @@ impl Study<'_> {
         &self,
         formula: impl FnOnce(&mut Formula<'_>) -> Result<Vec<ValueId>, MethodError>,
     ) -> Result<TargetProgram, MethodError> {
-        let (mut graph, scores, seed) = self.with_target()?;
+        self.compiled(self.with_target()?, formula)
+    }
+
+    /// Like [`program`](Self::program), where the score is the one that says for and against: see
+    /// [`evidence`](crate::target::evidence).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn evidence_program(
+        &self,
+        formula: impl FnOnce(&mut Formula<'_>) -> Result<Vec<ValueId>, MethodError>,
+    ) -> Result<TargetProgram, MethodError> {
+        self.compiled(self.with_evidence()?, formula)
+    }
+
+    fn compiled(
+        &self,
+        Aim { mut graph, scores, seed, .. }: Aim,
+        formula: impl FnOnce(&mut Formula<'_>) -> Result<Vec<ValueId>, MethodError>,
+    ) -> Result<TargetProgram, MethodError> {
         let mut open = self.formula(&mut graph, scores, seed);
         let outputs = formula(&mut open)?;
         Ok(TargetProgram { program: ImageProgram::compile(&graph, self.model.image, &outputs)? })
     }
 
     /// The network with its scores and the target as a further input.
-    fn with_target(&self) -> Result<(Graph, ValueId, ValueId), MethodError> {
+    fn with_target(&self) -> Result<Aim, MethodError> {
         let mut graph = self.model.graph.clone();
         let scores = scores(&mut graph, self.model, self.score)?;
-        let seed = graph.add_input("target", Fact::f32(graph.fact(scores).shape.clone()));
-        Ok((graph, scores, seed))
+        let target = graph.add_input("target", Fact::f32(graph.fact(scores).shape.clone()));
+        Ok(Aim { graph, scores, seed: target, target })
+    }
+
+    /// The same with one score, the evidence, where classes compete and nobody asked for the papers' own numbers.
+    fn with_evidence(&self) -> Result<Aim, MethodError> {
+        let mut aim = self.with_target()?;
+        let head = &self.model.head;
+        let competing = self.score == Score::Logit && !head.classes_stand_alone() && !head.is_quantity();
+        if competing && !self.published {
+            aim.scores = evidence(&mut aim.graph, aim.scores, aim.target)?;
+            aim.seed = Builder::new(&mut aim.graph, "target").constant(Tensor::f32(&[1, 1], vec![1.0]));
+        }
+        Ok(aim)
     }
 
     fn formula<'f>(&'f self, graph: &'f mut Graph, scores: ValueId, seed: ValueId) -> Formula<'f> {
@@ -212,12 +254,12 @@ impl Study<'_> {
         }
     }
 
-    /// A program for the score explained alone: N×1.
+    /// A program for the evidence alone: N×1.
     ///
     /// # Errors
     /// If an operator of the model has no kernel.
     pub fn score_program(&self) -> Result<Arc<TargetProgram>, MethodError> {
-        self.shared.score.get(self.model.image, || self.program(|f| Ok(vec![f.target()?])))
+        self.shared.score.get(self.model.image, || self.evidence_program(|f| Ok(vec![f.target()?])))
     }
 
     /// A program for the gradient of the score explained with respect to the image: N×C×H×W.
@@ -252,11 +294,11 @@ impl Study<'_> {
     }
 
     fn cut_at_layer(&self) -> Result<Halves, MethodError> {
-        let (mut graph, scores, seed) = self.with_target()?;
+        let Aim { mut graph, scores, seed, target } = self.with_evidence()?;
         let score = self.formula(&mut graph, scores, seed).target()?;
         let (image, layer) = (self.model.image, self.layer);
         let parts = cut(&graph, layer.value, &[score])?;
-        let crossing: Vec<ValueId> = parts.crossing.iter().copied().filter(|&v| v != seed).collect();
+        let crossing: Vec<ValueId> = parts.crossing.iter().copied().filter(|&v| v != target).collect();
         let front: Vec<ValueId> = [layer.value].into_iter().chain(crossing.iter().copied()).collect();
         let tail_feeds = parts.crossing.iter().map(|v| crossing.iter().position(|c| c == v)).collect();
         Ok(Halves {
@@ -393,6 +435,7 @@ mod tests {
             model: &model,
             layer: &layer,
             score: Score::Logit,
+            published: false,
             layers: &[],
             stages: &[],
             gap: None,

@@ -1,6 +1,6 @@
 //! What is explained here: the golden twins, and networks whose answer is known on paper.
 
-use heatlens::explain::{ExplainOptions, Explainer, Target};
+use heatlens::explain::{Compat, ExplainOptions, Explainer, Target};
 use heatlens::graph::op::matmul::MatMul;
 use heatlens::graph::{Builder, Dim, Fact, Graph, Shape, Tensor};
 use heatlens::method::{self, Settings};
@@ -37,21 +37,25 @@ impl Case {
     }
 
     /// Scores Σ w·x + bias for two classes, and one image of small numbers.
-    pub(crate) fn linear([c, h, w]: [usize; 3], weights: &[f32], bias: f32) -> Self {
+    pub(crate) fn linear(shape: [usize; 3], weights: &[f32], bias: f32) -> Self {
+        let columns = weights.iter().flat_map(|w| [-w / 2.0, w / 2.0]).collect();
+        Self::dense(shape, columns, [-bias, bias], &numbers(weights.len(), 7))
+    }
+
+    /// Two scores of twice the image, by a row of two weights for each pixel; class 1.
+    pub(crate) fn dense([c, h, w]: [usize; 3], weights: Vec<f32>, bias: [f32; 2], pixels: &[f32]) -> Self {
         let len = c * h * w;
         let mut graph = Graph::new("linear");
         let image = graph.add_input("image", Fact::f32(Shape::batched(&[c, h, w])));
         let mut b = Builder::new(&mut graph, "net");
         let seen = b.scale(image, 2.0).unwrap();
         let flat = b.reshape(seen, Shape(vec![Dim::Batch(1), Dim::Fixed(len)])).unwrap();
-        let columns = weights.iter().flat_map(|w| [-w / 2.0, w / 2.0]).collect();
-        let columns = b.constant(Tensor::f32(&[len, 2], columns));
+        let columns = b.constant(Tensor::f32(&[len, 2], weights));
         let product = b.apply(MatMul, &[flat, columns]).unwrap();
-        let bias = b.constant(Tensor::f32(&[1, 2], vec![-bias, bias]));
+        let bias = b.constant(Tensor::f32(&[1, 2], bias.to_vec()));
         let scores = b.add(product, bias).unwrap();
         graph.set_outputs(&[scores]);
-        let pixels: Vec<f32> = numbers(len, 7);
-        Self::new("linear", Model::from_graph(graph).unwrap(), &pixels, 1)
+        Self::new("linear", Model::from_graph(graph).unwrap(), pixels, 1)
     }
 
     pub(crate) fn score(&self, image: &[f32]) -> f64 {
@@ -79,14 +83,25 @@ impl Case {
         explained.into_iter().map(|mut e| e.attributions.remove(0).values).collect()
     }
 
-    /// What it takes to explain with a method, or the error.
+    /// What a method makes of the first image as the command does: not to the letter of its paper.
+    pub(crate) fn explain_as_we_do(&self, id: &str, set: &[&str]) -> Vec<f32> {
+        let explainer = self.explainer_of(id, set, None).unwrap();
+        explainer.explain(&self.images[0], 1).unwrap().remove(0).attributions.remove(0).values
+    }
+
+    /// What it takes to explain with a method as its paper does, or the error.
     pub(crate) fn explainer(&self, id: &str, set: &[&str]) -> Result<Explainer, String> {
+        self.explainer_of(id, set, Some(Compat::Captum))
+    }
+
+    fn explainer_of(&self, id: &str, set: &[&str], compat: Option<Compat>) -> Result<Explainer, String> {
         // The references here spread maps evenly.
         let mut settings = Settings::with_seed(SEED).placed(Placing::Resize);
         set.iter().try_for_each(|s| settings.set(s)).map_err(|e| e.to_string())?;
         let options = ExplainOptions {
             target: Target::Class(self.class),
             settings,
+            compat,
             ..ExplainOptions::new(&[method::find(id).unwrap()])
         };
         Explainer::new(&self.model, &options).map_err(|e| e.to_string())

@@ -149,3 +149,55 @@ fn rise_finds_the_one_pixel_that_counts() {
     let mean = found.iter().sum::<f32>() / found.len() as f32;
     assert!((mean - 5.0).abs() < 0.5, "away from the pixel masks and score are independent: {mean}");
 }
+
+/// Methods that see nothing but scores, and what makes them fast on a small image.
+const BLACK_BOXES: [(&str, &[&str]); 4] = [
+    ("rise", &["masks=600", "grid=4"]),
+    ("occlusion", &["window=2", "stride=1"]),
+    ("lime", &["samples=300", "segments=16"]),
+    ("kernel_shap", &["samples=300", "segments=16"]),
+];
+
+/// The left half speaks for the class and the right half against it, and so say the signs, wherever the scores lie.
+#[test]
+fn signs_mean_for_and_against() {
+    let weights: Vec<f32> = (0..64).map(|i| if i % 8 < 4 { 0.1 } else { -0.1 }).collect();
+    for bias in [-50.0, 0.0, 50.0] {
+        let columns = weights.iter().flat_map(|w| [-w, *w]).collect();
+        let case = Case::dense([1, 8, 8], columns, [-bias, bias], &[1.0; 64]);
+        for (id, set) in BLACK_BOXES {
+            let found = case.explain_as_we_do(id, set);
+            let half = |left: bool| {
+                (0..64).filter(|i| (i % 8 < 4) == left).map(|i| f64::from(found[i])).sum::<f64>()
+            };
+            assert!(
+                half(true) > 0.0 && half(false) < 0.0,
+                "{id}, bias {bias}: {} {}",
+                half(true),
+                half(false)
+            );
+        }
+        // Far from the middle all of a half is of one sign.
+        let rise = case.explain_as_we_do("rise", &["masks=2000", "grid=4"]);
+        assert!((0..8).all(|y| rise[8 * y] > 0.0 && rise[8 * y + 7] < 0.0), "bias {bias}: {rise:?}");
+    }
+}
+
+/// What raises all scores of a softmax alike is no evidence for any class.
+#[test]
+fn what_all_classes_share_does_not_count() {
+    let (own, common) = (numbers(64, 3), numbers(64, 4));
+    let of = |times: f32| {
+        let columns = own.iter().zip(&common).flat_map(|(w, c)| [times * c - w, times * c + w]).collect();
+        Case::dense([1, 8, 8], columns, [0.3, -0.2], &numbers(64, 5))
+    };
+    let (plain, shared) = (of(0.0), of(4.0));
+    for (id, set) in BLACK_BOXES {
+        let pad = |v: &[f32]| [v, &[1.0]].concat();
+        let [a, b] = [&plain, &shared].map(|case| pad(&case.explain_as_we_do(id, set)));
+        assert_close(id, &b, &a, Tol::FRAMEWORK);
+        let published = [&plain, &shared].map(|case| case.explain(id, set).remove(0));
+        let apart = published[0].iter().zip(&published[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart > 0.1, "{id}: the papers' logit is {apart} apart only");
+    }
+}

@@ -2,7 +2,7 @@
 //! `test_guided_backprop.py`, `test_deconvolution.py`, `test_lrp.py`, `layer/test_layer_lrp.py`, `test_occlusion.py`; its
 //! networks in captum/testing/helpers/basic_models.py), on the same networks built here.
 
-use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target};
+use heatlens::explain::{Compat, ExplainOptions, Explainer, Explanation, Target};
 use heatlens::graph::op::conv::Conv;
 use heatlens::graph::op::gemm::Gemm;
 use heatlens::graph::op::reshape::Flatten;
@@ -74,6 +74,7 @@ fn explain(
             .collect(),
         settings,
         tensors: layer.is_some(),
+        compat: Some(Compat::Captum),
         ..ExplainOptions::new(&[find(id).unwrap()])
     };
     Explainer::new(model, &options).unwrap().explain(image, 1).unwrap().remove(0)

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use heatlens_graph::op::conv::Conv;
-use heatlens_graph::{DefaultRules, Tensor, differentiate};
+use heatlens_graph::op::window::Window;
+use heatlens_graph::{Builder, DefaultRules, Fact, Graph, Shape, Tensor, differentiate, reference};
 
 use crate::model::program::ImageProgram;
 use crate::model::{Cells, Layer, Model};
@@ -162,4 +163,63 @@ fn over_the_zoo_a_cell_stands_where_its_gradient_comes_from() {
         strict >= 60 && loose >= 30,
         "only {strict} and {loose} layers with cells that see the image alone"
     );
+}
+
+/// A network without rectifiers whose kernels are the same from either side: each window and its step, dilation and padding.
+fn symmetric(windows: &[[usize; 4]], seed: u64) -> Model {
+    let mut rng = Key::new(seed, Use::Audit).rng();
+    let mut graph = Graph::new("symmetric");
+    let mut x = graph.add_input("image", Fact::f32(Shape::batched(&[1, SIDE, SIDE])));
+    let mut b = Builder::new(&mut graph, "net");
+    for &[kernel, stride, dilation, pad] in windows {
+        // Half of the numbers are drawn, the others are their mirror images.
+        let half: Vec<f32> = (0..kernel.div_ceil(2).pow(2)).map(|_| rng.normal() as f32).collect();
+        let side = kernel.div_ceil(2);
+        let fold = |i: usize| i.min(kernel - 1 - i);
+        let values = (0..kernel * kernel).map(|i| half[fold(i / kernel) * side + fold(i % kernel)]).collect();
+        let w = b.constant(Tensor::f32(&[1, 1, kernel, kernel], values));
+        let mut window = Window::new(&[kernel; 2]).strides(&[stride; 2]).pads(&[pad; 2]);
+        window.dilations = vec![dilation; 2];
+        x = b.apply(Conv { window, group: 1 }, &[x, w]).unwrap();
+    }
+    let y = b.mean(x, &[2, 3], false).unwrap();
+    graph.set_outputs(&[y]);
+    Model::from_graph(graph).unwrap()
+}
+
+const SIDE: usize = 48;
+
+/// With kernels that are the same from either side a cell's gradient is, too: its centroid is the place exactly.
+#[test]
+fn with_symmetric_kernels_the_place_is_exact() {
+    let networks: [&[[usize; 4]]; 4] = [
+        &[[3, 1, 1, 0], [3, 1, 1, 0], [2, 2, 1, 0], [3, 1, 1, 0]],
+        &[[3, 2, 1, 1], [3, 1, 1, 1], [3, 2, 1, 1]],
+        &[[5, 2, 1, 2], [3, 1, 2, 2], [3, 1, 4, 4]],
+        &[[4, 4, 1, 0], [1, 1, 1, 0], [3, 1, 1, 1]],
+    ];
+    for (windows, seed) in networks.iter().flat_map(|w| [(w, 1), (w, 2), (w, 3)]) {
+        let model = symmetric(windows, seed);
+        let layer = model.layers().into_iter().rfind(|l| l.op == "Conv").unwrap();
+        let cells = interior(&layer, 0, SIDE);
+        assert!(!cells.is_empty(), "{windows:?}: no cell sees the image alone");
+        let mut graph = model.graph.clone();
+        let direction = graph.add_input("direction", graph.fact(layer.value).clone());
+        let gradient =
+            differentiate(&mut graph, "gradient", layer.value, direction, &[model.image], &DefaultRules)
+                .unwrap();
+        for cell in cells {
+            let mut directions = vec![0.0; layer.shape.iter().product()];
+            directions[layer.offset(0, cell * layer.shape[2] + cell)] = 1.0;
+            let feeds = [
+                Tensor::f32(&[1, 1, SIDE, SIDE], vec![0.5; SIDE * SIDE]),
+                Tensor::f32(&[1, 1, layer.shape[1], layer.shape[2]], directions),
+            ];
+            let found = reference::run(&graph, &feeds, 1, &gradient).unwrap()[0].to_f64();
+            let total: f64 = found.iter().map(|g| g * g).sum();
+            let rows = found.iter().enumerate().map(|(i, g)| (i / SIDE) as f64 * g * g).sum::<f64>() / total;
+            let place = layer.cells[0].unwrap().pixel(cell as f64);
+            assert!((rows - place).abs() < 1e-3, "{windows:?}, cell {cell}: {rows}, not {place}");
+        }
+    }
 }
