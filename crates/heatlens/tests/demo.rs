@@ -4,9 +4,11 @@
 
 mod common;
 
-use heatlens::data::{NpzWriter, OpenOptions, Split, open_training};
+use std::path::Path;
+
+use heatlens::data::{Dataset, NpzWriter, OpenOptions, Split, open_training};
 use heatlens::dataset::place::Edge;
-use heatlens::dataset::{Findings, Observations, Place};
+use heatlens::dataset::{Findings, Observations, Place, Prober};
 use heatlens::demo::{VALIDATION, localise, settings, write_data};
 use heatlens::demo_data::{DemoImage, SIDE, generate};
 use heatlens::explain::{ExplainOptions, Explainer};
@@ -15,7 +17,7 @@ use heatlens::model::Model;
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Ending, Settings, Trainer};
 
-/// What the model looks at across some images.
+/// What the model looks at across some images, and on which places it hangs.
 fn look(model: &Model, images: &[DemoImage]) -> Findings {
     let explainer = Explainer::new(model, &ExplainOptions::new(&[find("grad_cam").unwrap()])).unwrap();
     let mut seen = Observations::default();
@@ -23,7 +25,23 @@ fn look(model: &Model, images: &[DemoImage]) -> Findings {
         let explanation = explainer.explain(&image.to_f32(), 1).unwrap().remove(0);
         seen.push(item, Some(image.label), &explanation);
     }
-    Findings::of(&seen, 0)
+    let folder = tempfile::tempdir().unwrap();
+    let data = stored(images, folder.path());
+    let mut found = Findings::of(&seen, 0);
+    found.try_out(&seen, &Prober::new(model, data.as_ref()).unwrap()).unwrap();
+    found
+}
+
+/// Images as a data set in a folder.
+fn stored(images: &[DemoImage], folder: &Path) -> Box<dyn Dataset> {
+    let path = folder.join("data.npz");
+    let mut file = NpzWriter::create(&path).unwrap();
+    for image in images {
+        file.push("X", &[SIDE, SIDE], &image.to_f32()).unwrap();
+        file.push_integers("y", &[], &[image.label as i64]).unwrap();
+    }
+    file.finish().unwrap();
+    open_training(&path, &OpenOptions::default()).unwrap()
 }
 
 /// Lays a ruler along the left or the bottom edge of every image of a class.
@@ -41,14 +59,7 @@ fn ruler(images: &mut [DemoImage], class: usize, bottom: bool) {
 /// A network trained on images from memory.
 fn trained(images: &[DemoImage], seed: u64, network: Settings) -> Model {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("data.npz");
-    let mut file = NpzWriter::create(&path).unwrap();
-    for image in images {
-        file.push("X", &[SIDE, SIDE], &image.to_f32()).unwrap();
-        file.push_integers("y", &[], &[image.label as i64]).unwrap();
-    }
-    file.finish().unwrap();
-    let data = open_training(&path, &OpenOptions::default()).unwrap();
+    let data = stored(images, folder.path());
     let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, seed).unwrap();
     let mut trainer = Trainer::new(network, &set, folder.path()).unwrap();
     trainer.run(&mut ()).unwrap();

@@ -2,8 +2,9 @@
 //!
 //! [`Observations`] listens while images are explained and keeps one map of each on a coarse [`Grid`]. From these come
 //! [`Findings`]: mean maps for each class and outcome, the share of heat on borders and in corners, clusters of
-//! explanations that are alike (`spectral`), and clusters that give a class away (`shortcut`). The same images
-//! and seed give the same findings.
+//! explanations that are alike (`spectral`), and clusters whose heat lies where it would give the class away (`shortcut`).
+//! Whether it does, [`Findings::try_out`] finds by filling the place in ([`trial`]). The same images and seed give the same
+//! findings.
 
 mod eigen;
 pub mod grid;
@@ -11,15 +12,18 @@ mod observe;
 pub mod place;
 mod shortcut;
 mod spectral;
+pub mod trial;
 
 pub use grid::Grid;
 pub use observe::{MAX_OBSERVED, Observation, Observations};
 pub use place::Place;
 pub use shortcut::{ALPHA, Shortcut};
+pub use trial::{Prober, Trial};
 
 use serde_json::{Value, json};
 
 use crate::random::{Key, Use};
+use crate::run::RunError;
 use shortcut::Evidence;
 
 /// Most classes whose clusters are looked for: those that the model gives most often.
@@ -158,8 +162,64 @@ impl Findings {
         }
     }
 
-    /// Every cluster that gives its class away.
+    /// Fills in every place at which a cluster's heat lies, in the images that were `seen`, and asks the model again.
+    ///
+    /// # Errors
+    /// If an image cannot be read any more.
+    pub fn try_out(&mut self, seen: &Observations, prober: &Prober<'_>) -> Result<(), RunError> {
+        for class in &mut self.classes {
+            let mut known: Vec<(Place, Trial)> = Vec::new();
+            let (own, others): (Vec<_>, Vec<_>) =
+                seen.rows.iter().partition(|row| row.predicted == class.class);
+            let others: Vec<(usize, usize)> =
+                others.into_iter().map(|row| (row.item, row.predicted)).collect();
+            for shortcut in class.clusters.iter_mut().filter_map(|cluster| cluster.shortcut.as_mut()) {
+                let place = shortcut.place;
+                let trial = match known.iter().find(|(at, _)| *at == place) {
+                    Some((_, trial)) => trial.clone(),
+                    None => {
+                        let hot = |row: &&&Observation| row.grid.as_ref().is_some_and(|g| place.is_hot(g));
+                        let hot = own.iter().filter(hot).map(|row| (row.item, row.predicted));
+                        prober.try_out(place, &hot.collect::<Vec<_>>(), &others)?
+                    }
+                };
+                known.push((place, trial.clone()));
+                shortcut.trial = Some(trial);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what another map's findings suspect of classes of which these suspect nothing.
+    pub fn take(&mut self, other: Self) {
+        for theirs in other.classes {
+            let Some(own) = self.classes.iter_mut().find(|own| own.class == theirs.class) else { continue };
+            if own
+                .clusters
+                .iter()
+                .any(|cluster| cluster.shortcut.as_ref().is_some_and(Shortcut::is_suspected))
+            {
+                continue;
+            }
+            own.clusters.extend(theirs.clusters.into_iter().filter_map(|mut cluster| {
+                let shortcut = cluster.shortcut.as_mut().filter(|shortcut| shortcut.is_suspected())?;
+                shortcut.by = Some(other.map.clone());
+                Some(cluster)
+            }));
+        }
+    }
+
+    /// Every cluster that is suspected to give its class away.
     pub fn shortcuts(&self) -> impl Iterator<Item = (&ClassFindings, &Cluster, &Shortcut)> {
+        self.places().filter(|(_, _, shortcut)| shortcut.is_suspected())
+    }
+
+    /// Every cluster whose heat lies at one place, on which the class does not hang.
+    pub fn habits(&self) -> impl Iterator<Item = (&ClassFindings, &Cluster, &Shortcut)> {
+        self.places().filter(|(_, _, shortcut)| !shortcut.is_suspected())
+    }
+
+    fn places(&self) -> impl Iterator<Item = (&ClassFindings, &Cluster, &Shortcut)> {
         let clusters =
             self.classes.iter().flat_map(|class| class.clusters.iter().map(move |cluster| (class, cluster)));
         clusters.filter_map(|(class, cluster)| {
@@ -167,26 +227,38 @@ impl Findings {
         })
     }
 
-    /// The shortcuts as JSON; `source` says where an item comes from.
+    /// The suspected shortcuts as JSON; `source` says where an item comes from.
     #[must_use]
     pub fn shortcuts_json(&self, source: impl Fn(usize) -> String) -> Value {
-        let one = |(class, cluster, s): (&ClassFindings, &Cluster, &Shortcut)| {
-            let [top, left, height, width] = s.place.rectangle();
-            json!({
-                "class": class.name,
-                "place": s.place.to_string(),
-                "rectangle": { "top": top, "left": left, "height": height, "width": width },
-                "images": s.images,
-                "of": s.of,
-                "in_other_classes": s.elsewhere,
-                "of_others": s.of_others,
-                "p_value": s.p_value,
-                "cluster": cluster.images,
-                "exemplars": cluster.exemplars.iter().map(|&item| source(item)).collect::<Vec<_>>(),
-            })
-        };
-        self.shortcuts().map(one).collect()
+        self.shortcuts().map(|found| place_json(found, &source)).collect()
     }
+
+    /// Where the model always looks, without the class hanging on it, as JSON.
+    #[must_use]
+    pub fn habits_json(&self, source: impl Fn(usize) -> String) -> Value {
+        self.habits().map(|found| place_json(found, &source)).collect()
+    }
+}
+
+fn place_json(
+    (class, cluster, s): (&ClassFindings, &Cluster, &Shortcut),
+    source: &impl Fn(usize) -> String,
+) -> Value {
+    let [top, left, height, width] = s.place.rectangle();
+    json!({
+        "class": class.name,
+        "place": s.place.to_string(),
+        "rectangle": { "top": top, "left": left, "height": height, "width": width },
+        "images": s.images,
+        "of": s.of,
+        "in_other_classes": s.elsewhere,
+        "of_others": s.of_others,
+        "p_value": s.p_value,
+        "cluster": cluster.images,
+        "by": s.by,
+        "trial": s.trial.as_ref().map(Trial::to_json),
+        "exemplars": cluster.exemplars.iter().map(|&item| source(item)).collect::<Vec<_>>(),
+    })
 }
 
 /// The explanations of a class that are clustered, as rows.

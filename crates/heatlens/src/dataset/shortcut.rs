@@ -21,6 +21,7 @@
 
 use crate::dataset::grid::Grid;
 use crate::dataset::place::Place;
+use crate::dataset::trial::Trial;
 use crate::stats::binomial;
 use crate::stats::fisher::fisher;
 
@@ -47,6 +48,18 @@ pub struct Shortcut {
     pub of_others: usize,
     /// The p-value after correction.
     pub p_value: f64,
+    /// What came of filling the place in, if that was tried.
+    pub trial: Option<Trial>,
+    /// The map that showed it, where it is not the findings' own.
+    pub by: Option<String>,
+}
+
+impl Shortcut {
+    /// Whether nothing speaks against it: filled in, the place took the class's evidence away, or was not tried.
+    #[must_use]
+    pub fn is_suspected(&self) -> bool {
+        self.trial.as_ref().is_none_or(Trial::agrees)
+    }
 }
 
 /// What the rule compares.
@@ -97,7 +110,16 @@ impl Evidence<'_> {
         let p = binomial::upper_tail(here as u64, at_any, chance).max(fisher(here, of, elsewhere, of_others));
         let p_value = (p * (places * self.classes.max(1)) as f64).min(1.0);
         let found = common && one_sided && own && p_value <= ALPHA;
-        found.then_some(Shortcut { place, images: here, of, elsewhere, of_others, p_value })
+        found.then_some(Shortcut {
+            place,
+            images: here,
+            of,
+            elsewhere,
+            of_others,
+            p_value,
+            trial: None,
+            by: None,
+        })
     }
 }
 

@@ -50,7 +50,13 @@ fn data_set(seed: u64, n: usize, kinds: [Heat; 2], shortcut: Option<(Heat, f64)>
         Observation { item, label: Some(class), predicted: class, grid: Some(draw(kind, &mut rng)) }
     };
     let class_names = vec!["plain".to_owned(), "marked".to_owned()];
-    Observations { map: "test".to_owned(), class_names, rows: (0..n).map(row).collect(), left_out: 0 }
+    Observations {
+        at: None,
+        map: "test".to_owned(),
+        class_names,
+        rows: (0..n).map(row).collect(),
+        left_out: 0,
+    }
 }
 
 /// How many of so many data sets are flagged for class 1, and for class 0.

@@ -5,6 +5,7 @@ use crate::dataset::{Findings, Grid, Observations, Shortcut};
 use crate::render::{HeatStyle, View};
 use crate::report::picture::Picture;
 use crate::run::RunError;
+use crate::stats::text::percent;
 
 /// Most images that stand for clusters in one page.
 const MOST_EXEMPLARS: usize = 96;
@@ -91,8 +92,14 @@ impl DataSetPart {
 
 /// What a shortcut is, for a person.
 pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
+    let hangs = s.trial.as_ref().map_or(String::new(), |trial| {
+        format!(
+            " Filled in, the place takes {} of the evidence for the class.",
+            percent(trial.most().clamp(0.0, 1.0))
+        )
+    });
     format!(
-        "In {} of {} images that the model calls “{class}”, the heat gathers in {}; of the {} other images in {}. \
+        "In {} of {} images that the model calls “{class}”, the heat gathers in {}; of the {} other images in {}.{hangs} \
          Look whether something there gives the class away: a mark, a ruler, a caption.",
         s.images, s.of, s.place, s.of_others, s.elsewhere
     )

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::data::Dataset;
-use crate::dataset::{Findings, Observations};
+use crate::dataset::{Findings, Observations, Prober};
 use crate::explain::Explainer;
 use crate::render::HeatStyle;
 use crate::report::{Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts};
@@ -20,6 +18,9 @@ pub struct PageSinks {
     images: Collector,
     style: HeatStyle,
     whole: Observations,
+    /// Further maps that are searched for places.
+    others: Vec<Observations>,
+    findings: Option<Findings>,
 }
 
 impl PageSinks {
@@ -28,18 +29,42 @@ impl PageSinks {
     /// # Errors
     /// If the model cannot be compiled on its own.
     pub fn new(explainer: &Explainer, style: HeatStyle) -> Result<Self, RunError> {
-        Ok(Self { images: Collector::new(explainer, style)?, style, whole: Observations::default() })
+        let images = Collector::new(explainer, style)?;
+        Ok(Self { images, style, whole: Observations::default(), others: Vec::new(), findings: None })
     }
 
-    /// The places that give a class away, as `audit.json` holds them.
-    pub(super) fn shortcuts(&self, data: &dyn Dataset, seed: u64) -> Vec<Value> {
-        let found = Findings::of(&self.whole, seed).shortcuts_json(|item| data.source(item));
-        found.as_array().cloned().unwrap_or_default()
+    /// Lets the first so many maps be searched for places, not the main one alone.
+    pub(super) fn search(&mut self, maps: usize) {
+        self.others = (0..maps).map(|at| Observations { at: Some(at), ..Observations::default() }).collect();
+    }
+
+    /// What was found over the data set; places are filled in to see whether a class hangs on them.
+    pub(super) fn findings(
+        &mut self,
+        explainer: &Explainer,
+        data: &dyn Dataset,
+        seed: u64,
+    ) -> Result<&Findings, RunError> {
+        if self.findings.is_none() {
+            let prober = Prober::new(explainer.model(), data)?;
+            let mut found = Findings::of(&self.whole, seed);
+            found.try_out(&self.whole, &prober)?;
+            for seen in &self.others {
+                let mut other = Findings::of(seen, seed);
+                other.try_out(seen, &prober)?;
+                found.take(other);
+            }
+            self.findings = Some(found);
+        }
+        Ok(self.findings.get_or_insert_default())
     }
 
     /// The sinks: the images of the page, and the data set as a whole.
-    pub fn sinks(&mut self) -> [&mut dyn Sink; 2] {
-        [&mut self.images, &mut self.whole]
+    pub fn sinks(&mut self) -> Vec<&mut dyn Sink> {
+        let Self { images, whole, others, .. } = self;
+        let mut all: Vec<&mut dyn Sink> = vec![images, whole];
+        all.extend(others.iter_mut().map(|other| other as &mut dyn Sink));
+        all
     }
 }
 
@@ -79,7 +104,7 @@ impl Page<'_> {
     /// If an image that the page shows cannot be read, or the page cannot be written.
     pub fn write(
         self,
-        collected: PageSinks,
+        mut collected: PageSinks,
         path: PathBuf,
         monitor: &dyn Monitor,
     ) -> Result<PathBuf, RunError> {
@@ -87,7 +112,7 @@ impl Page<'_> {
             monitor.note(&format!("the report shows no learning curve: {reason}"));
             None
         });
-        let findings = Findings::of(&collected.whole, self.seed);
+        let findings = collected.findings(self.explainer, self.data, self.seed)?.clone();
         let whole = DataSetPart::new(findings, &collected.whole, self.data, collected.style)?;
         let (gallery, answers) = collected.images.finish();
         let labelled = self.verdict.judgement.images > 0;

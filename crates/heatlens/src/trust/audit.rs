@@ -143,6 +143,8 @@ pub struct Audit {
     /// Clusters of explanations that give a class away, as the data set's analysis writes them; empty if it was not
     /// made.
     pub shortcuts: Vec<Value>,
+    /// Clusters whose heat lies at one place on which the class does not hang.
+    pub always_looked_at: Vec<Value>,
     /// Images that the methods were measured on.
     pub images: usize,
     /// The seed of everything random.
@@ -172,6 +174,7 @@ impl Audit {
             "yardstick": self.yardstick.map(|y| json!({ "edges": y.edges, "floor": y.floor })),
             "uninformative_metrics": self.uninformative,
             "shortcuts": self.shortcuts,
+            "always_looked_at": self.always_looked_at,
             "images": self.images,
             "seed": self.seed,
             "notes": self.notes,

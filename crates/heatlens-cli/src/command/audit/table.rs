@@ -59,6 +59,7 @@ pub(super) fn print(audit: &Audit, trained: Option<&str>) {
         .for_each(output::line);
     audit.notes.iter().for_each(output::note);
     audit.shortcuts.iter().for_each(|found| output::note(shortcut(found)));
+    audit.always_looked_at.iter().for_each(|found| output::note(habit(found)));
     print_times(audit);
     match audit.best() {
         Some(best) => {
@@ -72,12 +73,21 @@ pub(super) fn print(audit: &Audit, trained: Option<&str>) {
 fn shortcut(found: &Value) -> String {
     let [class, place] = ["class", "place"].map(|key| found[key].as_str().unwrap_or_default());
     format!(
-        "a shortcut? In {} of {} images that the model calls {class:?} the heat lies in {place}, in other classes in {} of {}; for example {}",
+        "a shortcut? Filling the place in takes the class away. In {} of {} images that the model calls {class:?} the heat lies in {place}, in other classes in {} of {}; for example {}",
         found["images"],
         found["of"],
         found["in_other_classes"],
         found["of_others"],
         found["exemplars"][0].as_str().unwrap_or_default(),
+    )
+}
+
+/// A place that is always looked at, in a sentence.
+fn habit(found: &Value) -> String {
+    let [class, place] = ["class", "place"].map(|key| found[key].as_str().unwrap_or_default());
+    format!(
+        "in {} of {} images that the model calls {class:?} the heat lies in {place}, but the class does not hang on what is there",
+        found["images"], found["of"]
     )
 }
 

@@ -24,6 +24,7 @@ pub(super) fn section(part: &DataSetPart) -> Markup {
             @if found.left_out > 0 { p.muted { "Only the first " (MAX_OBSERVED) " images were looked at; " (found.left_out) " more were not." } }
             @if found.classes_left_out > 0 { p.muted { "Only the " (MAX_CLASSES) " classes that the model gives most often are shown; it also gives " (found.classes_left_out) " others." } }
             @for (class, _, shortcut) in found.shortcuts() { (finding(class, shortcut)) }
+            @for (class, _, place) in found.habits() { (habit(class, place)) }
             @if found.shortcuts().next().is_none() && found.classes.len() > 1 {
                 p.calm { "No shortcut found at the image border. (What lies in the middle of every image cannot be told from the object by its place: look at the mean maps.)" }
             }
@@ -36,9 +37,19 @@ pub(super) fn section(part: &DataSetPart) -> Markup {
 fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
     html! {
         div.finding.bad {
-            p.eyebrow { "Possible shortcut" }
+            p.eyebrow { "Suspected shortcut" }
             p { (sentence(&class.name, shortcut)) }
             p.muted { "Were it an object that may be on any side, this would happen with a probability of at most " (p_value(shortcut.p_value)) " (corrected for all places and classes)." }
+        }
+    }
+}
+
+fn habit(class: &ClassFindings, place: &Shortcut) -> Markup {
+    html! {
+        p.calm {
+            "Always looks here: in " (place.images) " of " (place.of) " images that the model calls “" (class.name) "”, the heat gathers in " (place.place) ", but the class does not hang on it"
+            @if let Some(trial) = &place.trial { ": filled in, the place takes at most " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere" }
+            ". Things that simply lie there look like this."
         }
     }
 }

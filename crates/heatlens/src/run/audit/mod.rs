@@ -148,9 +148,9 @@ impl AuditPlan {
             notes: auditor.notes().to_vec(),
         });
         audit.seconds = work.clock.seconds();
-        let shown = Shown::explain(&self, &audit, monitor)?;
-        if let Some(shown) = &shown {
-            audit.shortcuts = shown.shortcuts(data, self.request.seed);
+        let mut shown = Shown::explain(&self, &audit, monitor)?;
+        if let Some(shown) = &mut shown {
+            [audit.shortcuts, audit.always_looked_at] = shown.places(data, self.request.seed)?;
         }
         let path = self.options.out.join("audit.json");
         let text = format!("{:#}\n", audit.to_json());

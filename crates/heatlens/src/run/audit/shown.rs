@@ -10,7 +10,7 @@ use crate::method::{self, Method, Work};
 use crate::run::audit::AuditPlan;
 use crate::run::request::settings;
 use crate::run::{Monitor, Page, PageSinks, PictureStyle, RunError, Save, Summary, write_explanations};
-use crate::trust::audit::Audit;
+use crate::trust::audit::{Audit, MethodAudit, MethodVerdict};
 
 /// Methods whose maps are shown.
 pub(super) const SHOWN: usize = 3;
@@ -23,24 +23,30 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Explains all images by the best methods that take one pass.
+    /// Explains all images by the best methods that take one pass, and by the one that is searched for places whatever was
+    /// asked for.
     pub(super) fn explain(
         plan: &AuditPlan,
         audit: &Audit,
         monitor: &dyn Monitor,
     ) -> Result<Option<Self>, RunError> {
-        let methods = best(audit);
+        let mut methods = best(audit);
         if methods.is_empty() {
             return Ok(None);
         }
+        let searched = Method::GRAD_CAM;
+        if !methods.iter().any(|method| method.id == searched.id) && !ignored(audit, searched) {
+            methods.push(searched);
+        }
         let request = &plan.request;
         let settings = settings(request.seed, &request.set, &request.placement)?;
-        let options = ExplainOptions { settings, ..ExplainOptions::new(&methods) };
+        let options = ExplainOptions { settings, skip_inapplicable: true, ..ExplainOptions::new(&methods) };
         let explainer = Explainer::new(plan.auditor.model(), &options)?;
         let save = Save::nothing(PictureStyle::default());
         let mut collected = PageSinks::new(&explainer, save.style.heat())?;
+        collected.search(explainer.maps().len());
         let (data, out) = (plan.data.as_ref(), &plan.options.out);
-        let more = collected.sinks().into();
+        let more = collected.sinks();
         let summary = write_explanations(&explainer, data, out, &save, None, more, monitor)?;
         if summary.stopped {
             return Err(RunError::Interrupted);
@@ -48,9 +54,12 @@ impl Shown {
         Ok(Some(Self { explainer, summary, collected }))
     }
 
-    /// The places that give a class away.
-    pub(super) fn shortcuts(&self, data: &dyn Dataset, seed: u64) -> Vec<Value> {
-        self.collected.shortcuts(data, seed)
+    /// The places that give a class away, and those that are only always looked at.
+    pub(super) fn places(&mut self, data: &dyn Dataset, seed: u64) -> Result<[Vec<Value>; 2], RunError> {
+        let found = self.collected.findings(&self.explainer, data, seed)?;
+        let source = |item| data.source(item);
+        let list = |found: Value| found.as_array().cloned().unwrap_or_default();
+        Ok([list(found.shortcuts_json(source)), list(found.habits_json(source))])
     }
 
     /// Writes `report.html`.
@@ -78,9 +87,18 @@ impl Shown {
     }
 }
 
-/// The best methods that explain an image in one pass, best first: others would take as long again as the audit.
+/// Whether a method was found to ignore the model.
+fn ignored(audit: &Audit, method: &Method) -> bool {
+    let is = |m: &MethodAudit| m.id == method.id && m.verdict == MethodVerdict::IgnoresModel;
+    audit.methods.iter().any(is)
+}
+
+/// The best methods that look at the model and explain an image in one pass, best first: others would take as long again as
+/// the audit. If all ignore the model, the best of them.
 fn best(audit: &Audit) -> Vec<&'static Method> {
-    let explanations = audit.methods.iter().filter(|m| !m.control);
-    let found = explanations.filter_map(|m| method::find(&m.id).ok());
-    found.filter(|m| matches!(m.work, Work::Graph(_))).take(SHOWN).collect()
+    let explanations =
+        || audit.methods.iter().filter(|m| !m.control).filter_map(|m| method::find(&m.id).ok());
+    let one_pass = |m: &&'static Method| matches!(m.work, Work::Graph(_));
+    let found: Vec<_> = explanations().filter(one_pass).filter(|m| !ignored(audit, m)).take(SHOWN).collect();
+    if found.is_empty() { explanations().filter(one_pass).take(SHOWN).collect() } else { found }
 }

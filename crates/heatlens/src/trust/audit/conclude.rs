@@ -81,7 +81,9 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
         });
     }
     let agreement = agreement(methods, records);
-    rows.sort_by(|a, b| b.score.mean.total_cmp(&a.score.mean));
+    // What ignores the model leads no ranking, however well its maps do.
+    let last = |row: &MethodAudit| row.verdict == MethodVerdict::IgnoresModel && !row.control;
+    rows.sort_by(|a, b| last(a).cmp(&last(b)).then(b.score.mean.total_cmp(&a.score.mean)));
     notes.extend(uninformative_note(&uninformative));
     let recommended = recommend(&model, &rows, &mut notes);
     let yardstick = dependence.map(|d| Yardstick { edges: d.edges, floor: d.floor });

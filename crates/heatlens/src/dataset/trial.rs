@@ -1,0 +1,380 @@
+//! Does a class hang on what lies at a place?
+//!
+//! That heat gathers somewhere proposes a place; it proves nothing: the upper stroke of a seven lies always at the top. So the
+//! place is filled in, in images that are hot there, in three ways: with each channel's mean, with the mean of what surrounds
+//! the place, and with the same place of an image that the model gives another class. The model is asked again. What counts is
+//! the evidence for the class, its log odds. By a fill the class *hangs on* the place if
+//!
+//! 1. it loses at least a quarter of its evidence there, in the median;
+//! 2. it loses more than at the places matched, those that mirroring and turning the image makes of this one: in more images
+//!    than by chance (sign test);
+//! 3. it loses more than other classes lose when the same is done to their images (rank test).
+//!
+//! A place is suspected if the class hangs on it by at least two of the fills; otherwise the model always looks there, and no
+//! more can be said.
+
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use crate::data::Dataset;
+use crate::dataset::place::Place;
+use crate::explain::ExplainError;
+use crate::model::Model;
+use crate::predict::Predictor;
+use crate::run::RunError;
+use crate::stats::binomial;
+use crate::stats::rank_test;
+
+/// Images of a group that are tried.
+const IMAGES: usize = 24;
+/// The least share of the evidence that a class must lose.
+const LEAST: f64 = 0.25;
+/// How likely each test may be wrong.
+const ALPHA: f64 = 0.01;
+/// How many fills must agree.
+const AGREEING: usize = 2;
+
+/// What fills a place in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Each channel's mean over the image.
+    Mean,
+    /// Each channel's mean over a frame around the place.
+    Surroundings,
+    /// The same place of an image of another class.
+    Another,
+}
+
+impl Fill {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Mean, Self::Surroundings, Self::Another];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Surroundings => "surroundings",
+            Self::Another => "another image",
+        }
+    }
+}
+
+/// What came of one way to fill a place in; evidence lost is given as a share of all, in the median over images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Loss {
+    /// How it was filled in.
+    pub fill: Fill,
+    /// What the class loses.
+    pub here: f64,
+    /// What it loses at the places matched, in the mean of them.
+    pub matched: f64,
+    /// What other classes lose here.
+    pub others: f64,
+    /// The larger of the two tests' p-values.
+    pub p_value: f64,
+}
+
+impl Loss {
+    /// Whether the class hangs on the place.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.here >= LEAST && self.here > self.matched && self.here > self.others && self.p_value <= ALPHA
+    }
+}
+
+/// A place filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// For each fill what was lost.
+    pub losses: Vec<Loss>,
+    /// Images of the class that were tried.
+    pub images: usize,
+}
+
+impl Trial {
+    /// Whether the class hangs on the place.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.losses.iter().filter(|loss| loss.agrees()).count() >= AGREEING
+    }
+
+    /// The largest share of evidence that the class loses.
+    #[must_use]
+    pub fn most(&self) -> f64 {
+        self.losses.iter().map(|loss| loss.here).fold(0.0, f64::max)
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let loss = |l: &Loss| {
+            json!({
+                "fill": l.fill.name(), "lost": l.here, "lost_at_matched_places": l.matched,
+                "lost_by_other_classes": l.others, "p_value": l.p_value, "agrees": l.agrees(),
+            })
+        };
+        json!({ "images": self.images, "fills": self.losses.iter().map(loss).collect::<Vec<_>>() })
+    }
+}
+
+/// Fills places in and asks the model again.
+#[derive(Debug)]
+pub struct Prober<'a> {
+    predictor: Predictor,
+    model: &'a Model,
+    data: &'a dyn Dataset,
+}
+
+/// An image, and what it was given.
+struct Subject {
+    pixels: Vec<f32>,
+    class: usize,
+}
+
+impl<'a> Prober<'a> {
+    /// Gets ready.
+    ///
+    /// # Errors
+    /// If the model cannot be compiled.
+    pub fn new(model: &'a Model, data: &'a dyn Dataset) -> Result<Self, ExplainError> {
+        Ok(Self { predictor: Predictor::new(model)?, model, data })
+    }
+
+    /// Fills `place` in: in images `own`, which the model gives one class, and in images `others`, each with the class that it
+    /// gives them. At most [`IMAGES`] of each are tried, at even distances.
+    ///
+    /// # Errors
+    /// If an image cannot be read any more.
+    pub(super) fn try_out(
+        &self,
+        place: Place,
+        own: &[(usize, usize)],
+        others: &[(usize, usize)],
+    ) -> Result<Trial, RunError> {
+        let [own, others] = [self.some(own)?, self.some(others)?];
+        let matched: Vec<Place> = place.equivalents().into_iter().skip(1).collect();
+        let losses = Fill::ALL.map(|fill| -> Result<Loss, RunError> {
+            let here = self.lost(&own, &others, place, fill)?;
+            let elsewhere = self.lost(&others, &others, place, fill)?;
+            let mut at_matched = vec![0.0; own.len()];
+            for &other in &matched {
+                let lost = self.lost(&own, &others, other, fill)?;
+                at_matched.iter_mut().zip(lost).for_each(|(sum, l)| *sum += l / matched.len() as f64);
+            }
+            let more = here.iter().zip(&at_matched).filter(|(a, b)| a > b).count();
+            let sign = binomial::upper_tail(more as u64, here.len() as u64, 0.5);
+            let scores: Vec<f32> = here.iter().chain(&elsewhere).map(|&l| l as f32).collect();
+            let positive: Vec<bool> = (0..scores.len()).map(|i| i < here.len()).collect();
+            let rank = rank_test::p_value(&scores, &positive).unwrap_or(1.0);
+            let [here, matched, others] = [here, at_matched, elsewhere].map(median);
+            Ok(Loss { fill, here, matched, others, p_value: sign.max(rank) })
+        });
+        let losses = losses.into_iter().collect::<Result<_, _>>()?;
+        Ok(Trial { losses, images: own.len() })
+    }
+
+    /// Some of the images, at even distances.
+    fn some(&self, items: &[(usize, usize)]) -> Result<Vec<Subject>, RunError> {
+        let taken = items.len().min(IMAGES);
+        let chosen = (0..taken).map(|i| items[i * items.len() / taken]);
+        chosen.map(|(item, class)| Ok(Subject { pixels: self.data.load(item)?.pixels, class })).collect()
+    }
+
+    /// For each image the share of its class's evidence that is lost with a place filled in.
+    fn lost(
+        &self,
+        images: &[Subject],
+        donors: &[Subject],
+        place: Place,
+        fill: Fill,
+    ) -> Result<Vec<f64>, RunError> {
+        let mut pixels = Vec::new();
+        for (i, image) in images.iter().enumerate() {
+            pixels.extend_from_slice(&image.pixels);
+            // Where images are their own donors, the next one gives.
+            let donor = &donors[(i + 1) % donors.len().max(1)].pixels;
+            pixels.extend(self.filled(&image.pixels, donor, place, fill));
+        }
+        let logits = self.predictor.logits(&pixels, 2 * images.len())?;
+        let outputs = self.model.head.outputs;
+        let of = |at: usize, class: usize| self.evidence(&logits[at * outputs..(at + 1) * outputs], class);
+        let share = |(i, image): (usize, &Subject)| {
+            let (before, after) = (of(2 * i, image.class), of(2 * i + 1, image.class));
+            (before - after) / before.abs().max(f64::MIN_POSITIVE)
+        };
+        Ok(images.iter().enumerate().map(share).collect())
+    }
+
+    /// The image with a place filled in.
+    fn filled(&self, pixels: &[f32], donor: &[f32], place: Place, fill: Fill) -> Vec<f32> {
+        let [_, h, w] = self.model.shape();
+        let [top, left, height, width] = place.rectangle();
+        let rows = range(top, height, h);
+        let columns = range(left, width, w);
+        // The frame is as deep as half the place's shorter side.
+        let depth = (rows.len().min(columns.len()) / 2).max(1);
+        let around = [grown(&rows, depth, h), grown(&columns, depth, w)];
+        let mut filled = pixels.to_vec();
+        for (plane, donor) in filled.chunks_exact_mut((h * w).max(1)).zip(donor.chunks_exact((h * w).max(1)))
+        {
+            let mean = |inside: &dyn Fn(usize, usize) -> bool| {
+                let chosen = plane.iter().enumerate().filter(|(i, _)| inside(i / w, i % w));
+                let (sum, n) = chosen.fold((0.0, 0usize), |(s, n), (_, v)| (s + f64::from(*v), n + 1));
+                (sum / n.max(1) as f64) as f32
+            };
+            let here = |y: usize, x: usize| rows.contains(&y) && columns.contains(&x);
+            let value = match fill {
+                Fill::Mean => mean(&|_, _| true),
+                Fill::Surroundings => {
+                    mean(&|y, x| around[0].contains(&y) && around[1].contains(&x) && !here(y, x))
+                }
+                Fill::Another => 0.0,
+            };
+            for i in rows.clone().flat_map(|y| columns.clone().map(move |x| y * w + x)) {
+                plane[i] = if fill == Fill::Another { donor[i] } else { value };
+            }
+        }
+        filled
+    }
+
+    /// What speaks for a class: its log odds.
+    fn evidence(&self, logits: &[f32], class: usize) -> f64 {
+        let head = &self.model.head;
+        match logits {
+            &[z] if class == 0 => -f64::from(z),
+            &[z] => f64::from(z),
+            all if head.classes_stand_alone() => f64::from(all[class]),
+            all => {
+                let others =
+                    || all.iter().enumerate().filter(|(k, _)| *k != class).map(|(_, &z)| f64::from(z));
+                let top = others().fold(f64::NEG_INFINITY, f64::max);
+                f64::from(all[class]) - top - others().map(|z| libm::exp(z - top)).sum::<f64>().ln()
+            }
+        }
+    }
+}
+
+/// The pixels of an axis under a share of it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares of a side")]
+fn range(start: f64, len: f64, side: usize) -> Range<usize> {
+    let at = |share: f64| ((share * side as f64).round() as usize).min(side);
+    at(start)..at(start + len)
+}
+
+fn grown(range: &Range<usize>, by: usize, side: usize) -> Range<usize> {
+    range.start.saturating_sub(by)..(range.end + by).min(side)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heatlens_graph::op::gemm::Gemm;
+    use heatlens_graph::op::reshape::Flatten;
+    use heatlens_graph::{Builder, Fact, Graph, Shape, Tensor};
+
+    use super::*;
+    use crate::data::{ArrayDataset, ElementType, OpenOptions};
+    use crate::dataset::{Findings, Grid, Observation, Observations};
+    use crate::render::Map;
+
+    const SIDE: usize = 16;
+    const IMAGES: usize = 60;
+
+    /// Images of two classes: those of class 1 are bright in a corner and in the middle, and so is their heat.
+    fn images() -> Vec<f32> {
+        let bright = |y: usize, x: usize| (y < 4 && x < 4) || (7..10).contains(&y) && (7..10).contains(&x);
+        let pixel = |i: usize| {
+            let (image, y, x) = (i / (SIDE * SIDE), i / SIDE % SIDE, i % SIDE);
+            let noise = ((i * 7919 + 13) % 101) as f32 / 1000.0;
+            noise + if image % 2 == 1 && bright(y, x) { 0.8 } else { 0.0 }
+        };
+        (0..IMAGES * SIDE * SIDE).map(pixel).collect()
+    }
+
+    /// A model that counts bright pixels: in the corner times `corner`, in the middle times `middle`.
+    fn model(corner: f32, middle: f32) -> Model {
+        let mut graph = Graph::new("counts");
+        let x = graph.add_input("image", Fact::f32(Shape::batched(&[1, SIDE, SIDE])));
+        let mut b = Builder::new(&mut graph, "net");
+        let flat = b.apply(Flatten { axis: 1 }, &[x]).unwrap();
+        let weight = |i: usize| match (i / SIDE, i % SIDE) {
+            (0..4, 0..4) => corner / 16.0,
+            (7..10, 7..10) => middle / 9.0,
+            _ => 0.0,
+        };
+        let w = b.constant(Tensor::f32(&[1, SIDE * SIDE], (0..SIDE * SIDE).map(weight).collect()));
+        let bias = b.constant(Tensor::f32(&[1], vec![-2.0]));
+        let y = b.apply(Gemm { trans_b: true, ..Gemm::default() }, &[flat, w, bias]).unwrap();
+        graph.set_outputs(&[y]);
+        Model::from_graph(graph).unwrap()
+    }
+
+    fn found(model: &Model) -> Findings {
+        let options = OpenOptions::default();
+        let shape = [IMAGES, 1, SIDE, SIDE];
+        let data = ArrayDataset::from_values("X", &shape, ElementType::Float(4), images(), &options).unwrap();
+        let heat = |class: usize, item: usize| {
+            let at = |i: usize| match class {
+                1 => f32::from(u8::from(i / SIDE < 4 && i % SIDE < 4)),
+                _ => ((i * 31 + item * 17) % 97) as f32,
+            };
+            Grid::of(&Map::new(SIDE, SIDE, (0..SIDE * SIDE).map(at).collect()).unwrap())
+        };
+        let row = |item: usize| {
+            let class = item % 2;
+            Observation { item, label: Some(class), predicted: class, grid: heat(class, item) }
+        };
+        let seen = Observations { rows: (0..IMAGES).map(row).collect(), ..Observations::default() };
+        let mut found = Findings::of(&seen, 0);
+        assert_eq!(found.shortcuts().count(), 1, "before it is tried, nothing speaks against it");
+        found.try_out(&seen, &Prober::new(model, &data).unwrap()).unwrap();
+        found
+    }
+
+    #[test]
+    fn a_place_on_which_the_class_hangs_is_suspected() {
+        let found = found(&model(5.0, 0.0));
+        let (class, _, shortcut) = found.shortcuts().next().unwrap();
+        assert_eq!((class.class, shortcut.place.to_string().as_str()), (1, "the top left corner"));
+        let trial = shortcut.trial.as_ref().unwrap();
+        assert_eq!(trial.losses.iter().filter(|loss| loss.agrees()).count(), 3, "{trial:?}");
+        assert!(trial.most() > 1.0 && found.habits().next().is_none(), "{trial:?}");
+    }
+
+    /// The same heat, but the model counts what lies in the middle.
+    #[test]
+    fn a_place_that_only_is_looked_at_is_no_alarm() {
+        let found = found(&model(0.0, 5.0));
+        assert!(found.shortcuts().next().is_none());
+        let (_, _, habit) = found.habits().next().unwrap();
+        assert!(habit.trial.as_ref().unwrap().most() < 0.05, "{habit:?}");
+        assert_eq!(found.habits_json(|item| item.to_string())[0]["place"], "the top left corner");
+    }
+
+    #[test]
+    fn places_are_filled_in_three_ways() {
+        let model = model(1.0, 1.0);
+        let shape = [1, 1, SIDE, SIDE];
+        let options = OpenOptions::default();
+        let data =
+            ArrayDataset::from_values("X", &shape, ElementType::Float(4), vec![0.0; 256], &options).unwrap();
+        let prober = Prober::new(&model, &data).unwrap();
+        let pixels: Vec<f32> = (0..256).map(|i| if i / 16 < 4 && i % 16 < 4 { 1.0 } else { 0.25 }).collect();
+        let corner = Place::Window { row: 0, column: 0 };
+        let at = |fill: Fill| {
+            let filled = prober.filled(&pixels, &[0.5; 256], corner, fill);
+            assert_eq!(filled[4], 0.25, "outside nothing changes");
+            filled[0]
+        };
+        assert!((at(Fill::Mean) - (16.0 + 240.0 * 0.25) / 256.0).abs() < 1e-6);
+        assert_eq!((at(Fill::Surroundings), at(Fill::Another)), (0.25, 0.5));
+    }
+}
