@@ -94,7 +94,7 @@ fn show(
     let save = Save { sheet_rows: 9, ..Save::default() };
     let mut collected = PageSinks::new(&explainer, save.style.heat())?;
     let (data, terminal) = (data.as_ref(), Terminal::default());
-    let more = collected.sinks().into();
+    let more = collected.sinks();
     let summary = run::write_explanations(&explainer, data, &target, &save, Some(&ring), more, &terminal)?;
     explain::tell_summary(&summary, data.len(), &target, false)?;
     let file = options.out.join("run/model.onnx");
