@@ -28,6 +28,11 @@ impl<'a> Producers<'a> {
         Self(graph.node.iter().flat_map(|node| node.output.iter().map(move |o| (o.as_str(), node))).collect())
     }
 
+    /// The node that computes a value.
+    pub(super) fn node(&self, name: &str) -> Option<&'a NodeProto> {
+        self.0.get(name).copied()
+    }
+
     /// The scores that the output `name` is made from, if it holds a class, places or names instead.
     pub(super) fn source(&self, name: &str) -> Option<Source> {
         let (mut at, mut chosen, mut labels) = (name, false, None);

@@ -14,7 +14,7 @@ use super::value_info::Batch;
 use super::walk::{self, Context, Walk, define};
 use super::{OpenOptions, Opened, WHOLE_PIXELS, inline, limits, open_size};
 use crate::error::OpError;
-use crate::fact::{DType, Fact};
+use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::ValueId;
 
 /// Reads a model from the bytes of its file.
@@ -202,6 +202,9 @@ fn outputs(
     }
     sources(reading, proto, &mut outputs);
     if outputs.is_empty() {
+        outputs = last_readable(reading, proto, &lost);
+    }
+    if outputs.is_empty() {
         return Err(match refused {
             OnnxError::Nodes(nodes) if nodes.is_empty() => {
                 let none = || "the graph has no outputs".to_owned();
@@ -216,6 +219,43 @@ fn outputs(
     }
     reading.graph.set_outputs(&outputs);
     Ok(lost)
+}
+
+/// Lists of boxes and scores (of rank 3) that lost outputs are made from: a detector ends in operators that choose among
+/// them and have no derivative.
+fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<String, String>) -> Vec<ValueId> {
+    let producers = Producers::of(proto);
+    let inputs = reading.graph.inputs().iter().map(|&id| &reading.graph.fact(id).shape.0);
+    let samples: Vec<Dim> = inputs.filter(|dims| dims.len() == 4).map(|dims| dims[0]).collect();
+    let of_images = |shape: &Shape| shape.0.first().is_some_and(|first| samples.contains(first));
+    let mut open: Vec<&str> = lost.keys().map(String::as_str).collect();
+    let mut seen: BTreeSet<&str> = open.iter().copied().collect();
+    let mut found = Vec::new();
+    while let Some(name) = open.pop() {
+        let follow = match reading.slots.get(name) {
+            Some(Slot::Value(id)) => {
+                let fact = reading.graph.fact(*id);
+                let list = fact.dtype == DType::F32 && fact.shape.rank() == 3 && of_images(&fact.shape);
+                if list && reading.graph.producer(*id).is_some() {
+                    found.push(*id);
+                }
+                // Behind the lists lie the planes that they are made from.
+                fact.shape.rank() < 4
+            }
+            Some(Slot::Lost) => true,
+            _ => false,
+        };
+        let inputs = producers.node(name).filter(|_| follow).map_or(&[][..], |node| &node.input);
+        open.extend(inputs.iter().map(String::as_str).filter(|input| seen.insert(input)));
+    }
+    // What is nearest to the end comes first.
+    found.sort_unstable();
+    found.reverse();
+    found.dedup();
+    if !found.is_empty() {
+        reading.warn("the lists that these outputs are chosen from are read instead".to_owned());
+    }
+    found
 }
 
 /// Adds the scores behind outputs that hold a class, a place or a name.
@@ -245,7 +285,6 @@ fn sources(reading: &mut Reading, proto: &GraphProto, outputs: &mut Vec<ValueId>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::Shape;
     use crate::onnx::proto::NodeProto;
     use crate::onnx::proto::attribute_proto::AttributeType;
     use crate::onnx::proto::tensor_proto::DataLocation;

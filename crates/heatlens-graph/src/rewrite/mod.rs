@@ -7,5 +7,5 @@ mod replace_input;
 mod simplify;
 
 pub use cut::{Tail, cut, replay};
-pub use replace_input::replace_input;
+pub use replace_input::{fix_inputs, replace_input};
 pub use simplify::{Simplified, needed_nodes, simplify};

@@ -1,4 +1,4 @@
-//! Gives a graph one input of another layout.
+//! Gives a graph one input of another layout, or arrays in the place of inputs.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use crate::error::GraphError;
 use crate::fact::Fact;
 use crate::graph::{Graph, Origin, ValueId};
 use crate::rewrite::Simplified;
+use crate::tensor::Tensor;
 
 /// Builds the graph whose only input, under `input`'s name, has the type and shape `fact`; `arrange`
 /// makes from it what nodes read before. Nodes and outputs that need other inputs are left out.
@@ -25,6 +26,32 @@ pub fn replace_input(
     let image = new.add_input(&name, fact);
     let mut map: Vec<Option<ValueId>> = vec![None; graph.values().len()];
     map[input.index()] = Some(arrange(&mut Builder::new(&mut new, &name), image)?);
+    rebuild(graph, new, map)
+}
+
+/// Builds the graph in which arrays take the place of inputs; an array of one row stands for every sample.
+///
+/// # Errors
+/// If an array does not fit its input.
+pub fn fix_inputs(graph: &Graph, arrays: &[(ValueId, Tensor)]) -> Result<Graph, GraphError> {
+    let mut new = Graph::new(&graph.name);
+    new.metadata.clone_from(&graph.metadata);
+    let mut map: Vec<Option<ValueId>> = vec![None; graph.values().len()];
+    for &input in graph.inputs() {
+        let (name, fact) = (&graph.value(input).name, graph.fact(input).clone());
+        map[input.index()] = Some(match arrays.iter().find(|(fixed, _)| *fixed == input) {
+            Some((_, array)) => {
+                let stored = new.add_constant(name, array.clone());
+                Builder::new(&mut new, name).expand(stored, fact.shape)?
+            }
+            None => new.add_input(name, fact),
+        });
+    }
+    Ok(rebuild(graph, new, map)?.graph)
+}
+
+/// Fills a graph with the constants and nodes of another, as far as the inputs are there that they need.
+fn rebuild(graph: &Graph, mut new: Graph, mut map: Vec<Option<ValueId>>) -> Result<Simplified, GraphError> {
     for id in graph.value_ids() {
         if let Origin::Constant(tensor) = &graph.value(id).origin {
             map[id.index()] = Some(new.add_constant(&graph.value(id).name, tensor.clone()));

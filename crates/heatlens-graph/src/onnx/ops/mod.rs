@@ -13,6 +13,7 @@ mod constant;
 mod counting;
 mod elementwise;
 mod gather;
+mod gru;
 mod matrix;
 mod normalization;
 mod places;
@@ -112,6 +113,7 @@ static ROWS: &[Row] = &[
     row("EyeLike", 9, 1..=1, counting::eye_like),
     row("Flatten", 1, 1..=1, shape::flatten),
     row("Floor", 6, 1..=1, elementwise::unary),
+    row("GRU", 7, 3..=6, gru::gru),
     row("Gather", 1, 2..=2, gather::gather),
     row("GatherElements", 11, 2..=2, places::gather_elements),
     row("GatherND", 11, 2..=2, places::gather_nd),
@@ -158,6 +160,7 @@ static ROWS: &[Row] = &[
     row("Pow", 7, 2..=2, elementwise::pow),
     row("QuantizeLinear", 10, 2..=3, quantize::quantize),
     row("RMSNormalization", 23, 2..=2, normalization::rms),
+    row("RNN", 7, 3..=6, gru::rnn),
     row("Range", 11, 3..=3, sizes::range),
     row("Reciprocal", 6, 1..=1, elementwise::unary),
     row("ReduceL1", 1, 1..=2, reduce::composed),

@@ -77,7 +77,7 @@ pub(super) fn lstm(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
         };
         let sizes = settings.sizes(scope, &inputs)?;
         settings.check_arrays(scope, &inputs, sizes)?;
-        settings.check_steps(scope, sizes)?;
+        steps_fit(scope, sizes.steps, settings.directions.len())?;
         scope.formulas(|b| settings.write(b, &inputs))
     }))
 }
@@ -93,7 +93,7 @@ fn activations(attributes: &mut Attributes<'_>, directions: usize) -> Result<Vec
     threes.iter().map(|&[gate, input, output]| Ok([named(gate)?, named(input)?, named(output)?])).collect()
 }
 
-fn named(name: &str) -> Result<UnaryFunction, OpError> {
+pub(super) fn named(name: &str) -> Result<UnaryFunction, OpError> {
     match name {
         "Sigmoid" => Ok(UnaryFunction::Sigmoid),
         "Tanh" => Ok(UnaryFunction::Tanh),
@@ -105,7 +105,12 @@ fn named(name: &str) -> Result<UnaryFunction, OpError> {
 }
 
 /// Complains of a value that has another shape.
-fn expect(scope: &Scope<'_>, id: Option<ValueId>, what: &str, expected: &Shape) -> Result<(), OpError> {
+pub(super) fn expect(
+    scope: &Scope<'_>,
+    id: Option<ValueId>,
+    what: &str,
+    expected: &Shape,
+) -> Result<(), OpError> {
     match id.map(|id| &scope.fact(id).shape) {
         Some(found) if found != expected => {
             Err(invalid(format!("expected {what} of shape {expected}, found {found}")))
@@ -152,23 +157,6 @@ impl Settings {
         inputs.start.iter().try_for_each(|&id| expect(scope, id, "a first state", &start))
     }
 
-    /// Checks that all sequences are as long as they look, and not too long to be written out.
-    fn check_steps(&self, scope: &mut Scope<'_>, sizes: Sizes) -> Result<(), Problem> {
-        let steps = sizes.steps;
-        if let Some(lengths) = scope.ints(4, "lengths of sequences")?
-            && lengths.iter().any(|&length| usize::try_from(length) != Ok(steps))
-        {
-            let what = format!("a batch of sequences of lengths {lengths:?}, padded to {steps},");
-            return Err(OpError::Unsupported(what).into());
-        }
-        let more = steps.saturating_mul(self.directions.len()).saturating_mul(NODES_OF_A_STEP);
-        if scope.reading.graph.nodes().len().saturating_add(more) > MAX_NODES {
-            let what = format!("a sequence of {steps} steps, which makes a graph of over {MAX_NODES} nodes,");
-            return Err(OpError::Unsupported(what).into());
-        }
-        Ok(())
-    }
-
     fn write(&self, b: &mut Builder<'_>, inputs: &Inputs) -> Result<Vec<ValueId>, GraphError> {
         let x = if self.samples_first { inputs.x } else { b.transpose(inputs.x, &[1, 0, 2])? };
         let (mut all, mut lasts, mut cells) = (Vec::new(), Vec::new(), Vec::new());
@@ -207,8 +195,24 @@ impl Settings {
     }
 }
 
+/// Checks that all sequences are as long as they look, and not too long to be written out.
+pub(super) fn steps_fit(scope: &mut Scope<'_>, steps: usize, directions: usize) -> Result<(), Problem> {
+    if let Some(lengths) = scope.ints(4, "lengths of sequences")?
+        && lengths.iter().any(|&length| usize::try_from(length) != Ok(steps))
+    {
+        let what = format!("a batch of sequences of lengths {lengths:?}, padded to {steps},");
+        return Err(OpError::Unsupported(what).into());
+    }
+    let more = steps.saturating_mul(directions).saturating_mul(NODES_OF_A_STEP);
+    if scope.reading.graph.nodes().len().saturating_add(more) > MAX_NODES {
+        let what = format!("a sequence of {steps} steps, which makes a graph of over {MAX_NODES} nodes,");
+        return Err(OpError::Unsupported(what).into());
+    }
+    Ok(())
+}
+
 /// Element `index` of an axis, which vanishes.
-fn row(b: &mut Builder<'_>, x: ValueId, axis: usize, index: usize) -> Result<ValueId, GraphError> {
+pub(super) fn row(b: &mut Builder<'_>, x: ValueId, axis: usize, index: usize) -> Result<ValueId, GraphError> {
     let row = b.apply(Slice { axis, start: index, len: 1, step: 1 }, &[x])?;
     let mut shape = b.shape(row);
     shape.0.remove(axis);
