@@ -195,6 +195,8 @@ pub(crate) fn request(path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<Mode
         head: text("head")?,
         input_size: text("input_size")?,
         reference: text("reference")?.map(PathBuf::from),
+        feed: Vec::new(),
+        region: None,
         labels: text("labels")?.map(PathBuf::from),
         resize: text("resize")?,
         crop: text("crop")?,

@@ -117,16 +117,25 @@ pub(crate) struct Ports {
     /// The output that holds the class scores; the first that can if not given
     #[arg(long = "output", value_name = "NAME")]
     pub(crate) scores: Option<String>,
-    /// What the scores mean: classes (one excludes the others), multi-label, regression (quantities) or similarity (an
-    /// embedding, held against --reference); found out from the file if not given
+    /// What the scores mean: classes (one excludes the others), multi-label, regression (quantities), similarity (an
+    /// embedding, held against --reference), segmentation (scores at every pixel) or detection (boxes); found out from the
+    /// file if not given
     #[arg(long, value_name = "KIND")]
     pub(crate) head: Option<String>,
     /// Height and width of the images (224x224, or one number for a square), where the file leaves them open
     #[arg(long, value_name = "SIZE")]
     pub(crate) input_size: Option<String>,
+    /// What goes into a further input, for every image: NAME=FILE.npy; give it once for each input
+    #[arg(long, value_name = "NAME=FILE.npy")]
+    pub(crate) feed: Vec<String>,
     /// What an embedding is held against: an image, or an .npy file with one embedding
     #[arg(long, value_name = "IMAGE|FILE.npy")]
     pub(crate) reference: Option<PathBuf>,
+    /// Which pixels of a segmentation count for a class: predicted (those that are taken for it), at:ROW,COLUMN (one pixel
+    /// of the model's input) or a mask picture [default: predicted]. Of a detection: left, top, right or bottom explain
+    /// where that side of the box lies, not its class
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) region: Option<String>,
 }
 
 /// How image files become the model's input, where its file does not say or says it wrong.
@@ -420,6 +429,9 @@ pub(crate) struct Explain {
     /// The class to explain: predicted, runner-up, all, a name or a number
     #[arg(long, default_value = "predicted", allow_hyphen_values = true)]
     pub(crate) class: String,
+    /// The detection to explain, of a detector: best, a rank from 1 (the surest), or a class, whose surest is taken
+    #[arg(long, value_name = "best|RANK|CLASS")]
+    pub(crate) detection: Option<String>,
     /// Explain the difference to this class: why that one and not this one
     #[arg(long, value_name = "CLASS")]
     pub(crate) against: Option<String>,

@@ -97,6 +97,7 @@ pub fn with_explanation(model: &Model, explanation: &Explanation) -> Result<Vec<
         Class::Number(class) => model.class_names.get(class).map_or("", String::as_str),
         Class::Predicted => "predicted",
         Class::RunnerUp => "runner-up",
+        Class::OfDetection(_) => "a detection",
     };
     let score = match explanation.score {
         Score::Logit => "logit",

@@ -154,6 +154,7 @@ pub mod data;
 pub mod dataset;
 pub mod demo;
 pub mod demo_data;
+pub mod detector;
 pub mod explain;
 pub mod export;
 mod facade;

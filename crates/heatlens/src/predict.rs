@@ -1,5 +1,6 @@
 //! Scores only: the network without any explanation.
 
+mod detections;
 mod first_look;
 mod predictions;
 
@@ -9,6 +10,7 @@ use crate::explain::ExplainError;
 use crate::model::Model;
 use crate::model::program::ImageProgram;
 
+pub use detections::Detections;
 pub use first_look::first_look;
 pub use predictions::Predictions;
 

@@ -4,15 +4,18 @@ use std::str::FromStr;
 
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::pool::MaxPool;
 use heatlens_graph::op::pool_grad::MaxPoolGrad;
 use heatlens_graph::op::reduce::ReduceFunction;
+use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
 
+use crate::model::head::BACKGROUND_STEP;
 use crate::model::{Activation, Head, Model, ModelError};
 use crate::nearest::named;
 
@@ -27,6 +30,8 @@ pub enum Target {
     Class(usize),
     /// Every class in turn.
     All,
+    /// The detection of this rank, from 1, image by image.
+    Detection(usize),
 }
 
 /// One class of a [`Target`].
@@ -38,6 +43,8 @@ pub enum Class {
     RunnerUp,
     /// This one.
     Number(usize),
+    /// That of the detection of this rank, which is given with the image.
+    OfDetection(usize),
 }
 
 impl Class {
@@ -45,7 +52,7 @@ impl Class {
     #[must_use]
     pub fn of(self, head: &Head, logits: &[f32]) -> usize {
         match self {
-            Self::Predicted => head.predicted(logits),
+            Self::Predicted | Self::OfDetection(_) => head.predicted(logits),
             Self::RunnerUp => head.runner_up(logits),
             Self::Number(class) => class,
         }
@@ -110,6 +117,7 @@ impl Target {
         match *self {
             Self::Predicted => Ok(vec![Class::Predicted]),
             Self::RunnerUp => Ok(vec![Class::RunnerUp]),
+            Self::Detection(rank) => Ok(vec![Class::OfDetection(rank)]),
             Self::All => Ok((0..model.head.classes()).map(Class::Number).collect()),
             Self::Class(k) if k < model.head.classes() => Ok(vec![Class::Number(k)]),
             Self::Class(k) => {
@@ -157,11 +165,8 @@ pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId,
         Score::Probability if head.ends_in_probabilities() && !head.is_quantity() => head.output,
         _ => head.logits,
     };
-    // A file that takes so many images at a time has so many rows, and no other number.
-    let samples = model.batch.map_or(Dim::Batch(1), Dim::Fixed);
-    let shape = Shape(vec![samples, Dim::Fixed(head.outputs)]);
     let mut b = Builder::new(graph, "target");
-    let scores = b.reshape(from, shape)?;
+    let scores = b.reshape(from, seed_shape(model))?;
     if score == Score::Logit || head.ends_in_probabilities() || head.is_quantity() {
         return Ok(scores);
     }
@@ -214,10 +219,37 @@ pub fn scores_and_seed(
     model: &Model,
     goal: &Goal,
 ) -> Result<(ValueId, ValueId), GraphError> {
-    let logits = scores(graph, model, Score::Logit)?;
-    let scores = scores(graph, model, goal.score)?;
+    let row = row(graph, model, goal)?;
+    of_row(graph, model, goal.score, row)
+}
+
+/// The first axis of every value of the model.
+fn samples(model: &Model) -> Dim {
+    // A file that takes so many images at a time has so many rows, and no other number.
+    model.batch.map_or(Dim::Batch(1), Dim::Fixed)
+}
+
+/// The shape of a seed.
+pub(crate) fn seed_shape(model: &Model) -> Shape {
+    Shape(vec![samples(model), Dim::Fixed(model.head.outputs)])
+}
+
+/// The shape of a [row](row).
+pub(crate) fn row_shape(model: &Model) -> Shape {
+    let places = model.head.dense.as_ref().map_or(0, |dense| dense.places);
+    Shape(vec![samples(model), Dim::Fixed(model.head.outputs + places)])
+}
+
+/// Appends the target of a goal as one row for each sample, which can be kept and given back: the seed, and behind it how
+/// much each place counts where there are scores at many places. It may be one row for all samples.
+///
+/// # Errors
+/// As [`scores_and_seed`].
+pub(crate) fn row(graph: &mut Graph, model: &Model, goal: &Goal) -> Result<ValueId, GraphError> {
     let mut b = Builder::new(graph, "target");
-    let mut seed = class_seed(&mut b, logits, &model.head, goal.class)?;
+    let logits = b.reshape(model.head.logits, seed_shape(model))?;
+    let own = class_seed(&mut b, logits, &model.head, goal.class)?;
+    let mut seed = own;
     if let Some(against) = goal.against {
         let other = class_seed(&mut b, logits, &model.head, against)?;
         seed = b.sub(seed, other)?;
@@ -225,6 +257,43 @@ pub fn scores_and_seed(
     if goal.counterfactual {
         seed = b.neg(seed)?;
     }
+    with_places(graph, model, own, seed)
+}
+
+/// Appends the row of a seed: where there are scores at many places, those of the class that `own` names count.
+///
+/// # Errors
+/// If the seed has another number of classes.
+pub(crate) fn with_places(
+    graph: &mut Graph,
+    model: &Model,
+    own: ValueId,
+    seed: ValueId,
+) -> Result<ValueId, GraphError> {
+    let Some(dense) = &model.head.dense else { return Ok(seed) };
+    let samples = samples(model);
+    let mut b = Builder::new(graph, "target");
+    let weights = dense.weights(&mut b, samples, own)?;
+    let seed = b.expand(seed, seed_shape(model))?;
+    b.apply(Concat { axis: 1 }, &[seed, weights])
+}
+
+/// Appends the scores and the seed that a row stands for.
+///
+/// # Errors
+/// If the row has another length than [`row_shape`].
+pub(crate) fn of_row(
+    graph: &mut Graph,
+    model: &Model,
+    score: Score,
+    row: ValueId,
+) -> Result<(ValueId, ValueId), GraphError> {
+    let Some(dense) = &model.head.dense else { return Ok((scores(graph, model, score)?, row)) };
+    let outputs = model.head.outputs;
+    let mut b = Builder::new(graph, "target");
+    let seed = b.apply(Slice { axis: 1, start: 0, len: outputs, step: 1 }, &[row])?;
+    let weights = b.apply(Slice { axis: 1, start: outputs, len: dense.places, step: 1 }, &[row])?;
+    let scores = dense.weighed(&mut b, weights, score == Score::Probability)?;
     Ok((scores, seed))
 }
 
@@ -237,8 +306,20 @@ fn class_seed(
     let outputs = head.outputs;
     // Quantities do not compete: which one is looked at does not depend on the image.
     let class = if head.is_quantity() { Class::Number(class.of(head, &vec![0.0; outputs])) } else { class };
+    // Of classes at places the background comes behind all that is there.
+    let logits = match head.dense.as_ref().and_then(|dense| dense.background) {
+        Some(background) if !matches!(class, Class::Number(_)) => {
+            let step = |k| if k == background { BACKGROUND_STEP } else { 0.0 };
+            let steps = b.constant(Tensor::f32(&[1, outputs], (0..outputs).map(step).collect()));
+            b.sub(logits, steps)?
+        }
+        _ => logits,
+    };
     match class {
         Class::Number(class) => Ok(fixed_seed(b, outputs, class)),
+        Class::OfDetection(_) => Err(GraphError::Malformed(
+            "the detection of a rank is found outside of the graph: take the surest (--detection best) or a class".to_owned(),
+        )),
         Class::Predicted if outputs == 1 => sign_seed(b, logits),
         Class::Predicted => one_hot_of_largest(b, logits),
         Class::RunnerUp if outputs == 1 => {

@@ -28,6 +28,7 @@ fn request(options: &Explain) -> ExplainRequest {
         compat: compat.clone(),
         placement: placement.clone(),
         class: class.clone(),
+        detection: options.detection.clone(),
         against: against.clone(),
         counterfactual: options.counterfactual,
         set: options.set.clone(),

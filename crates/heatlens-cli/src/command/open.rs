@@ -22,6 +22,8 @@ pub(crate) fn request(path: &Path, ports: &Ports, pixels: Option<&Pixels>) -> Mo
         head: ports.head.clone(),
         input_size: ports.input_size.clone(),
         reference: ports.reference.clone(),
+        region: ports.region.clone(),
+        feed: ports.feed.clone(),
         ..ModelRequest::default()
     };
     let Some(pixels) = pixels else { return ports };

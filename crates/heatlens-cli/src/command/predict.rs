@@ -1,7 +1,8 @@
 //! `heatlens predict`: a table of classes and probabilities.
 
-use heatlens::data::write_file;
-use heatlens::predict::Predictions;
+use heatlens::data::{Dataset, write_file};
+use heatlens::model::{HeadKind, Model};
+use heatlens::predict::{Detections, Predictions};
 
 use crate::arguments::Predict;
 use crate::command::open;
@@ -17,6 +18,9 @@ const TOP: usize = 5;
 pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
     let mut model = open::model(&options.model, &options.ports, &options.pixels)?;
     let data = open::data(&mut model, &options.inputs, &options.input)?;
+    if model.head.kind == HeadKind::Detection {
+        return detections(options, &model, data.as_ref());
+    }
     let answers = Predictions::of(&model, data.as_ref(), &Terminal::default())?;
     let classes = model.class_names.len();
     let on_terminal = options.top.is_none() && options.out.is_none() && !options.json;
@@ -26,20 +30,37 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
         true => format!("{:#}\n", answers.to_json(top)),
         false => answers.to_csv(top),
     };
-    match &options.out {
-        Some(path) => write_file(path, text.as_bytes())?,
-        None => output::line(text.trim_end()),
-    }
+    write(options, &text)?;
     if shortened {
         output::note(format!(
             "the {TOP} likeliest of {classes} classes; --out FILE writes all, --top K shows K"
         ));
     }
-    match answers.broken.len() {
-        _ if answers.stopped => {
-            Err(Failure::interrupted("interrupted; the table ends at the last finished image"))
-        }
+    ended(answers.stopped, answers.broken.len(), data.len())
+}
+
+/// Boxes as a table, or as COCO's object with `--json` or into a file whose name ends in `.json`.
+fn detections(options: &Predict, model: &Model, data: &dyn Dataset) -> Result<(), Failure> {
+    let found = Detections::of(model, data, &Terminal::default())?;
+    let coco =
+        options.json || options.out.as_ref().is_some_and(|out| out.extension().is_some_and(|e| e == "json"));
+    let text = if coco { format!("{:#}\n", found.to_coco()) } else { found.to_csv() };
+    write(options, &text)?;
+    ended(found.stopped, found.broken.len(), data.len())
+}
+
+fn write(options: &Predict, text: &str) -> Result<(), Failure> {
+    match &options.out {
+        Some(path) => write_file(path, text.as_bytes())?,
+        None => output::line(text.trim_end()),
+    }
+    Ok(())
+}
+
+fn ended(stopped: bool, broken: usize, images: usize) -> Result<(), Failure> {
+    match broken {
+        _ if stopped => Err(Failure::interrupted("interrupted; the table ends at the last finished image")),
         0 => Ok(()),
-        broken => Err(Failure::new(format!("{broken} of {} images could not be read", data.len()))),
+        broken => Err(Failure::new(format!("{broken} of {images} images could not be read"))),
     }
 }

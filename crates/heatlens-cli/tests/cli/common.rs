@@ -39,6 +39,12 @@ impl Run {
         format!("{}{}", self.stdout, self.stderr)
     }
 
+    /// The command must have refused what it was given and said all of this.
+    #[track_caller]
+    pub(crate) fn refuses(&self, words: &[&str]) {
+        self.says(if self.code == 1 { 1 } else { 2 }, words);
+    }
+
     /// The command must have ended with this code and said all of this.
     #[track_caller]
     pub(crate) fn says(&self, code: i32, words: &[&str]) {

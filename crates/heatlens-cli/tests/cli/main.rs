@@ -2,7 +2,7 @@
 //!
 //! Every test runs the real binary on tiny images. `common` makes the images and reads the results; there is one file
 //! for each theme: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `merge`, `bench`, `convert`, `bad_input`,
-//! `faults`, `full_disk`, `library`, `model`, `pictures`, `pixels`, `classes`, `usage` and `onnxruntime`.
+//! `faults`, `full_disk`, `heads`, `library`, `model`, `pictures`, `pixels`, `classes`, `usage` and `onnxruntime`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
 
@@ -17,6 +17,7 @@ mod explain;
 mod faults;
 #[cfg(unix)]
 mod full_disk;
+mod heads;
 mod library;
 mod localise;
 mod merge;

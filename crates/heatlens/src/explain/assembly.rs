@@ -1,12 +1,14 @@
 //! The network's graph with every formula appended, and the passes of the methods that are no formula.
 
-use heatlens_graph::{Builder, Graph, ValueId};
+use heatlens_graph::op::concat::Concat;
+use heatlens_graph::op::slice::Slice;
+use heatlens_graph::{Builder, Fact, Graph, GraphError, ValueId};
 
 use crate::explain::map_spec::{MapSource, MapSpec};
-use crate::explain::{ExplainError, ExplainOptions, attribution, tensors};
+use crate::explain::{Compat, ExplainError, ExplainOptions, attribution, tensors};
 use crate::method::{Formula, MapKind, Method, MethodError, Passes, Shared, Study, Work};
-use crate::model::{GapHead, Layer, Model, ModelError, Placement, Placing};
-use crate::target::{Class, Goal, Target, scores_and_seed};
+use crate::model::{Dense, GapHead, Layer, Model, ModelError, Placement, Placing};
+use crate::target::{Class, Goal, Target, of_row, row, row_shape, scores_and_seed, seed_shape, with_places};
 
 /// A model's graph with the formulas of `options` appended, and the value of each map in it, in the
 /// order of methods, layers and classes.
@@ -49,6 +51,8 @@ pub(super) struct Assembly {
     shared: Shared,
     pub(super) maps: Vec<MapSpec>,
     pub(super) notes: Vec<String>,
+    /// Whether the layers are those of a detector's levels, of which each box has one.
+    pub(super) by_level: bool,
     /// Where copies are explained for the original's class: the graph that tells it.
     pub(super) targets: Option<Aims>,
 }
@@ -57,6 +61,21 @@ pub(super) struct Assembly {
 pub(super) struct Aims {
     pub(super) graph: Graph,
     pub(super) outputs: Vec<ValueId>,
+    /// Whether the class is given; only the places are found out then.
+    class_given: bool,
+}
+
+impl Aims {
+    /// Appends the row of a goal, one for each sample.
+    fn row(&mut self, model: &Model, goal: &Goal) -> Result<ValueId, GraphError> {
+        let row = if self.class_given && model.head.dense.is_some() {
+            let seed = self.graph.add_input("class", Fact::f32(seed_shape(model)));
+            with_places(&mut self.graph, model, seed, seed)?
+        } else {
+            row(&mut self.graph, model, goal)?
+        };
+        Builder::new(&mut self.graph, "target").expand(row, row_shape(model))
+    }
 }
 
 /// One goal, as the graph knows it.
@@ -64,19 +83,42 @@ struct Aim {
     goal: Goal,
     scores: ValueId,
     seed: ValueId,
+    /// Both as one row, N×T.
+    row: ValueId,
+    /// The output that says how many places count, where there are scores at many.
+    places: Option<usize>,
+    /// The output that says to which level the places belong.
+    owner: Option<usize>,
+    /// The output that holds the seed, where it comes from outside.
+    seed_output: Option<usize>,
 }
 
 impl Assembly {
     /// The model's graph with every formula appended, and the layers that were looked at.
     pub(super) fn new(model: &Model, options: &ExplainOptions) -> Result<(Self, Vec<Layer>), ExplainError> {
+        let summed;
+        let model = match &model.head.dense {
+            Some(_) if options.augment => {
+                let why =
+                    "maps cannot be averaged over mirrored copies (--aug-smooth), whose pixels lie elsewhere";
+                return Err(ModelError::Head { kind: model.head.kind.name(), why: why.to_owned() }.into());
+            }
+            Some(dense) if options.compat == Some(Compat::PytorchGradCam) => {
+                let mut own = model.clone();
+                own.head.dense = Some(Dense { sum: true, ..dense.clone() });
+                summed = own;
+                &summed
+            }
+            _ => model,
+        };
         let mut notes = Vec::new();
         let layers = match options.layers.as_slice() {
-            [] if options.methods.iter().any(|m| m.uses_layer) => match model.choose_layer() {
+            [] if options.methods.iter().any(|m| m.uses_layer) => match model.default_layers() {
                 Err(_) if options.skip_inapplicable => Vec::new(),
                 choice => {
-                    let choice = choice?;
-                    notes = choice.notes;
-                    vec![choice.layer]
+                    let (layers, told) = choice?;
+                    notes = told;
+                    layers
                 }
             },
             [] => Vec::new(),
@@ -97,8 +139,12 @@ impl Assembly {
             shared: Shared::default(),
             maps: Vec::new(),
             notes,
-            targets: (options.augment || options.classes_given)
-                .then(|| Aims { graph: model.graph.clone(), outputs: Vec::new() }),
+            by_level: options.layers.is_empty() && options.fusion.is_none() && layers.len() > 1,
+            targets: (options.augment || options.classes_given).then(|| Aims {
+                graph: model.graph.clone(),
+                outputs: Vec::new(),
+                class_given: options.classes_given,
+            }),
         };
         let against = against(model, options)?;
         for class in options.target.classes(model)? {
@@ -123,15 +169,25 @@ impl Assembly {
         layers: &[Layer],
         goal: Goal,
     ) -> Result<(), ExplainError> {
-        let (scores, mut seed) = scores_and_seed(&mut self.graph, model, &goal)?;
-        if let Some(aims) = &mut self.targets {
-            let (of, from_original) = scores_and_seed(&mut aims.graph, model, &goal)?;
-            let fact = aims.graph.fact(of).clone();
-            let full = Builder::new(&mut aims.graph, "target").expand(from_original, fact.shape.clone())?;
-            aims.outputs.push(full);
-            seed = self.graph.add_input("target", fact);
-        }
-        let aim = Aim { goal, scores, seed };
+        let row = match &mut self.targets {
+            _ if matches!(goal.class, Class::OfDetection(_)) => {
+                self.graph.add_input("target", Fact::f32(row_shape(model)))
+            }
+            Some(aims) => {
+                let row = aims.row(model, &goal)?;
+                aims.outputs.push(row);
+                self.graph.add_input("target", aims.graph.fact(row).clone())
+            }
+            None => row(&mut self.graph, model, &goal)?,
+        };
+        let (scores, seed) = of_row(&mut self.graph, model, goal.score, row)?;
+        let places = model.head.dense.as_ref().map(|dense| self.add_places(dense, row)).transpose()?;
+        let seed_output = matches!(goal.class, Class::OfDetection(_)).then(|| self.add_output(seed));
+        let owner = match &model.head.dense {
+            Some(dense) if self.by_level => Some(self.add_owner(dense, row)?),
+            _ => None,
+        };
+        let aim = Aim { goal, scores, seed, row, places, owner, seed_output };
         // Methods without a layer still get one to satisfy the contract; they never look at it.
         let any = layers.first().cloned().or_else(|| model.default_layer().ok());
         let any = any.unwrap_or_else(|| Layer::of_image(model));
@@ -157,6 +213,31 @@ impl Assembly {
         Ok(())
     }
 
+    /// Adds how many places count in a row, N×1.
+    fn add_places(&mut self, dense: &Dense, row: ValueId) -> Result<usize, ExplainError> {
+        let mut b = Builder::new(&mut self.graph, "target");
+        let width = b.shape(row).0.get(1).map_or(0, |d| d.at(1));
+        let places = Slice { axis: 1, start: width - dense.places, len: dense.places, step: 1 };
+        let places = b.apply(places, &[row])?;
+        let sum = b.sum(places, &[1], true)?;
+        Ok(self.add_output(sum))
+    }
+
+    /// Adds how many places of each level count in a row, N×L.
+    fn add_owner(&mut self, dense: &Dense, row: ValueId) -> Result<usize, ExplainError> {
+        let levels = dense.boxes.as_ref().map_or(&[][..], |boxes| &boxes.levels);
+        let mut b = Builder::new(&mut self.graph, "target");
+        let first = b.shape(row).0.get(1).map_or(0, |d| d.at(1)) - dense.places;
+        let mut sums = Vec::new();
+        for (range, _) in levels {
+            let level = Slice { axis: 1, start: first + range.start, len: range.len(), step: 1 };
+            let level = b.apply(level, &[row])?;
+            sums.push(b.sum(level, &[1], true)?);
+        }
+        let owner = b.apply(Concat { axis: 1 }, &sums)?;
+        Ok(self.add_output(owner))
+    }
+
     /// Adds one method at one layer for one goal.
     fn add_map(
         &mut self,
@@ -174,8 +255,7 @@ impl Assembly {
             Work::Passes(prepare) => {
                 let number = self.passes_of(model, options, method, layer, prepare)?;
                 let shape = self.passes[number].shape();
-                let full = self.graph.fact(aim.scores).shape.clone();
-                let target = Builder::new(&mut self.graph, "target").expand(aim.seed, full)?;
+                let target = Builder::new(&mut self.graph, "target").expand(aim.row, row_shape(model))?;
                 let target = self.add_output(target);
                 (MapSource::Passes { number, target }, shape)
             }
@@ -200,6 +280,9 @@ impl Assembly {
             several_classes: false,
             source,
             probes,
+            places: aim.places,
+            owner: aim.owner,
+            seed: aim.seed_output,
         });
         Ok(())
     }

@@ -74,11 +74,13 @@ pub enum ZeroMap {
     Unmoved,
     /// The values are not finite.
     NotFinite,
+    /// No place counts for the class.
+    NoPlace,
 }
 
 impl ZeroMap {
     /// All, in the order in which they are stored: new ones are added at the end.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::DeadLayer,
         Self::ZeroGradient,
         Self::NoOverlap,
@@ -90,6 +92,7 @@ impl ZeroMap {
         Self::NoPositiveCam,
         Self::NoPixel,
         Self::Unmoved,
+        Self::NoPlace,
     ];
 }
 
@@ -106,6 +109,7 @@ impl fmt::Display for ZeroMap {
             Self::NoPositiveCam => "Grad-CAM is positive nowhere (the evidence speaks against the class), so it leaves nothing of guided back-propagation: take guided_backprop, or explain the other class",
             Self::NoPixel => "nothing of the score comes back to the pixels by this method: every way back is cut off on this image",
             Self::Unmoved => "the score stays the same whatever the method hides or changes: check how the image is scaled",
+            Self::NoPlace => "nothing in this image is taken for the class (no pixel, no box of this rank), so there is no score to explain: choose another class, or --region",
             Self::NotFinite => "the map holds values that are no numbers: check the image's pixels and the model's weights",
         })
     }

@@ -1,14 +1,15 @@
 //! The methods that are used where nobody names one.
 
 use crate::explain::{ExplainError, ExplainOptions, append_maps};
-use crate::method::{Method, first_look};
+use crate::method::{FirstLook, Method, first_look};
 use crate::model::Model;
 
 impl ExplainOptions {
     /// Takes the methods that suit the model, as [`first_look`] lists them, and returns a sentence for each that is
     /// left out: why, and what takes its place.
     ///
-    /// - The heat map is Grad-CAM; occlusion where no layer has rows and columns or nothing can be differentiated.
+    /// - The heat map is Grad-CAM; HiRes-CAM of scores at places (a segmentation), where the mean of the gradient over the
+    ///   image says nothing of the place; occlusion where no layer has rows and columns or nothing can be differentiated.
     /// - The fine picture is guided back-propagation with guided Grad-CAM where every activation is a rectifier, and
     ///   the gradient elsewhere: the guided rule is defined for rectifiers alone. Why the gradient and none of the
     ///   methods made from it: `docs/decisions/019-default-methods.md`.
@@ -16,7 +17,9 @@ impl ExplainOptions {
     /// Whatever still turns out not to apply is left out by [`Explainer::new`](crate::explain::Explainer::new), with a
     /// note: nobody asked for it by name, so it is no reason to fail.
     pub fn take_default_methods(&mut self, model: &Model) -> Vec<String> {
-        let usual = first_look();
+        let first = first_look();
+        let places = model.head.dense.is_some();
+        let usual = FirstLook { heat: if places { first.heat_at_places } else { first.heat }, ..first };
         self.skip_inapplicable = true;
         let refusal = |method| self.refusal(model, method);
         let (mut methods, mut notes) = (Vec::new(), Vec::new());
@@ -33,15 +36,17 @@ impl ExplainOptions {
             }
         };
         methods.push(heat);
+        // It weighs by Grad-CAM.
+        let takes_both = heat.id == first.heat.id;
         match refusal(usual.fine) {
             None => {
                 methods.push(usual.fine);
                 // It needs the layer and the derivative that Grad-CAM needs, which has said why they are missing.
-                methods.extend(std::iter::once(usual.both).filter(|_| heat.id == usual.heat.id));
+                methods.extend(std::iter::once(usual.both).filter(|_| takes_both));
             }
             Some(reason) => {
                 let instead = Some(usual.fine_otherwise).filter(|method| refusal(method).is_none());
-                let names = match heat.id == usual.heat.id {
+                let names = match takes_both {
                     true => format!("{}, {}", usual.fine.id, usual.both.id),
                     false => usual.fine.id.to_owned(),
                 };

@@ -2,15 +2,17 @@
 
 use heatlens_cpu::StepTime;
 
+use crate::bilinear::Enlargement;
+use crate::detector::Detector;
 use crate::explain::assembly::Assembly;
 use crate::explain::map_spec::{self, MapSource, MapSpec};
 use crate::explain::{
-    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Fusion, smoothing, tensors,
+    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Fusion, ZeroMap, smoothing, tensors,
 };
 use crate::method::{Passes, Subject};
 use crate::model::program::ImageProgram;
 use crate::model::{Layer, Model, ModelError};
-use crate::target;
+use crate::target::{self, Target};
 
 /// A compiled explanation of one model.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub struct Explainer {
     /// What is handed out, and the parts that each of it is made of.
     maps: Vec<MapSpec>,
     made_of: Vec<Vec<usize>>,
+    /// For each map the parts of a detector's levels, of which the one with the box is handed out.
+    levels: Option<Vec<Vec<usize>>>,
+    /// Finds the detections whose ranks are explained.
+    detector: Option<(Detector, Vec<usize>)>,
     fusion: Option<Fusion>,
     compat: Option<Compat>,
     tensors: Option<tensors::Ports>,
@@ -52,8 +58,16 @@ impl Explainer {
             Some(aims) => Some(ImageProgram::compile(&aims.graph, model.image, &aims.outputs)?),
             None => None,
         };
-        let Assembly { maps: parts, passes, notes, .. } = assembly;
-        let (maps, made_of) = map_spec::shown(&parts, options, model);
+        let Assembly { maps: parts, passes, notes, by_level, .. } = assembly;
+        let (maps, made_of) = map_spec::shown(&parts, options, model, by_level);
+        let (levels, made_of) = match by_level {
+            true => (Some(made_of), (0..maps.len()).map(|map| vec![map]).collect()),
+            false => (None, made_of),
+        };
+        let detector = match options.target {
+            Target::Detection(rank) => Some((Detector::new(model)?, vec![rank])),
+            _ => None,
+        };
         Ok(Self {
             model: model.clone(),
             program,
@@ -63,6 +77,8 @@ impl Explainer {
             parts,
             maps,
             made_of,
+            levels,
+            detector,
             fusion: options.fusion,
             compat: options.compat,
             tensors,
@@ -125,9 +141,13 @@ impl Explainer {
             let (name, classes) = (class.to_string(), self.model.class_names.clone());
             return Err(ModelError::UnknownClass { name, classes }.into());
         }
-        let targets: Vec<f32> =
+        let seeds: Vec<f32> =
             classes.iter().flat_map(|&class| target::seed_row(head.outputs, class)).collect();
-        let mut explained = self.run(pixels, &[targets], n)?;
+        let targets = match self.targets.as_ref().filter(|_| head.dense.is_some()) {
+            Some(program) => program.run(&[pixels, &seeds], n)?,
+            None => vec![seeds],
+        };
+        let mut explained = self.run(pixels, &targets, n)?;
         for (explanation, &class) in explained.iter_mut().zip(classes) {
             self.finish(explanation);
             explanation.attributions.iter_mut().for_each(|a| a.class = class);
@@ -146,6 +166,9 @@ impl Explainer {
 
     /// The images' own targets, where the program takes them as inputs.
     fn targets(&self, pixels: &[f32], n: usize) -> Result<Vec<Vec<f32>>, ExplainError> {
+        if let Some((detector, ranks)) = &self.detector {
+            return detector.rows(pixels, n, ranks);
+        }
         Ok(self.targets.as_ref().map(|program| program.run(&[pixels], n)).transpose()?.unwrap_or_default())
     }
 
@@ -238,16 +261,49 @@ impl Explainer {
                     self.passes[number].explain(&Subject { pixels, target: of_sample(target) })?
                 }
             };
-            Ok(Attribution::new(spec, spec.goal.class.of(head, &logits), values, probes))
+            let mut class = spec.goal.class.of(head, &logits);
+            if let Some(seed) = spec.seed {
+                let given = of_sample(seed).iter().position(|&part| part != 0.0);
+                class = given.map_or(class, |given| if head.is_binary() { 1 } else { given });
+            }
+            let mut map = Attribution::new(spec, class, values, probes);
+            if spec.places.is_some_and(|places| of_sample(places)[0] == 0.0) {
+                map.zero = Some(ZeroMap::NoPlace);
+            }
+            Ok(map)
         };
+        let mut attributions =
+            self.parts.iter().map(attribution).collect::<Result<Vec<_>, ExplainError>>()?;
+        if let Some(levels) = &self.levels {
+            let owned = |(map, parts): (&MapSpec, &Vec<usize>)| {
+                let shares = map.owner.map_or(&[][..], &of_sample);
+                let own = shares.iter().position(|&share| share > 0.0).unwrap_or(0);
+                let part = parts.get(own).or(parts.first()).and_then(|&part| attributions.get(part))?;
+                Some(enlarged(part.clone(), map))
+            };
+            attributions = self.maps.iter().zip(levels).filter_map(owned).collect();
+        }
         Ok(Explanation {
             probabilities: head.probabilities(&logits),
             predicted: head.predicted(&logits),
-            attributions: self.parts.iter().map(attribution).collect::<Result<_, ExplainError>>()?,
+            attributions,
             tensors: self.tensors.as_ref().map(|ports| ports.read(of_sample)),
             logits,
         })
     }
+}
+
+/// A map of one of several layers at the size that all of them are handed out in.
+fn enlarged(mut part: Attribution, to: &MapSpec) -> Attribution {
+    if let (&[h, w], &[rows, columns]) = (part.shape.as_slice(), to.shape.as_slice())
+        && [h, w] != [rows, columns]
+    {
+        let large = Enlargement::between(([h, w], &part.placement), ([rows, columns], &to.placement));
+        let (zero, values) = (part.zero, large.apply(&part.values));
+        part.replace(to.shape.clone(), values);
+        (part.placement, part.zero) = (to.placement, zero);
+    }
+    part
 }
 
 /// The inputs of the shared program.

@@ -33,6 +33,12 @@ pub struct MapSpec {
     pub(super) source: MapSource,
     /// Outputs that tell why a map is empty.
     pub(super) probes: Option<Probes<usize>>,
+    /// The output that says how many places count, where there are scores at many.
+    pub(super) places: Option<usize>,
+    /// The output that says to which level the places belong, where each level has its own layer.
+    pub(super) owner: Option<usize>,
+    /// The output that holds the seed, where the class is found out with it.
+    pub(super) seed: Option<usize>,
 }
 
 impl MapSpec {
@@ -104,11 +110,13 @@ pub(super) fn shown(
     parts: &[MapSpec],
     options: &ExplainOptions,
     model: &Model,
+    by_level: bool,
 ) -> (Vec<MapSpec>, Vec<Vec<usize>>) {
     let mut maps: Vec<MapSpec> = Vec::new();
     let mut made_of: Vec<Vec<usize>> = Vec::new();
     for (number, part) in parts.iter().enumerate() {
-        let fuses = options.fusion.is_some() && part.several_layers && part.method.kind == MapKind::Layer;
+        let fuses =
+            by_level || options.fusion.is_some() && part.several_layers && part.method.kind == MapKind::Layer;
         let same = |map: &MapSpec| map.method.id == part.method.id && map.goal == part.goal;
         let known = maps.iter().position(|map| fuses && part.layer.is_some() && same(map));
         match known {

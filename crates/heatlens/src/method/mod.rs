@@ -213,6 +213,8 @@ registry! {
 pub struct FirstLook {
     /// The heat map over the image.
     pub heat: &'static Method,
+    /// The heat map of scores at places: one that keeps where the gradient is.
+    pub heat_at_places: &'static Method,
     /// The heat map where no layer has rows and columns, or nothing can be differentiated: it needs scores alone.
     pub heat_otherwise: &'static Method,
     /// The picture in the image's own detail.
@@ -230,6 +232,7 @@ pub struct FirstLook {
 pub fn first_look() -> FirstLook {
     FirstLook {
         heat: &grad_cam::GRAD_CAM,
+        heat_at_places: &hires_cam::HIRES_CAM,
         heat_otherwise: &occlusion::OCCLUSION,
         fine: &guided_backprop::GUIDED_BACKPROP,
         both: &guided_grad_cam::GUIDED_GRAD_CAM,

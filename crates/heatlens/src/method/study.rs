@@ -16,7 +16,7 @@ use crate::method::{Chosen, Formula, MethodError};
 use crate::model::program::ImageProgram;
 use crate::model::{GapHead, Layer, Model};
 use crate::random::{Key, Use};
-use crate::target::{Score, evidence, scores};
+use crate::target::{Score, evidence, of_row, row_shape};
 
 /// Inputs that go through a program together. A constant, because memory must not depend on how many
 /// there are.
@@ -219,12 +219,12 @@ impl Study<'_> {
         Ok(TargetProgram { program: ImageProgram::compile(&graph, self.model.image, &outputs)? })
     }
 
-    /// The network with its scores and the target as a further input.
+    /// The network with its scores, their seed, and the target as a further input.
     fn with_target(&self) -> Result<Aim, MethodError> {
         let mut graph = self.model.graph.clone();
-        let scores = scores(&mut graph, self.model, self.score)?;
-        let target = graph.add_input("target", Fact::f32(graph.fact(scores).shape.clone()));
-        Ok(Aim { graph, scores, seed: target, target })
+        let target = graph.add_input("target", Fact::f32(row_shape(self.model)));
+        let (scores, seed) = of_row(&mut graph, self.model, self.score, target)?;
+        Ok(Aim { graph, scores, seed, target })
     }
 
     /// The same with one score, the evidence, where classes compete and nobody asked for the papers' own numbers.
@@ -233,7 +233,7 @@ impl Study<'_> {
         let head = &self.model.head;
         let competing = self.score == Score::Logit && !head.classes_stand_alone() && !head.is_quantity();
         if competing && !self.published {
-            aim.scores = evidence(&mut aim.graph, aim.scores, aim.target)?;
+            aim.scores = evidence(&mut aim.graph, aim.scores, aim.seed)?;
             aim.seed = Builder::new(&mut aim.graph, "target").constant(Tensor::f32(&[1, 1], vec![1.0]));
         }
         Ok(aim)

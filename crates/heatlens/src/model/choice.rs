@@ -1,8 +1,11 @@
 //! The layer to look at when nobody says.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::conv_grad::ConvInputGrad;
 use heatlens_graph::op::matmul::MatMul;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
@@ -10,7 +13,11 @@ use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Graph, Node, ValueId};
 
 use crate::model::axes::{Followed, Mixing};
+use crate::model::head::Boxes;
 use crate::model::{Layer, Model};
+
+/// A cell of a level has at most so many boxes.
+const MOST_ANCHORS: usize = 16;
 
 /// A map of so few cells says next to nothing about places.
 const FEW_CELLS: usize = 4;
@@ -108,6 +115,61 @@ fn bottlenecks(graph: &Graph, needed: &[bool], followed: &Followed) -> Vec<bool>
         open_until = node.outputs.iter().map(|output| last_use[output.index()]).fold(open_until, usize::max);
     }
     found
+}
+
+/// The layers that the boxes of each level of a pyramid are made from: the last one of its size that scores and boxes have in
+/// common and from which a convolution that mixes places follows. `None` if there is none for a level.
+pub(super) fn level_layers(graph: &Graph, boxes: &Boxes, layers: &[Layer]) -> Option<Vec<Layer>> {
+    let common = needed_nodes(graph, &[boxes.value]);
+    let of = |(range, value): &(Range<usize>, ValueId)| {
+        let needed = needed_nodes(graph, &[*value]);
+        let mixed = mixed_later(graph, &needed);
+        let fits = |layer: &&Layer| {
+            let area = layer.shape[1] * layer.shape[2];
+            let both = graph.producer(layer.value).is_some_and(|id| needed[id.index()] && common[id.index()]);
+            let boxes_of_cell = range.len() / area.max(1);
+            range.len() % area.max(1) == 0
+                && (1..=MOST_ANCHORS).contains(&boxes_of_cell)
+                && both
+                && !layer.view
+                && mixed[layer.value.index()]
+        };
+        layers.iter().rfind(fits).cloned()
+    };
+    boxes.levels.iter().map(of).collect::<Option<Vec<_>>>().filter(|found| !found.is_empty())
+}
+
+/// Whether a node mixes places by a convolution.
+fn mixes(node: &Node) -> bool {
+    let window = node.op.downcast_ref::<Conv>().map(|conv| &conv.window);
+    let window = window.or_else(|| node.op.downcast_ref::<ConvInputGrad>().map(|grad| &grad.conv.window));
+    window.is_some_and(|window| window.kernel.iter().any(|&side| side > 1))
+}
+
+/// For every value, whether one of the nodes that are needed mixes its places later.
+fn mixed_later(graph: &Graph, needed: &[bool]) -> Vec<bool> {
+    let mut mixed = vec![false; graph.values().len()];
+    for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| **needed).rev() {
+        let later = mixes(node) || node.outputs.iter().any(|output| mixed[output.index()]);
+        node.inputs.iter().flatten().for_each(|input| mixed[input.index()] |= later);
+    }
+    mixed
+}
+
+/// The last layer at the coarsest size that convolutions work at and from which another one that mixes places follows: the
+/// score of one pixel then depends on many of its places. For scores at places, which no node mixes.
+pub(super) fn coarsest_layer(graph: &Graph, scores: ValueId, layers: &[Layer]) -> Option<Layer> {
+    let needed = needed_nodes(graph, &[scores]);
+    let area = |layer: &Layer| layer.shape[1] * layer.shape[2];
+    let made_by = |value: ValueId| graph.producer(value).map(|id| graph.node(id));
+    let made = |layer: &&Layer| {
+        made_by(layer.value).is_some_and(|node| mixes(node) && node.op.downcast_ref::<Conv>().is_some())
+    };
+    let coarsest = layers.iter().filter(made).map(area).min()?;
+    let mixed = mixed_later(graph, &needed);
+    let fits = |layer: &&Layer| area(layer) == coarsest && !layer.view;
+    let mut found = layers.iter().filter(fits);
+    found.clone().rfind(|layer| mixed[layer.value.index()]).or_else(|| found.next_back()).cloned()
 }
 
 /// Goes back from what a node mixes to the layer it stands for: past copies that are arranged anew

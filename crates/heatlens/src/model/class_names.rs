@@ -159,6 +159,14 @@ pub(super) fn in_metadata(
     (None, note)
 }
 
+/// How many names the program which wrote a file kept in its metadata.
+pub(super) fn listed(metadata: &BTreeMap<String, String>) -> Option<usize> {
+    KEYS.iter().find_map(|key| match parse(metadata.get(*key)?, usize::MAX) {
+        Err(Unfit::Count { found, .. }) => Some(found.len()),
+        _ => None,
+    })
+}
+
 impl Model {
     /// Takes the names of the classes from a file: text, CSV or JSON in the forms that are in use.
     ///
@@ -169,9 +177,11 @@ impl Model {
         let wrong = |reason: String| ModelError::Labels { path: path.to_owned(), reason };
         let bytes = heatlens_graph::read_regular(path, 1 << 26)
             .map_err(|e| wrong(format!("cannot be read: {}", crate::data::reason(&e))))?;
-        let expected = self.head.classes();
-        self.class_names = parse_bytes(&bytes, expected).map_err(|e| wrong(e.to_string()))?;
+        let expected = self.head.names();
+        let names = parse_bytes(&bytes, expected).map_err(|e| wrong(e.to_string()))?;
+        self.class_names = self.head.all_names(names);
         self.named = true;
+        self.head.name_classes(&self.class_names, true);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::placement::describe;
 use super::stages::stages;
-use super::{Activation, Cells, Grid, Layer, Model, PixelRange, Stage};
+use super::{Activation, Cells, Dense, Grid, Layer, Model, PixelRange, Stage};
 
 /// Lines of the picture of stages, at most.
 const STAGE_LINES: usize = 15;
@@ -67,11 +67,13 @@ impl<'m> Description<'m> {
         let Model { graph, head, class_names: names, .. } = self.model;
         let [c, h, w] = self.model.shape();
         let batch = self.model.batch.map_or_else(|| "N".to_owned(), |batch| batch.to_string());
-        let scores = match head.outputs {
-            1 if head.is_quantity() => "one quantity".to_owned(),
-            1 => "one score for two classes".to_owned(),
-            scores if head.is_quantity() => format!("{scores} quantities"),
-            scores => format!("{scores} scores"),
+        let scores = match (&head.dense, head.outputs) {
+            (Some(Dense { grid: Some([h, w]), .. }), scores) => format!("{scores} classes at {h}×{w} pixels"),
+            (Some(dense), scores) => format!("{scores} classes of {} boxes", dense.places),
+            (_, 1) if head.is_quantity() => "one quantity".to_owned(),
+            (_, 1) => "one score for two classes".to_owned(),
+            (_, scores) if head.is_quantity() => format!("{scores} quantities"),
+            (_, scores) => format!("{scores} scores"),
         };
         let after = match head.activation {
             Activation::None if head.is_quantity() => String::new(),
@@ -97,6 +99,12 @@ impl<'m> Description<'m> {
         lines.push(format!("logits   {}", self.name(head.logits)));
         lines.push(format!("classes  {classes}{more}"));
         lines.push(format!("weights  {} numbers in {} nodes", weights(self.model), graph.nodes().len()));
+        if let Ok((layers, _)) = self.model.default_layers()
+            && layers.len() > 1
+        {
+            let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+            lines.push(format!("levels   {}: each box is explained at its own", names.join(", ")));
+        }
         lines.push(
             match self.model.gap_head() {
                 Some(_) => "head     global average pooling and one dense layer: cam applies",

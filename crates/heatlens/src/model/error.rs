@@ -56,7 +56,7 @@ pub enum ModelError {
     },
     /// The scores depend on further inputs, which nobody gives.
     #[error(
-        "the class scores depend on more than the image: {}; export the model with these as constants",
+        "the class scores depend on more than the image: {}; give each with --feed NAME=FILE.npy, or export the model with them as constants",
         .0.join(", ")
     )]
     FurtherInputs(Vec<String>),
@@ -82,6 +82,19 @@ pub enum ModelError {
         /// Why not.
         why: String,
     },
+    /// What is given for an input does not fit it.
+    #[error("--feed {name}={}: {why}", path.display())]
+    Feed {
+        /// The input.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A region that does not fit.
+    #[error("--region: {0}")]
+    Region(String),
     /// The file fixes another size of image than the one that was asked for.
     #[error(
         "the file fixes its images at {}×{}, {}×{} was asked for; export it with open height and width",

@@ -7,12 +7,16 @@
 //! get their log odds appended. What the scores mean (classes, quantities …) is a [`HeadKind`].
 
 mod classes;
+mod dense;
+mod detection;
 mod kind;
 mod known;
 mod multi_label;
+mod narrow;
 mod odds;
 mod probability;
 mod regression;
+mod segmentation;
 mod similarity;
 mod written_out;
 
@@ -22,11 +26,14 @@ use heatlens_graph::op::identity::Identity;
 use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use heatlens_graph::{DType, Dim, Graph, Node, ValueId};
 
+pub(crate) use dense::BACKGROUND_STEP;
+pub use dense::{Dense, Region};
+pub(crate) use detection::Boxes;
 pub use kind::HeadKind;
 use probability::Scores;
 
 use crate::data::MAX_CLASSES;
-use crate::model::{ModelError, ModelOptions};
+use crate::model::{ModelError, ModelOptions, class_names};
 
 /// What a file applies to its logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +80,8 @@ pub struct Head {
     pub outputs: usize,
     /// What the scores mean.
     pub kind: HeadKind,
+    /// Scores at many places, which the logits sum up.
+    pub dense: Option<Dense>,
     /// Whether a probability of 1 is 1 in the output, and not 100.
     unit: bool,
 }
@@ -84,6 +93,40 @@ pub(super) struct Found {
     pub(super) notes: Vec<String>,
     /// What has to be asked before anything is explained.
     pub(super) question: Option<String>,
+}
+
+/// What is asked of a graph that may hold scores at many places.
+#[derive(Debug)]
+struct Asked<'a> {
+    image: ValueId,
+    /// The first axis of every value.
+    samples: Dim,
+    /// The output that was chosen.
+    output: Option<&'a str>,
+    /// Whether a person says that the head is of this kind.
+    forced: bool,
+    /// How many names of classes the file lists.
+    names: Option<usize>,
+}
+
+impl Asked<'_> {
+    /// The outputs that may hold the scores.
+    fn outputs(&self, graph: &Graph) -> Vec<ValueId> {
+        let from_image = depends_on(graph, &[self.image]);
+        let chosen = |id: &ValueId| self.output.is_none_or(|name| graph.value(*id).name == name);
+        let fits = |id: &ValueId| {
+            from_image[id.index()] && chosen(id) && graph.fact(*id).shape.0.first() == Some(&self.samples)
+        };
+        graph.outputs().iter().copied().filter(fits).collect()
+    }
+
+    /// Rows and columns of the image.
+    fn size(&self, graph: &Graph) -> [usize; 2] {
+        match graph.fact(self.image).shape.at(1).as_slice() {
+            &[_, _, h, w] => [h, w],
+            _ => [1, 1],
+        }
+    }
 }
 
 /// Of more outputs than this the first ones are looked at, unless one is chosen.
@@ -117,7 +160,22 @@ impl Head {
         options: &ModelOptions,
         named: bool,
     ) -> Result<Found, ModelError> {
-        let candidates = candidates(graph, image, batch, options.output.as_deref())?;
+        let candidates = match candidates(graph, image, batch, options.output.as_deref()) {
+            Ok(found) if options.head.is_none_or(|kind| !kind.is_dense()) => found,
+            found => {
+                let samples = batch.map_or(Dim::Batch(1), Dim::Fixed);
+                let output = options.output.as_deref();
+                let names = class_names::listed(&graph.metadata);
+                let asked = Asked { image, samples, output, forced: options.head.is_some(), names };
+                return match kind::dense(graph, &asked, options.head)? {
+                    Some(found) => Ok(found),
+                    None => Err(found.err().unwrap_or_else(|| ModelError::Head {
+                        kind: options.head.unwrap_or(HeadKind::Segmentation).name(),
+                        why: "no output holds scores at places of the image".to_owned(),
+                    })),
+                };
+            }
+        };
         let (known, uses) = (known::known(graph), graph.uses());
         let end = |&(output, outputs): &(ValueId, usize)| {
             let scores = probability::read(graph, &uses, &known, output, batch.unwrap_or(1));
@@ -143,7 +201,8 @@ impl Head {
             }
         };
         let unit = (end.scores.scale - 1.0).abs() < 1e-3;
-        let head = Self { logits, output: end.output, activation, outputs: end.outputs, kind: chosen, unit };
+        let (output, outputs) = (end.output, end.outputs);
+        let head = Self { logits, output, activation, outputs, kind: chosen, dense: None, unit };
         notes.extend(head.note(end));
         let (question, note) =
             if options.head.is_some() { (None, None) } else { (guess.question, guess.note) };
@@ -188,9 +247,44 @@ impl Head {
         self.unit && matches!(self.activation, Activation::Sigmoid | Activation::Softmax)
     }
 
+    /// What is explained: the scores at all places where there are many, the logits otherwise.
+    #[must_use]
+    pub(crate) fn explained(&self) -> ValueId {
+        self.dense.as_ref().map_or(self.logits, |dense| dense.scores)
+    }
+
+    /// Takes notice of the names of the classes: one of them may stand for everything else.
+    pub(crate) fn name_classes(&mut self, names: &[String], named: bool) {
+        let Some(dense) = self.dense.as_mut().filter(|dense| dense.exclusive) else { return };
+        let anything = |name: &String| {
+            let name = name.to_lowercase();
+            ["background", "unlabel", "void", "bg"]
+                .iter()
+                .any(|word| name.trim_matches('_').starts_with(word))
+        };
+        dense.background = if named { names.iter().position(anything) } else { Some(0) };
+    }
+
+    /// How many names a file of class names has for this head: a detector of one class has one.
+    pub(crate) fn names(&self) -> usize {
+        let alone = self.kind == HeadKind::Detection && self.is_binary();
+        if alone { 1 } else { self.classes() }
+    }
+
+    /// The names of all classes, from those that a file lists.
+    pub(crate) fn all_names(&self, names: Vec<String>) -> Vec<String> {
+        match names.as_slice() {
+            [only] if self.classes() == 2 => vec![format!("no {only}"), only.clone()],
+            _ => names,
+        }
+    }
+
     /// Whether the probability of a class is a function of its own logit alone.
     #[must_use]
     pub(crate) fn classes_stand_alone(&self) -> bool {
+        if let Some(dense) = &self.dense {
+            return !dense.exclusive;
+        }
         let alone =
             matches!(self.activation, Activation::Sigmoid | Activation::HardSigmoid | Activation::LogOdds);
         alone || self.outputs == 1 || self.kind == HeadKind::MultiLabel
@@ -279,8 +373,14 @@ impl Head {
         if let &[z] = logits {
             return usize::from(z > 0.0);
         }
-        let better = |best: usize, (k, z): (usize, &f32)| if *z > logits[best] { k } else { best };
-        logits.iter().enumerate().fold(0, better)
+        self.highest(logits, |_| true).unwrap_or(0)
+    }
+
+    /// The class with the highest logit among some, the first of equals. The background comes behind all that is there.
+    fn highest(&self, logits: &[f32], among: impl Fn(usize) -> bool) -> Option<usize> {
+        let background = self.dense.as_ref().and_then(|dense| dense.background);
+        let rank = |k: usize| logits[k] - if background == Some(k) { BACKGROUND_STEP } else { 0.0 };
+        (0..logits.len()).filter(|&k| among(k)).reduce(|best, k| if rank(k) > rank(best) { k } else { best })
     }
 
     /// The class with the second highest score; the first of equals; the other one of two. Of quantities the second one.
@@ -293,8 +393,7 @@ impl Head {
         if self.is_quantity() {
             return 1.min(self.outputs - 1);
         }
-        let others = (0..logits.len()).filter(|&k| k != first);
-        others.reduce(|best, k| if logits[k] > logits[best] { k } else { best }).unwrap_or(first)
+        self.highest(logits, |k| k != first).unwrap_or(first)
     }
 
     /// Names where the file has none: numbers for classes, both directions for a single quantity.
@@ -308,6 +407,12 @@ impl Head {
             HeadKind::Similarity if self.is_binary() => {
                 vec!["less similar".to_owned(), "more similar".to_owned()]
             }
+            HeadKind::Segmentation
+                if self.dense.as_ref().is_some_and(|d| !d.exclusive && d.background.is_some()) =>
+            {
+                vec!["background".to_owned(), "foreground".to_owned()]
+            }
+            HeadKind::Detection if self.is_binary() => vec!["no object".to_owned(), "object".to_owned()],
             _ => crate::model::numbered(self.classes()),
         }
     }

@@ -10,7 +10,7 @@ use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Builder, DType, Dim, GraphError, Node, Shape, ValueId};
 
 use crate::model::axes::{self, Followed, Grid};
-use crate::model::choice::Choice;
+use crate::model::choice::{Choice, coarsest_layer, level_layers};
 use crate::model::head::is_renaming;
 use crate::model::names::{self, Place, enclosing, ends_with_part, is_within};
 use crate::model::placement::Cells;
@@ -99,7 +99,7 @@ impl Model {
 
     fn layers_of(&self, followed: &Followed) -> Vec<Layer> {
         let graph = &self.graph;
-        let needed = needed_nodes(graph, &[self.head.logits]);
+        let needed = needed_nodes(graph, &[self.head.explained()]);
         let skip = names::common_parts(graph);
         let mut layers = Vec::new();
         let mut places = Vec::new();
@@ -140,7 +140,25 @@ impl Model {
     pub(crate) fn choose_layer(&self) -> Result<Choice, ModelError> {
         let followed = axes::follow(&self.graph, self.image);
         let layers = self.layers_of(&followed);
-        Choice::of(self, &followed, &layers).ok_or(ModelError::NoSpatialLayer)
+        match self.head.dense {
+            Some(_) => coarsest_layer(&self.graph, self.head.explained(), &layers)
+                .map(|layer| Choice { layer, notes: Vec::new() }),
+            None => Choice::of(self, &followed, &layers),
+        }
+        .ok_or(ModelError::NoSpatialLayer)
+    }
+
+    /// The layers that are looked at unless one is named, and what a person should know of them: the
+    /// [default layer](Self::default_layer), or, of a detector with several levels, the layer of each level.
+    ///
+    /// # Errors
+    /// If no value says where in the image.
+    pub(crate) fn default_layers(&self) -> Result<(Vec<Layer>, Vec<String>), ModelError> {
+        let levels = self.head.dense.as_ref().and_then(|dense| dense.boxes.as_ref());
+        match levels.and_then(|boxes| level_layers(&self.graph, boxes, &self.layers())) {
+            Some(layers) => Ok((layers, Vec::new())),
+            None => self.choose_layer().map(|choice| (vec![choice.layer], choice.notes)),
+        }
     }
 
     /// The layer called `name`: a name as `inspect` lists it, a node's or value's name, a module's

@@ -10,6 +10,7 @@ pub(crate) mod choice;
 mod class_names;
 mod description;
 pub mod error;
+mod feeds;
 mod format;
 pub mod gap;
 pub mod head;
@@ -20,11 +21,12 @@ mod names;
 pub mod placement;
 mod preparation;
 pub(crate) mod program;
+mod region;
 mod scaling;
 pub mod stages;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use heatlens_graph::onnx::WHOLE_PIXELS;
 use heatlens_graph::{Dim, Graph, ValueId};
@@ -33,7 +35,7 @@ pub use axes::Grid;
 pub use description::Description;
 pub use error::ModelError;
 pub use gap::GapHead;
-pub use head::{Activation, Head, HeadKind};
+pub use head::{Activation, Dense, Head, HeadKind, Region};
 pub use layer::Layer;
 pub use placement::{Cells, Placement, Placing};
 pub use preparation::Preparation;
@@ -86,6 +88,8 @@ pub struct ModelOptions {
     pub ask: bool,
     /// Height and width of the images, for a file that leaves them open.
     pub input_size: Option<[usize; 2]>,
+    /// Names of further inputs and `.npy` files with what goes into them, the same for every image.
+    pub feeds: Vec<(String, PathBuf)>,
 }
 
 impl Model {
@@ -103,6 +107,7 @@ impl Model {
     /// # Errors
     /// As there; also if an input or output of that name does not exist.
     pub fn from_graph_with(graph: Graph, options: &ModelOptions) -> Result<Self, ModelError> {
+        let graph = feeds::fixed(graph, &options.feeds)?;
         let original = graph.clone();
         let image = Image::find(graph, options.input.as_deref())?;
         let Image { mut graph, value, shape, batch, .. } = image;
@@ -117,7 +122,7 @@ impl Model {
                 further => ModelError::FurtherInputs(further),
             }
         })?;
-        let (listed, unfit) = class_names::in_metadata(&graph.metadata, found.head.classes());
+        let (listed, unfit) = class_names::in_metadata(&graph.metadata, found.head.names());
         let found = match &listed {
             // The file names classes, so there are some.
             Some(_) if !named => Head::find(&mut graph, value, batch, &choices, true)?,
@@ -129,7 +134,7 @@ impl Model {
         }
         let stored = stored_names.or(listed);
         let named = stored.is_some();
-        let class_names = stored.unwrap_or_else(|| head.default_names(&graph));
+        let class_names = stored.map_or_else(|| head.default_names(&graph), |names| head.all_names(names));
         if class_names.len() != head.classes() {
             return Err(ModelError::ClassNames { found: class_names.len(), expected: head.classes() });
         }
@@ -162,6 +167,7 @@ impl Model {
             notes: Vec::new(),
         };
         model.take_notes(image.original.as_deref(), &image.ignored);
+        model.head.name_classes(&model.class_names, model.named);
         model.notes.extend(unfit.filter(|_| !model.named));
         model.notes.extend(head_notes);
         model.notes.extend(question);
@@ -255,12 +261,56 @@ impl Model {
         Ok(self)
     }
 
+    /// The model whose scores at many places count where `region` says: `predicted`, the pixels that are taken for the class;
+    /// `at:ROW,COLUMN`, one pixel of the model's input; or the path of a mask picture. Of a detection `left`, `top`, `right` or
+    /// `bottom` explain where that side of the box lies.
+    ///
+    /// # Errors
+    /// If the head has no scores at places, or the region does not fit the image.
+    pub fn with_region(mut self, region: &str) -> Result<Self, ModelError> {
+        let [_, h, w] = self.shape();
+        let Some(dense) = &mut self.head.dense else {
+            return Err(ModelError::Region(
+                "only a segmentation or a detection has scores at places".to_owned(),
+            ));
+        };
+        let pair = region.strip_prefix("at:").map(|pair| {
+            let number = |text: &str| text.trim().parse().ok();
+            let (row, column) = pair.split_once(',')?;
+            Some([number(row)?, number(column)?])
+        });
+        if let Some(side) = SIDES.iter().position(|side| *side == region) {
+            *dense = dense.of_side(&mut self.graph, side)?;
+            return Ok(self);
+        }
+        dense.region = match (region, pair) {
+            _ if dense.boxes.is_some() => {
+                return Err(ModelError::Region(format!("expected {}, found {region}", SIDES.join(", "))));
+            }
+            ("predicted", _) => Region::Predicted,
+            (_, Some(Some(pixel))) => dense.pixel(pixel, [h, w])?,
+            (_, Some(None)) => {
+                return Err(ModelError::Region(format!(
+                    "expected at:ROW,COLUMN such as at:120,80, found {region}"
+                )));
+            }
+            (path, None) => {
+                let (mask, size) = region::read(path.as_ref())?;
+                dense.mask(&mask, size)?
+            }
+        };
+        Ok(self)
+    }
+
     /// The image's `[c, h, w]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
         self.preprocessing.shape()
     }
 }
+
+/// The sides of a box.
+const SIDES: [&str; 4] = ["left", "top", "right", "bottom"];
 
 /// Why the output that an error misses could not be read.
 fn lost(error: &ModelError, outputs: &BTreeMap<String, String>) -> Option<String> {

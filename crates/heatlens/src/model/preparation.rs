@@ -119,7 +119,10 @@ impl Model {
             ..options.clone()
         };
         let data = open_inputs(paths, &options)?;
-        if data.class_names().len() == self.class_names.len() && !self.head.is_quantity() {
+        if data.class_names().len() == self.class_names.len()
+            && !self.head.is_quantity()
+            && self.head.dense.is_none()
+        {
             self.class_names = data.class_names().to_vec();
         }
         Ok(data)

@@ -35,7 +35,7 @@ pub fn first_look(model: &Model, data: &dyn Dataset) -> Result<Vec<String>, Expl
     let (low, high) =
         values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     let mut notes: Vec<String> = model.range_problem(low, high).into_iter().collect();
-    if loaded.len() < FEWEST || model.head.is_quantity() {
+    if loaded.len() < FEWEST || model.head.is_quantity() || model.head.dense.is_some() {
         return Ok(notes);
     }
     let images: Vec<&[f32]> = loaded.iter().map(|(_, pixels)| pixels.as_slice()).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Predictor, ranking};
 use crate::data::Dataset;
 use crate::explain::ExplainError;
-use crate::model::Model;
+use crate::model::{HeadKind, Model};
 use crate::run::Monitor;
 
 /// A model's answers to the images of a data set, in its order.
@@ -102,7 +102,9 @@ impl<'m> Predictions<'m> {
             Some(top) => header.extend((1..=top).flat_map(|n| [format!("class {n}"), format!("p {n}")])),
             None => {
                 header.push("predicted".to_owned());
-                header.extend(names.iter().map(|name| format!("p({name})")));
+                // Of a segmentation it is the share of pixels.
+                let value = if head.kind == HeadKind::Segmentation { "share" } else { "p" };
+                header.extend(names.iter().map(|name| format!("{value}({name})")));
             }
         }
         header
@@ -158,7 +160,7 @@ impl<'m> Predictions<'m> {
 }
 
 /// A field of a table, in quotes where it needs them.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

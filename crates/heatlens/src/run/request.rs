@@ -33,8 +33,12 @@ pub struct ModelRequest {
     pub head: Option<String>,
     /// Height and width where the file leaves them open: `224` or `224x320`.
     pub input_size: Option<String>,
+    /// Arrays for further inputs: `NAME=FILE.npy`.
+    pub feed: Vec<String>,
     /// What an embedding is held against.
     pub reference: Option<PathBuf>,
+    /// Which pixels of a segmentation count: `predicted`, `at:ROW,COLUMN` or a mask picture.
+    pub region: Option<String>,
     /// A file with the names of the classes.
     pub labels: Option<PathBuf>,
     /// How images of another shape are brought to the model's: a [`Resize`](crate::data::Resize).
@@ -63,6 +67,7 @@ impl ModelRequest {
             output: self.output.clone(),
             head: parsed("head", self.head.as_deref())?.or(by_reference),
             input_size: sized("input-size", self.input_size.as_deref())?,
+            feeds: self.feed.iter().map(|feed| named_file(feed)).collect::<Result<_, _>>()?,
             ..ModelOptions::default()
         })
     }
@@ -86,7 +91,11 @@ impl ModelRequest {
             std: self.std.clone(),
         };
         model.prepare(&preparation).map_err(|e| RunError::Request(e.to_string()))?;
-        self.with_reference(model)
+        let model = self.with_reference(model)?;
+        Ok(match &self.region {
+            Some(region) => model.with_region(region)?,
+            None => model,
+        })
     }
 
     /// Holds an embedding against the reference.
@@ -174,6 +183,8 @@ pub struct ExplainRequest {
     pub placement: String,
     /// The class: `predicted`, `runner-up`, `all`, a name or a number.
     pub class: String,
+    /// The detection, of a detector: `best`, a rank from 1, or a class.
+    pub detection: Option<String>,
     /// The class that it is held against.
     pub against: Option<String>,
     /// Whether the question is turned round.
@@ -246,6 +257,13 @@ pub struct RunOptions {
     pub force: bool,
     /// How a person repeats the run, for the report.
     pub command: String,
+}
+
+/// The input and the file of `NAME=FILE.npy`.
+fn named_file(feed: &str) -> Result<(String, PathBuf), RunError> {
+    let pair = feed.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty());
+    let wrong = || RunError::option("feed")(format!("expected NAME=FILE.npy, found {feed:?}"));
+    pair.map(|(name, file)| (name.to_owned(), PathBuf::from(file))).ok_or_else(wrong)
 }
 
 /// Reads the value of an option.

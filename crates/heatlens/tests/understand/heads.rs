@@ -5,7 +5,7 @@ use heatlens::graph::op::reshape::Flatten;
 use heatlens::graph::op::softmax::Softmax;
 use heatlens::graph::op::unary::UnaryFunction;
 use heatlens::graph::{Builder, ValueId};
-use heatlens::model::{Activation, Model, ModelOptions};
+use heatlens::model::{Activation, HeadKind, Model, ModelOptions};
 
 use super::nets::Net;
 
@@ -94,6 +94,11 @@ fn one_of_several_outputs() {
     assert_eq!(choose("auxiliary").unwrap().head.outputs, 5);
     let unknown = choose("logits").unwrap_err().to_string();
     assert!(unknown.contains("\"softmax\" (N×3)") && unknown.contains("\"auxiliary\" (N×5)"), "{unknown}");
-    let maps = choose("conv").unwrap_err().to_string();
-    assert!(maps.contains("expected class scores") && maps.contains("N×4×6×6"), "{maps}");
+    let maps = choose("conv").unwrap();
+    let grid = maps.head.dense.as_ref().unwrap().grid;
+    assert_eq!(
+        (maps.head.kind, maps.head.outputs, grid),
+        (HeadKind::Segmentation, 4, Some([6, 6])),
+        "chosen by name"
+    );
 }

@@ -12,6 +12,7 @@ pub(super) const ROW: Row = Row {
     quantity: false,
     refuses: |_, _| None,
     guess,
+    dense: None,
 };
 
 fn guess(_: &Graph, end: &End<'_>) -> Option<Guess> {

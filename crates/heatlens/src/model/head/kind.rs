@@ -4,7 +4,9 @@ use std::str::FromStr;
 
 use heatlens_graph::Graph;
 
-use super::{End, Scores, classes, multi_label, regression, similarity};
+use super::{
+    Asked, End, Found, Scores, classes, detection, multi_label, regression, segmentation, similarity,
+};
 use crate::model::ModelError;
 
 /// What the scores of a model mean.
@@ -18,6 +20,10 @@ pub enum HeadKind {
     Regression,
     /// A description of the image as a list of numbers (an embedding), of which the similarity with another is explained.
     Similarity,
+    /// Scores of classes at every pixel.
+    Segmentation,
+    /// Boxes with scores of classes.
+    Detection,
 }
 
 /// A kind of head.
@@ -33,10 +39,16 @@ pub(super) struct Row {
     pub(super) refuses: fn(usize, &Scores) -> Option<String>,
     /// How surely an output is of this kind, and what there is to say about it.
     pub(super) guess: fn(&Graph, &End<'_>) -> Option<Guess>,
+    /// Finds scores at many places, where they are of that kind.
+    pub(super) dense: Option<Find>,
 }
 
+/// Looks for scores at many places.
+type Find = fn(&mut Graph, &Asked<'_>) -> Result<Option<Found>, ModelError>;
+
 /// The kinds, in the order in which they are asked; the last takes everything.
-static ROWS: [Row; 4] = [similarity::ROW, regression::ROW, multi_label::ROW, classes::ROW];
+static ROWS: [Row; 6] =
+    [detection::ROW, segmentation::ROW, similarity::ROW, regression::ROW, multi_label::ROW, classes::ROW];
 
 /// What an output seems to be.
 #[derive(Clone, Debug)]
@@ -63,9 +75,30 @@ pub(super) fn guess(graph: &Graph, end: &End<'_>) -> Guess {
     found.unwrap_or_else(|| Guess::sure(HeadKind::Classes))
 }
 
+/// Scores at many places of the kind that was asked for, or of the first kind that is there.
+pub(super) fn dense(
+    graph: &mut Graph,
+    asked: &Asked<'_>,
+    kind: Option<HeadKind>,
+) -> Result<Option<Found>, ModelError> {
+    for row in ROWS.iter().filter(|row| kind.is_none_or(|kind| row.kind == kind)) {
+        if let Some(found) = row.dense.map(|find| find(graph, asked)).transpose()?.flatten() {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 impl HeadKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Classes, Self::MultiLabel, Self::Regression, Self::Similarity];
+    pub const ALL: [Self; 6] = [
+        Self::Classes,
+        Self::MultiLabel,
+        Self::Regression,
+        Self::Similarity,
+        Self::Segmentation,
+        Self::Detection,
+    ];
 
     fn row(self) -> &'static Row {
         ROWS.iter().find(|row| row.kind == self).unwrap_or(&ROWS[ROWS.len() - 1])
@@ -87,6 +120,12 @@ impl HeadKind {
     #[must_use]
     pub fn is_quantity(self) -> bool {
         self.row().quantity
+    }
+
+    /// Whether there are scores at many places.
+    #[must_use]
+    pub fn is_dense(self) -> bool {
+        self.row().dense.is_some()
     }
 
     /// # Errors

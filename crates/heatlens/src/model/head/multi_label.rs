@@ -12,6 +12,7 @@ pub(super) const ROW: Row = Row {
     quantity: false,
     refuses,
     guess,
+    dense: None,
 };
 
 fn refuses(outputs: usize, scores: &Scores) -> Option<String> {

@@ -17,6 +17,7 @@ pub(super) const ROW: Row = Row {
     quantity: true,
     refuses: |_, _| None,
     guess,
+    dense: None,
 };
 
 /// One number without a sigmoid is a quantity if it is bounded otherwise, or if its last constant is out of all proportion

@@ -28,6 +28,7 @@ pub(super) const ROW: Row = Row {
         }
     },
     guess,
+    dense: None,
 };
 
 fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {

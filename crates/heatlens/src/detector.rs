@@ -1,0 +1,203 @@
+//! Boxes found in images: decoded, the sure ones alone, each object once.
+
+use crate::data::Resize;
+use crate::explain::ExplainError;
+use crate::model::head::Boxes;
+use crate::model::program::ImageProgram;
+use crate::model::{HeadKind, Model, ModelError};
+use crate::target::seed_row;
+
+/// Boxes below this probability are none.
+pub const SURE: f64 = 0.25;
+/// Of two boxes of a class that overlap by more than this, the surer one stays.
+pub const OVERLAP: f64 = 0.45;
+/// So many boxes of an image are looked at, the surest first.
+const MOST: usize = 1000;
+/// Coordinates up to this are shares of the image's sides; somewhere on the image pixels are more.
+const SHARES: f32 = 2.0;
+
+/// A box found in an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// The class.
+    pub class: usize,
+    /// Its probability.
+    pub confidence: f64,
+    /// Left, top, right and bottom, in pixels of the model's input.
+    pub bounds: [f64; 4],
+    /// The number of the box among all that the model makes.
+    pub place: usize,
+}
+
+impl Detection {
+    /// The bounds in pixels of an image of these rows and columns, which was brought to the model's by `resize`.
+    #[must_use]
+    pub fn in_image(&self, original: [usize; 2], model: [usize; 2], resize: Resize) -> [f64; 4] {
+        let [top, left, rows, columns] = resize.window(original, model);
+        let (down, right) = (rows / model[0] as f64, columns / model[1] as f64);
+        let [x0, y0, x1, y1] = self.bounds;
+        let [h, w] = original.map(|side| side as f64);
+        let (x, y) = (|x: f64| (left + x * right).clamp(0.0, w), |y: f64| (top + y * down).clamp(0.0, h));
+        [x(x0), y(y0), x(x1), y(y1)]
+    }
+}
+
+/// A compiled detector.
+#[derive(Debug)]
+pub struct Detector {
+    program: ImageProgram,
+    outputs: usize,
+    places: usize,
+    centred: Option<bool>,
+    size: [usize; 2],
+}
+
+impl Detector {
+    /// Compiles the model up to its boxes.
+    ///
+    /// # Errors
+    /// If the model is no detector, or an operator has no kernel.
+    pub fn new(model: &Model) -> Result<Self, ExplainError> {
+        let found = model.head.dense.as_ref().and_then(|dense| Some((dense, dense.boxes.as_ref()?)));
+        let Some((dense, Boxes { value, centred, .. })) = found else {
+            let (kind, why) = (HeadKind::Detection.name(), "the model gives no boxes".to_owned());
+            return Err(ModelError::Head { kind, why }.into());
+        };
+        let [_, h, w] = model.shape();
+        Ok(Self {
+            program: ImageProgram::compile(&model.graph, model.image, &[dense.confidence, *value])?,
+            outputs: model.head.outputs,
+            places: dense.places,
+            centred: *centred,
+            size: [h, w],
+        })
+    }
+
+    /// The detections of `n` images, given as c·h·w values each; the surest first.
+    ///
+    /// # Errors
+    /// If `pixels` does not hold `n` images of the model's size.
+    pub fn detect(&self, pixels: &[f32], n: usize) -> Result<Vec<Vec<Detection>>, ExplainError> {
+        let outputs = self.program.run(&[pixels], n)?;
+        let scores = outputs[0].chunks_exact((self.outputs * self.places).max(1));
+        let boxes = outputs[1].chunks_exact((4 * self.places).max(1));
+        Ok(scores.zip(boxes).map(|(scores, boxes)| self.of_image(scores, boxes)).collect())
+    }
+
+    /// How the targets of the detections of these ranks (from 1) are written: seed and places of each image. Zeros where an
+    /// image has no such detection.
+    pub(crate) fn rows(
+        &self,
+        pixels: &[f32],
+        n: usize,
+        ranks: &[usize],
+    ) -> Result<Vec<Vec<f32>>, ExplainError> {
+        let found = self.detect(pixels, n)?;
+        let row = |found: Option<&Detection>| {
+            let mut row = found.map_or_else(|| vec![0.0; self.outputs], |d| seed_row(self.outputs, d.class));
+            row.resize(self.outputs + self.places, 0.0);
+            if let Some(detection) = found {
+                row[self.outputs + detection.place] = 1.0;
+            }
+            row
+        };
+        let rows = |&rank: &usize| found.iter().flat_map(|of| row(of.get(rank - 1))).collect();
+        Ok(ranks.iter().map(rows).collect())
+    }
+
+    fn of_image(&self, scores: &[f32], boxes: &[f32]) -> Vec<Detection> {
+        let mut found: Vec<Detection> = Vec::new();
+        let form = Form::of(boxes, self.places, self.centred, self.size);
+        for place in 0..self.places {
+            let of = |class: usize| scores[class * self.places + place];
+            let best =
+                (0..self.outputs).reduce(|best, class| if of(class) > of(best) { class } else { best });
+            let Some(class) = best else { continue };
+            let confidence = 1.0 / (1.0 + (-f64::from(of(class))).exp());
+            if confidence >= SURE {
+                // One score tells a class from nothing.
+                let class = if self.outputs == 1 { 1 } else { class };
+                found.push(Detection {
+                    class,
+                    confidence,
+                    bounds: form.bounds(boxes, self.places, place),
+                    place,
+                });
+            }
+        }
+        found.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        found.truncate(MOST);
+        let mut kept: Vec<Detection> = Vec::new();
+        for detection in found {
+            let same = |other: &&Detection| other.class == detection.class;
+            if kept.iter().filter(same).all(|other| overlap(&other.bounds, &detection.bounds) <= OVERLAP) {
+                kept.push(detection);
+            }
+        }
+        kept
+    }
+}
+
+/// How the four numbers of a box are meant.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    centred: bool,
+    /// What makes pixels of them, across and down.
+    scale: [f64; 2],
+}
+
+impl Form {
+    /// Corners are ordered in every box; width and height are larger than the centre's coordinates only near two sides.
+    fn of(boxes: &[f32], places: usize, centred: Option<bool>, [h, w]: [usize; 2]) -> Self {
+        let ordered = (0..places)
+            .all(|p| boxes[2 * places + p] >= boxes[p] && boxes[3 * places + p] >= boxes[places + p]);
+        let shares = boxes.iter().all(|v| v.abs() <= SHARES);
+        let scale = if shares { [w as f64, h as f64] } else { [1.0, 1.0] };
+        Self { centred: centred.unwrap_or(!ordered), scale }
+    }
+
+    fn bounds(self, boxes: &[f32], places: usize, place: usize) -> [f64; 4] {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|side| f64::from(boxes[side * places + place]));
+        let [across, down] = self.scale;
+        let [x0, y0, x1, y1] = match self.centred {
+            true => [a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0],
+            false => [a, b, c, d],
+        };
+        [x0 * across, y0 * down, x1 * across, y1 * down]
+    }
+}
+
+/// The area that two boxes share, over the area that they cover.
+fn overlap(a: &[f64; 4], b: &[f64; 4]) -> f64 {
+    let area = |b: &[f64; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
+    let shared = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    let all = area(a) + area(b) - shared;
+    if all > 0.0 { shared / all } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlap_is_shared_over_covered() {
+        let unit = [0.0, 0.0, 2.0, 2.0];
+        assert!((overlap(&unit, &[1.0, 0.0, 3.0, 2.0]) - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!((overlap(&unit, &unit), overlap(&unit, &[2.0, 0.0, 3.0, 1.0])), (1.0, 0.0));
+    }
+
+    #[test]
+    fn corners_and_shares_are_told_from_the_numbers() {
+        // Two boxes: as centre and size, as corners, and both as shares of an image of 10 rows and 20 columns.
+        let form = |boxes: &[f32], centred| Form::of(boxes, 2, centred, [10, 20]);
+        let centres = [5.0, 15.0, 5.0, 5.0, 4.0, 6.0, 2.0, 8.0];
+        assert_eq!(form(&centres, None).bounds(&centres, 2, 0), [3.0, 4.0, 7.0, 6.0]);
+        let corners = [3.0, 12.0, 4.0, 1.0, 7.0, 18.0, 6.0, 9.0];
+        assert_eq!(form(&corners, None).bounds(&corners, 2, 1), [12.0, 1.0, 18.0, 9.0]);
+        let shares: Vec<f32> = [0.25, 0.75, 0.5, 0.5, 0.2, 0.3, 0.2, 0.8].to_vec();
+        let found = form(&shares, None).bounds(&shares, 2, 0);
+        for (found, expected) in found.iter().zip([3.0, 4.0, 7.0, 6.0]) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+}

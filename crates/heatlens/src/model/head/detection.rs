@@ -1,0 +1,243 @@
+//! Boxes with scores of classes: YOLO's one output, or one output of scores and one of boxes (DETR, SSD).
+
+use std::ops::Range;
+
+use heatlens_graph::op::slice::Slice;
+use heatlens_graph::op::softmax::Softmax;
+use heatlens_graph::op::unary::UnaryFunction;
+use heatlens_graph::{Builder, DType, Dim, Graph, GraphError, Shape, ValueId};
+
+use super::dense::{Dense, Region};
+use super::kind::{HeadKind, Row};
+use super::narrow::{Part, along, before_sigmoid, narrow};
+use super::{Activation, Asked, Found, Head, known, odds};
+use crate::model::ModelError;
+
+pub(super) const ROW: Row = Row {
+    kind: HeadKind::Detection,
+    name: "detection",
+    about: "the score of the surest box of a class (--detection and --region name others)",
+    quantity: false,
+    refuses: |_, _| Some("there is one list of scores for the whole image".to_owned()),
+    guess: |_, _| None,
+    dense: Some(find),
+};
+
+/// Numbers of a box.
+const SIDES: usize = 4;
+
+/// The boxes of a detection.
+#[derive(Clone, Debug)]
+pub(crate) struct Boxes {
+    /// Four numbers for each place, N×4×P.
+    pub(crate) value: ValueId,
+    /// Whether they are centre, width and height; found out from the numbers where this is not known.
+    pub(crate) centred: Option<bool>,
+    /// The places of each level of a pyramid, and a value of its size; empty where there is none.
+    pub(crate) levels: Vec<(Range<usize>, ValueId)>,
+}
+
+/// Where classes and boxes of an output are.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    scores: ValueId,
+    /// The axis of the classes, 1 or 2; the places are on the other one.
+    axis: usize,
+    /// Numbers in front of the classes.
+    before: usize,
+    boxes: ValueId,
+    boxes_axis: usize,
+    places: usize,
+    classes: usize,
+}
+
+/// Finds boxes and the scores of their classes.
+fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelError> {
+    let outputs: Vec<(ValueId, [usize; 2])> = asked
+        .outputs(graph)
+        .into_iter()
+        .filter(|&id| graph.fact(id).dtype == DType::F32)
+        .filter_map(|id| match *graph.fact(id).shape.at(1).as_slice() {
+            [_, a, b] => Some((id, [a, b])),
+            _ => None,
+        })
+        .collect();
+    for layout in pairs(&outputs).into_iter().chain(outputs.iter().filter_map(|&end| joined(asked, end))) {
+        if let Some(found) = build(graph, asked, layout).map_err(ModelError::Graph)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// One output of boxes, N×P×4 or N×4×P, beside one of scores, N×P×K or N×K×P.
+fn pairs(outputs: &[(ValueId, [usize; 2])]) -> Vec<Layout> {
+    let both = |&(id, [a, b]): &(ValueId, [usize; 2])| [(id, 2, a, b), (id, 1, b, a)];
+    let mut found = Vec::new();
+    for (boxes, boxes_axis, places, sides) in outputs.iter().flat_map(both) {
+        if sides != SIDES || places < 2 {
+            continue;
+        }
+        let fits = |&(id, _, own, classes): &(ValueId, usize, usize, usize)| {
+            id != boxes && own == places && classes > 0
+        };
+        for (scores, axis, _, classes) in outputs.iter().flat_map(both).filter(fits) {
+            found.push(Layout { scores, axis, before: 0, boxes, boxes_axis, places, classes });
+        }
+    }
+    found
+}
+
+/// Boxes and scores in one output: N×(4+K)×P, or N×P×(5+K) with how surely there is an object.
+fn joined(asked: &Asked<'_>, (output, [a, b]): (ValueId, [usize; 2])) -> Option<Layout> {
+    let (axis, width, places) = if a <= b { (1, a, b) } else { (2, b, a) };
+    let before = match asked.names {
+        Some(names) if width == names + SIDES => SIDES,
+        Some(names) if width == names + SIDES + 1 => SIDES + 1,
+        // Those that put the places first are the older ones, with a number for the object.
+        _ => SIDES + usize::from(axis == 2),
+    };
+    let classes = width.checked_sub(before).filter(|&classes| classes > 0)?;
+    Some(Layout { scores: output, axis, before, boxes: output, boxes_axis: axis, places, classes })
+}
+
+fn build(graph: &mut Graph, asked: &Asked<'_>, layout: Layout) -> Result<Option<Found>, GraphError> {
+    let Layout { scores: output, axis, before, places, classes, .. } = layout;
+    let part = |start, len| Part { axis, start, len };
+    let own = narrow(graph, output, part(before, classes))?;
+    let mut notes = Vec::new();
+    let softmax = softmax_over(graph, own, axis);
+    let (scores, activation) = match (before_sigmoid(graph, own)?, softmax) {
+        (Some(scores), _) => (scores, Activation::Sigmoid),
+        (None, Some(scores)) => (scores, Activation::Softmax),
+        (None, None) if layout.scores == layout.boxes && !asked.forced => return Ok(None),
+        (None, None) => plain(graph, asked, own, classes, &mut notes)?,
+    };
+    let boxes = Part { axis: layout.boxes_axis, start: 0, len: SIDES };
+    let boxes = narrow(graph, layout.boxes, boxes)?;
+    // Sigmoids of everything are no boxes.
+    if layout.scores == layout.boxes && !asked.forced && before_sigmoid(graph, boxes)?.is_some() {
+        return Ok(None);
+    }
+    let levels = levels(graph, scores, 3 - axis, places);
+    let scores = classes_first(graph, asked, scores, axis)?;
+    let (scores, confidence, classes) = match activation {
+        Activation::Softmax => without_nothing(graph, scores, classes)?,
+        _ => (scores, scores, classes),
+    };
+    let (scores, confidence) = match before {
+        SIDES.. if before > SIDES => {
+            let object = narrow(graph, output, part(SIDES, 1))?;
+            let object = match before_sigmoid(graph, object)? {
+                Some(object) => object,
+                None => odds::log_odds(graph, &known::known(graph), object, 1.0)?,
+            };
+            let object = classes_first(graph, asked, object, axis)?;
+            notes.push(
+                "each box has a number that says how surely there is an object; what is explained is the log odds of its \
+                 product with the class's"
+                    .to_owned(),
+            );
+            let both = both(graph, object, scores)?;
+            (both, both)
+        }
+        _ => (scores, confidence),
+    };
+    let value = classes_first(graph, asked, boxes, layout.boxes_axis)?;
+    let centred = (layout.boxes == layout.scores).then_some(true);
+    let boxes = Some(Boxes { value, centred, levels });
+    let (region, kind) = (Region::Surest, HeadKind::Detection);
+    let dense = Dense {
+        scores,
+        confidence,
+        places,
+        grid: None,
+        boxes,
+        exclusive: false,
+        region,
+        sum: true,
+        background: None,
+    };
+    let logits = dense.surest(&mut Builder::new(graph, "detection"))?;
+    let head = Head { logits, output, activation, outputs: classes, kind, unit: false, dense: Some(dense) };
+    Ok(Some(Found { head, notes, question: None }))
+}
+
+/// What a softmax over the classes is made of.
+fn softmax_over(graph: &Graph, value: ValueId, axis: usize) -> Option<ValueId> {
+    let node = graph.node(graph.producer(value)?);
+    let softmax = node.op.downcast_ref::<Softmax>().filter(|softmax| !softmax.log)?;
+    (graph.fact(value).shape.axis(softmax.axis) == Some(axis)).then_some(())?;
+    node.inputs.first().copied().flatten()
+}
+
+/// Scores without sigmoid or softmax: probabilities of some other making, or logits.
+fn plain(
+    graph: &mut Graph,
+    asked: &Asked<'_>,
+    scores: ValueId,
+    classes: usize,
+    notes: &mut Vec<String>,
+) -> Result<(ValueId, Activation), GraphError> {
+    let known = known::known(graph);
+    if known[scores.index()].lies_within(0.0, 1.0) {
+        return Ok((odds::log_odds(graph, &known, scores, 1.0)?, Activation::LogOdds));
+    }
+    let softmax = asked.names.map_or(classes > 1, |names| names + 1 == classes);
+    let meaning = match softmax {
+        true => "of a softmax whose last class is that there is nothing (as DETR has it)",
+        false => "of one sigmoid for each class",
+    };
+    notes.push(format!("the {classes} scores of each box are taken for the logits {meaning}; --labels with as many names as classes settles it"));
+    Ok((scores, if softmax { Activation::Softmax } else { Activation::Sigmoid }))
+}
+
+/// N×K×P.
+fn classes_first(
+    graph: &mut Graph,
+    asked: &Asked<'_>,
+    value: ValueId,
+    axis: usize,
+) -> Result<ValueId, GraphError> {
+    let mut b = Builder::new(graph, "detection");
+    let value = if axis == 2 { b.transpose(value, &[0, 2, 1])? } else { value };
+    let sizes = b.shape(value).at(1);
+    b.reshape(value, Shape(vec![asked.samples, Dim::Fixed(sizes[1]), Dim::Fixed(sizes[2])]))
+}
+
+/// The classes of a softmax without the last, which stands for nothing, and the log odds of their probabilities.
+fn without_nothing(
+    graph: &mut Graph,
+    scores: ValueId,
+    classes: usize,
+) -> Result<(ValueId, ValueId, usize), GraphError> {
+    let mut b = Builder::new(graph, "detection");
+    let real = Slice { axis: 1, start: 0, len: classes - 1, step: 1 };
+    let own = b.apply(real, &[scores])?;
+    let p = b.apply(Softmax { axis: 1, log: false }, &[scores])?;
+    let p = b.apply(real, &[p])?;
+    let confidence = odds::log_odds(graph, &known::known(graph), p, 1.0)?;
+    Ok((own, confidence, classes - 1))
+}
+
+/// The log odds of the product of two probabilities, of their log odds: a − softplus(a − b + softplus(−a)).
+fn both(graph: &mut Graph, a: ValueId, b: ValueId) -> Result<ValueId, GraphError> {
+    let mut build = Builder::new(graph, "detection");
+    let negative = build.neg(a)?;
+    let bent = build.unary(UnaryFunction::Softplus, negative)?;
+    let difference = build.sub(a, b)?;
+    let sum = build.add(difference, bent)?;
+    let lost = build.unary(UnaryFunction::Softplus, sum)?;
+    build.sub(a, lost)
+}
+
+/// The levels that the places are joined from.
+fn levels(graph: &Graph, scores: ValueId, axis: usize, places: usize) -> Vec<(Range<usize>, ValueId)> {
+    let mut start = 0;
+    let parts = along(graph, scores, axis).into_iter().map(|(value, len)| {
+        start += len;
+        (start - len..start, value)
+    });
+    let parts: Vec<_> = parts.collect();
+    if parts.len() > 1 && start == places { parts } else { Vec::new() }
+}

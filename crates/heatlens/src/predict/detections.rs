@@ -1,0 +1,124 @@
+//! A detector's boxes in many images, as a table or as COCO's tools read them.
+
+use serde_json::{Value, json};
+
+use super::predictions::quoted;
+use crate::data::Dataset;
+use crate::detector::{Detection, Detector};
+use crate::explain::ExplainError;
+use crate::model::Model;
+use crate::run::Monitor;
+
+/// The boxes in the images of a data set, in its order; the surest of an image first.
+#[derive(Clone, Debug)]
+pub struct Detections {
+    class_names: Vec<String>,
+    images: Vec<Image>,
+    /// Images that could not be read: where they come from, and why.
+    pub broken: Vec<(String, String)>,
+    /// Whether the monitor asked to stop; the images end there.
+    pub stopped: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Image {
+    input: String,
+    index: usize,
+    size: [usize; 2],
+    /// Each with left, top, right and bottom in pixels of the image.
+    found: Vec<(Detection, [f64; 4])>,
+}
+
+impl Detections {
+    /// Runs the model on every image of `data`. `monitor` hears at once which cannot be read.
+    ///
+    /// # Errors
+    /// If the model is no detector, an operator has no kernel, or the images do not have the model's size.
+    pub fn of(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Self, ExplainError> {
+        let detector = Detector::new(model)?;
+        let [_, h, w] = model.shape();
+        let class_names = model.class_names.clone();
+        let mut all = Self { class_names, images: Vec::new(), broken: Vec::new(), stopped: false };
+        monitor.begin(data.len(), "images");
+        for item in 0..data.len() {
+            let (input, index) = (data.source(item), data.index(item));
+            match data.load(item).and_then(|sample| Ok((sample, data.original_size(item)?))) {
+                Ok((sample, size)) => {
+                    let found = detector.detect(&sample.pixels, 1)?.swap_remove(0);
+                    let place = |d: Detection| {
+                        let bounds = d.in_image(size, [h, w], model.preprocessing.resize);
+                        (d, bounds)
+                    };
+                    all.images.push(Image {
+                        input,
+                        index,
+                        size,
+                        found: found.into_iter().map(place).collect(),
+                    });
+                }
+                Err(reason) => {
+                    monitor.broken(&input, &reason.to_string());
+                    all.broken.push((input, reason.to_string()));
+                }
+            }
+            if !monitor.advance(1) {
+                all.stopped = true;
+                break;
+            }
+        }
+        monitor.end();
+        Ok(all)
+    }
+
+    /// Returns a line for each box as CSV, with a header.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let mut text = "input,index,rank,class,p,x,y,width,height\n".to_owned();
+        for Image { input, index, found, .. } in &self.images {
+            for (rank, (detection, [x0, y0, x1, y1])) in found.iter().enumerate() {
+                let class = self.class_names.get(detection.class).map_or("", String::as_str);
+                text += &format!(
+                    "{},{index},{},{},{:.7},{x0:.2},{y0:.2},{:.2},{:.2}\n",
+                    quoted(input),
+                    rank + 1,
+                    quoted(class),
+                    detection.confidence,
+                    x1 - x0,
+                    y1 - y0
+                );
+            }
+        }
+        text
+    }
+
+    /// Returns COCO's object of images, annotations and categories; ids count from 1.
+    #[must_use]
+    pub fn to_coco(&self) -> Value {
+        let image = |(id, image): (usize, &Image)| {
+            let [height, width] = image.size;
+            json!({"id": id + 1, "file_name": image.input, "width": width, "height": height})
+        };
+        let boxes =
+            self.images.iter().enumerate().flat_map(|(id, image)| image.found.iter().map(move |f| (id, f)));
+        let annotation =
+            |(id, (image, (detection, [x0, y0, x1, y1]))): (usize, (usize, &(Detection, [f64; 4])))| {
+                json!({
+                    "id": id + 1,
+                    "image_id": image + 1,
+                    "category_id": detection.class + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": (x1 - x0) * (y1 - y0),
+                    "iscrowd": 0,
+                    "score": detection.confidence,
+                })
+            };
+        let category =
+            |(id, name): (usize, &String)| json!({"id": id + 1, "name": name, "supercategory": ""});
+        json!({
+            "info": {"description": "boxes found by heatlens predict"},
+            "images": self.images.iter().enumerate().map(image).collect::<Vec<_>>(),
+            "annotations": boxes.enumerate().map(annotation).collect::<Vec<_>>(),
+            "categories": self.class_names.iter().enumerate().map(category).collect::<Vec<_>>(),
+        })
+    }
+}

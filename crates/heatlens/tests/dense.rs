@@ -1,0 +1,318 @@
+//! Heads with scores at many places: maps agree with pytorch-grad-cam's targets and lie on the object that is asked for.
+//! `tools/golden/make_dense.py` trained the networks on scenes of one ring (class 1) and one cross (class 2).
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // a test may fail where it stands
+
+mod common;
+
+use std::fs;
+
+use common::{Tol, assert_close, golden, npy};
+use heatlens::detector::{Detection, Detector};
+use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target, ZeroMap};
+use heatlens::graph::op::concat::Concat;
+use heatlens::graph::op::slice::Slice;
+use heatlens::graph::op::unary::UnaryFunction;
+use heatlens::graph::{Builder, Tensor, ValueId, onnx, reference};
+use heatlens::method::find;
+use heatlens::model::{HeadKind, Model};
+use heatlens::predict::Predictor;
+use serde_json::Value;
+
+const SIDE: usize = 40;
+
+fn unet() -> Model {
+    Model::open(golden("dense").join("unet.onnx")).unwrap()
+}
+
+fn pixels() -> Vec<f32> {
+    npy(&golden("dense").join("input.npy")).1
+}
+
+fn explain(model: &Model, ids: &[&str], class: usize) -> Vec<Explanation> {
+    let methods: Vec<_> = ids.iter().map(|id| find(id).unwrap()).collect();
+    let options = ExplainOptions { target: Target::Class(class), ..ExplainOptions::new(&methods) };
+    let pixels = pixels();
+    Explainer::new(model, &options).unwrap().explain(&pixels, pixels.len() / (SIDE * SIDE)).unwrap()
+}
+
+#[test]
+fn segmentation_maps_agree_with_pytorch_grad_cam() {
+    let folder = golden("dense");
+    let entries: Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("unet.json")).unwrap()).unwrap();
+    for entry in entries.as_array().unwrap() {
+        let text = |key: &str| entry[key].as_str().unwrap();
+        let images = number(&entry["images"]);
+        let (_, expected) = npy(&folder.join(text("file")));
+        let maps = entry["maps"].as_array().unwrap();
+        let one = expected.len() / maps.len() / images;
+        for (map, expected) in maps.iter().zip(expected.chunks(images * one)) {
+            let mut model = unet().with_region(map["region"].as_str().unwrap()).unwrap();
+            // The peer adds the scores up.
+            model.head.dense.as_mut().unwrap().sum = true;
+            let options = ExplainOptions {
+                layers: vec![model.layer(text("layer")).unwrap()],
+                target: Target::Class(number(&map["class"])),
+                ..ExplainOptions::new(&[find(text("method")).unwrap()])
+            };
+            let explained = Explainer::new(&model, &options).unwrap();
+            let explained = explained.explain(&pixels()[..images * SIDE * SIDE], images).unwrap();
+            for (explained, expected) in explained.iter().zip(expected.chunks(one)) {
+                let what = format!("{} of {map}", text("file"));
+                assert_close(&what, &explained.attributions[0].values, expected, Tol::FRAMEWORK);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_segmentation_is_known_by_its_shape_and_answers_with_shares() {
+    let model = unet();
+    assert_eq!(model.head.kind, HeadKind::Segmentation);
+    assert_eq!((model.head.classes(), model.head.dense.as_ref().unwrap().grid), (3, Some([SIDE, SIDE])));
+    let pixels = &pixels()[..SIDE * SIDE];
+    let logits = Predictor::new(&model).unwrap().logits(pixels, 1).unwrap();
+    let shares = model.head.probabilities(&logits);
+    let expected = [1383.0, 121.0, 96.0].map(|count: f64| count / 1600.0);
+    for (found, expected) in shares.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-6, "{shares:?}");
+    }
+    // The background, which covers most, is passed over.
+    assert_eq!((model.head.predicted(&logits), model.head.runner_up(&logits)), (1, 2));
+    let mut options = ExplainOptions::new(&[]);
+    options.take_default_methods(&model);
+    assert_eq!(options.methods[0].id, "hires_cam", "Grad-CAM pools the gradient over all places");
+    let explainer = Explainer::new(&model, &options).unwrap();
+    assert_eq!(explainer.explain(pixels, 1).unwrap()[0].attributions[0].class, 1);
+    assert_eq!(explainer.maps()[0].layer.as_ref().unwrap().shape, [8, 10, 10], "the bottom of the U");
+}
+
+fn detector() -> Model {
+    Model::open(golden("dense").join("detector.onnx")).unwrap()
+}
+
+fn entries() -> Vec<Value> {
+    let text = fs::read_to_string(golden("dense").join("detector.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn number(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn detection_maps_are_those_of_odam() {
+    for entry in entries() {
+        let (image, class) = (number(&entry["image"]), number(&entry["class"]));
+        let (_, expected) = npy(&golden("dense").join(entry["file"].as_str().unwrap()));
+        let scores = entry["scores"].as_array().unwrap();
+        for (score, expected) in scores.iter().zip(expected.chunks(expected.len() / scores.len())) {
+            let mut model = detector();
+            if score != "class" {
+                model = model.with_region(score.as_str().unwrap()).unwrap();
+            }
+            let options = ExplainOptions {
+                layers: vec![model.layer(entry["layer"].as_str().unwrap()).unwrap()],
+                target: Target::Class(class),
+                ..ExplainOptions::new(&[find("hires_cam").unwrap()])
+            };
+            let pixels = &pixels()[image * SIDE * SIDE..(image + 1) * SIDE * SIDE];
+            let explained = Explainer::new(&model, &options).unwrap().explain(pixels, 1).unwrap();
+            let map = &explained[0].attributions[0];
+            assert_close(
+                &format!("{score} of class {class} on {image}"),
+                &map.values,
+                expected,
+                Tol::FRAMEWORK,
+            );
+            let logit = f64::from(explained[0].logits[class]);
+            assert!((logit - entry["logit"].as_f64().unwrap()).abs() < 1e-4 * logit.abs(), "{logit}");
+        }
+    }
+}
+
+#[test]
+fn detections_are_found_named_and_ranked() {
+    let model = detector();
+    assert_eq!(
+        (model.head.kind, model.class_names.as_slice()),
+        (HeadKind::Detection, &["ring".into(), "cross".into()][..])
+    );
+    let found = Detector::new(&model).unwrap().detect(&pixels(), 4).unwrap();
+    for entry in entries() {
+        let of_class = |d: &&Detection| d.class == number(&entry["class"]);
+        let best = found[number(&entry["image"])].iter().find(of_class).unwrap();
+        assert_eq!(best.place, number(&entry["place"]));
+        let sides: Vec<f64> = entry["box"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        for (found, expected) in best.bounds.iter().zip(sides) {
+            assert!((found - expected).abs() < 1e-3, "{:?}", best.bounds);
+        }
+    }
+    // The same object twice is once too often.
+    assert!(found.iter().all(|of| of.len() == 2), "{found:?}");
+}
+
+/// The share of heat in the box of one object, in that of the other, and of pixels in the first.
+fn in_boxes(explained: &Explanation, own: &Detection, other: &Detection) -> [f64; 3] {
+    let heat = explained.attributions[0].heat_over([SIDE, SIDE]).unwrap();
+    let inside = |d: &Detection, i: usize| {
+        let (x, y) = ((i % SIDE) as f64 + 0.5, (i / SIDE) as f64 + 0.5);
+        d.bounds[0] <= x && x <= d.bounds[2] && d.bounds[1] <= y && y <= d.bounds[3]
+    };
+    let total: f64 = heat.iter().map(|&v| f64::from(v)).sum();
+    let on =
+        |d: &Detection| (0..heat.len()).filter(|&i| inside(d, i)).map(|i| f64::from(heat[i])).sum::<f64>();
+    let area = (0..heat.len()).filter(|&i| inside(own, i)).count() as f64 / heat.len() as f64;
+    [on(own) / total, on(other) / total, area]
+}
+
+#[test]
+fn a_detection_map_lies_in_its_own_box_whatever_its_level() {
+    let model = detector();
+    let pixels = pixels();
+    let found = Detector::new(&model).unwrap().detect(&pixels, 4).unwrap();
+    for rank in [1, 2] {
+        let mut options = ExplainOptions { target: Target::Detection(rank), ..ExplainOptions::new(&[]) };
+        options.take_default_methods(&model);
+        let explainer = Explainer::new(&model, &options).unwrap();
+        let explained = explainer.explain(&pixels, 4).unwrap();
+        for (image, (explained, found)) in explained.iter().zip(&found).enumerate() {
+            let (own, other) = (&found[rank - 1], &found[2 - rank]);
+            let map = &explained.attributions[0];
+            assert_eq!(
+                (map.method.id, map.class, map.shape.as_slice()),
+                ("hires_cam", own.class, &[20, 20][..])
+            );
+            let channels = if own.place < 400 { 16 } else { 24 };
+            assert_eq!(map.layer.as_ref().unwrap().shape[0], channels, "the level of the box");
+            let [share, elsewhere, chance] = in_boxes(explained, own, other);
+            assert!(
+                share >= 3.0 * chance && share >= 5.0 * elsewhere,
+                "{image}: {share} {elsewhere} {chance}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_rank_that_no_box_has_is_told() {
+    let options =
+        ExplainOptions { target: Target::Detection(9), ..ExplainOptions::new(&[find("hires_cam").unwrap()]) };
+    let explained = Explainer::new(&detector(), &options).unwrap().explain(&pixels(), 4).unwrap();
+    assert!(explained.iter().all(|e| e.attributions[0].zero == Some(ZeroMap::NoPlace)));
+}
+
+/// The detector with its output rearranged.
+fn rearranged(arrange: impl FnOnce(&mut Builder<'_>, [ValueId; 2]) -> Vec<ValueId>) -> (Model, Vec<f64>) {
+    let bytes = fs::read(golden("dense").join("detector.onnx")).unwrap();
+    let mut graph = onnx::read(bytes).unwrap();
+    let output = graph.outputs()[0];
+    let mut b = Builder::new(&mut graph, "arranged");
+    let part =
+        |b: &mut Builder<'_>, start, len| b.apply(Slice { axis: 1, start, len, step: 1 }, &[output]).unwrap();
+    let parts = [part(&mut b, 0, 4), part(&mut b, 4, 2)];
+    let outputs = arrange(&mut b, parts);
+    graph.set_outputs(&outputs);
+    let feed = Tensor::f32(&[1, 1, SIDE, SIDE], pixels()[..SIDE * SIDE].to_vec());
+    let own = reference::run(&graph, &[feed], 1, &outputs[..1]).unwrap()[0].to_f64();
+    (Model::from_graph(graph).unwrap(), own)
+}
+
+fn surest(model: &Model) -> Vec<f64> {
+    let logits = Predictor::new(model).unwrap().logits(&pixels()[..SIDE * SIDE], 1).unwrap();
+    model.head.probabilities(&logits)
+}
+
+#[test]
+fn every_layout_of_boxes_is_understood() {
+    let plain = surest(&detector());
+    let close = |found: &[f64], expected: &[f64]| {
+        found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5)
+    };
+    // Scores and boxes apart, the places first, as SSD and DETR hand them out.
+    let (pair, _) =
+        rearranged(|b, parts| parts.iter().rev().map(|&p| b.transpose(p, &[0, 2, 1]).unwrap()).collect());
+    assert_eq!(pair.head.kind, HeadKind::Detection);
+    assert!(close(&surest(&pair), &plain), "{:?} {plain:?}", surest(&pair));
+    let found = |model: &Model| Detector::new(model).unwrap().detect(&pixels(), 4).unwrap();
+    assert_eq!(found(&pair), found(&detector()));
+    // With a number for the object in front of the classes, the places first: YOLOv5.
+    let (object, own) = rearranged(|b, [boxes, classes]| {
+        let first = b.apply(Slice { axis: 1, start: 0, len: 1, step: 1 }, &[boxes]).unwrap();
+        let first = b.scale(first, 0.05).unwrap();
+        let object = b.unary(UnaryFunction::Sigmoid, first).unwrap();
+        let joined = b.apply(Concat { axis: 1 }, &[boxes, object, classes]).unwrap();
+        vec![b.transpose(joined, &[0, 2, 1]).unwrap()]
+    });
+    let best = |class: usize| own.chunks(7).map(|row| row[4] * row[5 + class]).fold(0.0, f64::max);
+    assert!(close(&surest(&object), &[best(0), best(1)]), "{:?} {:?}", surest(&object), [best(0), best(1)]);
+    assert!(object.notes.iter().any(|note| note.contains("an object")), "{:?}", object.notes);
+    // Sigmoids of everything are no boxes.
+    let bytes = fs::read(golden("dense").join("detector.onnx")).unwrap();
+    let mut graph = onnx::read(bytes).unwrap();
+    let output = graph.outputs()[0];
+    let all = Builder::new(&mut graph, "all").unary(UnaryFunction::Sigmoid, output).unwrap();
+    graph.set_outputs(&[all]);
+    assert!(Model::from_graph(graph).unwrap_err().to_string().contains("expected class scores"));
+}
+
+#[test]
+fn a_file_that_ends_in_a_choice_is_read_up_to_it() {
+    let model = Model::open(golden("dense").join("chosen.onnx")).unwrap();
+    assert_eq!(model.head.kind, HeadKind::Detection, "{:?}", model.notes);
+    let found = |model: &Model| Detector::new(model).unwrap().detect(&pixels(), 4).unwrap();
+    let bounds =
+        |found: Vec<Vec<Detection>>| -> Vec<[f64; 4]> { found.concat().iter().map(|d| d.bounds).collect() };
+    assert_eq!(bounds(found(&model)), bounds(found(&detector())));
+    assert!(model.notes.iter().any(|note| note.contains("are read instead")), "{:?}", model.notes);
+}
+
+/// The share of a map's heat on the pixels of a class, and the share of pixels that are of it.
+fn energy(explained: &Explanation, map: usize, image: usize, class: usize) -> (f64, f64) {
+    let heat = explained.attributions[map].heat_over([SIDE, SIDE]).unwrap();
+    let (_, classes) = npy(&golden("dense").join("classes.npy"));
+    let classes = &classes[image * SIDE * SIDE..(image + 1) * SIDE * SIDE];
+    let on = |i: &usize| (classes[*i] - class as f32).abs() < 0.5;
+    let inside: f64 = (0..heat.len()).filter(on).map(|i| f64::from(heat[i])).sum();
+    let total: f64 = heat.iter().map(|&v| f64::from(v)).sum();
+    (inside / total, (0..heat.len()).filter(on).count() as f64 / heat.len() as f64)
+}
+
+#[test]
+fn a_segmentation_map_lies_on_its_own_object() {
+    let model = unet();
+    // The grey square of occlusion is as large as the objects, so its map is wider and touches the other one.
+    let methods = [
+        ("hires_cam", 3.0, 5.0),
+        ("layer_cam", 3.0, 5.0),
+        ("input_x_gradient", 3.0, 5.0),
+        ("occlusion", 2.0, 3.0),
+    ];
+    let ids = methods.map(|(id, ..)| id);
+    for class in [1, 2] {
+        for (image, explained) in explain(&model, &ids, class).iter().enumerate() {
+            for (map, (id, times, apart)) in methods.iter().enumerate() {
+                let (own, chance) = energy(explained, map, image, class);
+                let (other, _) = energy(explained, map, image, 3 - class);
+                assert!(own >= times * chance, "{id} of class {class} on image {image}: {own} and {chance}");
+                assert!(own >= apart * other, "{id} of class {class} on image {image}: {own} and {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_region_without_pixels_is_told() {
+    let mut blank = pixels();
+    blank.truncate(SIDE * SIDE);
+    blank.fill(0.3);
+    let options =
+        ExplainOptions { target: Target::Class(2), ..ExplainOptions::new(&[find("grad_cam").unwrap()]) };
+    let explainer = Explainer::new(&unet(), &options).unwrap();
+    assert_eq!(explainer.explain(&blank, 1).unwrap()[0].attributions[0].zero, Some(ZeroMap::NoPlace));
+    let refused = |region: &str| unet().with_region(region).unwrap_err().to_string();
+    assert!(refused("at:40,3").contains("lies outside the model's 40×40 pixels"), "{}", refused("at:40,3"));
+    assert!(refused("at:4").contains("at:ROW,COLUMN"));
+    assert!(refused("nowhere.png").contains("nowhere.png"));
+}

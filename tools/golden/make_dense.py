@@ -1,0 +1,267 @@
+"""Writes what heads with scores at many places are checked against: crates/heatlens/tests/golden/dense/.
+
+Usage: make_dense.py [segmentation] [detection] [chosen]
+
+A small U-Net that was trained to find rings and crosses, and the maps that pytorch-grad-cam computes for its `SemanticSegmentationTarget`: over the pixels that are
+predicted to be of a class, and over one pixel. Raw maps, before the peer cuts and stretches them; float64, from float32
+parameters and images, rounded once. `unet.json` lists them.
+
+A small detector with two levels, and the maps of ODAM for its surest box of each class, by torch's autograd.
+`detector.json` lists them.
+"""
+
+import io
+import sys
+from contextlib import redirect_stderr
+
+import numpy as np
+import onnx
+import pytorch_grad_cam as pgc
+import torch
+from pytorch_grad_cam.utils.model_targets import SemanticSegmentationTarget
+from torch import nn
+
+from store import ROOT, export, layer_names, save, save_json
+
+FOLDER = ROOT / "dense"
+SIZE = 40
+
+
+def block(inside, outside):
+    return nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.SiLU())
+
+
+class UNet(nn.Module):
+    """Three classes at every pixel of a grey image, after a softmax."""
+
+    def __init__(self):
+        super().__init__()
+        self.down1, self.down2, self.bottom = block(1, 4), block(4, 6), block(6, 8)
+        self.up2 = nn.ConvTranspose2d(8, 6, 2, stride=2)
+        self.join2 = block(12, 6)
+        self.join1 = block(10, 5)
+        self.last = nn.Conv2d(5, 3, 1)
+        self.logits = False
+
+    def forward(self, x):
+        a = self.down1(x)
+        b = self.down2(nn.functional.max_pool2d(a, 2))
+        c = self.bottom(nn.functional.max_pool2d(b, 2))
+        c = self.join2(torch.cat([self.up2(c), b], 1))
+        c = nn.functional.interpolate(c, scale_factor=2, mode="bilinear", align_corners=False)
+        z = self.last(self.join1(torch.cat([c, a], 1)))
+        return z if self.logits else z.softmax(1)
+
+
+def scenes(count, seed):
+    """Noise with a ring and a cross of equal brightness in each image, the class of each pixel, and the objects' boxes."""
+    random = np.random.default_rng(seed)
+    pixels = random.normal(0.3, 0.06, (count, 1, SIZE, SIZE)).astype(np.float32)
+    classes = np.zeros((count, SIZE, SIZE), np.int64)
+    boxes = np.zeros((count, 2, 4), np.float32)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    for image, labels, box in zip(pixels[:, 0], classes, boxes):
+        centres = random.integers(6, SIZE - 6, (2, 2))
+        while np.abs(centres[0] - centres[1]).max() < 16:
+            centres = random.integers(6, SIZE - 6, (2, 2))
+        for k, (row, column) in enumerate(centres):
+            dy, dx, half = abs(y - row), abs(x - column), random.integers(4, 6)
+            far = np.maximum(dy, dx)
+            shape = (far <= half) & (far >= half - 1) if k == 0 else (far <= half) & (np.minimum(dy, dx) <= 1)
+            image[shape] += 0.5
+            labels[far <= half] = k + 1
+            box[k] = column + 0.5, row + 0.5, 2 * half + 1, 2 * half + 1
+    return pixels, classes, boxes
+
+
+def raw(cls, model, layer, x, target):
+    """pytorch-grad-cam's map before it is cut, resized and stretched."""
+    kept = []
+
+    class Raw(cls):
+        def get_cam_image(self, *arguments, **options):
+            kept.append(super().get_cam_image(*arguments, **options))
+            return kept[-1]
+
+    with redirect_stderr(io.StringIO()):
+        Raw(model, [layer])(x, [target])
+    return kept[0]
+
+
+def fit(model, loss, steps, seed):
+    """Trains `model` on scenes; `loss` takes it, the images, their pixels' classes and their boxes."""
+    torch.manual_seed(seed)
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for step in range(steps):
+        value = loss(model, *(torch.from_numpy(array) for array in scenes(16, 1000 + step)))
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        if step % 100 == 99:
+            print(f"step {step + 1}: loss {value.item():.4f}")
+    model.eval()
+
+
+def segmentation():
+    torch.manual_seed(3)
+    model = UNet()
+    model.logits = True
+    weight = torch.tensor([0.2, 1.0, 1.0])
+    fit(model, lambda net, x, classes, _: nn.functional.cross_entropy(net(x), classes, weight), 700, 3)
+    model.logits = False
+    pixels, classes, _ = scenes(4, 1)
+    save(FOLDER / "input.npy", pixels)
+    save(FOLDER / "classes.npy", classes)
+    export(model, pixels, FOLDER / "unet.onnx")
+    model = model.double()
+    model.logits = True
+    # The maps of two images are enough; the others are for tests that know where the objects are.
+    x = torch.from_numpy(pixels[:2]).double()
+    predicted = model(x).argmax(1).numpy()
+    print("pixels of each class:", [np.bincount(p.ravel(), minlength=3).tolist() for p in predicted])
+    methods = {"grad_cam": pgc.GradCAM, "hires_cam": pgc.HiResCAM, "layer_cam": pgc.LayerCAM,
+               "element_wise_grad_cam": pgc.GradCAMElementWise}
+    one = np.zeros((SIZE, SIZE))
+    one[15, 12] = 1
+    entries = []
+    for layer in ["bottom", "join2"]:
+        name = layer_names(FOLDER / "unet.onnx", layer)["tensor"]
+        for method, cls in methods.items():
+            maps, cases = [], []
+            for category in range(3):
+                for region, masks in [("predicted", predicted == category), ("at:15,12", [one, one])]:
+                    for image, mask in zip(x, masks):
+                        target = SemanticSegmentationTarget(category, np.asarray(mask, np.float64))
+                        maps.append(raw(cls, model, getattr(model, layer), image[None], target))
+                    cases.append({"class": category, "region": region})
+            file = f"unet_{layer}_{method}.npy"
+            save(FOLDER / file, np.concatenate(maps))
+            entries.append({"file": file, "method": method, "layer": name, "images": len(x), "maps": cases})
+    save_json(FOLDER / "unet.json", entries)
+
+
+class Detector(nn.Module):
+    """Boxes (centre, width and height) and two classes at the cells of two levels, as YOLO's newer exports have them."""
+
+    STRIDES = 2, 4
+
+    def __init__(self):
+        super().__init__()
+        def step(inside, outside, stride):
+            return nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1), nn.ReLU())
+
+        self.stem, self.fine = step(1, 12, 2), step(12, 16, 1)
+        self.coarse = nn.Sequential(step(16, 24, 2), step(24, 24, 1))
+        widths = [16, 24]
+        self.classes = nn.ModuleList(nn.Sequential(step(w, 16, 1), nn.Conv2d(16, 2, 1)) for w in widths)
+        self.sides = nn.ModuleList(nn.Sequential(step(w, 16, 1), nn.Conv2d(16, 4, 1)) for w in widths)
+        for head in self.classes:
+            nn.init.constant_(head[1].bias, -3.0)
+
+    def features(self, x):
+        fine = self.fine(self.stem(x))
+        return [fine, self.coarse(fine)]
+
+    def heads(self, levels):
+        """Logits N x 2 x P, and the boxes' left, top, right and bottom N x 4 x P."""
+        logits, boxes = [], []
+        for x, classes, sides, stride in zip(levels, self.classes, self.sides, self.STRIDES):
+            h, w = x.shape[2:]
+            y = (torch.arange(h, dtype=x.dtype) + 0.5)[:, None].expand(h, w).reshape(-1) * stride
+            x_ = (torch.arange(w, dtype=x.dtype) + 0.5)[None].expand(h, w).reshape(-1) * stride
+            reach = nn.functional.softplus(sides(x)).flatten(2) * stride
+            corner = torch.stack([x_, y])
+            boxes.append(torch.cat([corner - reach[:, :2], corner + reach[:, 2:]], 1))
+            logits.append(classes(x).flatten(2))
+        return torch.cat(logits, 2), torch.cat(boxes, 2)
+
+    def forward(self, x):
+        logits, boxes = self.heads(self.features(x))
+        a, b = boxes[:, :2], boxes[:, 2:]
+        return torch.cat([(a + b) / 2, b - a, logits.sigmoid()], 1)
+
+
+def detector_loss(net, x, _, boxes):
+    """Each object belongs to the cell of its centre: small ones (9 pixels) to the fine level, large ones (11) to the coarse."""
+    logits, found = net.heads(net.features(x))
+    wanted = torch.zeros_like(logits)
+    off = 0.0
+    for i in range(len(x)):
+        for k, (cx, cy, w, h) in enumerate(boxes[i].tolist()):
+            level = int(w > 10)
+            stride = net.STRIDES[level]
+            side = SIZE // stride
+            place = (SIZE // 2) ** 2 * level + int(cy / stride) * side + int(cx / stride)
+            wanted[i, k, place] = 1
+            corners = torch.tensor([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2])
+            off = off + (found[i, :, place] - corners).abs().mean()
+    sure = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+    return sure / len(x) + 0.2 * off / len(x)
+
+
+def detection():
+    model = Detector()
+    fit(model, detector_loss, 900, 5)
+    pixels, _, _ = scenes(4, 1)
+    path = FOLDER / "detector.onnx"
+    export(model, pixels, path)
+    proto = onnx.load(str(path))
+    onnx.helper.set_model_props(proto, {"names": "{0: 'ring', 1: 'cross'}"})
+    onnx.save(proto, str(path))
+    model = model.double()
+    x = torch.from_numpy(pixels).double()
+    entries = []
+    for image in range(len(x)):
+        for k in range(2):
+            levels = model.features(x[image : image + 1])
+            logits, boxes = model.heads(levels)
+            place = int(logits[0, k].argmax())
+            level = int(place >= (SIZE // 2) ** 2)
+            print(f"image {image}, class {k}: logit {logits[0, k, place].item():.2f}, level {level}")
+            scores = {"class": logits[0, k, place]}
+            scores |= {side: boxes[0, i, place] for i, side in enumerate(["left", "top", "right", "bottom"])}
+            maps = []
+            for score in scores.values():
+                # ODAM (Zhao & Chan 2024) before its positive part: the sum over channels of gradient times activation.
+                (gradient,) = torch.autograd.grad(score, levels[level], retain_graph=True)
+                maps.append((gradient * levels[level]).sum(1)[0].detach().numpy())
+            file = f"detector_{image}_{k}.npy"
+            save(FOLDER / file, np.stack(maps))
+            layer = layer_names(path, ["fine", "coarse"][level])["tensor"]
+            entries.append({"file": file, "image": image, "class": k, "layer": layer, "place": place,
+                            "box": boxes[0, :, place].tolist(), "logit": logits[0, k, place].item(),
+                            "scores": list(scores)})
+    save_json(FOLDER / "detector.json", entries)
+
+
+def chosen():
+    """The detector with the choice of the three surest boxes at its end, as YOLOv10 has it."""
+    model = onnx.load(str(FOLDER / "detector.onnx"))
+    graph = model.graph
+
+    def node(op, inputs, outputs, **attributes):
+        graph.node.append(onnx.helper.make_node(op, inputs, outputs, name=f"end/{op}", **attributes))
+
+    def array(name, values):
+        graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(values)], values))
+
+    array("sizes", [4, 2])
+    array("three", [3])
+    array("last", [2])
+    array("times", [1, 1, 4])
+    node("Transpose", [graph.output[0].name], ["rows"], perm=[0, 2, 1])
+    node("Split", ["rows", "sizes"], ["boxes", "scores"], axis=2)
+    node("ReduceMax", ["scores"], ["best"], axes=[2], keepdims=0)
+    node("TopK", ["best", "three"], ["values", "places"], axis=1)
+    node("Unsqueeze", ["places", "last"], ["column"])
+    node("Tile", ["column", "times"], ["index"])
+    node("GatherElements", ["boxes", "index"], ["chosen"], axis=1)
+    del graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info("chosen", onnx.TensorProto.FLOAT, ["N", 3, 4]))
+    onnx.save(model, str(FOLDER / "chosen.onnx"))
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for make in sys.argv[1:] or ["segmentation", "detection", "chosen"]:
+        {"segmentation": segmentation, "detection": detection, "chosen": chosen}[make]()
