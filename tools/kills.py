@@ -79,7 +79,7 @@ class Runs:
         kills, further = 0, list(words)
         for _ in range(self.random.choice([1, 1, 2, 3])):
             if not self.killed(further, out, self.random.uniform(0, 1.05 * seconds)):
-                break
+                return kills
             kills += 1
             if resumes and (out / "run.json").exists():
                 further = [*words, "--resume"]

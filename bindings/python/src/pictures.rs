@@ -74,7 +74,7 @@ impl Dataset for Pictures {
     }
 
     fn original(&self, item: usize) -> Result<Original, DataError> {
-        Ok(Original { picture: self.image(item)?.to_picture(0.0, 1.0), lossy: false })
+        Ok(Original { picture: self.image(item)?.to_picture(0.0, 1.0), lossy: false, room: None })
     }
 }
 

@@ -22,11 +22,10 @@ pub(crate) fn compute<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> T) 
 /// Runs `work` on the pool and looks ten times a second whether Ctrl-C was pressed; `work` is then told to stop, and ends
 /// as soon as what is finished is safe.
 pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&AtomicBool) -> T) -> PyResult<T> {
-    let (pool, stop) = (pool()?, AtomicBool::new(false));
+    let (pool, stop, waiting) = (pool()?, AtomicBool::new(false), std::thread::current());
     let mut signal = None;
     let done = py.detach(|| {
         std::thread::scope(|scope| {
-            let waiting = std::thread::current();
             let worker = scope.spawn(|| {
                 let done = pool.install(|| work(&stop));
                 waiting.unpark();

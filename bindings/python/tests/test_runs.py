@@ -26,7 +26,7 @@ def test_an_audit_is_that_of_the_command_line(grey, tmp_path):
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
     assert found.title in repr(found) and "<table>" in found._repr_html_()
     named = hl.open(grey, labels=["no", "yes"]).audit(x, np.array(["no", "yes"])[y], method="grad_cam", images=4)
-    assert named["model"]["classes"] == ["no", "yes"] or named["model"]["title"]
+    assert named.title == found.title, "names stand for the same classes"
     for wrong, words in [((x, y[:5]), "one class for each"), ((x, ["maybe"] * 24), "no class 'maybe'")]:
         with pytest.raises(hl.Error, match=words):
             hl.open(grey).audit(*wrong)
@@ -39,9 +39,9 @@ def test_training_is_that_of_the_command_line(grey):
     assert trained.report["title"] in repr(trained)
     named = hl.train(x, y, class_names=["no", "yes"], epochs=1, recipe="keras-two-class", batch_size=16)
     assert named.model.class_names == ["no", "yes"]
-    with pytest.raises(hl.Error, match="expected default, keras-two-class, found 'best'"):
+    with pytest.raises(hl.Error, match='found "best"'):
         hl.train(x, y, recipe="best")
-    with pytest.raises(hl.Error, match="no network 'resnet'"):
+    with pytest.raises(hl.Error, match='no network "resnet"'):
         hl.train(x, y, arch="resnet")
 
 
@@ -141,5 +141,5 @@ def test_the_instruction_set_is_pinned():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "portable\n", done.stderr
     hl.pin_instruction_set(hl.instruction_set())
-    with pytest.raises(hl.Error, match="expected avx512, avx2, portable, found 'sse9'"):
+    with pytest.raises(hl.Error, match='found "sse9"'):
         hl.pin_instruction_set("sse9")

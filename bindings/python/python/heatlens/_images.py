@@ -39,7 +39,7 @@ def read(core: Core, x: Any, layout: str | None) -> tuple[Data, bool]:
 
 def archive(x: Any, y: Any, class_names: list[str], path: Path) -> str:
     """Writes images and the numbers of their classes as the command line reads them."""
-    content = {"X": array(np.stack([array(one) for one in x]) if isinstance(x, (list, tuple)) else x)}
+    content: dict[str, Any] = {"X": array(np.stack([array(one) for one in x]) if isinstance(x, (list, tuple)) else x)}
     if y is not None:
         labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y).squeeze()
         if labels.dtype.kind in "UO":

@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import _heatlens, _images, _live, _show
 from ._heatlens import Core, Data, Error, Explanation
 
@@ -141,7 +143,7 @@ class Model:
         of another size than the model's are prepared as image files are. ``target`` may name a class for each image. One image gives an :class:`Explanation`, several give
         :class:`Explanations`.
         """
-        targets = _list(target) if isinstance(target, (list, tuple)) or hasattr(target, "shape") and target.shape else None
+        targets = None if target is None or isinstance(target, str) or np.ndim(target) == 0 else _list(target)
         question = _Question(
             method=_words(method),
             layer=[self._layer(one) for one in _list(layer)],
@@ -330,7 +332,7 @@ def _text(value: object) -> str | None:
 def _list(value: Any) -> list[Any]:
     if value is None:
         return []
-    if hasattr(value, "tolist") and getattr(value, "shape", ()):
+    if isinstance(value, np.ndarray) and value.ndim:
         return list(value.tolist())
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
