@@ -198,7 +198,7 @@ impl Study<'_> {
     }
 
     /// Like [`program`](Self::program), where the score is the one that says for and against: see
-    /// [`evidence`](crate::target::evidence).
+    /// [`evidence`].
     ///
     /// # Errors
     /// As there.
