@@ -10,8 +10,8 @@ use std::collections::btree_map::Entry;
 use std::fs;
 
 use common::{Tol, assert_close, golden, npy};
-use heatlens::explain::{ExplainOptions, Explainer, Fusion, Target};
-use heatlens::method::{self, Settings};
+use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
+use heatlens::method::{self, Settings, Work};
 use heatlens::model::{Model, Placing};
 use serde_json::Value;
 
@@ -46,12 +46,16 @@ fn maps(case: &Case, entry: &Value) -> Vec<Vec<f32>> {
         _ => vec![entry["layer"].as_str().unwrap()],
     };
     let fusion = |name: &str| Fusion::ALL.into_iter().find(|(known, _)| *known == name).unwrap().1;
+    let method = method::find(entry["method"].as_str().unwrap()).unwrap();
+    // Of methods that see scores alone the peers compute the paper's formula, and Captum's last steps are none.
+    let published = (!matches!(method.work, Work::Graph(_))).then_some(Compat::Captum);
     let options = ExplainOptions {
         layers: layers.into_iter().map(|name| case.model.layer(name).unwrap()).collect(),
         target: Target::Class(usize::try_from(entry["class"].as_u64().unwrap()).unwrap()),
         settings,
         fusion: entry["fusion"].as_str().map(fusion),
-        ..ExplainOptions::new(&[method::find(entry["method"].as_str().unwrap()).unwrap()])
+        compat: published,
+        ..ExplainOptions::new(&[method])
     };
     let explainer = Explainer::new(&case.model, &options).unwrap();
     let explained = explainer.explain(&case.pixels, case.pixels.len() / case.one).unwrap();

@@ -201,7 +201,9 @@ fn outputs(
         }
     }
     sources(reading, proto, &mut outputs);
-    if outputs.is_empty() {
+    let chooses = |node: &NodeError| CHOOSING.contains(&node.op.as_str());
+    let detects = matches!(&refused, OnnxError::Nodes(nodes) if nodes.iter().any(chooses));
+    if outputs.is_empty() && detects {
         outputs = last_readable(reading, proto, &lost);
     }
     if outputs.is_empty() {
@@ -220,6 +222,9 @@ fn outputs(
     reading.graph.set_outputs(&outputs);
     Ok(lost)
 }
+
+/// Operators in which detectors end: they choose among boxes by their scores.
+const CHOOSING: [&str; 2] = ["NonMaxSuppression", "TopK"];
 
 /// Lists of boxes and scores (of rank 3) that lost outputs are made from: a detector ends in operators that choose among
 /// them and have no derivative.
