@@ -3,23 +3,21 @@
 
     python tools/scale/spark_cluster.py heatlens model.onnx [ROWS]
 
-Needs pyspark, Java, pyarrow, pillow and the heatlens package. Checks what ray_cluster.py checks.
+Needs pyspark, Java, pyarrow, pillow and the heatlens package. The checks are in case.py.
 """
 
 import glob
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-import numpy as np
 import pyspark
+from case import check, data
 from pyspark.sql import SparkSession
-from ray_cluster import data
 
 import heatlens as hl
 import heatlens.spark as hs
@@ -59,18 +57,7 @@ def main():
     print(f"{rows + 1} rows in {time.monotonic() - begun:.1f} s", flush=True)
     found = [row.asDict() for row in spark.read.parquet(str(folder / "out")).collect()]
     spark.stop()
-    assert sorted(row["id"] for row in found) == [f"{at:06}" for at in range(rows + 1)], len(found)
-    assert [row["id"] for row in found if row["error"]] == [f"{rows:06}"]
-    subprocess.run(
-        [program, "explain", "--quiet", "--method", "grad_cam", "--save", "npz", model, folder / "images", "--out", folder / "cli"],
-        check=True,
-    )
-    maps = np.load(folder / "cli/maps.npz")["grad_cam"]
-    for row in found:
-        if not row["error"]:
-            own = np.array(row["map_grad_cam"], np.float32).reshape(row["shape_grad_cam"])
-            assert own.tobytes() == maps[int(row["id"])].tobytes(), row["id"]
-    print("every id once, every map as the command line has it, the broken image an error in its row")
+    check(found, rows, program, model, folder)
 
 
 if __name__ == "__main__":
