@@ -5,6 +5,7 @@
 //! object, which nobody told the model about.
 
 mod data;
+mod held_out;
 mod table;
 
 use crate::demo_data::{CLASS_NAMES, DemoImage, SIDE};
@@ -21,6 +22,7 @@ use crate::train::schedule::Schedule;
 use crate::trust::literature::is_finding;
 
 pub use data::{DemoFolders, write_data};
+pub use held_out::explain_held_out;
 pub use table::{table, text};
 
 /// Images to train on and to judge by, written as files.

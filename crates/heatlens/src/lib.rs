@@ -148,12 +148,17 @@
 
 #![forbid(unsafe_code)]
 
+#[doc(hidden)] // for the command and the tests of this repository
 pub mod bench;
+#[doc(hidden)] // for the command and the tests of this repository
 pub mod bilinear;
 pub mod data;
 pub mod dataset;
+#[doc(hidden)] // for the command and the tests of this repository
 pub mod demo;
+#[doc(hidden)] // for the command and the tests of this repository
 pub mod demo_data;
+#[doc(hidden)] // for the command and the tests of this repository
 pub mod detector;
 pub mod explain;
 pub mod export;
@@ -164,8 +169,9 @@ pub mod metric;
 pub mod model;
 mod nearest;
 pub mod predict;
+#[doc(hidden)] // for the command and the tests of this repository
 pub mod random;
-pub mod reference;
+mod reference;
 pub mod render;
 pub mod report;
 pub mod rule;

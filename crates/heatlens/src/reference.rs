@@ -29,7 +29,7 @@ pub enum ReferenceError {
 ///
 /// # Errors
 /// If the file cannot be read, or holds neither.
-pub fn embedding(model: &Model, path: impl AsRef<Path>) -> Result<Vec<f32>, ReferenceError> {
+pub(crate) fn embedding(model: &Model, path: impl AsRef<Path>) -> Result<Vec<f32>, ReferenceError> {
     let path = path.as_ref();
     let outputs = model.head.outputs;
     if matches!(sniff(path)?, FileKind::Npy) {

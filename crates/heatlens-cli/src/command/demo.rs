@@ -3,17 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use heatlens::data::{OpenOptions, open_inputs, write_file};
-use heatlens::demo::{self, DemoFolders, Localisation};
-use heatlens::demo_data::SIDE;
-use heatlens::localise::Mask;
+use heatlens::data::write_file;
+use heatlens::demo;
 use heatlens::model::Model;
-use heatlens::report::fingerprint;
-use heatlens::run::{self, FolderLock, Page, PageSinks, Save};
+use heatlens::run::{self, FolderLock};
 use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
-use crate::command::{again, explain, open, train};
+use crate::command::{again, explain, train};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
@@ -39,9 +36,13 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
         return Err(Failure::interrupted("interrupted; run the demo again to start over"));
     }
     drop(lock);
-    let model = Model::open(&trained.join("model.onnx"))?;
+    let file = trained.join("model.onnx");
+    let model = Model::open(&file)?;
     let rows = demo::localise(&model, &images)?;
-    show(&model, &folders, &images, &rows, options)?;
+    let (command, terminal) = (again::line(&again::words()), Terminal::default());
+    let origin = (options.seed, command.as_str());
+    let summary = demo::explain_held_out(&model, &file, &folders, &images, &rows, origin, out, &terminal)?;
+    explain::tell_summary(&summary, images.len(), &out.join("explain"), false)?;
     output::line(format!("\n{}", demo::text(&rows)));
     output::line(format!(
         "\nlook at {}, {} and {}",
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     output::line(format!(
         "every picture is below {}; the model is {}",
         out.join("explain").display(),
-        trained.join("model.onnx").display()
+        file.display()
     ));
     Ok(())
 }
@@ -68,51 +69,4 @@ fn prepare(out: &Path) -> Result<FolderLock, Failure> {
     let lock = run::prepare(out, false)?;
     write_file(&mark, b"")?;
     Ok(lock)
-}
-
-/// Explains the held-out images.
-fn show(
-    model: &Model,
-    folders: &DemoFolders,
-    images: &[heatlens::demo_data::DemoImage],
-    rows: &[Localisation],
-    options: &Demo,
-) -> Result<(), Failure> {
-    let open = OpenOptions {
-        preprocessing: Some(model.preprocessing.clone()),
-        class_names: Some(demo::class_names()),
-        ..OpenOptions::default()
-    };
-    let data = open_inputs(std::slice::from_ref(&folders.shown), &open)?;
-    let explainer = open::explainer(model)?;
-    let ring = |item: usize| {
-        let image = images.get(item).filter(|image| image.label == 1)?;
-        Some(Mask { height: SIDE, width: SIDE, inside: image.mask.clone() })
-    };
-    let target = options.out.join("explain");
-    let _lock = run::prepare(&target, true)?;
-    let save = Save { sheet_rows: 9, ..Save::default() };
-    let mut collected = PageSinks::new(&explainer, save.style.heat())?;
-    let (data, terminal) = (data.as_ref(), Terminal::default());
-    let more = collected.sinks();
-    let summary = run::write_explanations(&explainer, data, &target, &save, Some(&ring), more, &terminal)?;
-    explain::tell_summary(&summary, data.len(), &target, false)?;
-    let file = options.out.join("run/model.onnx");
-    let page = Page {
-        model: &file,
-        fingerprint: &fingerprint(&file)
-            .map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))?,
-        command: &again::line(&again::words()),
-        title: format!("{} held-out demo images", data.len()),
-        data,
-        unseen: true,
-        verdict: &run::verdict(model, &summary),
-        explainer: &explainer,
-        summary: &summary,
-        seed: options.seed,
-        audit: None,
-        tables: vec![demo::table(rows)],
-    };
-    page.write(collected, options.out.join("report.html"), &terminal)?;
-    Ok(())
 }

@@ -48,7 +48,7 @@ impl Sink for CacheWriter {
         let mut bytes = Vec::new();
         bytes.extend((image.item as u64).to_le_bytes());
         bytes.extend(checksum_of(&image.sample.pixels));
-        bytes.extend(checksum(manifest::line(image).to_string().as_bytes()));
+        bytes.extend(checksum(image.line.as_bytes()));
         put(&mut bytes, &image.explanation.logits);
         for map in &image.explanation.attributions {
             bytes.extend((map.class as u64).to_le_bytes());

@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::data::is_unfinished;
+use crate::data::{is_unfinished, remove_unfinished};
 use crate::run::RunError;
 
 /// The file that a run holds locked in its folder.
@@ -94,12 +94,11 @@ pub fn prepare(out: &Path, force: bool) -> Result<FolderLock, RunError> {
     let lock = FolderLock::take(out)?;
     for entry in fs::read_dir(out).map_err(RunError::reading(out))? {
         let entry = entry.map_err(RunError::reading(out))?;
-        if is_unfinished(&entry.file_name()) {
-            fs::remove_file(entry.path()).map_err(RunError::writing(&entry.path()))?;
-        } else if entry.file_name() != LOCK && !force {
+        if !(force || is_unfinished(&entry.file_name()) || entry.file_name() == LOCK) {
             return refused("is not empty; choose another folder, or add --force to write into it");
         }
     }
+    remove_unfinished(out).map_err(RunError::writing(out))?;
     Ok(lock)
 }
 
@@ -166,7 +165,11 @@ mod tests {
         assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
         fs::write(out.join("photo.png"), "x").unwrap();
         assert!(prepare(&out, false).unwrap_err().to_string().contains("is not empty"));
+        // One that is replaced had folders for its images.
+        fs::create_dir(out.join("image")).unwrap();
+        fs::write(out.join("image/.heatlens-abc.part"), "x").unwrap();
         drop(prepare(&out, true).unwrap());
+        assert_eq!(fs::read_dir(out.join("image")).unwrap().count(), 0);
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub struct ExplainedImage<'a> {
     pub truth: Option<&'a Mask>,
     /// Its pictures, relative to the run's folder.
     pub files: &'a [String],
-    /// Its line in the manifest, where another run or an earlier part of this one wrote it.
-    pub line: Option<&'a str>,
+    /// Its line in the manifest, without the line break.
+    pub line: &'a str,
     /// Whether its line, its record and its pictures are in the run's folder already.
     pub written: bool,
 }

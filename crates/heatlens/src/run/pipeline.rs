@@ -12,6 +12,7 @@ use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
 use crate::localise::Mask;
 use crate::run::cache::CacheReader;
+use crate::run::sinks::manifest;
 use crate::run::{BaseImage, ExplainedImage, Monitor, NewImage, RunError, Sink, Summary};
 
 /// Images worked on together, where each takes few passes. Only memory and progress depend on it: each image is computed
@@ -48,7 +49,7 @@ struct Made {
     explanation: Explanation,
     thumbnail: Option<BaseImage>,
     files: Vec<String>,
-    line: Option<String>,
+    line: String,
     written: bool,
 }
 
@@ -137,7 +138,7 @@ impl<'p> Pipeline<'p> {
             if !written {
                 found.copy_pictures(self.out)?;
             }
-            let (explanation, files, line) = (found.explanation, found.files, Some(found.line));
+            let (explanation, files, line) = (found.explanation, found.files, found.line);
             Ok(Made { explanation, thumbnail, files, line, written })
         };
         items.iter().zip(samples).zip(thumbnails).map(&mut remember).collect()
@@ -167,8 +168,9 @@ impl<'p> Pipeline<'p> {
         for sink in sinks {
             files.extend(sink.draw(&image)?);
         }
+        let line = manifest::line(&image, &files);
         let thumbnail = base.as_ref().map(BaseImage::thumbnail);
-        Ok(Made { explanation, thumbnail, files, line: None, written: false })
+        Ok(Made { explanation, thumbnail, files, line, written: false })
     }
 
     fn hand_out(
@@ -191,7 +193,7 @@ impl<'p> Pipeline<'p> {
                 thumbnail: made.thumbnail.as_ref(),
                 truth: truth.as_ref(),
                 files: &made.files,
-                line: made.line.as_deref(),
+                line: &made.line,
                 written: made.written,
             })
             .collect();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{ArrayNumbers, Dataset, OpenOptions, RowRange, Shard};
 use crate::method::{self, Method, Settings};
 use crate::model::{HeadKind, Model, ModelOptions, Placing, Preparation};
+use crate::nearest;
 use crate::predict::first_look;
 use crate::reference;
 use crate::run::{Monitor, PictureStyle, RunError};
@@ -278,13 +279,10 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(
 pub(super) fn named<T: Copy>(
     option: &'static str,
     word: Option<&str>,
-    known: &[(&str, T)],
+    known: &[(&'static str, T)],
 ) -> Result<Option<T>, RunError> {
-    let Some(word) = word else { return Ok(None) };
-    let found = known.iter().find(|(name, _)| *name == word);
-    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-    let wrong = || RunError::option(option)(format!("expected {}, found {word:?}", names.join(", ")));
-    found.map(|(_, value)| Some(*value)).ok_or_else(wrong)
+    let value = |word| nearest::named(word, known.iter().copied());
+    word.map(value).transpose().map_err(RunError::option(option))
 }
 
 /// Height and width from one number or two.

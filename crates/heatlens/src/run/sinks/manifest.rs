@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::data::open_growing;
 use crate::explain::{Attribution, Explanation};
 use crate::model::{Cells, Placement};
-use crate::run::{ExplainedImage, RunError, Sink};
+use crate::run::{ExplainedImage, NewImage, RunError, Sink};
 
 /// Its name.
 pub(in crate::run) const FILE: &str = "manifest.jsonl";
@@ -40,10 +40,7 @@ impl Sink for Manifest {
         if image.written {
             return Ok(());
         }
-        match image.line {
-            Some(line) => self.pending.push_str(line),
-            None => self.pending.push_str(&line(image).to_string()),
-        }
+        self.pending.push_str(image.line);
         self.pending.push('\n');
         Ok(())
     }
@@ -62,8 +59,8 @@ impl Sink for Manifest {
 }
 
 /// What is known of one image and its maps.
-pub(in crate::run) fn line(image: &ExplainedImage<'_>) -> Value {
-    let ExplainedImage { data, item, explanation, files, .. } = *image;
+pub(in crate::run) fn line(image: &NewImage<'_>, files: &[String]) -> String {
+    let NewImage { data, item, explanation, .. } = *image;
     let model = image.explainer.model();
     let names = &model.class_names;
     let maps: Vec<Value> = explanation.attributions.iter().map(|a| map(a, names)).collect();
@@ -80,6 +77,7 @@ pub(in crate::run) fn line(image: &ExplainedImage<'_>) -> Value {
         "computed_by": format!("heatlens {}, {}", env!("CARGO_PKG_VERSION"), heatlens_cpu::instruction_set()),
         "warnings": warnings(explanation, model.head.is_quantity()),
     })
+    .to_string()
 }
 
 fn map(attribution: &Attribution, names: &[String]) -> Value {
