@@ -140,7 +140,7 @@ impl Detector {
 
 /// How the four numbers of a box are meant.
 #[derive(Clone, Copy, Debug)]
-struct Form {
+pub(crate) struct Form {
     centred: bool,
     /// What makes pixels of them, across and down.
     scale: [f64; 2],
@@ -148,7 +148,7 @@ struct Form {
 
 impl Form {
     /// Corners are ordered in every box; width and height are larger than the centre's coordinates only near two sides.
-    fn of(boxes: &[f32], places: usize, centred: Option<bool>, [h, w]: [usize; 2]) -> Self {
+    pub(crate) fn of(boxes: &[f32], places: usize, centred: Option<bool>, [h, w]: [usize; 2]) -> Self {
         let ordered = (0..places)
             .all(|p| boxes[2 * places + p] >= boxes[p] && boxes[3 * places + p] >= boxes[places + p]);
         let shares = boxes.iter().all(|v| v.abs() <= SHARES);
@@ -156,7 +156,7 @@ impl Form {
         Self { centred: centred.unwrap_or(!ordered), scale }
     }
 
-    fn bounds(self, boxes: &[f32], places: usize, place: usize) -> [f64; 4] {
+    pub(crate) fn bounds(self, boxes: &[f32], places: usize, place: usize) -> [f64; 4] {
         let [a, b, c, d] = [0, 1, 2, 3].map(|side| f64::from(boxes[side * places + place]));
         let [across, down] = self.scale;
         let [x0, y0, x1, y1] = match self.centred {

@@ -30,8 +30,12 @@ pub enum Target {
     Class(usize),
     /// Every class in turn.
     All,
+    /// These classes, one after the other.
+    Classes(Vec<usize>),
     /// The detection of this rank, from 1, image by image.
     Detection(usize),
+    /// So many detections, the surest first, image by image.
+    Detections(usize),
 }
 
 /// One class of a [`Target`].
@@ -114,16 +118,27 @@ impl Target {
     /// # Errors
     /// If the model has no such class.
     pub fn classes(&self, model: &Model) -> Result<Vec<Class>, ModelError> {
+        let number = |k: usize| match k < model.head.classes() {
+            true => Ok(Class::Number(k)),
+            false => {
+                Err(ModelError::UnknownClass { name: k.to_string(), classes: model.class_names.clone() })
+            }
+        };
         match *self {
             Self::Predicted => Ok(vec![Class::Predicted]),
             Self::RunnerUp => Ok(vec![Class::RunnerUp]),
             Self::Detection(rank) => Ok(vec![Class::OfDetection(rank)]),
             Self::All => Ok((0..model.head.classes()).map(Class::Number).collect()),
-            Self::Class(k) if k < model.head.classes() => Ok(vec![Class::Number(k)]),
-            Self::Class(k) => {
-                Err(ModelError::UnknownClass { name: k.to_string(), classes: model.class_names.clone() })
-            }
+            Self::Detections(count) => Ok((1..=count).map(Class::OfDetection).collect()),
+            Self::Classes(ref classes) => classes.iter().map(|&k| number(k)).collect(),
+            Self::Class(k) => Ok(vec![number(k)?]),
         }
+    }
+
+    /// True if a map of each class or detection is asked for, so that its name says which.
+    #[must_use]
+    pub fn is_several(&self) -> bool {
+        matches!(self, Self::All | Self::Classes(_) | Self::Detections(_))
     }
 }
 

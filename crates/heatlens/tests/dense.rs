@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{Tol, assert_close, golden, npy};
 use heatlens::detector::{Detection, Detector};
@@ -17,6 +18,8 @@ use heatlens::graph::{Builder, Tensor, ValueId, onnx, reference};
 use heatlens::method::find;
 use heatlens::model::{HeadKind, Model};
 use heatlens::predict::Predictor;
+use heatlens::run::{self, ExplainRequest, RunOptions, Unwatched};
+use heatlens::train::arch;
 use serde_json::Value;
 
 const SIDE: usize = 40;
@@ -193,6 +196,96 @@ fn a_detection_map_lies_in_its_own_box_whatever_its_level() {
             );
         }
     }
+}
+
+#[test]
+fn every_detection_has_a_map_and_a_box() {
+    let (model, pixels) = (detector(), pixels());
+    let found = Detector::new(&model).unwrap().detect(&pixels, 4).unwrap();
+    let methods = [find("hires_cam").unwrap()];
+    let options = ExplainOptions { target: Target::Detections(3), ..ExplainOptions::new(&methods) };
+    let explainer = Explainer::new(&model, &options).unwrap();
+    let names: Vec<&str> = explainer.maps().iter().map(|map| map.name.as_str()).collect();
+    assert_eq!(names, ["hires_cam#1", "hires_cam#2", "hires_cam#3"]);
+    for (explained, found) in explainer.explain(&pixels, 4).unwrap().iter().zip(&found) {
+        for (map, detection) in explained.attributions.iter().zip(found) {
+            let bounds = map.focus.as_ref().and_then(|focus| focus.bounds([SIDE, SIDE])).unwrap();
+            for (found, expected) in bounds.iter().zip(detection.bounds) {
+                assert!((f64::from(*found) - expected).abs() < 1e-3, "{bounds:?} {detection:?}");
+            }
+            assert_eq!((map.class, map.zero), (detection.class, None));
+        }
+        let absent = &explained.attributions[2];
+        assert!(absent.zero.is_some_and(ZeroMap::is_absent) && absent.focus.is_none());
+    }
+}
+
+/// Runs `explain` on the scenes; returns the lines of the manifest.
+fn run(
+    model: &Path,
+    change: impl FnOnce(&mut ExplainRequest),
+) -> Result<(tempfile::TempDir, Vec<Value>), String> {
+    let out = tempfile::tempdir().unwrap();
+    let scenes = golden("dense").join("input.npy");
+    let mut request = ExplainRequest::new(model, vec![scenes]);
+    request.model.scale = Some("raw".to_owned());
+    change(&mut request);
+    let options = RunOptions {
+        out: out.path().to_owned(),
+        shard: None,
+        resume: false,
+        force: true,
+        command: String::new(),
+    };
+    run::explain(&request, &options, &Unwatched).map_err(|e| e.to_string())?;
+    let lines = fs::read_to_string(out.path().join("manifest.jsonl")).unwrap();
+    Ok((out, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()))
+}
+
+#[test]
+fn boxes_are_drawn_and_those_that_are_not_there_are_left_out() {
+    let file = golden("dense").join("detector.onnx");
+    let (out, lines) = run(&file, |request| {
+        request.methods = vec!["hires_cam".to_owned()];
+        request.detection = Some("all".to_owned());
+    })
+    .unwrap();
+    for line in &lines {
+        assert_eq!(line["maps"].as_array().unwrap().len(), 2, "no image has more");
+        let files: Vec<&str> =
+            line["files"].as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
+        let overlay = files.iter().find(|file| file.contains("overlay_hires_cam#2")).unwrap();
+        let picture = image::open(out.path().join(overlay)).unwrap().to_rgb8();
+        assert!(picture.pixels().any(|pixel| pixel.0 == [0, 200, 255]), "the box is outlined");
+        assert_eq!(line["maps"][1]["box"].as_array().unwrap().len(), 4);
+    }
+    let refused = run(&file, |request| request.detection = Some("0".to_owned())).unwrap_err();
+    assert!(refused.contains("ranks count from 1"), "{refused}");
+}
+
+#[test]
+fn classes_above_a_probability_are_explained_where_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.onnx");
+    let mut network = arch::find("gap-cnn").unwrap().build([1, SIDE, SIDE], 3, 0).unwrap();
+    let logits = network.outputs()[0];
+    let mut b = Builder::new(&mut network, "labels");
+    // Sure of the first label, never of the second, and of the third by the image.
+    let bias = b.constant(Tensor::f32(&[1, 3], vec![9.0, -9.0, 0.0]));
+    let sum = b.add(logits, bias).unwrap();
+    let labels = b.unary(UnaryFunction::Sigmoid, sum).unwrap();
+    network.set_outputs(&[labels]);
+    fs::write(&file, Model::from_graph(network).unwrap().to_onnx().unwrap()).unwrap();
+    let (_, lines) = run(&file, |request| request.class = "above:0.9".to_owned()).unwrap();
+    for line in &lines {
+        let targets: Vec<&str> =
+            line["maps"].as_array().unwrap().iter().map(|map| map["target"].as_str().unwrap()).collect();
+        assert!(targets.iter().all(|target| *target == "0"), "{targets:?}");
+    }
+    let refused = run(&file, |request| request.class = "above:0.99999".to_owned()).unwrap_err();
+    assert!(refused.contains("no class is above 0.99999") && refused.contains("0.9"), "{refused}");
+    let refused = run(&file, |request| request.class = "above:2".to_owned()).unwrap_err();
+    assert!(refused.contains("expected above: and a probability"), "{refused}");
 }
 
 #[test]

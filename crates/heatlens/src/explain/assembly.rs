@@ -1,6 +1,5 @@
 //! The network's graph with every formula appended, and the passes of the methods that are no formula.
 
-use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::{Builder, Fact, Graph, GraphError, ValueId};
 
@@ -8,7 +7,7 @@ use crate::explain::map_spec::{MapSource, MapSpec};
 use crate::explain::{Compat, ExplainError, ExplainOptions, attribution, tensors};
 use crate::method::{Formula, MapKind, Method, MethodError, Passes, Shared, Study, Work};
 use crate::model::{Dense, GapHead, Layer, Model, ModelError, Placement, Placing};
-use crate::target::{Class, Goal, Target, of_row, row, row_shape, scores_and_seed, seed_shape, with_places};
+use crate::target::{Class, Goal, of_row, row, row_shape, scores_and_seed, seed_shape, with_places};
 
 /// A model's graph with the formulas of `options` appended, and the value of each map in it, in the
 /// order of methods, layers and classes.
@@ -50,6 +49,8 @@ pub(super) struct Assembly {
     prepared: Vec<(&'static str, ValueId)>,
     shared: Shared,
     pub(super) maps: Vec<MapSpec>,
+    /// The output of a detector's boxes, N×4×P.
+    pub(super) boxes: Option<usize>,
     pub(super) notes: Vec<String>,
     /// Whether the layers are those of a detector's levels, of which each box has one.
     pub(super) by_level: bool,
@@ -85,10 +86,8 @@ struct Aim {
     seed: ValueId,
     /// Both as one row, N×T.
     row: ValueId,
-    /// The output that says how many places count, where there are scores at many.
+    /// The output that says how much each place counts, where there are scores at many.
     places: Option<usize>,
-    /// The output that says to which level the places belong.
-    owner: Option<usize>,
     /// The output that holds the seed, where it comes from outside.
     seed_output: Option<usize>,
 }
@@ -138,6 +137,7 @@ impl Assembly {
             prepared: Vec::new(),
             shared: Shared::default(),
             maps: Vec::new(),
+            boxes: None,
             notes,
             by_level: options.layers.is_empty() && options.fusion.is_none() && layers.len() > 1,
             targets: (options.augment || options.classes_given).then(|| Aims {
@@ -146,6 +146,9 @@ impl Assembly {
                 class_given: options.classes_given,
             }),
         };
+        if let Some(boxes) = model.head.dense.as_ref().and_then(|dense| dense.boxes.as_ref()) {
+            assembly.boxes = Some(assembly.add_output(boxes.value));
+        }
         let against = against(model, options)?;
         for class in options.target.classes(model)? {
             let goal = Goal { class, against, counterfactual: options.counterfactual, score: options.score };
@@ -153,7 +156,7 @@ impl Assembly {
         }
         for map in &mut assembly.maps {
             map.several_layers = layers.len() > 1;
-            map.several_classes = options.target == Target::All;
+            map.several_classes = options.target.is_several();
         }
         if assembly.maps.is_empty() {
             return Err(ExplainError::NothingApplies(assembly.notes));
@@ -183,11 +186,7 @@ impl Assembly {
         let (scores, seed) = of_row(&mut self.graph, model, goal.score, row)?;
         let places = model.head.dense.as_ref().map(|dense| self.add_places(dense, row)).transpose()?;
         let seed_output = matches!(goal.class, Class::OfDetection(_)).then(|| self.add_output(seed));
-        let owner = match &model.head.dense {
-            Some(dense) if self.by_level => Some(self.add_owner(dense, row)?),
-            _ => None,
-        };
-        let aim = Aim { goal, scores, seed, row, places, owner, seed_output };
+        let aim = Aim { goal, scores, seed, row, places, seed_output };
         // Methods without a layer still get one to satisfy the contract; they never look at it.
         let any = layers.first().cloned().or_else(|| model.default_layer().ok());
         let any = any.unwrap_or_else(|| Layer::of_image(model));
@@ -213,29 +212,13 @@ impl Assembly {
         Ok(())
     }
 
-    /// Adds how many places count in a row, N×1.
+    /// Adds how much each place counts in a row, N×P.
     fn add_places(&mut self, dense: &Dense, row: ValueId) -> Result<usize, ExplainError> {
         let mut b = Builder::new(&mut self.graph, "target");
         let width = b.shape(row).0.get(1).map_or(0, |d| d.at(1));
         let places = Slice { axis: 1, start: width - dense.places, len: dense.places, step: 1 };
         let places = b.apply(places, &[row])?;
-        let sum = b.sum(places, &[1], true)?;
-        Ok(self.add_output(sum))
-    }
-
-    /// Adds how many places of each level count in a row, N×L.
-    fn add_owner(&mut self, dense: &Dense, row: ValueId) -> Result<usize, ExplainError> {
-        let levels = dense.boxes.as_ref().map_or(&[][..], |boxes| &boxes.levels);
-        let mut b = Builder::new(&mut self.graph, "target");
-        let first = b.shape(row).0.get(1).map_or(0, |d| d.at(1)) - dense.places;
-        let mut sums = Vec::new();
-        for (range, _) in levels {
-            let level = Slice { axis: 1, start: first + range.start, len: range.len(), step: 1 };
-            let level = b.apply(level, &[row])?;
-            sums.push(b.sum(level, &[1], true)?);
-        }
-        let owner = b.apply(Concat { axis: 1 }, &sums)?;
-        Ok(self.add_output(owner))
+        Ok(self.add_output(places))
     }
 
     /// Adds one method at one layer for one goal.
@@ -281,7 +264,6 @@ impl Assembly {
             source,
             probes,
             places: aim.places,
-            owner: aim.owner,
             seed: aim.seed_output,
         });
         Ok(())
@@ -415,6 +397,7 @@ mod tests {
     use super::*;
     use crate::explain::Explainer;
     use crate::method::find;
+    use crate::target::Target;
     use crate::train::arch;
 
     #[test]

@@ -6,7 +6,7 @@ use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differentiate};
 
-use crate::explain::{MapSpec, Tensors};
+use crate::explain::{Focus, MapSpec, Tensors};
 use crate::method::{MapKind, Method};
 use crate::model::{Layer, Placement};
 use crate::target::Score;
@@ -32,6 +32,8 @@ pub struct Attribution {
     pub raw_max: f32,
     /// Why there is nothing to draw, if there is nothing.
     pub zero: Option<ZeroMap>,
+    /// The box or the pixels whose score is explained, where the model has scores at many places.
+    pub focus: Option<Focus>,
 }
 
 /// What came out for one image.
@@ -76,11 +78,13 @@ pub enum ZeroMap {
     NotFinite,
     /// No place counts for the class.
     NoPlace,
+    /// The class is less probable than was asked for.
+    BelowThreshold,
 }
 
 impl ZeroMap {
     /// All, in the order in which they are stored: new ones are added at the end.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::DeadLayer,
         Self::ZeroGradient,
         Self::NoOverlap,
@@ -93,7 +97,14 @@ impl ZeroMap {
         Self::NoPixel,
         Self::Unmoved,
         Self::NoPlace,
+        Self::BelowThreshold,
     ];
+
+    /// True if there is nothing to explain, as where an image has fewer detections than another.
+    #[must_use]
+    pub fn is_absent(self) -> bool {
+        matches!(self, Self::NoPlace | Self::BelowThreshold)
+    }
 }
 
 impl fmt::Display for ZeroMap {
@@ -110,6 +121,7 @@ impl fmt::Display for ZeroMap {
             Self::NoPixel => "nothing of the score comes back to the pixels by this method: every way back is cut off on this image",
             Self::Unmoved => "the score stays the same whatever the method hides or changes: check how the image is scaled",
             Self::NoPlace => "nothing in this image is taken for the class (no pixel, no box of this rank), so there is no score to explain: choose another class, or --region",
+            Self::BelowThreshold => "the class is less probable in this image than was asked for",
             Self::NotFinite => "the map holds values that are no numbers: check the image's pixels and the model's weights",
         })
     }
@@ -127,7 +139,7 @@ impl Attribution {
         };
         let (method, layer, shape) = (spec.method, spec.layer.clone(), spec.shape.clone());
         let placement = spec.placement;
-        Self { method, layer, class, shape, values, placement, raw_min, raw_max, zero }
+        Self { method, layer, class, shape, values, placement, raw_min, raw_max, zero, focus: None }
     }
 
     /// Other numbers for the same map: an average, a fusion.

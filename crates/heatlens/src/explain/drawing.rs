@@ -20,12 +20,17 @@ impl Attribution {
     }
 
     /// The map over a picture of the view's size. Each pattern of a map of several has a colour of its own.
+    /// The box or the pixels whose score is explained are outlined.
     #[must_use]
     pub fn draw_over(&self, picture: &RgbImage, view: &View, style: HeatStyle) -> RgbImage {
-        match (self.method.kind, self.shape.as_slice()) {
+        let mut drawn = match (self.method.kind, self.shape.as_slice()) {
             (MapKind::Concepts, &[_, h, w]) => concepts(&self.values, [h, w], &self.placement, picture, view),
             _ => overlay(&self.drawable(), picture, view, style, &self.reason()),
+        };
+        if let Some(focus) = &self.focus {
+            focus.outline(&mut drawn, view);
         }
+        drawn
     }
 
     /// The one picture of a map that has no heat to lay over an image: a map of pixels around mid-grey, or several

@@ -7,12 +7,13 @@ use crate::detector::Detector;
 use crate::explain::assembly::Assembly;
 use crate::explain::map_spec::{self, MapSource, MapSpec};
 use crate::explain::{
-    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Fusion, ZeroMap, smoothing, tensors,
+    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Focus, Fusion, ZeroMap, smoothing,
+    tensors,
 };
 use crate::method::{Passes, Subject};
 use crate::model::program::ImageProgram;
 use crate::model::{Layer, Model, ModelError};
-use crate::target::{self, Target};
+use crate::target::{self, Class, Target};
 
 /// A compiled explanation of one model.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ pub struct Explainer {
     levels: Option<Vec<Vec<usize>>>,
     /// Finds the detections whose ranks are explained.
     detector: Option<(Detector, Vec<usize>)>,
+    /// The output of a detector's boxes.
+    boxes: Option<usize>,
+    at_least: Option<f64>,
     fusion: Option<Fusion>,
     compat: Option<Compat>,
     tensors: Option<tensors::Ports>,
@@ -58,7 +62,7 @@ impl Explainer {
             Some(aims) => Some(ImageProgram::compile(&aims.graph, model.image, &aims.outputs)?),
             None => None,
         };
-        let Assembly { maps: parts, passes, notes, by_level, .. } = assembly;
+        let Assembly { maps: parts, boxes, passes, notes, by_level, .. } = assembly;
         let (maps, made_of) = map_spec::shown(&parts, options, model, by_level);
         let (levels, made_of) = match by_level {
             true => (Some(made_of), (0..maps.len()).map(|map| vec![map]).collect()),
@@ -66,6 +70,7 @@ impl Explainer {
         };
         let detector = match options.target {
             Target::Detection(rank) => Some((Detector::new(model)?, vec![rank])),
+            Target::Detections(count) => Some((Detector::new(model)?, (1..=count).collect())),
             _ => None,
         };
         Ok(Self {
@@ -79,6 +84,8 @@ impl Explainer {
             made_of,
             levels,
             detector,
+            boxes,
+            at_least: options.at_least,
             fusion: options.fusion,
             compat: options.compat,
             tensors,
@@ -251,8 +258,9 @@ impl Explainer {
             let len = all.len() / n;
             &all[i * len..(i + 1) * len]
         };
-        let head = &self.model.head;
+        let (head, [_, h, w]) = (&self.model.head, self.model.shape());
         let logits = of_sample(0).to_vec();
+        let probabilities = head.probabilities(&logits);
         let attribution = |spec: &MapSpec| {
             let probes = spec.probes.map(|probes| probes.map(|output| of_sample(output)[0]));
             let values = match spec.source {
@@ -267,8 +275,14 @@ impl Explainer {
                 class = given.map_or(class, |given| if head.is_binary() { 1 } else { given });
             }
             let mut map = Attribution::new(spec, class, values, probes);
-            if spec.places.is_some_and(|places| of_sample(places)[0] == 0.0) {
-                map.zero = Some(ZeroMap::NoPlace);
+            if let (Some(dense), Some(places)) = (&head.dense, spec.places) {
+                map.focus = Focus::new(dense, of_sample(places), self.boxes.map(of_sample), [h, w]);
+                map.zero = if map.focus.is_some() { map.zero } else { Some(ZeroMap::NoPlace) };
+            }
+            if let (Class::Number(class), Some(least)) = (spec.goal.class, self.at_least)
+                && probabilities.get(class).is_some_and(|p| *p <= least)
+            {
+                map.zero = Some(ZeroMap::BelowThreshold);
             }
             Ok(map)
         };
@@ -276,16 +290,16 @@ impl Explainer {
             self.parts.iter().map(attribution).collect::<Result<Vec<_>, ExplainError>>()?;
         if let Some(levels) = &self.levels {
             let owned = |(map, parts): (&MapSpec, &Vec<usize>)| {
-                let shares = map.owner.map_or(&[][..], &of_sample);
-                let own = shares.iter().position(|&share| share > 0.0).unwrap_or(0);
+                let place = of_sample(map.places?).iter().position(|&share| share > 0.0).unwrap_or(0);
+                let own = head.dense.as_ref().map_or(0, |dense| dense.level(place));
                 let part = parts.get(own).or(parts.first()).and_then(|&part| attributions.get(part))?;
                 Some(enlarged(part.clone(), map))
             };
             attributions = self.maps.iter().zip(levels).filter_map(owned).collect();
         }
         Ok(Explanation {
-            probabilities: head.probabilities(&logits),
             predicted: head.predicted(&logits),
+            probabilities,
             attributions,
             tensors: self.tensors.as_ref().map(|ports| ports.read(of_sample)),
             logits,

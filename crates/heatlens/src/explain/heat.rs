@@ -80,6 +80,7 @@ mod tests {
             raw_min: -1.0,
             raw_max: 1.0,
             zero: None,
+            focus: None,
         }
     }
 

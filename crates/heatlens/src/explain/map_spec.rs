@@ -33,10 +33,8 @@ pub struct MapSpec {
     pub(super) source: MapSource,
     /// Outputs that tell why a map is empty.
     pub(super) probes: Option<Probes<usize>>,
-    /// The output that says how many places count, where there are scores at many.
+    /// The output that says how much each place counts, where there are scores at many.
     pub(super) places: Option<usize>,
-    /// The output that says to which level the places belong, where each level has its own layer.
-    pub(super) owner: Option<usize>,
     /// The output that holds the seed, where the class is found out with it.
     pub(super) seed: Option<usize>,
 }
@@ -46,13 +44,21 @@ impl MapSpec {
     #[must_use]
     pub fn title(&self, model: &Model) -> String {
         let layer = self.layer.as_ref().filter(|_| self.several_layers).map(|layer| layer.name.as_str());
-        let class = match (self.goal.class, self.several_classes) {
-            (Class::Number(class), true) => model.class_names.get(class).map(String::as_str),
-            _ => None,
-        };
-        match layer.into_iter().chain(class).collect::<Vec<_>>().as_slice() {
+        let parts: Vec<String> =
+            layer.map(str::to_owned).into_iter().chain(self.class(model, "box ")).collect();
+        match parts.as_slice() {
             [] => self.method.title.to_owned(),
             parts => format!("{} ({})", self.method.title, parts.join(", ")),
+        }
+    }
+
+    /// The class or, after `rank`, the rank of the detection, where several were asked for.
+    fn class(&self, model: &Model, rank: &str) -> Option<String> {
+        match self.goal.class {
+            _ if !self.several_classes => None,
+            Class::Number(class) => Some(model.class_names.get(class).cloned().unwrap_or_default()),
+            Class::OfDetection(number) => Some(format!("{rank}{number}")),
+            Class::Predicted | Class::RunnerUp => None,
         }
     }
 
@@ -61,8 +67,8 @@ impl MapSpec {
         if let Some(layer) = self.layer.as_ref().filter(|_| self.several_layers) {
             name.push_str(&format!("@{}", layer.name));
         }
-        if let (Class::Number(class), true) = (self.goal.class, self.several_classes) {
-            name.push_str(&format!("#{}", model.class_names.get(class).map_or("", String::as_str)));
+        if let Some(class) = self.class(model, "") {
+            name.push_str(&format!("#{class}"));
         }
         name
     }

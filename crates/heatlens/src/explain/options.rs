@@ -34,6 +34,8 @@ pub struct ExplainOptions {
     pub skip_inapplicable: bool,
     /// Whether the tensors behind the maps are handed out too.
     pub tensors: bool,
+    /// The probability from which a class counts as there: maps of less probable classes are [absent](crate::explain::ZeroMap::is_absent).
+    pub at_least: Option<f64>,
     /// Whether each image comes with the class to explain, for [`Explainer::explain_for`](super::Explainer::explain_for).
     pub classes_given: bool,
 }
@@ -61,6 +63,7 @@ impl ExplainOptions {
             compat: None,
             skip_inapplicable: false,
             tensors: false,
+            at_least: None,
             classes_given: false,
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribut
         raw_min,
         raw_max,
         zero: None,
+        focus: None,
     }
 }
 

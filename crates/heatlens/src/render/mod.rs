@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod gradient_picture;
 mod heatmap;
+pub(crate) mod outline;
 mod plot;
 mod sheet;
 mod size;

@@ -4,6 +4,7 @@
 use image::RgbImage;
 
 use super::canvas::{INK, MUTED, RULE, fill, frame, paper, paste};
+use super::outline::{TRUTH, outline};
 use super::size::size_of;
 use super::text::{draw_text, line_height, shorten, text_width, wrap};
 use super::{ColorBar, scaled};
@@ -28,8 +29,6 @@ const CAPTION: u32 = 170;
 const TITLE_SIZE: f32 = 26.0;
 const HEAD_SIZE: f32 = 16.0;
 const TEXT_SIZE: f32 = 14.0;
-/// Outline of the ground truth: seen on grey images, on heat and on blue and red alike.
-const OUTLINE: [u8; 3] = [0, 230, 118];
 
 /// One image and its pictures.
 #[derive(Debug, Clone)]
@@ -221,7 +220,13 @@ fn draw_row(sheet: &mut RgbImage, content: &SheetRow, layout: &Layout, row: usiz
     for (column, picture) in content.pictures.iter().take(columns).enumerate() {
         let Some(mut shown) = picture.as_ref().and_then(fit) else { continue };
         if let Some((height, width, truth)) = &content.truth {
-            outline(&mut shown, *height, *width, truth);
+            let (columns, lines) = shown.dimensions();
+            let inside = |x: u32, y: u32| {
+                let row = y as usize * height / lines as usize;
+                let column = x as usize * width / columns as usize;
+                truth.get(row * width + column).copied().unwrap_or(false)
+            };
+            outline(&mut shown, inside, TRUTH);
         }
         let (x, y) = layout.place(column, row, top);
         let centred = |room: u32, side: u32| room.saturating_sub(side) / 2;
@@ -236,28 +241,6 @@ fn fit(picture: &RgbImage) -> Option<RgbImage> {
     let [rows, columns] = size_of(picture);
     let to = cell([rows, columns]).map(|side| side as usize);
     (rows > 0 && columns > 0).then(|| scaled(picture, to))
-}
-
-/// Draws the border between pixels that belong and those that do not, two pixels wide.
-fn outline(cell: &mut RgbImage, height: usize, width: usize, truth: &[bool]) {
-    let (columns, lines) = cell.dimensions();
-    let inside = |x: u32, y: u32| {
-        let row = y as usize * height / lines as usize;
-        let column = x as usize * width / columns as usize;
-        truth.get(row * width + column).copied().unwrap_or(false)
-    };
-    for y in 0..lines {
-        for x in 0..columns {
-            let here = inside(x, y);
-            let differs = |dx: u32, dy: u32| {
-                let (x, y) = (x + dx, y + dy);
-                x < columns && y < lines && inside(x, y) != here
-            };
-            if differs(1, 0) || differs(0, 1) || differs(2, 0) || differs(0, 2) {
-                cell.put_pixel(x, y, image::Rgb(OUTLINE));
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -294,7 +277,7 @@ mod tests {
     fn pictures_stand_in_their_cells_with_the_truth_outlined() {
         let drawn = &sheet(1).draw()[0];
         let count = |color| drawn.pixels().filter(|pixel| pixel.0 == color).count();
-        let outline = count(OUTLINE);
+        let outline = count(TRUTH);
         assert!((380..=420).contains(&outline), "{outline}");
         assert_eq!(count([90, 0, 0]) + outline, 200 * 200);
     }

@@ -2,11 +2,11 @@
 
 use image::RgbImage;
 
-use crate::explain::{Attribution, MapSpec};
+use crate::explain::{Attribution, Focus, MapSpec};
 use crate::method::MapKind;
-use crate::render::{Colormap, HeatStyle, PictureSize, View, format_number};
+use crate::render::{Colormap, HeatStyle, PictureSize, View, fitted, format_number};
 use crate::report::check::{Check, Checker};
-use crate::report::outline::{outline, reduced};
+use crate::report::outline::{OUTLINE_SIDE, outline, reduced};
 use crate::report::picture::Picture;
 use crate::run::{BaseImage, ExplainedImage, RunError};
 
@@ -25,6 +25,8 @@ pub struct Card {
     pub predicted: String,
     /// How sure the model is, from 0 to 1.
     pub probability: f64,
+    /// The quantity that is explained, where the model gives quantities and not classes.
+    pub quantity: Option<String>,
     /// Whether the model is right, where that is known.
     pub right: Option<bool>,
     /// The image.
@@ -53,6 +55,8 @@ pub struct CardMap {
     pub class: String,
     /// What is drawn.
     pub drawn: Drawn,
+    /// The outline of the box or the pixels that are explained.
+    pub focus: Option<Outline>,
 }
 
 /// How a map is shown.
@@ -112,6 +116,7 @@ impl Card {
             label: label.map(|class| seen.class_name(class)),
             predicted: seen.class_name(explanation.predicted),
             probability: explanation.probabilities.get(explanation.predicted).copied().unwrap_or(f64::NAN),
+            quantity: seen.quantity(),
             right: label.map(|class| class == explanation.predicted),
             image,
             maps: maps.collect::<Result<_, _>>()?,
@@ -148,7 +153,9 @@ fn card_map(
             whole(map, &base.sized(PictureSize::Auto), CONCEPTS, Picture::photo)?.unwrap_or_else(empty)
         }
     };
-    Ok(CardMap { class, drawn })
+    let shown =
+        |focus: &Focus| outline(&focus.mask(&base.view.scaled(fitted(base.view.original, OUTLINE_SIDE))));
+    Ok(CardMap { class, drawn, focus: map.focus.as_ref().and_then(shown) })
 }
 
 fn whole(

@@ -7,7 +7,7 @@ use crate::render::fitted;
 use crate::report::card::Outline;
 
 /// The longer side of an outline in the page, at most: as fine as the image there.
-const OUTLINE_SIDE: usize = 288;
+pub(super) const OUTLINE_SIDE: usize = 288;
 
 /// A large mask at the size that the page shows: the nearest pixels.
 pub(super) fn reduced(mask: &Mask) -> Mask {

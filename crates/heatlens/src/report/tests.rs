@@ -25,8 +25,11 @@ fn card(item: usize, right: Option<bool>) -> Card {
         probability: 0.75,
         right,
         image: picture(),
-        maps: [heat, empty].map(|drawn| CardMap { class: "<i>cat</i>".to_owned(), drawn }).to_vec(),
+        maps: [heat, empty]
+            .map(|drawn| CardMap { class: "<i>cat</i>".to_owned(), drawn, focus: None })
+            .to_vec(),
         check: Some(Check { hottest: 1.5, coldest: 2.0 }),
+        quantity: None,
         truth: None,
     }
 }

@@ -14,8 +14,8 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::data::{Sample, open_growing};
-use crate::explain::{Attribution, Explainer, Explanation, MapSpec, Tensors, ZeroMap};
-use crate::model::Layer;
+use crate::explain::{Attribution, Explainer, Explanation, Focus, MapSpec, Tensors, ZeroMap};
+use crate::model::{Head, Layer};
 use crate::run::checksum::{checksum, checksum_of};
 use crate::run::sinks::manifest;
 use crate::run::{ExplainedImage, RunError, Sink};
@@ -54,6 +54,7 @@ impl Sink for CacheWriter {
             bytes.extend((map.class as u64).to_le_bytes());
             let reason = map.zero.and_then(|zero| ZeroMap::ALL.iter().position(|known| *known == zero));
             bytes.push(reason.map_or(0, |at| at as u8 + 1));
+            Focus::store(map.focus.as_ref(), &image.explainer.model().head, &mut bytes);
             put(&mut bytes, &map.values);
         }
         if let Some(t) = &image.explanation.tensors {
@@ -105,7 +106,8 @@ impl Opened {
 
 /// Bytes of an image's record.
 fn record_len(explainer: &Explainer) -> usize {
-    let maps = explainer.maps().iter().map(|spec| 9 + 4 * spec.shape.iter().product::<usize>());
+    let focus = Focus::stored_len(&explainer.model().head);
+    let maps = explainer.maps().iter().map(|spec| 9 + focus + 4 * spec.shape.iter().product::<usize>());
     let tensors = explainer.tensors_layer().map_or(0, |layer| {
         let [c, h, w] = layer.shape;
         let image: usize = explainer.model().shape().iter().product();
@@ -251,7 +253,7 @@ impl Remembered {
 fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<Explanation> {
     let head = &explainer.model().head;
     let logits = floats(file, head.outputs)?;
-    let maps = explainer.maps().iter().map(|spec| attribution(file, spec, head.classes()));
+    let maps = explainer.maps().iter().map(|spec| attribution(file, spec, head));
     let maps = maps.collect::<Result<_, _>>()?;
     let image = explainer.model().shape().iter().product();
     Ok(Explanation {
@@ -263,15 +265,18 @@ fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<E
     })
 }
 
-fn attribution(file: &mut impl Read, spec: &MapSpec, classes: usize) -> std::io::Result<Attribution> {
-    let class = usize::try_from(word(file)?).ok().filter(|&class| class < classes);
+fn attribution(file: &mut impl Read, spec: &MapSpec, head: &Head) -> std::io::Result<Attribution> {
+    let class = usize::try_from(word(file)?).ok().filter(|&class| class < head.classes());
     let class = class.ok_or_else(|| wrong("a class that no shard writes"))?;
     let zero = match usize::from(byte(file)?) {
         0 => None,
         number => Some(*ZeroMap::ALL.get(number - 1).ok_or_else(|| wrong("a reason that no shard writes"))?),
     };
+    let mut focus = vec![0; Focus::stored_len(head)];
+    file.read_exact(&mut focus)?;
     let values = floats(file, spec.shape.iter().product())?;
     Ok(Attribution {
+        focus: Focus::stored(head, &focus),
         method: spec.method,
         layer: spec.layer.clone(),
         class,

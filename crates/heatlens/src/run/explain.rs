@@ -7,8 +7,9 @@ use crate::data::{Dataset, Shard};
 use crate::explain::{Compat, ExplainOptions, Explainer, Fusion, Score, Target};
 use crate::localise::{self, Localiser, Truth};
 use crate::method::Method;
-use crate::model::{HeadKind, Layer, Model};
+use crate::model::{Layer, Model};
 use crate::report::Table;
+use crate::run::aim::{Aim, aim};
 use crate::run::cache::{CacheReader, CacheWriter};
 use crate::run::outputs::Outputs;
 use crate::run::pipeline::{Pipeline, TrueMask};
@@ -108,7 +109,8 @@ impl ExplainPlan {
         let mut model = request.model.open()?;
         monitor.notes(&model.notes);
         let data = request.data.open(&mut model, monitor)?;
-        let explainer = Explainer::new(&model, &request.choices(&model, &methods, &save, monitor)?)?;
+        let explainer =
+            Explainer::new(&model, &request.choices(&model, &methods, &save, data.as_ref(), monitor)?)?;
         monitor.notes(explainer.notes());
         let asked = Request::Explain(Box::new(request.clone()));
         let state = RunState::new(asked, options, data.as_ref(), fingerprint)?;
@@ -321,12 +323,15 @@ impl ExplainRequest {
         model: &Model,
         methods: &[&'static Method],
         save: &Save,
+        data: &dyn Dataset,
         monitor: &dyn Monitor,
     ) -> Result<ExplainOptions, RunError> {
+        let Aim { target, at_least } = aim(self, model, data, monitor)?;
         let class = |text: &str| Target::parse(text, model).map_err(|e| RunError::Request(e.to_string()));
         let mut choices = ExplainOptions {
             layers: self.layers(model)?,
-            target: self.target(model)?,
+            target,
+            at_least,
             against: self.against.as_deref().map(class).transpose()?,
             counterfactual: self.counterfactual,
             settings: settings(self.seed, &self.set, &self.placement)?,
@@ -347,31 +352,6 @@ impl ExplainRequest {
             monitor.note(&format!("--layer makes no difference to {}", ignoring.join(", ")));
         }
         Ok(choices)
-    }
-
-    /// What is explained of each image.
-    fn target(&self, model: &Model) -> Result<Target, RunError> {
-        let refused = |why: String| RunError::option("detection")(why);
-        let detection = match &self.detection {
-            Some(_) if model.head.kind != HeadKind::Detection => {
-                return Err(refused(format!(
-                    "the model is no detector (its head: {})",
-                    model.head.kind.name()
-                )));
-            }
-            Some(_) if self.class != "predicted" => {
-                return Err(refused("give either --detection or --class".to_owned()));
-            }
-            other => other.as_deref(),
-        };
-        let word = match (detection, detection.and_then(|word| word.parse().ok())) {
-            (_, Some(0)) => return Err(refused("ranks count from 1".to_owned())),
-            (_, Some(rank)) => return Ok(Target::Detection(rank)),
-            (Some("best"), _) => "predicted",
-            (Some(class), _) => class,
-            (None, _) => &self.class,
-        };
-        Target::parse(word, model).map_err(|e| RunError::Request(e.to_string()))
     }
 
     /// The layers that were named; `all` are those that `inspect` lists, less mere copies.

@@ -37,6 +37,17 @@ impl ExplainedImage<'_> {
         self.data.label(self.item)
     }
 
+    /// The quantity that is explained, in words; `None` for a model of classes.
+    #[must_use]
+    pub fn quantity(&self) -> Option<String> {
+        let class = self.explanation.attributions.first().map_or(0, |map| map.class);
+        let value = match self.explanation.logits.as_slice() {
+            [only] => *only,
+            values => values.get(class).copied().unwrap_or(f32::NAN),
+        };
+        self.explainer.model().head.is_quantity().then(|| format!("value {value:.4}"))
+    }
+
     /// The title of a map, with layer and class where there are several.
     #[must_use]
     pub fn map_title(&self, at: usize) -> String {

@@ -14,6 +14,7 @@
 //! | `report.html` | [`Page`] |
 //! | `explanations.bin` | the cache of a shard, or of a run that is not finished |
 
+mod aim;
 pub mod audit;
 mod base_image;
 mod cache;

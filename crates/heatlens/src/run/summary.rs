@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::explain::{Explainer, Explanation};
+use crate::explain::{Explainer, Explanation, ZeroMap};
 
 /// What a run found, in numbers.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,8 @@ impl Summary {
         self.labels.push(label);
         self.logits.push(explanation.logits.clone());
         for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
-            if let Some(reason) = attribution.zero {
+            let absent = |zero: &ZeroMap| spec.several_classes && zero.is_absent();
+            if let Some(reason) = attribution.zero.filter(|zero| !absent(zero)) {
                 let what = format!("{}: {reason}", spec.name);
                 match self.empty_maps.iter_mut().find(|(known, _)| *known == what) {
                     Some((_, count)) => *count += 1,

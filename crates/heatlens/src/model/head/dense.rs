@@ -164,6 +164,12 @@ impl Dense {
         b.reshape(product, Shape(shape))
     }
 
+    /// The number of the level that a place belongs to; 0 where there are no levels.
+    pub(crate) fn level(&self, place: usize) -> usize {
+        let levels = self.boxes.as_ref().map_or(&[][..], |boxes| &boxes.levels);
+        levels.iter().position(|(range, _)| range.contains(&place)).unwrap_or(0)
+    }
+
     /// Where the pixel `row`, `column` of an image of this height and width lies.
     pub(crate) fn pixel(&self, [row, column]: [usize; 2], image: [usize; 2]) -> Result<Region, ModelError> {
         let [h, w] = image;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::report::card::{Card, CardMap, Drawn, MapInfo};
+use crate::report::card::{Card, CardMap, Drawn, MapInfo, Outline};
 use crate::report::check::Check;
 use crate::report::collect::{Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
 use crate::trust::literature::is_finding;
@@ -90,9 +90,9 @@ fn one(gallery: &Gallery, card: &Card) -> Markup {
             div.stage style={ "aspect-ratio:" (card.image.width) "/" (card.image.height) } {
                 div.photo role="img" aria-label={ "the image " (card.name) } {}
                 @for (i, map) in card.maps.iter().enumerate() {
-                    div.layers data-map=(i) hidden[i != gallery.main] { (layers(i, map)) }
+                    div.layers data-map=(i) hidden[i != gallery.main] { (layers(i, map)) (outlined(map.focus.as_ref(), "focus", "outline of what is explained")) }
                 }
-                (truth(card))
+                (outlined(card.truth.as_ref(), "truth", "outline of the true object"))
             }
             label.fade { span { "image" } input type="range" min="0" max="100" value="50" aria-label={ "from image to map: " (card.name) }; span { "map" } }
             @for (i, map) in card.maps.iter().enumerate() {
@@ -144,11 +144,11 @@ fn layers(i: usize, map: &CardMap) -> Markup {
     } }
 }
 
-fn truth(card: &Card) -> Markup {
+fn outlined(outline: Option<&Outline>, kind: &str, title: &str) -> Markup {
     html! {
-        @if let Some(outline) = &card.truth {
-            svg.truth viewBox={ "0 0 " (outline.size.0) " " (outline.size.1) } preserveAspectRatio="none" {
-                title { "outline of the true object" }
+        @if let Some(outline) = outline {
+            svg.outline.(kind) viewBox={ "0 0 " (outline.size.0) " " (outline.size.1) } preserveAspectRatio="none" {
+                title { (title) }
                 path d=(outline.path) {}
             }
         }
@@ -175,13 +175,14 @@ fn caption(card: &Card) -> Markup {
     html! {
         div.caption {
             p.name { (card.name) }
-            @match (card.right, &card.label) {
+            @if let Some(quantity) = &card.quantity { p { (quantity) } }
+            @else { @match (card.right, &card.label) {
                 (Some(right), Some(label)) => {
                     p { span.badge.(if right { "good" } else { "bad" }) { (if right { "right" } else { "wrong" }) }
                         " predicted " b { (card.predicted) } @if !right { ", is " b { (label) } } ", " (sure(card.probability)) }
                 },
                 _ => p { "predicted " b { (card.predicted) } ", " (sure(card.probability)) },
-            }
+            } }
         }
     }
 }

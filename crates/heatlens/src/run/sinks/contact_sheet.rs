@@ -4,8 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::data::{Dataset, write_atomically};
-use crate::explain::{Explainer, Explanation};
+use crate::data::write_atomically;
+use crate::explain::Explainer;
 use crate::method::MapKind;
 use crate::render::{
     ColorBar, FileFormat, HeatStyle, MAX_SHEET_COLUMNS, PictureSize, Sheet, SheetRow, sheet_rows,
@@ -167,7 +167,7 @@ impl Sink for ContactSheet {
             }
         };
         let pictures = self.columns.iter().map(|column| Some(draw(column))).collect();
-        let caption = caption(seen.explainer, seen.data, seen.item, seen.explanation);
+        let caption = caption(seen);
         let truth = seen.truth.map(|mask| (mask.height, mask.width, mask.inside.clone()));
         self.rows.push(Row { class, shown: SheetRow { caption, pictures, truth } });
         Ok(())
@@ -219,13 +219,16 @@ fn place(known: &[usize], class: usize, most: usize) -> Place {
     known.iter().rposition(|class| count(*class) == largest).map_or(Place::None, Place::InsteadOf)
 }
 
-fn caption(explainer: &Explainer, data: &dyn Dataset, item: usize, explanation: &Explanation) -> Vec<String> {
+fn caption(seen: &ExplainedImage<'_>) -> Vec<String> {
+    let ExplainedImage { explainer, data, item, explanation, .. } = *seen;
     let names = &explainer.model().class_names;
     let name = |k: usize| names.get(k).map_or("?", String::as_str);
     let probability = explanation.probabilities.get(explanation.predicted).copied().unwrap_or(f64::NAN);
     let mut lines = vec![data.name(item)];
-    if explainer.model().head.is_quantity() {
-        lines.extend(quantities(explainer, explanation));
+    let class = explanation.attributions.first().map(|a| a.class);
+    if let Some(quantity) = seen.quantity() {
+        lines.push(quantity);
+        lines.extend(class.map(|class| format!("explained: {}", name(class))));
         return lines;
     }
     if let Some(label) = data.label(item) {
@@ -236,22 +239,10 @@ fn caption(explainer: &Explainer, data: &dyn Dataset, item: usize, explanation: 
         lines.push(format!("model says: {}", name(explanation.predicted)));
     }
     lines.push(format!("probability {probability:.3}"));
-    let class = explanation.attributions.first().map(|a| a.class);
     if let Some(class) = class.filter(|&k| k != explanation.predicted) {
         lines.push(format!("explained: {}", name(class)));
     }
     lines
-}
-
-/// What a model of quantities says: the value that is explained, and in which direction.
-fn quantities(explainer: &Explainer, explanation: &Explanation) -> Vec<String> {
-    let Some(class) = explanation.attributions.first().map(|a| a.class) else { return Vec::new() };
-    let name = explainer.model().class_names.get(class).map_or("?", String::as_str);
-    let value = match explanation.logits.as_slice() {
-        [only] => Some(only),
-        values => values.get(class),
-    };
-    vec![format!("value {:.4}", value.copied().unwrap_or(f32::NAN)), format!("explained: {name}")]
 }
 
 /// What to know before believing a map: told for few methods, named for many.

@@ -62,8 +62,8 @@ impl Sink for Manifest {
 pub(in crate::run) fn line(image: &NewImage<'_>, files: &[String]) -> String {
     let NewImage { data, item, explanation, .. } = *image;
     let model = image.explainer.model();
-    let names = &model.class_names;
-    let maps: Vec<Value> = explanation.attributions.iter().map(|a| map(a, names)).collect();
+    let (names, [_, h, w]) = (&model.class_names, model.shape());
+    let maps: Vec<Value> = explanation.attributions.iter().map(|a| map(a, names, [h, w])).collect();
     json!({
         "input": data.source(item),
         "index": data.index(item),
@@ -80,8 +80,8 @@ pub(in crate::run) fn line(image: &NewImage<'_>, files: &[String]) -> String {
     .to_string()
 }
 
-fn map(attribution: &Attribution, names: &[String]) -> Value {
-    json!({
+fn map(attribution: &Attribution, names: &[String], input: [usize; 2]) -> Value {
+    let mut map = json!({
         "method": attribution.method.id,
         "target": names.get(attribution.class),
         "layer": attribution.layer.as_ref().map(|l| &l.name),
@@ -89,7 +89,11 @@ fn map(attribution: &Attribution, names: &[String]) -> Value {
         "raw_min": attribution.raw_min,
         "raw_max": attribution.raw_max,
         "empty_because": attribution.zero.map(|z| z.to_string()),
-    })
+    });
+    if let Some(bounds) = attribution.focus.as_ref().and_then(|focus| focus.bounds(input)) {
+        map["box"] = json!(bounds);
+    }
+    map
 }
 
 /// Where a layer's cells were placed, rows first, in pixels of the model's input.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use image::RgbImage;
 
-use crate::explain::{Attribution, Explainer, Explanation};
+use crate::explain::{Attribution, Explainer, Explanation, ZeroMap};
 use crate::model::Model;
 use crate::render::{ColorBar, FileFormat, HeatStyle, save_picture};
 use crate::run::{BaseImage, ExplainedImage, NewImage, PictureStyle, RunError, Sink};
@@ -71,6 +71,9 @@ fn draw(
     let photo = style.format.of_photograph(base.lossy);
     let mut pictures = vec![Picture::new("original", photo, base.picture.clone())];
     for (spec, attribution) in explainer.maps().iter().zip(&explanation.attributions) {
+        if spec.several_classes && attribution.zero.is_some_and(ZeroMap::is_absent) {
+            continue;
+        }
         let name = &spec.file_name;
         match attribution.draw_whole(&base.picture, &base.view) {
             Some(picture) => pictures.push(Picture::new(name, photo, picture)),

@@ -1,0 +1,143 @@
+//! Targets that depend on the images: every detection, every class above a probability.
+
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Sample};
+use crate::detector::Detector;
+use crate::explain::{ExplainError, Target};
+use crate::model::{HeadKind, Model};
+use crate::predict::Predictor;
+use crate::run::request::ExplainRequest;
+use crate::run::{Monitor, RunError};
+
+/// Most detections of an image, or classes, that are explained.
+const MOST: usize = 20;
+/// Images looked at together.
+const GROUP: usize = 32;
+
+/// The target of a request, and the probability from which a class is explained in an image.
+pub(super) struct Aim {
+    pub(super) target: Target,
+    pub(super) at_least: Option<f64>,
+}
+
+impl From<Target> for Aim {
+    fn from(target: Target) -> Self {
+        Self { target, at_least: None }
+    }
+}
+
+/// Reads `--class` and `--detection`; looks at the images where they say `all` detections or `above:P`.
+///
+/// # Errors
+/// If they do not fit the model, each other or the images.
+pub(super) fn aim(
+    request: &ExplainRequest,
+    model: &Model,
+    data: &dyn Dataset,
+    monitor: &dyn Monitor,
+) -> Result<Aim, RunError> {
+    let refused = |why: String| RunError::option("detection")(why);
+    if let Some(least) = request.class.strip_prefix("above:") {
+        let p = least.parse().ok().filter(|p| (0.0..1.0).contains(p)).ok_or_else(|| {
+            RunError::option("class")(format!(
+                "expected above: and a probability, as above:0.5, found {:?}",
+                request.class
+            ))
+        })?;
+        return above(model, data, p, monitor);
+    }
+    let Some(word) = request.detection.as_deref() else { return class(&request.class, model) };
+    if model.head.kind != HeadKind::Detection {
+        return Err(refused(format!("the model is not a detector (its head: {})", model.head.kind.name())));
+    }
+    if request.class != "predicted" {
+        return Err(refused("give either --detection or --class".to_owned()));
+    }
+    match (word, word.parse()) {
+        (_, Ok(0)) => Err(refused("ranks count from 1".to_owned())),
+        (_, Ok(rank)) => Ok(Target::Detection(rank).into()),
+        ("best", _) => class("predicted", model),
+        ("all", _) => every_detection(model, data, monitor),
+        _ => class(word, model),
+    }
+}
+
+fn class(word: &str, model: &Model) -> Result<Aim, RunError> {
+    Ok(Target::parse(word, model).map_err(|e| RunError::Request(e.to_string()))?.into())
+}
+
+/// The detections of the image that has most.
+fn every_detection(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Aim, RunError> {
+    let detector = Detector::new(model)?;
+    let mut most = 0;
+    look(data, monitor, |pixels, n| {
+        let counts = detector.detect(pixels, n)?.iter().map(Vec::len).max();
+        most = most.max(counts.unwrap_or(0));
+        Ok(())
+    })?;
+    if most > MOST {
+        monitor
+            .note(&format!("an image has {most} detections; the {MOST} surest of each image are explained"));
+    }
+    Ok(Target::Detections(most.clamp(1, MOST)).into())
+}
+
+/// The classes that are above a probability in some image.
+fn above(model: &Model, data: &dyn Dataset, least: f64, monitor: &dyn Monitor) -> Result<Aim, RunError> {
+    if model.head.is_quantity() {
+        let why = format!(
+            "above:{least} asks for probabilities; the model gives quantities (its head: {})",
+            model.head.kind.name()
+        );
+        return Err(RunError::option("class")(why));
+    }
+    let (predictor, head) = (Predictor::new(model)?, &model.head);
+    let mut counts = vec![0_usize; head.classes()];
+    let mut highest = 0.0_f64;
+    look(data, monitor, |pixels, n| {
+        for logits in predictor.logits(pixels, n)?.chunks_exact(head.outputs.max(1)) {
+            for (count, p) in counts.iter_mut().zip(head.probabilities(logits)) {
+                *count += usize::from(p > least);
+                highest = highest.max(p);
+            }
+        }
+        Ok(())
+    })?;
+    let mut classes: Vec<usize> = (0..counts.len()).filter(|&class| counts[class] > 0).collect();
+    if classes.is_empty() {
+        let why = format!("no class is above {least} in any image (the highest probability is {highest:.3})");
+        return Err(RunError::option("class")(why));
+    }
+    if classes.len() > MOST {
+        monitor.note(&format!(
+            "{} classes are above {least} in some image; the {MOST} that are so most often are explained",
+            classes.len()
+        ));
+        classes.sort_by_key(|&class| std::cmp::Reverse(counts[class]));
+        classes.truncate(MOST);
+        classes.sort_unstable();
+    }
+    Ok(Aim { target: Target::Classes(classes), at_least: Some(least) })
+}
+
+/// Hands the pixels of all images that can be read to `take`, some at a time.
+fn look(
+    data: &dyn Dataset,
+    monitor: &dyn Monitor,
+    mut take: impl FnMut(&[f32], usize) -> Result<(), ExplainError>,
+) -> Result<(), RunError> {
+    let items: Vec<usize> = (0..data.len()).collect();
+    monitor.begin(items.len(), "images");
+    for some in items.chunks(GROUP) {
+        // Images that cannot be read are told when they are explained.
+        let samples: Vec<Sample> = some.par_iter().filter_map(|&item| data.load(item).ok()).collect();
+        let pixels: Vec<f32> = samples.iter().flat_map(|sample| &sample.pixels).copied().collect();
+        take(&pixels, samples.len())?;
+        if !monitor.advance(some.len()) {
+            break;
+        }
+    }
+    monitor.end();
+    Ok(())
+}
