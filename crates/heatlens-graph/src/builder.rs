@@ -1,8 +1,7 @@
-//! Appending nodes to a graph in few words.
+//! Concise construction of graphs.
 //!
-//! Formulas and derivatives are written with a [`Builder`]: `b.mul(a, w)?` reads like the formula
-//! it stands for. The builder only names nodes and wraps single outputs; shapes are checked by
-//! the operators themselves.
+//! Formulas and derivatives are written with a [`Builder`]: `b.mul(a, w)?` reads like the formula it computes. The
+//! builder only names nodes and returns single outputs; the operators themselves check shapes.
 
 use std::sync::Arc;
 
@@ -30,29 +29,29 @@ pub struct Builder<'a> {
 type Built = Result<ValueId, GraphError>;
 
 impl<'a> Builder<'a> {
-    /// A builder for `graph`; nodes are called `scope/Operator`.
+    /// Returns a builder for `graph` that names nodes `scope/Operator`.
     pub fn new(graph: &'a mut Graph, scope: &str) -> Self {
         Self { graph, scope: scope.to_owned() }
     }
 
-    /// The graph being built.
+    /// Returns the graph being built.
     #[must_use]
     pub fn graph(&self) -> &Graph {
         self.graph
     }
 
-    /// The graph being built, to add inputs or outputs.
+    /// Returns the graph being built, to add inputs or outputs.
     pub fn graph_mut(&mut self) -> &mut Graph {
         self.graph
     }
 
-    /// Type and shape of a value.
+    /// Returns the type and shape of a value.
     #[must_use]
     pub fn fact(&self, id: ValueId) -> &Fact {
         self.graph.fact(id)
     }
 
-    /// Shape of a value.
+    /// Returns the shape of a value.
     #[must_use]
     pub fn shape(&self, id: ValueId) -> Shape {
         self.graph.fact(id).shape.clone()
@@ -61,16 +60,16 @@ impl<'a> Builder<'a> {
     /// Applies an operator and returns its first output.
     ///
     /// # Errors
-    /// If the operator refuses the inputs.
+    /// If the operator rejects the inputs.
     pub fn apply(&mut self, op: impl Operator, inputs: &[ValueId]) -> Built {
         let inputs: Vec<_> = inputs.iter().map(|&i| Some(i)).collect();
         self.apply_optional(op, &inputs)
     }
 
-    /// Applies an operator some of whose inputs may be left out, and returns its first output.
+    /// Applies an operator with optional inputs and returns its first output.
     ///
     /// # Errors
-    /// If the operator refuses the inputs.
+    /// If the operator rejects the inputs.
     pub fn apply_optional(&mut self, op: impl Operator, inputs: &[Option<ValueId>]) -> Built {
         let name = format!("{}/{}", self.scope, op.spelling().name);
         let node = self.graph.add_node(&name, Arc::new(op), inputs)?;
@@ -78,18 +77,18 @@ impl<'a> Builder<'a> {
         outputs.first().copied().ok_or_else(|| GraphError::Malformed(format!("node {name:?} has no output")))
     }
 
-    /// A stored array.
+    /// Adds a constant array.
     pub fn constant(&mut self, tensor: Tensor) -> ValueId {
         let name = format!("{}/Constant", self.scope);
         self.graph.add_constant(&name, tensor)
     }
 
-    /// A stored number.
+    /// Adds a constant number.
     pub fn scalar(&mut self, value: f32) -> ValueId {
         self.constant(Tensor::scalar(value))
     }
 
-    /// A function of one value, element by element.
+    /// Applies a function of one value elementwise.
     ///
     /// # Errors
     /// If the value is not floating point.
@@ -97,7 +96,7 @@ impl<'a> Builder<'a> {
         self.apply(Unary(function), &[x])
     }
 
-    /// max(x, 0).
+    /// Computes max(x, 0).
     ///
     /// # Errors
     /// If the value is not floating point.
@@ -105,7 +104,7 @@ impl<'a> Builder<'a> {
         self.unary(UnaryFunction::Relu, x)
     }
 
-    /// −x.
+    /// Computes −x.
     ///
     /// # Errors
     /// If the value is not floating point.
@@ -113,7 +112,7 @@ impl<'a> Builder<'a> {
         self.unary(UnaryFunction::Neg, x)
     }
 
-    /// A function of two values with broadcasting.
+    /// Applies a function of two values elementwise, with broadcasting.
     ///
     /// # Errors
     /// If the shapes do not broadcast.
@@ -121,7 +120,7 @@ impl<'a> Builder<'a> {
         self.apply(Binary(function), &[a, b])
     }
 
-    /// a + b.
+    /// Computes a + b.
     ///
     /// # Errors
     /// If the shapes do not broadcast.
@@ -129,7 +128,7 @@ impl<'a> Builder<'a> {
         self.binary(BinaryFunction::Add, a, b)
     }
 
-    /// a − b.
+    /// Computes a − b.
     ///
     /// # Errors
     /// If the shapes do not broadcast.
@@ -137,7 +136,7 @@ impl<'a> Builder<'a> {
         self.binary(BinaryFunction::Sub, a, b)
     }
 
-    /// a · b, element by element.
+    /// Computes a · b elementwise.
     ///
     /// # Errors
     /// If the shapes do not broadcast.
@@ -145,7 +144,7 @@ impl<'a> Builder<'a> {
         self.binary(BinaryFunction::Mul, a, b)
     }
 
-    /// a ÷ b.
+    /// Computes a ÷ b elementwise.
     ///
     /// # Errors
     /// If the shapes do not broadcast.
@@ -153,7 +152,7 @@ impl<'a> Builder<'a> {
         self.binary(BinaryFunction::Div, a, b)
     }
 
-    /// `x · factor`.
+    /// Computes `x · factor`.
     ///
     /// # Errors
     /// If the value is not floating point.
@@ -162,7 +161,7 @@ impl<'a> Builder<'a> {
         self.mul(x, factor)
     }
 
-    /// `x > 0`, as a mask.
+    /// Computes the mask `x > 0`.
     ///
     /// # Errors
     /// If the value is not floating point.
@@ -171,7 +170,7 @@ impl<'a> Builder<'a> {
         self.binary(BinaryFunction::Greater, x, zero)
     }
 
-    /// `x` where the mask holds, 0 elsewhere.
+    /// Selects `x` where the mask is true and 0 elsewhere.
     ///
     /// # Errors
     /// If the shapes do not broadcast.
@@ -180,7 +179,7 @@ impl<'a> Builder<'a> {
         self.apply(Where, &[mask, x, zero])
     }
 
-    /// Sum over `axes`; with `keep` they stay as sizes of 1.
+    /// Sums over `axes`; with `keep`, they remain as axes of size 1.
     ///
     /// # Errors
     /// If an axis does not exist.
@@ -188,7 +187,7 @@ impl<'a> Builder<'a> {
         self.reduce(ReduceFunction::Sum, x, axes, keep)
     }
 
-    /// Mean over `axes`; with `keep` they stay as sizes of 1.
+    /// Averages over `axes`; with `keep`, they remain as axes of size 1.
     ///
     /// # Errors
     /// If an axis does not exist.
@@ -196,7 +195,7 @@ impl<'a> Builder<'a> {
         self.reduce(ReduceFunction::Mean, x, axes, keep)
     }
 
-    /// A reduction over `axes`; with `keep` they stay as sizes of 1.
+    /// Reduces over `axes`; with `keep`, they remain as axes of size 1.
     ///
     /// # Errors
     /// If an axis does not exist.
@@ -204,7 +203,7 @@ impl<'a> Builder<'a> {
         self.apply(Reduce { function, axes: to_axes(axes), keep_dims: keep }, &[x])
     }
 
-    /// The same elements under another shape.
+    /// Reshapes `x`; adds no node if it has this shape already.
     ///
     /// # Errors
     /// If the number of elements differs.
@@ -215,7 +214,7 @@ impl<'a> Builder<'a> {
         self.apply(Reshape { shape }, &[x])
     }
 
-    /// Repeated along sizes of 1 (and new leading axes) until it has `shape`.
+    /// Broadcasts `x` to `shape`: repeats axes of size 1 and adds leading axes.
     ///
     /// # Errors
     /// If the shapes do not broadcast.
@@ -226,7 +225,7 @@ impl<'a> Builder<'a> {
         self.apply(Expand { shape }, &[x])
     }
 
-    /// Axes in another order: output axis `i` is input axis `perm[i]`.
+    /// Permutes the axes: output axis `i` is input axis `perm[i]`.
     ///
     /// # Errors
     /// If `perm` is not a permutation.
@@ -234,7 +233,7 @@ impl<'a> Builder<'a> {
         self.apply(Transpose { perm: perm.to_vec() }, &[x])
     }
 
-    /// The matrix product of the last two axes.
+    /// Multiplies matrices over the last two axes.
     ///
     /// # Errors
     /// If the shapes do not fit.
@@ -245,7 +244,7 @@ impl<'a> Builder<'a> {
     /// Swaps the last two axes.
     ///
     /// # Errors
-    /// If there are fewer than two.
+    /// If `x` has fewer than two axes.
     pub fn transpose_last(&mut self, x: ValueId) -> Built {
         let rank = self.fact(x).shape.rank();
         let mut perm: Vec<usize> = (0..rank).collect();

@@ -1,11 +1,11 @@
-//! Differentiation: a graph in, the graph of its derivative out.
+//! Reverse-mode differentiation of a graph; the derivative is appended as a graph.
 //!
-//! The walk is the whole algorithm: visit the nodes from the last to the first, ask each for the
-//! gradients of its inputs, and add what arrives at the same value along several ways. Who answers
-//! for a node is the one thing that can be changed, through [`Rules`]: guided back-propagation,
-//! deconvnet and the relevance methods are rules.
+//! The algorithm visits the nodes from last to first, computes the gradients of each node's inputs, and adds up
+//! gradients that reach the same value along several paths. The gradient of a node can be replaced through [`Rules`]:
+//! guided backpropagation, deconvnet and the relevance methods are rules.
 //!
-//! Conventions: the derivative of ReLU at 0 is 0; a tie in a max-pool window sends the whole
+//! Conventions: the derivative of ReLU at 0 is 0; a tie in a max-pool window sends the whole gradient to the first
+//! position, as in PyTorch.
 //! gradient to the first position, as PyTorch does.
 
 use crate::builder::Builder;
@@ -14,9 +14,9 @@ use crate::fact::{Dim, Shape};
 use crate::graph::{Graph, Node, ValueId};
 use crate::op::at;
 
-/// Who answers for a node's derivative.
+/// Overrides for the derivatives of nodes.
 pub trait Rules {
-    /// The gradients of `node`'s inputs, or `None` to leave the node to its operator.
+    /// Returns the gradients of `node`'s inputs, or `None` to use the operator's own derivative.
     ///
     /// # Errors
     /// If the rule applies to the node but cannot be built.
@@ -29,7 +29,7 @@ pub trait Rules {
     ) -> Option<Result<Vec<Option<ValueId>>, GraphError>>;
 }
 
-/// Every operator answers for itself: the true derivative.
+/// No overrides: every operator's own, true derivative.
 #[derive(Clone, Copy, Debug)]
 pub struct DefaultRules;
 
@@ -47,9 +47,9 @@ impl Rules for DefaultRules {
 
 /// Appends the gradient of Σ `seed` ⊙ `from` with respect to each value of `wrt`.
 ///
-/// `seed` has the shape of `from` (or broadcasts to it) and says what flows in: ones for a plain
-/// gradient, a one-hot row to choose a class. Only nodes on a way from `wrt` to `from` are asked,
-/// so a gradient at the last layer costs nothing below it.
+/// `seed` has the shape of `from`, or broadcasts to it, and is the gradient at `from`: ones for a plain gradient, a
+/// one-hot row to select a class. Only nodes on a path from `wrt` to `from` are visited, so a gradient at the last
+/// layer costs nothing for the layers before it.
 ///
 /// # Errors
 /// If a node has no derivative, or `from` does not depend on one of `wrt`.
@@ -99,7 +99,7 @@ pub fn differentiate(
         .collect()
 }
 
-/// For every value, whether it is one of `roots` or is computed from one.
+/// Returns for every value whether it is one of `roots` or is computed from one.
 #[must_use]
 pub fn depends_on(graph: &Graph, roots: &[ValueId]) -> Vec<bool> {
     let mut found = vec![false; graph.values().len()];
@@ -116,7 +116,7 @@ pub fn depends_on(graph: &Graph, roots: &[ValueId]) -> Vec<bool> {
     found
 }
 
-/// Sums a gradient over the axes along which the value was repeated.
+/// Sums a gradient over the axes along which the value was broadcast.
 fn unbroadcast(builder: &mut Builder<'_>, grad: ValueId, shape: &Shape) -> Result<ValueId, GraphError> {
     let found = builder.shape(grad);
     if found == *shape {
@@ -133,7 +133,7 @@ fn unbroadcast(builder: &mut Builder<'_>, grad: ValueId, shape: &Shape) -> Resul
     builder.reshape(summed, shape.clone())
 }
 
-/// The error for a wanted input that has no derivative.
+/// Returns the error for a wanted input without a derivative.
 pub(crate) fn no_derivative(node: &Node, index: usize) -> GraphError {
     at(node, crate::error::OpError::NoDerivative { index })
 }

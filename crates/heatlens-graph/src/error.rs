@@ -1,8 +1,8 @@
-//! What can go wrong while a graph is built, derived or evaluated.
+//! Errors raised while a graph is built, differentiated or evaluated.
 
 use thiserror::Error;
 
-/// An operator's own complaint; the node it belongs to is added by [`GraphError`].
+/// Error of a single operator; [`GraphError`] adds the node it belongs to.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpError {
@@ -15,7 +15,7 @@ pub enum OpError {
     /// Shapes, element types or attributes do not fit together.
     #[error("{0}")]
     Invalid(String),
-    /// Valid, but not something this program computes.
+    /// Valid, but not supported by this program.
     #[error("{0} is not supported")]
     Unsupported(String),
     /// The operator has no derivative with respect to a wanted input.
@@ -26,27 +26,27 @@ pub enum OpError {
     },
 }
 
-/// An error with the place in the graph where it arose.
+/// Error with the place in the graph where it occurred.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GraphError {
-    /// An operator refused.
+    /// An operator rejected its inputs.
     #[error("node {node:?} ({op}): {source}")]
     Node {
-        /// The node's name.
+        /// Name of the node.
         node: String,
-        /// The operator's ONNX name.
+        /// ONNX name of the operator.
         op: String,
-        /// Why.
+        /// Error of the operator.
         source: OpError,
     },
-    /// Differentiation was asked for a value that the starting value does not depend on.
+    /// A gradient was requested for a value that the output does not depend on.
     #[error("the output does not depend on {value:?}, so there is no gradient to show there")]
     Unreachable {
-        /// The value that nothing flows back to.
+        /// Name of the value without a gradient.
         value: String,
     },
-    /// A graph is inconsistent.
+    /// The graph is inconsistent.
     #[error("malformed graph: {0}")]
     Malformed(String),
 }

@@ -1,7 +1,7 @@
-//! What is known of a value before anything runs: element type and shape.
+//! Element type and shape of a value, known before anything runs.
 //!
-//! Every size is a number except the batch, which stays the symbol `N` until a program runs. `N`
-//! is never taken for a 1 that broadcasts, so a graph derived once serves any number of samples.
+//! Every size is a number except the batch size, which stays the symbol `N` until a program runs. `N` is never treated
+//! as a 1 that broadcasts, so a graph derived once works for any number of samples.
 
 use std::fmt;
 
@@ -9,25 +9,25 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {
-    /// 32-bit floating point; half and double precision are read into it.
+    /// 32-bit floating point; half and double precision are converted to it on reading.
     F32,
     /// 64-bit integers: shapes, axes, indices.
     I64,
-    /// Truth values.
+    /// Booleans.
     Bool,
 }
 
-/// One size of a shape.
+/// Size of one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {
-    /// A plain number.
+    /// A fixed size.
     Fixed(usize),
-    /// So many for each sample: `Batch(1)` is `N`, `Batch(4)` is `4N`.
+    /// A multiple of the batch size: `Batch(1)` is `N`, `Batch(4)` is `4N`.
     Batch(usize),
 }
 
 impl Dim {
-    /// The size when there are `n` samples.
+    /// Returns the size for `n` samples.
     #[must_use]
     pub fn at(self, n: usize) -> usize {
         match self {
@@ -36,13 +36,13 @@ impl Dim {
         }
     }
 
-    /// Whether this is a literal 1, which broadcasts.
+    /// True if this is a literal 1, which broadcasts.
     #[must_use]
     pub fn is_one(self) -> bool {
         self == Self::Fixed(1)
     }
 
-    /// Whether the size grows with the number of samples.
+    /// True if the size grows with the number of samples.
     #[must_use]
     pub fn is_batch(self) -> bool {
         matches!(self, Self::Batch(_))
@@ -65,18 +65,18 @@ impl fmt::Display for Dim {
     }
 }
 
-/// The sizes of a value, outermost first.
+/// Sizes of a value's axes, outermost first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape(pub Vec<Dim>);
 
 impl Shape {
-    /// A shape without a batch.
+    /// Returns a shape without a batch axis.
     #[must_use]
     pub fn fixed(dims: &[usize]) -> Self {
         Self(dims.iter().map(|&d| Dim::Fixed(d)).collect())
     }
 
-    /// `N` followed by `dims`.
+    /// Returns the shape `N` followed by `dims`.
     #[must_use]
     pub fn batched(dims: &[usize]) -> Self {
         let mut shape = Self::fixed(dims);
@@ -84,31 +84,32 @@ impl Shape {
         shape
     }
 
-    /// Number of axes.
+    /// Returns the number of axes.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.0.len()
     }
 
-    /// The sizes when there are `n` samples.
+    /// Returns the sizes for `n` samples.
     #[must_use]
     pub fn at(&self, n: usize) -> Vec<usize> {
         self.0.iter().map(|d| d.at(n)).collect()
     }
 
-    /// Elements for one sample; `None` where that overflows.
+    /// Returns the number of elements per sample, or `None` on overflow.
     #[must_use]
     pub fn len_per_sample(&self) -> Option<usize> {
         self.0.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))
     }
 
-    /// Whether any size grows with the number of samples.
+    /// True if any size grows with the number of samples.
     #[must_use]
     pub fn has_batch(&self) -> bool {
         self.0.iter().any(|d| d.is_batch())
     }
 
-    /// `axis` counted from the front, where negative values count from the back as ONNX has it.
+    /// Converts an axis in ONNX notation (negative values count from the back) to one counted from the front. `None` if
+    /// out of range.
     #[must_use]
     pub fn axis(&self, axis: i64) -> Option<usize> {
         let rank = i64::try_from(self.rank()).ok()?;
@@ -145,7 +146,7 @@ pub struct Fact {
 }
 
 impl Fact {
-    /// An `f32` value of `shape`.
+    /// Returns the fact of an `f32` value of `shape`.
     #[must_use]
     pub fn f32(shape: Shape) -> Self {
         Self { dtype: DType::F32, shape }

@@ -1,9 +1,9 @@
 //! Values and nodes.
 //!
-//! A [`Graph`] owns two lists. A *value* is an array known by name, type and shape: an input, a
-//! constant, or an output of a node. A *node* applies an operator to values. Nodes stand in the
-//! order in which they can run, so walking the list is walking the graph. Ids stay valid for the
-//! life of a graph: rewrites make a new graph instead of editing one that somebody holds.
+//! A [`Graph`] owns two lists. A *value* is an array with a name, an element type and a shape: an input, a constant, or
+//! an output of a node. A *node* applies an operator to values. Nodes are stored in topological order: each follows the
+//! nodes whose outputs it reads. Ids stay valid for the lifetime of a graph: rewrites create a new graph instead of
+//! editing one that is in use.
 
 mod names;
 mod uses;
@@ -19,16 +19,16 @@ use crate::op::Operator;
 use crate::tensor::Tensor;
 use names::NameTable;
 
-/// Names a value of one graph.
+/// Identifies a value of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(crate) u32);
 
-/// Names a node of one graph.
+/// Identifies a node of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(crate) u32);
 
 impl ValueId {
-    /// Position in [`Graph::values`].
+    /// Returns the position in [`Graph::values`].
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
@@ -36,56 +36,56 @@ impl ValueId {
 }
 
 impl NodeId {
-    /// Position in [`Graph::nodes`].
+    /// Returns the position in [`Graph::nodes`].
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// Fed from outside at each run.
+    /// Fed by the caller in each run.
     Input,
     /// Stored in the model: a weight or another constant.
     Constant(Tensor),
-    /// Computed by a node, as its output at this position.
+    /// Output of a node, at the given output position.
     Node(NodeId, usize),
 }
 
 /// An array of the graph.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// Unique in its graph.
+    /// Name, unique in the graph.
     pub name: String,
     /// Element type and shape.
     pub fact: Fact,
-    /// Where it comes from.
+    /// Source of the value.
     pub origin: Origin,
 }
 
 /// An operator applied to values.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The name its author gave it, or one made from the operator.
+    /// Name given by the model's author, or one derived from the operator.
     pub name: String,
-    /// What it does.
+    /// Operator applied by the node.
     pub op: Arc<dyn Operator>,
-    /// Its inputs; `None` where an optional one is left out.
+    /// Inputs; `None` for an optional input that is omitted.
     pub inputs: Vec<Option<ValueId>>,
-    /// Its outputs.
+    /// Outputs.
     pub outputs: Vec<ValueId>,
-    /// What the exporter wrote beside the node (module paths, for instance).
+    /// Metadata the exporter attached to the node, such as module paths.
     pub metadata: BTreeMap<String, String>,
 }
 
 /// A network, or a program derived from one.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
-    /// What the file calls the graph.
+    /// Name of the graph in the model file.
     pub name: String,
-    /// Free text of the file by key (class names and preprocessing in files of our own).
+    /// Text entries of the model file by key (class names and preprocessing in files written by heatlens).
     pub metadata: BTreeMap<String, String>,
     values: Vec<Value>,
     nodes: Vec<Node>,
@@ -96,37 +96,37 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// An empty graph.
+    /// Returns an empty graph.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// All values, in the order in which they were added.
+    /// Returns all values, in the order in which they were added.
     #[must_use]
     pub fn values(&self) -> &[Value] {
         &self.values
     }
 
-    /// All nodes, each after the nodes it reads from.
+    /// Returns all nodes, each after the nodes whose outputs it reads.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The values fed from outside.
+    /// Returns the values fed by the caller.
     #[must_use]
     pub fn inputs(&self) -> &[ValueId] {
         &self.inputs
     }
 
-    /// The values handed out.
+    /// Returns the values that a run returns.
     #[must_use]
     pub fn outputs(&self) -> &[ValueId] {
         &self.outputs
     }
 
-    /// A value of this graph.
+    /// Returns a value of this graph.
     ///
     /// # Panics
     /// If `id` belongs to another, larger graph.
@@ -135,7 +135,7 @@ impl Graph {
         &self.values[id.index()]
     }
 
-    /// A node of this graph.
+    /// Returns a node of this graph.
     ///
     /// # Panics
     /// If `id` belongs to another, larger graph.
@@ -144,13 +144,13 @@ impl Graph {
         &self.nodes[id.index()]
     }
 
-    /// Element type and shape of a value.
+    /// Returns the element type and shape of a value.
     #[must_use]
     pub fn fact(&self, id: ValueId) -> &Fact {
         &self.value(id).fact
     }
 
-    /// The stored array behind a value, if it is a constant.
+    /// Returns the stored array of a value, if it is a constant.
     #[must_use]
     pub fn constant(&self, id: ValueId) -> Option<&Tensor> {
         match &self.value(id).origin {
@@ -159,7 +159,7 @@ impl Graph {
         }
     }
 
-    /// The node that computes a value, if one does.
+    /// Returns the node that computes a value, if any.
     #[must_use]
     pub fn producer(&self, id: ValueId) -> Option<NodeId> {
         match self.value(id).origin {
@@ -168,36 +168,36 @@ impl Graph {
         }
     }
 
-    /// The nodes that read each value. Takes time in proportion to the graph: build it once for a pass.
+    /// Builds an index of the nodes that read each value. Takes linear time: build it once per pass.
     #[must_use]
     pub fn uses(&self) -> Uses {
         Uses::new(self)
     }
 
-    /// The value called `name`.
+    /// Returns the value called `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.value_names.find(name)
     }
 
-    /// All value ids in order.
+    /// Returns all value ids in order.
     pub fn value_ids(&self) -> impl DoubleEndedIterator<Item = ValueId> + use<> {
         (0..u32::try_from(self.values.len()).unwrap_or(u32::MAX)).map(ValueId)
     }
 
-    /// All node ids in order.
+    /// Returns all node ids in order.
     pub fn node_ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
         (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
     }
 
-    /// Adds a value that is fed from outside. A taken name gets a number appended.
+    /// Adds a value fed by the caller. If the name is taken, a number is appended.
     pub fn add_input(&mut self, name: &str, fact: Fact) -> ValueId {
         let id = self.add_value(name, fact, Origin::Input);
         self.inputs.push(id);
         id
     }
 
-    /// Adds a stored array. A taken name gets a number appended.
+    /// Adds a constant array. If the name is taken, a number is appended.
     pub fn add_constant(&mut self, name: &str, tensor: Tensor) -> ValueId {
         let fact = Fact { dtype: tensor.dtype(), shape: crate::Shape::fixed(tensor.shape()) };
         self.add_value(name, fact, Origin::Constant(tensor))
@@ -206,7 +206,7 @@ impl Graph {
     /// Applies an operator; its outputs are named after the node (`name`, or `name:1`, `name:2` …).
     ///
     /// # Errors
-    /// If the operator refuses the inputs.
+    /// If the operator rejects the inputs.
     pub fn add_node(
         &mut self,
         name: &str,
@@ -216,11 +216,11 @@ impl Graph {
         self.add_named_node(name, op, inputs, &[])
     }
 
-    /// Applies an operator and names its outputs; outputs beyond `output_names` are named after the
-    /// node. A taken node name gets a number appended.
+    /// Applies an operator and names its outputs; outputs beyond `output_names` are named after the node. If the node
+    /// name is taken, a number is appended.
     ///
     /// # Errors
-    /// If the operator refuses the inputs.
+    /// If the operator rejects the inputs.
     pub fn add_named_node(
         &mut self,
         name: &str,
@@ -250,7 +250,7 @@ impl Graph {
         Ok(id)
     }
 
-    /// Gives a computed value and its node other names. A taken name gets a number appended.
+    /// Renames a computed value and its node. If a name is taken, a number is appended.
     pub fn rename(&mut self, id: ValueId, value_name: &str, node_name: &str) {
         let Origin::Node(node, _) = self.value(id).origin else { return };
         self.value_names.take_back(&self.values[id.index()].name);
@@ -259,19 +259,19 @@ impl Graph {
         self.nodes[node.index()].name = self.node_names.give(node_name, node, self.nodes.len());
     }
 
-    /// Attaches what the exporter wrote beside a node.
+    /// Sets the exporter's metadata of a node.
     pub fn set_node_metadata(&mut self, id: NodeId, metadata: BTreeMap<String, String>) {
         if let Some(node) = self.nodes.get_mut(id.index()) {
             node.metadata = metadata;
         }
     }
 
-    /// Chooses what is handed out.
+    /// Sets the values that a run returns.
     pub fn set_outputs(&mut self, outputs: &[ValueId]) {
         self.outputs = outputs.to_vec();
     }
 
-    /// Turns a stored array into an input of the same name, so that training can feed it anew at each step.
+    /// Turns a constant into an input of the same name, so that training can feed new values in each step.
     pub fn make_input(&mut self, id: ValueId) {
         let value = &mut self.values[id.index()];
         if matches!(value.origin, Origin::Constant(_)) {
@@ -280,7 +280,7 @@ impl Graph {
         }
     }
 
-    /// Replaces a stored array by another of the same type and shape; says whether they agreed.
+    /// Replaces a constant with another of the same type and shape. Returns false, and changes nothing, if they differ.
     pub fn set_constant(&mut self, id: ValueId, tensor: Tensor) -> bool {
         let value = &mut self.values[id.index()];
         let fits = matches!(&value.origin, Origin::Constant(old) if old.shape() == tensor.shape() && old.dtype() == tensor.dtype());
@@ -290,7 +290,7 @@ impl Graph {
         fits
     }
 
-    /// Refuses names that take too much together: what a long name stands for gets it in front of its own names.
+    /// Rejects graphs whose names take too many bytes in total: derived nodes prefix the names they derive from.
     fn check_names(&self) -> Result<(), GraphError> {
         let bytes = self.value_names.bytes() + self.node_names.bytes();
         if bytes <= MOST_NAME_BYTES {
@@ -309,10 +309,10 @@ impl Graph {
     }
 }
 
-/// Bytes of all names together: a million nodes with names of a hundred letters fit.
+/// Maximum total size of all names in bytes: enough for a million nodes with names of a hundred letters.
 const MOST_NAME_BYTES: usize = 1 << 28;
 
-/// Refuses values that no memory holds: from here on, sizes of a value can be multiplied.
+/// Rejects values too large to address, so that later code can multiply the sizes of a value without overflow.
 fn within_memory(facts: Vec<Fact>) -> Result<Vec<Fact>, OpError> {
     let bytes = |fact: &Fact| fact.shape.len_per_sample()?.checked_mul(size_of::<f64>());
     let fits = |fact: &Fact| bytes(fact).is_some_and(|bytes| isize::try_from(bytes).is_ok());

@@ -1,11 +1,11 @@
-//! The graph that heatlens thinks in: values, nodes, operators spelled as ONNX spells them, and
-//! their derivatives, which are graphs again.
+//! The graph representation used throughout heatlens: values, nodes, operators with ONNX semantics, and their
+//! derivatives, which are graphs too.
 //!
-//! Start with [`graph`] (what a graph is), then [`op`] (what an operator must know), then
-//! [`differentiate()`] (a page of code that turns a graph into its derivative). [`mod@reference`]
-//! runs any graph slowly in double precision; it is the oracle every fast kernel is held against.
+//! Start with [`graph`] (values and nodes), then [`op`] (the operator trait), then [`differentiate()`] (reverse-mode
+//! differentiation of a graph). [`mod@reference`] evaluates any graph slowly in double precision; every fast kernel is
+//! tested against it.
 //!
-//! This crate knows nothing of images, explanations or threads.
+//! This crate does not depend on images, explanations or threads.
 
 #![forbid(unsafe_code)]
 

@@ -1,15 +1,15 @@
-//! Running a graph plainly, in double precision: the oracle of everything fast.
+//! Reference evaluator: runs a graph in double precision, as a test oracle for the fast kernels.
 
 use crate::error::GraphError;
 use crate::graph::{Graph, Origin, ValueId};
 use crate::op::at;
 use crate::tensor::Tensor;
 
-/// Computes `wanted` for `n` samples. `feeds` gives the inputs, in the order of
-/// [`Graph::inputs`]; their shapes are those of the inputs with `N = n`.
+/// Computes `wanted` for `n` samples. `feeds` holds the inputs in the order of [`Graph::inputs`]; their shapes are
+/// those of the inputs with `N = n`.
 ///
 /// # Errors
-/// If an input is missing or misshapen, or an operator fails.
+/// If an input is missing or has the wrong shape, or if an operator fails.
 ///
 /// ```
 /// use heatlens_graph::{Builder, Fact, Graph, Shape, Tensor, reference};

@@ -1,14 +1,14 @@
-//! Files that end: looked at before they are opened.
+//! Opening of regular files only, never pipes or devices.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Opens a file for reading. A pipe would wait for somebody to write, and a device may never end: both are refused before
-/// they are opened.
+/// Opens a file for reading. Pipes and devices are rejected before they are opened: reading a pipe would block until
+/// another process writes to it, and a device may never end.
 ///
 /// # Errors
-/// If there is no such file, it cannot be opened, or it is a pipe, a device or a socket.
+/// If the file does not exist, cannot be opened, or is a pipe, a device or a socket.
 pub fn open_regular(path: impl AsRef<Path>) -> io::Result<File> {
     let kind = fs::metadata(&path)?.file_type();
     if kind.is_file() || kind.is_dir() {
@@ -18,10 +18,10 @@ pub fn open_regular(path: impl AsRef<Path>) -> io::Result<File> {
     Err(io::Error::new(ErrorKind::InvalidInput, reason))
 }
 
-/// Reads a file of at most so many bytes.
+/// Reads a file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`open_regular`], or if it is larger.
+/// Same as [`open_regular`], and if the file is larger.
 pub fn read_regular(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_regular(path)?.take(most + 1).read_to_end(&mut bytes)?;

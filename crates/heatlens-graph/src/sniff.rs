@@ -1,7 +1,8 @@
-//! What a file looks like, so that an error can say what it is and how to make one that opens.
+//! Guesses the kind of a file that could not be opened, so that the error can name it and tell how to get a model that
+//! opens.
 //!
-//! Shared by all formats: each asks here only after its own reading failed, so a model is never refused for how it
-//! begins.
+//! Shared by all formats. Called only after a format's own reader failed, so a model is never rejected because of its
+//! first bytes.
 
 const TORCH: &str = "it needs the Python code of its network; export it there:\n    \
                      model.eval()\n    \
@@ -29,7 +30,7 @@ const CUT_OFF: &str = "it was cut off; fetch the file or save the model again";
 const IMAGE: &str = "give the model first and the images after it";
 const ARRAY: &str = "give the model first and the arrays after it";
 
-/// What the bytes look like, and what to do about it; `None` if we cannot tell. A few kilobytes are enough.
+/// Returns the kind of the file and advice for the user, or `None` if unknown. A few kilobytes of the file are enough.
 #[must_use]
 pub fn looks_like(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     if bytes.is_empty() {
@@ -48,7 +49,7 @@ pub fn looks_like(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     known.map(|&(_, kind, advice)| (kind, advice)).or_else(|| tensorflow(bytes)).or_else(|| text(bytes))
 }
 
-/// What a name says of a file whose bytes say nothing: ONNX keeps large weights in files without any mark.
+/// Guesses by file name, for files without a signature: ONNX stores large weights in such files.
 #[must_use]
 pub fn looks_like_by_name(name: &str) -> Option<(&'static str, &'static str)> {
     let name = name.to_ascii_lowercase();
@@ -62,7 +63,7 @@ pub fn looks_like_by_name(name: &str) -> Option<(&'static str, &'static str)> {
     NAMES.iter().find(|(end, ..)| ends(&[end])).map(|&(_, kind, advice)| (kind, advice))
 }
 
-/// How the names of model files end, what they are, what to do.
+/// Extensions of model files, with kind and advice.
 const NAMES: [(&str, &str, &str); 6] = [
     (".pt", "a PyTorch file", TORCH),
     (".pth", "a PyTorch file", TORCH),
@@ -72,7 +73,7 @@ const NAMES: [(&str, &str, &str); 6] = [
     (".tflite", "a TensorFlow Lite model", TFLITE),
 ];
 
-/// What a folder is, by the names in it.
+/// Guesses the kind of a folder by the names of its files.
 #[must_use]
 pub fn folder(names: &[&str]) -> Option<(&'static str, &'static str)> {
     let has = |name: &str| names.contains(&name);
@@ -89,7 +90,7 @@ pub fn folder(names: &[&str]) -> Option<(&'static str, &'static str)> {
     safetensors.then_some(("a folder with safetensors files", SAFETENSORS))
 }
 
-/// First bytes, what they mean, what to do.
+/// Signatures (first bytes of a file), with kind and advice.
 const MAGIC: [(&[u8], &str, &str); 17] = [
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (perhaps a Keras .h5 model)", KERAS),
     (b"\x89PNG", "a PNG image", IMAGE),
@@ -110,7 +111,7 @@ const MAGIC: [(&[u8], &str, &str); 17] = [
     (b"{", "a JSON document", "a description without weights: save the whole model"),
 ];
 
-/// The two protobuf messages that TensorFlow writes: both begin with small messages that name operators.
+/// Recognises TensorFlow's two protobuf messages: both begin with small messages that contain operator names.
 fn tensorflow(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     const WINDOW: usize = 1 << 12;
     let head = bytes.get(..WINDOW).unwrap_or(bytes);
@@ -126,9 +127,9 @@ fn tensorflow(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     frozen.then_some(("a frozen TensorFlow graph", FROZEN))
 }
 
-/// A zip archive, by the names of the files in it.
+/// Guesses the kind of a zip archive by the names of its files.
 fn archive(bytes: &[u8]) -> (&'static str, &'static str) {
-    // Names stand in the clear in front of each file and again in the directory at the end.
+    // File names are stored uncompressed before each file and again in the central directory at the end.
     const WINDOW: usize = 1 << 16;
     let head = bytes.get(..WINDOW).unwrap_or(bytes);
     let tail = bytes.get(bytes.len().saturating_sub(WINDOW)..).unwrap_or(bytes);
@@ -150,7 +151,7 @@ fn archive(bytes: &[u8]) -> (&'static str, &'static str) {
     }
 }
 
-/// A text file, judged by its beginning.
+/// Recognises a text file by its beginning.
 fn text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     let head = bytes.get(..256).unwrap_or(bytes);
     let printable = head.iter().all(|&b| b >= 0x20 && b != 0x7f || matches!(b, b'\t' | b'\n' | b'\r'));

@@ -1,17 +1,17 @@
-//! Concrete arrays: weights, constants, and what the reference evaluator computes with.
+//! Concrete arrays: weights, constants, and the values of the reference evaluator.
 
 use std::sync::Arc;
 
 use crate::error::OpError;
 use crate::fact::DType;
 
-/// The elements of a [`Tensor`], row-major.
+/// Elements of a [`Tensor`], row-major.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Data {
-    /// What models compute in.
+    /// Weights and other floating-point constants.
     F32(Arc<[f32]>),
-    /// What the reference evaluator computes in; never stored in a file.
+    /// Values of the reference evaluator; never stored in a file.
     F64(Arc<[f64]>),
     /// Shapes, axes and indices.
     I64(Arc<[i64]>),
@@ -27,7 +27,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// An array of `shape` over `data`, or `None` if the number of elements differs.
+    /// Returns an array of `shape` over `data`, or `None` if the number of elements differs.
     #[must_use]
     pub fn new(shape: Vec<usize>, data: Data) -> Option<Self> {
         let wanted = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
@@ -40,7 +40,7 @@ impl Tensor {
         (wanted == found).then_some(Self { shape, data })
     }
 
-    /// An `f32` array.
+    /// Returns an `f32` array.
     ///
     /// # Panics
     /// If `values` does not hold exactly the elements of `shape`.
@@ -50,7 +50,7 @@ impl Tensor {
         Self { shape: shape.to_vec(), data: Data::F32(values.into()) }
     }
 
-    /// An `f64` array, for the reference evaluator.
+    /// Returns an `f64` array, for the reference evaluator.
     ///
     /// # Panics
     /// If `values` does not hold exactly the elements of `shape`.
@@ -60,43 +60,43 @@ impl Tensor {
         Self { shape: shape.to_vec(), data: Data::F64(values.into()) }
     }
 
-    /// An `i64` array of rank one.
+    /// Returns an `i64` array of rank one.
     #[must_use]
     pub fn i64(values: &[i64]) -> Self {
         Self { shape: vec![values.len()], data: Data::I64(values.into()) }
     }
 
-    /// A rank-0 `f32`.
+    /// Returns an `f32` array of rank 0.
     #[must_use]
     pub fn scalar(value: f32) -> Self {
         Self { shape: Vec::new(), data: Data::F32([value].into()) }
     }
 
-    /// The sizes, outermost first.
+    /// Returns the sizes, outermost first.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The elements.
+    /// Returns the elements.
     #[must_use]
     pub fn data(&self) -> &Data {
         &self.data
     }
 
-    /// How many elements.
+    /// Returns the number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether there are no elements.
+    /// True if the array has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The element type a graph sees (`F64` counts as `F32`: it is the same value, computed with more digits).
+    /// Returns the element type as used in a graph. `F64` counts as `F32`: it is the same value at higher precision.
     #[must_use]
     pub fn dtype(&self) -> DType {
         match self.data {
@@ -106,7 +106,7 @@ impl Tensor {
         }
     }
 
-    /// The elements as `f32`, if that is how they are stored.
+    /// Returns the elements if they are stored as `f32`.
     #[must_use]
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
@@ -115,7 +115,7 @@ impl Tensor {
         }
     }
 
-    /// The elements as `i64`, if that is how they are stored.
+    /// Returns the elements if they are stored as `i64`.
     #[must_use]
     pub fn as_i64(&self) -> Option<&[i64]> {
         match &self.data {
@@ -124,7 +124,7 @@ impl Tensor {
         }
     }
 
-    /// The elements as truth values, if that is how they are stored.
+    /// Returns the elements if they are stored as booleans.
     #[must_use]
     pub fn as_bool(&self) -> Option<&[bool]> {
         match &self.data {
@@ -133,7 +133,7 @@ impl Tensor {
         }
     }
 
-    /// Every element as `f64`; `true` is 1.
+    /// Returns every element as `f64`; `true` is 1.
     #[must_use]
     pub fn to_f64(&self) -> Vec<f64> {
         match &self.data {
@@ -145,7 +145,7 @@ impl Tensor {
         }
     }
 
-    /// The same elements under another shape, or `None` if the counts differ.
+    /// Returns the same elements with another shape, or `None` if the number of elements differs.
     #[must_use]
     pub fn reshaped(&self, shape: Vec<usize>) -> Option<Self> {
         Self::new(shape, self.data.clone())
@@ -153,9 +153,8 @@ impl Tensor {
 }
 
 impl Tensor {
-    /// Elements of `sources` (all of one type) in a new order: `walk` calls its argument with a source
-    /// and a position in it, once for each element of `shape`. Whole numbers and truth values stay
-    /// exactly what they are.
+    /// Builds a tensor from elements of `sources` (all of one type) in a new order: `walk` calls its argument with a
+    /// source and a position in it, once per element of `shape`. Integers and booleans are copied exactly.
     pub(crate) fn assemble(
         sources: &[&Self],
         shape: &[usize],
@@ -182,7 +181,7 @@ impl Tensor {
     }
 }
 
-/// The elements of every source, if all are stored so.
+/// Returns the elements of every source, if `of` succeeds for all of them.
 fn parts<'a, T>(sources: &[&'a Tensor], of: fn(&'a Tensor) -> Option<&'a [T]>) -> Option<Vec<&'a [T]>> {
     sources.iter().map(|s| of(s)).collect()
 }

@@ -1,14 +1,14 @@
-//! Names that are given once.
+//! Unique names.
 
 use std::collections::HashMap;
 
-/// The names of a graph's values, or of its nodes, and whom each belongs to.
+/// Names of a graph's values, or of its nodes, with the id each belongs to.
 #[derive(Clone, Debug)]
 pub(super) struct NameTable<T> {
     owners: HashMap<String, T>,
-    /// For each name that was wanted while it was taken, the first number not yet tried behind it.
+    /// For each requested name that was taken, the first numeric suffix not yet tried.
     next: HashMap<String, usize>,
-    /// Bytes of all names.
+    /// Total length of all names in bytes.
     bytes: usize,
 }
 
@@ -19,14 +19,14 @@ impl<T> Default for NameTable<T> {
 }
 
 impl<T: Copy> NameTable<T> {
-    /// Whom the name belongs to.
+    /// Returns the owner of a name.
     pub(super) fn find(&self, name: &str) -> Option<T> {
         self.owners.get(name).copied()
     }
 
-    /// Gives `owner` the wanted name, or the name with a number behind it that makes it free. Numbers start at
-    /// `count`, how many names were given before, so that most are free at once; and none is tried twice behind
-    /// one name, so that names chosen to be in the way cost no more than those that they are in the way of.
+    /// Registers the wanted name for `owner`, with a number appended if it is taken, and returns it. Numbers start at
+    /// `count`, the number of names registered before, so that the first one is usually free. No number is tried twice
+    /// for the same name, so names chosen to collide cannot cause quadratic time.
     pub(super) fn give(&mut self, wanted: &str, owner: T, count: usize) -> String {
         let name = self.first_free(wanted, count);
         self.bytes += name.len();
@@ -34,14 +34,14 @@ impl<T: Copy> NameTable<T> {
         name
     }
 
-    /// Makes a name free again.
+    /// Releases a name.
     pub(super) fn take_back(&mut self, name: &str) {
         if self.owners.remove(name).is_some() {
             self.bytes -= name.len();
         }
     }
 
-    /// Bytes of all names.
+    /// Returns the total length of all names in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!((names.find("conv_3"), names.find("conv_2")), (Some(3), None));
     }
 
-    /// Numbers that are all taken are stepped over once, not once for each name.
+    /// Taken numbers are skipped once, not once per name.
     #[test]
     fn names_in_the_way_are_tried_once() {
         let mut names = NameTable::default();

@@ -1,8 +1,8 @@
-//! The nodes that read each value of a graph.
+//! Index of the nodes that read each value of a graph.
 
 use crate::graph::{Graph, NodeId, ValueId};
 
-/// The nodes that read each value of a graph, as the graph was when the index was built.
+/// Index of the nodes that read each value of a graph, as of the time it was built.
 ///
 /// ```
 /// use heatlens_graph::{Builder, Fact, Graph, Shape};
@@ -16,14 +16,14 @@ use crate::graph::{Graph, NodeId, ValueId};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Uses {
-    /// For each value, where its readers begin; the entry behind the last value is their number.
+    /// For each value, the start of its readers in `readers`; one more entry holds the length of `readers`.
     starts: Vec<usize>,
-    /// The readers of all values, one value after the other, each in the graph's order.
+    /// Readers of all values, grouped by value, each group in graph order.
     readers: Vec<NodeId>,
 }
 
 impl Uses {
-    /// Walks over the nodes twice: once to count the readers of each value, once to write them down.
+    /// Builds the index in two passes over the nodes: one counts the readers of each value, one stores them.
     pub(super) fn new(graph: &Graph) -> Self {
         let mut starts = vec![0; graph.values().len() + 1];
         for_each_use(graph, |value, _| starts[value.index() + 1] += 1);
@@ -39,7 +39,7 @@ impl Uses {
         Self { starts, readers }
     }
 
-    /// The nodes that read a value, in order; a node that reads it twice stands there once.
+    /// Returns the nodes that read a value, in order. A node that reads it twice is listed once.
     ///
     /// # Panics
     /// If `id` was added to the graph after the index was built.
@@ -48,10 +48,10 @@ impl Uses {
         &self.readers[self.starts[id.index()]..self.starts[id.index() + 1]]
     }
 
-    /// The node that reads a value, if exactly one does.
+    /// Returns the node that reads a value, if there is exactly one.
     ///
     /// # Panics
-    /// As [`of`](Self::of).
+    /// Same as [`of`](Self::of).
     #[must_use]
     pub fn only(&self, id: ValueId) -> Option<NodeId> {
         match self.of(id) {
@@ -61,9 +61,9 @@ impl Uses {
     }
 }
 
-/// Calls `visit` for each value that a node reads, once for each such pair.
+/// Calls `visit` once for each pair of a node and a value it reads.
 fn for_each_use(graph: &Graph, mut visit: impl FnMut(ValueId, NodeId)) {
-    // The last node seen to read each value tells repeated inputs apart, however many a node has.
+    // Comparing with the last reader of each value finds repeated inputs, however many inputs a node has.
     let mut last: Vec<Option<NodeId>> = vec![None; graph.values().len()];
     for (id, node) in graph.node_ids().zip(graph.nodes()) {
         for &value in node.inputs.iter().flatten() {
@@ -81,7 +81,7 @@ mod tests {
     use crate::builder::Builder;
     use crate::fact::{Fact, Shape};
 
-    /// The definition: a scan of all nodes for one value.
+    /// Linear scan over all nodes, the definition of the index.
     fn scan(graph: &Graph, id: ValueId) -> Vec<NodeId> {
         graph.node_ids().filter(|&node| graph.node(node).inputs.contains(&Some(id))).collect()
     }

@@ -1,62 +1,61 @@
-//! How an operator is written down: in ONNX files, in error messages, and as the key by which
-//! equal computations are found.
+//! Written form of an operator: used in ONNX files, in error messages, and as the key for finding equal computations.
 
 use crate::tensor::Tensor;
 
-/// The value of an attribute.
+/// Value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Attribute {
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// Several whole numbers.
+    /// A list of integers.
     Ints(Vec<i64>),
-    /// A number.
+    /// A floating-point number.
     Float(f32),
-    /// Text.
+    /// A string.
     Text(&'static str),
 }
 
-/// An operator as ONNX writes it (operator set 18).
+/// Written form of an operator in ONNX (operator set 18).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spelling {
-    /// The operator's name.
+    /// Name of the operator.
     pub name: &'static str,
-    /// Its attributes, every one that differs from ONNX's default, sorted by no particular rule but always the same.
+    /// Attributes that differ from ONNX's defaults, in a fixed order.
     pub attributes: Vec<(&'static str, Attribute)>,
-    /// Constants that ONNX passes as further inputs, after those of the node (`Reshape`'s shape, a reduction's axes).
+    /// Constants that ONNX passes as inputs, after those of the node (`Reshape`'s shape, a reduction's axes).
     pub constants: Vec<Tensor>,
-    /// Whether ONNX knows the operator.
+    /// True if the operator is in the ONNX standard.
     pub standard: bool,
 }
 
 impl Spelling {
-    /// A standard operator without attributes.
+    /// Returns a standard operator without attributes.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self { name, attributes: Vec::new(), constants: Vec::new(), standard: true }
     }
 
-    /// An operator of our own.
+    /// Returns an operator that is not in the ONNX standard.
     #[must_use]
     pub fn internal(name: &'static str) -> Self {
         Self { standard: false, ..Self::new(name) }
     }
 
-    /// With an attribute.
+    /// Adds an attribute.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: Attribute) -> Self {
         self.attributes.push((name, value));
         self
     }
 
-    /// With whole numbers given as sizes.
+    /// Adds an attribute that holds a list of sizes.
     #[must_use]
     pub fn with_sizes(self, name: &'static str, values: &[usize]) -> Self {
         self.with(name, Attribute::Ints(to_ints(values)))
     }
 
-    /// With a constant passed as an input.
+    /// Adds a constant passed as an input.
     #[must_use]
     pub fn with_constant(mut self, tensor: Tensor) -> Self {
         self.constants.push(tensor);
@@ -64,7 +63,7 @@ impl Spelling {
     }
 }
 
-/// Sizes as ONNX stores them.
+/// Converts sizes to ONNX integers.
 #[must_use]
 pub(crate) fn to_ints(values: &[usize]) -> Vec<i64> {
     values.iter().map(|&v| i64::try_from(v).unwrap_or(i64::MAX)).collect()

@@ -1,6 +1,6 @@
-//! Batch normalisation as it runs after training: with stored statistics.
+//! Batch normalisation with stored statistics, as used after training.
 //!
-//! Training sees the primitives instead; see [`crate::rewrite::batch_statistics`].
+//! For training it is replaced with primitive operators; see [`crate::rewrite::batch_statistics`].
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -14,16 +14,16 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// `(x − mean) ÷ √(variance + epsilon) · scale + bias`, channel by channel. Inputs: x (N×C×…),
-/// scale, bias, mean, variance (C each).
+/// `(x − mean) ÷ √(variance + epsilon) · scale + bias`, per channel. Inputs: x (N×C×…), scale, bias, mean, variance (C
+/// each).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNormalization {
-    /// Added to the variance.
+    /// Small constant added to the variance.
     pub epsilon: f32,
 }
 
 impl BatchNormalization {
-    /// Appends √(variance + epsilon)⁻¹ as a C-vector.
+    /// Appends √(variance + epsilon)⁻¹, a vector of length C.
     fn inverse_deviation(self, b: &mut Builder<'_>, variance: ValueId) -> Result<ValueId, GraphError> {
         let epsilon = b.scalar(self.epsilon);
         let sum = b.add(variance, epsilon)?;
@@ -32,7 +32,7 @@ impl BatchNormalization {
     }
 }
 
-/// A C-vector as it broadcasts over N×C×….
+/// Reshapes a vector of length C so that it broadcasts over N×C×….
 fn per_channel(b: &mut Builder<'_>, vector: ValueId, rank: usize) -> Result<ValueId, GraphError> {
     let mut shape = Shape(vec![1.into()]);
     shape.0.extend(b.shape(vector).0);

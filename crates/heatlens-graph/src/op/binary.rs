@@ -1,4 +1,4 @@
-//! Functions of two values with NumPy broadcasting. One row of [`BinaryFunction`] is one operator.
+//! Elementwise functions of two values with NumPy broadcasting. Each variant of [`BinaryFunction`] is one operator.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -12,7 +12,7 @@ use crate::op::{
 };
 use crate::tensor::{Data, Tensor};
 
-/// The functions, named as ONNX names them.
+/// Elementwise function of two values, named as in ONNX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BinaryFunction {
@@ -24,9 +24,9 @@ pub enum BinaryFunction {
     Mul,
     /// a ÷ b.
     Div,
-    /// The larger; a tie sends the gradient to a.
+    /// max(a, b); a tie sends the gradient to a.
     Max,
-    /// The smaller; a tie sends the gradient to a.
+    /// min(a, b); a tie sends the gradient to a.
     Min,
     /// aᵇ; differentiable in a, and in b where a > 0.
     Pow,
@@ -42,20 +42,20 @@ pub enum BinaryFunction {
     LessOrEqual,
     /// a where a > 0, a · b elsewhere; its derivative at a = 0 is b.
     PRelu,
-    /// The rest of a ÷ b with the sign of b, of whole numbers.
+    /// Integer remainder of a ÷ b with the sign of b.
     Mod,
-    /// The rest of a ÷ b with the sign of a.
+    /// Remainder of a ÷ b with the sign of a.
     Fmod,
-    /// Whether both masks hold.
+    /// Logical and of two masks.
     And,
-    /// Whether a mask holds.
+    /// Logical or of two masks.
     Or,
-    /// Whether one mask holds and the other does not.
+    /// Exclusive or of two masks.
     Xor,
 }
 
 impl BinaryFunction {
-    /// Every function.
+    /// All functions.
     pub const ALL: [Self; 18] = [
         Self::Add,
         Self::Sub,
@@ -77,7 +77,7 @@ impl BinaryFunction {
         Self::Xor,
     ];
 
-    /// The ONNX operator.
+    /// Returns the name of the ONNX operator.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -101,19 +101,19 @@ impl BinaryFunction {
         }
     }
 
-    /// Whether two values are compared; the result is a mask.
+    /// True for comparisons, whose result is a mask.
     #[must_use]
     pub fn is_comparison(self) -> bool {
         matches!(self, Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual)
     }
 
-    /// Whether two masks are joined to one.
+    /// True if both operands and the result are masks.
     #[must_use]
     pub fn is_logical(self) -> bool {
         matches!(self, Self::And | Self::Or | Self::Xor)
     }
 
-    /// Whether the function takes elements of this type.
+    /// True if the function accepts elements of this type.
     fn takes(self, dtype: DType) -> bool {
         match dtype {
             DType::F32 => self != Self::Mod && !self.is_logical(),
@@ -122,7 +122,7 @@ impl BinaryFunction {
         }
     }
 
-    /// The value at (a, b); masks are 1 or 0.
+    /// Returns the value at (a, b); masks are 1 or 0.
     #[must_use]
     pub fn value(self, a: f64, b: f64) -> f64 {
         let mask = |holds: bool| f64::from(u8::from(holds));
@@ -156,7 +156,7 @@ impl BinaryFunction {
         }
     }
 
-    /// Whether whole numbers compare so; exactly, however large they are.
+    /// Compares integers exactly, however large.
     fn whole_holds(self, a: i64, b: i64) -> bool {
         match self {
             Self::Greater => a > b,
@@ -167,7 +167,8 @@ impl BinaryFunction {
         }
     }
 
-    /// The value of whole numbers, where the result is one: ONNX divides towards zero.
+    /// Returns the value for integers, rounding quotients towards zero as ONNX does. `None` on overflow, on division by
+    /// zero, or if the function is not defined for integers.
     fn whole_value(self, a: i64, b: i64) -> Option<i64> {
         match self {
             Self::Add => a.checked_add(b),
@@ -187,7 +188,7 @@ impl BinaryFunction {
     }
 }
 
-/// Applies a function to pairs of elements. Inputs: a, b. Output: the broadcast shape.
+/// Applies a function elementwise. Inputs: a, b. Output: the broadcast shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binary(pub BinaryFunction);
 
@@ -271,7 +272,7 @@ impl Operator for Binary {
     }
 }
 
-/// The values around a binary node while its derivative is built.
+/// Values used to build the derivative of a binary node.
 struct Sides {
     a: ValueId,
     b: ValueId,
@@ -330,7 +331,7 @@ impl Sides {
                 b.mul(self.grad, slope)?
             }
             BinaryFunction::Fmod => {
-                // The whole part of a ÷ b: what is left of a without the rest, in units of b.
+                // The integer quotient, (a − remainder) ÷ b, rounded because the division is not exact.
                 let rest = b.sub(self.a, self.y)?;
                 let quotient = b.div(rest, self.b)?;
                 let whole = b.unary(UnaryFunction::Round, quotient)?;

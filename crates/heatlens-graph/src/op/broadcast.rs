@@ -1,13 +1,13 @@
-//! NumPy broadcasting, on symbolic shapes and on indices.
+//! NumPy broadcasting of symbolic shapes and of indices.
 
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::op::invalid;
 
-/// The shape that `a` and `b` broadcast to.
+/// Returns the shape that `a` and `b` broadcast to.
 ///
 /// # Errors
-/// If two sizes differ and neither is 1. The batch never counts as a 1.
+/// If two sizes differ and neither is 1. The batch size never counts as 1.
 pub fn broadcast(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
     let rank = a.rank().max(b.rank());
     let dim = |shape: &Shape, axis: usize| {
@@ -25,7 +25,7 @@ pub fn broadcast(a: &Shape, b: &Shape) -> Result<Shape, OpError> {
     Ok(Shape(dims))
 }
 
-/// Row-major strides of an array of `shape`, seen as one of `target` shape: repeated axes have stride 0.
+/// Returns the row-major strides of an array of `shape` viewed as one of `target` shape: repeated axes have stride 0.
 ///
 /// `shape` must broadcast to `target`.
 #[must_use]
@@ -63,13 +63,13 @@ pub fn for_each_index(shape: &[usize], mut visit: impl FnMut(&[usize])) {
     }
 }
 
-/// The position of an index in an array with these strides.
+/// Returns the position of an index in an array with the given strides.
 #[must_use]
 pub fn offset(index: &[usize], strides: &[usize]) -> usize {
     index.iter().zip(strides).map(|(i, s)| i * s).sum()
 }
 
-/// Row-major strides of a dense array.
+/// Returns the row-major strides of a dense array.
 #[must_use]
 pub fn dense_strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];

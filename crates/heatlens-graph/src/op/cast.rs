@@ -1,4 +1,4 @@
-//! Another element type.
+//! Conversion of element types.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -7,16 +7,16 @@ use crate::graph::{Node, ValueId};
 use crate::op::{Attribute, Operator, Spelling, first_grad, first_shape, invalid, require, wants};
 use crate::tensor::{Data, Tensor};
 
-/// Input: x. Output: x as `to`. Half and double precision count as `F32`.
+/// Converts element types. Input: x. Output: x as `to`. Half and double precision count as `F32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cast {
-    /// The wanted type.
+    /// Target type.
     pub to: DType,
 }
 
 impl Operator for Cast {
     fn spelling(&self) -> Spelling {
-        // The numbers of ONNX's TensorProto.DataType.
+        // Values of ONNX's TensorProto.DataType.
         let code = match self.to {
             DType::F32 => 1,
             DType::I64 => 7,
@@ -32,7 +32,7 @@ impl Operator for Cast {
 
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
-        #[allow(clippy::cast_possible_truncation)] // towards zero, which is what the standard asks for
+        #[allow(clippy::cast_possible_truncation)] // rounds towards zero, as the standard requires
         let data = match (self.to, x.data()) {
             (DType::I64, Data::I64(v)) => Data::I64(v.clone()),
             (DType::Bool, Data::Bool(v)) => Data::Bool(v.clone()),

@@ -10,12 +10,12 @@ use crate::op::{
 };
 use crate::tensor::{Data, Tensor};
 
-/// min(max(x, `min`), `max`). Input: x. The gradient passes strictly inside the bounds.
+/// min(max(x, `min`), `max`). Input: x. The gradient passes strictly between the bounds only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clip {
-    /// The smallest value let through.
+    /// Lower bound.
     pub min: f32,
-    /// The largest value let through.
+    /// Upper bound.
     pub max: f32,
 }
 
@@ -35,7 +35,7 @@ impl Operator for Clip {
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
         if let Some(values) = x.as_i64() {
-            // Bounds beyond all whole numbers become the outermost ones.
+            // The cast saturates bounds outside the range of `i64`.
             #[allow(clippy::cast_possible_truncation)]
             let (low, high) = (self.min.ceil() as i64, self.max.floor() as i64);
             let values = values.iter().map(|&v| v.max(low).min(high)).collect();

@@ -1,4 +1,4 @@
-//! Values side by side.
+//! Concatenation.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -10,10 +10,10 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// Joins any number of values along `axis`; their other sizes agree.
+/// Concatenates any number of values along `axis`; their other sizes must be equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concat {
-    /// The axis; negative ones count from the back.
+    /// Axis; negative values count from the back.
     pub axis: i64,
 }
 

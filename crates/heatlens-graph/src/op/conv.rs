@@ -12,13 +12,13 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// Cross-correlation over any number of spatial axes. Inputs: x (N×C×spatial), w
-/// (M×C/group×kernel), optional bias (M). Output: N×M×spatial.
+/// Cross-correlation over any number of spatial axes. Inputs: x (N×C×spatial), w (M×C/group×kernel), optional bias (M).
+/// Output: N×M×spatial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv {
-    /// Size, step and padding.
+    /// Kernel size, stride, dilation and padding.
     pub window: Window,
-    /// Number of channel groups that don't see each other.
+    /// Number of channel groups; each output channel reads the input channels of its group only.
     pub group: usize,
 }
 
@@ -26,7 +26,7 @@ impl Conv {
     /// Checks x against w and returns the number of output channels.
     ///
     /// # Errors
-    /// If channels, groups or kernel sizes disagree.
+    /// If channels, groups or kernel sizes do not match.
     pub fn check(&self, x: &Fact, w: &Fact) -> Result<usize, OpError> {
         let c = channels(x)?;
         let kernel: Vec<Dim> = self.window.kernel.iter().map(|&k| Dim::Fixed(k)).collect();
@@ -118,8 +118,7 @@ pub(crate) fn spell(window: &Window, group: usize, spelling: Spelling) -> Spelli
     }
 }
 
-/// The triples (input, weight, output) that a convolution multiplies: its forward pass and both
-/// of its gradients are sums over the same triples.
+/// Triples (input, weight, output) of a convolution: the forward pass and both gradients sum over the same triples.
 pub(crate) struct ConvWalk<'a> {
     conv: &'a Conv,
     n: usize,
@@ -131,7 +130,7 @@ pub(crate) struct ConvWalk<'a> {
 }
 
 impl<'a> ConvWalk<'a> {
-    /// `x`, `w` and `y` are the full shapes of input, weights and output.
+    /// Creates a walk; `x`, `w` and `y` are the full shapes of input, weights and output.
     pub(crate) fn new(conv: &'a Conv, x: &'a [usize], w: &[usize], y: &'a [usize]) -> Self {
         let (input, output) = (&x[2..], &y[2..]);
         Self { conv, n: x[0], c: x[1], m: w[0], input, output, out_area: output.iter().product() }

@@ -1,4 +1,4 @@
-//! The two gradients of a convolution, each an operator with a kernel of its own.
+//! The two gradients of a convolution, each an operator with its own kernel.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -11,18 +11,18 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// The gradient of [`Conv`] with respect to its input. Inputs: dy (N×M×spatial), w
-/// (M×C/group×kernel). Output: dx (N×C×`input`).
+/// Gradient of [`Conv`] with respect to its input. Inputs: dy (N×M×spatial), w (M×C/group×kernel). Output: dx
+/// (N×C×`input`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvInputGrad {
     /// The convolution.
     pub conv: Conv,
-    /// Spatial sizes of the convolution's input, which step and padding leave open.
+    /// Spatial sizes of the convolution's input, which are ambiguous given stride and padding alone.
     pub input: Vec<usize>,
 }
 
 impl ConvInputGrad {
-    /// How many elements at the end of each axis no window of the convolution reaches.
+    /// Returns for each axis the number of trailing elements that no window of the convolution covers.
     fn left_over(&self) -> Vec<usize> {
         let window = &self.conv.window;
         let one = |(i, &input): (usize, &usize)| {
@@ -37,7 +37,7 @@ impl ConvInputGrad {
 
 impl Operator for ConvInputGrad {
     fn spelling(&self) -> Spelling {
-        // ONNX knows it under this name, and what the step leaves open as `output_padding`.
+        // In ONNX this is a transposed convolution; `output_padding` resolves the ambiguity of the stride.
         let spelling = spell(&self.conv.window, self.conv.group, Spelling::new("ConvTranspose"));
         let left_over = self.left_over();
         if left_over.iter().all(|&l| l == 0) {
@@ -89,8 +89,8 @@ impl Operator for ConvInputGrad {
     }
 }
 
-/// The gradient of [`Conv`] with respect to its weights, summed over the batch. Inputs: x
-/// (N×C×spatial), dy (N×M×spatial). Output: dw (M×C/group×kernel).
+/// Gradient of [`Conv`] with respect to its weights, summed over the batch. Inputs: x (N×C×spatial), dy (N×M×spatial).
+/// Output: dw (M×C/group×kernel).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvWeightGrad {
     /// The convolution.

@@ -1,4 +1,4 @@
-//! Repeating along axes of size 1.
+//! Broadcasting to a shape.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -9,16 +9,16 @@ use crate::op::export::{ExpandTo, sizes};
 use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
-/// Input: x. Output: x repeated along sizes of 1, and along new axes in front, until it has `shape`.
+/// Input: x. Output: x broadcast to `shape`: repeated along axes of size 1 and along new leading axes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expand {
-    /// The wanted sizes.
+    /// Target shape.
     pub shape: Shape,
 }
 
 impl Operator for Expand {
     fn spelling(&self) -> Spelling {
-        // With a batch in the shape ONNX has no constant form; `lower` computes the sizes.
+        // A shape that contains the batch size is not a constant in ONNX; `lower` computes it.
         let sizes = super::attribute::to_ints(&self.shape.at(1));
         let spelling = Spelling::new("Expand").with_constant(Tensor::i64(&sizes));
         Spelling { standard: !self.shape.has_batch(), ..spelling }
@@ -45,7 +45,7 @@ impl Operator for Expand {
         output_grads: &[Option<ValueId>],
         wanted: &[bool],
     ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        // The walker sums repeated axes back.
+        // `differentiate` sums over the repeated axes.
         Ok(vec![first_grad(output_grads).filter(|_| wants(wanted, 0))])
     }
 

@@ -1,8 +1,7 @@
-//! Operators that stand only in files: what the derivatives of others need in standard ONNX.
+//! Operators that only occur in written files, where derivatives of other operators need them in standard ONNX.
 //!
-//! [`Operator::lower`] builds these when a graph is written. Nothing derives from them and nothing
-//! compiles them; the reference evaluator runs them, so that a lowered graph can be held against
-//! the one it came from.
+//! [`Operator::lower`] creates them when a graph is written. They have no derivatives and no kernels; the reference
+//! evaluator supports them, so that a lowered graph can be compared with the original.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -16,7 +15,7 @@ use crate::tensor::{Data, Tensor};
 
 type Grads = Result<Vec<Option<ValueId>>, GraphError>;
 
-/// Operators of this file are written, never differentiated.
+/// Returns the error for differentiating an operator of this file.
 fn no_derivative(node: &Node) -> Grads {
     Err(at(node, OpError::NoDerivative { index: 0 }))
 }
@@ -30,35 +29,34 @@ fn to_int(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-/// One size of x, as a list of one whole number: ONNX' `Shape` of a single axis. Input: x.
+/// Size of one axis of x as a list of one integer: ONNX's `Shape` of a single axis. Input: x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AxisSize {
     /// The axis.
     pub axis: usize,
 }
 
-/// [`super::expand::Expand`] to sizes that are computed in the file, for batches that no constant can
-/// say. Inputs: x, the sizes.
+/// [`super::expand::Expand`] to sizes computed in the file, for shapes that contain the batch size. Inputs: x, the
+/// sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpandTo {
-    /// What the sizes are.
+    /// The sizes that the second input holds.
     pub shape: Shape,
 }
 
-/// A max pool that also says where each maximum is, counted through the whole input. Input: x.
-/// Outputs: as the pool's, and the places.
+/// Max pooling that also returns the flat position of each maximum in the whole input. Input: x. Outputs: pooled
+/// values, positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxPoolIndices {
-    /// The pool.
+    /// The pooling.
     pub pool: MaxPool,
 }
 
-/// Adds updates to a list at the given places; places may repeat. Inputs: data, places, updates,
-/// all of rank 1.
+/// Adds updates to a list at given positions, which may repeat. Inputs: data, positions, updates, all of rank 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScatterAdd;
 
-/// Takes from a list at the given places. Inputs: data, places, both of rank 1.
+/// Reads elements of a list at given positions. Inputs: data, positions, both of rank 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Take;
 
@@ -142,7 +140,7 @@ impl Operator for MaxPoolIndices {
     }
 }
 
-/// The elements behind places of a list.
+/// Converts positions in a list of `len` elements, checking that they are in range.
 fn places(tensor: &Tensor, len: usize) -> Result<Vec<usize>, OpError> {
     let inside = |&i: &i64| usize::try_from(i).ok().filter(|&i| i < len);
     let all = tensor.as_i64().and_then(|v| v.iter().map(inside).collect());
@@ -201,10 +199,10 @@ impl Operator for Take {
     }
 }
 
-/// The sizes of `shape` as a value that the file computes: the batch is read off an input.
+/// Appends nodes that compute the sizes of `shape`; the batch size is read from an input's shape.
 ///
 /// # Errors
-/// If no input has the batch as a size.
+/// If no input has the batch size as an axis.
 pub(crate) fn sizes(b: &mut Builder<'_>, shape: &Shape) -> Result<ValueId, GraphError> {
     let mut parts = Vec::new();
     for dim in &shape.0 {
@@ -220,7 +218,7 @@ pub(crate) fn sizes(b: &mut Builder<'_>, shape: &Shape) -> Result<ValueId, Graph
     b.apply(Concat { axis: 0 }, &parts)
 }
 
-/// The number of samples.
+/// Appends a node that computes the number of samples.
 fn batch(b: &mut Builder<'_>) -> Result<ValueId, GraphError> {
     let graph = b.graph();
     let place =
@@ -232,10 +230,10 @@ fn batch(b: &mut Builder<'_>) -> Result<ValueId, GraphError> {
     b.apply(AxisSize { axis }, &[x])
 }
 
-/// All elements of `x` in one list.
+/// Flattens `x` to rank 1.
 ///
 /// # Errors
-/// If the batch stands on several axes of it.
+/// If several axes contain the batch size.
 pub(crate) fn flat(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
     let shape = b.shape(x);
     let dim = joined(&shape.0).ok_or_else(|| {
@@ -244,7 +242,7 @@ pub(crate) fn flat(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphErro
     b.reshape(x, Shape(vec![dim]))
 }
 
-/// Several axes as one; `None` where that is not a multiple of the batch or overflows.
+/// Merges axes into one; `None` if more than one of them contains the batch size, or on overflow.
 pub(crate) fn joined(dims: &[Dim]) -> Option<Dim> {
     let size = dims.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))?;
     match dims.iter().filter(|d| d.is_batch()).count() {
@@ -254,10 +252,10 @@ pub(crate) fn joined(dims: &[Dim]) -> Option<Dim> {
     }
 }
 
-/// Zeros of `shape`.
+/// Appends zeros of `shape`.
 ///
 /// # Errors
-/// Never for a shape that a value of the graph has.
+/// Never for the shape of an existing value.
 pub(crate) fn zeros(b: &mut Builder<'_>, shape: Shape) -> Result<ValueId, GraphError> {
     let zero = b.scalar(0.0);
     b.expand(zero, shape)

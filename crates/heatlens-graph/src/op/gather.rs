@@ -1,4 +1,4 @@
-//! Picking elements of an axis by constant indices, and its transpose.
+//! Selection of elements along an axis by constant indices, and its transpose.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use crate::op::{
 };
 use crate::tensor::{Data, Tensor};
 
-/// Elements `indices` of an axis. Input: x. Output: x with the axis replaced by `shape`, the shape
-/// of the array of indices (none for a single index, which takes the axis away).
+/// Elements `indices` along an axis. Input: x. Output: x with the axis replaced by `shape`, the shape of the index
+/// array (empty for a single index, which removes the axis).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gather {
-    /// The axis; not the batch.
+    /// The axis; not the batch axis.
     pub axis: usize,
     /// Positions along the axis, counted from the front.
     pub indices: Arc<[usize]>,
-    /// Sizes of the array of indices.
+    /// Shape of the index array.
     pub shape: Vec<usize>,
 }
 
-/// Adds elements up at the places where [`Gather`] took them from. Input: dy, shaped as the gather's
+/// Gradient of [`Gather`]: adds each element to the position it was read from. Input: dy, shaped as the gather's
 /// output. Output: dx, with an axis of `size`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatherGrad {
@@ -46,7 +46,7 @@ impl Gather {
         }
     }
 
-    /// The output's shape for an input of `shape`.
+    /// Returns the output shape for an input of `shape`.
     fn gathered(&self, shape: &Shape) -> Result<Shape, OpError> {
         match shape.0.get(self.axis) {
             Some(&Dim::Fixed(size)) => self.check(size)?,
@@ -58,7 +58,7 @@ impl Gather {
         Ok(Shape(dims))
     }
 
-    /// Calls `visit(start in x, start in the output, length)` for every run that stays together.
+    /// Calls `visit(start in x, start in the output, length)` for every contiguous run of elements.
     pub fn for_each_run(&self, x: &[usize], mut visit: impl FnMut(usize, usize, usize)) {
         let run: usize = x[self.axis + 1..].iter().product();
         let outer: usize = x[..self.axis].iter().product();
@@ -108,11 +108,11 @@ impl Operator for Gather {
     }
 }
 
-/// The largest matrix by which a gradient is written in standard operators.
+/// Maximum size of the matrix used to express the gradient in standard operators.
 const MAX_MATRIX: usize = 1 << 24;
 
 impl GatherGrad {
-    /// The shape of dx for a dy of `shape`.
+    /// Returns the shape of dx for a dy of `shape`.
     fn whole(&self, shape: &Shape) -> Result<Shape, OpError> {
         let mut dims = shape.0.clone();
         let end = self.gather.axis + self.gather.shape.len();
@@ -161,7 +161,7 @@ impl Operator for GatherGrad {
         Ok(vec![Some(builder.apply(self.gather.clone(), &[grad])?)])
     }
 
-    /// A product with the matrix that says which element went where.
+    /// Multiplies with a 0/1 matrix that maps gathered elements to their source positions.
     fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
         let dy = require_value(node, 0)?;
         let whole = self.whole(&builder.shape(dy)).map_err(|e| at(node, e))?;
@@ -175,7 +175,7 @@ impl Operator for GatherGrad {
             matrix[row * count + column] = 1.0;
         }
         let matrix = builder.constant(Tensor::f32(&[self.size, count], matrix));
-        // The gathered axis comes last but one; what is behind it moves to the front.
+        // The gathered axis becomes the second to last; the axes behind it move forward.
         let rank = whole.rank();
         let order: Vec<usize> = (0..axis).chain(axis + 1..rank).chain([axis]).collect();
         let mut parted = whole;

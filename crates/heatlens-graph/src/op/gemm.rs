@@ -1,4 +1,4 @@
-//! The general matrix product of dense layers.
+//! General matrix product, used by dense layers.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -11,13 +11,13 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// `alpha · A′B′ + beta · C`, where A′ and B′ are A and B or their transposes. Inputs: A (M×K),
-/// B (K×N), optional C that broadcasts to M×N.
+/// `alpha · A′B′ + beta · C`, where A′ and B′ are A and B or their transposes. Inputs: A (M×K), B (K×N), optional C
+/// that broadcasts to M×N.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gemm {
-    /// Whether A is given transposed.
+    /// True if A is transposed first.
     pub trans_a: bool,
-    /// Whether B is given transposed.
+    /// True if B is transposed first.
     pub trans_b: bool,
     /// Factor of the product.
     pub alpha: f32,
@@ -31,7 +31,7 @@ impl Default for Gemm {
     }
 }
 
-/// Rows and columns of a matrix after an optional transpose.
+/// Returns rows and columns of a matrix after an optional transpose.
 fn matrix(fact: &Fact, transposed: bool) -> Result<(Dim, Dim), OpError> {
     match (fact.dtype, fact.shape.0.as_slice(), transposed) {
         (DType::F32, &[rows, columns], false) => Ok((rows, columns)),
@@ -41,7 +41,7 @@ fn matrix(fact: &Fact, transposed: bool) -> Result<(Dim, Dim), OpError> {
 }
 
 impl Gemm {
-    /// Appends `alpha ·` the product of two matrices, each transposed first where asked.
+    /// Appends `alpha ·` the product of two matrices, each transposed first if its flag is set.
     fn product(
         self,
         b: &mut Builder<'_>,

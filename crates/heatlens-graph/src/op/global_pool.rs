@@ -1,4 +1,4 @@
-//! Pooling over whole planes.
+//! Global pooling over the spatial axes.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -9,21 +9,21 @@ use crate::op::window::{channels, spatial_sizes};
 use crate::op::{Operator, Spelling, require};
 use crate::tensor::Tensor;
 
-/// The pooling.
+/// Function of a global pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GlobalPoolFunction {
-    /// The mean of each plane.
+    /// Mean of each plane.
     Average,
-    /// The largest element of each plane; elements that tie share the gradient.
+    /// Maximum of each plane; tied elements share the gradient equally.
     Max,
 }
 
-/// Input: x (N×C×spatial). Output: N×C×1×….
+/// Pools each plane to one element. Input: x (N×C×spatial). Output: N×C×1×….
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GlobalPool(pub GlobalPoolFunction);
 
 impl GlobalPool {
-    /// The reduction that this is, for a value of rank `rank`.
+    /// Returns the equivalent reduction for a value of rank `rank`.
     #[must_use]
     pub fn as_reduce(self, rank: usize) -> Reduce {
         let function = match self.0 {

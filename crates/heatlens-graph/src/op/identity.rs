@@ -1,4 +1,4 @@
-//! Operators that do nothing after training.
+//! Operators that return their input unchanged after training.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -7,12 +7,12 @@ use crate::graph::{Node, ValueId};
 use crate::op::{Operator, Spelling, first_grad, require, wants};
 use crate::tensor::Tensor;
 
-/// Input: x. Output: x.
+/// Returns its input. Input: x. Output: x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// ONNX's `Identity`.
     Identity,
-    /// ONNX's `Dropout`, which passes everything after training.
+    /// ONNX's `Dropout`, the identity after training.
     Dropout,
 }
 

@@ -1,4 +1,4 @@
-//! Layer normalisation, and its gradient.
+//! Layer normalisation and its gradient.
 
 use crate::builder::Builder;
 use crate::differentiate::{DefaultRules, differentiate};
@@ -14,29 +14,28 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// `(x − mean) ÷ √(variance + epsilon) · scale + bias` over the axes from `axis` on; the variance is
-/// the population's. Inputs: x, optional scale, optional bias (both broadcast to x).
+/// `(x − mean) ÷ √(variance + epsilon) · scale + bias` over the axes from `axis` to the last, with the population
+/// variance. Inputs: x, optional scale, optional bias (both broadcast to x).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerNormalization {
-    /// The first normalised axis; negative ones count from the back.
+    /// First normalised axis; negative values count from the back.
     pub axis: i64,
-    /// Added to the variance.
+    /// Small constant added to the variance.
     pub epsilon: f32,
 }
 
-/// The gradient of [`LayerNormalization`] without scale with respect to x. Inputs: x, dy (shaped as
-/// x). Output: dx.
+/// Gradient of [`LayerNormalization`] without scale with respect to x. Inputs: x, dy (shaped as x). Output: dx.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerNormalizationGrad {
-    /// The normalisation; it has neither scale nor bias.
+    /// The normalisation, without scale and bias.
     pub normalization: LayerNormalization,
 }
 
 impl LayerNormalization {
-    /// The first normalised axis of a value of `shape`.
+    /// Returns the first normalised axis of a value of `shape`.
     ///
     /// # Errors
-    /// If it does not exist, or the batch is among the normalised axes.
+    /// If it does not exist, or the batch axis would be normalised.
     pub fn axis_of(&self, shape: &Shape) -> Result<usize, OpError> {
         let axis = shape.axis(self.axis).ok_or_else(|| invalid(format!("axis {} of {shape}", self.axis)))?;
         if shape.0[axis..].iter().any(|d| d.is_batch()) {
@@ -45,13 +44,13 @@ impl LayerNormalization {
         Ok(axis)
     }
 
-    /// The rows of x, and how many elements each has.
+    /// Returns the elements of x and the number of elements per normalised row.
     fn rows(&self, x: &Tensor) -> Result<(Vec<f64>, usize), OpError> {
         let axis = self.axis_of(&Shape::fixed(x.shape()))?;
         Ok((x.to_f64(), x.shape()[axis..].iter().product::<usize>().max(1)))
     }
 
-    /// Mean and 1 ÷ √(variance + epsilon) of a row.
+    /// Returns the mean and 1 ÷ √(variance + epsilon) of a row.
     #[allow(clippy::cast_precision_loss)] // element counts are far below 2^53
     fn statistics(&self, row: &[f64]) -> (f64, f64) {
         let count = row.len() as f64;
@@ -128,7 +127,7 @@ impl Operator for LayerNormalization {
         Ok(grads)
     }
 
-    /// ONNX asks for a scale.
+    /// Adds a scale of ones, which ONNX requires.
     fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
         let has = |index: usize| node.inputs.get(index).copied().flatten();
         if has(1).is_some() {
@@ -147,10 +146,10 @@ impl Operator for LayerNormalization {
 }
 
 impl LayerNormalizationGrad {
-    /// Appends the gradient in plain operators: (dy − mean(dy) − x̂ · mean(dy · x̂)) ÷ deviation.
+    /// Appends the gradient in primitive operators: (dy − mean(dy) − x̂ · mean(dy · x̂)) ÷ deviation.
     fn formula(self, b: &mut Builder<'_>, x: ValueId, dy: ValueId) -> Result<ValueId, GraphError> {
         let rank = b.shape(x).rank();
-        // `infer` has seen that the axis exists.
+        // `infer` has checked that the axis exists.
         let first = b.shape(x).axis(self.normalization.axis).unwrap_or(0);
         let axes: Vec<usize> = (first..rank).collect();
         let mean = b.mean(x, &axes, true)?;
@@ -208,8 +207,8 @@ impl Operator for LayerNormalizationGrad {
         wanted: &[bool],
     ) -> Result<Vec<Option<ValueId>>, GraphError> {
         let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
-        // The formula's own derivative. Copies of the inputs keep it apart from what else joins
-        // the two: dy may depend on x.
+        // Differentiates the formula. Copies of the inputs make x and dy independent leaves, because dy may depend on
+        // x.
         let x = builder.apply(Identity::Identity, &[require_value(node, 0)?])?;
         let dy = builder.apply(Identity::Identity, &[require_value(node, 1)?])?;
         let dx = self.formula(builder, x, dy)?;

@@ -1,4 +1,4 @@
-//! NumPy's matrix product.
+//! Matrix product as in NumPy.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -10,8 +10,8 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// The product of the last two axes; axes before them broadcast. Inputs: a (…×M×K), b (…×K×N),
-/// both of rank 2 or more (vectors are read as matrices when a file is opened).
+/// Matrix product over the last two axes; leading axes broadcast. Inputs: a (…×M×K), b (…×K×N), both of rank 2 or more
+/// (vectors are converted to matrices on reading).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatMul;
 

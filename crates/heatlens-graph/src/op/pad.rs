@@ -1,4 +1,4 @@
-//! Surrounding with a constant, and the transpose of [`Slice`].
+//! Constant padding, and the transpose of [`Slice`].
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -10,18 +10,19 @@ use crate::op::slice::Slice;
 use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
-/// Surrounds x with `value`. Input: x.
+/// Pads x with `value`. Input: x.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pad {
-    /// Elements in front, for every axis.
+    /// Number of elements inserted before each axis.
     pub begin: Vec<usize>,
-    /// Elements behind, for every axis.
+    /// Number of elements appended to each axis.
     pub end: Vec<usize>,
-    /// What they hold.
+    /// Value of the padding.
     pub value: f32,
 }
 
-/// Puts x at the places of a slice of an axis of `size`, zeros elsewhere. Input: x, shaped as the slice.
+/// Transpose of a slice: puts x at the positions of the slice of an axis of `size`, zeros elsewhere. Input: x, shaped
+/// as the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unslice {
     /// The slice.
@@ -30,7 +31,7 @@ pub struct Unslice {
     pub size: usize,
 }
 
-/// Elements of x where `from` is one more than their place in it, `padding` where it is 0.
+/// Builds a tensor of `shape` with element `from[i] − 1` of x at position i, or `padding` if `from[i]` is 0.
 fn surrounded(x: &Tensor, padding: f32, shape: &[usize], from: Vec<usize>) -> Result<Vec<Tensor>, OpError> {
     let padding = Cast { to: x.dtype() }.eval(&[Some(&Tensor::scalar(padding))], &[Vec::new()])?;
     Tensor::assemble(&[padding.first().unwrap_or(x), x], shape, |emit| {
@@ -71,7 +72,7 @@ impl Operator for Pad {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
         let strides = dense_strides(shape);
         let origin = offset(&self.begin, &strides);
-        // For each element, one more than its place in x; 0 is the padding.
+        // For each output element, one more than its position in x; 0 for padding.
         let mut from = vec![0usize; shape.iter().product()];
         let mut place = 0;
         for_each_index(x.shape(), |i| {
@@ -143,7 +144,7 @@ impl Operator for Unslice {
         let mut x = require_value(node, 0)?;
         let mut shape = builder.shape(x);
         let rank = shape.rank();
-        // Steps: every element is followed by the zeros up to the next, then both axes become one.
+        // Steps: append step − 1 zeros to every element on a new axis, then merge the two axes.
         let spread = if len > 1 { len * step } else { len };
         if spread != len {
             shape.0.insert(axis + 1, Dim::Fixed(1));

@@ -1,4 +1,4 @@
-//! Pooling over windows.
+//! Pooling over sliding windows.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -11,26 +11,26 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// The largest element of each window; padding never wins. Input: x (N×C×spatial).
+/// Maximum of each window; padding is ignored. Input: x (N×C×spatial).
 ///
-/// A tie belongs to the first element in row-major order, and a NaN in the window is its maximum,
-/// both as in PyTorch.
+/// As in PyTorch, a tie is resolved in favour of the first element in row-major order, and the maximum of a window that
+/// contains NaN is NaN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxPool {
-    /// Size, step and padding.
+    /// Window size, stride, dilation and padding.
     pub window: Window,
-    /// Whether a last window may reach outside.
+    /// True if the last window may extend beyond the padded input.
     pub ceil_mode: bool,
 }
 
-/// The mean of each window. Input: x (N×C×spatial).
+/// Mean of each window. Input: x (N×C×spatial).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AveragePool {
-    /// Size, step and padding.
+    /// Window size, stride, dilation and padding.
     pub window: Window,
-    /// Whether a last window may reach outside.
+    /// True if the last window may extend beyond the padded input.
     pub ceil_mode: bool,
-    /// Whether padding counts as zeros; otherwise the mean is over the elements inside.
+    /// True if padding counts as zeros; otherwise the mean is taken over the elements inside the input.
     pub count_include_pad: bool,
 }
 
@@ -47,7 +47,7 @@ fn spell(window: &Window, ceil: bool, name: &'static str) -> Spelling {
     if ceil { spelling.with("ceil_mode", Attribute::Int(1)) } else { spelling }
 }
 
-/// Sizes of planes (all N×C of them) and of the spatial axes of a pool's input and output.
+/// Number of planes (N·C), and spatial sizes of the input and output of a pooling.
 pub(crate) struct Planes<'a> {
     pub(crate) count: usize,
     pub(crate) input: &'a [usize],
@@ -69,7 +69,7 @@ impl<'a> Planes<'a> {
 }
 
 impl MaxPool {
-    /// For each output, the flat position of its maximum within its input plane, all planes in order.
+    /// Returns for each output element the flat position of its maximum within its input plane, plane by plane.
     pub(crate) fn argmax(&self, x: &[f64], planes: &Planes<'_>) -> Vec<usize> {
         let (area, out) = (planes.in_area(), planes.out_area());
         let mut best = vec![None; planes.count * out];
@@ -120,11 +120,11 @@ impl Operator for MaxPool {
 }
 
 impl AveragePool {
-    /// For each output position of a plane, what its sum is divided by.
+    /// Returns the divisor for each output position of a plane.
     pub fn divisors(&self, input: &[usize], output: &[usize]) -> Vec<f64> {
         let mut counts = vec![0.0; output.iter().product()];
         if self.count_include_pad {
-            // A window that ceil mode lets reach beyond the padding counts only what lies inside it.
+            // Of a window that ceil mode extends beyond the padding, only the elements inside count.
             let padded: Vec<usize> = (0..input.len())
                 .map(|i| input[i] + self.window.pads_begin[i] + self.window.pads_end[i])
                 .collect();

@@ -1,4 +1,4 @@
-//! The gradients of pooling, each an operator with a kernel of its own.
+//! Gradients of pooling, each an operator with its own kernel.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -14,32 +14,33 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// Sends each window's gradient to its maximum. Inputs: x (N×C×spatial), dy (as the pool's
-/// output). Output: dx, shaped as x. Windows that overlap add up.
+/// Gradient of [`MaxPool`]: sends each window's gradient to the position of its maximum and adds up those of
+/// overlapping windows. Inputs: x (N×C×spatial), dy (shaped as the pool's output). Output: dx, shaped as x.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxPoolGrad {
-    /// The pool.
+    /// The pooling.
     pub pool: MaxPool,
 }
 
-/// Picks from v, at the place of each window's maximum in x: the transpose of [`MaxPoolGrad`].
-/// Inputs: x, v (both N×C×spatial). Output: as the pool's.
+/// Transpose of [`MaxPoolGrad`]: reads v at the position of each window's maximum in x. Inputs: x, v (both
+/// N×C×spatial). Output: shaped as the pool's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaxPoolSelect {
-    /// The pool.
+    /// The pooling.
     pub pool: MaxPool,
 }
 
-/// Spreads each window's gradient evenly. Input: dy (as the pool's output). Output: N×C×`input`.
+/// Gradient of [`AveragePool`]: spreads each window's gradient evenly. Input: dy (shaped as the pool's output). Output:
+/// N×C×`input`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AveragePoolGrad {
-    /// The pool.
+    /// The pooling.
     pub pool: AveragePool,
     /// Spatial sizes of the pool's input.
     pub input: Vec<usize>,
 }
 
-/// Where the maxima of x are, in one list.
+/// Appends the positions of the maxima of x, flattened.
 fn places(pool: &MaxPool, b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
     let pooled = b.apply(MaxPoolIndices { pool: pool.clone() }, &[x])?;
     let graph = b.graph();
@@ -48,14 +49,14 @@ fn places(pool: &MaxPool, b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, Gr
 }
 
 impl AveragePoolGrad {
-    /// What each element of the pool's output hands to every element of its window.
+    /// Returns for each output position of a plane the factor by which its gradient reaches the elements of its window.
     #[allow(clippy::cast_possible_truncation)]
     fn shares(&self, output: &[usize]) -> Vec<f32> {
         let divisors = self.pool.divisors(&self.input, output);
         divisors.into_iter().map(|d| if d > 0.0 { (1.0 / d) as f32 } else { 0.0 }).collect()
     }
 
-    /// A window that gives as many outputs without ceil mode: just enough padding behind.
+    /// Returns a window with the same output sizes without ceil mode, by enlarging the padding at the end.
     fn floor_window(&self, output: &[usize]) -> Window {
         let mut window = self.pool.window.clone();
         for (i, end) in window.pads_end.iter_mut().enumerate() {
@@ -225,7 +226,7 @@ impl Operator for AveragePoolGrad {
         sizes.extend(&output);
         let shares = b.constant(Tensor::f32(&sizes, shares));
         let shared = b.mul(dy, shares)?;
-        // Channels do not see each other, so each plane counts as a sample.
+        // Channels are independent, so each plane is treated as a sample.
         let planes = joined(&shape.0[..2]).ok_or_else(|| no_standard_form(node))?;
         let spatial = |sizes: &[usize]| sizes.iter().map(|&d| Dim::Fixed(d)).collect::<Vec<_>>();
         let shared = b.reshape(shared, Shape([vec![planes, Dim::Fixed(1)], spatial(&output)].concat()))?;

@@ -1,4 +1,4 @@
-//! What a quantised network computes, kept as floating point.
+//! Quantisation, simulated in floating point.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -14,25 +14,27 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// `round(x ÷ scale) + zero_point`, halves to even, clamped to `low`…`high`. Inputs: x, scale,
-/// zero point (both numbers, or vectors along `axis`). Its derivative in x is 1 ÷ scale where no more than one step
-/// is clamped ("straight through"), and 0 elsewhere; scale and zero point have none. One step, because the zero point is
-/// rounded: the largest value of the calibration may itself come to lie one step outside, and it is often the surest image's.
+/// `round(x ÷ scale) + zero_point`, ties rounded to even, clamped to `low`…`high`. Inputs: x, scale, zero point (both
+/// scalars, or vectors along `axis`).
+///
+/// The derivative with respect to x is the straight-through estimate: 1 ÷ scale where at most one step is clamped, 0
+/// elsewhere. Scale and zero point have no derivative. One step is allowed because the zero point is rounded: the
+/// largest calibration value may lie one step outside, and it often belongs to the most confident image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FakeQuantize {
-    /// The axis along which scale and zero point differ.
+    /// Axis along which scale and zero point vary.
     pub axis: usize,
-    /// The smallest quantised value.
+    /// Smallest quantised value.
     pub low: f32,
-    /// The largest quantised value.
+    /// Largest quantised value.
     pub high: f32,
 }
 
 impl FakeQuantize {
-    /// The shape in which a scale or zero point of `shape` broadcasts to `x`.
+    /// Returns the shape in which a scale or zero point of `shape` broadcasts to `x`.
     ///
     /// # Errors
-    /// If it is neither a number nor a vector along the axis.
+    /// If it is neither a scalar nor a vector along the axis.
     pub fn aligned(&self, shape: &Shape, x: &Shape) -> Result<Shape, OpError> {
         let along = x.0.get(self.axis).copied();
         match shape.0.as_slice() {
@@ -50,7 +52,7 @@ impl FakeQuantize {
         }
     }
 
-    /// Appends `round(x ÷ scale) + zero_point`; also hands back the aligned scale.
+    /// Appends `round(x ÷ scale) + zero_point`; also returns the aligned scale.
     fn unclamped(self, b: &mut Builder<'_>, node: &Node) -> Result<(ValueId, ValueId), GraphError> {
         let x = require_value(node, 0)?;
         let shape = b.shape(x);

@@ -12,44 +12,44 @@ use crate::op::{
 };
 use crate::tensor::{Data, Tensor};
 
-/// The reductions, named as ONNX names them.
+/// Function of a reduction, named as in ONNX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReduceFunction {
     /// Σ x.
     Sum,
-    /// The arithmetic mean.
+    /// Arithmetic mean.
     Mean,
-    /// The largest element; elements that tie share the gradient equally.
+    /// Maximum; tied elements share the gradient equally.
     Max,
-    /// The smallest element; elements that tie share the gradient equally.
+    /// Minimum; tied elements share the gradient equally.
     Min,
     /// Π x.
     Prod,
 }
 
-/// Joins one more whole number to a result; `None` on overflow.
+/// Combines an accumulated integer with the next element; `None` on overflow.
 type Step = fn(i64, i64) -> Option<i64>;
 
-/// Reduces `axes` (all of them where the list is empty). Input: x.
+/// Reduces x over `axes`. Input: x.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reduce {
-    /// What is computed.
+    /// Function of the reduction.
     pub function: ReduceFunction,
-    /// The axes; negative ones count from the back; none means all.
+    /// Axes; negative values count from the back; an empty list means all axes.
     pub axes: Vec<i64>,
-    /// Whether reduced axes stay as sizes of 1.
+    /// True if reduced axes remain as axes of size 1.
     pub keep_dims: bool,
 }
 
-/// Axes as attributes hold them.
+/// Converts axes to the integers used in attributes.
 #[must_use]
 pub fn to_axes(axes: &[usize]) -> Vec<i64> {
     super::attribute::to_ints(axes)
 }
 
 impl Reduce {
-    /// For each axis of a value of `shape`, whether it is reduced.
+    /// Returns for each axis of a value of `shape` whether it is reduced.
     ///
     /// # Errors
     /// If an axis does not exist.
@@ -69,7 +69,7 @@ impl Reduce {
         Ok(Shape(shape.0.iter().zip(reduced).map(|(&d, r)| if r { Dim::Fixed(1) } else { d }).collect()))
     }
 
-    /// The reduction of whole numbers, each sent to the place that `strides` tell, of `len`.
+    /// Reduces integers to `len` results; `strides` maps the index of an element to the position of its result.
     fn whole_values(
         &self,
         elements: &[i64],
@@ -194,7 +194,7 @@ impl Operator for Reduce {
     }
 }
 
-/// The gradient of a largest or smallest element `y` of `x`.
+/// Appends the gradient of the maximum or minimum `y` of `x`.
 fn share_among_ties(
     b: &mut Builder<'_>,
     grad: ValueId,
@@ -211,8 +211,8 @@ fn share_among_ties(
     b.mul(ones, share)
 }
 
-/// The gradient of a product: `grad` times all factors but one. Factors that are 0 are left out of
-/// the product and counted instead, so that nothing is divided by 0.
+/// Appends the gradient of a product: `grad` times all factors but one. Zero factors are replaced with 1 and counted
+/// instead, so that nothing is divided by 0.
 fn without_one_factor(
     b: &mut Builder<'_>,
     grad: ValueId,

@@ -1,6 +1,6 @@
-//! The same elements under another shape: `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze`.
+//! Reshaping: `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze`.
 //!
-//! The four differ in how the new shape is told; value and derivative are written once.
+//! The four differ only in how the new shape is specified; they share value and derivative.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -12,39 +12,39 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// Input: x. Output: its elements in `shape`.
+/// Input: x. Output: its elements with shape `shape`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reshape {
-    /// The wanted sizes.
+    /// Target shape.
     pub shape: Shape,
 }
 
-/// Input: x. Output: a matrix of the axes before `axis` and the axes from it on.
+/// Input: x. Output: a matrix whose rows merge the axes before `axis` and whose columns merge the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flatten {
-    /// The first axis of the second part; negative ones count from the back.
+    /// First axis of the columns; negative values count from the back.
     pub axis: i64,
 }
 
-/// Input: x. Output: x without `axes` of size 1.
+/// Input: x. Output: x without `axes`, which have size 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Squeeze {
-    /// The axes; negative ones count from the back; none means all of size 1.
+    /// Axes; negative values count from the back; an empty list means all axes of size 1.
     pub axes: Vec<i64>,
 }
 
-/// Input: x. Output: x with new axes of size 1, at these positions of the output.
+/// Input: x. Output: x with new axes of size 1 at the given positions of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsqueeze {
-    /// The axes; negative ones count from the back of the output.
+    /// New axes; negative values count from the back of the output.
     pub axes: Vec<i64>,
 }
 
-/// An operator that only renames its input's elements.
+/// An operator that only changes the shape of its input.
 trait Renaming: std::any::Any + std::fmt::Debug + Send + Sync {
     fn spell(&self) -> Spelling;
 
-    /// The new shape of a value of `shape`.
+    /// Returns the new shape of a value of `shape`.
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError>;
 }
 
@@ -77,23 +77,23 @@ impl<T: Renaming> Operator for T {
     }
 }
 
-/// Whether two shapes hold the same elements for every batch size.
+/// True if two shapes have the same number of elements for every batch size and keep samples separate.
 fn same_elements(a: &Shape, b: &Shape) -> bool {
     a.len_per_sample().is_some() && a.len_per_sample() == b.len_per_sample() && same_samples(a, b)
 }
 
-/// Whether each sample keeps its own elements: N×3 does not become 3×N, whose rows mix samples.
+/// True if each sample keeps its own elements: reshaping N×3 to 3×N would mix samples.
 ///
-/// Row-major, a sample's elements are found again if as many positions stand before the one that
-/// counts the samples. In an axis of kN, some of the k positions stand before it (h×N merged to hN)
-/// and the rest behind it (N×h merged to hN); a shape does not tell, so either will do.
+/// In row-major order, a sample's elements stay together if the same number of positions precedes the position that
+/// counts samples. In an axis of size kN, some of the k positions precede it (h×N merged to hN) and the others follow
+/// it (N×h merged to hN); a shape does not tell which, so both are accepted.
 fn same_samples(a: &Shape, b: &Shape) -> bool {
     let (left, right) = match (sample_positions(a), sample_positions(b)) {
         (Positions::None, Positions::None) => return true,
         (Positions::One { before, merged }, Positions::One { before: other, merged: others }) => {
             ((before, merged), (other, others))
         }
-        // Nobody merges or splits the axes of N×N; only what stands between them may change.
+        // In N×N, the batch axes can be neither merged nor split; only the axes between them may change.
         (Positions::Several, Positions::Several) => return between_samples(a) == between_samples(b),
         _ => return false,
     };
@@ -101,20 +101,20 @@ fn same_samples(a: &Shape, b: &Shape) -> bool {
         return true;
     }
     // before · d = other · e for a divisor d of `merged` and e of `others`: the smallest such product
-    // is the least common multiple, and others only have more factors.
+    // is the least common multiple, and all others are multiples of it.
     let ((before, merged), (other, others)) = (left, right);
     let common = gcd(before, other);
     let (d, e) = (other / common, before / common);
     merged.is_multiple_of(d) && others.is_multiple_of(e)
 }
 
-/// Where the samples are counted in a shape.
+/// Axes of a shape that count samples.
 enum Positions {
-    /// Nowhere.
+    /// No axis.
     None,
-    /// In one axis of `merged`·N, behind so many positions.
+    /// One axis of size `merged`·N, preceded by `before` positions.
     One { before: usize, merged: usize },
-    /// In several axes.
+    /// Several axes.
     Several,
 }
 
@@ -123,7 +123,7 @@ fn sample_positions(shape: &Shape) -> Positions {
     match (axes.next(), axes.next()) {
         (None, _) => Positions::None,
         (Some((axis, dim)), None) => {
-            // Products of a part of the sizes do not overflow where that of all does not, except beside a 0.
+            // A product of some sizes cannot overflow if that of all sizes does not, unless a size is 0.
             let before = shape.0[..axis].iter().fold(1usize, |n, d| n.saturating_mul(d.at(1)));
             Positions::One { before, merged: dim.at(1) }
         }
@@ -131,7 +131,7 @@ fn sample_positions(shape: &Shape) -> Positions {
     }
 }
 
-/// Every axis that counts samples, with the number of positions between it and the one before.
+/// Returns every axis that counts samples, with the number of positions between it and the previous one.
 fn between_samples(shape: &Shape) -> Vec<(usize, Dim)> {
     let mut found = Vec::new();
     let mut positions = 1usize;
@@ -152,7 +152,7 @@ fn gcd(a: usize, b: usize) -> usize {
 
 impl Renaming for Reshape {
     fn spell(&self) -> Spelling {
-        // ONNX infers one size: the batch, wherever it stands.
+        // ONNX infers one size; we let it infer the batch size.
         let size = |d: &Dim| match d {
             Dim::Batch(_) => -1,
             Dim::Fixed(d) => i64::try_from(*d).unwrap_or(i64::MAX),

@@ -1,27 +1,27 @@
-//! A number as a parameter of an operator.
+//! Floating-point parameter of an operator.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// An `f32` that is equal and hashed by its bits, so that operators with parameters can be
-/// compared and looked up. Every number equals itself, NaN included; 0 and −0 differ.
+/// An `f32` compared and hashed by its bits, so that operators with parameters can be compared and looked up. Every
+/// value equals itself, including NaN; 0 and −0 differ.
 #[derive(Clone, Copy)]
 pub struct Scalar(f32);
 
 impl Scalar {
-    /// A parameter.
+    /// Creates a parameter.
     #[must_use]
     pub const fn new(value: f32) -> Self {
         Self(value)
     }
 
-    /// The number.
+    /// Returns the value.
     #[must_use]
     pub const fn get(self) -> f32 {
         self.0
     }
 
-    /// The number, for the reference evaluator.
+    /// Returns the value in double precision, for the reference evaluator.
     pub(crate) fn wide(self) -> f64 {
         f64::from(self.0)
     }
@@ -43,7 +43,7 @@ impl Hash for Scalar {
 
 impl fmt::Debug for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The shortest text that reads back as the same number: equal text means equal parameters.
+        // The shortest text that parses to the same number: equal text means equal parameters.
         write!(f, "{:?}", self.0)
     }
 }

@@ -1,4 +1,4 @@
-//! A part of an axis.
+//! Slicing along an axis.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -8,22 +8,22 @@ use crate::op::pad::Unslice;
 use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
-/// Elements `start`, `start + step`, … of one axis, `len` of them. Input: x. A slice of several
-/// axes is several of these.
+/// Elements `start`, `start + step`, … of one axis, `len` of them. Input: x. Slicing several axes takes several of
+/// these operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// The axis.
     pub axis: usize,
-    /// The first element.
+    /// Position of the first element.
     pub start: usize,
-    /// How many elements.
+    /// Number of elements.
     pub len: usize,
-    /// Distance of elements, at least 1.
+    /// Distance between elements, at least 1.
     pub step: usize,
 }
 
 impl Slice {
-    /// Calls `visit(position in x, position in the slice)` for runs of `run` elements.
+    /// Calls `visit(start in x, start in the slice, length)` for every contiguous run of elements.
     pub(crate) fn for_each_run(&self, x: &[usize], mut visit: impl FnMut(usize, usize, usize)) {
         let run: usize = x[self.axis + 1..].iter().product();
         let outer: usize = x[..self.axis].iter().product();
@@ -35,7 +35,7 @@ impl Slice {
         }
     }
 
-    /// Whether the slice lies inside an axis of `size`.
+    /// True if the slice lies within an axis of `size`.
     pub(crate) fn fits(&self, size: usize) -> bool {
         let last = self
             .len

@@ -1,4 +1,4 @@
-//! Softmax and its logarithm.
+//! Softmax and log-softmax.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -13,17 +13,17 @@ use crate::tensor::Tensor;
 /// eˣ ÷ Σ eˣ along `axis`, or its logarithm. Input: x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Softmax {
-    /// The axis; negative ones count from the back.
+    /// Axis; negative values count from the back.
     pub axis: i64,
-    /// Whether this is `LogSoftmax`.
+    /// True for `LogSoftmax`.
     pub log: bool,
 }
 
 impl Softmax {
-    /// The axis of a value of `shape`, counted from the front.
+    /// Returns the axis of a value of `shape`, counted from the front.
     ///
     /// # Errors
-    /// If it does not exist, or is the batch.
+    /// If it does not exist or is the batch axis.
     pub fn axis_of(&self, shape: &Shape) -> Result<usize, OpError> {
         let axis = shape.axis(self.axis).ok_or_else(|| invalid(format!("axis {} of {shape}", self.axis)))?;
         if shape.0[axis].is_batch() {

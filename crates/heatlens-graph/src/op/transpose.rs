@@ -1,4 +1,4 @@
-//! Axes in another order.
+//! Permutation of axes.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -8,15 +8,15 @@ use crate::op::broadcast::{dense_strides, for_each_index, offset};
 use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, wants};
 use crate::tensor::Tensor;
 
-/// Input: x. Output: its axis `i` is axis `perm[i]` of x.
+/// Input: x. Output: x with permuted axes; output axis `i` is axis `perm[i]` of x.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transpose {
-    /// The order.
+    /// The permutation.
     pub perm: Vec<usize>,
 }
 
 impl Transpose {
-    /// The permutation that undoes this one.
+    /// Returns the inverse permutation.
     #[must_use]
     pub fn inverse(&self) -> Self {
         let mut perm = vec![0; self.perm.len()];

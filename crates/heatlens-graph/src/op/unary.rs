@@ -1,4 +1,4 @@
-//! Functions of one value, element by element. One row of [`UnaryFunction`] is one operator.
+//! Elementwise functions of one value. Each variant of [`UnaryFunction`] is one operator.
 
 mod derivative;
 mod lower;
@@ -15,7 +15,7 @@ use crate::tensor::{Data, Tensor};
 
 pub use super::scalar::Scalar;
 
-/// The functions, named as ONNX names them.
+/// Elementwise function of one value, named as in ONNX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnaryFunction {
@@ -49,16 +49,16 @@ pub enum UnaryFunction {
     Celu(Scalar),
     /// gamma times: x where x > 0, alpha · (eˣ − 1) elsewhere.
     Selu {
-        /// How deep the negative side goes.
+        /// Scale of the negative side.
         alpha: Scalar,
-        /// What all is multiplied with.
+        /// Scale of the whole function.
         gamma: Scalar,
     },
-    /// alpha · x + beta, clamped to 0…1; its derivative at both ends is 0.
+    /// alpha · x + beta, clamped to 0…1; its derivative at both bounds is 0.
     HardSigmoid {
-        /// The slope.
+        /// Slope.
         alpha: Scalar,
-        /// The value at 0.
+        /// Value at 0.
         beta: Scalar,
     },
     /// x · (x ÷ 6 + 1/2, clamped to 0…1).
@@ -67,35 +67,35 @@ pub enum UnaryFunction {
     ThresholdedRelu(Scalar),
     /// x · tanh(ln(1 + eˣ)).
     Mish,
-    /// x · Φ(x), where Φ is the normal distribution.
+    /// x · Φ(x), where Φ is the standard normal distribution function.
     Gelu,
-    /// The approximation of [`Gelu`](Self::Gelu) by tanh.
+    /// Approximation of [`Gelu`](Self::Gelu) by tanh.
     GeluTanh,
     /// 2 ÷ √π · ∫₀ˣ e^(−t²) dt.
     Erf,
     /// x ÷ (1 + |x|).
     Softsign,
-    /// The largest whole number not above x; its derivative is 0.
+    /// Largest integer not above x; its derivative is 0.
     Floor,
-    /// The smallest whole number not below x; its derivative is 0.
+    /// Smallest integer not below x; its derivative is 0.
     Ceil,
-    /// The nearest whole number, the even one of two; its derivative is 0.
+    /// Nearest integer, ties to even; its derivative is 0.
     Round,
     /// sin x.
     Sin,
     /// cos x.
     Cos,
-    /// The opposite truth value.
+    /// Logical negation.
     Not,
 }
 
 /// √(2 ÷ π), in [`UnaryFunction::GeluTanh`].
 const GELU_SCALE: f64 = 0.797_884_560_802_865_4;
-/// What the cube is multiplied with in [`UnaryFunction::GeluTanh`].
+/// Factor of the cubic term in [`UnaryFunction::GeluTanh`].
 const GELU_CUBE: f64 = 0.044_715;
 
 impl UnaryFunction {
-    /// Every function; those with parameters with the values that ONNX takes where none are given.
+    /// All functions; parameters have ONNX's default values.
     pub const ALL: [Self; 29] = [
         Self::Abs,
         Self::Exp,
@@ -128,7 +128,7 @@ impl UnaryFunction {
         Self::Not,
     ];
 
-    /// The ONNX operator.
+    /// Returns the name of the ONNX operator.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -163,7 +163,7 @@ impl UnaryFunction {
         }
     }
 
-    /// The value at `x`; a truth value counts as 1 or 0.
+    /// Returns the value at `x`; booleans count as 1 or 0.
     #[must_use]
     pub fn value(self, x: f64) -> f64 {
         match self {
@@ -205,7 +205,7 @@ impl UnaryFunction {
         }
     }
 
-    /// The value at a whole number, where the function is one of whole numbers.
+    /// Returns the value at an integer; `None` on overflow or if the function is not defined for integers.
     fn whole_value(self, x: i64) -> Option<i64> {
         match self {
             Self::Abs => x.checked_abs(),
@@ -216,7 +216,7 @@ impl UnaryFunction {
         }
     }
 
-    /// Whether the function takes elements of this type.
+    /// True if the function accepts elements of this type.
     fn takes(self, dtype: DType) -> bool {
         match dtype {
             DType::F32 => self != Self::Not,
@@ -225,7 +225,7 @@ impl UnaryFunction {
         }
     }
 
-    /// Whether the derivative is 0 wherever there is one.
+    /// True if the derivative is 0 wherever it exists.
     #[must_use]
     pub fn is_flat(self) -> bool {
         matches!(self, Self::Sign | Self::Floor | Self::Ceil | Self::Round | Self::Not)
@@ -236,7 +236,7 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
-/// Applies a function to every element. Inputs: x. Output: the same shape.
+/// Applies a function elementwise. Input: x. Output: the same shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unary(pub UnaryFunction);
 
@@ -255,7 +255,7 @@ impl Operator for Unary {
             UnaryFunction::HardSigmoid { alpha, beta } => {
                 spelling.with("alpha", float(alpha)).with("beta", float(beta))
             }
-            // ONNX has it since operator set 20.
+            // Standard only since operator set 20.
             UnaryFunction::Gelu => Spelling { standard: false, ..spelling },
             UnaryFunction::GeluTanh => {
                 let spelling = spelling.with("approximate", Attribute::Text("tanh"));

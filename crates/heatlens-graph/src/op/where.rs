@@ -1,4 +1,4 @@
-//! Choosing between two values by a mask.
+//! Selection between two values by a mask.
 
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
@@ -8,7 +8,7 @@ use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
-/// Inputs: mask, x, y. Output: x where the mask holds, y elsewhere, broadcast.
+/// Inputs: mask, x, y. Output: x where the mask is true, y elsewhere, broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Where;
 

@@ -1,32 +1,32 @@
-//! Sliding windows: what convolution and pooling share.
+//! Sliding windows of convolution and pooling.
 
 use crate::error::OpError;
 use crate::fact::{DType, Dim, Fact};
 use crate::op::broadcast::for_each_index;
 use crate::op::{Spelling, invalid};
 
-/// The largest size, step, dilation or padding along an axis.
+/// Maximum size, stride, dilation or padding along an axis.
 const MOST_ALONG: usize = 1 << 16;
-/// The largest number of elements of a window, and of places between two of them.
+/// Maximum number of elements of a window, and maximum product of its strides.
 const MOST_ELEMENTS: usize = 1 << 24;
 
-/// Size, step and padding of a window over the spatial axes, one entry for each of them.
+/// Size, stride, dilation and padding of a window, one entry per spatial axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Window sizes.
     pub kernel: Vec<usize>,
-    /// Steps.
+    /// Strides.
     pub strides: Vec<usize>,
-    /// Distance of neighbouring window elements.
+    /// Distances between neighbouring window elements.
     pub dilations: Vec<usize>,
-    /// Padding in front of each axis.
+    /// Padding before each axis.
     pub pads_begin: Vec<usize>,
-    /// Padding behind each axis.
+    /// Padding after each axis.
     pub pads_end: Vec<usize>,
 }
 
 impl Window {
-    /// A window of step 1 without padding.
+    /// Returns a window with stride 1 and without padding.
     #[must_use]
     pub fn new(kernel: &[usize]) -> Self {
         let n = kernel.len();
@@ -39,14 +39,14 @@ impl Window {
         }
     }
 
-    /// With another step.
+    /// Sets the strides.
     #[must_use]
     pub fn strides(mut self, strides: &[usize]) -> Self {
         self.strides = strides.to_vec();
         self
     }
 
-    /// With the same padding in front and behind.
+    /// Sets the same padding before and after each axis.
     #[must_use]
     pub fn pads(mut self, pads: &[usize]) -> Self {
         self.pads_begin = pads.to_vec();
@@ -54,26 +54,26 @@ impl Window {
         self
     }
 
-    /// Number of spatial axes.
+    /// Returns the number of spatial axes.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.kernel.len()
     }
 
-    /// Number of elements of a window.
+    /// Returns the number of elements of a window.
     #[must_use]
     pub fn len(&self) -> usize {
         self.kernel.iter().product()
     }
 
-    /// Whether the window has no elements; a valid one has.
+    /// True if the window has no elements, which is invalid.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Output sizes for spatial input sizes. With `ceil`, a last window that starts inside the
-    /// input or its front padding counts even if it ends outside.
+    /// Returns the output sizes for spatial input sizes. With `ceil`, a last window that starts inside the input or its
+    /// front padding counts even if it extends beyond the end.
     ///
     /// # Errors
     /// If the attributes are inconsistent or no window fits.
@@ -86,7 +86,7 @@ impl Window {
         if self.kernel.contains(&0) || self.strides.contains(&0) || self.dilations.contains(&0) {
             return Err(invalid("window size, step and dilation must be at least 1"));
         }
-        // Kernels walk over windows and steps, so a few bytes of a file must not buy hours of work.
+        // Kernels iterate over windows and strides; without limits, a tiny file could cause hours of work.
         let numbers = lists.into_iter().chain([&self.kernel]).flatten();
         let many = |sizes: &[usize]| {
             sizes.iter().try_fold(1usize, |n, &k| n.checked_mul(k)).is_none_or(|n| n > MOST_ELEMENTS)
@@ -120,17 +120,17 @@ impl Window {
         Ok(if starts_outside { size - 1 } else { size })
     }
 
-    /// The output's spatial facts for an N×C×spatial input.
+    /// Returns the spatial sizes of the output for an N×C×spatial input.
     ///
     /// # Errors
-    /// If the input is no floating-point value of that form, or no window fits.
+    /// If the input is not a floating-point value of that form, or no window fits.
     pub fn output_dims(&self, x: &Fact, ceil: bool) -> Result<Vec<Dim>, OpError> {
         let spatial = spatial_sizes(x)?;
         Ok(self.output_sizes(&spatial, ceil)?.into_iter().map(Dim::Fixed).collect())
     }
 
-    /// The flat spatial input position that window element `element` of output position `output`
-    /// sees, or `None` in the padding.
+    /// Returns the flat spatial input position of window element `element` at output position `output`, or `None` if it
+    /// lies in the padding.
     #[must_use]
     pub fn source(&self, output: &[usize], element: &[usize], input: &[usize]) -> Option<usize> {
         let mut flat = 0;
@@ -145,8 +145,8 @@ impl Window {
         Some(flat)
     }
 
-    /// Calls `visit(output position, window element, input position)` for every element of every
-    /// window that is not padding, in row-major order; positions are flat.
+    /// Calls `visit(output position, window element, input position)` for every non-padding element of every window, in
+    /// row-major order; positions are flat.
     pub fn for_each(&self, input: &[usize], output: &[usize], mut visit: impl FnMut(usize, usize, usize)) {
         let mut o = 0;
         for_each_index(output, |out| {
@@ -178,10 +178,10 @@ impl Window {
     }
 }
 
-/// The spatial sizes of an N×C×spatial value.
+/// Returns the spatial sizes of an N×C×spatial value.
 ///
 /// # Errors
-/// If the value is not floating point, has fewer than three axes, or a spatial size is the batch.
+/// If the value is not floating point, has fewer than three axes, or a spatial size contains the batch size.
 pub fn spatial_sizes(x: &Fact) -> Result<Vec<usize>, OpError> {
     if x.dtype != DType::F32 || x.shape.rank() < 3 {
         return Err(invalid(format!(
@@ -198,10 +198,10 @@ pub fn spatial_sizes(x: &Fact) -> Result<Vec<usize>, OpError> {
         .collect()
 }
 
-/// The number of channels of an N×C×… value.
+/// Returns the number of channels of an N×C×… value.
 ///
 /// # Errors
-/// If there is none.
+/// If the value has no such axis.
 pub fn channels(x: &Fact) -> Result<usize, OpError> {
     match x.shape.0.get(1) {
         Some(Dim::Fixed(c)) => Ok(*c),

@@ -1,4 +1,4 @@
-//! Batch normalisation as training sees it: with the statistics of the batch at hand.
+//! Batch normalisation for training, with the statistics of the current batch.
 
 use std::sync::Arc;
 
@@ -10,40 +10,39 @@ use crate::op::batch_normalization::BatchNormalization;
 use crate::op::require_value;
 use crate::op::unary::UnaryFunction;
 
-/// One normalisation whose statistics are now computed.
+/// A batch normalisation whose statistics are computed from the batch.
 #[derive(Clone, Debug)]
 pub struct BatchStatistics {
-    /// The normalisation's name.
+    /// Name of the normalisation node.
     pub node: String,
-    /// The stored mean in the original graph.
+    /// Stored mean in the original graph.
     pub stored_mean: ValueId,
-    /// The stored variance in the original graph.
+    /// Stored variance in the original graph.
     pub stored_variance: ValueId,
-    /// The batch's mean in the new graph (C).
+    /// Mean of the batch in the new graph (C).
     pub mean: ValueId,
-    /// The batch's biased variance in the new graph (C).
+    /// Biased variance of the batch in the new graph (C).
     pub variance: ValueId,
 }
 
-/// A graph for training.
+/// Graph for training.
 #[derive(Clone, Debug)]
 pub struct TrainingGraph {
-    /// The network with every normalisation written out.
+    /// The network with every batch normalisation replaced with primitive operators.
     pub graph: Graph,
-    /// For each value of the original graph, its place in the new one.
+    /// For each value of the original graph, the corresponding value of the new one.
     pub map: Vec<ValueId>,
-    /// What the normalisations computed.
+    /// Batch statistics computed by the normalisations.
     pub statistics: Vec<BatchStatistics>,
-    /// A scalar input that takes 1 ÷ (number of samples); present where there are normalisations.
+    /// Scalar input for 1 ÷ (number of samples); `None` if the graph has no batch normalisation.
     pub inverse_batch: Option<ValueId>,
 }
 
-/// Writes every normalisation as its primitives over the batch: mean, biased variance (two
-/// passes), scale and bias. Their derivative then follows by itself, including the part that runs
-/// through the statistics.
+/// Replaces every batch normalisation with primitive operators over the batch: mean, biased variance (two passes),
+/// scale and bias. Its derivative follows automatically, including the part through the statistics.
 ///
 /// # Errors
-/// If a normalisation is not over an N×C×… value.
+/// If the input of a normalisation is not N×C×….
 pub fn with_batch_statistics(graph: &Graph) -> Result<TrainingGraph, GraphError> {
     let mut new = Graph::new(&graph.name);
     new.metadata.clone_from(&graph.metadata);

@@ -1,4 +1,4 @@
-//! The part of a graph behind a value.
+//! Extraction of the part of a graph that depends on a value.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use crate::error::GraphError;
 use crate::graph::{Graph, Origin, ValueId};
 use crate::rewrite::needed_nodes;
 
-/// A graph that starts at a value of another.
+/// Part of a graph that starts at one of its values.
 #[derive(Clone, Debug)]
 pub struct Tail {
-    /// The new graph: its inputs are the value at the cut and then what [`crossing`](Self::crossing) lists.
+    /// The new graph. Its inputs are the value at the cut, then those listed in [`crossing`](Self::crossing).
     pub graph: Graph,
-    /// The value at the cut, in the new graph.
+    /// Value at the cut, in the new graph.
     pub input: ValueId,
-    /// Other values of the old graph that nodes behind the cut read (skip connections, other
-    /// inputs); the new graph takes them as further inputs, in this order.
+    /// Other values of the original graph that nodes after the cut read (skip connections, other inputs); further
+    /// inputs of the new graph, in this order.
     pub crossing: Vec<ValueId>,
-    /// The wanted values, in the new graph.
+    /// Wanted values, in the new graph.
     pub outputs: Vec<ValueId>,
 }
 
-/// The graph that computes `wanted` from `at` as from an input: whatever `at` is replaced with, nodes
-/// that do not depend on it keep their values.
+/// Extracts the graph that computes `wanted` with `at` as an input. Nodes that do not depend on `at` are not part of
+/// it: their values do not change with `at`.
 ///
 /// # Errors
 /// If one of `wanted` does not depend on `at`.
@@ -71,11 +71,11 @@ pub fn cut(graph: &Graph, at: ValueId, wanted: &[ValueId]) -> Result<Tail, Graph
     Ok(Tail { graph: tail, input, crossing, outputs })
 }
 
-/// Appends what `wanted` would be if `at` were `instead`, which has the same type and shape: the nodes
-/// between `at` and `wanted` once more. Gives `wanted` itself where `instead` is `at`.
+/// Appends `wanted` as it would be if `at` were replaced with `instead`, of the same type and shape, by copying the
+/// nodes between `at` and `wanted`. Returns `wanted` itself if `instead` is `at`.
 ///
 /// # Errors
-/// If `wanted` does not depend on `at`, or an operator refuses.
+/// If `wanted` does not depend on `at`, or an operator rejects its inputs.
 pub fn replay(
     graph: &mut Graph,
     at: ValueId,
@@ -115,7 +115,7 @@ mod tests {
     use crate::reference;
     use crate::tensor::Tensor;
 
-    /// y = 2·(3x + 1) + x, cut at 3x + 1: x crosses.
+    /// y = 2·(3x + 1) + x, cut at 3x + 1: x crosses the cut.
     #[test]
     fn the_tail_takes_what_crosses() {
         let mut graph = Graph::new("net");
@@ -135,7 +135,7 @@ mod tests {
         assert!(cut(&graph, y, &[at]).is_err(), "what is wanted lies before the cut");
     }
 
-    /// The same with x in place of 3x + 1: y = 2x + x.
+    /// Same graph with x in place of 3x + 1: y = 2x + x.
     #[test]
     fn a_part_is_played_again_from_another_value() {
         let mut graph = Graph::new("net");

@@ -1,5 +1,4 @@
-//! Graphs in, better graphs out. A rewrite never edits a graph that somebody holds: it builds a
-//! new one and says where each old value went.
+//! Rewriting of graphs. A rewrite never edits its input: it builds a new graph, with a map from old to new values.
 
 pub mod batch_statistics;
 mod cut;

@@ -1,4 +1,4 @@
-//! Gives a graph one input of another layout, or arrays in the place of inputs.
+//! Replacement of graph inputs by one of another layout, or by constants.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::graph::{Graph, Origin, ValueId};
 use crate::rewrite::Simplified;
 use crate::tensor::Tensor;
 
-/// Builds the graph whose only input, under `input`'s name, has the type and shape `fact`; `arrange`
-/// makes from it what nodes read before. Nodes and outputs that need other inputs are left out.
+/// Builds a graph whose only input has `input`'s name and the type and shape `fact`; `arrange` converts it to the value
+/// that nodes read before. Nodes and outputs that need other inputs are omitted.
 ///
 /// # Errors
-/// If what `arrange` makes does not fit.
+/// If the value returned by `arrange` does not fit.
 pub fn replace_input(
     graph: &Graph,
     input: ValueId,
@@ -29,7 +29,7 @@ pub fn replace_input(
     rebuild(graph, new, map)
 }
 
-/// Builds the graph in which arrays take the place of inputs; an array of one row stands for every sample.
+/// Builds a graph in which constants replace inputs; an array with one row is used for every sample.
 ///
 /// # Errors
 /// If an array does not fit its input.
@@ -50,7 +50,7 @@ pub fn fix_inputs(graph: &Graph, arrays: &[(ValueId, Tensor)]) -> Result<Graph, 
     Ok(rebuild(graph, new, map)?.graph)
 }
 
-/// Fills a graph with the constants and nodes of another, as far as the inputs are there that they need.
+/// Adds the constants and nodes of `graph` to `new`, except nodes that depend on missing inputs.
 fn rebuild(graph: &Graph, mut new: Graph, mut map: Vec<Option<ValueId>>) -> Result<Simplified, GraphError> {
     for id in graph.value_ids() {
         if let Origin::Constant(tensor) = &graph.value(id).origin {

@@ -1,7 +1,7 @@
-//! Keeps what the outputs need, computes what is constant, and computes equal things once.
+//! Dead code elimination, constant folding and common subexpression elimination.
 //!
-//! Sharing is what makes many methods cheap together: each method derives its own formula from the
-//! network, and whatever two of them have in common comes out here as one node.
+//! This makes it cheap to compute many methods together: each method derives its own formula from the network, and what
+//! two of them share is computed by one node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::graph::{Graph, Node, Origin, ValueId};
 use crate::op::at;
 use crate::tensor::{Data, Tensor};
 
-/// A simplified graph and where the old values went.
+/// Simplified graph, with a map from old to new values.
 #[derive(Clone, Debug)]
 pub struct Simplified {
     /// The new graph. It has the inputs of the old one, in order, and the wanted values as outputs.
     pub graph: Graph,
-    /// For each value of the old graph, the value that holds the same in the new one.
+    /// For each value of the old graph, the equal value of the new one.
     pub map: Vec<Option<ValueId>>,
 }
 
-/// For every node, whether one of `wanted` depends on it.
+/// Returns for every node whether one of `wanted` depends on it.
 #[must_use]
 pub fn needed_nodes(graph: &Graph, wanted: &[ValueId]) -> Vec<bool> {
     let mut values = vec![false; graph.values().len()];
@@ -39,14 +39,14 @@ pub fn needed_nodes(graph: &Graph, wanted: &[ValueId]) -> Vec<bool> {
     nodes
 }
 
-/// A computation: the operator as written and what it reads, in the new graph.
+/// Key of a computation: the operator's debug text and its inputs in the new graph.
 type Key = (String, Vec<Option<ValueId>>);
 
-/// Builds the graph that computes only `wanted`, with constant parts computed and equal
-/// computations merged. Constant parts that would grow far beyond what the graph stores are left as they are.
+/// Builds a graph that computes only `wanted`, with constants folded and equal computations merged. Constants that
+/// would grow far beyond the size of the stored ones are not folded.
 ///
 /// # Errors
-/// If a constant part cannot be computed, or has more than 2^31 elements.
+/// If folding a constant fails, or a constant has more than 2^31 elements.
 pub fn simplify(graph: &Graph, wanted: &[ValueId]) -> Result<Simplified, GraphError> {
     let mut new = Graph::new(&graph.name);
     new.metadata.clone_from(&graph.metadata);
@@ -86,17 +86,17 @@ pub fn simplify(graph: &Graph, wanted: &[ValueId]) -> Result<Simplified, GraphEr
     Ok(Simplified { graph: new, map })
 }
 
-/// How many elements constant parts may still be computed to.
+/// Budget for constant folding, in elements.
 struct Folding {
     left: usize,
 }
 
 impl Folding {
-    /// Elements that the constant parts of any graph may be computed to.
+    /// Budget for any graph, in elements.
     const ANY: usize = 1 << 25;
-    /// They may have so many times more than what the graph stores: weights are transposed and scaled.
+    /// Additional budget per stored element, for transposed and scaled weights.
     const OF_STORED: usize = 4;
-    /// A constant of more elements is refused, instead of being computed at each run.
+    /// Maximum number of elements of a constant; larger ones are rejected instead of being computed in every run.
     const MOST: usize = 1 << 31;
 
     fn of(graph: &Graph) -> Self {
@@ -108,8 +108,8 @@ impl Folding {
         Self { left: Self::ANY.saturating_add(stored.saturating_mul(Self::OF_STORED)) }
     }
 
-    /// Whether a node whose outputs have these sizes is computed here. Otherwise it is left to run time, where what a
-    /// program takes is compared with what there is.
+    /// True if a node whose outputs have these sizes is folded. Otherwise it is left to run time, where the memory a
+    /// program needs is compared with the memory available.
     fn takes(&mut self, node: &Node, shapes: &[Vec<usize>]) -> Result<bool, GraphError> {
         let len = shapes.iter().map(|s| s.iter().product::<usize>()).fold(0, usize::saturating_add);
         if len > Self::MOST {
@@ -124,7 +124,7 @@ impl Folding {
     }
 }
 
-/// Adds a node to the new graph, or its result where every input is constant.
+/// Adds a node to the new graph, or its result if every input is constant.
 fn rebuild(
     graph: &Graph,
     node: &Node,
@@ -153,7 +153,7 @@ fn rebuild(
     Ok(new.node(id).outputs.clone())
 }
 
-/// Back to what models store.
+/// Converts results of the evaluator back to single precision.
 #[allow(clippy::cast_possible_truncation)]
 fn single(tensor: Tensor) -> Tensor {
     match tensor.data() {

@@ -1,4 +1,4 @@
-//! The derivatives of functions of one value, as nodes.
+//! Derivatives of functions of one value, as nodes.
 
 use super::lower::{gelu_argument, half_above};
 use super::{GELU_CUBE, GELU_SCALE, Scalar, UnaryFunction};
@@ -12,7 +12,7 @@ use crate::op::r#where::Where;
 type Built = Result<ValueId, GraphError>;
 
 impl UnaryFunction {
-    /// Appends `grad · f′(x)`, given the input `x` and the output `y`; `None` where it is 0.
+    /// Appends `grad · f′(x)`, given the input `x` and the output `y`; `None` if it is 0 everywhere.
     pub(super) fn chain(
         self,
         b: &mut Builder<'_>,
@@ -33,7 +33,7 @@ impl UnaryFunction {
                 b.neg(product)?
             }
             Self::Relu => {
-                // y > 0 exactly where x > 0, and y is needed further on anyway.
+                // y > 0 exactly where x > 0, and y is needed later anyway.
                 let mask = b.is_positive(y)?;
                 b.keep_where(mask, grad)?
             }
@@ -61,7 +61,7 @@ impl UnaryFunction {
         }))
     }
 
-    /// Appends f′(x) of a function whose derivative is a factor like any other.
+    /// Appends f′(x) for functions whose gradient is simply `grad · f′(x)`.
     fn slope(self, b: &mut Builder<'_>, x: ValueId, y: ValueId) -> Built {
         match self {
             Self::Abs => b.unary(Self::Sign, x),
@@ -78,7 +78,7 @@ impl UnaryFunction {
             Self::Celu(alpha) => exponential_side(b, x, alpha.get(), Scalar::new(1.0), Scalar::new(1.0)),
             Self::Selu { alpha, gamma } => exponential_side(b, x, 1.0, alpha, gamma),
             Self::HardSwish => {
-                // Six times the gate; a sixth has no exact number.
+                // Computes six times the gate, because 1/6 is not exact in binary.
                 let (three, six) = (b.scalar(3.0), b.scalar(6.0));
                 let shifted = b.add(x, three)?;
                 let gate = b.apply(Clip { min: 0.0, max: 6.0 }, &[shifted])?;
@@ -107,7 +107,7 @@ impl UnaryFunction {
                 let sine = b.unary(Self::Sin, x)?;
                 b.neg(sine)
             }
-            // All others are answered for in `chain`.
+            // `chain` handles all others.
             _ => Err(GraphError::Malformed(format!("{self:?} has no slope"))),
         }
     }
@@ -136,7 +136,7 @@ fn between(b: &mut Builder<'_>, y: ValueId, value: ValueId, low: f32, high: f32)
 
 /// gamma where x > 0, gamma · alpha · e^(x ÷ width) elsewhere.
 fn exponential_side(b: &mut Builder<'_>, x: ValueId, width: f32, alpha: Scalar, gamma: Scalar) -> Built {
-    // The side that is not chosen must not overflow: infinity times a gradient of 0 is no number.
+    // The branch not selected must not overflow: infinity times a gradient of 0 is NaN.
     let zero = b.scalar(0.0);
     let left = b.binary(BinaryFunction::Min, x, zero)?;
     let scaled = if width.to_bits() == 1.0f32.to_bits() { left } else { b.scale(left, 1.0 / width)? };
@@ -173,7 +173,7 @@ fn gelu_slope(b: &mut Builder<'_>, x: ValueId) -> Built {
 }
 
 /// (1 + t) ÷ 2 + x ÷ 2 · (1 − t²) · u′, where t = tanh u.
-#[allow(clippy::cast_possible_truncation)] // numbers of a few digits
+#[allow(clippy::cast_possible_truncation)] // constants of a few digits
 fn gelu_tanh_slope(b: &mut Builder<'_>, x: ValueId) -> Built {
     let argument = gelu_argument(b, x)?;
     let t = b.unary(UnaryFunction::Tanh, argument)?;

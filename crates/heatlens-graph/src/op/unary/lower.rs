@@ -1,13 +1,13 @@
-//! The functions that the operator set we write does not have.
+//! Functions that are missing in the operator set that is written.
 
 use super::{GELU_CUBE, GELU_SCALE, UnaryFunction};
 use crate::builder::Builder;
 use crate::error::GraphError;
 use crate::graph::ValueId;
 
-#[allow(clippy::cast_possible_truncation)] // numbers of a few digits
+#[allow(clippy::cast_possible_truncation)] // constants of a few digits
 impl UnaryFunction {
-    /// Appends the function in standard operators; `None` if it is one.
+    /// Appends the function in standard operators; `None` if it is standard itself.
     pub(super) fn in_standard_operators(
         self,
         b: &mut Builder<'_>,
@@ -37,7 +37,7 @@ pub(super) fn half_above(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, Gra
 }
 
 /// √(2 ÷ π) · (x + 0.044715 x³).
-#[allow(clippy::cast_possible_truncation)] // numbers of a few digits
+#[allow(clippy::cast_possible_truncation)] // constants of a few digits
 pub(super) fn gelu_argument(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
     let square = b.mul(x, x)?;
     let bent = b.scale(square, (GELU_SCALE * GELU_CUBE) as f32)?;
