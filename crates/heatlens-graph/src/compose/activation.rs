@@ -1,4 +1,4 @@
-//! Activations that are short formulas over others.
+//! Activation functions composed of other operators.
 
 use crate::builder::Builder;
 use crate::error::GraphError;
@@ -42,7 +42,7 @@ pub fn log_sigmoid(b: &mut Builder<'_>, x: ValueId) -> Built {
     b.neg(softplus)
 }
 
-/// x kept within −1 … 1.
+/// x clamped to −1…1.
 ///
 /// # Errors
 /// If `x` is not floating point.
@@ -50,7 +50,7 @@ pub fn hard_tanh(b: &mut Builder<'_>, x: ValueId) -> Built {
     b.apply(Clip { min: -1.0, max: 1.0 }, &[x])
 }
 
-/// x kept within 0 … 6.
+/// x clamped to 0…6.
 ///
 /// # Errors
 /// If `x` is not floating point.
@@ -67,8 +67,8 @@ pub fn tanh_shrink(b: &mut Builder<'_>, x: ValueId) -> Built {
     b.sub(x, tanh)
 }
 
-/// ONNX `Shrink`: x + bias where x < −lambda, x − bias where x > lambda, 0 between. A bias of 0 is the hard
-/// shrink, a bias of lambda the soft one.
+/// ONNX `Shrink`: x + bias where x < −lambda, x − bias where x > lambda, 0 between. A bias of 0 gives the hard shrink,
+/// a bias of lambda the soft shrink.
 ///
 /// # Errors
 /// If `x` is not floating point.
@@ -82,7 +82,7 @@ pub fn shrink(b: &mut Builder<'_>, x: ValueId, lambda: f32, bias: f32) -> Built 
     b.add(left, right)
 }
 
-/// (x + √(x² + curve)) ÷ 2, a smooth ReLU.
+/// (x + √(x² + curve)) ÷ 2, a smooth approximation of ReLU.
 ///
 /// # Errors
 /// If `x` is not floating point.

@@ -14,28 +14,29 @@ use crate::tensor::Data;
 
 type Built = Result<ValueId, GraphError>;
 
-/// What attention may have besides queries, keys and values.
+/// Optional parts of attention.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// Factor of the scores; 1 ÷ √head size if it is left out.
+    /// Factor of the scores; 1 ÷ √(head size) if `None`.
     pub scale: Option<f32>,
-    /// Scores are bent to cap · tanh(score ÷ cap); 0 leaves them.
+    /// Bound of the scores, applied as cap · tanh(score ÷ cap); 0 for no bound.
     pub softcap: f32,
-    /// Masks that broadcast to the scores: truth values say which keys a query sees, numbers are added.
+    /// Masks that broadcast to the scores: boolean masks select the keys a query may attend to, others are added to the
+    /// scores.
     pub masks: &'a [ValueId],
 }
 
-/// The result and what it was made of.
+/// Output of attention and its intermediate scores.
 #[derive(Clone, Copy, Debug)]
 pub struct Attended {
-    /// The output, N×heads×queries×value size.
+    /// Output, N×heads×queries×value size.
     pub output: ValueId,
-    /// The scores: scaled, then capped, then masked, then as probabilities; each N×heads×queries×keys.
+    /// Scores after scaling, capping, masking and softmax, in this order; each N×heads×queries×keys.
     pub scores: [ValueId; 4],
 }
 
-/// softmax(q·kᵀ·scale + mask)·v. `q` is N×heads×queries×size, `k` and `v` are N×heads×keys×size; where they have fewer heads, each
-/// serves as many neighbouring heads of `q`. A query that sees no key gives 0.
+/// softmax(q·kᵀ·scale + mask)·v. `q` is N×heads×queries×size, `k` and `v` are N×heads×keys×size; if they have fewer
+/// heads, each is shared by a group of consecutive heads of `q`. The output is 0 for a query whose keys are all masked.
 ///
 /// # Errors
 /// If the shapes do not fit.
@@ -51,7 +52,7 @@ pub fn scaled_dot_product(
     attend(b, q, k, v, &options).map(|attended| attended.output)
 }
 
-/// As [`scaled_dot_product`], with all options and the scores on the way.
+/// Same as [`scaled_dot_product`], with all options; also returns the intermediate scores.
 ///
 /// # Errors
 /// If the shapes do not fit.
@@ -85,7 +86,7 @@ fn four(b: &Builder<'_>, x: ValueId) -> Result<[Dim; 4], GraphError> {
         .map_err(|_| invalid("Attention", format!("expected N×heads×length×size, found {shape}")))
 }
 
-/// `x` with each of its heads repeated until there are `heads`.
+/// Repeats each head of `x` so that there are `heads` in total.
 fn repeat_heads(b: &mut Builder<'_>, x: ValueId, heads: Dim) -> Built {
     let [n, own, length, size] = four(b, x)?;
     if own == heads {
@@ -117,7 +118,7 @@ fn apply_mask(b: &mut Builder<'_>, scores: ValueId, mask: ValueId) -> Built {
     b.add(scores, mask)
 }
 
-/// Probabilities over the keys. Where a mask may hide all keys of a query, its row is 0 instead of 0 ÷ 0.
+/// Softmax over the keys. If a mask may hide all keys of a query, the row is 0 instead of 0 ÷ 0.
 fn softmax(b: &mut Builder<'_>, scores: ValueId, masks: &[ValueId]) -> Built {
     let plain = Softmax { axis: -1, log: false };
     let safe = match masks {
@@ -137,7 +138,7 @@ fn softmax(b: &mut Builder<'_>, scores: ValueId, masks: &[ValueId]) -> Built {
     b.keep_where(sees, probabilities)
 }
 
-/// Whether some row of a mask may hide every key; only a stored mask can be looked at.
+/// True if a mask may hide every key of some query; masks that are not constant count as such.
 fn may_hide_a_row(b: &Builder<'_>, mask: ValueId) -> bool {
     let Some(tensor) = b.graph().constant(mask) else { return true };
     let row = tensor.shape().last().copied().unwrap_or(1).max(1);

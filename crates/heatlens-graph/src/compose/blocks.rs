@@ -1,4 +1,4 @@
-//! Rearranging, repeating and adding up blocks of elements: ONNX `DepthToSpace`, `SpaceToDepth`, `Tile` and `Col2Im`.
+//! Rearranging, repeating and summing of blocks: ONNX `DepthToSpace`, `SpaceToDepth`, `Tile` and `Col2Im`.
 
 use super::{invalid, refuse};
 use crate::builder::Builder;
@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 
 type Built = Result<ValueId, GraphError>;
 
-/// How channels split into the rows and columns of a block and what is left.
+/// Order in which a channel index is split into row and column of a block and the remaining depth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Depth, column, row: channel = (row · block + column) · left + depth.
@@ -21,7 +21,7 @@ pub enum Order {
     Crd,
 }
 
-/// The sizes of an image N×C×H×W.
+/// Returns the sizes of an image N×C×H×W.
 fn image(b: &Builder<'_>, x: ValueId, formula: &str) -> Result<(Dim, [usize; 3]), GraphError> {
     match b.shape(x).0[..] {
         [n, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] => Ok((n, [c, h, w])),
@@ -29,17 +29,17 @@ fn image(b: &Builder<'_>, x: ValueId, formula: &str) -> Result<(Dim, [usize; 3])
     }
 }
 
-/// N followed by `dims`.
+/// Returns the shape `n` followed by `dims`.
 fn shape(n: Dim, dims: &[usize]) -> Shape {
     let mut shape = Shape::fixed(dims);
     shape.0.insert(0, n);
     shape
 }
 
-/// N×(C·block²)×H×W to N×C×(H·block)×(W·block): each pixel's channels become a block of pixels.
+/// N×(C·block²)×H×W to N×C×(H·block)×(W·block): the channels of each pixel become a block of pixels.
 ///
 /// # Errors
-/// If `x` is no image, or its channels do not divide.
+/// If `x` is not an image, or the number of channels is not divisible by block².
 pub fn depth_to_space(b: &mut Builder<'_>, x: ValueId, block: usize, order: Order) -> Built {
     let (n, [c, h, w]) = image(b, x, "DepthToSpace")?;
     let area = block.checked_mul(block).filter(|&a| a > 0 && c.is_multiple_of(a));
@@ -57,7 +57,7 @@ pub fn depth_to_space(b: &mut Builder<'_>, x: ValueId, block: usize, order: Orde
 /// N×C×(H·block)×(W·block) to N×(C·block²)×H×W, the inverse of [`depth_to_space`].
 ///
 /// # Errors
-/// If `x` is no image, or its sides do not divide.
+/// If `x` is not an image, or its height and width are not divisible by the block size.
 pub fn space_to_depth(b: &mut Builder<'_>, x: ValueId, block: usize, order: Order) -> Built {
     let (n, [c, h, w]) = image(b, x, "SpaceToDepth")?;
     if block == 0 || !h.is_multiple_of(block) || !w.is_multiple_of(block) {
@@ -74,10 +74,10 @@ pub fn space_to_depth(b: &mut Builder<'_>, x: ValueId, block: usize, order: Orde
     b.reshape(moved, shape(n, &[channels, h / block, w / block]))
 }
 
-/// `x` repeated `repeats[axis]` times along each axis, as a whole: a b becomes a b a b.
+/// Repeats `x` as a whole `repeats[axis]` times along each axis: a b becomes a b a b.
 ///
 /// # Errors
-/// If there is not one number for each axis, or the batch would be repeated.
+/// If there is not one number per axis, or the batch axis would be repeated.
 pub fn tile(b: &mut Builder<'_>, x: ValueId, repeats: &[Dim]) -> Built {
     let old = b.shape(x);
     let misfit = || invalid("Tile", format!("{old} repeated {} times", Shape(repeats.to_vec())));
@@ -105,14 +105,14 @@ pub fn tile(b: &mut Builder<'_>, x: ValueId, repeats: &[Dim]) -> Built {
     b.reshape(repeated, Shape(new))
 }
 
-/// Kernels of [`col2im`] with more elements than this are not made.
+/// Maximum number of elements of the kernels of [`col2im`].
 const MOST_KERNEL_ELEMENTS: usize = 1 << 24;
 
-/// N×(C·window)×windows to N×C×`image`: every column is a window's elements, which are added up where windows overlap.
-/// (PyTorch's `fold`.) The same as a transposed convolution whose kernels have one 1 each.
+/// N×(C·window)×windows to N×C×`image`: every column holds the elements of one window; overlapping windows are summed
+/// (PyTorch's `fold`). Implemented as a transposed convolution with one-hot kernels.
 ///
 /// # Errors
-/// If the columns are not those of such windows over such an image.
+/// If the columns do not match the windows over such an image.
 pub fn col2im(b: &mut Builder<'_>, x: ValueId, window: &Window, image: &[usize]) -> Built {
     let [n, Dim::Fixed(rows), Dim::Fixed(columns)] = b.shape(x).0[..] else {
         return Err(invalid("Col2Im", format!("expected N×(C·block)×windows, found {}", b.shape(x))));

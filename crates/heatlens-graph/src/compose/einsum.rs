@@ -1,8 +1,8 @@
 //! Einstein summation: ONNX `Einsum`.
 //!
-//! `"bij,bjk->bik"` names the axes of the operands and of the result; what the result does not name is summed over. Any number of
-//! operands is contracted from the left, two at a time: each pair becomes one matrix product over the axes that both have and nobody
-//! needs any more, or an element-wise product if there are none.
+//! `"bij,bjk->bik"` names the axes of the operands and of the result; axes missing in the result are summed over.
+//! Operands are contracted from the left, two at a time: each pair becomes one matrix product over the axes that both
+//! have and that are not needed later, or an elementwise product if there are none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +13,15 @@ use crate::fact::{Dim, Shape};
 use crate::graph::ValueId;
 use crate::op::slice::Slice;
 
-/// The name of an axis.
+/// Name of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Label {
-    /// An axis that `...` stands for, counted from the last of them.
+    /// An axis covered by `...`, counted from the last of them.
     Ellipsis(usize),
     Letter(char),
 }
 
-/// A value and the names of its axes.
+/// A value with the names of its axes.
 #[derive(Clone, Debug)]
 struct Operand {
     value: ValueId,
@@ -34,10 +34,10 @@ fn wrong(message: impl Into<String>) -> GraphError {
     invalid("Einsum", message)
 }
 
-/// The sum that `equation` describes over products of `operands`.
+/// Computes the sum that `equation` describes over products of `operands`.
 ///
 /// # Errors
-/// If the equation is malformed or does not fit the operands' shapes, or relates several batches to each other.
+/// If the equation is malformed, does not match the shapes of the operands, or mixes samples of the batch.
 pub fn einsum(b: &mut Builder<'_>, equation: &str, operands: &[ValueId]) -> Result<ValueId, GraphError> {
     let text: String = equation.chars().filter(|c| *c != ' ').collect();
     let (terms, output) = match text.split_once("->") {
@@ -73,7 +73,7 @@ pub fn einsum(b: &mut Builder<'_>, equation: &str, operands: &[ValueId]) -> Resu
     contract_all(b, read, &output, &sizes)
 }
 
-/// The labels of a term for an operand of this rank.
+/// Parses the labels of a term for an operand of the given rank.
 fn labels(term: &str, rank: usize) -> Result<Vec<Label>, GraphError> {
     let letters = |part: &str| -> Result<Vec<Label>, GraphError> {
         match part.chars().find(|c| !c.is_ascii_alphabetic()) {
@@ -96,7 +96,7 @@ fn labels(term: &str, rank: usize) -> Result<Vec<Label>, GraphError> {
     Ok(found)
 }
 
-/// The result's labels where the equation leaves them out: what `...` stands for, then the letters that occur once.
+/// Labels of the result if the equation omits them: the axes of `...`, then the letters that occur once.
 fn implied(operands: &[Operand], dots: usize) -> Vec<Label> {
     let mut counts: BTreeMap<Label, usize> = BTreeMap::new();
     for label in operands.iter().flat_map(|o| &o.labels) {
@@ -106,7 +106,7 @@ fn implied(operands: &[Operand], dots: usize) -> Vec<Label> {
     (0..dots).rev().map(Label::Ellipsis).chain(letters.map(|(l, _)| *l)).collect()
 }
 
-/// The size behind each label; sizes of 1 broadcast.
+/// Size of each label; sizes of 1 broadcast.
 fn sizes(b: &Builder<'_>, operands: &[Operand]) -> Result<BTreeMap<Label, Dim>, GraphError> {
     let mut sizes: BTreeMap<Label, Dim> = BTreeMap::new();
     for operand in operands {
@@ -148,7 +148,7 @@ fn contract_all(
     arrange(b, &result, output)
 }
 
-/// Drops axes of size 1 where other operands have more: the product broadcasts along axes that are absent.
+/// Drops axes of size 1 where other operands have larger ones: products broadcast along missing axes.
 fn without_broadcast(
     b: &mut Builder<'_>,
     operand: Operand,
@@ -160,7 +160,7 @@ fn without_broadcast(
     Ok(Operand { value: b.reshape(operand.value, Shape(dims))?, labels })
 }
 
-/// Takes the diagonal of axes that have the same name.
+/// Takes the diagonal over axes with the same label.
 fn diagonals(b: &mut Builder<'_>, mut operand: Operand) -> Result<Operand, GraphError> {
     loop {
         let labels = &operand.labels;
@@ -187,7 +187,7 @@ fn diagonals(b: &mut Builder<'_>, mut operand: Operand) -> Result<Operand, Graph
     }
 }
 
-/// Sums over the axes that nobody wants.
+/// Sums over the axes that are not wanted.
 fn sum_out(b: &mut Builder<'_>, operand: Operand, wanted: &Labels) -> Result<Operand, GraphError> {
     let axes: Vec<usize> =
         (0..operand.labels.len()).filter(|&axis| !wanted.contains(&operand.labels[axis])).collect();
@@ -199,7 +199,7 @@ fn sum_out(b: &mut Builder<'_>, operand: Operand, wanted: &Labels) -> Result<Ope
     Ok(Operand { value, labels })
 }
 
-/// The product of two operands, summed over the axes that both have and nobody wants.
+/// Multiplies two operands and sums over the axes that both have and that are not wanted.
 fn contract(
     b: &mut Builder<'_>,
     left: &Operand,
@@ -235,17 +235,17 @@ fn contract(
     Ok(Operand { value: b.reshape(product, Shape(dims))?, labels })
 }
 
-/// How some axes of an operand stand in a product.
+/// Arrangement of some axes of an operand in a product.
 enum Group<'a> {
-    /// One by one.
+    /// Separate axes.
     Apart(&'a [Label]),
-    /// As one axis.
+    /// Axes merged into one.
     Merged(&'a [Label]),
-    /// So many axes of size 1.
+    /// The given number of axes of size 1.
     Ones(usize),
 }
 
-/// Merged axes start with the batch, so that the elements of a sample stay together.
+/// Sorts labels so that merged axes start with the batch axis, which keeps the elements of a sample together.
 fn batch_first(labels: &[Label], dims: &[(Label, Dim)]) -> Vec<Label> {
     let is_batch = |l: &Label| dims.iter().any(|(own, dim)| own == l && dim.is_batch());
     let mut sorted = labels.to_vec();
@@ -253,7 +253,7 @@ fn batch_first(labels: &[Label], dims: &[(Label, Dim)]) -> Vec<Label> {
     sorted
 }
 
-/// The operand with its axes in these groups, and its axes' sizes.
+/// Arranges the axes of an operand in groups; also returns the sizes of its axes.
 fn grouped(
     b: &mut Builder<'_>,
     operand: &Operand,
@@ -296,7 +296,7 @@ fn merged(dims: impl Iterator<Item = Dim>) -> Result<Dim, GraphError> {
     }
 }
 
-/// The operand's axes in this order.
+/// Permutes the axes of an operand into the given order.
 fn arrange(b: &mut Builder<'_>, operand: &Operand, order: &[Label]) -> Result<ValueId, GraphError> {
     let place = |label: &Label| operand.labels.iter().position(|own| own == label);
     let perm: Option<Vec<usize>> = order.iter().map(place).collect();

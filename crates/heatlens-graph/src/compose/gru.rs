@@ -1,4 +1,4 @@
-//! Gated recurrent units and plain recurrent networks, step after step: ONNX `GRU` and `RNN`.
+//! Gated recurrent units and plain recurrent networks, unrolled over the steps: ONNX `GRU` and `RNN`.
 
 use super::invalid;
 use super::lstm::Outputs;
@@ -12,20 +12,21 @@ use crate::op::unary::UnaryFunction;
 
 type Built = Result<ValueId, GraphError>;
 
-/// What a step is made of.
+/// Kind of recurrent unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// f(input + previous output).
     Plain,
-    /// With an update gate and a reset gate.
+    /// Unit with an update gate and a reset gate.
     Gated {
-        /// Whether the reset gate is applied behind the product with the recurrent weights.
+        /// True if the reset gate is applied after the product with the recurrent weights.
         linear_before_reset: bool,
     },
 }
 
 impl Unit {
-    /// The sums of a step: of a gated unit for the update gate, the reset gate and the output, in this order.
+    /// Returns the number of weighted sums per step. Those of a gated unit are for the update gate, the reset gate and
+    /// the output, in this order.
     #[must_use]
     pub fn sums(self) -> usize {
         match self {
@@ -35,33 +36,34 @@ impl Unit {
     }
 }
 
-/// One direction of a layer.
+/// One direction of a recurrent layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Direction {
-    /// What its steps are.
+    /// Kind of unit.
     pub unit: Unit,
-    /// Whether it begins at the end.
+    /// True if the sequence is processed from its end.
     pub backwards: bool,
-    /// Of the gates, if there are any.
+    /// Activation of the gates, if there are any.
     pub gate: UnaryFunction,
-    /// Of the output.
+    /// Activation of the output.
     pub output: UnaryFunction,
-    /// Sums before an activation are kept within ± this.
+    /// Bound: sums are clamped to ± this value before the activation.
     pub clip: Option<f32>,
-    /// Of the sequence: (sums·size)×(input size).
+    /// Weights of the sequence: (sums·size)×(input size).
     pub input: ValueId,
-    /// Of the previous output: (sums·size)×size.
+    /// Weights of the previous output: (sums·size)×size.
     pub recurrent: ValueId,
-    /// Added to the sums over the input and to those over the previous output: sums·size each.
+    /// Biases of the sums over the input and of those over the previous output, each of length sums·size.
     pub biases: Option<[ValueId; 2]>,
-    /// The first output, samples×size; zeros if it is left out.
+    /// Initial output, samples×size; zeros if `None`.
     pub start: Option<ValueId>,
 }
 
-/// Runs one direction over `x`, samples×steps×(input size). There is no cell: the last output stands for it.
+/// Runs one direction over `x`, samples×steps×(input size). The unit has no cell: `cell` of the result is the last
+/// output.
 ///
 /// # Errors
-/// If the shapes do not fit, or there is no step.
+/// If the shapes do not fit, or there are no steps.
 pub fn recurrent(b: &mut Builder<'_>, x: ValueId, direction: &Direction) -> Result<Outputs, GraphError> {
     let shape = b.shape(x);
     let (&[samples, Dim::Fixed(steps), _], &[_, Dim::Fixed(size)]) =
@@ -100,7 +102,7 @@ pub fn recurrent(b: &mut Builder<'_>, x: ValueId, direction: &Direction) -> Resu
     Ok(Outputs { steps: outputs, last: output, cell: output })
 }
 
-/// What all steps have in common.
+/// Data shared by all steps.
 struct Step<'a> {
     direction: &'a Direction,
     size: usize,
@@ -108,7 +110,7 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// The output of a step, from the sums over its input and the output before.
+    /// Appends the output of a step, given the sums over its input and the previous output.
     fn write(&self, b: &mut Builder<'_>, sums: ValueId, before: ValueId) -> Built {
         match self.direction.unit {
             Unit::Plain => {
@@ -140,7 +142,7 @@ impl Step<'_> {
         }
     }
 
-    /// `count` of the sums over the previous output, from the one `at` on.
+    /// Appends `count` of the sums over the previous output, starting with number `at`.
     fn before(&self, b: &mut Builder<'_>, output: ValueId, at: usize, count: usize) -> Built {
         let weights = self.part(b, self.recurrent, 1, at, count)?;
         let product = b.matmul(output, weights)?;

@@ -1,7 +1,7 @@
-//! Long short-term memory, step after step: ONNX `LSTM`.
+//! Long short-term memory, unrolled over the steps: ONNX `LSTM`.
 //!
-//! A layer that goes over a sequence is the same formula once for each element, so it is written out; a sequence has a
-//! known length, and what is not needed of the results falls away later.
+//! The length of a sequence is known, so its steps are written out one by one; results that are not needed are removed
+//! later.
 
 use super::invalid;
 use crate::builder::Builder;
@@ -15,48 +15,48 @@ use crate::op::unary::UnaryFunction;
 
 type Built = Result<ValueId, GraphError>;
 
-/// One direction of a layer.
+/// One direction of an LSTM layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Direction<'a> {
-    /// Whether it begins at the end.
+    /// True if the sequence is processed from its end.
     pub backwards: bool,
-    /// Of the gates, of the cell's input, of the cell's output.
+    /// Activations of the gates, of the cell's input and of the cell's output.
     pub activations: [UnaryFunction; 3],
-    /// Sums before an activation are kept within ± this.
+    /// Bound: sums are clamped to ± this value before the activation.
     pub clip: Option<f32>,
-    /// Whether the forget gate is 1 − the input gate.
+    /// True if the forget gate is 1 − the input gate.
     pub coupled: bool,
-    /// The stored arrays.
+    /// Weights and initial state.
     pub weights: &'a Weights,
 }
 
-/// What a direction has learned, and where it starts. The gates lie one after the other: input, output, forget, cell.
+/// Weights and initial state of a direction. Gates are stored in the order input, output, forget, cell.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights {
-    /// Of the sequence: (4·size)×(input size).
+    /// Weights of the sequence: (4·size)×(input size).
     pub input: ValueId,
-    /// Of the previous output: (4·size)×size.
+    /// Weights of the previous output: (4·size)×size.
     pub recurrent: ValueId,
-    /// Added to all sums: 4·size.
+    /// Bias of all sums: 4·size.
     pub bias: Option<ValueId>,
-    /// How much the cell counts in the sums of the input, output and forget gate: 3·size.
+    /// Peephole weights from the cell to the input, output and forget gates: 3·size.
     pub peepholes: Option<ValueId>,
-    /// The first output and cell, each samples×size; zeros if they are left out.
+    /// Initial output and cell, each samples×size; zeros if `None`.
     pub start: [Option<ValueId>; 2],
 }
 
-/// What a direction gives.
+/// Outputs of a direction.
 #[derive(Clone, Debug)]
 pub struct Outputs {
-    /// The outputs in the order of the sequence, samples×size.
+    /// Outputs in the order of the sequence, each samples×size.
     pub steps: Vec<ValueId>,
-    /// The output of the step that was made last, samples×size.
+    /// Output of the step computed last, samples×size.
     pub last: ValueId,
-    /// The cell after that step, samples×size.
+    /// Cell after that step, samples×size.
     pub cell: ValueId,
 }
 
-/// Elements `start` to `start + len` of an axis.
+/// Slices elements `start` to `start + len` of an axis.
 fn part(b: &mut Builder<'_>, x: ValueId, axis: usize, start: usize, len: usize) -> Built {
     b.apply(Slice { axis, start, len, step: 1 }, &[x])
 }
@@ -64,7 +64,7 @@ fn part(b: &mut Builder<'_>, x: ValueId, axis: usize, start: usize, len: usize) 
 /// Runs one direction over `x`, samples×steps×(input size).
 ///
 /// # Errors
-/// If the shapes do not fit, or there is no step.
+/// If the shapes do not fit, or there are no steps.
 pub fn lstm(b: &mut Builder<'_>, x: ValueId, direction: &Direction<'_>) -> Result<Outputs, GraphError> {
     let weights = direction.weights;
     let shape = b.shape(x);
@@ -106,7 +106,7 @@ pub fn lstm(b: &mut Builder<'_>, x: ValueId, direction: &Direction<'_>) -> Resul
     Ok(Outputs { steps: outputs, last, cell })
 }
 
-/// What all steps have in common.
+/// Data shared by all steps.
 struct Cell<'a> {
     direction: &'a Direction<'a>,
     size: usize,
@@ -115,7 +115,8 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// Output and cell of a step, from the sums over its input, and the output and cell before; none are zeros.
+    /// Appends output and cell of a step, given the sums over its input and the previous output and cell; `None` means
+    /// zeros.
     fn step(
         &self,
         b: &mut Builder<'_>,
@@ -146,12 +147,12 @@ impl Cell<'_> {
         Ok((b.mul(open, shown)?, next))
     }
 
-    /// The weights of a peephole and the cell that it shows.
+    /// Returns the weights of a peephole, paired with the cell it reads.
     fn peephole(&self, gate: usize, cell: Option<ValueId>) -> Option<(ValueId, ValueId)> {
         self.peepholes.and_then(|all| all.get(gate).copied()).zip(cell)
     }
 
-    /// An activation of one quarter of the sums.
+    /// Appends the activation of one quarter of the sums.
     fn gate(
         &self,
         b: &mut Builder<'_>,
@@ -172,10 +173,10 @@ impl Cell<'_> {
     }
 }
 
-/// The outputs of all directions, samples×steps×directions×size.
+/// Joins the outputs of all directions: samples×steps×directions×size.
 ///
 /// # Errors
-/// If there are none, or their shapes differ.
+/// If there are no directions, or their shapes differ.
 pub fn together(b: &mut Builder<'_>, directions: &[Outputs]) -> Built {
     let mut all = Vec::with_capacity(directions.len());
     for outputs in directions {
@@ -188,10 +189,10 @@ pub fn together(b: &mut Builder<'_>, directions: &[Outputs]) -> Built {
     b.apply(Concat { axis: 2 }, &all)
 }
 
-/// `samples×size` with `count` axes of size 1 in between.
+/// Inserts `count` axes of size 1 between the two axes of a value samples×size.
 ///
 /// # Errors
-/// If it has no such shape.
+/// If the value does not have that shape.
 pub fn between(b: &mut Builder<'_>, x: ValueId, count: usize) -> Built {
     let mut shape = b.shape(x);
     shape.0.splice(1..1, std::iter::repeat_n(Dim::Fixed(1), count));

@@ -1,8 +1,8 @@
-//! Operators written in other operators.
+//! Operators composed of other operators.
 //!
-//! What a file says in one node is often a formula over operators that the graph has already. The functions here append such
-//! formulas through a [`Builder`](crate::Builder): no kernel, no derivative and no export of their own is needed. Formulas and names are
-//! those of the ONNX operator specification unless a function says otherwise.
+//! A single node of a file is often a formula over operators that the graph already has. The functions here append such
+//! formulas through a [`Builder`](crate::Builder), so they need no kernels, derivatives or export code. Formulas and
+//! names are those of the ONNX operator specification unless stated otherwise.
 
 pub mod activation;
 pub mod attention;
@@ -16,7 +16,7 @@ pub mod resize;
 
 use crate::error::{GraphError, OpError};
 
-/// The complaint of a formula about what it was given.
+/// Error of a formula about its arguments.
 fn refuse(formula: &str, source: OpError) -> GraphError {
     GraphError::Node { node: formula.to_owned(), op: formula.to_owned(), source }
 }

@@ -1,4 +1,4 @@
-//! Lp norms, (Σ|x|ᵖ)^(1/p), of windows and of whole planes: ONNX `LpPool` and `GlobalLpPool`.
+//! Lp norms, (Σ|x|ᵖ)^(1/p), over windows and whole planes: ONNX `LpPool` and `GlobalLpPool`.
 
 use super::invalid;
 use crate::builder::Builder;
@@ -30,7 +30,8 @@ pub fn power(b: &mut Builder<'_>, x: ValueId, p: i64) -> Built {
     }
 }
 
-/// sum^(1/p), with a gradient of 0 where the sum is 0: a norm has no slope there, and the formula's would be infinite.
+/// sum^(1/p), with a gradient of 0 where the sum is 0: a norm is not differentiable there, and the formula's gradient
+/// would be infinite.
 ///
 /// # Errors
 /// If `sum` is not floating point.
@@ -50,7 +51,8 @@ pub fn root(b: &mut Builder<'_>, sum: ValueId, p: i64) -> Built {
     b.keep_where(mask, root)
 }
 
-/// The norm of each window; padding counts as 0. With `ceil_mode` a last window may reach outside. `x` is N×C×spatial.
+/// Lp norm of each window; padding counts as 0. With `ceil_mode`, the last window may extend beyond the input. `x` is
+/// N×C×spatial.
 ///
 /// # Errors
 /// If no window fits.
@@ -58,7 +60,7 @@ pub fn pool(b: &mut Builder<'_>, x: ValueId, window: &Window, ceil_mode: bool, p
     let misfit = |source| super::refuse("LpPool", source);
     let input = spatial_sizes(b.fact(x)).map_err(misfit)?;
     let output = window.output_sizes(&input, ceil_mode).map_err(misfit)?;
-    // Padding behind makes room for every window, so that each mean is over a whole window and is its sum ÷ size.
+    // Enough padding at the end for every window to be complete: then each mean is the window's sum ÷ size.
     let mut window = window.clone();
     for (i, count) in output.into_iter().enumerate() {
         let end = (count - 1) * window.strides[i] + (window.kernel[i] - 1) * window.dilations[i] + 1;
@@ -72,10 +74,10 @@ pub fn pool(b: &mut Builder<'_>, x: ValueId, window: &Window, ceil_mode: bool, p
     root(b, sum, p)
 }
 
-/// The norm of each channel of each sample; spatial axes become 1. `x` is N×C×spatial.
+/// Lp norm of each channel of each sample; spatial axes become 1. `x` is N×C×spatial.
 ///
 /// # Errors
-/// If `x` has no such axes.
+/// If `x` does not have such axes.
 pub fn global_pool(b: &mut Builder<'_>, x: ValueId, p: i64) -> Built {
     let axes: Vec<usize> = (2..b.shape(x).rank()).collect();
     if axes.is_empty() {

@@ -1,4 +1,4 @@
-//! Normalisations over chosen axes: ONNX `InstanceNormalization`, `GroupNormalization`, `RMSNormalization`, `LRN`,
+//! Normalisation over selected axes: ONNX `InstanceNormalization`, `GroupNormalization`, `RMSNormalization`, `LRN`,
 //! `LpNormalization` and `MeanVarianceNormalization`.
 
 use super::{invalid, norm};
@@ -15,7 +15,7 @@ use crate::op::window::Window;
 
 type Built = Result<ValueId, GraphError>;
 
-/// (x − mean) ÷ √(variance + epsilon), mean and variance taken over `axes`.
+/// (x − mean) ÷ √(variance + epsilon), with mean and variance over `axes`.
 ///
 /// # Errors
 /// If an axis does not exist.
@@ -23,7 +23,7 @@ pub fn standardize(b: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f32
     standardize_with(b, x, axes, epsilon).map(|(y, _, _)| y)
 }
 
-/// As [`standardize`], with the mean and the √(variance + epsilon) on the way.
+/// Same as [`standardize`]; also returns the mean and √(variance + epsilon).
 ///
 /// # Errors
 /// If an axis does not exist.
@@ -48,8 +48,8 @@ fn root_mean_square(b: &mut Builder<'_>, x: ValueId, axes: &[usize], epsilon: f3
     b.unary(UnaryFunction::Sqrt, above_zero)
 }
 
-/// Each channel of each sample standardised over its spatial axes, then · scale + bias. `x` is N×C×spatial, `scale` and `bias` hold one
-/// number for each channel.
+/// Standardises each channel of each sample over its spatial axes, then computes · scale + bias. `x` is N×C×spatial;
+/// `scale` and `bias` hold one number per channel.
 ///
 /// # Errors
 /// If the shapes do not fit.
@@ -63,7 +63,7 @@ pub fn instance(b: &mut Builder<'_>, x: ValueId, scale: ValueId, bias: ValueId, 
     per_channel(b, y, scale, bias)
 }
 
-/// y · scale + bias with one number of each for each channel (axis 1).
+/// y · scale + bias, with one scale and bias per channel (axis 1).
 fn per_channel(b: &mut Builder<'_>, y: ValueId, scale: ValueId, bias: ValueId) -> Built {
     let shape = b.shape(y);
     let mut along = vec![Dim::Fixed(1); shape.rank() - 1];
@@ -74,11 +74,12 @@ fn per_channel(b: &mut Builder<'_>, y: ValueId, scale: ValueId, bias: ValueId) -
     b.add(scaled, bias)
 }
 
-/// The channels of each sample in `groups` of neighbours, each group standardised as one, then · scale + bias. `x` is
-/// N×C×spatial, `scale` and `bias` hold one number for each channel, or one for each group (as operator set 18 had it).
+/// Splits the channels of each sample into `groups` of consecutive channels, standardises each group, then computes ·
+/// scale + bias. `x` is N×C×spatial; `scale` and `bias` hold one number per channel, or one per group (as in operator
+/// set 18).
 ///
 /// # Errors
-/// If the channels do not divide into the groups, or shapes do not fit.
+/// If the number of channels is not divisible by that of groups, or the shapes do not fit.
 pub fn group(
     b: &mut Builder<'_>,
     x: ValueId,
@@ -116,24 +117,24 @@ pub fn rms(b: &mut Builder<'_>, x: ValueId, axes: &[usize], scale: ValueId, epsi
     b.mul(y, scale)
 }
 
-/// What [`lrn`] divides by: (bias + alpha ÷ size · Σ x²)^beta over `size` neighbouring channels.
+/// Parameters of [`lrn`], whose divisor is (bias + alpha ÷ size · Σ x²)^beta over `size` neighbouring channels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrnOptions {
-    /// How many channels the sum runs over.
+    /// Number of channels in the sum.
     pub size: usize,
     /// Factor of the sum.
     pub alpha: f32,
-    /// The exponent.
+    /// Exponent.
     pub beta: f32,
-    /// What is added to the sum.
+    /// Constant added to the scaled sum.
     pub bias: f32,
 }
 
-/// Local response normalisation: x ÷ (bias + alpha ÷ size · Σ x²)^beta, where the sum runs over the channels from
-/// c − ⌊(size − 1) ÷ 2⌋ to c + ⌈(size − 1) ÷ 2⌉. `x` is N×C×spatial.
+/// Local response normalisation: x ÷ (bias + alpha ÷ size · Σ x²)^beta, summed over the channels from c − ⌊(size − 1) ÷
+/// 2⌋ to c + ⌈(size − 1) ÷ 2⌉. `x` is N×C×spatial.
 ///
 /// # Errors
-/// If `x` has no channels or `size` is 0.
+/// If `x` has no channel axis or `size` is 0.
 pub fn lrn(b: &mut Builder<'_>, x: ValueId, options: LrnOptions) -> Built {
     let LrnOptions { size, alpha, beta, bias } = options;
     let shape = b.shape(x);
@@ -142,7 +143,7 @@ pub fn lrn(b: &mut Builder<'_>, x: ValueId, options: LrnOptions) -> Built {
     let rest = size.checked_sub(1).ok_or_else(misfit)?;
     let pixels = Shape(shape.0[2..].to_vec()).len_per_sample().ok_or_else(misfit)?;
     let square = b.mul(x, x)?;
-    // Channels become an image axis, where a mean that counts its padding is the sum ÷ size.
+    // Makes the channels a spatial axis, over which an average that counts padding is the sum ÷ size.
     let image = b.reshape(square, Shape(vec![n, Dim::Fixed(1), channels, Dim::Fixed(pixels)]))?;
     let mut window = Window::new(&[size, 1]);
     (window.pads_begin, window.pads_end) = (vec![rest / 2, 0], vec![rest - rest / 2, 0]);
@@ -157,31 +158,32 @@ pub fn lrn(b: &mut Builder<'_>, x: ValueId, options: LrnOptions) -> Built {
     b.div(x, divisor)
 }
 
-/// x ÷ ‖x‖ along `axis`, where the norm is Σ|x| (`p` = 1) or √Σx² (`p` = 2). A row of zeros stays zero, with a gradient of zero.
+/// x ÷ ‖x‖ along `axis`, where the norm is Σ|x| (`p` = 1) or √Σx² (`p` = 2). A row of zeros stays zero and has a
+/// gradient of zero.
 ///
 /// # Errors
-/// If the axis does not exist or `p` is another number.
+/// If the axis does not exist, or `p` is neither 1 nor 2.
 pub fn lp(b: &mut Builder<'_>, x: ValueId, axis: usize, p: i64) -> Built {
     if !matches!(p, 1 | 2) {
         return Err(invalid("LpNormalization", format!("expected p to be 1 or 2, found {p}")));
     }
     let power = norm::power(b, x, p)?;
     let sum = b.sum(power, &[axis], true)?;
-    // Rows of zeros are divided by 1.
+    // Divide rows of zeros by 1.
     let (mask, one) = (b.is_positive(sum)?, b.scalar(1.0));
     let sum = b.apply(Where, &[mask, sum, one])?;
     let norm = norm::root(b, sum, p)?;
     b.div(x, norm)
 }
 
-/// (x − mean) ÷ (√variance + 10⁻⁹) over `axes`; the variance is E(x²) − E(x)², as the operator's own definition has it.
+/// (x − mean) ÷ (√variance + 10⁻⁹) over `axes`, with the variance E(x²) − E(x)² of the operator's definition.
 ///
 /// # Errors
 /// If an axis does not exist.
 pub fn mean_variance(b: &mut Builder<'_>, x: ValueId, axes: &[usize]) -> Built {
     let mean = b.mean(x, axes, true)?;
     let centred = b.sub(x, mean)?;
-    // The mean of (x − mean)² is the same number without the cancellation.
+    // The mean of (x − mean)² is mathematically equal and avoids cancellation.
     let square = b.mul(centred, centred)?;
     let variance = b.reduce(ReduceFunction::Mean, square, axes, true)?;
     let deviation = b.unary(UnaryFunction::Sqrt, variance)?;

@@ -1,8 +1,9 @@
 //! Resizing: ONNX `Resize` and `Upsample`, one axis at a time.
 //!
-//! Interpolation is linear in the image, so along one axis it is a product with a matrix whose row `o` holds the weights of the
-//! input elements that output element `o` is made of. The row depends on where `o` falls in the input ([`Coordinates`]) and on the
-//! kernel that spreads it over its neighbours ([`Mode`]). A row is mostly zeros: of long axes only the others are kept ([`Taps`]).
+//! Interpolation is linear in the image, so along one axis it is a product with a matrix whose row `o` holds the
+//! weights of the input elements for output element `o`. The row depends on the position of `o` in the input
+//! ([`Coordinates`]) and on the interpolation kernel ([`Mode`]). Rows are mostly zeros, so for long axes only the
+//! non-zero weights are stored ([`Taps`]).
 
 use super::invalid;
 use crate::builder::Builder;
@@ -12,17 +13,18 @@ use crate::graph::ValueId;
 use crate::op::gather::Gather;
 use crate::tensor::Tensor;
 
-/// Larger matrices are refused, and so are more taps: no image has sides that need them.
+/// Maximum number of elements of a matrix, and maximum number of taps: enough for any practical image.
 const MAX_MATRIX: usize = 1 << 24;
-/// Axes that need a larger matrix are resized by their [`Taps`]. A product with a small matrix is faster.
+/// Maximum number of matrix elements for resizing by a matrix product, which is faster when small; longer axes use
+/// [`Taps`].
 const MAX_PRODUCT: usize = 1 << 20;
 
-/// Which pixel counts as nearest.
+/// Choice of the nearest element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
-    /// The nearer one; halfway, the lower.
+    /// The nearer one; the lower one if halfway.
     PreferFloor,
-    /// The nearer one; halfway, the higher.
+    /// The nearer one; the higher one if halfway.
     PreferCeil,
     /// The lower one.
     Floor,
@@ -30,52 +32,52 @@ pub enum Rounding {
     Ceil,
 }
 
-/// How an output element is made of its neighbours in the input.
+/// Interpolation kernel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
-    /// One of them.
+    /// Nearest neighbour.
     Nearest(Rounding),
-    /// Two, by distance.
+    /// Linear interpolation of two neighbours.
     Linear,
-    /// Four, by Keys' cubic with this coefficient (−0.75 in PyTorch, −0.5 in TensorFlow).
+    /// Cubic convolution (Keys) of four neighbours with the given coefficient (−0.75 in PyTorch, −0.5 in TensorFlow).
     Cubic {
-        /// The coefficient.
+        /// Coefficient.
         a: f32,
     },
 }
 
-/// Where element `o` of the output falls in the input (ONNX's `coordinate_transformation_mode`).
+/// Position of output element `o` in the input (ONNX's `coordinate_transformation_mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coordinates {
     /// (o + 0.5) ÷ scale − 0.5.
     HalfPixel,
-    /// The same around the centre of the output where its size was rounded.
+    /// Like `HalfPixel`, but centred on the output if its size was rounded.
     HalfPixelSymmetric,
-    /// As `HalfPixel`, but 0 where the output has one element.
+    /// Like `HalfPixel`, but 0 if the output has one element.
     PytorchHalfPixel,
-    /// The first and last elements of both lie on each other.
+    /// Aligns the first and last elements of input and output.
     AlignCorners,
     /// o ÷ scale.
     Asymmetric,
-    /// (o + 0.5) ÷ scale, in operator sets 11 and 12.
+    /// (o + 0.5) ÷ scale; in operator sets 11 and 12 only.
     TfHalfPixelForNn,
 }
 
-/// A way to resize.
+/// Parameters of resizing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resampling {
-    /// Which neighbours count, and how much.
+    /// Interpolation kernel.
     pub mode: Mode,
-    /// Where they are.
+    /// Position of output elements in the input.
     pub coordinates: Coordinates,
-    /// Whether neighbours outside the input count nothing; otherwise they are the element at the edge.
+    /// True if neighbours outside the input have weight 0; otherwise they repeat the edge element.
     pub exclude_outside: bool,
-    /// Whether the kernel widens when the output is smaller, such that no input element is left out.
+    /// True if the kernel is widened when downsampling, so that every input element is used.
     pub antialias: bool,
 }
 
 impl Coordinates {
-    /// Where element `o` of `output` falls in an axis of `input` elements.
+    /// Returns the position of element `o` of `output` elements in an axis of `input` elements.
     #[allow(clippy::cast_precision_loss)] // sizes are far below 2^53
     fn at(self, o: usize, input: usize, output: usize, scale: f64) -> f64 {
         let half_pixel = (o as f64 + 0.5) / scale - 0.5;
@@ -95,14 +97,15 @@ impl Coordinates {
     }
 }
 
-/// `scale` is a rounded number: what it divides can miss an integer by a rounding error, which decides what is nearest.
+/// Rounds to single precision. `scale` is rounded, so a quotient may miss an integer by a rounding error, which would
+/// change the nearest element.
 #[allow(clippy::cast_possible_truncation)]
 fn without_rounding_error(x: f64) -> f64 {
     f64::from(x as f32)
 }
 
 impl Mode {
-    /// The kernel's weight at distance `t`.
+    /// Returns the kernel's weight at distance `t`.
     fn weight(self, t: f64) -> f64 {
         let t = t.abs();
         match self {
@@ -119,7 +122,7 @@ impl Mode {
         }
     }
 
-    /// The distance from which on the weight is 0.
+    /// Returns the radius of the kernel.
     fn reach(self) -> f64 {
         match self {
             Self::Nearest(_) => 0.0,
@@ -130,15 +133,15 @@ impl Mode {
 }
 
 impl Resampling {
-    /// By how much the kernel widens.
+    /// Returns the factor by which distances shrink when the kernel is widened.
     fn shrink(&self, scale: f64) -> f64 {
         if self.antialias { scale.min(1.0) } else { 1.0 }
     }
 
-    /// How many elements an element of the output is made of, at most.
+    /// Returns the maximum number of taps per output element.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn taps(&self, scale: f64) -> usize {
-        // Infinity becomes the largest number.
+        // The cast turns infinity into the largest integer.
         ((2.0 * self.mode.reach() / self.shrink(scale)) as usize).saturating_add(1)
     }
 }
@@ -154,7 +157,7 @@ impl Rounding {
     }
 }
 
-/// For each element of the output the element of the input that is nearest.
+/// Returns the nearest input element for each output element.
 #[must_use]
 pub fn nearest(
     rounding: Rounding,
@@ -167,16 +170,16 @@ pub fn nearest(
     (0..output).map(|o| inside(place(o), input)).collect()
 }
 
-/// The position, or the one at the edge where it lies outside.
+/// Clamps a position to the axis.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 fn inside(x: f64, size: usize) -> usize {
     x.clamp(0.0, size.saturating_sub(1) as f64) as usize // NaN becomes 0
 }
 
-/// `x` with `axis` resized to the elements at `places`, as [`nearest`] gives them: no product is needed.
+/// Resizes `axis` of `x` to the elements at `places`, as returned by [`nearest`]; needs no product.
 ///
 /// # Errors
-/// If a place lies outside, or the axis is the batch.
+/// If a position is out of range, or the axis is the batch axis.
 pub fn choose(
     b: &mut Builder<'_>,
     x: ValueId,
@@ -187,23 +190,23 @@ pub fn choose(
     b.apply(Gather { axis, indices: places.into(), shape }, &[x])
 }
 
-/// For each element of an axis' output, the elements of the input that it is made of, and how much of each.
+/// Input elements and weights for each output element along an axis.
 ///
-/// What a [`matrix`] says with mostly zeros: a bilinear enlargement has two taps for each element of the output, whatever the
-/// size of the input.
+/// Sparse form of a [`matrix`]: bilinear upsampling has two taps per output element, whatever the size of the input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taps {
     input: usize,
     output: usize,
-    /// For each rank among an element's taps, the places in the input, and the weights.
+    /// Positions in the input and weights: one pair of lists for the first tap of every output element, one for the
+    /// second, and so on.
     ranks: Vec<(Vec<usize>, Vec<f32>)>,
 }
 
 impl Taps {
-    /// Taps by element of the output: places in an input of `input` elements, and weights.
+    /// Creates taps from one list per output element: positions in an input of `input` elements, with weights.
     ///
     /// # Errors
-    /// If a place lies outside, or the output is empty.
+    /// If a position is out of range, or the output is empty.
     pub fn new(input: usize, rows: &[Vec<(usize, f32)>]) -> Result<Self, GraphError> {
         let most = rows.iter().map(Vec::len).max().unwrap_or(0);
         if let Some(place) = rows.iter().flatten().map(|tap| tap.0).find(|&place| place >= input) {
@@ -216,7 +219,7 @@ impl Taps {
         Ok(Self { input, output: rows.len(), ranks: (0..most).map(rank).collect() })
     }
 
-    /// The taps of an axis resized by a ratio of `scale`, which `output` may have rounded.
+    /// Returns the taps for resizing an axis by a factor of `scale`; `output` may be rounded.
     ///
     /// # Errors
     /// If an axis is empty, or the scale is not a positive number.
@@ -225,11 +228,11 @@ impl Taps {
     }
 }
 
-/// `x` with `axis` made of the elements and weights that `taps` lists: one gathering, product and sum for each tap of an
-/// element, and memory in proportion to the output.
+/// Resizes `axis` of `x` by the elements and weights in `taps`: one gather, product and sum per tap, with memory
+/// proportional to the output.
 ///
 /// # Errors
-/// If the sizes do not fit, or the axis is the batch.
+/// If the sizes do not fit, or the axis is the batch axis.
 pub fn interpolate(b: &mut Builder<'_>, x: ValueId, axis: usize, taps: &Taps) -> Result<ValueId, GraphError> {
     let shape = b.shape(x);
     match shape.0.get(axis) {
@@ -256,10 +259,11 @@ pub fn interpolate(b: &mut Builder<'_>, x: ValueId, axis: usize, taps: &Taps) ->
     sum.ok_or_else(|| invalid("Resize", format!("axis {axis} of {shape} to nothing")))
 }
 
-/// The interpolation matrix (`output` × `input`) of an axis. `scale` is the wanted ratio of the sizes, which `output` may have rounded.
+/// Returns the interpolation matrix (`output` × `input`) of an axis. `scale` is the exact ratio of the sizes; `output`
+/// may be rounded.
 ///
 /// # Errors
-/// If an axis is empty, the scale is not a positive number, or the matrix would be unreasonably large.
+/// If an axis is empty, the scale is not a positive number, or the matrix would be too large.
 pub fn matrix(
     resampling: &Resampling,
     input: usize,
@@ -277,7 +281,7 @@ pub fn matrix(
     Ok(Tensor::f32(&[output, input], values))
 }
 
-/// For each element of the output, the elements of the input with a weight.
+/// Returns the input elements and weights for each output element.
 fn rows(
     resampling: &Resampling,
     input: usize,
@@ -298,11 +302,11 @@ fn rows(
     Ok((0..output).map(|o| row(resampling, centre(o), scale, input)).collect())
 }
 
-/// The weights of the elements around `centre`, of `size` elements.
+/// Returns the weights of the elements around `centre`, in an axis of `size` elements.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn row(resampling: &Resampling, centre: f64, scale: f64, size: usize) -> Vec<(usize, f32)> {
     let shrink = resampling.shrink(scale);
-    // No wider than the axis on both sides: beyond, all is the edge. This bounds the loop.
+    // The radius is bounded: beyond the axis, all elements repeat the edge. This bounds the loop.
     let reach = (resampling.mode.reach() / shrink).min(4.0 * size as f64 + 4.0);
     let centre = centre.clamp(-(size as f64) - 4.0, 2.0 * size as f64 + 4.0);
     let mut weights: Vec<(usize, f64)> = Vec::new();
@@ -326,10 +330,10 @@ fn row(resampling: &Resampling, centre: f64, scale: f64, size: usize) -> Vec<(us
     weights.into_iter().map(|(place, weight)| (place, (weight / sum) as f32)).collect()
 }
 
-/// `x` with `axis` resized to `output` elements; `scale` is the wanted ratio of the sizes, which `output` may have rounded.
+/// Resizes `axis` of `x` to `output` elements. `scale` is the exact ratio of the sizes; `output` may be rounded.
 ///
 /// # Errors
-/// If the axis is empty or the batch, the scale is not a positive number, or the axis is unreasonably long.
+/// If the axis is empty or the batch axis, the scale is not a positive number, or the axis is too long.
 pub fn resample(
     b: &mut Builder<'_>,
     x: ValueId,
@@ -351,10 +355,10 @@ pub fn resample(
     interpolate(b, x, axis, &Taps::of(resampling, input, output, scale)?)
 }
 
-/// `x` with `axis` replaced by its product with a matrix (new size × old size) as [`matrix`] makes it.
+/// Multiplies `axis` of `x` with a matrix (new size × old size) as returned by [`matrix`].
 ///
 /// # Errors
-/// If the sizes do not fit, or the axis is the batch.
+/// If the sizes do not fit, or the axis is the batch axis.
 pub fn resize(b: &mut Builder<'_>, x: ValueId, axis: usize, matrix: &Tensor) -> Result<ValueId, GraphError> {
     let shape = b.shape(x);
     let (&[output, input], Some(&Dim::Fixed(size))) = (matrix.shape(), shape.0.get(axis)) else {
@@ -367,7 +371,7 @@ pub fn resize(b: &mut Builder<'_>, x: ValueId, axis: usize, matrix: &Tensor) -> 
     let resized = Shape([front.clone(), vec![Dim::Fixed(output)], back.clone()].concat());
     let weights = b.constant(matrix.clone());
     if back.iter().all(|d| d.is_one()) {
-        // The axis is the last: rows times the transposed matrix.
+        // The axis is the last one: multiply rows by the transposed matrix.
         let front = if front.is_empty() { vec![Dim::Fixed(1)] } else { front };
         let rows = b.reshape(x, Shape([front, vec![Dim::Fixed(input)]].concat()))?;
         let transposed = b.transpose(weights, &[1, 0])?;

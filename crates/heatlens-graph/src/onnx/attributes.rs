@@ -1,7 +1,7 @@
-//! Reading a node's attributes such that none goes unnoticed.
+//! Access to a node's attributes that rejects unknown ones.
 //!
-//! An attribute that nobody asks for would change what a node computes without a word, so
-//! [`Attributes::finish`] refuses whatever is left.
+//! Ignoring an attribute could silently change the result of a node, so [`Attributes::finish`] rejects all that were
+//! not read.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::proto::{AttributeProto, NodeProto, TensorProto};
 use crate::error::OpError;
 use crate::op::invalid;
 
-/// The attributes of one node that nobody has read yet.
+/// Attributes of a node that have not been read yet.
 #[derive(Debug)]
 pub(super) struct Attributes<'a> {
     left: BTreeMap<&'a str, &'a AttributeProto>,
@@ -19,7 +19,7 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// The attributes of `node`, in a file that asks for version `opset` of the operator set.
+    /// Collects the attributes of `node`, in a file that declares version `opset` of the operator set.
     pub(super) fn new(node: &'a NodeProto, opset: i64) -> Result<Self, OpError> {
         let mut left = BTreeMap::new();
         for attribute in &node.attribute {
@@ -30,33 +30,33 @@ impl<'a> Attributes<'a> {
         Ok(Self { left, op: node.op_type(), opset })
     }
 
-    /// The operator's name.
+    /// Returns the name of the operator.
     pub(super) fn op(&self) -> &'a str {
         self.op
     }
 
-    /// Version of the operator set.
+    /// Returns the version of the operator set.
     pub(super) fn opset(&self) -> i64 {
         self.opset
     }
 
-    /// Refuses what nobody has read.
+    /// Rejects attributes that were not read.
     pub(super) fn finish(self) -> Result<(), OpError> {
         let left: Vec<String> = self.left.into_keys().map(|name| format!("attribute {name:?}")).collect();
         if left.is_empty() { Ok(()) } else { Err(OpError::Unsupported(left.join(", "))) }
     }
 
-    /// Drops an attribute that has no effect after training.
+    /// Drops an attribute without effect after training.
     pub(super) fn ignore(&mut self, name: &str) {
         self.left.remove(name);
     }
 
-    /// A whole number.
+    /// Reads an integer.
     pub(super) fn int(&mut self, name: &str) -> Result<Option<i64>, OpError> {
         Ok(self.take(name, AttributeType::Int)?.map(AttributeProto::i))
     }
 
-    /// A whole number that is 0 or 1; 0 if it is absent.
+    /// Reads an integer that is 0 or 1; returns false if absent.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, OpError> {
         match self.int(name)? {
             None | Some(0) => Ok(false),
@@ -65,43 +65,43 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Several whole numbers.
+    /// Reads a list of integers.
     pub(super) fn ints(&mut self, name: &str) -> Result<Option<&'a [i64]>, OpError> {
         Ok(self.take(name, AttributeType::Ints)?.map(|a| a.ints.as_slice()))
     }
 
-    /// Several sizes: whole numbers, none below 0.
+    /// Reads a list of sizes, i.e. non-negative integers.
     pub(super) fn sizes(&mut self, name: &str) -> Result<Option<Vec<usize>>, OpError> {
         let Some(ints) = self.ints(name)? else { return Ok(None) };
         let sizes: Result<Vec<usize>, _> = ints.iter().map(|&i| usize::try_from(i)).collect();
         sizes.map(Some).map_err(|_| OpError::Unsupported(format!("a negative number in {name:?} ({ints:?})")))
     }
 
-    /// A number.
+    /// Reads a floating-point number.
     pub(super) fn float(&mut self, name: &str) -> Result<Option<f32>, OpError> {
         Ok(self.take(name, AttributeType::Float)?.map(AttributeProto::f))
     }
 
-    /// Several numbers.
+    /// Reads a list of floating-point numbers.
     pub(super) fn floats(&mut self, name: &str) -> Result<Option<&'a [f32]>, OpError> {
         Ok(self.take(name, AttributeType::Floats)?.map(|a| a.floats.as_slice()))
     }
 
-    /// Text.
+    /// Reads a string.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<&'a str>, OpError> {
         let Some(attribute) = self.take(name, AttributeType::String)? else { return Ok(None) };
         let text = std::str::from_utf8(attribute.s.as_deref().unwrap_or_default());
         text.map(Some).map_err(|_| invalid(format!("attribute {name:?} is no text")))
     }
 
-    /// Several texts.
+    /// Reads a list of strings.
     pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<&'a str>>, OpError> {
         let Some(attribute) = self.take(name, AttributeType::Strings)? else { return Ok(None) };
         let texts: Result<Vec<&str>, _> = attribute.strings.iter().map(|s| std::str::from_utf8(s)).collect();
         texts.map(Some).map_err(|_| invalid(format!("attribute {name:?} is no list of texts")))
     }
 
-    /// A stored array.
+    /// Reads an array.
     pub(super) fn tensor(&mut self, name: &str) -> Result<Option<&'a TensorProto>, OpError> {
         Ok(self.take(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))
     }

@@ -1,7 +1,7 @@
-//! What a file may grow to while it is read.
+//! Limits on the growth of a file while it is read.
 //!
-//! Nodes that compute constants, and functions that call functions, let a file of a kilobyte ask for any amount of memory.
-//! Both are counted, each with an allowance of its own that grows with what the file really holds.
+//! Nodes that compute constants, and functions that call functions, could make a file of one kilobyte use any amount of
+//! memory. Both are counted, each against a limit that grows with the actual size of the file.
 
 use std::collections::HashMap;
 
@@ -13,32 +13,32 @@ use super::scope::Slot;
 use crate::graph::{Graph, Origin};
 use crate::tensor::{Data, Tensor};
 
-/// Bytes of constants that the nodes of any file may compute while it is read.
+/// Bytes of computed constants allowed for any file.
 const COMPUTED: u64 = 1 << 28;
-/// They may take this many times more than the arrays that the file stores: packed weights are unpacked.
+/// Additional bytes of computed constants per byte of stored arrays: packed weights are unpacked.
 const OF_STORED: u64 = 4;
-/// Bytes of nodes that functions and branches may be written out to.
+/// Bytes of nodes allowed for inlining functions and branches, in addition to the file's size.
 const WRITTEN_OUT: u64 = 1 << 28;
 
-/// Counts the arrays that stand in a file, and those that nodes compute of them while it is read.
+/// Counts the arrays stored in a file, and those that nodes compute from them while the file is read.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Where each counted array lies in memory, and its bytes: arrays share their elements.
+    /// Address and size in bytes of each counted array: arrays share their elements.
     seen: HashMap<usize, u64>,
     stored: u64,
     computed: u64,
 }
 
 impl Ledger {
-    /// Counts an array of the file.
+    /// Counts a stored array.
     pub(super) fn store(&mut self, tensor: &Tensor) {
         self.stored = self.stored.saturating_add(self.new_bytes(tensor));
     }
 
-    /// Counts what a node added: its outputs, and the values of the graph from number `from` on.
+    /// Counts the results of a node: its outputs, and the values of the graph starting with number `from`.
     ///
     /// # Errors
-    /// If all that nodes computed takes more than a file like this may ask for.
+    /// If the total size of computed arrays exceeds the limit.
     pub(super) fn compute(&mut self, outputs: &[Slot], graph: &Graph, from: usize) -> Result<(), OnnxError> {
         let outputs = outputs.iter().flat_map(|slot| match slot {
             Slot::Stored(tensor) => std::slice::from_ref(tensor),
@@ -60,7 +60,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The array's bytes, without those that were counted where it lies.
+    /// Returns the size of the array without the bytes already counted at its address.
     fn new_bytes(&mut self, tensor: &Tensor) -> u64 {
         let (place, bytes) = match tensor.data() {
             Data::F32(v) => (v.as_ptr() as usize, size_of_val::<[f32]>(v)),
@@ -76,7 +76,7 @@ impl Ledger {
     }
 }
 
-/// Counts the nodes that functions and branches are written out to.
+/// Counts the nodes created by inlining functions and branches.
 #[derive(Debug)]
 pub(super) struct WrittenOut {
     bytes: u64,
@@ -84,15 +84,15 @@ pub(super) struct WrittenOut {
 }
 
 impl WrittenOut {
-    /// For a file of so many bytes.
+    /// Creates a counter for a file of `file` bytes.
     pub(super) fn new(file: u64) -> Self {
         Self { bytes: 0, limit: WRITTEN_OUT.saturating_add(file) }
     }
 
-    /// Counts the body of a function that is about to be copied for a call named `prefix`.
+    /// Counts the body of a function before it is copied for a call named `prefix`.
     ///
     /// # Errors
-    /// If all that was written out takes more than a file like this may ask for.
+    /// If the total size of inlined nodes exceeds the limit.
     pub(super) fn function(
         &mut self,
         call: &NodeProto,
@@ -105,10 +105,10 @@ impl WrittenOut {
         self.count(nodes_bytes(&body.node, prefix.len(), &values))
     }
 
-    /// Counts a branch that is about to be copied for a node named `prefix`.
+    /// Counts a branch before it is copied for a node named `prefix`.
     ///
     /// # Errors
-    /// As [`function`](Self::function).
+    /// Same as [`function`](Self::function).
     pub(super) fn branch(&mut self, prefix: &str, branch: &GraphProto) -> Result<(), OnnxError> {
         self.count(graph_bytes(branch, prefix.len(), &HashMap::new()))
     }
@@ -123,7 +123,7 @@ impl WrittenOut {
     }
 }
 
-/// Bytes of nodes with a prefix before each name, and with the attributes `values` in place of references to them.
+/// Returns the size of nodes with a prefix before each name and with references replaced with the attributes `values`.
 fn nodes_bytes(nodes: &[NodeProto], prefix: usize, values: &HashMap<&str, u64>) -> u64 {
     nodes
         .iter()
@@ -157,7 +157,7 @@ fn graph_bytes(graph: &GraphProto, prefix: usize, values: &HashMap<&str, u64>) -
     nodes_bytes(&graph.node, prefix, values) + tensors + size_of::<GraphProto>() as u64
 }
 
-/// Raw data are shared between copies, numbers in fields of their own are not.
+/// Copies share raw data, but not numbers in typed fields.
 fn tensor_bytes(tensor: &TensorProto) -> u64 {
     let wide = tensor.int64_data.len() + tensor.double_data.len() + tensor.uint64_data.len();
     let narrow = tensor.float_data.len() + tensor.int32_data.len();

@@ -1,26 +1,26 @@
-//! Outputs that hold a class instead of scores, and the scores that they are made from.
+//! Outputs that hold a class instead of scores, and the scores they are computed from.
 //!
-//! Exporters of classifiers like to hand out the answer ready-made: `ArgMax`, the best five (`TopK`), a name picked from a list
-//! (`ArrayFeatureExtractor`), a table of names and scores (`ZipMap`). None of them has a derivative, some are from outside the
-//! standard; all are made from scores that can be read.
+//! Exporters of classifiers often return a decision: `ArgMax`, the five best classes (`TopK`), a name selected from a
+//! list (`ArrayFeatureExtractor`), a table of names and scores (`ZipMap`). None of these is differentiable, and some
+//! are not in the standard, but all are computed from scores that can be read.
 
 use std::collections::BTreeMap;
 
 use super::proto::{GraphProto, NodeProto};
 
-/// The key under which class names that a node holds are kept, one a line.
+/// Metadata key for class names stored in a node, one per line.
 pub(super) const CLASS_LABELS: &str = "onnx.class_labels";
 
-/// The scores behind an output.
+/// Scores that an output is computed from.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Source {
-    /// The value's name.
+    /// Name of the value.
     pub(super) name: String,
-    /// Names of the classes, where a node on the way lists them.
+    /// Class names, if a node on the path lists them.
     pub(super) labels: Option<Vec<String>>,
 }
 
-/// The nodes by what they compute.
+/// Nodes by the names of their outputs.
 pub(super) struct Producers<'a>(BTreeMap<&'a str, &'a NodeProto>);
 
 impl<'a> Producers<'a> {
@@ -28,15 +28,15 @@ impl<'a> Producers<'a> {
         Self(graph.node.iter().flat_map(|node| node.output.iter().map(move |o| (o.as_str(), node))).collect())
     }
 
-    /// The node that computes a value.
+    /// Returns the node that computes a value.
     pub(super) fn node(&self, name: &str) -> Option<&'a NodeProto> {
         self.0.get(name).copied()
     }
 
-    /// The scores that the output `name` is made from, if it holds a class, places or names instead.
+    /// Returns the scores that the output `name` is computed from, if it holds a class, an index or a name instead.
     pub(super) fn source(&self, name: &str) -> Option<Source> {
         let (mut at, mut chosen, mut labels) = (name, false, None);
-        // Each step goes to an earlier node, so the way ends.
+        // Each step goes to an earlier node, so the loop is bounded by the number of nodes.
         for _ in 0..=self.0.len() {
             let Some(node) = self.0.get(at) else { break };
             labels = labels.or_else(|| class_labels(node));
@@ -62,7 +62,7 @@ impl<'a> Producers<'a> {
     }
 }
 
-/// The names that a `ZipMap` gives to scores.
+/// Returns the class names of a `ZipMap`.
 fn class_labels(node: &NodeProto) -> Option<Vec<String>> {
     if node.op_type() != "ZipMap" {
         return None;

@@ -1,4 +1,4 @@
-//! What can be wrong with an ONNX file, or with a graph that is to become one.
+//! Errors of reading and writing ONNX files.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,64 +8,64 @@ use thiserror::Error;
 
 use crate::error::{GraphError, OpError};
 
-/// A file that cannot be read or written.
+/// Error of reading or writing an ONNX file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OnnxError {
-    /// The operating system could not read the file.
+    /// The file could not be read.
     #[error("{0}")]
     Io(#[source] io::Error),
-    /// The file, or what it unfolds to, is larger than we take.
+    /// The file, or its content when expanded, exceeds a limit.
     #[error("{what} takes {found} bytes or more, expected at most {limit}")]
     TooLarge {
-        /// What is too large.
+        /// Description of the part that is too large.
         what: &'static str,
-        /// Its size in bytes; where counting stopped at the limit, at least that.
+        /// Size in bytes, or a lower bound if counting stopped at the limit.
         found: u64,
-        /// The most we take, in bytes.
+        /// Maximum size in bytes.
         limit: u64,
     },
     /// The file is of another kind.
     #[error("expected an ONNX file, found {looks_like}: {advice}")]
     NotOnnx {
-        /// What it looks like.
+        /// Kind of the file.
         looks_like: &'static str,
-        /// What to do.
+        /// Advice for the user.
         advice: &'static str,
     },
-    /// The bytes are no ONNX message from some place on.
+    /// The bytes are not a valid ONNX message.
     #[error("damaged ONNX file{}: {what}; fetch or export the file again", Place(.at))]
     Damaged {
-        /// Byte position, where known.
+        /// Position in bytes, if known.
         at: Option<usize>,
-        /// What is wrong there.
+        /// Description of the damage.
         what: String,
     },
-    /// The file is a message, but not a consistent model.
+    /// The message is valid, but not a consistent model.
     #[error("inconsistent ONNX file: {0}")]
     Malformed(String),
-    /// Nodes that cannot be read: all of them, in the order of the file.
+    /// Some nodes cannot be read; lists all of them, in the order of the file.
     #[error("{}", List(.0))]
     Nodes(Vec<NodeError>),
-    /// The graph has no standard ONNX form.
+    /// The graph cannot be expressed in standard ONNX.
     #[error("no standard ONNX form: {0}")]
     Write(#[source] GraphError),
 }
 
-/// A node that cannot be read.
+/// Error of a node that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeError {
-    /// The node's name, or its first output's where it has none.
+    /// Name of the node, or of its first output if the node has none.
     pub node: String,
-    /// The operator; with its domain in front where that is not ONNX's own.
+    /// Name of the operator, prefixed with its domain unless that is ONNX's own.
     pub op: String,
-    /// The version of the operator set that the file asks for; 0 where it names none.
+    /// Version of the operator set the file declares; 0 if none.
     pub opset: i64,
-    /// Why.
+    /// Cause.
     pub source: OpError,
 }
 
-/// Where in a file, if that is known.
+/// Displays a position in a file, if known.
 struct Place<'a>(&'a Option<usize>);
 
 impl fmt::Display for Place<'_> {
@@ -74,7 +74,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// One line for each kind of trouble, with the names of the nodes that have it.
+/// Displays one line per kind of error, with the names of the nodes.
 struct List<'a>(&'a [NodeError]);
 
 impl fmt::Display for List<'_> {

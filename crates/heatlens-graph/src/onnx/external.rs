@@ -1,7 +1,6 @@
-//! Arrays kept in another file beside the model, as models beyond 2 GiB need and some exporters do
-//! always. The model's word is not trusted: the file must lie in the model's folder (symbolic
-//! links resolved), the range must lie in the file, and all ranges together may take no more than
-//! a few times the file.
+//! Arrays in separate files next to the model, which models beyond 2 GiB require and some exporters always write. The
+//! model is not trusted: the file must lie in the model's folder (with symbolic links resolved), the range must lie in
+//! the file, and all ranges together must not exceed a small multiple of the file.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -11,18 +10,19 @@ use super::proto::TensorProto;
 use crate::error::OpError;
 use crate::op::invalid;
 
-/// How often a file's bytes may be read in total: shared weights are stored once and named twice.
+/// Maximum total size of the ranges read from a file, as a multiple of its size: shared weights are stored once and
+/// referenced twice.
 const REUSE: u64 = 4;
 
-/// Where arrays outside of the file are found, and how much of them was read.
+/// Location of external arrays, and the number of bytes read from each file.
 #[derive(Debug, Default)]
 pub(super) struct External {
-    /// The model's folder; a model read from memory has none.
+    /// Folder of the model; `None` for a model read from memory.
     folder: Option<PathBuf>,
     read: BTreeMap<PathBuf, u64>,
 }
 
-/// The entries of `external_data`.
+/// Entries of `external_data`.
 struct Place<'a> {
     location: &'a str,
     offset: u64,
@@ -30,13 +30,13 @@ struct Place<'a> {
 }
 
 impl External {
-    /// For a model file: arrays lie in its folder.
+    /// Looks for arrays in the folder of a model file.
     pub(super) fn beside(model: &Path) -> Self {
         let folder = model.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
         Self { folder: folder.map(Path::to_owned), read: BTreeMap::new() }
     }
 
-    /// The bytes of an array, of which there must be `expected`.
+    /// Reads the bytes of an array, of which there must be `expected`.
     pub(super) fn read(&mut self, proto: &TensorProto, expected: u64) -> Result<Vec<u8>, OpError> {
         let place = Place::new(proto)?;
         let bad = |what: String| invalid(format!("its data are in {:?}: {what}", place.location));
@@ -72,7 +72,7 @@ impl External {
         Ok(bytes)
     }
 
-    /// The file at `location`, which must lie in the model's folder.
+    /// Resolves `location`, which must lie in the model's folder.
     fn path(&self, location: &str) -> Result<PathBuf, String> {
         let folder = self.folder.as_ref().ok_or("a model read from memory has no folder to look in")?;
         let relative = Path::new(location);

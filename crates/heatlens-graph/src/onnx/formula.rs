@@ -8,7 +8,7 @@ use crate::graph::ValueId;
 use crate::op::identity::Identity;
 
 impl Scope<'_> {
-    /// Writes the node as a formula over its inputs, whose result is the node's output.
+    /// Expresses the node as a formula over its inputs, whose result becomes the node's output.
     pub(super) fn formula(
         &mut self,
         write: impl FnOnce(&mut Builder<'_>) -> Result<ValueId, GraphError>,
@@ -16,8 +16,8 @@ impl Scope<'_> {
         self.formulas(|b| write(b).map(|y| vec![y]))
     }
 
-    /// Writes the node as a formula over its inputs, whose results are the node's outputs in order. The formula's last node
-    /// takes the name of the node, and every node what the exporter wrote beside it.
+    /// Expresses the node as a formula over its inputs, whose results become the node's outputs in order. The last node
+    /// of the formula gets the name of the node; all of its nodes get the exporter's metadata.
     pub(super) fn formulas(
         &mut self,
         write: impl FnOnce(&mut Builder<'_>) -> Result<Vec<ValueId>, GraphError>,
@@ -28,7 +28,7 @@ impl Scope<'_> {
         for i in 0..results.len() {
             let made = builder.graph().producer(results[i]).is_some_and(|node| node.index() >= first);
             if !made || results[..i].contains(&results[i]) {
-                // An input as it is, or a result twice: an output of the node is a value of its own.
+                // A result is an unchanged input or occurs twice: each output of the node must be a separate value.
                 results[i] = builder.apply(Identity::Identity, &[results[i]])?;
             }
         }

@@ -1,8 +1,7 @@
-//! Nodes within nodes: functions that the file defines, and the branches of an `If`.
+//! Inlining of functions that the file defines, and of the branches of an `If`.
 //!
-//! Both are written out in place of the node that stands for them. What they define gets the
-//! node's name in front, so that two calls do not collide and errors say where they are; what they
-//! hand out gets the name that the node gives it.
+//! Both replace the calling node. Names defined in the body are prefixed with the node's name, so that two calls do not
+//! collide and errors can be located; outputs of the body get the names of the node's outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +9,17 @@ use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, TensorP
 use crate::error::OpError;
 use crate::op::invalid;
 
-/// What stands in place of a node.
+/// Replacement of a node.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) initializers: Vec<TensorProto>,
     pub(super) nodes: Vec<NodeProto>,
-    /// Outputs of the node that are other names for something the body reads or hands out twice:
-    /// (the node's name, the body's).
+    /// Outputs of the node that are aliases, because the body only reads the value or outputs it twice: (the node's
+    /// name, the body's name).
     pub(super) aliases: Vec<(String, String)>,
 }
 
-/// A function of the file in place of its call.
+/// Inlines a call of a function that the file defines.
 pub(super) fn function(call: &NodeProto, name: &str, function: &FunctionProto) -> Result<Body, OpError> {
     if call.input.len() > function.input.len() || call.output.len() > function.output.len() {
         return Err(invalid(format!(
@@ -50,7 +49,7 @@ pub(super) fn function(call: &NodeProto, name: &str, function: &FunctionProto) -
     Ok(body)
 }
 
-/// A branch of an `If` in place of the node. It sees the names around it.
+/// Inlines a branch of an `If`. The branch may use names of the surrounding graph.
 pub(super) fn branch(call: &NodeProto, name: &str, branch: &GraphProto) -> Result<Body, OpError> {
     if call.output.len() > branch.output.len() {
         return Err(invalid(format!(
@@ -82,7 +81,7 @@ pub(super) fn branch(call: &NodeProto, name: &str, branch: &GraphProto) -> Resul
     Ok(body)
 }
 
-/// Every name that nodes read, in their branches too.
+/// Collects every name that nodes read, including those in their branches.
 pub(super) fn names_read(nodes: &[NodeProto], names: &mut BTreeSet<String>) {
     for node in nodes {
         names.extend(node.input.iter().filter(|name| !name.is_empty()).cloned());
@@ -97,13 +96,13 @@ fn graphs(attribute: &AttributeProto) -> impl Iterator<Item = &GraphProto> {
     attribute.g.iter().chain(&attribute.graphs)
 }
 
-/// From the names in a body to those outside.
+/// Maps names in a body to names outside.
 struct Names<'a> {
     prefix: &'a str,
     map: BTreeMap<String, String>,
-    /// Whether names that the body does not define are the surroundings'.
+    /// True if names that the body does not define belong to the surrounding graph.
     open: bool,
-    /// What an open body defines.
+    /// Names that an open body defines.
     own: BTreeSet<String>,
 }
 
@@ -116,7 +115,7 @@ impl<'a> Names<'a> {
         self.map.insert(inner.to_owned(), outer.to_owned());
     }
 
-    /// Gives what the body calls `inner` the name `outer`, or remembers that it is an alias.
+    /// Maps the body's name `inner` to `outer`, or records an alias.
     fn hand_out(&mut self, inner: &str, outer: &str, body: &mut Body) {
         if outer.is_empty() {
             return;
@@ -140,7 +139,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// `hidden` are the names that a branch within the body defines itself.
+    /// Renames a node; `hidden` holds the names defined by a branch within the body.
     fn rename_node(&self, node: &mut NodeProto, hidden: &BTreeSet<String>) {
         node.name = Some(format!("{}/{}", self.prefix, node.name()));
         for name in node.input.iter_mut().chain(&mut node.output) {
@@ -170,7 +169,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// What the call says for each attribute of the function, or else the function's default.
+/// Returns the attributes of a call, with the function's defaults.
 fn attribute_values(
     call: &NodeProto,
     function: &FunctionProto,
@@ -189,7 +188,7 @@ fn attribute_values(
     Ok(values)
 }
 
-/// Puts values in place of references; an attribute whose value is left out is left out.
+/// Replaces references with values; an attribute without a value is omitted.
 fn set_attributes(node: &mut NodeProto, values: &BTreeMap<String, AttributeProto>) {
     let old = std::mem::take(&mut node.attribute);
     for mut attribute in old {

@@ -1,11 +1,9 @@
-//! Arithmetic on shapes: nodes whose inputs are all known are computed while the file is read.
+//! Shape arithmetic: nodes whose inputs are all known are computed while the file is read.
 //!
-//! Exporters compute sizes inside the graph (`Shape`, `Gather`, `Mul`, `Concat`, `Reshape` …), and
-//! those sizes may hold the number of samples, which is open. There is no algebra for it here.
-//! Such an array is known *twice*, for two numbers of samples that no real size equals or divides;
-//! every operator runs on both by its ordinary evaluator; and a size that reads k·A in one and k·B
-//! in the other is k·N. What depends on the number of samples in any other way is refused where it
-//! is needed.
+//! Exporters compute sizes in the graph (`Shape`, `Gather`, `Mul`, `Concat`, `Reshape` …), and these sizes may depend
+//! on the batch size, which is unknown. Instead of symbolic algebra, every such array is computed *twice*, for two
+//! batch sizes that no real size equals or divides, by the operators' ordinary evaluators. A size that is k·A for one
+//! and k·B for the other is k·N. A size that depends on the batch size in any other way is rejected where it is used.
 
 use std::collections::BTreeMap;
 
@@ -16,24 +14,24 @@ use crate::graph::{Graph, ValueId};
 use crate::op::invalid;
 use crate::tensor::{Data, Tensor};
 
-/// The two numbers of samples: primes, so that no integer division of one looks like a size.
+/// The two batch sizes: primes, so that no integer division of one looks like a size.
 pub(super) const SAMPLES: [usize; 2] = [40_009, 40_013];
 
-/// More elements than this are left to run time where they can be computed there.
+/// Maximum number of elements computed while reading if the value could be computed at run time.
 const SMALL: usize = 1 << 16;
-/// More elements than this are never computed while reading.
+/// Maximum number of elements computed while reading.
 const LARGE: usize = 1 << 25;
 
-/// One entry of a list of sizes.
+/// Entry of a list of sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
-    /// A plain number, also −1 and the like.
+    /// A number independent of the batch size, possibly negative.
     Number(i64),
-    /// So many for each sample.
+    /// A multiple of the batch size.
     PerSample(usize),
 }
 
-/// What a size is that reads `a` and `b` for the two numbers of samples.
+/// Returns the size that is `a` and `b` for the two batch sizes; `None` if it is not a multiple.
 pub(super) fn size(a: i64, b: i64) -> Option<Size> {
     if a == b {
         return Some(Size::Number(a));
@@ -46,12 +44,12 @@ pub(super) fn size(a: i64, b: i64) -> Option<Size> {
     (k == l).then_some(Size::PerSample(k))
 }
 
-/// A size of a shape as it reads for the two numbers of samples.
+/// Returns a size for both batch sizes.
 pub(super) fn both(dim: Dim) -> [i64; 2] {
     SAMPLES.map(|n| i64::try_from(dim.at(n)).unwrap_or(i64::MAX))
 }
 
-/// An array known for both numbers of samples; one array where they agree.
+/// Returns a slot for an array known for both batch sizes; one array if they are equal.
 pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
     if same(&arrays[0], &arrays[1]) {
         let [first, _] = arrays;
@@ -60,7 +58,7 @@ pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
     Slot::Sizes(arrays)
 }
 
-/// Bit for bit, so that a NaN is like itself.
+/// True if two tensors are equal bit for bit, so that a NaN equals itself.
 pub(super) fn same(a: &Tensor, b: &Tensor) -> bool {
     let bits = |t: &Tensor| match t.data() {
         Data::I64(_) => None,
@@ -69,12 +67,12 @@ pub(super) fn same(a: &Tensor, b: &Tensor) -> bool {
     a.shape() == b.shape() && a.dtype() == b.dtype() && a.as_i64() == b.as_i64() && bits(a) == bits(b)
 }
 
-/// How to read a node within a scope, as often as needed.
+/// Reads a node within a scope; may be called repeatedly.
 pub(super) type Read<'a> = dyn Fn(&mut Scope<'_>) -> Result<Outputs, Problem> + 'a;
 
-/// The outputs of a node whose inputs are all known, or `None` where it has to wait until run time:
-/// an input is not known, or the result is large, or its very shape depends on the number of samples, or it cannot be
-/// computed for so many samples as no real batch has. What the file itself has wrong is said when the node is read.
+/// Computes the outputs of a node whose inputs are all known. Returns `None` if it must wait until run time: an input
+/// is not known, the result is large, its shape depends on the batch size, or it cannot be computed for such large
+/// batches. Errors of the file itself are reported when the node is read.
 pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outputs>, Problem> {
     let Some(inputs) = known_inputs(scope) else { return Ok(None) };
     let [a, b] = [0, 1].map(|world| {
@@ -93,7 +91,7 @@ pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outp
     Ok(Some(a.into_iter().zip(b).map(|(a, b)| slot([a, b])).collect()))
 }
 
-/// The node's inputs by name, for both numbers of samples; `None` if one is not known.
+/// Returns the node's inputs by name, for both batch sizes; `None` if one is not known.
 fn known_inputs(scope: &Scope<'_>) -> Option<BTreeMap<String, [Tensor; 2]>> {
     let names = scope.node.input.iter().filter(|name| !name.is_empty());
     let mut inputs = BTreeMap::new();
@@ -114,8 +112,7 @@ fn known_inputs(scope: &Scope<'_>) -> Option<BTreeMap<String, [Tensor; 2]>> {
 
 pub(super) type Computed = Option<(Vec<Tensor>, Vec<String>)>;
 
-/// Reads the node on its own, its inputs stored as they are for one number of samples, and computes it; gives what was
-/// warned of, too.
+/// Reads and computes the node in isolation, with inputs for one batch size; also returns the warnings.
 pub(super) fn run(
     scope: &Scope<'_>,
     inputs: &BTreeMap<String, Tensor>,
@@ -143,19 +140,19 @@ pub(super) fn run(
     Ok(Some((tensors, alone.warnings)))
 }
 
-/// Whether a graph is small enough to compute `ids` while reading.
+/// True if a graph is small enough to compute `ids` while reading.
 pub(super) fn affordable(graph: &Graph, ids: &[ValueId]) -> bool {
     if ids.is_empty() {
-        return true; // a shape tells nothing of how large the array is
+        return true; // `Shape` needs no elements, so the array's size does not matter
     }
     let facts = graph.values();
     let len = facts.iter().map(|v| v.fact.shape.len_per_sample().unwrap_or(usize::MAX)).max().unwrap_or(0);
-    // Whole numbers and masks have no kernels: they are computed here or not at all.
+    // Integers and masks have no kernels: they are computed here or not at all.
     let floats = ids.iter().all(|&id| graph.fact(id).dtype == DType::F32);
     len <= if floats { SMALL } else { LARGE }
 }
 
-/// Back to what models store.
+/// Converts results of the evaluator to single precision.
 #[allow(clippy::cast_possible_truncation)] // rounding to single precision is the purpose
 pub(super) fn single(tensor: Tensor) -> Tensor {
     match tensor.data() {
@@ -164,7 +161,7 @@ pub(super) fn single(tensor: Tensor) -> Tensor {
     }
 }
 
-/// The list of sizes in a known array.
+/// Returns the list of sizes in a known array.
 pub(super) fn sizes(slot: &Slot, what: &str) -> Result<Option<Vec<Size>>, OpError> {
     let arrays = match slot {
         Slot::Stored(tensor) => [tensor, tensor],

@@ -1,23 +1,23 @@
-//! Bounds that hold before anything is allocated.
+//! Limits that are checked before anything is allocated.
 //!
-//! A protobuf message of two bytes unfolds to a struct of hundreds, so a small file can ask for
-//! much memory. [`check`] walks the bytes once, without building anything: every length fits
-//! into what is left, and the structs that decoding would build stay within a budget. Numbers
-//! unfold by a factor of eight at most and weights stored raw are not copied, so neither is counted.
+//! A protobuf message of two bytes decodes to a struct of hundreds, so a small file could require a lot of memory.
+//! [`check`] walks over the bytes once without building anything: every length must fit into the remaining bytes, and
+//! the structs that decoding would create must stay within a budget. Numbers grow at most eightfold and raw weights are
+//! not copied, so neither is counted.
 
 use super::error::OnnxError;
 use super::proto;
 
-/// The largest file: protobuf itself ends here.
+/// Maximum size of a file, the limit of protobuf itself.
 pub(super) const MAX_FILE: u64 = (1 << 31) - 1;
-/// What the structure of a file (nodes, names, attributes; weights aside) may take in memory.
+/// Maximum memory for the structure of a file (nodes, names, attributes; without weights).
 const MAX_STRUCTURE: u64 = 1 << 30;
-/// Lists grow by doubling, so up to twice their content is allocated.
+/// Growth factor of lists: capacity doubles, so up to twice the content is allocated.
 const GROWTH: u64 = 2;
-/// Messages within messages; the decoder's own limit is the same.
+/// Maximum nesting depth of messages, the decoder's own limit.
 const MAX_DEPTH: usize = 100;
 
-/// What a message holds.
+/// Kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Model,
@@ -38,7 +38,7 @@ enum Kind {
     NodeDevice,
     Sharding,
     ShardedDim,
-    /// No messages.
+    /// A message without submessages.
     Leaf,
 }
 
@@ -47,7 +47,7 @@ use Kind::{
     ShardedDim, Sharding, Sparse, Tensor, TensorType, Training, Type, ValueInfo,
 };
 
-/// Which fields of which message hold messages of which kind.
+/// Fields that hold messages: parent kind, field numbers, child kind.
 const FIELDS: [(Kind, &[u64], Kind); 40] = [
     (Model, &[7], Graph),
     (Model, &[8, 14, 26], Leaf),
@@ -92,7 +92,7 @@ const FIELDS: [(Kind, &[u64], Kind); 40] = [
 ];
 
 impl Kind {
-    /// What one takes in memory, what it points to aside.
+    /// Returns the size of the decoded struct, without the data it points to.
     fn size(self) -> u64 {
         let size = match self {
             Model => size_of::<proto::ModelProto>(),
@@ -114,15 +114,15 @@ impl Kind {
     }
 }
 
-/// The kind of message in a field, if there is one.
+/// Returns the kind of message in a field, if it holds one.
 fn child(parent: Kind, field: u64) -> Option<Kind> {
     FIELDS.iter().find(|(kind, fields, _)| *kind == parent && fields.contains(&field)).map(|&(.., kind)| kind)
 }
 
-/// Checks that `bytes` are protobuf from end to end and unfold to a bounded structure.
+/// Checks that `bytes` are valid protobuf and decode to a structure of bounded size.
 ///
 /// # Errors
-/// [`OnnxError::TooLarge`], or [`OnnxError::Damaged`] with the place.
+/// [`OnnxError::TooLarge`], or [`OnnxError::Damaged`] with the position.
 pub(super) fn check(bytes: &[u8]) -> Result<(), OnnxError> {
     let found = bytes.len() as u64;
     if found > MAX_FILE {
@@ -159,7 +159,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// A field that says its length: a message, a name, raw bytes or packed numbers.
+    /// Reads a length-delimited field: a message, a name, raw bytes or packed numbers.
     fn block(&mut self, kind: Kind, field: u64, end: usize, depth: usize) -> Result<(), OnnxError> {
         let len = self.varint(end)?;
         let start = self.at;
@@ -175,7 +175,7 @@ impl Scan<'_> {
         self.message(child, end, depth + 1)
     }
 
-    /// Counts a list's element of `size` that points to `content` more bytes.
+    /// Counts a list element of `size` bytes that points to `content` further bytes.
     fn take(&mut self, size: u64, content: u64) -> Result<(), OnnxError> {
         self.memory = self.memory.saturating_add(GROWTH * size).saturating_add(content);
         if self.memory > MAX_STRUCTURE {

@@ -1,4 +1,4 @@
-//! Rewriting operators of our own in standard ones.
+//! Rewriting of non-standard operators in standard ONNX operators.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::op::layer_normalization::LayerNormalization;
 use crate::op::{Spelling, at, to_axes};
 use crate::tensor::Tensor;
 
-/// A standard form may itself use operators of our own; more rounds than this mean it never ends.
+/// Maximum number of rewriting rounds: a replacement may itself contain non-standard operators.
 const ROUNDS: usize = 8;
 
-/// The graph in standard operators, or `None` if it is that already. Names of inputs, outputs
-/// and of all nodes that stay are kept.
+/// Returns the graph in standard operators, or `None` if it is standard already. Names of inputs, outputs and all nodes
+/// that remain are kept.
 ///
 /// # Errors
-/// If an operator has no standard form.
+/// If an operator cannot be expressed in standard operators.
 pub(super) fn lowered(graph: &Graph) -> Result<Option<Graph>, GraphError> {
     let mut current: Option<Graph> = None;
     for _ in 0..ROUNDS {
@@ -37,10 +37,10 @@ pub(super) fn lowered(graph: &Graph) -> Result<Option<Graph>, GraphError> {
     }
 }
 
-/// How standard ONNX writes a node, if one node of it can.
+/// Returns the standard written form of a node, if a single standard node can express it.
 pub(super) fn standard_spelling(graph: &Graph, node: &Node) -> Option<Spelling> {
     let spelling = node.op.spelling();
-    // ONNX does not let this one go without a scale.
+    // ONNX requires a scale for this operator.
     let scaled = node.inputs.get(1).is_some_and(Option::is_some);
     if node.op.downcast_ref::<LayerNormalization>().is_some() && !scaled {
         return None;
@@ -56,7 +56,7 @@ pub(super) fn standard_spelling(graph: &Graph, node: &Node) -> Option<Spelling> 
     if front.iter().any(|d| d.is_batch()) || !rest.iter().zip(&x.0).all(has_it) {
         return None;
     }
-    // The batch is there already, and ONNX lets a size of 1 in its place broadcast to it.
+    // The batch axis is present already, and ONNX broadcasts a size of 1 in its place.
     let sizes: Vec<usize> = expand.shape.0.iter().map(|d| if d.is_batch() { 1 } else { d.at(1) }).collect();
     Some(Spelling::new(spelling.name).with_constant(Tensor::i64(&to_axes(&sizes))))
 }
@@ -69,7 +69,7 @@ pub(super) fn no_form(node: &Node) -> GraphError {
     at(node, OpError::Unsupported("writing this operator as standard ONNX".to_owned()))
 }
 
-/// Replaces every operator of our own once.
+/// Replaces every non-standard operator once.
 fn round(graph: &Graph) -> Result<Graph, GraphError> {
     let mut new = Graph::new(&graph.name);
     new.metadata.clone_from(&graph.metadata);

@@ -1,15 +1,13 @@
-//! ONNX files: reading them into a [`Graph`], and writing any [`Graph`] as one.
+//! Reading of ONNX files into a [`Graph`], and writing of any [`Graph`] to ONNX.
 //!
-//! Reading ([`open_file`], [`open`]) trusts nothing: `limits` bounds what the bytes may ask for,
-//! `proto` decodes them, `read` takes in what is stored and declared, `walk` goes through the nodes,
-//! and the table in `ops` turns each into one of our operators. Arithmetic on sizes is done on the
-//! way (`known`); functions and branches are written out (`inline`); `budget` counts what both make of
-//! the file. A node that is unknown, or known but with an attribute that is not, is refused by name
-//! together with all others of its kind; nothing is computed differently from what the file says
-//! without a warning.
+//! Reading ([`open_file`], [`open`]) trusts nothing: `limits` checks the bytes, `proto` decodes them, `read` collects
+//! stored arrays and declarations, `walk` visits the nodes, and the table in `ops` converts each to operators of this
+//! crate. Shape arithmetic is computed on the way (`known`); functions and branches are inlined (`inline`); `budget`
+//! limits the growth by both. Nodes with unknown operators or attributes are rejected, all in one error. Any deviation
+//! from the file's own semantics is reported as a warning.
 //!
-//! Writing ([`write()`]) goes the other way by each operator's own spelling. Operators that ONNX does
-//! not know are first rewritten in those it knows.
+//! Writing ([`write()`]) uses each operator's written form. Operators that are not in the standard are first expressed
+//! in standard ones.
 
 mod attributes;
 mod budget;
@@ -46,67 +44,68 @@ pub use write::write;
 
 use crate::graph::Graph;
 
-/// A model file that was read.
+/// Model read from a file.
 #[derive(Clone, Debug)]
 pub struct Opened {
     /// The network.
     pub graph: Graph,
-    /// What the user should know about how the file was read, one sentence each (half precision
-    /// computed in single, nodes exported in training mode …). Often empty.
+    /// Notes on how the file was read, one sentence each (half precision computed in single, nodes exported in training
+    /// mode …). Often empty.
     pub warnings: Vec<String>,
-    /// Declared outputs that cannot be read, and why; the rest of the file does not need them.
+    /// Declared outputs that cannot be read, with the reason; the rest of the file does not need them.
     pub lost_outputs: BTreeMap<String, String>,
-    /// Height and width of the images where the file leaves them open and nobody chose: the first usual size that fits.
+    /// Height and width of the images, if neither the file nor the user specifies them: the first usual size that
+    /// works.
     pub assumed_size: Option<[usize; 2]>,
 }
 
-/// What a person chooses where a file leaves a choice.
+/// Settings for what a file leaves open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Height and width of the images, where the file leaves them open.
+    /// Height and width of the images, if the file leaves them open.
     pub input_size: Option<[usize; 2]>,
 }
 
-/// Sizes of images that networks are made for, the most frequent first.
+/// Usual image sizes of networks, most frequent first.
 pub const USUAL_SIZES: [[usize; 2]; 14] = open_size::USUAL;
-/// Key of [`Graph::metadata`] that names the input of a file that takes pixels as whole numbers; here it takes the same
+/// Key of [`Graph::metadata`] with the name of an input that holds integer pixels in the file; here it takes the same
 /// numbers as `f32`.
 pub const WHOLE_PIXELS: &str = "onnx.whole_pixels";
-/// Key of [`Graph::metadata`] under which the class names of a `ZipMap` are kept, one a line.
+/// Key of [`Graph::metadata`] for the class names of a `ZipMap`, one per line.
 pub const CLASS_LABELS: &str = ends::CLASS_LABELS;
 
-/// Reads a model file. What its name ends in does not matter.
+/// Reads a model file, whatever its extension.
 ///
 /// # Errors
-/// If the file can't be read, is larger than 2 GiB, is no ONNX model, or has nodes we do not know.
+/// If the file cannot be read, is larger than 2 GiB, is not an ONNX model, or has unsupported nodes.
 pub fn open_file(path: &Path) -> Result<Opened, OnnxError> {
     open_file_with(path, OpenOptions::default())
 }
 
-/// Like [`open_file`], with sizes that the file leaves open.
+/// Like [`open_file`], with settings for what the file leaves open.
 ///
 /// # Errors
-/// As there.
+/// Same as [`open_file`].
 pub fn open_file_with(path: &Path, options: OpenOptions) -> Result<Opened, OnnxError> {
     let mut bytes = Vec::new();
-    // One byte more than allowed, so that the excess shows; devices without end stop there too.
+    // Reads one byte more than allowed to detect larger files; also stops reading endless devices.
     let mut file = crate::open_regular(path).map_err(OnnxError::Io)?.take(limits::MAX_FILE + 1);
     file.read_to_end(&mut bytes).map_err(OnnxError::Io)?;
     read::open_with(bytes, &|| external::External::beside(path), options)
 }
 
-/// Reads a model from memory, the graph alone: [`open`] without its warnings.
+/// Reads a model from memory; like [`open`], without warnings.
 ///
 /// # Errors
-/// As [`open`].
+/// Same as [`open`].
 pub fn read(bytes: Vec<u8>) -> Result<Graph, OnnxError> {
     open(bytes).map(|opened| opened.graph)
 }
 
-/// Reads a model file, the graph alone: [`open_file`] without its warnings.
+/// Reads a model file; like [`open_file`], without warnings.
 ///
 /// # Errors
-/// As [`open_file`].
+/// Same as [`open_file`].
 pub fn read_file(path: &Path) -> Result<Graph, OnnxError> {
     open_file(path).map(|opened| opened.graph)
 }

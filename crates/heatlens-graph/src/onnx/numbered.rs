@@ -1,8 +1,8 @@
-//! Arrays that number the samples: `Range` over them, and what is computed of it.
+//! Arrays that enumerate the samples: `Range` over the batch, and values computed from it.
 //!
-//! Exporters that index a flattened batch write an element's place as *number of the sample* · k + *place in the
-//! sample*. Such an array grows with the samples, so it is known twice, for a few samples, and every operator runs on
-//! both by its ordinary evaluator. Used as indices it must mean the same places in each sample: [`places`].
+//! Exporters that index a flattened batch compute positions as *sample number* · k + *position in the sample*. Such an
+//! array grows with the batch size, so it is computed twice, for two small batch sizes, by the operators' ordinary
+//! evaluators. Used as indices, it must select the same positions in each sample: [`places`].
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,11 @@ use crate::error::OpError;
 use crate::op::invalid;
 use crate::tensor::Tensor;
 
-/// The two numbers of samples for which such an array is known.
+/// The two batch sizes for which such an array is computed.
 pub(super) const FEW: [usize; 2] = [2, 3];
 
-/// The outputs of a node that reads such an array and nothing that depends on the image; `None` if it is no such node.
+/// Computes the outputs of a node that reads such an array and nothing that depends on the image; `None` for other
+/// nodes.
 pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outputs>, Problem> {
     let numbered = |name| matches!(scope.reading.slots.get(name), Some(Slot::Numbered(_)));
     if !scope.node.input.iter().any(numbered) {
@@ -29,7 +30,7 @@ pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outp
     Ok(Some(two.into_iter().zip(three).map(|(two, three)| slot([two, three])).collect()))
 }
 
-/// An array that is known for a few samples: a list of sizes, if it is as long for any number of them.
+/// Returns a slot for an array known for the two small batch sizes: a list of sizes if its shape is the same for both.
 pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
     if known::same(&arrays[0], &arrays[1]) {
         let [first, _] = arrays;
@@ -38,7 +39,7 @@ pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
     sizes(&arrays).map_or(Slot::Numbered(arrays), known::slot)
 }
 
-/// The sizes in an array as [`known::SAMPLES`] have them.
+/// Converts the sizes in an array to the batch sizes of [`known::SAMPLES`].
 fn sizes([two, three]: &[Tensor; 2]) -> Option<[Tensor; 2]> {
     let (a, b) = two.as_i64().zip(three.as_i64()).filter(|_| two.shape() == three.shape())?;
     let at = |samples: usize, a: i64, b: i64| match i64::try_from(samples) {
@@ -54,7 +55,7 @@ fn sizes([two, three]: &[Tensor; 2]) -> Option<[Tensor; 2]> {
     Some([few, many])
 }
 
-/// The node's inputs by name for one of the numbers of samples; `None` if one is not known.
+/// Returns the node's inputs by name for one of the two batch sizes; `None` if one is not known.
 fn inputs(scope: &Scope<'_>, world: usize) -> Option<BTreeMap<String, Tensor>> {
     let names = scope.node.input.iter().filter(|name| !name.is_empty());
     names.map(|name| Some((name.clone(), input(scope, name, world)?))).collect()
@@ -80,21 +81,21 @@ fn input(scope: &Scope<'_>, name: &str, world: usize) -> Option<Tensor> {
     }
 }
 
-/// Which elements of each sample an array of indices means.
+/// Elements of each sample that an array of indices selects.
 #[derive(Debug, PartialEq)]
 pub(super) struct Places {
-    /// Their places among the sample's own elements, in the array's order.
+    /// Positions within the sample, in the array's order.
     pub(super) offsets: Vec<usize>,
-    /// How many rows of the array's first axis belong to one sample.
+    /// Rows of the array's first axis per sample.
     pub(super) rows: usize,
-    /// The array's further axes.
+    /// Further axes of the array.
     pub(super) rest: Vec<usize>,
 }
 
-/// What `arrays` means as indices of an axis on which each sample has `size` elements.
+/// Interprets `arrays` as indices along an axis with `size` elements per sample.
 ///
 /// # Errors
-/// If the places differ from sample to sample, or lie in another sample.
+/// If the positions differ between samples, or lie in another sample.
 pub(super) fn places(arrays: &[Tensor; 2], size: usize) -> Result<Places, OpError> {
     let refuse = || OpError::Unsupported("indices that are not the same places in every sample".to_owned());
     let (Some((&two, rest)), Some((&three, other))) =
@@ -113,7 +114,7 @@ pub(super) fn places(arrays: &[Tensor; 2], size: usize) -> Result<Places, OpErro
     };
     let first: Vec<i64> = numbers(&arrays[0])?.into_iter().take(each).collect();
     for array in arrays {
-        // Wrapping, because a file may hold any number: what wraps round is no place of a sample.
+        // Wrapping, because a file may hold any number; a wrapped value does not match any position.
         let at = |sample: i64, place: i64| place.wrapping_add(sample.wrapping_mul(whole));
         let expected = (0..).flat_map(|sample| first.iter().map(move |&place| at(sample, place)));
         if !numbers(array)?.into_iter().eq(expected.take(array.len())) {
@@ -128,7 +129,7 @@ pub(super) fn places(arrays: &[Tensor; 2], size: usize) -> Result<Places, OpErro
 mod tests {
     use super::*;
 
-    /// The array of `shape` rows a sample whose entries are `at(sample, place)`.
+    /// An array with `each` as the shape per sample and the entries `at(sample, place)`.
     fn array(each: &[usize], at: impl Fn(i64, i64) -> i64) -> [Tensor; 2] {
         let len: usize = each.iter().product();
         FEW.map(|n| {

@@ -1,4 +1,4 @@
-//! Images whose height and width a file leaves open.
+//! Image inputs whose height and width the file leaves open.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::proto::tensor_shape_proto::dimension;
 use super::proto::type_proto;
 use super::proto::{GraphProto, NodeProto, ValueInfoProto};
 
-/// Sizes that networks are made for, the most frequent first: they are tried where nobody says which.
+/// Usual image sizes of networks, most frequent first; tried in this order if the size is not specified.
 pub(super) const USUAL: [[usize; 2]; 14] = [
     [224, 224],
     [256, 256],
@@ -24,7 +24,7 @@ pub(super) const USUAL: [[usize; 2]; 14] = [
     [28, 28],
 ];
 
-/// The sizes that an input declares; `None` where one is open.
+/// Returns the declared sizes of an input; `None` for an open one.
 fn declared(info: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
     let type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()? else { return None };
     let size = |value: &Option<dimension::Value>| match value {
@@ -34,13 +34,13 @@ fn declared(info: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
     Some(tensor.shape.as_ref()?.dim.iter().map(|dim| size(&dim.value)).collect())
 }
 
-/// Whether an input holds images of open height or width.
+/// True if an input holds images of open height or width.
 pub(super) fn is_open(info: &ValueInfoProto) -> bool {
     declared(info).is_some_and(|sizes| sizes.len() == 4 && sizes[1..].iter().any(Option::is_none))
 }
 
-/// A size for every open axis of an input that can hold images of `[height, width]`; an axis stays open where nothing says
-/// what it is.
+/// Returns a size for every axis of an input that may hold images of `[height, width]`; an axis of unknown size stays
+/// `None`.
 pub(super) fn closed(
     graph: &GraphProto,
     info: &ValueInfoProto,
@@ -62,7 +62,7 @@ pub(super) fn closed(
     sizes
 }
 
-/// Which axis of an input the first convolution behind it takes for channels, and how many of them it reads.
+/// Returns the axis of an input that the first convolution uses as channels, and the number of channels it reads.
 fn reader(graph: &GraphProto, input: &str) -> Option<(usize, Option<usize>)> {
     let weights: BTreeMap<&str, &[i64]> =
         graph.initializer.iter().map(|t| (t.name(), t.dims.as_slice())).collect();

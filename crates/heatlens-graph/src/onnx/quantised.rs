@@ -1,8 +1,8 @@
-//! Operators on integers, written out as the operators on floating point that they stand for.
+//! Integer operators, expressed as the floating-point operators they approximate.
 //!
 //! A quantised product is the product of its dequantised operands, quantised again. So `QLinearConv` is read as
-//! `DequantizeLinear`, `Conv`, `QuantizeLinear`, which are computed in single precision with the rounding of the integers. The
-//! operators of onnxruntime's quantiser (domain `com.microsoft`) are read in the same way.
+//! `DequantizeLinear`, `Conv`, `QuantizeLinear`, computed in single precision with the rounding of the integers. The
+//! operators of onnxruntime's quantiser (domain `com.microsoft`) are handled in the same way.
 
 use super::inline::Body;
 use super::proto::attribute_proto::AttributeType;
@@ -12,10 +12,10 @@ use crate::error::OpError;
 use crate::op::invalid;
 use crate::tensor::Tensor;
 
-/// The operator set in which the nodes below are written.
+/// Operator set of the nodes created here.
 pub(super) const OPSET: i64 = 13;
 
-/// What a quantised node stands for; `None` if it is none.
+/// Returns the replacement of a quantised node; `None` for other nodes.
 pub(super) fn expand(node: &NodeProto, name: &str) -> Option<Result<Body, OpError>> {
     let mut e = Expansion { node, name, body: Body::default() };
     let done = match (node.domain(), node.op_type()) {
@@ -41,7 +41,7 @@ pub(super) fn expand(node: &NodeProto, name: &str) -> Option<Result<Body, OpErro
     Some(done.map(|()| e.body))
 }
 
-/// Whether an operator that cannot be read belongs to a quantised model.
+/// True if an unsupported operator belongs to a quantised model.
 pub(super) fn is_quantised(node: &NodeProto) -> bool {
     let op = node.op_type();
     op.starts_with("QLinear") || op.contains("Integer") || op.contains("Quant") || op.starts_with("QAtt")
@@ -56,7 +56,7 @@ struct Expansion<'a> {
 type Done = Result<(), OpError>;
 
 impl Expansion<'_> {
-    /// The name of the input at `index`, empty where it is left out.
+    /// Returns the name of the input at `index`; empty if omitted.
     fn input(&self, index: usize) -> String {
         self.node.input.get(index).cloned().unwrap_or_default()
     }
@@ -85,14 +85,14 @@ impl Expansion<'_> {
         });
     }
 
-    /// (x − zero point) · scale of the inputs from `index` on.
+    /// Adds (x − zero point) · scale of the inputs starting at `index`.
     fn dequantized(&mut self, index: usize, part: &str, axis: i64) -> String {
         let (inputs, output) = ([0, 1, 2].map(|i| self.input(index + i)), self.inner(part));
         self.push("DequantizeLinear", &inputs, &output, vec![int("axis", axis)]);
         output
     }
 
-    /// The output, quantised by the scale and zero point at `index`.
+    /// Adds the output, quantised with the scale and zero point at `index`.
     fn quantized(&mut self, value: String, index: usize) -> Done {
         let inputs = [value, self.input(index), self.input(index + 1)];
         let output = self.output()?;
@@ -100,7 +100,7 @@ impl Expansion<'_> {
         Ok(())
     }
 
-    /// An integer bias in units of both scales.
+    /// Adds an integer bias, scaled by the product of both scales.
     fn bias(&mut self, bias: usize, scales: [usize; 2]) -> String {
         let (cast, half, whole) = (self.inner("bias/Cast"), self.inner("bias/Mul"), self.inner("bias"));
         self.push("Cast", &[self.input(bias)], &cast, vec![int("to", 1)]);
@@ -109,7 +109,7 @@ impl Expansion<'_> {
         whole
     }
 
-    /// The node's own attributes of these names.
+    /// Returns the node's attributes with the given names.
     fn attributes(&self, names: &[&str]) -> Vec<AttributeProto> {
         self.node.attribute.iter().filter(|a| names.contains(&a.name())).cloned().collect()
     }
@@ -131,7 +131,7 @@ impl Expansion<'_> {
         self.quantized(product, 6)
     }
 
-    /// A product of integers less their zero points.
+    /// Adds a product of integers minus their zero points.
     fn integer(&mut self, op: &str, axis: i64) -> Done {
         let one = self.inner("one");
         self.body.initializers.push(tensor::write(&one, &Tensor::scalar(1.0)));
@@ -147,7 +147,7 @@ impl Expansion<'_> {
         Ok(())
     }
 
-    /// Scales that depend on the image would tie the images of a batch together; the values go on unrounded.
+    /// Passes the values through unrounded: scales that depend on the image would make the images of a batch interact.
     fn dynamic(&mut self) -> Done {
         self.body.aliases.push((self.output()?, self.input(0)));
         for (output, value) in self.node.output.iter().skip(1).zip([1.0, 0.0]) {

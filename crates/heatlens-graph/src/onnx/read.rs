@@ -1,4 +1,4 @@
-//! From the messages of a file to a graph.
+//! Conversion of decoded messages to a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,8 @@ use crate::graph::ValueId;
 /// Reads a model from the bytes of its file.
 ///
 /// # Errors
-/// If the bytes are no ONNX model, ask for more than we take, are inconsistent, or hold nodes we
-/// do not know; the error lists all of these.
+/// If the bytes are not an ONNX model, exceed a limit, are inconsistent, or contain unsupported nodes; the error lists
+/// all of these nodes.
 ///
 /// ```
 /// let error = heatlens_graph::onnx::open(b"\x89PNG\r\n\x1a\n".to_vec()).unwrap_err();
@@ -31,7 +31,7 @@ pub fn open(bytes: Vec<u8>) -> Result<Opened, OnnxError> {
     open_with(bytes, &External::default, OpenOptions::default())
 }
 
-/// Reads a model whose arrays may lie in other files.
+/// Reads a model whose arrays may be stored in other files.
 pub(super) fn open_with(
     bytes: Vec<u8>,
     external: &dyn Fn() -> External,
@@ -51,8 +51,8 @@ pub(super) fn open_with(
     }
 }
 
-/// Reads the graph for images of the chosen size; where the file leaves it open and nobody chose, of the first usual size
-/// that the network takes.
+/// Reads the graph for images of the chosen size. If neither the file nor the user specifies it, uses the first usual
+/// size that the network accepts.
 fn build_sized(
     model: &ModelProto,
     proto: &GraphProto,
@@ -77,7 +77,7 @@ fn build_sized(
     }
 }
 
-/// The message, and the graph taken out of it.
+/// Decodes the message and separates the graph from it.
 fn decode(bytes: Bytes) -> Result<(ModelProto, GraphProto), OnnxError> {
     limits::check(&bytes)?;
     let damaged = |what: String| OnnxError::Damaged { at: None, what };
@@ -88,7 +88,7 @@ fn decode(bytes: Bytes) -> Result<(ModelProto, GraphProto), OnnxError> {
     Ok((model, graph))
 }
 
-/// How long a file is, and where its arrays outside of it are found.
+/// Length of a file, and location of its external arrays.
 struct Source<'a> {
     bytes: u64,
     external: &'a dyn Fn() -> External,
@@ -131,7 +131,7 @@ fn initializers(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxErr
 fn inputs(reading: &mut Reading, proto: &GraphProto, size: Option<[usize; 2]>) -> Result<(), OnnxError> {
     let mut batch = Batch::default();
     for info in &proto.input {
-        // An input with a stored default is a weight (all were, in old files).
+        // An input with a stored default is a weight (in old files, all weights were inputs).
         if reading.slots.contains_key(info.name()) {
             continue;
         }
@@ -152,8 +152,8 @@ fn inputs(reading: &mut Reading, proto: &GraphProto, size: Option<[usize; 2]>) -
     Ok(())
 }
 
-/// Whether an input of whole numbers holds pixels that are only arranged before they become floating point: then nothing
-/// changes if they are floating point from the start.
+/// True if an integer input holds pixels that are only rearranged before conversion to floating point: then the result
+/// is the same if they are floating point from the start.
 fn takes_pixels(proto: &GraphProto, name: &str, fact: &Fact) -> bool {
     let mut whole = BTreeSet::from([name]);
     let mut cast = false;
@@ -174,8 +174,8 @@ fn takes_pixels(proto: &GraphProto, name: &str, fact: &Fact) -> bool {
     cast && matches!(fact.shape.rank(), 3 | 4)
 }
 
-/// Hands out what the file declares, and the scores behind outputs that hold a class. Outputs that cannot be read are left
-/// aside as long as another one can be; says which and why.
+/// Sets the declared outputs, and the scores of outputs that hold a class. Outputs that cannot be read are dropped if
+/// another one can be; returns the dropped ones with the reasons.
 fn outputs(
     reading: &mut Reading,
     proto: &GraphProto,
@@ -223,11 +223,11 @@ fn outputs(
     Ok(lost)
 }
 
-/// Operators in which detectors end: they choose among boxes by their scores.
+/// Final operators of object detectors, which select boxes by score.
 const CHOOSING: [&str; 2] = ["NonMaxSuppression", "TopK"];
 
-/// Lists of boxes and scores (of rank 3) that lost outputs are made from: a detector ends in operators that choose among
-/// them and have no derivative.
+/// Finds lists of boxes and scores (of rank 3) that lost outputs are computed from: detectors end in operators that
+/// select among them and have no derivative.
 fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<String, String>) -> Vec<ValueId> {
     let producers = Producers::of(proto);
     let inputs = reading.graph.inputs().iter().map(|&id| &reading.graph.fact(id).shape.0);
@@ -244,7 +244,7 @@ fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<Stri
                 if list && reading.graph.producer(*id).is_some() {
                     found.push(*id);
                 }
-                // Behind the lists lie the planes that they are made from.
+                // Before the lists come the feature maps they are computed from.
                 fact.shape.rank() < 4
             }
             Some(Slot::Lost) => true,
@@ -253,7 +253,7 @@ fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<Stri
         let inputs = producers.node(name).filter(|_| follow).map_or(&[][..], |node| &node.input);
         open.extend(inputs.iter().map(String::as_str).filter(|input| seen.insert(input)));
     }
-    // What is nearest to the end comes first.
+    // Values closest to the end come first.
     found.sort_unstable();
     found.reverse();
     found.dedup();
@@ -263,13 +263,13 @@ fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<Stri
     found
 }
 
-/// Adds the scores behind outputs that hold a class, a place or a name.
+/// Adds the scores of outputs that hold a class, an index or a name.
 fn sources(reading: &mut Reading, proto: &GraphProto, outputs: &mut Vec<ValueId>) {
     let producers = Producers::of(proto);
     for info in &proto.output {
         let Some(source) = producers.source(info.name()) else { continue };
         let Ok(id) = reading.value(&source.name) else { continue };
-        // What goes in is no score.
+        // An input of the graph is not a score.
         if reading.graph.fact(id).dtype != DType::F32 || reading.graph.inputs().contains(&id) {
             continue;
         }
@@ -308,7 +308,7 @@ mod tests {
         }
     }
 
-    /// A model from `x` (N×2×3×3) to `y`.
+    /// Model from `x` (N×2×3×3) to `y`.
     fn model(opset: i64, nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
         let fact = Fact::f32(Shape::batched(&[2, 3, 3]));
         let graph = GraphProto {
@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(graph.constant(graph.find("w").unwrap()), Some(&w));
     }
 
-    /// A model whose outputs are these values of any type.
+    /// Model with the given outputs, of any type.
     fn with_outputs(nodes: Vec<NodeProto>, outputs: &[&str]) -> ModelProto {
         let mut model = model(17, nodes, Vec::new());
         let fact = Fact::f32(Shape::batched(&[2]));
@@ -457,7 +457,7 @@ mod tests {
         assert!(error.contains("Magic"), "nothing is left: {error}");
     }
 
-    /// The model whose input has these sizes, `None` where one is open, before a convolution of three channels.
+    /// Model with an input of the given sizes, `None` for an open one, before a convolution of three channels.
     fn sized(sizes: [Option<i64>; 4], elem_type: i32, nodes: Vec<NodeProto>) -> ModelProto {
         use crate::onnx::proto::tensor_shape_proto::{Dimension, dimension};
         use crate::onnx::proto::type_proto;
@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(shape(&last, Some([32, 40])).0, "N×32×40×3");
         let closed = sized([None, Some(3), Some(8), Some(8)], 1, conv());
         assert_eq!(shape(&closed, None), ("N×3×8×8".to_owned(), None));
-        // Flattened into a matrix of 3·32·32 rows: only one of the usual sizes fits.
+        // Flattened into a matrix with 3·32·32 rows: only one of the usual sizes fits.
         let nodes = || vec![node("Flatten", &["x"], &["f"]), node("MatMul", &["f", "m"], &["y"])];
         let mut flat = sized([None, Some(3), None, None], 1, nodes());
         let matrix = tensor::write("m", &Tensor::f32(&[3072, 1], vec![1.0; 3072]));
@@ -527,7 +527,7 @@ mod tests {
             (opened.graph.fact(input).dtype, opened.graph.metadata[WHOLE_PIXELS].as_str()),
             (DType::F32, "x")
         );
-        // Arithmetic on whole numbers is not the same on others.
+        // Integer arithmetic differs from floating-point arithmetic.
         let nodes = vec![node("Mul", &["x", "x"], &["s"]), cast.clone()];
         let opened =
             open_model(&sized(sizes, UINT8, [nodes, vec![node("Relu", &["f"], &["y"])]].concat())).unwrap();

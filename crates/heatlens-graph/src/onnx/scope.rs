@@ -1,4 +1,4 @@
-//! One node while it is read: its inputs, by the file's names, and the nodes it becomes.
+//! Access to a node while it is read: its inputs by name, and the nodes it becomes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,42 +13,41 @@ use crate::graph::{Graph, ValueId};
 use crate::op::{Operator, invalid};
 use crate::tensor::{Data, Tensor};
 
-/// What the file calls by one name.
+/// Meaning of a name in the file.
 #[derive(Clone, Debug)]
 pub(super) enum Slot {
-    /// A stored array that no node has needed as a value yet. Shapes and axes end here: they
-    /// become part of an operator.
+    /// A stored array that no node has used as a value yet. Shapes and axes remain in this state: they become
+    /// parameters of operators.
     Stored(Tensor),
-    /// An array that depends on the number of samples: what it is for each of
-    /// [`known::SAMPLES`]. Lists of sizes are such arrays.
+    /// An array that depends on the batch size, for each of [`known::SAMPLES`], such as a list of sizes.
     Sizes([Tensor; 2]),
-    /// An array that numbers the samples, and so grows with them: what it is for each of
-    /// [`super::numbered::FEW`]. Places in a flattened batch are such arrays.
+    /// An array that enumerates the samples and so grows with the batch, for each of [`super::numbered::FEW`], such as
+    /// positions in a flattened batch.
     Numbered([Tensor; 2]),
     /// A value of the graph.
     Value(ValueId),
     /// An output of a node that could not be read.
     Lost,
-    /// A stored array that cannot be read, and why.
+    /// A stored array that cannot be read, with the reason.
     Unreadable(OpError),
 }
 
 impl Slot {
-    /// The value of the graph, if it is one.
+    /// Returns the value of the graph, if it is one.
     pub(super) fn id(&self) -> Option<ValueId> {
         if let Self::Value(id) = self { Some(*id) } else { None }
     }
 }
 
-/// What a node gives, in the order of its outputs.
+/// Results of a node, in the order of its outputs.
 pub(super) type Outputs = Vec<Slot>;
 
-/// Why a node could not be read.
+/// Reason why a node could not be read.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// It is the node's own.
+    /// An error of the node itself.
     Own(OpError),
-    /// An earlier node could not be read, so nothing can be said of this one.
+    /// An earlier node could not be read, so the node cannot be checked.
     Upstream,
 }
 
@@ -67,24 +66,24 @@ impl From<GraphError> for Problem {
     }
 }
 
-/// What reading a file builds.
+/// State of reading a file.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) graph: Graph,
     pub(super) slots: BTreeMap<String, Slot>,
     pub(super) warnings: Vec<String>,
-    /// The same, to say each once.
+    /// The warnings as a set, to report each once.
     pub(super) warned: HashSet<String>,
-    /// What the file stores, and what its nodes computed of it.
+    /// Sizes of stored arrays and of those computed from them.
     pub(super) ledger: Ledger,
-    /// Where arrays outside of the file are found.
+    /// Location of external arrays.
     pub(super) external: External,
-    /// What the file calls the element types of stored arrays, which all narrow integers lose.
+    /// ONNX element types of stored arrays, which are lost when narrow integers are widened.
     pub(super) types: BTreeMap<String, i32>,
 }
 
 impl Reading {
-    /// The value behind a slot; a stored array becomes one.
+    /// Returns the value called `name`; a stored array is added to the graph as a constant.
     pub(super) fn value(&mut self, name: &str) -> Result<ValueId, Problem> {
         let missing = || invalid(format!("{name:?} is read but computed by no earlier node"));
         match self.slots.get(name).ok_or_else(missing)? {
@@ -100,7 +99,7 @@ impl Reading {
         }
     }
 
-    /// Says something once.
+    /// Adds a warning unless it was given before.
     pub(super) fn warn(&mut self, text: String) {
         if self.warned.insert(text.clone()) {
             self.warnings.push(text);
@@ -119,7 +118,7 @@ fn named(name: &str, error: &OpError) -> OpError {
     }
 }
 
-/// One node while it is read.
+/// Access to a node while it is read.
 #[derive(Debug)]
 pub(super) struct Scope<'a> {
     pub(super) reading: &'a mut Reading,
@@ -128,12 +127,12 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// How many inputs are given.
+    /// Returns the number of inputs, including omitted ones.
     pub(super) fn len(&self) -> usize {
         self.node.input.len()
     }
 
-    /// The input at `index`, `None` if it is left out.
+    /// Returns the input at `index`; `None` if omitted.
     pub(super) fn optional(&mut self, index: usize) -> Result<Option<ValueId>, Problem> {
         match self.node.input.get(index) {
             Some(name) if !name.is_empty() => self.reading.value(name).map(Some),
@@ -141,22 +140,22 @@ impl Scope<'_> {
         }
     }
 
-    /// The input at `index`.
+    /// Returns the input at `index`.
     pub(super) fn input(&mut self, index: usize) -> Result<ValueId, Problem> {
         self.optional(index)?.ok_or(Problem::Own(OpError::MissingInput { index }))
     }
 
-    /// All inputs.
+    /// Returns all inputs.
     pub(super) fn inputs(&mut self) -> Result<Vec<Option<ValueId>>, Problem> {
         (0..self.len()).map(|i| self.optional(i)).collect()
     }
 
-    /// Type and shape of a value.
+    /// Returns the type and shape of a value.
     pub(super) fn fact(&self, id: ValueId) -> &Fact {
         self.reading.graph.fact(id)
     }
 
-    /// The input at `index` as a stored array, `None` if it is left out.
+    /// Returns the input at `index` as a stored array; `None` if omitted.
     pub(super) fn constant(&mut self, index: usize, what: &str) -> Result<Option<Tensor>, Problem> {
         let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
         match self.reading.slots.get(name) {
@@ -171,7 +170,7 @@ impl Scope<'_> {
             .ok_or_else(|| OpError::Unsupported(format!("{what} that is computed ({name:?})")).into())
     }
 
-    /// The input at `index` as stored whole numbers, `None` if it is left out.
+    /// Returns the input at `index` as a stored list of integers; `None` if omitted.
     pub(super) fn ints(&mut self, index: usize, what: &str) -> Result<Option<Vec<i64>>, Problem> {
         let Some(tensor) = self.constant(index, what)? else { return Ok(None) };
         match tensor.as_i64() {
@@ -180,8 +179,8 @@ impl Scope<'_> {
         }
     }
 
-    /// The input at `index` as a list of sizes, any of which may grow with the number of samples;
-    /// `None` if it is left out.
+    /// Returns the input at `index` as a list of sizes, each of which may be a multiple of the batch size; `None` if
+    /// omitted.
     pub(super) fn sizes(&mut self, index: usize, what: &str) -> Result<Option<Vec<Size>>, Problem> {
         let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
         match self.reading.slots.get(name) {
@@ -190,7 +189,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The input at `index` if it is an array that numbers the samples.
+    /// Returns the input at `index` if it is an array that enumerates the samples.
     pub(super) fn numbered(&self, index: usize) -> Option<[Tensor; 2]> {
         match self.reading.slots.get(self.node.input.get(index)?)? {
             Slot::Numbered(arrays) => Some(arrays.clone()),
@@ -198,7 +197,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The input at `index` as one stored number, `None` if it is left out.
+    /// Returns the input at `index` as one stored number; `None` if omitted.
     pub(super) fn number(&mut self, index: usize, what: &str) -> Result<Option<f32>, Problem> {
         let Some(tensor) = self.constant(index, what)? else { return Ok(None) };
         match tensor.data() {
@@ -207,7 +206,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The input at `index` as a stored truth value, `None` if it is left out.
+    /// Returns the input at `index` as a stored boolean; `None` if omitted.
     pub(super) fn truth(&mut self, index: usize, what: &str) -> Result<Option<bool>, Problem> {
         let Some(tensor) = self.constant(index, what)? else { return Ok(None) };
         match tensor.data() {
@@ -216,13 +215,13 @@ impl Scope<'_> {
         }
     }
 
-    /// Adds something to what the user should know.
+    /// Adds a warning about the node.
     pub(super) fn warn(&mut self, text: &str) {
         let text = format!("node {:?} ({}): {text}", self.name, self.node.op_type());
         self.reading.warn(text);
     }
 
-    /// Applies an operator on the way; its output is named after the node.
+    /// Applies an intermediate operator; its output is named after the node.
     pub(super) fn step(&mut self, op: impl Operator, inputs: &[ValueId]) -> Result<ValueId, Problem> {
         let name = format!("{}/{}", self.name, op.spelling().name);
         let inputs: Vec<_> = inputs.iter().copied().map(Some).collect();
@@ -230,7 +229,7 @@ impl Scope<'_> {
         self.first_output(node)
     }
 
-    /// Applies the operator whose output is the node's first.
+    /// Applies the operator whose output is the node's first output.
     pub(super) fn finish(
         &mut self,
         op: impl Operator,

@@ -1,4 +1,4 @@
-//! Stored arrays: ONNX's many encodings into our three types, and back.
+//! Decoding of stored arrays from ONNX's many encodings into three element types, and encoding.
 
 use half::{bf16, f16};
 use prost::bytes::Bytes;
@@ -11,15 +11,15 @@ use crate::fact::DType;
 use crate::op::invalid;
 use crate::tensor::{Data, Tensor};
 
-/// An array and whether reading it lost something.
+/// A decoded array.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) tensor: Tensor,
-    /// Whether double precision was rounded to single.
+    /// True if double precision was rounded to single.
     pub(super) rounded: bool,
 }
 
-/// The element type in a graph of what ONNX numbers `code`, if there is one.
+/// Returns the graph's element type for the ONNX element type `code`.
 pub(super) fn dtype(code: i32) -> Result<DType, OpError> {
     use DataType::{
         Bfloat16, Bool, Double, Float, Float16, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64,
@@ -33,7 +33,7 @@ pub(super) fn dtype(code: i32) -> Result<DType, OpError> {
     }
 }
 
-/// Bytes of one element.
+/// Returns the size of an element in bytes.
 fn element_size(code: i32) -> u64 {
     use DataType::{Bfloat16, Bool, Double, Float16, Int8, Int16, Int64, Uint8, Uint16, Uint64};
     match DataType::try_from(code) {
@@ -44,7 +44,7 @@ fn element_size(code: i32) -> u64 {
     }
 }
 
-/// What ONNX calls an element type of a graph.
+/// Returns the ONNX element type for an element type of the graph.
 pub(super) fn data_type(dtype: DType) -> DataType {
     match dtype {
         DType::F32 => DataType::Float,
@@ -53,11 +53,11 @@ pub(super) fn data_type(dtype: DType) -> DataType {
     }
 }
 
-/// Decodes an array. Nothing is allocated before the data are known to be there.
+/// Decodes an array. Allocates nothing before the data are known to exist.
 ///
 /// # Errors
-/// If the elements are of a type we do not compute in, do not fill the shape, or are kept in
-/// another file that cannot be read.
+/// If the element type is not supported, the elements do not fill the shape, or they are stored in another file that
+/// cannot be read.
 pub(super) fn read(proto: &TensorProto, external: &mut External) -> Result<Stored, OpError> {
     if proto.segment.is_some() {
         return Err(OpError::Unsupported("an array in segments".to_owned()));
@@ -87,13 +87,13 @@ pub(super) fn read(proto: &TensorProto, external: &mut External) -> Result<Store
 
 struct Source<'a> {
     proto: &'a TensorProto,
-    /// The elements as bytes, little-endian, where they are stored so.
+    /// The elements as little-endian bytes, if stored as such.
     raw: Option<&'a Bytes>,
     len: usize,
 }
 
 impl Source<'_> {
-    /// The raw bytes, `SIZE` for each element, if that is how the array is stored.
+    /// Decodes raw bytes, `SIZE` per element, if the array is stored as such.
     fn raw<const SIZE: usize, T>(&self, decode: impl Fn([u8; SIZE]) -> T) -> Result<Option<Vec<T>>, OpError> {
         let Some(raw) = self.raw else { return Ok(None) };
         let (chunks, rest) = raw.as_chunks::<SIZE>();
@@ -104,7 +104,7 @@ impl Source<'_> {
         Ok(Some(chunks.iter().map(|&chunk| decode(chunk)).collect()))
     }
 
-    /// The elements of a typed list.
+    /// Decodes the elements of a typed list.
     fn list<S: Copy, T>(
         &self,
         list: &[S],
@@ -127,7 +127,7 @@ impl Source<'_> {
         let proto = self.proto;
         #[allow(clippy::cast_possible_truncation)] // rounding to single precision is the purpose
         let single = |v: f64| v as f32;
-        // Typed lists keep 16-bit floats as bit patterns in 32-bit integers.
+        // Typed lists store 16-bit floats as bit patterns in 32-bit integers.
         let bits = |v: i32| u16::try_from(v).map_err(|_| invalid(format!("{v} is no 16-bit pattern")));
         match proto.data_type() {
             c if c == DataType::Float16 as i32 => match self.raw(|b| f16::from_le_bytes(b).to_f32())? {
@@ -186,10 +186,10 @@ impl Source<'_> {
     }
 }
 
-/// Encodes an array: raw, little-endian. Double precision, which only the reference evaluator
-/// makes, is rounded to single.
+/// Encodes an array as raw little-endian bytes. Double precision, which only the reference evaluator produces, is
+/// rounded to single.
 pub(super) fn write(name: &str, tensor: &Tensor) -> TensorProto {
-    #[allow(clippy::cast_possible_truncation)] // as said above
+    #[allow(clippy::cast_possible_truncation)] // see above
     let raw: Vec<u8> = match tensor.data() {
         Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::F64(v) => v.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect(),

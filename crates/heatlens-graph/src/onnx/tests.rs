@@ -1,4 +1,4 @@
-//! Files built message by message: shape arithmetic, functions, branches, arrays in other files.
+//! Tests on files built message by message: shape arithmetic, functions, branches, external arrays.
 
 use std::fs;
 
@@ -62,7 +62,7 @@ fn opsets(version: i64) -> Vec<OperatorSetIdProto> {
     vec![import(""), import("local")]
 }
 
-/// A model from `x` (N×4×2×3) to `y`.
+/// Model from `x` (N×4×2×3) to `y`.
 fn model(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
     let fact = Fact::f32(Shape::batched(&[4, 2, 3]));
     let graph = GraphProto {
@@ -84,13 +84,13 @@ fn output_shape(model: &ModelProto) -> Shape {
     graph.fact(graph.outputs()[0]).shape.clone()
 }
 
-/// Σ of the output for x = 0, 1, 2 … of two samples.
+/// Output for x = 0, 1, 2 … of two samples.
 fn output(opened: &Opened) -> Tensor {
     let x = Tensor::f32(&[2, 4, 2, 3], (0u8..48).map(f32::from).collect());
     reference::run(&opened.graph, &[x], 2, opened.graph.outputs()).unwrap().remove(0)
 }
 
-/// `x.reshape(x.shape[0], 12, 2)` as exporters write it.
+/// `x.reshape(x.shape[0], 12, 2)` as written by exporters.
 fn flatten_by_arithmetic() -> Vec<NodeProto> {
     vec![
         node("Shape", &["x"], &["shape"]),
@@ -139,7 +139,7 @@ fn sizes_of_no_multiple_of_the_batch_are_refused() {
     assert!(error.contains("no multiple of the number of samples"), "{error}");
 }
 
-/// `(~torch.zeros(n, 1, 2, 3, dtype=bool)).cumsum(2)`, a code of positions as exporters write it.
+/// `(~torch.zeros(n, 1, 2, 3, dtype=bool)).cumsum(2)`, a positional encoding as written by exporters.
 #[test]
 fn what_is_the_same_for_every_sample_is_computed_while_reading() {
     let nodes = vec![
@@ -162,7 +162,7 @@ fn what_is_the_same_for_every_sample_is_computed_while_reading() {
     assert!(left.is_empty(), "left to run time: {left:?}");
 }
 
-/// `range(0, n) * 24`, from which exporters count the places of a flattened batch.
+/// `range(0, n) * 24`, from which exporters compute positions in a flattened batch.
 fn starts_of_samples() -> Vec<NodeProto> {
     vec![
         node("Shape", &["x"], &["shape"]),
@@ -178,7 +178,7 @@ fn constants_of_places() -> Vec<TensorProto> {
     [arithmetic_constants(), more.to_vec()].concat()
 }
 
-/// `x.as_strided(...)` with a free batch.
+/// `x.as_strided(...)` with an open batch size.
 #[test]
 fn places_in_a_flattened_batch_are_places_in_each_sample() {
     let reading = |offsets: &[i64]| {
@@ -197,7 +197,7 @@ fn places_in_a_flattened_batch_are_places_in_each_sample() {
     assert!(error.contains("not the same places in every sample"), "{error}");
 }
 
-/// `flat[torch.arange(n * 48)]`: more numbers a sample than could be listed for the batches that sizes are known by.
+/// `flat[torch.arange(n * 48)]`: too many indices per sample to list them for the batch sizes used for shapes.
 #[test]
 fn all_places_of_a_flattened_batch_are_counted() {
     let nodes = vec![
@@ -221,7 +221,7 @@ fn all_places_of_a_flattened_batch_are_counted() {
     assert!(error.contains("a range of at most"), "{error}");
 }
 
-/// `torch.zeros_like(places)`, with more places than are computed while reading.
+/// `torch.zeros_like(places)`, with more positions than are computed while reading.
 #[test]
 fn the_shape_of_a_large_array_of_places_is_known() {
     let nodes = vec![
@@ -234,7 +234,7 @@ fn the_shape_of_a_large_array_of_places_is_known() {
     assert_eq!(shape, Shape::batched(&[30_000]));
 }
 
-/// `x[:, i] += 100` and `x[:, i]`, with an index for every element, as exporters write them.
+/// `x[:, i] += 100` and `x[:, i]`, with an index per element, as written by exporters.
 #[test]
 fn elements_of_every_sample_are_read_and_written() {
     let rows = vec![
@@ -255,7 +255,7 @@ fn elements_of_every_sample_are_read_and_written() {
     assert_eq!(output(&opened).to_f64(), expected.collect::<Vec<_>>());
 }
 
-/// `x[:, [2, 0], [1, -1]]` as PyTorch writes it: the axes that are chosen from come first, the samples behind them.
+/// `x[:, [2, 0], [1, -1]]` as written by PyTorch: the indexed axes come first, then the samples.
 #[test]
 fn places_are_chosen_in_front_of_the_samples() {
     let nodes = vec![
@@ -275,7 +275,7 @@ fn places_are_chosen_in_front_of_the_samples() {
     assert!(reading(&[1, 3], &[0, 0, 0]).unwrap_err().to_string().contains("several samples"));
 }
 
-/// `code.repeat(n, 1, 1, 1)` as exporters write it.
+/// `code.repeat(n, 1, 1, 1)` as written by exporters.
 #[test]
 fn an_array_is_tiled_for_every_sample() {
     let nodes = vec![
@@ -290,14 +290,14 @@ fn an_array_is_tiled_for_every_sample() {
     assert_eq!(output(&opened).to_f64(), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
 }
 
-/// The operators that the outputs need.
+/// Operators that the outputs depend on.
 fn needed(opened: &Opened) -> Vec<&'static str> {
     let graph = &opened.graph;
     let needed = crate::rewrite::needed_nodes(graph, graph.outputs());
     graph.nodes().iter().zip(needed).filter(|(_, n)| *n).map(|(node, _)| node.op.spelling().name).collect()
 }
 
-/// `cls.expand(x.shape[0], -1)` as exporters write it.
+/// `cls.expand(x.shape[0], -1)` as written by exporters.
 #[test]
 fn a_choice_by_a_comparison_of_sizes_is_made() {
     let mut nodes = vec![
@@ -397,7 +397,7 @@ fn functions_that_double_are_refused_before_they_fill_the_memory() {
     assert!(error.contains("what the file's functions stand for"), "{error}");
 }
 
-/// A call's name stands before every name in the function: 2 MB of names in 40 KB of file, and so on.
+/// A call's name prefixes every name in the function: 2 MB of names in a file of 40 KB, and so on.
 #[test]
 fn names_that_functions_multiply_are_counted() {
     let mut body: Vec<NodeProto> =
@@ -425,7 +425,7 @@ fn names_that_functions_multiply_are_counted() {
     assert!(error.to_string().contains("functions"), "{error}");
 }
 
-/// Whole numbers are computed while a file is read: each node here makes 32 MiB of a few bytes.
+/// Integers are computed while a file is read: each node here makes 32 MiB from a few bytes.
 #[test]
 fn what_nodes_compute_is_counted_in_total() {
     let computed = |count: usize| {
@@ -440,7 +440,7 @@ fn what_nodes_compute_is_counted_in_total() {
     assert!(error.to_string().contains("compute while the file is read"), "{error}");
 }
 
-/// Packed weights may be unpacked, and be read under several names: that is not what they are counted for.
+/// Packed weights may be unpacked and read under several names; this does not count against the limit.
 #[test]
 fn stored_arrays_are_not_counted_as_computed() {
     let weights = Tensor::i64(&vec![1; 1 << 22]);

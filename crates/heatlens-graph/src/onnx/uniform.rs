@@ -1,9 +1,9 @@
-//! Arrays that are the same for every sample: masks and codes of positions, which exporters give the batch's size.
+//! Arrays that are equal for every sample: masks and positional encodings that exporters expand to the batch size.
 //!
-//! Such an array is a stored one, expanded. A node that reads nothing but such arrays and known ones is computed
-//! while the file is read, for one sample and for three; if the three are the one repeated, so is the result for any
-//! number. This spares run time work on what does not depend on the image, and whole numbers and truth values, which
-//! have no kernels, end here.
+//! Such an array is an expanded constant. A node that reads only such arrays and known ones is computed while the file
+//! is read, for one sample and for three; if the result for three is that for one, repeated, the same holds for any
+//! number. This saves work at run time that does not depend on the image, and removes integer and boolean operators,
+//! which have no kernels.
 
 use super::known::{self, Read};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
@@ -15,11 +15,11 @@ use crate::op::{Operator, invalid};
 use crate::reference;
 use crate::tensor::Tensor;
 
-/// The outputs of a node that reads only known arrays and arrays that are the same for every sample, one of these at
-/// least; `None` where it has to wait until run time.
+/// Computes the outputs of a node that reads only known arrays and arrays that are equal for every sample, at least one
+/// of the latter. `None` if it must wait until run time.
 pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outputs>, Problem> {
     let Some(mut alone) = alone(scope)? else { return Ok(None) };
-    // What the node itself refuses is said when it is read in its place.
+    // Errors of the node itself are reported when it is read regularly.
     let Ok(outputs) = read(&mut Scope { reading: &mut alone, node: scope.node, name: scope.name }) else {
         return Ok(None);
     };
@@ -52,7 +52,8 @@ pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outp
     Ok(Some(slots))
 }
 
-/// A reading of the node's inputs alone; `None` if one depends on the image, or none is the same for every sample.
+/// Prepares reading the node in isolation. `None` if an input depends on the image, or no input is an expanded
+/// constant.
 fn alone(scope: &Scope<'_>) -> Result<Option<Reading>, Problem> {
     let (mut alone, mut found) = (Reading::default(), false);
     for name in scope.node.input.iter().filter(|name| !name.is_empty()) {
@@ -81,14 +82,14 @@ fn alone(scope: &Scope<'_>) -> Result<Option<Reading>, Problem> {
     Ok(found.then_some(alone))
 }
 
-/// The stored array that a value repeats for every sample.
+/// Returns the constant that a value repeats for every sample.
 fn repeated(graph: &Graph, id: ValueId) -> Option<(&Tensor, &Expand)> {
     let node = graph.node(graph.producer(id)?);
     let expand = node.op.downcast_ref::<Expand>()?;
     Some((graph.constant(node.inputs.first().copied().flatten()?)?, expand))
 }
 
-/// A value that repeats a stored array for every sample, for `n` of them.
+/// Returns the constant that a value repeats for every sample, repeated for `n` samples.
 pub(super) fn repeated_for(graph: &Graph, id: ValueId, n: usize) -> Option<Tensor> {
     let (one, _) = repeated(graph, id)?;
     repeat(one, graph.fact(id).shape.at(n)).ok()
@@ -100,18 +101,18 @@ fn repeat(one: &Tensor, shape: Vec<usize>) -> Result<Tensor, OpError> {
     repeated.into_iter().next().ok_or_else(|| invalid("no output"))
 }
 
-/// Whether at most one size grows with the samples, and that is their number.
+/// True if at most one axis contains the batch size, and is exactly the batch size.
 fn has_room(shape: &Shape) -> bool {
     let mut batch = shape.0.iter().filter(|d| d.is_batch());
     batch.next().is_none_or(|d| *d == Dim::Batch(1)) && batch.next().is_none()
 }
 
-/// Whether the result for three samples is that for one, repeated.
+/// True if the result for three samples is that for one, repeated.
 fn is_repeated(one: &Tensor, three: &Tensor) -> Result<bool, Problem> {
     Ok(known::same(&repeat(one, three.shape().to_vec())?, three))
 }
 
-/// The node's output: the array, expanded where it has a size for the samples.
+/// Returns the node's output: the array, expanded if the shape contains the batch size.
 fn stored(scope: &mut Scope<'_>, index: usize, tensor: Tensor, shape: Shape) -> Result<Slot, Problem> {
     if !shape.has_batch() {
         return Ok(Slot::Stored(tensor));

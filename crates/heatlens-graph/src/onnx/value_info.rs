@@ -1,4 +1,4 @@
-//! Declared types and shapes of inputs and outputs, and which symbol in them is the batch.
+//! Declared types and shapes of inputs and outputs, and detection of the batch axis.
 
 use super::error::OnnxError;
 use super::proto::tensor_shape_proto::{Dimension, dimension};
@@ -7,17 +7,17 @@ use super::proto::{TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto::Da
 use super::tensor;
 use crate::fact::{DType, Dim, Fact, Shape};
 
-/// The name of the batch in files that we write.
+/// Name of the batch axis in written files.
 const BATCH: &str = "N";
 
-/// Tells the batch from other sizes. The first axis of an input is the batch where it is no
-/// number; its name, if it has one, means the batch wherever else it stands.
+/// Distinguishes the batch size from other sizes. The first axis of an input is the batch axis if its size is not a
+/// number; if it has a name, all axes with that name have the batch size.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     name: Option<String>,
 }
 
-/// An input of the model and whether its declared precision is another than ours.
+/// An input of the model; `other_precision` is true if its declared precision is not single.
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) fact: Fact,
@@ -25,10 +25,11 @@ pub(super) struct Input {
 }
 
 impl Batch {
-    /// Type and shape of an input.
+    /// Returns the type and shape of an input.
     ///
     /// # Errors
-    /// If it is no tensor, of a type we do not compute in, or has an open size besides the batch for which `sizes` has none.
+    /// If it is not a tensor, its element type is not supported, or it has an open size other than the batch that
+    /// `sizes` does not specify.
     pub(super) fn input(
         &mut self,
         info: &ValueInfoProto,
@@ -57,7 +58,7 @@ impl Batch {
             Some(dimension::Value::DimValue(size)) if *size > 0 => {
                 return usize::try_from(*size).map(Dim::Fixed).map_err(|_| format!("size {size} overflows"));
             }
-            // Some exporters write 0 or −1 for a size that is not known.
+            // Some exporters write 0 or −1 for an unknown size.
             Some(dimension::Value::DimValue(_)) | None => None,
             Some(dimension::Value::DimParam(name)) => Some(name.as_str()).filter(|name| !name.is_empty()),
         };
@@ -82,7 +83,7 @@ impl Batch {
     }
 }
 
-/// The declaration of an input or output.
+/// Returns the declaration of an input or output.
 pub(super) fn write(name: &str, fact: &Fact) -> ValueInfoProto {
     let dim = |d: &Dim| match d {
         Dim::Fixed(d) => dimension::Value::DimValue(i64::try_from(*d).unwrap_or(i64::MAX)),

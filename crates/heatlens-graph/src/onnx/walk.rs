@@ -1,4 +1,4 @@
-//! The nodes of a file, one after the other.
+//! Traversal of the nodes of a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,18 +14,18 @@ use super::{numbered, quantised, tensor, uniform};
 use crate::error::OpError;
 use crate::op::invalid;
 
-/// Functions within functions, branches within branches.
+/// Maximum nesting depth of functions and branches.
 const MAX_DEPTH: usize = 64;
-/// Nodes after functions are written out: a few nested calls could stand for billions.
+/// Maximum number of nodes after inlining: a few nested calls could expand to billions.
 const MAX_NODES: usize = 1 << 20;
 
 const DYNAMIC: &str = "dynamically quantised model: its weights are the file's integers, its activations are computed in single \
                        precision and not rounded";
 
-/// The functions a file defines, by domain and name.
+/// Functions that a file defines, by domain and name.
 pub(super) type Functions<'a> = BTreeMap<(&'a str, &'a str), &'a FunctionProto>;
 
-/// Reads node after node; what is wrong with them is gathered.
+/// Reads the nodes in order and collects their errors.
 pub(super) struct Walk<'a> {
     functions: Functions<'a>,
     pub(super) reading: Reading,
@@ -34,12 +34,12 @@ pub(super) struct Walk<'a> {
     written_out: WrittenOut,
 }
 
-/// What the nodes of one body have in common.
+/// Context of the nodes of a body.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
-    /// The version of ONNX's own operator set; `None` if the body asks for none.
+    /// Version of ONNX's own operator set; `None` if the body declares none.
     opset: Option<i64>,
-    /// Names that something reads.
+    /// Names that are read somewhere.
     used: &'a BTreeSet<String>,
     depth: usize,
 }
@@ -50,10 +50,10 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The version of ONNX's own operator set; `None` if none is asked for.
+/// Returns the version of ONNX's own operator set; `None` if none is declared.
 ///
 /// # Errors
-/// If it is one we do not know.
+/// If the version is not supported.
 pub(super) fn opset(imports: &[OperatorSetIdProto]) -> Result<Option<i64>, OnnxError> {
     let own = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     match imports.iter().find(|o| own(o.domain())).map(OperatorSetIdProto::version) {
@@ -72,7 +72,7 @@ pub(super) fn define(reading: &mut Reading, name: &str, slot: Slot) -> Result<()
     }
 }
 
-/// Reads a stored array. One that cannot be read is harmless unless a node reads it, so it waits there.
+/// Reads a stored array. An error is reported only if a node reads the array.
 pub(super) fn initializer(reading: &mut Reading, proto: &TensorProto) -> Result<(), OnnxError> {
     let slot = match tensor::read(proto, &mut reading.external) {
         Ok(stored) => {
@@ -89,7 +89,7 @@ pub(super) fn initializer(reading: &mut Reading, proto: &TensorProto) -> Result<
 }
 
 impl<'a> Walk<'a> {
-    /// For a file of `bytes` bytes that defines `functions`.
+    /// Creates a walk over a file of `bytes` bytes that defines `functions`.
     pub(super) fn new(reading: Reading, functions: &'a [FunctionProto], bytes: u64) -> Self {
         let functions = functions.iter().map(|f| ((f.domain(), f.name()), f)).collect();
         Self { functions, reading, errors: Vec::new(), nodes: 0, written_out: WrittenOut::new(bytes) }
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
     /// Reads all nodes of a body.
     ///
     /// # Errors
-    /// If the body is inconsistent; what is wrong with single nodes goes to `errors`.
+    /// If the body is inconsistent; errors of single nodes are added to `errors`.
     pub(super) fn body(&mut self, nodes: &[NodeProto], context: Context<'_>) -> Result<(), OnnxError> {
         self.nodes = self.nodes.saturating_add(nodes.len());
         if self.nodes > MAX_NODES {
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
             }
             Vec::new()
         });
-        // Outputs beyond those that were read are used by nobody, or the node was refused.
+        // Outputs without a result are not read by any node, or the node was rejected.
         let mut outputs = outputs.into_iter();
         for output in &node.output {
             let slot = outputs.next().unwrap_or(Slot::Lost);
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Counts the arrays that a node brought along: those of a constant in the file itself as stored, others as computed.
+    /// Counts the arrays that a node added: top-level constants as stored, all others as computed.
     fn count(
         &mut self,
         node: &NodeProto,
@@ -149,18 +149,18 @@ impl<'a> Walk<'a> {
     ) -> Result<(), OnnxError> {
         let Reading { ledger, graph, .. } = &mut self.reading;
         match outputs {
-            // In a function it is stored anew at each call.
+            // A constant in a function is stored again for each call.
             [Slot::Stored(tensor)] if node.input.is_empty() && context.depth == 0 => ledger.store(tensor),
             _ => {}
         }
         ledger.compute(outputs, graph, values)
     }
 
-    /// The body that stands in place of the node, if the node is a call or a choice, and its operator set.
+    /// Returns the replacement of a node that is a call or an `If`, with its operator set.
     ///
     /// # Errors
-    /// The outer one if what the file stands for is too large; the inner one if something is wrong with the node.
-    #[allow(clippy::type_complexity)] // an error of the file around an error of the node
+    /// The outer error if inlining exceeds a limit; the inner error if the node is invalid.
+    #[allow(clippy::type_complexity)] // an error of the node inside an error of the file
     fn body_of(
         &mut self,
         node: &NodeProto,
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
         Ok(body.map_err(Problem::Own))
     }
 
-    /// The branch of an `If` that its condition, which must be known, chooses.
+    /// Returns the branch of an `If` selected by its condition, which must be known.
     fn chosen_branch<'n>(&mut self, node: &'n NodeProto, name: &str) -> Result<&'n GraphProto, Problem> {
         let chosen = Scope { reading: &mut self.reading, node, name }.truth(0, "a condition")?;
         let chosen = chosen.ok_or(OpError::MissingInput { index: 0 })?;
@@ -230,7 +230,7 @@ impl<'a> Walk<'a> {
             })?;
             define(&mut self.reading, outer, slot)?;
         }
-        // What the body promised and did not compute would only be missed where it is read.
+        // A missing output would otherwise be noticed only where it is read.
         match node.output.iter().find(|o| !o.is_empty() && !self.reading.slots.contains_key(*o)) {
             Some(output) => {
                 Err(OnnxError::Malformed(format!("node {name:?}: its body does not compute {output:?}")))
@@ -265,7 +265,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The body of a function that a node calls, and its operator set.
+/// Returns the body of the function that a node calls, with its operator set.
 fn called(
     node: &NodeProto,
     name: &str,
@@ -276,7 +276,7 @@ fn called(
     Ok((inline::function(node, name, function)?, opset.or(context.opset)))
 }
 
-/// The node's operator and the version of the operator set.
+/// Returns the row of the node's operator, with the version of the operator set.
 fn row(node: &NodeProto, opset: Option<i64>) -> Result<(&'static Row, i64), OpError> {
     let unsupported = |what: &str| Err(OpError::Unsupported(what.to_owned()));
     if !is_standard(node) {

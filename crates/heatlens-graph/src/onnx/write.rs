@@ -1,4 +1,4 @@
-//! From a graph to the bytes of a standard ONNX file.
+//! Conversion of a graph to the bytes of a standard ONNX file.
 
 use std::collections::BTreeSet;
 
@@ -19,16 +19,16 @@ use crate::op::pool::AveragePool;
 use crate::op::{Attribute, at};
 use crate::rewrite::needed_nodes;
 
-/// The operator set we write; [`crate::op::Spelling`] speaks it.
+/// Operator set of written files, the one [`crate::op::Spelling`] uses.
 const OPSET: i64 = 18;
-/// The version of the file format that came with it.
+/// Version of the file format released with it.
 const IR_VERSION: i64 = 8;
 
-/// Writes a graph as a standard ONNX file: names and metadata kept, the batch as the symbol `N`,
-/// the same bytes for the same graph. Stored arrays that nothing reads are left out.
+/// Writes a graph as a standard ONNX file. Names and metadata are kept and the batch size is the symbol `N`. The same
+/// graph gives the same bytes. Constants that are not read are omitted.
 ///
 /// # Errors
-/// If an operator has no standard form, an output is listed twice, or the file would exceed 2 GiB.
+/// If an operator cannot be expressed in standard operators, an output is listed twice, or the file would exceed 2 GiB.
 ///
 /// ```
 /// use heatlens_graph::{Builder, Fact, Graph, Shape, onnx};
@@ -67,7 +67,7 @@ fn graph_proto(graph: &Graph) -> Result<GraphProto, GraphError> {
             "{name:?} is listed as an output twice; ONNX names each once"
         )));
     }
-    // What no output needs (scores that were appended for an explanation) is not part of the model.
+    // Nodes that no output depends on (scores appended for an explanation) are not part of the model.
     let needed = match graph.outputs() {
         [] => vec![true; graph.nodes().len()],
         outputs => needed_nodes(graph, outputs),
@@ -85,7 +85,7 @@ fn graph_proto(graph: &Graph) -> Result<GraphProto, GraphError> {
         ids.iter().map(|&i| value_info::write(&graph.value(i).name, graph.fact(i))).collect()
     };
     Ok(GraphProto {
-        // The format demands a name.
+        // The format requires a name.
         name: Some(if graph.name.is_empty() { "graph".to_owned() } else { graph.name.clone() }),
         node,
         initializer,
@@ -95,7 +95,7 @@ fn graph_proto(graph: &Graph) -> Result<GraphProto, GraphError> {
     })
 }
 
-/// The stored arrays that needed nodes read, in their order.
+/// Returns the constants that needed nodes read, in order.
 fn constants(graph: &Graph, needed: &[bool]) -> Vec<TensorProto> {
     let read: BTreeSet<ValueId> = graph
         .nodes()
@@ -113,7 +113,7 @@ fn constants(graph: &Graph, needed: &[bool]) -> Vec<TensorProto> {
     read.into_iter().filter_map(constant).collect()
 }
 
-/// The node's name where no node before has it, else its first output's: files must not repeat names.
+/// Returns the node's name if it is not taken, else that of its first output: names in a file must be unique.
 fn node_name(graph: &Graph, node: &Node, taken: &mut BTreeSet<String>) -> String {
     let mut name = node.name.clone();
     if name.is_empty() || taken.contains(&name) {
@@ -154,7 +154,7 @@ fn node_proto(
     })
 }
 
-/// Refuses what the operator set we write cannot say.
+/// Rejects nodes that cannot be expressed in the operator set of written files.
 fn check(node: &Node) -> Result<(), GraphError> {
     let dilated =
         node.op.downcast_ref::<AveragePool>().is_some_and(|p| p.window.dilations.iter().any(|&d| d != 1));
@@ -165,7 +165,7 @@ fn check(node: &Node) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// A name that no value of the graph has.
+/// Returns a name that is not taken by a value of the graph.
 fn free_name(graph: &Graph, wanted: &str) -> String {
     let mut name = wanted.to_owned();
     while graph.find(&name).is_some() {

@@ -1,8 +1,7 @@
-//! Every gradient of ours in standard operators computes the same, here and in onnxruntime.
+//! Tests that gradients expressed in standard operators give the same results, here and in onnxruntime.
 //!
-//! The second half needs a Python with `numpy` and `onnxruntime`: the one that `HEATLENS_PYTHON`
-//! names, or `python3`. Where there is none the test says so and passes; `HEATLENS_PYTHON` naming
-//! one without them is a failure.
+//! The second part needs a Python with `numpy` and `onnxruntime`: the one in `HEATLENS_PYTHON`, or `python3`. Without
+//! one, the test prints a note and passes; if `HEATLENS_PYTHON` names one without these packages, it fails.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -21,13 +20,13 @@ use crate::op::slice::Slice;
 use crate::op::window::Window;
 use crate::{DefaultRules, Fact, Shape, differentiate, reference};
 
-/// The gradient of something at x, and the sizes of the inputs after the batch.
+/// A named graph to compare.
 struct Case {
     name: String,
     graph: Graph,
 }
 
-/// The gradient of `op` at its first input, the seed being an input as well.
+/// Gradient of `op` with respect to its first input; the seed is an input as well.
 fn gradient(name: &str, op: impl Operator, inputs: &[Shape]) -> Case {
     let mut graph = Graph::new(name);
     let add = |(i, shape): (usize, &Shape)| graph.add_input(&format!("x{i}"), Fact::f32(shape.clone()));
@@ -72,7 +71,7 @@ fn cases() -> Vec<Case> {
             cases.push(gradient(&format!("max_{what}_{ceil_mode}"), max.clone(), &[batched(3, &input)]));
             cases.push(selection(&format!("select_{what}_{ceil_mode}"), max, &batched(3, &input)));
             for count_include_pad in [false, true] {
-                // ONNX knows dilated average pools only since operator set 19.
+                // Dilated average pooling is standard only since operator set 19.
                 let average = AveragePool { window: window.clone(), ceil_mode, count_include_pad };
                 let name = format!("average_{what}_{ceil_mode}_{count_include_pad}");
                 cases.push(gradient(&name, average, &[batched(3, &input)]));
@@ -115,7 +114,7 @@ fn seed_for_every_sample() -> Case {
     Case { name: "expand".to_owned(), graph }
 }
 
-/// Few different values, so that windows have ties.
+/// Inputs with few distinct values, so that windows have ties.
 fn feeds(graph: &Graph, n: usize) -> Vec<Tensor> {
     let mut state = 7u32;
     let mut next = || {
@@ -150,7 +149,7 @@ fn the_standard_form_computes_the_same() {
     }
 }
 
-/// A Python that can do it, if there is one.
+/// Returns a Python with the required packages, if there is one.
 fn python() -> Option<OsString> {
     let named = std::env::var_os("HEATLENS_PYTHON");
     let python = named.clone().unwrap_or_else(|| "python3".into());
@@ -160,7 +159,7 @@ fn python() -> Option<OsString> {
     works.then_some(python)
 }
 
-/// `.npy`, version 1.
+/// Writes an array as `.npy`, version 1.
 fn save(path: &Path, shape: &[usize], values: &[f32]) {
     let sizes = shape.iter().fold(String::new(), |mut text, d| {
         let _ = write!(text, "{d},");
@@ -177,7 +176,7 @@ fn save(path: &Path, shape: &[usize], values: &[f32]) {
 #[test]
 fn onnxruntime_computes_the_same() {
     let Some(python) = python() else {
-        // Past the test harness, which would swallow the note of a test that passes.
+        // Written to stderr directly, because the test harness hides the output of passing tests.
         let note = "SKIPPED: no Python with numpy and onnxruntime; name one by HEATLENS_PYTHON";
         let _ = writeln!(std::io::stderr(), "{note}");
         return;

@@ -13,7 +13,7 @@ use crate::op::invalid;
 use crate::op::pad::Pad;
 use crate::tensor::{Data, Tensor};
 
-/// Larger stored masks are refused.
+/// Maximum number of elements of a stored mask.
 const MAX_MASK: usize = 1 << 28;
 
 #[derive(Clone, Debug)]
@@ -21,16 +21,16 @@ struct Settings {
     causal: bool,
     scale: Option<f32>,
     softcap: f32,
-    /// Heads of queries and of keys, where the inputs have them side by side.
+    /// Numbers of query and key heads, if the inputs store heads side by side.
     heads: [Option<i64>; 2],
-    /// Which of the scores the fourth output is.
+    /// Index of the scores returned as the fourth output.
     mode: usize,
-    /// How many keys a query sees to its left and right, where that is bounded.
+    /// Number of keys to the left and right of a query that it may attend to, if bounded.
     window: [Option<usize>; 2],
 }
 
 pub(super) fn attention(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
-    attributes.ignore("softmax_precision"); // ours is single
+    attributes.ignore("softmax_precision"); // single precision is always used
     let mode = attributes.int("qk_matmul_output_mode")?.unwrap_or(0);
     let mode = usize::try_from(mode).ok().filter(|mode| *mode < 4);
     let heads = [attributes.int("q_num_heads")?, attributes.int("kv_num_heads")?];
@@ -64,7 +64,7 @@ pub(super) fn attention(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErr
     }))
 }
 
-/// The mask: stored truth values, which may have to grow, or a value.
+/// A mask: a boolean constant, which may need padding, or a value.
 enum Mask {
     Stored(Tensor),
     Value(ValueId),
@@ -110,8 +110,9 @@ impl Settings {
         Ok(vec![output, k, v, scores[self.mode]])
     }
 
-    /// Which keys each query sees, as a stored mask, or `None` for all. `before` keys lie before the first query; `valid` says how
-    /// many keys of each sample are no padding, and the last of these belongs to the last query.
+    /// Returns a stored mask of the keys each query may attend to, or `None` for all. `before` keys precede the first
+    /// query; `valid` holds the number of keys per sample that are not padding, the last of which belongs to the last
+    /// query.
     fn seen(
         &self,
         queries: usize,
@@ -162,7 +163,7 @@ fn size(b: &Builder<'_>, x: ValueId, axis: usize) -> Result<usize, GraphError> {
     }
 }
 
-/// N×length×(heads·size) as N×heads×length×size.
+/// Reshapes N×length×(heads·size) to N×heads×length×size.
 fn apart(b: &mut Builder<'_>, x: ValueId, heads: Option<i64>) -> Result<ValueId, GraphError> {
     let shape = b.shape(x);
     let (&[n, length, Dim::Fixed(width)], heads) = (shape.0.as_slice(), heads) else { return Ok(x) };
@@ -172,7 +173,7 @@ fn apart(b: &mut Builder<'_>, x: ValueId, heads: Option<i64>) -> Result<ValueId,
     b.transpose(split, &[0, 2, 1, 3])
 }
 
-/// The inverse of [`apart`].
+/// Inverse of [`apart`].
 fn together(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
     let moved = b.transpose(x, &[0, 2, 1, 3])?;
     let shape = b.shape(moved);
@@ -180,7 +181,7 @@ fn together(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
     b.reshape(moved, Shape(vec![n, length, Dim::Fixed(heads.at(1) * width.at(1))]))
 }
 
-/// The mask with as many columns as there are keys; what it does not speak of is hidden.
+/// Extends the mask to as many columns as there are keys; additional keys are masked.
 fn widen(b: &mut Builder<'_>, mask: Mask, keys: usize) -> Result<ValueId, GraphError> {
     let shape = match &mask {
         Mask::Stored(tensor) => tensor.shape().to_vec(),

@@ -20,7 +20,7 @@ fn order(attributes: &mut Attributes<'_>) -> Result<Order, OpError> {
     }
 }
 
-/// `DepthToSpace`: the order of channels can be chosen from operator set 11 on.
+/// Reads `DepthToSpace`; the order of channels can be chosen since operator set 11.
 pub(super) fn depth_to_space(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let block = block(attributes)?;
     let order = if attributes.opset() >= 11 { order(attributes)? } else { Order::Dcr };
@@ -30,7 +30,7 @@ pub(super) fn depth_to_space(attributes: &mut Attributes<'_>) -> Result<Recipe, 
     }))
 }
 
-/// `SpaceToDepth`: the order of channels can be chosen from operator set 28 on.
+/// Reads `SpaceToDepth`; the order of channels can be chosen since operator set 28.
 pub(super) fn space_to_depth(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let block = block(attributes)?;
     let order = if attributes.opset() >= 28 { order(attributes)? } else { Order::Dcr };
@@ -40,7 +40,7 @@ pub(super) fn space_to_depth(attributes: &mut Attributes<'_>) -> Result<Recipe, 
     }))
 }
 
-/// `Tile`, also by the number of samples.
+/// Reads `Tile`; the number of repeats may be the batch size.
 pub(super) fn tile(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let repeats = scope.sizes(1, "repeats")?.ok_or(OpError::MissingInput { index: 1 })?;

@@ -40,7 +40,7 @@ pub(super) fn constant(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
             scope.reading.types.extend(name.zip(code));
             Ok(vec![Slot::Stored(tensor)])
         })),
-        // Text and sparse arrays are left unread, and named when the attributes are finished.
+        // Strings and sparse arrays are not read, so they are reported when the attributes are finished.
         (None, _) => Ok(Box::new(|_| Err(invalid("expected a value, found none").into()))),
         _ => Err(invalid(format!("expected one value, found {found}"))),
     }

@@ -1,4 +1,4 @@
-//! Operators whose results are places, counts or masks: of known values they are computed while reading.
+//! Operators whose results are indices, counts or masks; for known inputs they are computed while reading.
 
 use super::Recipe;
 use super::places::{select, stored};
@@ -15,12 +15,12 @@ use crate::op::invalid;
 use crate::op::r#where::Where;
 use crate::tensor::{Data, Tensor};
 
-/// Longer axes are not summed cumulatively: the sums are a product with a square matrix.
+/// Maximum size of an axis for cumulative sums, which are products with a square matrix.
 const MAX_SUMS: usize = 1 << 12;
-/// Larger masks are refused.
+/// Maximum number of elements of a mask.
 const MAX_MASK: usize = 1 << 24;
 
-/// The first input, which must be stored: its result decides which elements are looked at, and has no derivative.
+/// Returns the first input, which must be stored: the result selects elements and has no derivative.
 fn known(scope: &mut Scope<'_>, what: &str) -> Result<Tensor, Problem> {
     scope.constant(0, what)?.ok_or(Problem::Own(OpError::MissingInput { index: 0 }))
 }
@@ -34,7 +34,7 @@ fn filled(shape: Vec<usize>, data: Data) -> Result<Vec<Slot>, Problem> {
     Ok(vec![Slot::Stored(tensor)])
 }
 
-/// `ArgMax` and `ArgMin` of a known array.
+/// Reads `ArgMax` or `ArgMin` of a known array.
 pub(super) fn arg(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let largest = attributes.op() == "ArgMax";
     let axis = attributes.int("axis")?.unwrap_or(0);
@@ -70,7 +70,7 @@ pub(super) fn arg(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// `NonZero` of a known array: the indices of its elements that are not 0, one column for each.
+/// Reads `NonZero` of a known array: the indices of its non-zero elements, one per column.
 pub(super) fn non_zero(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let x = known(scope, "the places of an array's non-zeros")?;
@@ -89,7 +89,7 @@ pub(super) fn non_zero(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// `OneHot` of known indices: a new axis of `depth`, one value at the index and another elsewhere.
+/// Reads `OneHot` of known indices: a new axis of `depth` with one value at the index and another elsewhere.
 pub(super) fn one_hot(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axis = attributes.int("axis")?.unwrap_or(-1);
     Ok(Box::new(move |scope| {
@@ -97,7 +97,7 @@ pub(super) fn one_hot(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
         let need = |t: Option<Tensor>, index| t.ok_or(Problem::Own(OpError::MissingInput { index }));
         let depth = need(scope.constant(1, "a depth")?, 1)?.to_f64();
         let values = need(scope.constant(2, "two values")?, 2)?;
-        #[allow(clippy::cast_possible_truncation)] // checked against the elements it asks for
+        #[allow(clippy::cast_possible_truncation)] // checked against the number of elements
         let depth = depth.first().map(|&d| d as i64).and_then(|d| usize::try_from(d).ok());
         let len = depth.and_then(|d| d.checked_mul(indices.len())).filter(|&len| len <= MAX_MASK);
         let (Some(depth), Some(_), 2) = (depth, len, values.len()) else {
@@ -128,7 +128,7 @@ pub(super) fn one_hot(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
     }))
 }
 
-/// `EyeLike`: ones on a diagonal, as large as the input, whose numbers do not matter.
+/// Reads `EyeLike`: ones on a diagonal, in the shape of the input, whose values are not used.
 pub(super) fn eye_like(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let diagonal = attributes.int("k")?.unwrap_or(0);
     let wanted = attributes.int("dtype")?;
@@ -149,7 +149,7 @@ pub(super) fn eye_like(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     }))
 }
 
-/// For each element of a matrix whether its row and column belong.
+/// Returns a matrix that is true where `belongs(row, column)`, flattened.
 fn band(rows: usize, columns: usize, belongs: impl Fn(i64, i64) -> bool) -> Result<Vec<bool>, OpError> {
     let len = rows.checked_mul(columns).filter(|&len| len <= MAX_MASK);
     len.ok_or_else(|| invalid(format!("a mask of {rows}×{columns}")))?;
@@ -160,7 +160,7 @@ fn band(rows: usize, columns: usize, belongs: impl Fn(i64, i64) -> bool) -> Resu
     Ok(mask)
 }
 
-/// `Trilu`: one triangle of each matrix, zeros in the other.
+/// Reads `Trilu`: keeps one triangle of each matrix, zeros in the other.
 pub(super) fn trilu(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let upper = attributes.int("upper")?.unwrap_or(1) != 0;
     Ok(Box::new(move |scope| {
@@ -193,7 +193,7 @@ pub(super) fn trilu(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     }))
 }
 
-/// `CumSum` along an axis: a product with a triangle of ones.
+/// Reads `CumSum` along an axis: a product with a triangular matrix of ones.
 pub(super) fn cum_sum(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let (exclusive, reverse) = (attributes.flag("exclusive")?, attributes.flag("reverse")?);
     Ok(Box::new(move |scope| {

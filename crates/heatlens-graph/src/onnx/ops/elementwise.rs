@@ -1,4 +1,4 @@
-//! Operators that work element by element.
+//! Elementwise operators.
 
 use super::{Recipe, plain};
 use crate::compose::activation as formula;
@@ -15,7 +15,7 @@ use crate::op::invalid;
 use crate::op::unary::{Scalar, Unary, UnaryFunction};
 use crate::op::r#where::Where;
 
-/// An activation whose attributes are numbers.
+/// Reads an activation function with numeric attributes.
 pub(super) fn activation(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let default = UnaryFunction::ALL.into_iter().find(|f| f.name() == attributes.op());
     let mut number = |name: &str, default: Scalar| -> Result<Scalar, OpError> {
@@ -46,7 +46,7 @@ pub(super) fn gelu(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// `Mod`: the remainder with the sign of the divisor, or as C's `fmod` with that of the dividend.
+/// Reads `Mod`: the remainder with the sign of the divisor, or, like C's `fmod`, with that of the dividend.
 pub(super) fn modulo(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     if attributes.flag("fmod")? {
         return plain(Binary(BinaryFunction::Fmod));
@@ -56,7 +56,7 @@ pub(super) fn modulo(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
         if scope.fact(dividend).dtype != DType::F32 {
             return scope.finish(Binary(BinaryFunction::Mod), &[Some(dividend), Some(divisor)]);
         }
-        // Where the signs differ the other remainder is one divisor on.
+        // If the signs differ, the remainder with the divisor's sign is larger by one divisor.
         scope.formula(|b| {
             let rest = b.binary(BinaryFunction::Fmod, dividend, divisor)?;
             let product = b.mul(rest, divisor)?;
@@ -68,7 +68,7 @@ pub(super) fn modulo(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
     }))
 }
 
-/// `IsNaN`: what differs from itself.
+/// Reads `IsNaN`: x ≠ x.
 pub(super) fn is_nan(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let x = scope.input(0)?;
@@ -79,7 +79,7 @@ pub(super) fn is_nan(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// `IsInf`, of one sign or both.
+/// Reads `IsInf`, for one sign or both.
 pub(super) fn is_inf(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let detect = |found: Option<i64>| found.unwrap_or(1) != 0;
     let signs = [attributes.int("detect_negative")?, attributes.int("detect_positive")?].map(detect);
@@ -90,7 +90,7 @@ pub(super) fn is_inf(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
                 [true, true] => b.unary(UnaryFunction::Abs, x)?,
                 [true, false] => b.neg(x)?,
                 [false, true] => x,
-                // Never: nothing is less than itself.
+                // Always false: no value is less than itself.
                 [false, false] => return b.binary(BinaryFunction::Less, x, x),
             };
             let infinity = b.scalar(f32::INFINITY);
@@ -113,7 +113,7 @@ pub(super) fn binary(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
     plain(Binary(binary_function(attributes.op())?))
 }
 
-/// `Pow`, whose exponent may be of another type.
+/// Reads `Pow`, whose exponent may have another type.
 pub(super) fn pow(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let (base, mut exponent) = (scope.input(0)?, scope.input(1)?);
@@ -122,7 +122,7 @@ pub(super) fn pow(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
             exponent = scope.step(Cast { to }, &[exponent])?;
         }
         if (to, from) == (DType::I64, DType::F32) {
-            // The result is of the base's type: rounded towards zero.
+            // The result has the base's type: it is rounded towards zero.
             return scope.formula(|b| {
                 let base = b.apply(Cast { to: from }, &[base])?;
                 let power = b.binary(BinaryFunction::Pow, base, exponent)?;
@@ -133,7 +133,7 @@ pub(super) fn pow(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// `Max`, `Min` and `Sum`: any number of inputs, taken two at a time from the left.
+/// Reads `Max`, `Min` or `Sum` of any number of inputs, combined from the left.
 pub(super) fn variadic(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let name = if attributes.op() == "Sum" { "Add" } else { attributes.op() };
     let function = binary_function(name)?;
@@ -152,7 +152,7 @@ pub(super) fn variadic(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     }))
 }
 
-/// `Mean` of any number of inputs.
+/// Reads `Mean` of any number of inputs.
 pub(super) fn mean(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let inputs: Vec<_> = (0..scope.len()).map(|i| scope.input(i)).collect::<Result<_, _>>()?;
@@ -167,7 +167,7 @@ pub(super) fn mean(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// `Clip`: bounds are attributes before operator set 11, inputs after.
+/// Reads `Clip`: bounds are attributes before operator set 11, inputs since.
 pub(super) fn clip(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let old = attributes.opset() < 11;
     let (low, high) = if old { (attributes.float("min")?, attributes.float("max")?) } else { (None, None) };
@@ -194,7 +194,7 @@ pub(super) fn clip(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
 }
 
 pub(super) fn cast(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
-    // Both concern 8-bit floats only, which are refused anyway.
+    // Both concern 8-bit floats only, which are not supported.
     attributes.ignore("saturate");
     attributes.ignore("round_mode");
     let code = attributes.int("to")?.ok_or_else(|| invalid("expected an attribute \"to\""))?;
@@ -214,7 +214,7 @@ pub(super) fn identity(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     plain(Identity::Identity)
 }
 
-/// `Dropout` after training: it passes everything, whatever its ratio.
+/// Reads `Dropout`, the identity after training, whatever its ratio.
 pub(super) fn dropout(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     attributes.ignore("ratio");
     attributes.ignore("seed");
@@ -231,7 +231,7 @@ pub(super) fn choose(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     plain(Where)
 }
 
-/// `CastLike`: to the type of the second input.
+/// Reads `CastLike`: converts to the type of the second input.
 pub(super) fn cast_like(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     attributes.ignore("saturate");
     attributes.ignore("round_mode");
@@ -242,7 +242,7 @@ pub(super) fn cast_like(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErr
     }))
 }
 
-/// `SwiGLU`: swish(a) · b.
+/// Reads `SwiGLU`: swish(a) · b.
 pub(super) fn swiglu(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let alpha = attributes.float("alpha")?.unwrap_or(1.0);
     Ok(Box::new(move |scope| {

@@ -12,8 +12,8 @@ use crate::op::reshape::{Reshape, Squeeze};
 use crate::op::slice::Slice;
 use crate::tensor::{Data, Tensor};
 
-/// `Gather`: of a stored array at once; of a computed one as a `Slice` where the indices are one
-/// or a row of neighbours, which is what exporters make of `x[:, 0]`, as a `Gather` elsewhere.
+/// Reads `Gather`. A stored array is gathered at once. A computed one becomes a `Slice` if there is one index or the
+/// indices are evenly spaced, as exporters write `x[:, 0]`, and a `Gather` otherwise.
 pub(super) fn gather(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axis = attributes.int("axis")?.unwrap_or(0);
     Ok(Box::new(move |scope| {
@@ -46,7 +46,7 @@ pub(super) fn gather(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
     }))
 }
 
-/// The rows of each sample that indices of a flattened batch mean.
+/// Reads the rows of each sample that indices into a flattened batch select.
 fn of_each_sample(scope: &mut Scope<'_>, axis: i64, indices: &[Tensor; 2]) -> Result<Outputs, Problem> {
     let x = scope.input(0)?;
     let shape = scope.fact(x).shape.clone();
@@ -69,7 +69,7 @@ fn of_each_sample(scope: &mut Scope<'_>, axis: i64, indices: &[Tensor; 2]) -> Re
     scope.finish(Reshape { shape: Shape(shape) }, &[Some(taken)])
 }
 
-/// The first input, if it is stored and no value of the graph yet.
+/// Returns the first input if it is a constant.
 fn stored(scope: &Scope<'_>) -> Option<Tensor> {
     match scope.reading.slots.get(scope.node.input.first()?)? {
         Slot::Stored(tensor) => Some(tensor.clone()),
@@ -78,7 +78,7 @@ fn stored(scope: &Scope<'_>) -> Option<Tensor> {
     }
 }
 
-/// Indices from the front; negative ones count from the back.
+/// Converts indices to positions counted from the front; negative indices count from the back.
 pub(super) fn resolve(indices: &[i64], size: usize) -> Result<Vec<usize>, OpError> {
     let whole = i64::try_from(size).unwrap_or(i64::MAX);
     let place = |&i: &i64| {
@@ -89,7 +89,7 @@ pub(super) fn resolve(indices: &[i64], size: usize) -> Result<Vec<usize>, OpErro
     indices.iter().map(place).collect()
 }
 
-/// The slice that takes `places`, if they are evenly spaced and ascend.
+/// Returns the slice that selects `places`, if they are ascending and evenly spaced.
 fn neighbours(axis: usize, places: &[usize]) -> Option<Slice> {
     let &start = places.first()?;
     let step = match places.get(1) {
@@ -100,7 +100,7 @@ fn neighbours(axis: usize, places: &[usize]) -> Option<Slice> {
     even.then_some(Slice { axis, start, len: places.len(), step })
 }
 
-/// The elements of a stored array at `indices` of an axis; `shape` is the indices' own.
+/// Returns the elements of a stored array at `indices` along an axis; `shape` is the shape of the indices.
 pub(super) fn take(x: &Tensor, axis: i64, indices: &[i64], shape: &[usize]) -> Result<Tensor, Problem> {
     let rank = i64::try_from(x.shape().len()).unwrap_or(i64::MAX);
     let at = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&a| a < x.shape().len());

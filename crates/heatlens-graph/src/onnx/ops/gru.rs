@@ -18,10 +18,10 @@ use crate::op::unary::UnaryFunction;
 #[derive(Clone, Debug)]
 struct Settings {
     unit: Unit,
-    /// For each direction whether it begins at the end, and the activations of gates and output.
+    /// For each direction, whether it runs backwards, and the activations of gates and output.
     directions: Vec<(bool, [UnaryFunction; 2])>,
     clip: Option<f32>,
-    /// Whether samples come before steps.
+    /// True if the axis of samples precedes that of steps.
     samples_first: bool,
 }
 
@@ -78,7 +78,7 @@ fn read(attributes: &mut Attributes<'_>, unit: Unit, usual: &[&str]) -> Result<R
 }
 
 impl Settings {
-    /// Checks the shapes of all arrays, so that the formula need not.
+    /// Checks the shapes of all arrays, so that the formula can rely on them.
     fn check(&self, scope: &mut Scope<'_>, inputs: &Inputs, said: Option<i64>) -> Result<(), Problem> {
         let (x, recurrent) = (scope.fact(inputs.x).shape.clone(), scope.fact(inputs.recurrent).shape.clone());
         let (&[first, second, Dim::Fixed(features)], &[_, _, Dim::Fixed(hidden)]) =
@@ -145,7 +145,7 @@ impl Settings {
     }
 }
 
-/// The bias of the input and that of the previous output.
+/// Returns the bias of the input and that of the previous output.
 fn halves(b: &mut Builder<'_>, bias: ValueId, index: usize) -> Result<[ValueId; 2], GraphError> {
     let both = row(b, bias, 0, index)?;
     let len = b.shape(both).at(1).iter().product::<usize>() / 2;

@@ -18,8 +18,7 @@ pub(super) fn gemm(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     })
 }
 
-/// `MatMul`: a vector counts as a row on the left and as a column on the right, and that axis
-/// vanishes from the product.
+/// Reads `MatMul`: a vector is a row on the left and a column on the right, and that axis is removed from the product.
 pub(super) fn matmul(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let (mut a, mut b) = (scope.input(0)?, scope.input(1)?);

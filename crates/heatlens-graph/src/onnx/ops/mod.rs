@@ -1,9 +1,9 @@
-//! From ONNX's operators to ours: one row for each operator of the standard that we read.
+//! Conversion of ONNX operators: one row per supported operator of the standard.
 //!
-//! A row names the operator, the first operator set it is read from, the number of inputs it may
-//! have, and the function that reads it. Reading has two steps: attributes become a [`Recipe`],
-//! then the recipe sees the inputs. So the attributes of every node are checked even where an
-//! earlier node is unknown, and one error can list all that is wrong with a file.
+//! A row holds the operator's name, the first supported operator set, the allowed number of inputs, and the function
+//! that reads it. Reading has two steps: the attributes become a [`Recipe`], then the recipe processes the inputs. So
+//! the attributes of every node are checked even after an unsupported node, and one error can list everything that is
+//! wrong with a file.
 //!
 //! To add an operator, write its function in the file it belongs to and add its row below.
 
@@ -33,32 +33,32 @@ use super::scope::{Outputs, Problem, Scope};
 use crate::error::OpError;
 use crate::op::Operator;
 
-/// The oldest operator set we read: from here on arithmetic broadcasts as in NumPy.
+/// Oldest supported operator set, the first with NumPy broadcasting.
 pub(super) const OLDEST: i64 = 7;
-/// The newest operator set whose attributes and inputs were compared with the rows below (onnx 1.23).
+/// Newest operator set whose attributes and inputs were compared with the rows below (onnx 1.23).
 pub(super) const NEWEST: i64 = 28;
 
-/// What remains to be done once the attributes are read.
+/// Second step of reading a node, after its attributes.
 pub(super) type Recipe = Box<dyn FnOnce(&mut Scope<'_>) -> Result<Outputs, Problem>>;
 
-/// An operator of the standard.
+/// A supported operator.
 pub(super) struct Row {
-    /// Its name.
+    /// Name of the operator.
     pub(super) name: &'static str,
-    /// The first operator set whose definition of it we read.
+    /// First operator set whose definition of it is supported.
     pub(super) since: i64,
-    /// How many inputs it may have, over all versions.
+    /// Allowed number of inputs, over all versions.
     pub(super) inputs: RangeInclusive<usize>,
     /// Reads its attributes.
     pub(super) read: fn(&mut Attributes<'_>) -> Result<Recipe, OpError>,
 }
 
-/// The row of an operator.
+/// Returns the row of an operator.
 pub(super) fn find(name: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.name == name)
 }
 
-/// The recipe of an operator that its attributes say all about.
+/// Returns the recipe of an operator that is fully determined by its attributes.
 fn plain(op: impl Operator) -> Result<Recipe, OpError> {
     Ok(Box::new(move |scope| {
         let inputs = scope.inputs()?;

@@ -10,8 +10,8 @@ use crate::op::invalid;
 use crate::op::layer_normalization::LayerNormalization;
 use crate::op::unary::UnaryFunction;
 
-/// `BatchNormalization`. Before operator set 14 further outputs said that the node was training,
-/// from then on `training_mode` does; both run as after training, with a warning.
+/// Reads `BatchNormalization`. Before operator set 14, further outputs indicate training mode, since then
+/// `training_mode` does; both run in inference mode, with a warning.
 pub(super) fn batch_normalization(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     attributes.ignore("momentum");
     let epsilon = epsilon(attributes)?;
@@ -34,7 +34,7 @@ fn epsilon(attributes: &mut Attributes<'_>) -> Result<f32, OpError> {
     Ok(attributes.float("epsilon")?.unwrap_or(1e-5))
 }
 
-/// The axes from `axis` on.
+/// Returns the axes from `axis` to the last.
 fn from_axis(shape: &Shape, axis: i64) -> Result<Vec<usize>, OpError> {
     let first = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
     Ok((first..shape.rank()).collect())
@@ -48,10 +48,10 @@ pub(super) fn instance(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     }))
 }
 
-/// `GroupNormalization`: one scale for each group in operator sets 18 to 20, for each channel from 21 on.
+/// Reads `GroupNormalization`: one scale per group in operator sets 18 to 20, one per channel since 21.
 pub(super) fn group(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let epsilon = epsilon(attributes)?;
-    attributes.ignore("stash_type"); // the precision of the statistics: ours is single
+    attributes.ignore("stash_type"); // precision of the statistics; single is always used
     let groups = attributes.int("num_groups")?;
     let groups = groups.and_then(|g| usize::try_from(g).ok()).filter(|&g| g > 0);
     let groups = groups.ok_or_else(|| invalid("expected an attribute \"num_groups\" above 0"))?;
@@ -68,7 +68,8 @@ pub(super) fn group(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     }))
 }
 
-/// `LayerNormalization`. Its second and third outputs, mean and 1 ÷ deviation, serve training, but may be read.
+/// Reads `LayerNormalization`. Its second and third outputs, mean and 1 ÷ deviation, are meant for training but may be
+/// read.
 pub(super) fn layer(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let epsilon = epsilon(attributes)?;
     attributes.ignore("stash_type");

@@ -1,4 +1,5 @@
-//! Operators that read or write single elements at known places: `GatherElements`, `GatherND`, `ScatterElements`, `ScatterND`.
+//! Operators that read or write single elements at known positions: `GatherElements`, `GatherND`, `ScatterElements`,
+//! `ScatterND`.
 
 use super::Recipe;
 use crate::builder::Builder;
@@ -16,12 +17,12 @@ use crate::op::reshape::Reshape;
 use crate::op::r#where::Where;
 use crate::tensor::{Data, Tensor};
 
-/// More single elements than this are not chosen: each has its place in a list.
+/// Maximum number of selected elements: their positions are stored in a list.
 const MAX_PLACES: usize = 1 << 24;
-/// Elements that are written more often than this are not.
+/// Maximum number of writes to the same element.
 const MAX_WRITES: usize = 64;
 
-/// The input at `index` as an array, if it is stored.
+/// Returns the input at `index` if it is a constant.
 pub(super) fn stored(scope: &Scope<'_>, index: usize) -> Option<Tensor> {
     match scope.reading.slots.get(scope.node.input.get(index)?)? {
         Slot::Stored(tensor) => Some(tensor.clone()),
@@ -30,7 +31,7 @@ pub(super) fn stored(scope: &Scope<'_>, index: usize) -> Option<Tensor> {
     }
 }
 
-/// The elements of `x` at these places, or zeros where there is none.
+/// Returns the elements of `x` at the given positions, zero for `None`.
 pub(super) fn select(x: &Tensor, shape: Vec<usize>, order: &[Option<usize>]) -> Result<Tensor, OpError> {
     fn chosen<T: Copy + Default>(x: &[T], order: &[Option<usize>]) -> Vec<T> {
         order.iter().map(|place| place.and_then(|i| x.get(i).copied()).unwrap_or_default()).collect()
@@ -44,7 +45,7 @@ pub(super) fn select(x: &Tensor, shape: Vec<usize>, order: &[Option<usize>]) -> 
     Tensor::new(shape, data).ok_or_else(|| invalid("the result does not fill its shape"))
 }
 
-/// The sizes of a value that has no batch: its elements have places in a row.
+/// Returns the sizes of a value without a batch axis, whose elements have fixed positions.
 fn sizes(shape: &Shape) -> Result<Vec<usize>, OpError> {
     if shape.has_batch() {
         return Err(OpError::Unsupported("choosing single elements of several samples".to_owned()));
@@ -52,7 +53,7 @@ fn sizes(shape: &Shape) -> Result<Vec<usize>, OpError> {
     Ok(shape.at(1))
 }
 
-/// The indices, which must be known.
+/// Returns the indices, which must be known, and their shape.
 fn indices(scope: &mut Scope<'_>) -> Result<(Vec<i64>, Vec<usize>), Problem> {
     let indices = scope.constant(1, "indices")?.ok_or(OpError::MissingInput { index: 1 })?;
     let values = indices.as_i64().ok_or_else(|| invalid("expected whole numbers as indices"))?;
@@ -66,7 +67,8 @@ fn place(index: i64, size: usize) -> Result<usize, OpError> {
     place.ok_or_else(|| invalid(format!("index {index} of {size}")))
 }
 
-/// For each element of an index array the place it names in an array of `shape`: its own index, but along `axis` the one it holds.
+/// Returns for each element of an index array the position it refers to in an array of `shape`: its own index, with the
+/// entry along `axis` replaced by the value it holds.
 fn along_axis(shape: &[usize], axis: i64, indices: &[i64], own: &[usize]) -> Result<Vec<usize>, OpError> {
     let misfit = || invalid(format!("indices of {own:?} along axis {axis} of {shape:?}"));
     let at = Shape::fixed(shape).axis(axis).ok_or_else(misfit)?;
@@ -88,8 +90,8 @@ fn along_axis(shape: &[usize], axis: i64, indices: &[i64], own: &[usize]) -> Res
     error.map_or(Ok(places), Err)
 }
 
-/// For each row of an index array the place of the slice it names in an array of `shape`, and the slice's shape. The first
-/// `batch` axes go along with the rows.
+/// Returns for each row of an index array the position of the slice it refers to in an array of `shape`, and the shape
+/// of the slices. The first `batch` axes are common to rows and array.
 fn by_rows(
     shape: &[usize],
     batch: usize,
@@ -117,7 +119,7 @@ fn by_rows(
     Ok((places, slice))
 }
 
-/// All places of the slices that start at these.
+/// Returns all positions of the slices that start at `starts`.
 fn runs(starts: &[usize], slice: &[usize]) -> Result<Vec<usize>, OpError> {
     let run =
         slice.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&run| listed(starts.len(), run));
@@ -125,7 +127,7 @@ fn runs(starts: &[usize], slice: &[usize]) -> Result<Vec<usize>, OpError> {
     Ok(starts.iter().flat_map(|&start| start..start + run).collect())
 }
 
-/// Whether `rows` times `run` places make a list that may be held.
+/// True if a list of `rows` times `run` positions is within the limit.
 fn listed(rows: usize, run: usize) -> bool {
     rows.checked_mul(run).is_some_and(|places| places <= MAX_PLACES)
 }
@@ -134,7 +136,8 @@ fn too_many() -> OpError {
     OpError::Unsupported(format!("choosing among more than {MAX_PLACES} single elements"))
 }
 
-/// The places in each sample that rows of an index array name which numbers the samples, and the shape of what they name.
+/// Returns the positions in each sample that the rows of an index array enumerating the samples refer to, and the shape
+/// of the selected elements.
 fn of_each_sample(
     shape: &Shape,
     batch: usize,
@@ -158,7 +161,7 @@ fn of_each_sample(
     Ok((runs(&places.offsets, &slice)?, Shape(named)))
 }
 
-/// The elements at `places` as an array of `shape`: of a stored array at once.
+/// Reads the elements at `places` as an array of `shape`; those of a constant at once.
 fn read(scope: &mut Scope<'_>, places: Vec<usize>, shape: Vec<usize>) -> Result<Outputs, Problem> {
     if let Some(x) = stored(scope, 0) {
         let order: Vec<Option<usize>> = places.into_iter().map(Some).collect();
@@ -168,7 +171,8 @@ fn read(scope: &mut Scope<'_>, places: Vec<usize>, shape: Vec<usize>) -> Result<
     scope.formula(|b| pick(b, x, places, &Shape::fixed(&shape)))
 }
 
-/// The elements of `x` at these places, as a value of `shape`; of each sample, where there are several.
+/// Appends the elements of `x` at `places` as a value of `shape`; the same positions of each sample if `shape` has a
+/// batch axis.
 fn pick(b: &mut Builder<'_>, x: ValueId, places: Vec<usize>, shape: &Shape) -> Result<ValueId, GraphError> {
     let len: usize = b.shape(x).at(1).iter().product();
     let samples: &[Dim] = if shape.has_batch() { &[Dim::Batch(1)] } else { &[] };
@@ -196,7 +200,7 @@ pub(super) fn gather_elements(attributes: &mut Attributes<'_>) -> Result<Recipe,
     }))
 }
 
-/// `GatherND`, from operator set 12 on within the samples of a batch.
+/// Reads `GatherND`; since operator set 12 it may gather within each sample of a batch.
 pub(super) fn gather_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let batch = if attributes.opset() >= 12 { attributes.int("batch_dims")?.unwrap_or(0) } else { 0 };
     let batch = usize::try_from(batch).map_err(|_| invalid(format!("{batch} axes of a batch")))?;
@@ -215,8 +219,8 @@ pub(super) fn gather_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErr
     }))
 }
 
-/// The slices that rows of an index array name by their places along the first axes: whole ones, so that the samples may be
-/// counted along any axis behind those.
+/// Gathers whole slices that the rows of an index array select along the first axes. The batch may be any of the other
+/// axes.
 fn slices(scope: &mut Scope<'_>, indices: &[i64], own: &[usize]) -> Result<Outputs, Problem> {
     let x = scope.input(0)?;
     let shape = scope.fact(x).shape.clone();
@@ -230,7 +234,7 @@ fn slices(scope: &mut Scope<'_>, indices: &[i64], own: &[usize]) -> Result<Outpu
     scope.finish(Gather { axis: 0, indices: rows.into(), shape: outer.to_vec() }, &[Some(flat)])
 }
 
-/// How an element that is written combines with the one that is there; `None` replaces it.
+/// Returns the function that combines a written element with the existing one; `None` replaces it.
 fn reduction(attributes: &mut Attributes<'_>) -> Result<Option<BinaryFunction>, OpError> {
     if attributes.opset() < 16 {
         return Ok(None);
@@ -245,7 +249,7 @@ fn reduction(attributes: &mut Attributes<'_>) -> Result<Option<BinaryFunction>, 
     }
 }
 
-/// `ScatterElements`, and `Scatter` as it was called at first.
+/// Reads `ScatterElements`, or its predecessor `Scatter`.
 pub(super) fn scatter_elements(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axis = attributes.int("axis")?.unwrap_or(0);
     let reduction = reduction(attributes)?;
@@ -270,8 +274,8 @@ pub(super) fn scatter_nd(attributes: &mut Attributes<'_>) -> Result<Recipe, OpEr
     }))
 }
 
-/// The first input with the elements of the third written to `places`, one round after another: in a round no element is
-/// written twice.
+/// Writes the elements of the third input to `places` in the first, in several rounds: each round writes an element at
+/// most once.
 fn write(
     scope: &mut Scope<'_>,
     places: &[usize],
@@ -303,7 +307,7 @@ fn write(
     })
 }
 
-/// For each round and element of the result, the update that is written there.
+/// Returns for each round and each element of the result the update written there.
 fn rounds(places: &[usize], len: usize, last_only: bool) -> Result<Vec<Vec<Option<usize>>>, OpError> {
     if !listed(1, len) {
         return Err(too_many());

@@ -1,7 +1,7 @@
-//! `QuantizeLinear` and `DequantizeLinear`: models that were quantised with these around each operator.
+//! `QuantizeLinear` and `DequantizeLinear`, in models quantised by placing them around each operator (QDQ format).
 //!
-//! Everything is computed in single precision; the narrow integers between the two are kept as floats of the same value. Rounding and
-//! clamping are done as the file says, and gradients pass straight through them within the range.
+//! Everything is computed in single precision; integers between the two are represented as floats of the same value.
+//! Rounding and clamping follow the file, and gradients pass straight through within the range.
 
 use super::Recipe;
 use super::places::stored;
@@ -20,9 +20,9 @@ use crate::tensor::Tensor;
 const NOTE: &str = "quantised model: it is computed in single precision with the rounding of its integers, \
                     and gradients pass straight through the rounding";
 
-/// The axis of the scales, for versions that have one.
+/// Returns the axis of the scales, for versions that have the attribute.
 fn axis(attributes: &mut Attributes<'_>) -> Result<i64, OpError> {
-    // Only 8-bit floats saturate, and single precision is what we compute in anyway.
+    // Only 8-bit floats saturate, and all computation is in single precision.
     for name in ["saturate", "precision"] {
         attributes.ignore(name);
     }
@@ -32,7 +32,7 @@ fn axis(attributes: &mut Attributes<'_>) -> Result<i64, OpError> {
     Ok(if attributes.opset() >= 13 { attributes.int("axis")?.unwrap_or(1) } else { 1 })
 }
 
-/// The numbers that an element type holds.
+/// Returns the smallest and largest value of an element type.
 fn range(code: i32) -> Result<(f32, f32), OpError> {
     match DataType::try_from(code) {
         Ok(DataType::Uint8) => Ok((0.0, 255.0)),
@@ -44,14 +44,14 @@ fn range(code: i32) -> Result<(f32, f32), OpError> {
     }
 }
 
-/// Scale or zero point: one number, or one for each place of an axis.
+/// Scale and zero point: one number each, or one per position along an axis.
 struct Parameters {
     scale: Tensor,
     zero: Tensor,
     axis: usize,
 }
 
-/// The second and third inputs, for an array of `shape`.
+/// Reads the second and third inputs, for an array of `shape`.
 fn parameters(scope: &mut Scope<'_>, shape: &Shape, axis: i64) -> Result<Parameters, Problem> {
     let scale = scope.constant(1, "a scale")?.ok_or(OpError::MissingInput { index: 1 })?;
     let zero = scope.constant(2, "a zero point")?;
@@ -69,7 +69,7 @@ fn parameters(scope: &mut Scope<'_>, shape: &Shape, axis: i64) -> Result<Paramet
         return Err(invalid(format!("scales of {found:?} and {} zero points for {shape}", zero.len())).into());
     }
     let list = |values: Vec<f64>| {
-        #[allow(clippy::cast_possible_truncation)] // back to what it was
+        #[allow(clippy::cast_possible_truncation)] // back to the original precision
         let values = values.into_iter().map(|v| v as f32).collect();
         Tensor::f32(if single { &[] } else { std::slice::from_ref(&count) }, values)
     };
@@ -77,7 +77,7 @@ fn parameters(scope: &mut Scope<'_>, shape: &Shape, axis: i64) -> Result<Paramet
 }
 
 impl Parameters {
-    /// The scale and zero point of each element of an array, in order.
+    /// Returns scale and zero point of each element of an array, in order.
     fn each(&self, shape: &[usize]) -> impl Iterator<Item = (f32, f32)> + use<> {
         let [scale, zero] = [&self.scale, &self.zero].map(|t| t.as_f32().unwrap_or_default().to_vec());
         let inner: usize = shape.iter().skip(self.axis + 1).product();
@@ -88,7 +88,7 @@ impl Parameters {
         })
     }
 
-    /// Scale and zero point as values that broadcast to an array of this rank.
+    /// Appends scale and zero point as values that broadcast to an array of the given rank.
     fn values(&self, b: &mut Builder<'_>, rank: usize) -> Result<[ValueId; 2], GraphError> {
         let mut shape = vec![Dim::Fixed(1); if self.scale.shape().is_empty() { 0 } else { rank - self.axis }];
         if let Some(first) = shape.first_mut() {
@@ -103,7 +103,7 @@ fn note(scope: &mut Scope<'_>) {
     scope.reading.warn(NOTE.to_owned());
 }
 
-/// The first input as a stored array, or as the value it is.
+/// The first input, as a constant or a value.
 enum Source {
     Stored(Tensor),
     Value(ValueId),
@@ -139,7 +139,7 @@ pub(super) fn quantize(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
         match source {
             Source::Stored(x) => {
                 let rounded = |x: f64, (scale, zero): (f32, f32)| {
-                    // In single precision, as it is when it runs.
+                    // In single precision, as at run time.
                     #[allow(clippy::cast_possible_truncation)]
                     let ratio = x as f32 / scale;
                     (ratio.round_ties_even() + zero).clamp(low, high)
@@ -157,10 +157,10 @@ pub(super) fn quantize(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     }))
 }
 
-/// (x − zero point) · scale; of stored weights while reading.
+/// Reads `DequantizeLinear`: (x − zero point) · scale, computed while reading for stored weights.
 pub(super) fn dequantize(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axis = axis(attributes)?;
-    attributes.ignore("output_dtype"); // a floating-point type, all of which are single here
+    attributes.ignore("output_dtype"); // a floating-point type; single is always used
     Ok(Box::new(move |scope| {
         note(scope);
         let (source, shape) = source(scope)?;

@@ -13,25 +13,25 @@ use crate::op::invalid;
 use crate::op::slice::Slice;
 use crate::op::unary::UnaryFunction;
 
-/// A step becomes some twenty nodes; a graph that would hold more than this is refused.
+/// Maximum number of nodes of the graph: each step becomes about twenty.
 const MAX_NODES: usize = 1 << 20;
 const NODES_OF_A_STEP: usize = 24;
 
-/// Of the gates, of the cell's input, of the cell's output.
+/// Activations of the gates, of the cell's input and of the cell's output.
 type Activations = [UnaryFunction; 3];
 
 #[derive(Clone, Debug)]
 struct Settings {
-    /// For each direction whether it begins at the end, and its activations.
+    /// For each direction, whether it runs backwards, and its activations.
     directions: Vec<(bool, Activations)>,
     clip: Option<f32>,
     coupled: bool,
     hidden: Option<i64>,
-    /// Whether samples come before steps.
+    /// True if the axis of samples precedes that of steps.
     samples_first: bool,
 }
 
-/// The inputs, as far as they are given.
+/// Inputs of the node.
 #[derive(Clone, Copy, Debug)]
 struct Inputs {
     x: ValueId,
@@ -42,7 +42,7 @@ struct Inputs {
     peepholes: Option<ValueId>,
 }
 
-/// What the shapes say.
+/// Sizes derived from the shapes of the inputs.
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     samples: Dim,
@@ -82,7 +82,7 @@ pub(super) fn lstm(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// The activations by name; those of two directions are listed one after the other.
+/// Reads the activations; those of the second direction follow those of the first.
 fn activations(attributes: &mut Attributes<'_>, directions: usize) -> Result<Vec<Activations>, OpError> {
     let names = attributes.texts("activations")?;
     let names = names.unwrap_or_else(|| ["Sigmoid", "Tanh", "Tanh"].repeat(directions));
@@ -104,7 +104,7 @@ pub(super) fn named(name: &str) -> Result<UnaryFunction, OpError> {
     }
 }
 
-/// Complains of a value that has another shape.
+/// Returns an error if a value has another shape.
 pub(super) fn expect(
     scope: &Scope<'_>,
     id: Option<ValueId>,
@@ -140,7 +140,7 @@ impl Settings {
         }
     }
 
-    /// Checks the shapes of all arrays, so that the formula need not.
+    /// Checks the shapes of all arrays, so that the formula can rely on them.
     fn check_arrays(&self, scope: &Scope<'_>, inputs: &Inputs, sizes: Sizes) -> Result<(), OpError> {
         let Sizes { samples, features, hidden, .. } = sizes;
         let (directions, times) = (self.directions.len(), |n| hidden.saturating_mul(n));
@@ -178,7 +178,7 @@ impl Settings {
         Ok(vec![sequence, b.transpose(last, &[1, 0, 2])?, b.transpose(cell, &[1, 0, 2])?])
     }
 
-    /// The arrays of one direction.
+    /// Returns the arrays of one direction.
     fn weights(&self, b: &mut Builder<'_>, inputs: &Inputs, index: usize) -> Result<Weights, GraphError> {
         let axis = usize::from(self.samples_first);
         let mut optional = |id: Option<ValueId>, axis| id.map(|id| row(b, id, axis, index)).transpose();
@@ -195,7 +195,7 @@ impl Settings {
     }
 }
 
-/// Checks that all sequences are as long as they look, and not too long to be written out.
+/// Checks that all sequences have full length, and that they are short enough to be unrolled.
 pub(super) fn steps_fit(scope: &mut Scope<'_>, steps: usize, directions: usize) -> Result<(), Problem> {
     if let Some(lengths) = scope.ints(4, "lengths of sequences")?
         && lengths.iter().any(|&length| usize::try_from(length) != Ok(steps))
@@ -211,7 +211,7 @@ pub(super) fn steps_fit(scope: &mut Scope<'_>, steps: usize, directions: usize) 
     Ok(())
 }
 
-/// Element `index` of an axis, which vanishes.
+/// Appends element `index` of an axis, which is removed.
 pub(super) fn row(b: &mut Builder<'_>, x: ValueId, axis: usize, index: usize) -> Result<ValueId, GraphError> {
     let row = b.apply(Slice { axis, start: index, len: 1, step: 1 }, &[x])?;
     let mut shape = b.shape(row);
@@ -219,7 +219,7 @@ pub(super) fn row(b: &mut Builder<'_>, x: ValueId, axis: usize, index: usize) ->
     b.reshape(row, shape)
 }
 
-/// The bias of the input and that of the previous output as one.
+/// Appends the sum of the bias of the input and that of the previous output.
 fn sum_of_halves(b: &mut Builder<'_>, both: ValueId) -> Result<ValueId, GraphError> {
     let len = b.shape(both).at(1).iter().product::<usize>() / 2;
     let [first, second] = [0, len].map(|start| Slice { axis: 0, start, len, step: 1 });

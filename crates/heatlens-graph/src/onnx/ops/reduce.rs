@@ -1,4 +1,4 @@
-//! Reductions, and the softmaxes that contain one.
+//! Reductions and softmax.
 
 use super::{Recipe, plain};
 use crate::builder::Builder;
@@ -18,8 +18,8 @@ use crate::op::softmax::Softmax;
 use crate::op::unary::UnaryFunction;
 use crate::tensor::{Data, Tensor};
 
-/// `ReduceSum` and its kin: the axes are an attribute at first, an input from operator set 13
-/// (`ReduceSum`) or 18 (the others) on.
+/// Reads `ReduceSum` and similar operators: the axes are an attribute in early versions, an input since operator set 13
+/// (`ReduceSum`) or 18 (others).
 pub(super) fn reduce(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let function = match attributes.op() {
         "ReduceMax" => ReduceFunction::Max,
@@ -42,7 +42,7 @@ pub(super) fn reduce(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
         }
         let reduce = Reduce { function, axes, keep_dims };
         if scope.fact(x).dtype == DType::Bool {
-            // False is 0 and true is 1; the largest of no elements is below both.
+            // False is 0 and true is 1. The maximum over no elements is below both, hence false.
             let zero = Tensor::new(Vec::new(), Data::I64([0].into())).ok_or_else(|| invalid("no zero"))?;
             return scope.formula(|b| {
                 let number = b.apply(Cast { to: DType::I64 }, &[x])?;
@@ -54,7 +54,8 @@ pub(super) fn reduce(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
     }))
 }
 
-/// `ReduceL1`, `ReduceL2`, `ReduceSumSquare`, `ReduceLogSum` and `ReduceLogSumExp`: a sum with functions around it.
+/// Reads `ReduceL1`, `ReduceL2`, `ReduceSumSquare`, `ReduceLogSum` or `ReduceLogSumExp`: a sum with functions applied
+/// before and after.
 pub(super) fn composed(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let around = Around::of(attributes.op()).ok_or_else(|| invalid("no reduction"))?;
     let by_attribute = attributes.opset() < 18;
@@ -69,7 +70,7 @@ pub(super) fn composed(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     }))
 }
 
-/// What stands around the sum.
+/// Functions applied before and after the sum.
 #[derive(Clone, Copy, Debug)]
 enum Around {
     L1,
@@ -91,7 +92,7 @@ impl Around {
         })
     }
 
-    /// The formula; without a sum only what stands around it.
+    /// Appends the formula; without a sum only the functions around it.
     fn write(
         self,
         b: &mut Builder<'_>,
@@ -120,7 +121,7 @@ impl Around {
                 b.unary(UnaryFunction::Log, sum)
             }
             Self::LogSumExp => {
-                // Relative to the largest element, so that nothing overflows.
+                // Subtracts the maximum to avoid overflow.
                 let largest = reduce(b, ReduceFunction::Max, x, Some(true))?;
                 let below = b.sub(x, largest)?;
                 let power = b.unary(UnaryFunction::Exp, below)?;
@@ -134,7 +135,7 @@ impl Around {
     }
 }
 
-/// Axes from an attribute or from the second input, whichever the version of the operator has.
+/// Returns the axes, from an attribute or the second input, depending on the version of the operator.
 pub(super) fn axes(
     scope: &mut Scope<'_>,
     given: Option<Vec<i64>>,
@@ -148,7 +149,7 @@ pub(super) fn axes(
     }
 }
 
-/// `Softmax` and `LogSoftmax`. Before operator set 13 they ran over all axes from `axis` on.
+/// Reads `Softmax` or `LogSoftmax`. Before operator set 13, they run over all axes from `axis` to the last.
 pub(super) fn softmax(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let log = attributes.op() == "LogSoftmax";
     let axis = attributes.int("axis")?;

@@ -1,4 +1,4 @@
-//! `Resize` and its forerunner `Upsample`.
+//! `Resize` and its predecessor `Upsample`.
 
 use super::Recipe;
 use crate::builder::Builder;
@@ -12,7 +12,7 @@ use crate::onnx::scope::{Outputs, Problem, Scope};
 use crate::op::invalid;
 use crate::tensor::Data;
 
-/// What `sizes` means where it would change the aspect ratio.
+/// Interpretation of `sizes` if they would change the aspect ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aspect {
     Stretch,
@@ -20,20 +20,20 @@ enum Aspect {
     NotSmaller,
 }
 
-/// The wanted sizes, one entry for each axis that is named.
+/// Requested sizes or scales, one entry per axis.
 enum Wanted {
     Scales(Vec<f32>),
     Sizes(Vec<Size>),
 }
 
-/// One axis to resize.
+/// An axis to resize.
 struct Axis {
     at: usize,
     output: usize,
     scale: f64,
 }
 
-/// `Upsample` (operator sets 7 to 9): its scales are an attribute at first, an input from 9 on.
+/// Reads `Upsample` (operator sets 7 to 9): its scales are an attribute before 9, an input in 9.
 pub(super) fn upsample(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     if attributes.opset() >= 10 {
         return Err(invalid("it was replaced by Resize in operator set 10"));
@@ -49,7 +49,7 @@ pub(super) fn upsample(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErro
     }))
 }
 
-/// `Resize`; operator set 10 knew two modes only.
+/// Reads `Resize`; operator set 10 has two modes only.
 pub(super) fn resize(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     if attributes.opset() < 11 {
         let resampling = simple(attributes)?;
@@ -69,7 +69,7 @@ pub(super) fn resize(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
         Some(other) => return Err(unknown("keep_aspect_ratio_policy", other)),
     };
     Ok(Box::new(move |scope| {
-        // Exporters write an empty array for what they leave out.
+        // Exporters write an empty array for an omitted input.
         let scales = floats(scope, 2, "scales")?.filter(|s| !s.is_empty());
         let sizes = scope.sizes(3, "sizes")?.filter(|s| !s.is_empty());
         let wanted = match (scales, sizes) {
@@ -85,7 +85,7 @@ fn unknown(attribute: &str, value: &str) -> OpError {
     OpError::Unsupported(format!("{attribute} {value:?}"))
 }
 
-/// `Upsample`, and `Resize` as it began.
+/// Reads the attributes of `Upsample` and of the first version of `Resize`.
 fn simple(attributes: &mut Attributes<'_>) -> Result<Resampling, OpError> {
     let mode = match attributes.text("mode")? {
         None | Some("nearest") => Mode::Nearest(Rounding::Floor),
@@ -119,14 +119,14 @@ fn full(attributes: &mut Attributes<'_>) -> Result<Resampling, OpError> {
         Some("cubic") => Mode::Cubic { a },
         Some(other) => return Err(unknown("mode", other)),
     };
-    // Only cropping, which is refused, extrapolates.
+    // Only cropping, which is not supported, extrapolates.
     attributes.ignore("extrapolation_value");
     let exclude_outside = attributes.flag("exclude_outside")?;
     let antialias = attributes.opset() >= 18 && attributes.flag("antialias")?;
     Ok(Resampling { mode, coordinates, exclude_outside, antialias })
 }
 
-/// The input at `index` as stored numbers.
+/// Returns the input at `index` as a stored list of numbers.
 fn floats(scope: &mut Scope<'_>, index: usize, what: &str) -> Result<Option<Vec<f32>>, Problem> {
     let Some(tensor) = scope.constant(index, what)? else { return Ok(None) };
     match tensor.data() {
@@ -153,7 +153,7 @@ impl Axis {
     }
 }
 
-/// The axes that change. An axis stays as it is where neither its size nor its scale differs.
+/// Returns the axes that change in size or scale.
 fn resolve(
     shape: &Shape,
     wanted: &Wanted,
@@ -176,14 +176,14 @@ fn resolve(
     }
 }
 
-#[allow(clippy::float_cmp)] // exactly 1 is what exporters write for an axis that stays
+#[allow(clippy::float_cmp)] // exporters write exactly 1 for an axis that is not resized
 fn by_scales(shape: &Shape, places: &[usize], scales: &[f32]) -> Result<Vec<Axis>, OpError> {
     let mut resized = Vec::new();
     for (&at, &scale) in places.iter().zip(scales) {
         match shape.0.get(at) {
             _ if scale == 1.0 => {}
             Some(&Dim::Fixed(input)) if scale.is_finite() && scale > 0.0 => {
-                // In single precision, as the standard's own shape inference has it: 10 by 0.7 is 7.
+                // In single precision, as in the standard's shape inference: 10 by 0.7 is 7.
                 #[allow(clippy::cast_precision_loss)]
                 let output = (input as f32 * scale).floor();
                 resized.push(Axis { at, output: size(f64::from(output))?, scale: f64::from(scale) });
@@ -203,7 +203,7 @@ fn by_sizes(shape: &Shape, places: &[usize], sizes: &[Size], aspect: Aspect) -> 
             (Some(&Dim::Fixed(input)), Size::Number(wanted)) if wanted > 0 && input > 0 => {
                 pairs.push((at, input, wanted as f64));
             }
-            // All samples stay; exporters may have written the number of them that they saw.
+            // The batch axis is not resized; exporters may have written the batch size of their example input.
             (Some(&Dim::Batch(own)), Size::PerSample(wanted)) if own == wanted => {}
             (Some(Dim::Batch(_)), Size::Number(1)) => {}
             _ => return Err(bad(at, wanted)),

@@ -1,4 +1,4 @@
-//! Operators that rearrange axes.
+//! Operators that change the shape.
 
 use super::reduce::axes;
 use super::sizes::to_shape;
@@ -14,7 +14,7 @@ use crate::op::invalid;
 use crate::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use crate::op::transpose::Transpose;
 
-/// `Reshape` to a stored shape.
+/// Reads `Reshape` to a known shape.
 pub(super) fn reshape(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let allow_zero = attributes.opset() >= 14 && attributes.flag("allowzero")?;
     Ok(Box::new(move |scope| {
@@ -25,8 +25,8 @@ pub(super) fn reshape(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
     }))
 }
 
-/// The shape that `wanted` asks for: −1 is what is left over, 0 (unless `allow_zero`) the size of
-/// the input at the same place.
+/// Returns the shape that `wanted` specifies: −1 is inferred, 0 (unless `allow_zero`) is the input's size at the same
+/// position.
 fn reshaped(x: &Shape, wanted: &[Size], allow_zero: bool) -> Result<Shape, OpError> {
     let bad = || invalid(format!("{x} reshaped to {wanted:?}"));
     let mut dims = Vec::with_capacity(wanted.len());
@@ -60,7 +60,7 @@ pub(super) fn flatten(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
     plain(Flatten { axis: attributes.int("axis")?.unwrap_or(1) })
 }
 
-/// `Squeeze`: the axes are an attribute before operator set 13, an input after.
+/// Reads `Squeeze`: the axes are an attribute before operator set 13, an input since.
 pub(super) fn squeeze(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let by_attribute = attributes.opset() < 13;
     let given = if by_attribute { attributes.ints("axes")?.map(<[i64]>::to_vec) } else { None };
@@ -71,7 +71,7 @@ pub(super) fn squeeze(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
     }))
 }
 
-/// `Unsqueeze`: the axes are an attribute before operator set 13, an input after.
+/// Reads `Unsqueeze`: the axes are an attribute before operator set 13, an input since.
 pub(super) fn unsqueeze(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let by_attribute = attributes.opset() < 13;
     let given = if by_attribute { attributes.ints("axes")?.map(<[i64]>::to_vec) } else { None };
@@ -83,7 +83,7 @@ pub(super) fn unsqueeze(attributes: &mut Attributes<'_>) -> Result<Recipe, OpErr
     }))
 }
 
-/// `Transpose`; without `perm` the axes are reversed.
+/// Reads `Transpose`; without `perm` the axes are reversed.
 pub(super) fn transpose(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let perm = attributes.sizes("perm")?;
     Ok(Box::new(move |scope| {
@@ -99,7 +99,7 @@ pub(super) fn concat(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
     plain(Concat { axis })
 }
 
-/// `Expand` to a stored shape, which broadcasts with the input's.
+/// Reads `Expand` to a known shape, which is broadcast with the input's.
 pub(super) fn expand(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let wanted = scope.sizes(1, "a shape")?.ok_or(OpError::MissingInput { index: 1 })?;

@@ -1,4 +1,4 @@
-//! Where sizes come from: `Shape`, `Size`, `Range`, `ConstantOfShape`.
+//! Sources of sizes: `Shape`, `Size`, `Range`, `ConstantOfShape`.
 
 use super::Recipe;
 use crate::error::OpError;
@@ -13,10 +13,10 @@ use crate::op::expand::Expand;
 use crate::op::invalid;
 use crate::tensor::{Data, Tensor};
 
-/// More elements than this are no arithmetic on sizes.
+/// Maximum number of elements of a range; longer ones are not shape arithmetic.
 const MAX_RANGE: i64 = 1 << 20;
 
-/// `Shape`, from operator set 15 on of some axes only.
+/// Reads `Shape`; since operator set 15 it may return a part of the axes.
 pub(super) fn shape(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let (start, end) = (attributes.int("start")?.unwrap_or(0), attributes.int("end")?);
     Ok(Box::new(move |scope| {
@@ -31,7 +31,7 @@ pub(super) fn shape(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     }))
 }
 
-/// `Size`: how many elements.
+/// Reads `Size`: the number of elements.
 pub(super) fn size(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         let x = scope.input(0)?;
@@ -46,7 +46,7 @@ fn whole(value: i64) -> Result<Tensor, OpError> {
     Tensor::new(Vec::new(), Data::I64([value].into())).ok_or_else(|| invalid("no number"))
 }
 
-/// `Range` of known numbers, or over the samples.
+/// Reads `Range` of known numbers, or over the samples.
 pub(super) fn range(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     Ok(Box::new(|scope| {
         if let Some(slot) = range_of_samples(scope)? {
@@ -72,10 +72,10 @@ pub(super) fn range(_: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// The numbers from 0 to a multiple of the number of samples.
+/// Returns a range of integers up to a multiple of the batch size.
 fn range_of_samples(scope: &mut Scope<'_>) -> Result<Option<Slot>, Problem> {
     let [start, limit, delta] = [0, 1, 2].map(|bound| scope.sizes(bound, "a bound"));
-    // What is no list of sizes is said of it as a number.
+    // Bounds that are not lists of sizes are checked later, as numbers.
     let (Ok(Some(start)), Ok(Some(limit)), Ok(Some(delta))) = (start, limit, delta) else { return Ok(None) };
     let (&[Size::Number(start)], &[Size::PerSample(k)], &[Size::Number(delta)]) =
         (start.as_slice(), limit.as_slice(), delta.as_slice())
@@ -104,7 +104,7 @@ fn whole_range(start: i64, limit: i64, delta: i64) -> Result<Tensor, OpError> {
     Ok(Tensor::i64(&(0..count).map(|i| start + i * delta).collect::<Vec<_>>()))
 }
 
-/// `ConstantOfShape`: one stored value, expanded.
+/// Reads `ConstantOfShape`: one stored value, expanded.
 pub(super) fn constant_of_shape(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let value = match attributes.tensor("value")? {
         Some(proto) => tensor::read(proto, &mut External::default())?.tensor,
@@ -119,7 +119,7 @@ pub(super) fn constant_of_shape(attributes: &mut Attributes<'_>) -> Result<Recip
     }))
 }
 
-/// Sizes none of which is left to be found.
+/// Converts a list of sizes, none of which may be −1, to a shape.
 pub(super) fn to_shape(sizes: &[Size]) -> Result<Shape, OpError> {
     let dim = |size: &Size| match *size {
         Size::PerSample(k) => Ok(Dim::Batch(k)),
@@ -131,7 +131,7 @@ pub(super) fn to_shape(sizes: &[Size]) -> Result<Shape, OpError> {
 }
 
 impl Scope<'_> {
-    /// A stored array as a value, named after the node.
+    /// Adds a constant to the graph, named after the node.
     pub(in crate::onnx) fn store(&mut self, tensor: Tensor) -> crate::graph::ValueId {
         let name = format!("{}/Constant", self.name);
         self.reading.graph.add_constant(&name, tensor)

@@ -1,4 +1,4 @@
-//! Parts of axes, and axes made longer.
+//! Slicing, splitting, cropping and padding.
 
 use super::Recipe;
 use crate::builder::Builder;
@@ -13,7 +13,7 @@ use crate::op::invalid;
 use crate::op::pad::Pad;
 use crate::op::slice::Slice;
 
-/// Starts, ends, axes and steps as the file gives them.
+/// Starts, ends, axes and steps as stored in the file.
 struct Ranges {
     starts: Vec<i64>,
     ends: Vec<i64>,
@@ -21,7 +21,7 @@ struct Ranges {
     steps: Option<Vec<i64>>,
 }
 
-/// `Slice`: its numbers are attributes before operator set 10, inputs after.
+/// Reads `Slice`: its parameters are attributes before operator set 10, inputs since.
 pub(super) fn slice(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     if attributes.opset() >= 10 {
         return Ok(Box::new(|scope| {
@@ -29,7 +29,7 @@ pub(super) fn slice(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
             let ends = scope.sizes(2, "ends")?.ok_or(OpError::MissingInput { index: 2 })?;
             let ranges = Ranges {
                 starts: need(scope.ints(1, "starts")?, 1)?,
-                // An end that counts samples is behind the last one, or the cut is refused below.
+                // An end that depends on the batch size is the end of the batch axis; other cuts are rejected below.
                 ends: ends.iter().map(|&end| if let Size::Number(n) = end { n } else { i64::MAX }).collect(),
                 axes: scope.ints(3, "axes")?,
                 steps: scope.ints(4, "steps")?,
@@ -48,7 +48,7 @@ pub(super) fn slice(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
     Ok(Box::new(move |scope| apply(scope, &ranges)))
 }
 
-/// One node for each axis that is cut.
+/// Appends one node per sliced axis.
 fn apply(scope: &mut Scope<'_>, ranges: &Ranges) -> Result<Outputs, Problem> {
     let x = scope.input(0)?;
     let cuts = ranges.resolve(&scope.fact(x).shape)?;
@@ -60,14 +60,14 @@ fn apply(scope: &mut Scope<'_>, ranges: &Ranges) -> Result<Outputs, Problem> {
     })
 }
 
-/// What is taken of one axis: a part, or its elements in another order.
+/// Part taken of an axis: a slice, or elements in another order.
 #[derive(Debug)]
 enum Cut {
     Slice(Slice),
     Gather(Gather),
 }
 
-/// The elements of an axis at these places.
+/// Returns a gather of the elements of an axis at `indices`.
 fn picked(axis: usize, indices: Vec<usize>) -> Gather {
     let shape = vec![indices.len()];
     Gather { axis, indices: indices.into(), shape }
@@ -93,7 +93,7 @@ impl Ranges {
             seen.push(at);
             match shape.0.get(at) {
                 Some(Dim::Fixed(size)) => cuts.push(cut(at, *size, start, end, step)?),
-                // All samples: nothing is cut.
+                // All samples: not sliced.
                 _ if start == 0 && step == 1 && end >= i64::from(i32::MAX) => {}
                 _ => return Err(OpError::Unsupported("a part of the batch".to_owned())),
             }
@@ -102,8 +102,8 @@ impl Ranges {
     }
 }
 
-/// The elements `start..end` by `step` of an axis of `size`; negative ends count from the back,
-/// and what lies outside is cut off. A negative step runs backwards.
+/// Returns the elements `start..end` by `step` of an axis of `size`. Negative bounds count from the back, and bounds
+/// outside are clamped. A negative step runs backwards.
 fn cut(axis: usize, size: usize, start: i64, end: i64, step: i64) -> Result<Cut, OpError> {
     let whole = i64::try_from(size).map_err(|_| invalid("sizes overflow"))?;
     let from_front = |v: i64| if v < 0 { v.saturating_add(whole) } else { v };
@@ -120,8 +120,8 @@ fn cut(axis: usize, size: usize, start: i64, end: i64, step: i64) -> Result<Cut,
     Ok(Cut::Slice(Slice { axis, start, len: end.saturating_sub(start).div_ceil(step), step }))
 }
 
-/// `Split`: into parts of given sizes, or into equal ones. The sizes are an attribute before
-/// operator set 13, an input after.
+/// Reads `Split` into parts of given sizes, or into equal ones. The sizes are an attribute before operator set 13, an
+/// input since.
 pub(super) fn split(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axis = attributes.int("axis")?.unwrap_or(0);
     let by_attribute = attributes.opset() < 13;
@@ -137,7 +137,7 @@ pub(super) fn split(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> 
         };
         let outputs = scope.node.output.len();
         let count = count.and_then(|c| usize::try_from(c).ok()).unwrap_or(outputs).max(1);
-        // The last of equal parts is smaller where they do not fit.
+        // The last part is smaller if the axis is not divisible.
         let parts = parts.unwrap_or_else(|| {
             let whole = size.div_ceil(count);
             (0..count).map(|i| size.saturating_sub(i * whole).min(whole)).collect()
@@ -160,7 +160,8 @@ fn to_sizes(sizes: Vec<i64>) -> Result<Vec<usize>, OpError> {
     sizes.iter().map(|&s| usize::try_from(s).map_err(|_| bad())).collect()
 }
 
-/// `CenterCropPad`: each axis cut to its middle, or padded with zeros around it; an odd rest is behind.
+/// Reads `CenterCropPad`: each axis is cropped to its centre or padded with zeros on both sides; an odd remainder goes
+/// to the end.
 pub(super) fn center_crop_pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let axes = attributes.ints("axes")?.map(<[i64]>::to_vec);
     Ok(Box::new(move |scope| {
@@ -194,19 +195,19 @@ pub(super) fn center_crop_pad(attributes: &mut Attributes<'_>) -> Result<Recipe,
     }))
 }
 
-/// What padding is made of.
+/// Contents of the padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Padding {
     Constant,
-    /// The axis mirrored at its first and last element.
+    /// Mirrored at the first and last element.
     Reflect,
-    /// The first and last element.
+    /// Copies of the first and last element.
     Edge,
-    /// The axis again.
+    /// The axis repeated periodically.
     Wrap,
 }
 
-/// `Pad`: its numbers are attributes before operator set 11, inputs after. Negative ones cut.
+/// Reads `Pad`: its parameters are attributes before operator set 11, inputs since. Negative padding crops.
 pub(super) fn pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let padding = match attributes.text("mode")? {
         None | Some("constant") => Padding::Constant,
@@ -235,7 +236,7 @@ pub(super) fn pad(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     }))
 }
 
-/// How many elements are added in front of and behind an axis, or taken away.
+/// Number of elements added before and after an axis; negative to crop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sides {
     axis: usize,
@@ -244,7 +245,7 @@ struct Sides {
     back: i64,
 }
 
-/// Padding of each axis that has any.
+/// Returns the padding of each axis that has any.
 fn sides(shape: &Shape, pads: &[i64], axes: Option<Vec<i64>>) -> Result<Vec<Sides>, OpError> {
     let axes = axes.unwrap_or_else(|| (0i64..).take(shape.rank()).collect());
     let (front, back) = pads.split_at(pads.len() / 2);
@@ -259,7 +260,7 @@ fn sides(shape: &Shape, pads: &[i64], axes: Option<Vec<i64>>) -> Result<Vec<Side
         let at = shape.axis(axis).ok_or_else(|| invalid(format!("axis {axis} of {shape}")))?;
         match shape.0[at] {
             _ if front == 0 && back == 0 => {}
-            // Sizes that no memory holds are refused here, before lists of places are made of them.
+            // Rejects sizes beyond any memory before lists of positions are created.
             Dim::Fixed(size) if front.max(back) < i64::from(i32::MAX) => {
                 sides.push(Sides { axis: at, size, front, back });
             }
@@ -299,12 +300,12 @@ fn padded(
 }
 
 impl Padding {
-    /// For each element of the padded axis, its place in the axis of `size`.
+    /// Returns for each element of the padded axis its position in the axis of `size` elements.
     fn places(self, size: usize, front: usize, back: usize) -> Vec<usize> {
         let last = size.saturating_sub(1);
         let place = |i: usize| match self {
             Self::Edge | Self::Constant => i.saturating_sub(front).min(last),
-            // One period more than needed keeps the distance from the first element positive.
+            // Adding a period keeps the distance from the first element positive.
             Self::Wrap => (i + size.max(1) - front % size.max(1)) % size.max(1),
             Self::Reflect => {
                 let period = (2 * last).max(1);

@@ -1,4 +1,4 @@
-//! Convolution and pooling: sliding windows and the ways to pad them.
+//! Convolution and pooling: sliding windows and their padding modes.
 
 use super::{Recipe, plain};
 use crate::compose::{blocks, norm};
@@ -13,7 +13,7 @@ use crate::op::invalid;
 use crate::op::pool::{AveragePool, MaxPool};
 use crate::op::window::{Window, spatial_sizes};
 
-/// The window's attributes before the input's sizes are known.
+/// Attributes of a window, before the sizes of the input are known.
 struct WindowAttributes {
     kernel: Option<Vec<usize>>,
     strides: Option<Vec<usize>>,
@@ -27,9 +27,9 @@ struct WindowAttributes {
 enum AutoPad {
     NotSet,
     Valid,
-    /// As many windows as the stride has room for; an odd rest of padding goes behind.
+    /// Padding for ⌈input ÷ stride⌉ windows; an odd remainder goes to the end.
     SameUpper,
-    /// The same; an odd rest goes in front.
+    /// Padding for ⌈input ÷ stride⌉ windows; an odd remainder goes to the beginning.
     SameLower,
 }
 
@@ -55,13 +55,13 @@ impl WindowAttributes {
         })
     }
 
-    /// Whether the padding is such that the windows fit exactly, where rounding has no say.
+    /// True if the padding makes the windows fit exactly, so that the rounding mode does not matter.
     fn is_same(&self) -> bool {
         matches!(self.padding, AutoPad::SameUpper | AutoPad::SameLower)
     }
 
-    /// The window over an input of spatial sizes `input`; `weights` are the kernel sizes where
-    /// the attribute may be left out.
+    /// Returns the window over an input of spatial sizes `input`; `weights` are the kernel sizes for operators whose
+    /// attribute is optional.
     fn resolve(self, input: &[usize], weights: Option<Vec<usize>>) -> Result<Window, OpError> {
         let kernel =
             self.kernel.or(weights).ok_or_else(|| invalid("expected an attribute \"kernel_shape\""))?;
@@ -96,8 +96,8 @@ impl WindowAttributes {
 }
 
 impl WindowAttributes {
-    /// The window of a transposed convolution over an input of spatial sizes `input`, and the spatial sizes of its output. Where
-    /// the output's are given, the padding follows from them.
+    /// Returns the window of a transposed convolution over an input of spatial sizes `input`, and the spatial sizes of
+    /// its output. If the output sizes are given, the padding is computed from them.
     fn transposed(
         self,
         input: &[usize],
@@ -140,7 +140,7 @@ impl WindowAttributes {
     }
 }
 
-/// The padding of one axis such that ⌈input ÷ stride⌉ windows fit.
+/// Returns the total padding of an axis for ⌈input ÷ stride⌉ windows.
 fn same_padding(input: usize, kernel: usize, stride: usize, dilation: usize) -> Result<usize, OpError> {
     let needed = || {
         let windows = input.checked_add(stride.checked_sub(1)?)? / stride;
@@ -168,7 +168,7 @@ pub(super) fn conv(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
 
 pub(super) fn max_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let window = WindowAttributes::read(attributes)?;
-    // The order of the second output, the indices, which is refused where something reads it.
+    // Order of the second output, the indices, which is not supported.
     attributes.ignore("storage_order");
     let ceil_mode = attributes.flag("ceil_mode")? && !window.is_same();
     Ok(Box::new(move |scope| {
@@ -189,7 +189,7 @@ pub(super) fn average_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, Op
     }))
 }
 
-/// `ConvTranspose`: the gradient of a convolution with respect to its input.
+/// Reads `ConvTranspose`: the gradient of a convolution with respect to its input.
 pub(super) fn conv_transpose(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let window = WindowAttributes::read(attributes)?;
     let output_padding = attributes.sizes("output_padding")?;
@@ -216,7 +216,7 @@ pub(super) fn conv_transpose(attributes: &mut Attributes<'_>) -> Result<Recipe, 
     }))
 }
 
-/// `Col2Im`: the sum of windows where they overlap. Its windows are in a row.
+/// Reads `Col2Im`: sums overlapping windows, which are stored as columns.
 pub(super) fn col2im(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let window = WindowAttributes::read(attributes)?;
     Ok(Box::new(move |scope| {
@@ -232,7 +232,7 @@ pub(super) fn col2im(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError>
     }))
 }
 
-/// `LpPool`, which had no dilations and no ceil mode before operator set 18.
+/// Reads `LpPool`, without dilations and ceil mode before operator set 18.
 pub(super) fn lp_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let window = WindowAttributes::read(attributes)?;
     let ceil_mode = attributes.flag("ceil_mode")? && !window.is_same();

@@ -1,9 +1,9 @@
-//! The messages of an ONNX file, exactly as the format has them: every field is kept.
+//! Messages of an ONNX file, exactly as in the format: every field is kept.
 //!
-//! `generated.rs` is made from `onnx.proto` and committed, so that building needs no protobuf
-//! compiler. To make it anew, in a scratch crate with `protox` 0.10 and `prost-build` 0.14:
-//! `prost_build::Config::new().bytes(["."]).compile_fds(protox::compile(["onnx.proto"], [dir])?)`.
-//! With `bytes`, the weights of a decoded file are views of the file and not copies.
+//! `generated.rs` is generated from `onnx.proto` and committed, so that building needs no protobuf compiler. To
+//! regenerate it, in a scratch crate with `protox` 0.10 and `prost-build` 0.14:
+//! `prost_build::Config::new().bytes(["."]).compile_fds(protox::compile(["onnx.proto"], [dir])?)`. With `bytes`, the
+//! weights of a decoded file are views of the file, not copies.
 
 #![allow(
     missing_docs,
@@ -15,12 +15,12 @@
 
 include!("generated.rs");
 
-/// The entries of a list of key-value pairs, sorted by key; of equal keys the last one counts.
+/// Converts a list of key-value pairs to a map; for duplicate keys the last one wins.
 pub(super) fn to_map(entries: &[StringStringEntryProto]) -> std::collections::BTreeMap<String, String> {
     entries.iter().map(|e| (e.key().to_owned(), e.value().to_owned())).collect()
 }
 
-/// A map as a list of key-value pairs, sorted by key.
+/// Converts a map to a list of key-value pairs, sorted by key.
 pub(super) fn from_map(map: &std::collections::BTreeMap<String, String>) -> Vec<StringStringEntryProto> {
     map.iter().map(|(k, v)| StringStringEntryProto { key: Some(k.clone()), value: Some(v.clone()) }).collect()
 }
