@@ -1,12 +1,12 @@
-//! The way out where a Keras file cannot be read: Python lines that export the model, with its own size.
+//! Advice for Keras files that cannot be read: Python code that exports the model, with its own input size.
 
 use serde_json::Value as Json;
 
-/// Stands in for a size that the file leaves open.
+/// Substitute for a size that the file leaves open.
 const OPEN_SIZE: u64 = 224;
 
-/// The lines that export a model to ONNX, each on a line of its own. A model that was loaded has never been called,
-/// and Keras exports none such; so it is called once.
+/// Returns the Python lines that export a model to ONNX. They call the model once, because a loaded model has never
+/// been called, and Keras does not export such models.
 pub(super) fn export(model: &Json) -> String {
     let unsafe_load = if holds_code(model) { ", safe_mode=False" } else { "" };
     format!(
@@ -18,7 +18,7 @@ pub(super) fn export(model: &Json) -> String {
     )
 }
 
-/// A call's argument: an array of zeros for the model's input, a list of them for several.
+/// Returns the argument of that call: an array of zeros for the model's input, or a list of arrays for several inputs.
 fn empty_images(model: &Json) -> String {
     let zeros: Vec<String> = input_shapes(model).iter().map(|sizes| array(sizes)).collect();
     match zeros.as_slice() {
@@ -33,7 +33,7 @@ fn array(sizes: &[Option<u64>]) -> String {
     format!("np.zeros((1, {}), \"float32\")", sizes.join(", "))
 }
 
-/// The sizes of the model's inputs without the batch; none where the file does not say.
+/// Returns the sizes of the model's inputs without the batch; empty if the file does not contain them.
 fn input_shapes(model: &Json) -> Vec<Vec<Option<u64>>> {
     let config = &model["config"];
     let layers = config["layers"].as_array().or_else(|| config.as_array());
@@ -49,13 +49,13 @@ fn input_shapes(model: &Json) -> Vec<Vec<Option<u64>>> {
     built.or_else(|| sizes(&config["build_input_shape"])).into_iter().collect()
 }
 
-/// A shape without its first axis, the batch.
+/// Returns a shape without its first axis, the batch.
 fn sizes(shape: &Json) -> Option<Vec<Option<u64>>> {
     let (_, rest) = shape.as_array()?.split_first()?;
     rest.iter().map(|size| if size.is_null() { Some(None) } else { size.as_u64().map(Some) }).collect()
 }
 
-/// Whether the model holds Python code, which Keras runs only if told to.
+/// True if the model contains Python code, which Keras runs only when told to.
 fn holds_code(value: &Json) -> bool {
     match value {
         Json::Object(entries) => {

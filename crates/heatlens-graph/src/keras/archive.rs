@@ -8,14 +8,14 @@ use zip::result::ZipError;
 use super::KerasError;
 use super::limits::{MAX_CONFIG, MAX_FILE, MAX_PACKED_RATIO, MAX_UNPACKED, check};
 
-/// What a `.keras` file holds.
+/// Contents of a `.keras` file.
 #[derive(Debug)]
 pub(super) struct Archive {
-    /// The model's description, as JSON.
+    /// Description of the model, as JSON.
     pub(super) config: String,
-    /// Which Keras wrote it, as JSON.
+    /// Version of Keras that wrote the file, as JSON.
     pub(super) metadata: String,
-    /// The weights, as an HDF5 file.
+    /// Weights, as an HDF5 file.
     pub(super) weights: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn read(source: impl Read + Seek) -> Result<Archive, KerasError> {
     Ok(Archive { config, metadata, weights })
 }
 
-/// One file of the archive, never more of it than it announces.
+/// Reads one file of the archive, at most as many bytes as its header declares.
 fn entry(zip: &mut ZipArchive<impl Read + Seek>, name: &str, limit: u64) -> Result<Vec<u8>, KerasError> {
     let file = zip.by_name(name).map_err(|error| match error {
         ZipError::FileNotFound => KerasError::Malformed(format!("there is no {name} in it")),

@@ -1,4 +1,4 @@
-//! The configuration of one layer: typed access, and the list of what nobody has read.
+//! The configuration of a layer: typed access, and a record of the settings that were read.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 use crate::error::OpError;
 use crate::op::invalid;
 
-/// The JSON object with a layer's settings.
+/// JSON object with a layer's settings.
 #[derive(Debug)]
 pub(super) struct Config<'a> {
     map: &'a Map<String, Value>,
     read: RefCell<BTreeSet<String>>,
 }
 
-/// Settings that change nothing of what a finished layer computes.
+/// Settings without effect on the output of a trained layer.
 const IDLE: [&str; 26] = [
     "name",
     "trainable",
@@ -44,7 +44,7 @@ const IDLE: [&str; 26] = [
     "implementation",
     "input_length",
 ];
-/// Endings of such settings.
+/// Suffixes of further such settings.
 const IDLE_ENDINGS: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
 
 type Read<T> = Result<Option<T>, OpError>;
@@ -54,24 +54,25 @@ impl<'a> Config<'a> {
         Self { map, read: RefCell::default() }
     }
 
-    /// A setting as it stands; `None` if it is missing or null.
+    /// Returns the raw value of a setting; `None` if it is missing or null.
     pub(super) fn json(&self, key: &str) -> Option<&'a Value> {
         self.read.borrow_mut().insert(key.to_owned());
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    /// The value under the first of several keys that different versions use.
+    /// Returns the first of several alternative settings that is present, with its key; versions of Keras use different
+    /// keys.
     pub(super) fn any(&self, keys: &[&str]) -> Option<(String, &'a Value)> {
         let found: Vec<_> = keys.iter().filter_map(|k| self.json(k).map(|v| ((*k).to_owned(), v))).collect();
         found.into_iter().next()
     }
 
-    /// Says that a setting needs no reading.
+    /// Marks settings as read.
     pub(super) fn ignore(&self, keys: &[&str]) {
         self.read.borrow_mut().extend(keys.iter().map(|&k| k.to_owned()));
     }
 
-    /// Says that no setting needs reading.
+    /// Marks all settings as read.
     pub(super) fn ignore_all(&self) {
         self.read.borrow_mut().extend(self.map.keys().cloned());
     }
@@ -99,12 +100,12 @@ impl<'a> Config<'a> {
         self.json(key).map(|v| v.as_str().ok_or_else(|| misfit(key, "a text", v))).transpose()
     }
 
-    /// A whole number or a list of them.
+    /// Reads an integer or a list of integers.
     pub(super) fn ints(&self, key: &str) -> Read<Vec<i64>> {
         self.json(key).map(|v| ints(key, v)).transpose()
     }
 
-    /// `n` sizes, where one number stands for all.
+    /// Reads `n` sizes; a single number is used for all.
     pub(super) fn sizes(&self, key: &str, n: usize) -> Read<Vec<usize>> {
         let Some(value) = self.json(key) else { return Ok(None) };
         let sizes = match value {
@@ -117,12 +118,12 @@ impl<'a> Config<'a> {
         Ok(Some(sizes))
     }
 
-    /// A setting that must be there.
+    /// Returns the setting, or an error if it is missing.
     pub(super) fn need<T>(&self, key: &str, found: Option<T>) -> Result<T, OpError> {
         found.ok_or_else(|| invalid(format!("expected a setting {key:?}")))
     }
 
-    /// Refuses settings that nobody has read and that say something.
+    /// Rejects settings that were not read and may have an effect.
     pub(super) fn finish(&self) -> Result<(), OpError> {
         let read = self.read.borrow();
         let idle = |key: &str| IDLE.contains(&key) || IDLE_ENDINGS.iter().any(|end| key.ends_with(end));
@@ -141,15 +142,15 @@ impl<'a> Config<'a> {
     }
 }
 
-/// A number; `inf` and `nan` are written as text by some versions.
+/// Converts a number; some versions write `inf` and `nan` as strings.
 pub(super) fn float(key: &str, value: &Value) -> Result<f32, OpError> {
-    #[allow(clippy::cast_possible_truncation)] // single precision is what we compute in
+    #[allow(clippy::cast_possible_truncation)] // all computation is in single precision
     let single = |x: f64| x as f32;
     value.as_f64().map(single).ok_or_else(|| misfit(key, "a number", value))
 }
 
 pub(super) fn int(key: &str, value: &Value) -> Result<i64, OpError> {
-    #[allow(clippy::cast_possible_truncation)] // compared with what it came from
+    #[allow(clippy::cast_possible_truncation)] // compared with the original value
     let whole = |x: f64| (x.fract() == 0.0 && x.abs() < 1e15).then_some(x as i64);
     let found = value.as_i64().or_else(|| value.as_f64().and_then(whole));
     found.ok_or_else(|| misfit(key, "a whole number", value))
@@ -168,7 +169,7 @@ pub(super) fn ints(key: &str, value: &Value) -> Result<Vec<i64>, OpError> {
     }
 }
 
-/// Numbers of any nesting, in order.
+/// Flattens nested lists of numbers, in order.
 pub(super) fn floats(key: &str, value: &Value) -> Result<Vec<f32>, OpError> {
     match value {
         Value::Array(values) => {
@@ -183,7 +184,7 @@ pub(super) fn misfit(key: &str, expected: &str, found: &Value) -> OpError {
     invalid(format!("expected {expected} as setting {key:?}, found {}", brief(found)))
 }
 
-/// JSON for an error message.
+/// Formats JSON for an error message.
 pub(super) fn brief(value: &Value) -> String {
     const LONGEST: usize = 80;
     let text = value.to_string();

@@ -1,4 +1,4 @@
-//! What can be wrong with a Keras file.
+//! Errors of reading Keras files.
 
 use std::fmt;
 use std::io;
@@ -7,74 +7,74 @@ use thiserror::Error;
 
 use crate::error::OpError;
 
-/// A Keras file that cannot be read.
+/// Error of reading a Keras file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KerasError {
-    /// The operating system could not read the file.
+    /// The file could not be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The file, or what it unfolds to, is larger than we take.
+    /// The file, or its content when expanded, exceeds a limit.
     #[error(
         "{what} takes {found} bytes or more, expected at most {limit}; if the file is what its author saved, export the \
          model to ONNX: call it once, `model(np.zeros((1, 224, 224, 3), \"float32\"))` with its own size, then \
          `model.export(\"model.onnx\", format=\"onnx\")`"
     )]
     TooLarge {
-        /// What is too large.
+        /// Description of the part that is too large.
         what: String,
-        /// Its size in bytes; where counting stopped at the limit, at least that.
+        /// Size in bytes, or a lower bound if counting stopped at the limit.
         found: u64,
-        /// The most we take, in bytes.
+        /// Maximum size in bytes.
         limit: u64,
     },
     /// The file is of another kind.
     #[error("expected a Keras model, found {looks_like}: {advice}")]
     NotKeras {
-        /// What it looks like.
+        /// Kind of the file.
         looks_like: &'static str,
-        /// What to do.
+        /// Advice for the user.
         advice: &'static str,
     },
-    /// The zip archive or the HDF5 file in it is damaged.
+    /// The zip archive or the HDF5 file is damaged.
     #[error("damaged Keras file: {0}; fetch or save the file again")]
     Damaged(String),
-    /// The file can be read, but what it describes is not consistent.
+    /// The file can be read, but the model it describes is inconsistent.
     #[error("inconsistent Keras file: {0}")]
     Malformed(String),
-    /// The model takes pictures of any size; a graph needs one.
+    /// The model accepts images of any size; a graph needs a fixed one.
     #[error(
         "input {input:?} leaves its size open ({shape}); give the model one in Python and save it again: \
          `model = keras.Sequential([keras.Input((224, 224, 3)), model])`"
     )]
     OpenSize {
-        /// The input layer.
+        /// Name of the input layer.
         input: String,
-        /// Its shape as the file has it.
+        /// Shape as written in the file.
         shape: String,
     },
-    /// Layers that cannot be read.
+    /// Some layers cannot be read.
     #[error("{}", List(.layers, .export))]
     Layers {
-        /// All of them, in the order of the file.
+        /// All of these layers, in the order of the file.
         layers: Vec<LayerError>,
         /// Python lines that export the model.
         export: String,
     },
 }
 
-/// A layer that cannot be read.
+/// Error of a layer that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerError {
-    /// Its name, with the models around it in front.
+    /// Name of the layer, prefixed with those of the models that contain it.
     pub layer: String,
-    /// Its class.
+    /// Class of the layer.
     pub class: String,
-    /// Why.
+    /// Cause.
     pub source: OpError,
 }
 
-/// One line for each kind of trouble, with the names of the layers that have it.
+/// Displays one line per kind of error, with the names of the layers.
 struct List<'a>(&'a [LayerError], &'a str);
 
 impl fmt::Display for List<'_> {

@@ -1,13 +1,13 @@
-//! Keras files: `.keras` archives and legacy `.h5` files, read into a [`Graph`].
+//! Reading of Keras files, `.keras` archives and legacy `.h5` files, into a [`Graph`].
 //!
-//! A file has two halves: a description (JSON: layers, their settings, and what calls what) and arrays (HDF5).
-//! `spec` reads the first, `store` and `weights` find the second, `read` walks the calls, and the table in `layers`
-//! turns each into nodes. A layer that is unknown, or known but with a setting that is not, is refused by name
-//! together with all others; nothing is computed differently from what the file says without a warning.
+//! A file has two parts: a description (JSON: layers, their settings and their calls) and arrays (HDF5). `spec` reads
+//! the former, `store` and `weights` locate the latter, `read` visits the calls, and the table in `layers` converts
+//! each call to nodes. Layers of unknown class or with unknown settings are rejected, all in one error. Any deviation
+//! from the file's own semantics is reported as a warning.
 //!
-//! Images enter the graph as N×C×H×W, also where the author wrote N×H×W×C: see `scope`. Values are called as the
-//! author called the layers they leave; the steps inside a layer are called `layer/step`, layers inside a nested
-//! model `model/layer`, and further calls of a layer `layer_1`, `layer_2`.
+//! Images enter the graph as N×C×H×W, even if the model was written for N×H×W×C: see `scope`. Values have the names of
+//! the layers that compute them; intermediate values of a layer are named `layer/step`, layers of a nested model
+//! `model/layer`, and further calls of a layer `layer_1`, `layer_2`.
 
 mod advice;
 mod archive;
@@ -34,44 +34,44 @@ use scope::Era;
 use store::Store;
 use weights::Place;
 
-/// A model file that was read.
+/// Model read from a file.
 #[derive(Clone, Debug)]
 pub struct Opened {
     /// The network.
     pub graph: Graph,
-    /// What the user should know about how the file was read, one sentence each. Often empty.
+    /// Notes on how the file was read, one sentence each. Often empty.
     pub warnings: Vec<String>,
 }
 
-/// What a file may leave open.
+/// Settings for what a file leaves open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Height and width of the images, where the model takes any.
+    /// Height and width of the images, if the model accepts any size.
     pub input_size: Option<[usize; 2]>,
 }
 
-/// First bytes of a zip archive.
+/// Signature of a zip archive.
 const ZIP: &[u8] = b"PK\x03\x04";
-/// What the list of files at the end of a zip archive begins with.
+/// Signature of the central directory's end record of a zip archive.
 const ZIP_END: &[u8] = b"PK\x05\x06";
-/// First bytes of an HDF5 file.
+/// Signature of an HDF5 file.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// The file in an archive that only Keras makes.
+/// Name of a file that only archives of Keras contain.
 const WEIGHTS: &str = "model.weights.h5";
 
-/// Reads a model file, `.keras` or `.h5`. What its name ends in does not matter.
+/// Reads a model file, `.keras` or `.h5`, whatever its extension.
 ///
 /// # Errors
-/// If the file can't be read, is larger than 2 GiB, is no Keras model, or has layers we do not know.
+/// If the file cannot be read, is larger than 2 GiB, is not a Keras model, or has unsupported layers.
 pub fn open_file(path: &Path) -> Result<Opened, KerasError> {
     open_file_with(path, &OpenOptions::default())
 }
 
-/// Reads a model file that may leave something open.
+/// Like [`open_file`], with settings for what the file leaves open.
 ///
 /// # Errors
-/// As [`open_file`].
+/// Same as [`open_file`].
 pub fn open_file_with(path: &Path, options: &OpenOptions) -> Result<Opened, KerasError> {
     open_source(BufReader::new(crate::open_regular(path)?), options)
 }
@@ -79,12 +79,12 @@ pub fn open_file_with(path: &Path, options: &OpenOptions) -> Result<Opened, Kera
 /// Reads a model from memory.
 ///
 /// # Errors
-/// As [`open_file`].
+/// Same as [`open_file`].
 pub fn open(bytes: &[u8], options: &OpenOptions) -> Result<Opened, KerasError> {
     open_source(Cursor::new(bytes), options)
 }
 
-/// Whether a file is one of Keras', by its first bytes and, for archives, its last.
+/// True if a file looks like a Keras model, by its first bytes and, for archives, its last.
 #[must_use]
 pub fn recognises(ends: &[u8]) -> bool {
     ends.starts_with(HDF5)
@@ -148,12 +148,12 @@ fn open_hdf5(store: Store, options: &OpenOptions) -> Result<Opened, KerasError> 
         Some(version) => Some(version),
         None => store.text("model_weights", "keras_version")?,
     };
-    // Files that name no version are older than the attribute.
+    // Files without a version are older than the attribute.
     let era = era(version.as_deref().unwrap_or("1"));
     read::model(&config, store, &Place::Groups("model_weights".to_owned()), era, options)
 }
 
-/// JSON as Python writes it, which knows `Infinity` and `NaN`.
+/// Parses JSON as written by Python, which may contain `Infinity` and `NaN`; these are reported as errors.
 fn parse(text: &str) -> Result<Json, KerasError> {
     limits::check("its description in memory", unfolded(text), MAX_DESCRIPTION)?;
     serde_json::from_str(text).map_err(|e| {
@@ -163,9 +163,10 @@ fn parse(text: &str) -> Result<Json, KerasError> {
     })
 }
 
-/// What a description takes in memory, at most: an object is a tree with room for eleven members.
+/// Returns an upper bound of the memory for a description: an object is a tree whose nodes have room for eleven
+/// members.
 fn unfolded(text: &str) -> u64 {
-    const VALUE: u64 = 2 * size_of::<Json>() as u64; // a list grows by doubling
+    const VALUE: u64 = 2 * size_of::<Json>() as u64; // lists grow by doubling
     const OBJECT: u64 = 12 * (size_of::<Json>() + size_of::<String>()) as u64;
     let of = |byte| match byte {
         b'{' => OBJECT,

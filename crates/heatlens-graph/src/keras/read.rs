@@ -1,7 +1,7 @@
-//! From the description of a model to a graph.
+//! Conversion of a model's description to a graph.
 //!
-//! Models nest: a model may be called like a layer, and a layer may be called several times. Each call becomes nodes
-//! of its own over the same stored arrays. Calls are read in the order of the file, each after the calls it needs.
+//! Models nest: a model may be called like a layer, and a layer may be called several times. Each call becomes separate
+//! nodes over the same stored arrays. Calls are read in the order of the file, each after the calls it depends on.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ pub(super) fn model(
     Ok(Opened { graph, warnings: reader.reading.warnings })
 }
 
-/// Finds every layer whose class we do not know, so that one error lists them all.
+/// Collects every layer of an unknown class, so that one error lists them all.
 fn check_classes(
     model: &LayerSpec<'_>,
     prefix: &str,
@@ -79,7 +79,7 @@ fn check_classes(
     Ok(())
 }
 
-/// Where the first layer that works on images has its channels.
+/// Returns the channel order of the first layer that processes images.
 fn first_format<'a>(model: &LayerSpec<'a>) -> Result<Option<&'a str>, KerasError> {
     const SPATIAL: [&str; 5] = ["Conv", "Pooling", "Padding", "Cropping", "Sampling"];
     for value in model.layers().unwrap_or_default() {
@@ -100,12 +100,12 @@ fn first_format<'a>(model: &LayerSpec<'a>) -> Result<Option<&'a str>, KerasError
     Ok(None)
 }
 
-/// What stands in front of the names of a model's layers.
+/// Prefixes of the names of a model's layers.
 #[derive(Clone, Debug, Default)]
 struct Names {
-    /// In the graph, where every call has names of its own.
+    /// Prefix in the graph, different for each call.
     graph: String,
-    /// In the file.
+    /// Prefix in the file.
     file: String,
 }
 
@@ -114,7 +114,7 @@ type Outputs = Vec<Option<Symbol>>;
 struct Reader<'o> {
     reading: Reading,
     options: &'o OpenOptions,
-    /// Whether all images of the file have their channels in front.
+    /// True if all images of the file have the channels first.
     channels_first: bool,
     errors: Vec<LayerError>,
     calls: usize,
@@ -123,8 +123,8 @@ struct Reader<'o> {
 }
 
 impl Reader<'_> {
-    /// Reads a model, called with `inputs` or, where it is the outermost, from its own input layers. An output that
-    /// could not be read is `None`; why stands in `errors`.
+    /// Reads a model, called with `inputs`, or with its own input layers if it is the outermost one. An output that
+    /// could not be read is `None`; the reason is in `errors`.
     fn model(
         &mut self,
         spec: &LayerSpec<'_>,
@@ -183,13 +183,13 @@ impl Reader<'_> {
         Ok(vec![Some(at)])
     }
 
-    /// An input of the graph; images are taken N×C×H×W.
+    /// Adds an input to the graph; images have the shape N×C×H×W.
     fn input(&mut self, name: &str, shape: Option<&Json>) -> Result<Symbol, KerasError> {
         let bad = |what: String| KerasError::Malformed(format!("input {name:?}: {what}"));
         let shape = shape.ok_or_else(|| {
             bad("its shape is not in the file; call the model once, or give it a `keras.Input`, before saving".to_owned())
         })?;
-        // With one input some versions wrap the shape in a list.
+        // Some versions wrap the shape of a single input in a list.
         let shape = shape.get(0).filter(|inner| inner.is_array()).unwrap_or(shape);
         let sizes = shape.as_array().and_then(|sizes| sizes.get(1..));
         let sizes = sizes.ok_or_else(|| bad(format!("shape {}", brief(shape))))?;
@@ -218,7 +218,7 @@ impl Reader<'_> {
         Ok(Symbol { id, layout })
     }
 
-    /// Reads one call of a layer or of a model that stands where a layer could.
+    /// Reads a call of a layer or of a nested model.
     fn call(
         &mut self,
         layer: &LayerSpec<'_>,
@@ -249,7 +249,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Counts layers and calls: nested models that call each other twice double at every level.
+    /// Counts layers and calls: nested models that call each other twice grow exponentially.
     fn count(&mut self, more: usize) -> Result<(), KerasError> {
         self.calls = self.calls.saturating_add(more);
         if self.calls > MAX_CALLS {
@@ -258,7 +258,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Holds what a layer made against the budget, so that sizes cannot grow out of hand from layer to layer.
+    /// Checks the values that a layer added against the limits, so that sizes cannot grow without bound from layer to
+    /// layer.
     fn admit(&mut self, before: usize) -> Result<(), Problem> {
         for value in &self.reading.graph.values()[before..] {
             let len = value.fact.shape.len_per_sample().filter(|&len| len <= MAX_ELEMENTS);
@@ -310,7 +311,7 @@ impl Reader<'_> {
     }
 }
 
-/// How long a description is, roughly.
+/// Returns the approximate length of a description in bytes.
 fn length(json: &Json) -> u64 {
     8 + match json {
         Json::String(text) => text.len() as u64,
@@ -320,7 +321,7 @@ fn length(json: &Json) -> u64 {
     }
 }
 
-/// The shape that the first layer gives, looking into models.
+/// Returns the input shape declared by the first layer, which may be in a nested model.
 fn input_shape<'a>(layers: &[LayerSpec<'a>]) -> Option<&'a Json> {
     let first = layers.first()?;
     first.input_shape().or_else(|| {
@@ -329,18 +330,18 @@ fn input_shape<'a>(layers: &[LayerSpec<'a>]) -> Option<&'a Json> {
     })
 }
 
-/// A model whose layers name what they are called with.
+/// A model whose layers list their inputs by name.
 struct Functional<'a> {
     spec: &'a LayerSpec<'a>,
     layers: &'a [LayerSpec<'a>],
     places: &'a [Place],
     names: &'a Names,
-    /// Position of each layer.
+    /// Position of each layer by name.
     index: BTreeMap<&'a str, usize>,
-    /// The number that the file gives to the first call of each layer: Keras 2 counts the making of a model as
-    /// a call of it.
+    /// Number that the file gives to the first call of each layer: 1 for nested models in Keras 2, which counts the
+    /// creation of a model as a call.
     first_call: Vec<usize>,
-    /// What has been read, by layer and call.
+    /// Outputs of the calls read so far, by layer and call.
     done: BTreeMap<(usize, usize), Outputs>,
 }
 
@@ -373,13 +374,13 @@ impl<'a> Functional<'a> {
         Ok(Self { spec, layers, places, names, index, first_call, done: BTreeMap::new() })
     }
 
-    /// Which call of which layer makes an output.
+    /// Returns the layer and call that compute an output.
     fn key(&self, source: &Source<'_>) -> Result<(usize, usize), KerasError> {
         let at = self.find(source)?;
         Ok((at, source.call.saturating_sub(self.first_call[at])))
     }
 
-    /// Gives the input layers their values: those the model is called with, or inputs of the graph.
+    /// Assigns values to the input layers: the arguments of the call, or inputs of the graph.
     fn feed(&mut self, reader: &mut Reader<'_>, inputs: Option<Vec<Symbol>>) -> Result<(), KerasError> {
         let starts = sources(self.spec.config, "input_layers")?;
         if inputs.as_ref().is_some_and(|inputs| inputs.len() != starts.len()) {
@@ -416,7 +417,7 @@ impl<'a> Functional<'a> {
         ends.iter().map(|end| self.output(end)).collect()
     }
 
-    /// Reads one call, after those it needs; the list of what is under way finds cycles.
+    /// Reads a call after those it depends on; detects cycles.
     fn resolve(&mut self, reader: &mut Reader<'_>, wanted: (usize, usize)) -> Result<(), KerasError> {
         let mut under_way = vec![self.wait(wanted)?];
         let mut entered = std::collections::BTreeSet::from([wanted]);
@@ -442,7 +443,7 @@ impl<'a> Functional<'a> {
         Ok(())
     }
 
-    /// A call with all that it needs.
+    /// Returns a call with the calls it depends on.
     fn wait(&self, (at, number): (usize, usize)) -> Result<Waiting, KerasError> {
         if self.done.contains_key(&(at, number)) {
             return Ok(Waiting { key: (at, number), needs: Vec::new() });
@@ -455,7 +456,7 @@ impl<'a> Functional<'a> {
         let mut needs = Vec::new();
         let args = call.args.iter().chain(call.kwargs.iter().map(|(_, arg)| arg));
         args.for_each(|arg| needed(arg, &mut needs));
-        // The first is read first.
+        // Reversed, because `needs` is processed from the end.
         let needs: Result<Vec<_>, _> = needs.iter().rev().map(|source| self.key(source)).collect();
         Ok(Waiting { key: (at, number), needs: needs? })
     }
@@ -484,12 +485,12 @@ impl<'a> Functional<'a> {
             (Some(args), Some(kwargs)) => {
                 reader.call(layer, &self.places[at], self.names, number, args, kwargs)
             }
-            // An earlier layer could not be read, so nothing can be said of this one.
+            // An earlier layer could not be read, so this one cannot be checked.
             _ => Ok(vec![None]),
         }
     }
 
-    /// An argument with values in place of names; `None` if one could not be read.
+    /// Replaces names in an argument with values; `None` if one of them could not be read.
     fn argument(&self, argument: &Argument<'_>) -> Result<Option<Arg>, KerasError> {
         Ok(match argument {
             Argument::Output(source) => self.output(source)?.map(Arg::Value),
@@ -517,15 +518,15 @@ impl<'a> Functional<'a> {
     }
 }
 
-/// A call that is read as soon as all it needs is.
+/// A layer call whose inputs have not been read yet.
 struct Waiting {
-    /// Layer and call.
+    /// Layer and number of the call.
     key: (usize, usize),
-    /// What has not been looked at yet, the next one last.
+    /// Calls it depends on that have not been visited, the next one last.
     needs: Vec<(usize, usize)>,
 }
 
-/// The outputs that an argument names.
+/// Collects the outputs that an argument refers to.
 fn needed<'a>(argument: &Argument<'a>, out: &mut Vec<Source<'a>>) {
     match argument {
         Argument::Output(source) => out.push(*source),

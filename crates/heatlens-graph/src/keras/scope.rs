@@ -1,8 +1,8 @@
-//! One layer while it is read: its settings, what it is called with, its arrays, and the nodes it becomes.
+//! Access to a layer while it is read: its settings, arguments and arrays, and the nodes it becomes.
 //!
-//! Keras thinks channels-last, the graph runs channels-first. So a value carries its [`Layout`]: images and their
-//! feature maps are kept N×C×H×W and remembered as such, everything else stands as its author sees it. A layer asks
-//! for the layout that it needs, and a transposition is added only where the value has another one.
+//! Keras models usually have the channels last, the graph has them first. Therefore a value carries its [`Layout`]:
+//! images and feature maps are stored as N×C×H×W and marked as such, all other values are stored as in Keras. A layer
+//! requests the layout it needs, and a transposition is added only if the value has another one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use crate::op::identity::Identity;
 use crate::op::{Operator, invalid};
 use crate::tensor::Tensor;
 
-/// How a value's axes are stored.
+/// Order in which the axes of a value are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// As the author sees them.
+    /// As in Keras.
     Plain,
-    /// The author's last axis is kept right behind the first: N×H×W×C as N×C×H×W.
+    /// The last axis in Keras is stored as the second: N×H×W×C as N×C×H×W.
     ChannelsFirst,
 }
 
-/// A value as a layer passes it on.
+/// A value with its layout.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Symbol {
     pub(super) id: ValueId,
@@ -37,13 +37,13 @@ pub(super) struct Symbol {
 }
 
 impl Symbol {
-    /// A value that is stored as its author sees it.
+    /// Returns a value stored as in Keras.
     pub(super) fn plain(id: ValueId) -> Self {
         Self { id, layout: Layout::Plain }
     }
 }
 
-/// An argument of a call.
+/// Argument of a call.
 #[derive(Clone, Debug)]
 pub(super) enum Arg {
     Value(Symbol),
@@ -51,19 +51,19 @@ pub(super) enum Arg {
     Json(Json),
 }
 
-/// Where a layer's settings put the channels.
+/// Position of the channels according to a layer's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Last,
     First,
 }
 
-/// Why a layer could not be read.
+/// Reason why a layer could not be read.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// Something about the layer.
+    /// Error of the layer.
     Layer(OpError),
-    /// Something about the file.
+    /// Error of the file.
     File(KerasError),
 }
 
@@ -92,10 +92,10 @@ impl From<KerasError> for Problem {
     }
 }
 
-/// The result of reading one layer.
+/// Result of reading a layer.
 pub(super) type Made = Result<Symbol, Problem>;
 
-/// Which Keras wrote the file; some layers changed their meaning.
+/// Major version of Keras that wrote the file; some layers changed their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Era {
     Keras1,
@@ -103,18 +103,18 @@ pub(super) enum Era {
     Keras3,
 }
 
-/// What reading a file builds.
+/// State of reading a file.
 pub(super) struct Reading {
     pub(super) graph: Graph,
     pub(super) warnings: Vec<String>,
     pub(super) store: Store,
     pub(super) era: Era,
-    /// Arrays that are in the graph already, by layer and name: shared layers store them once.
+    /// Arrays already in the graph, by layer and name: shared layers store them once.
     pub(super) stored: BTreeMap<String, ValueId>,
 }
 
 impl Reading {
-    /// Says something once.
+    /// Adds a warning unless it was given before.
     pub(super) fn warn(&mut self, text: String) {
         if !self.warnings.contains(&text) {
             self.warnings.push(text);
@@ -122,26 +122,26 @@ impl Reading {
     }
 }
 
-/// One layer while it is read.
+/// Access to a layer while it is read.
 pub(super) struct Scope<'a> {
     pub(super) reading: &'a mut Reading,
     pub(super) config: Config<'a>,
-    /// The class, by which one function tells several layers apart.
+    /// Class of the layer; functions that read several classes distinguish them by it.
     pub(super) class: &'a str,
-    /// The layer's name in the graph; another one for each call.
+    /// Name of the layer in the graph; different for each call.
     pub(super) name: &'a str,
-    /// The layer's name in the file; the same for each call.
+    /// Name of the layer in the file; the same for each call.
     pub(super) path: &'a str,
     pub(super) args: Vec<Arg>,
     pub(super) kwargs: Vec<(String, Arg)>,
-    /// Where its arrays are, in order.
+    /// Paths of the layer's arrays, in order.
     pub(super) arrays: Vec<String>,
-    /// How many of them have been asked for.
+    /// Number of arrays read so far.
     pub(super) taken: usize,
 }
 
 impl Scope<'_> {
-    /// Appends nodes called `name/Operator`.
+    /// Returns a builder that names nodes `name/Operator`.
     pub(super) fn build(&mut self) -> Builder<'_> {
         Builder::new(&mut self.reading.graph, self.name)
     }
@@ -151,12 +151,12 @@ impl Scope<'_> {
         Ok(self.build().apply(op, inputs)?)
     }
 
-    /// Sizes as the graph stores them.
+    /// Returns the shape as stored in the graph.
     pub(super) fn shape(&self, id: ValueId) -> Shape {
         self.reading.graph.fact(id).shape.clone()
     }
 
-    /// Sizes as the author sees them.
+    /// Returns the sizes as in Keras.
     pub(super) fn seen(&self, symbol: Symbol) -> Vec<Dim> {
         let mut dims = self.shape(symbol.id).0;
         if symbol.layout == Layout::ChannelsFirst && dims.len() > 2 {
@@ -166,7 +166,7 @@ impl Scope<'_> {
         dims
     }
 
-    /// The graph's axis for an axis as the author counts them; negative ones count from the back.
+    /// Converts an axis in Keras to an axis in the graph; negative ones count from the back.
     pub(super) fn axis(&self, symbol: Symbol, axis: i64) -> Result<usize, OpError> {
         let shape = self.shape(symbol.id);
         let rank = shape.rank();
@@ -180,7 +180,7 @@ impl Scope<'_> {
         })
     }
 
-    /// The value stored as its author sees it.
+    /// Returns the value stored as in Keras, transposed if needed.
     pub(super) fn plain(&mut self, symbol: Symbol) -> Result<ValueId, Problem> {
         if symbol.layout == Layout::Plain {
             return Ok(symbol.id);
@@ -190,7 +190,7 @@ impl Scope<'_> {
         Ok(self.build().transpose(symbol.id, &perm)?)
     }
 
-    /// The value with the author's last axis stored right behind the first.
+    /// Returns the value with the last axis in Keras stored as the second, transposed if needed.
     pub(super) fn channels_first(&mut self, symbol: Symbol) -> Result<ValueId, Problem> {
         let rank = self.shape(symbol.id).rank();
         if symbol.layout == Layout::ChannelsFirst || rank < 3 {
@@ -200,7 +200,7 @@ impl Scope<'_> {
         Ok(self.build().transpose(symbol.id, &perm)?)
     }
 
-    /// The value in a layout.
+    /// Returns the value in the given layout.
     pub(super) fn as_layout(&mut self, symbol: Symbol, layout: Layout) -> Result<ValueId, Problem> {
         match layout {
             Layout::Plain => self.plain(symbol),
@@ -208,7 +208,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Where the settings put the channels.
+    /// Returns the position of the channels according to the settings.
     pub(super) fn format(&self) -> Result<Format, OpError> {
         let found = self.config.text("data_format")?.or(self.config.text("dim_ordering")?);
         match found {
@@ -218,7 +218,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The value as N×C×spatial, for a layer that puts the channels where `format` says.
+    /// Returns the value as N×C×spatial, for a layer with channels at `format`.
     pub(super) fn spatial(&mut self, symbol: Symbol, format: Format) -> Result<ValueId, Problem> {
         match format {
             Format::Last => self.channels_first(symbol),
@@ -226,7 +226,7 @@ impl Scope<'_> {
         }
     }
 
-    /// An N×C×spatial result, as the layer passes it on.
+    /// Converts an N×C×spatial result to a value with its layout.
     pub(super) fn spatial_result(id: ValueId, format: Format) -> Symbol {
         match format {
             Format::Last => Symbol { id, layout: Layout::ChannelsFirst },
@@ -234,12 +234,12 @@ impl Scope<'_> {
         }
     }
 
-    /// All values among the arguments, lists opened, keywords after the rest.
+    /// Returns all values among the arguments, with lists flattened, keyword arguments last.
     pub(super) fn values(&self) -> Vec<Symbol> {
         Self::values_of(&self.args, &self.kwargs)
     }
 
-    /// All values among arguments.
+    /// Returns all values among arguments.
     pub(super) fn values_of(args: &[Arg], kwargs: &[(String, Arg)]) -> Vec<Symbol> {
         fn collect(arg: &Arg, out: &mut Vec<Symbol>) {
             match arg {
@@ -253,7 +253,7 @@ impl Scope<'_> {
         out
     }
 
-    /// The one value that the layer is called with.
+    /// Returns the layer's only input.
     pub(super) fn input(&self) -> Result<Symbol, OpError> {
         match self.values().as_slice() {
             &[one] => Ok(one),
@@ -261,7 +261,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The argument at `index`, or under one of the names.
+    /// Returns the argument at `index`, or with one of the names.
     pub(super) fn argument(&self, index: usize, names: &[&str]) -> Option<Arg> {
         let named =
             || self.kwargs.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, arg)| arg);
@@ -269,30 +269,31 @@ impl Scope<'_> {
         found.filter(|arg| !matches!(arg, Arg::Json(Json::Null)))
     }
 
-    /// A constant argument, or the setting of that name: functions have it here or there.
+    /// Returns a constant argument, or the setting with one of the names: functions may have either.
     pub(super) fn constant_argument(&self, index: usize, names: &[&str]) -> Result<Option<Json>, OpError> {
         if let Some((_, value)) = self.config.any(names) {
             return Ok(Some(value.clone()));
         }
         let named = self.kwargs.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, arg)| arg);
-        // Old files list the values of a function that joins several where others have a constant.
+        // In old files, functions of several values list a value where others have a constant.
         let placed = || self.args.get(index).filter(|arg| !matches!(arg, Arg::Value(_)));
         let found = named.or_else(placed).map(to_json).transpose()?;
         Ok(found.filter(|value| !value.is_null()))
     }
 
-    /// Whole numbers given as an argument or a setting.
+    /// Returns integers given as an argument or a setting.
     pub(super) fn int_arguments(&self, index: usize, names: &[&str]) -> Result<Option<Vec<i64>>, OpError> {
         let found = self.constant_argument(index, names)?;
         found.map(|value| ints(names.first().copied().unwrap_or_default(), &value)).transpose()
     }
 
-    /// A truth value given as an argument or a setting.
+    /// Returns a boolean given as an argument or a setting.
     pub(super) fn flag_argument(&self, index: usize, names: &[&str]) -> Result<bool, OpError> {
         Ok(self.constant_argument(index, names)?.and_then(|v| v.as_bool()).unwrap_or(false))
     }
 
-    /// The next array of the layer, of a shape that its settings demand, put into the graph by `make`.
+    /// Reads the layer's next array, which must have the given shape, and adds it to the graph after conversion by
+    /// `make`.
     pub(super) fn array(
         &mut self,
         what: &str,
@@ -322,12 +323,12 @@ impl Scope<'_> {
         Ok(id)
     }
 
-    /// The next array as it is.
+    /// Reads the next array, a vector, without conversion.
     pub(super) fn vector(&mut self, what: &str, length: usize) -> Result<ValueId, Problem> {
         self.array(what, &[length], Ok)
     }
 
-    /// The shape of the next array.
+    /// Returns the shape of the next array.
     pub(super) fn peek(&mut self) -> Result<Option<Vec<usize>>, Problem> {
         match self.arrays.get(self.taken) {
             Some(path) => Ok(Some(self.reading.store.shape(path)?)),
@@ -335,7 +336,7 @@ impl Scope<'_> {
         }
     }
 
-    /// A number or a nested list of them as a stored array.
+    /// Adds a number or a nested list of numbers as a constant.
     pub(super) fn constant(&mut self, what: &str, value: &Json) -> Result<ValueId, Problem> {
         let (value, shape) = (inner(value), json_shape(inner(value)));
         let values = floats(what, value)?;
@@ -344,7 +345,7 @@ impl Scope<'_> {
         Ok(self.build().constant(tensor))
     }
 
-    /// Gives the result the layer's name. A result that existed before gets a node of its own for it.
+    /// Gives the result the layer's name. A result that existed before gets an additional identity node.
     pub(super) fn finish(&mut self, made: Symbol, before: usize) -> Made {
         let old = made.id.index() < before || self.reading.graph.producer(made.id).is_none();
         let id = if old { self.build().apply(Identity::Identity, &[made.id])? } else { made.id };
@@ -352,7 +353,7 @@ impl Scope<'_> {
         Ok(Symbol { id, ..made })
     }
 
-    /// Training behaviour that was asked for is not what a picture of a finished model shows.
+    /// Warns if the layer is called in training mode, which is ignored.
     pub(super) fn note_training(&mut self) {
         let asked = |(name, arg): &(String, Arg)| {
             name == "training"
@@ -363,7 +364,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Half precision is computed in single.
+    /// Warns that half precision is computed in single precision.
     pub(super) fn note_precision(&mut self) {
         let dtype = self.config.json("dtype");
         let name = dtype.and_then(|d| d.as_str().or_else(|| d.get("config")?.get("name")?.as_str()));
@@ -372,20 +373,20 @@ impl Scope<'_> {
         }
     }
 
-    /// Adds something to what the user should know.
+    /// Adds a warning about the layer.
     pub(super) fn warn(&mut self, text: &str) {
         let text = format!("layer {:?} ({}): {text}", self.path, self.class);
         self.reading.warn(text);
     }
 }
 
-/// Constants of functions may come as `{"class_name": "__numpy__", "config": {"value": …}}`.
+/// Unwraps constants of functions, which may have the form `{"class_name": "__numpy__", "config": {"value": …}}`.
 fn inner(value: &Json) -> &Json {
     let wrapped = value.get("config").and_then(|config| config.get("value"));
     wrapped.filter(|_| value.get("class_name").is_some()).unwrap_or(value)
 }
 
-/// An argument as JSON again, if there is no value in it.
+/// Converts an argument back to JSON, unless it contains a value.
 pub(super) fn to_json(arg: &Arg) -> Result<Json, OpError> {
     match arg {
         Arg::Json(value) => Ok(value.clone()),
@@ -396,7 +397,7 @@ pub(super) fn to_json(arg: &Arg) -> Result<Json, OpError> {
     }
 }
 
-/// The sizes of nested lists, by their first elements.
+/// Returns the sizes of nested lists, determined by their first elements.
 fn json_shape(value: &Json) -> Vec<usize> {
     let mut shape = Vec::new();
     let mut at = value;
@@ -410,7 +411,7 @@ fn json_shape(value: &Json) -> Vec<usize> {
     shape
 }
 
-/// The axes of an array in another order.
+/// Permutes the axes of an array.
 pub(super) fn permuted(tensor: &Tensor, perm: &[usize]) -> Result<Tensor, OpError> {
     let values = tensor.as_f32().ok_or_else(|| invalid("weights are not floating point"))?;
     let shape: Vec<usize> = perm.iter().map(|&p| tensor.shape()[p]).collect();

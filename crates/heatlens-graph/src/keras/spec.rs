@@ -1,44 +1,44 @@
-//! What a file says of its layers: class, settings, and by what they are called.
+//! Description of layers in a file: class, settings and inputs.
 
 use serde_json::{Map, Value};
 
 use super::KerasError;
 use super::config::brief;
 
-/// A layer, or a model that stands where a layer could.
+/// A layer or a nested model.
 #[derive(Debug)]
 pub(super) struct LayerSpec<'a> {
-    /// The class, without the package that registered it.
+    /// Class, without the package that registered it.
     pub(super) class: &'a str,
-    /// The author's name for it.
+    /// Name given by the author.
     pub(super) name: String,
-    /// Whether it is a function (`keras.ops`) and not a layer.
+    /// True if it is a function (`keras.ops`), not a layer.
     pub(super) is_function: bool,
-    /// Its settings; for a Keras 1 `Sequential` the bare list of layers.
+    /// Settings; for a Keras 1 `Sequential` the bare list of layers.
     pub(super) config: &'a Value,
-    /// What it is called with, once for each call.
+    /// Arguments of each call.
     pub(super) calls: Vec<Call<'a>>,
 }
 
-/// What one call of a layer is given.
+/// Arguments of one call of a layer.
 #[derive(Debug, Default)]
 pub(super) struct Call<'a> {
     pub(super) args: Vec<Argument<'a>>,
     pub(super) kwargs: Vec<(&'a str, Argument<'a>)>,
 }
 
-/// One argument.
+/// An argument.
 #[derive(Clone, Debug)]
 pub(super) enum Argument<'a> {
-    /// An output of another layer.
+    /// Output of another layer.
     Output(Source<'a>),
-    /// Several arguments.
+    /// List of arguments.
     List(Vec<Argument<'a>>),
-    /// A constant.
+    /// Constant.
     Json(&'a Value),
 }
 
-/// An output of a layer: which layer, which of its calls, which output of that call.
+/// Reference to an output: layer, number of its call, and number of the output of that call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
     pub(super) layer: &'a str,
@@ -68,30 +68,30 @@ impl<'a> LayerSpec<'a> {
         })
     }
 
-    /// Whether it holds layers of its own.
+    /// True if it contains layers.
     pub(super) fn is_model(&self) -> bool {
         matches!(self.class, "Functional" | "Model" | "Sequential") && self.layers().is_some()
     }
 
-    /// The layers of a model.
+    /// Returns the layers of a model.
     pub(super) fn layers(&self) -> Option<&'a [Value]> {
         let list = if self.config.is_array() { Some(self.config) } else { self.config.get("layers") };
         list.and_then(Value::as_array).map(Vec::as_slice)
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub(super) fn settings(&self) -> Result<&'a Map<String, Value>, KerasError> {
         self.config.as_object().ok_or_else(|| malformed(format!("layer {:?} has no settings", self.name)))
     }
 
-    /// The shape that the file gives for its input, with the batch in front.
+    /// Returns the declared input shape, including the batch axis.
     pub(super) fn input_shape(&self) -> Option<&'a Value> {
         let shape = ["batch_shape", "batch_input_shape", "build_input_shape"];
         shape.iter().find_map(|key| self.config.get(key).filter(|v| v.is_array()))
     }
 }
 
-/// The layers and calls that a model starts or ends with.
+/// Returns the input or output references of a model.
 pub(super) fn sources<'a>(config: &'a Value, key: &str) -> Result<Vec<Source<'a>>, KerasError> {
     let bad = || malformed(format!("expected layers as {key:?}"));
     let value = config.get(key).ok_or_else(bad)?;
@@ -105,14 +105,14 @@ pub(super) fn sources<'a>(config: &'a Value, key: &str) -> Result<Vec<Source<'a>
     }
 }
 
-/// `["name", call, output]`, as every version writes it; old ones append arguments.
+/// Reads `["name", call, output]`, which all versions write; old ones append arguments.
 fn source(value: &Value) -> Option<Source<'_>> {
     let [layer, call, output, ..] = value.as_array()?.as_slice() else { return None };
     let index = |v: &Value| v.as_u64().and_then(|v| usize::try_from(v).ok());
     Some(Source { layer: layer.as_str()?, call: index(call)?, output: index(output)? })
 }
 
-/// One call, as Keras 3 writes it (`{"args": …, "kwargs": …}`) or as the older ones do (a list).
+/// Reads a call, as an object in Keras 3 (`{"args": …, "kwargs": …}`), as a list in older versions.
 fn call(value: &Value) -> Result<Call<'_>, KerasError> {
     let object = |value: &Value| value.get("args").is_some() || value.get("kwargs").is_some();
     if object(value) {
@@ -137,7 +137,7 @@ fn argument(value: &Value) -> Argument<'_> {
     }
 }
 
-/// `[["a", 0, 0, {…}], ["b", 0, 0, {…}]]`, or `["a", 0, 0, {…}]` alone.
+/// Reads `[["a", 0, 0, {…}], ["b", 0, 0, {…}]]`, or `["a", 0, 0, {…}]` alone.
 fn old_call(value: &Value) -> Option<Call<'_>> {
     let values = value.as_array()?;
     let alone = values.first().is_some_and(Value::is_string);
@@ -155,7 +155,7 @@ fn old_argument(value: &Value) -> Option<Argument<'_>> {
     }
 }
 
-/// In keywords an output of a layer looks like a list of a text and two numbers.
+/// Reads a keyword argument, in which an output of a layer is a list of a string and two numbers.
 fn old_keyword(value: &Value) -> Argument<'_> {
     match old_argument(value) {
         Some(found) if value.as_array().is_some_and(|v| v.len() <= 4) => found,

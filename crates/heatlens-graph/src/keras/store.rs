@@ -1,8 +1,7 @@
-//! The HDF5 file of a model: groups, attributes, and arrays within a budget.
+//! HDF5 file of a model: groups, attributes, and arrays within a budget.
 //!
-//! The decoding is done by the `hdf5-reader` crate. Here is what it must not be trusted with: how much memory a
-//! file may ask for. Chunked arrays are put together here, chunk by chunk, so that none of the crate's unsafe copying
-//! runs on a stranger's file.
+//! The `hdf5-reader` crate decodes the file, but does not limit the memory a file may use; this module does. Chunked
+//! arrays are assembled here, chunk by chunk, so that the crate's unsafe copying never runs on untrusted files.
 
 mod texts;
 
@@ -17,7 +16,7 @@ use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File, OpenOptions};
 use super::KerasError;
 use super::limits::{MAX_ARRAYS, MAX_COUNT, MAX_RANK, MAX_RATIO, MAX_WORK, check};
 
-/// An array as the file has it.
+/// An array of the file.
 #[derive(Clone, Debug)]
 pub(super) struct Array {
     /// Sizes, outermost first.
@@ -29,15 +28,15 @@ pub(super) struct Array {
 /// An open HDF5 file.
 pub(super) struct Store {
     file: Hdf5File,
-    /// Its bytes.
+    /// Bytes of the file.
     storage: DynStorage,
-    /// The file's own length.
+    /// Length of the file in bytes.
     length: u64,
     /// Bytes of arrays read so far.
     bytes: u64,
-    /// Arrays read so far.
+    /// Number of arrays read so far.
     count: usize,
-    /// Steps taken so far: see [`Store::spend`].
+    /// Steps counted so far, see [`Store::spend`].
     work: Cell<u64>,
 }
 
@@ -46,7 +45,7 @@ fn damaged(at: &str, error: &Hdf5Error) -> KerasError {
 }
 
 impl Store {
-    /// Opens a file held in memory.
+    /// Opens a file in memory.
     pub(super) fn open(bytes: Vec<u8>) -> Result<Self, KerasError> {
         const MIB: usize = 1 << 20;
         let length = bytes.len() as u64;
@@ -66,14 +65,14 @@ impl Store {
         Ok(Self { file, storage, length, bytes: 0, count: 0, work: Cell::new(0) })
     }
 
-    /// Counts steps of about a byte each that a file makes us take. A model that is called a thousand times has its
-    /// description, names and groups read a thousand times; this is what bounds the product.
+    /// Counts steps, about one per byte, spent on reading. The description, names and groups of a model that is called
+    /// a thousand times are read a thousand times; this limits the total.
     pub(super) fn spend(&self, steps: u64) -> Result<(), KerasError> {
         self.work.set(self.work.get().saturating_add(steps));
         check("reading layers and names as often as they are used", self.work.get(), MAX_WORK)
     }
 
-    /// A group, `None` if there is none. Names may contain `/`, which HDF5 takes for deeper groups.
+    /// Returns a group, or `None` if it does not exist. Names may contain `/`, which HDF5 interprets as nested groups.
     fn group(&self, path: &str) -> Result<Option<Group>, KerasError> {
         let at = |e: &Hdf5Error| damaged(path, e);
         let mut group = self.file.root_group().map_err(|e| at(&e))?;
@@ -87,12 +86,12 @@ impl Store {
         Ok(Some(group))
     }
 
-    /// The names of the groups inside a group, sorted; none if the group does not exist.
+    /// Returns the sorted names of the groups in a group; empty if the group does not exist.
     pub(super) fn groups(&self, path: &str) -> Result<Vec<String>, KerasError> {
         self.members(path).map(|(groups, _)| groups)
     }
 
-    /// The names of the arrays inside a group; none if the group does not exist.
+    /// Returns the sorted names of the arrays in a group; empty if the group does not exist.
     pub(super) fn arrays(&self, path: &str) -> Result<Vec<String>, KerasError> {
         self.members(path).map(|(_, arrays)| arrays)
     }
@@ -106,7 +105,7 @@ impl Store {
         Ok((groups, arrays))
     }
 
-    /// The sizes of an array.
+    /// Returns the sizes of an array.
     pub(super) fn shape(&self, path: &str) -> Result<Vec<usize>, KerasError> {
         let sizes = self.dataset(path)?.shape().to_vec();
         let shape: Result<Vec<usize>, _> = sizes.iter().map(|&d| usize::try_from(d)).collect();
@@ -141,7 +140,7 @@ impl Store {
         Ok(Array { shape, values: element.decode(&bytes).into() })
     }
 
-    /// Holds an array's shape and type against the budget, before memory is taken for it.
+    /// Checks an array's shape and type against the limits before memory is allocated.
     fn admit(&mut self, path: &str, dataset: &Dataset) -> Result<(Vec<usize>, Element), KerasError> {
         let element = Element::of(dataset.dtype())
             .ok_or_else(|| KerasError::Malformed(format!("{path}: numbers of type {:?}", dataset.dtype())))?;
@@ -162,13 +161,13 @@ impl Store {
         Ok((shape, element))
     }
 
-    /// The most bytes that can honestly be in the file.
+    /// Returns the maximum size of an array that the file can contain.
     fn most_bytes(&self) -> u64 {
         self.length.saturating_mul(MAX_RATIO).min(MAX_ARRAYS)
     }
 
-    /// Holds the chunks of an array against the budget, and says how many there are. They may be larger than the
-    /// array, and each is unpacked whole.
+    /// Checks the chunks of an array against the limits and returns their number. They may be larger than the array,
+    /// and each is decompressed as a whole.
     fn admit_chunks(
         &mut self,
         path: &str,
@@ -201,7 +200,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// The error for what happened at a place in the file.
+    /// Converts to an error with the place in the file.
     fn at(self, place: &str) -> KerasError {
         match self {
             Self::Hdf5(e) => damaged(place, &e),
@@ -223,7 +222,7 @@ impl From<Hdf5Error> for Trouble {
     }
 }
 
-/// The bytes of an array that is stored in up to `grid` chunks; what no chunk covers is 0.
+/// Assembles the bytes of an array stored in up to `grid` chunks; bytes not covered by a chunk are 0.
 fn chunked(dataset: &Dataset, shape: &[usize], element: usize, grid: usize) -> Result<Vec<u8>, Trouble> {
     let mut bytes = vec![0; shape.iter().product::<usize>() * element];
     for (number, chunk) in dataset.iter_chunks()?.enumerate() {
@@ -238,8 +237,8 @@ fn chunked(dataset: &Dataset, shape: &[usize], element: usize, grid: usize) -> R
     Ok(bytes)
 }
 
-/// Copies a chunk to its place, row by row; what reaches over the edge is left out. `None` if the chunk is no
-/// part of the array.
+/// Copies a chunk to its position, row by row, clipped at the edges of the array. `None` if the chunk lies outside the
+/// array.
 fn place(
     bytes: &mut [u8],
     shape: &[usize],
@@ -248,7 +247,7 @@ fn place(
     sizes: &[u64],
     chunk: &[u8],
 ) -> Option<()> {
-    // Old files list the size of an element as one more axis.
+    // Old files list the size of an element as an additional axis.
     let sizes = sizes.get(..shape.len())?;
     let sizes: Option<Vec<usize>> = sizes.iter().map(|&d| usize::try_from(d).ok()).collect();
     let offsets: Option<Vec<usize>> =
@@ -284,7 +283,7 @@ fn place(
     Some(())
 }
 
-/// How numbers are stored.
+/// Encoding of numbers.
 #[derive(Clone, Copy, Debug)]
 struct Element {
     kind: Kind,
@@ -322,7 +321,7 @@ impl Element {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // single precision is what we compute in
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // all computation is in single precision
     fn decode(self, bytes: &[u8]) -> Vec<f32> {
         let one = |bytes: &[u8]| {
             let mut le = [0u8; 8];

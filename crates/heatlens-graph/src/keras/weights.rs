@@ -1,8 +1,7 @@
-//! Where a layer's arrays lie in the file.
+//! Location of a layer's arrays in the file.
 //!
-//! `.keras` files number layers by class (`layers/conv2d_1/vars/0`), models inside models lie in folders. `.h5` files
-//! have one group for each layer of the outermost model, with the arrays of nested models in one list under their
-//! own names.
+//! `.keras` files number layers by class (`layers/conv2d_1/vars/0`) and store nested models in subfolders. `.h5` files
+//! have one group per layer of the outermost model; arrays of nested models are in one list, under their own names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,19 +10,19 @@ use super::KerasError;
 use super::spec::LayerSpec;
 use super::store::Store;
 
-/// A place in the file where the arrays of a layer or model are.
+/// Location of the arrays of a layer or model.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    /// A folder of a `.keras` file.
+    /// Folder of a `.keras` file.
     Folder(String),
-    /// The outermost model of an `.h5` file: its group.
+    /// Group of the outermost model of an `.h5` file.
     Groups(String),
-    /// Arrays of an `.h5` file under their full paths, and what their names begin with.
+    /// Arrays of an `.h5` file: their group and their names in it.
     Names { group: String, names: Arc<[Arc<str>]> },
 }
 
 impl Place {
-    /// Where each layer of a model has its arrays.
+    /// Returns the location of the arrays of each layer of a model.
     pub(super) fn children(&self, store: &Store, layers: &[LayerSpec<'_>]) -> Result<Vec<Self>, KerasError> {
         match self {
             Self::Folder(folder) => folders(store, folder, layers),
@@ -42,7 +41,7 @@ impl Place {
         }
     }
 
-    /// The paths of a layer's arrays, in the order in which the layer made them; `parts` are the layers inside it.
+    /// Returns the paths of a layer's arrays in the order of their creation; `parts` are its sublayers.
     pub(super) fn arrays(&self, store: &Store, parts: &[&str]) -> Result<Vec<String>, KerasError> {
         match self {
             Self::Folder(folder) => {
@@ -60,8 +59,8 @@ impl Place {
     }
 }
 
-/// The names that belong to each layer. Models inside take theirs first: where a nested model and the one around it have layers
-/// of the same name, `base/conv/kernel` is the nested one's.
+/// Returns the names of the arrays of each layer. Nested models come first: if a nested model and the surrounding one
+/// have layers of the same name, `base/conv/kernel` belongs to the nested model's.
 fn by_owner(layers: &[LayerSpec<'_>], names: &Arc<[Arc<str>]>) -> Vec<Arc<[Arc<str>]>> {
     let mut taken = vec![false; names.len()];
     let mut own: Vec<Option<Arc<[Arc<str>]>>> = vec![None; layers.len()];
@@ -79,13 +78,13 @@ fn by_owner(layers: &[LayerSpec<'_>], names: &Arc<[Arc<str>]>) -> Vec<Arc<[Arc<s
     }
     let whole = |(layer, own): (&LayerSpec<'_>, Option<Arc<[Arc<str>]>>)| match own {
         Some(own) if !own.is_empty() || !layer.is_model() => own,
-        // Weights are named after their layers; the models around them need not appear.
+        // Weights are named after their layers; the names of surrounding models may be missing.
         _ => Arc::clone(names),
     };
     layers.iter().zip(own).map(whole).collect()
 }
 
-/// Whether a weight's name (`outer/conv/kernel:0`) says that it is of `layer`.
+/// True if a weight's name (`outer/conv/kernel:0`) contains `layer` as one of its owners.
 fn belongs_to(name: &str, layer: &str) -> bool {
     let owner = name.rsplit_once('/').map_or("", |(owner, _)| owner);
     let starts = std::iter::once(0).chain(owner.match_indices('/').map(|(at, _)| at + 1));
@@ -93,14 +92,14 @@ fn belongs_to(name: &str, layer: &str) -> bool {
     rest.any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The arrays `0`, `1`, `2` … of a group.
+/// Returns the paths of the arrays `0`, `1`, `2` … of a group.
 fn numbered(store: &Store, folder: &str) -> Result<Vec<String>, KerasError> {
     let mut numbers: Vec<usize> = store.arrays(folder)?.iter().filter_map(|n| n.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers.into_iter().map(|n| format!("{folder}/{n}")).collect())
 }
 
-/// The folders of a model's layers: by the name that newer versions leave there, or else by counting classes.
+/// Returns the folders of a model's layers: by the name stored in newer files, otherwise by counting classes.
 fn folders(store: &Store, folder: &str, layers: &[LayerSpec<'_>]) -> Result<Vec<Place>, KerasError> {
     let mut base = format!("{folder}/layers");
     let mut found = store.groups(&base)?;
@@ -131,7 +130,7 @@ fn folders(store: &Store, folder: &str, layers: &[LayerSpec<'_>]) -> Result<Vec<
     Ok(places)
 }
 
-/// The group of a layer in an `.h5` file, with the names of its arrays.
+/// Returns the group of a layer in an `.h5` file, with the names of its arrays.
 fn named_group(store: &Store, group: &str, layer: &str) -> Result<Place, KerasError> {
     let group = format!("{group}/{layer}");
     let mut names = store.texts(&group, "weight_names")?.unwrap_or_default();
@@ -144,7 +143,7 @@ fn named_group(store: &Store, group: &str, layer: &str) -> Result<Place, KerasEr
     Ok(Place::Names { group, names: names.into_iter().map(Arc::from).collect() })
 }
 
-/// `BatchNormalization` as `batch_normalization`, by Keras' own rule.
+/// Converts `BatchNormalization` to `batch_normalization`, by the rule of Keras.
 fn snake_case(class: &str) -> String {
     let chars: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
     let mut out = String::new();

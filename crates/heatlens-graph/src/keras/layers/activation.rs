@@ -1,4 +1,4 @@
-//! Activations: as layers, as functions, and inside other layers.
+//! Activation functions: as layers, as functions, and as settings of other layers.
 
 use serde_json::Value as Json;
 
@@ -13,7 +13,7 @@ use crate::op::invalid;
 use crate::op::softmax::Softmax;
 use crate::op::unary::{Scalar, UnaryFunction};
 
-/// The layer's `activation` setting on top of its result.
+/// Applies the layer's `activation` setting to its result.
 pub(super) fn activate(scope: &mut Scope<'_>, x: Symbol) -> Made {
     match scope.config.json("activation") {
         None => Ok(x),
@@ -21,13 +21,13 @@ pub(super) fn activate(scope: &mut Scope<'_>, x: Symbol) -> Made {
     }
 }
 
-/// `Activation("relu")`.
+/// Reads `Activation("relu")` and the like.
 pub(super) fn layer(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     activate(scope, x)
 }
 
-/// A setting: a name, a function, or a whole layer.
+/// Applies an activation given by name, as a function, or as a layer.
 fn apply_setting(scope: &mut Scope<'_>, x: Symbol, setting: &Json) -> Made {
     if let Some(name) = setting.as_str() {
         return named(scope, x, name);
@@ -69,7 +69,7 @@ fn unary(scope: &mut Scope<'_>, x: Symbol, function: UnaryFunction) -> Made {
     Ok(Symbol { id, ..x })
 }
 
-/// An activation by the name Keras has for it.
+/// Applies an activation by its name in Keras.
 pub(super) fn named(scope: &mut Scope<'_>, x: Symbol, name: &str) -> Made {
     use UnaryFunction as F;
     let simple = match name {
@@ -103,7 +103,7 @@ fn hard_sigmoid(slope: f32) -> UnaryFunction {
     UnaryFunction::HardSigmoid { alpha: Scalar::new(slope), beta: Scalar::new(0.5) }
 }
 
-/// Activations of several steps.
+/// Applies activations composed of several operators.
 fn composed(scope: &mut Scope<'_>, x: Symbol, name: &str) -> Made {
     let soft = |scope: &mut Scope<'_>, log| softmax_over(scope, x, &[-1], log);
     match name {
@@ -137,7 +137,7 @@ fn composed(scope: &mut Scope<'_>, x: Symbol, name: &str) -> Made {
     Ok(Symbol { id, ..x })
 }
 
-/// A function of `keras.ops` that is called as the activation is.
+/// Reads a function of `keras.ops` that corresponds to an activation.
 pub(super) fn function(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     let slope = |scope: &Scope<'_>, key: &str, default: f32| -> Result<Scalar, OpError> {
@@ -162,7 +162,7 @@ pub(super) fn function(scope: &mut Scope<'_>) -> Made {
     unary(scope, x, named_function)
 }
 
-/// `Softmax`, as a layer or a function.
+/// Reads `Softmax`, as a layer or a function.
 pub(super) fn softmax(scope: &mut Scope<'_>) -> Made {
     let x = scope.argument(0, &["x", "inputs"]);
     let Some(crate::keras::scope::Arg::Value(x)) = x else {
@@ -175,7 +175,7 @@ pub(super) fn softmax(scope: &mut Scope<'_>) -> Made {
     softmax_over(scope, x, &axes, false)
 }
 
-/// Softmax over one axis, or over several as if they were one.
+/// Applies softmax over one axis, or jointly over several.
 pub(super) fn softmax_over(scope: &mut Scope<'_>, x: Symbol, axes: &[i64], log: bool) -> Made {
     if let &[axis] = axes {
         let axis = i64::try_from(scope.axis(x, axis)?).map_err(|_| invalid("too many axes"))?;
@@ -203,7 +203,7 @@ pub(super) fn relu(scope: &mut Scope<'_>) -> Made {
     general_relu(scope, x, most, slope, threshold)
 }
 
-/// x from `threshold` on and at most `most`; `slope` · (x − `threshold`) below.
+/// x where x ≥ `threshold`, at most `most`; `slope` · (x − `threshold`) elsewhere.
 fn general_relu(scope: &mut Scope<'_>, x: Symbol, most: Option<f32>, slope: f32, threshold: f32) -> Made {
     if most.is_some_and(|most| most < 0.0) {
         return Err(invalid("max_value is negative").into());
@@ -256,7 +256,7 @@ pub(super) fn thresholded_relu(scope: &mut Scope<'_>) -> Made {
     unary(scope, x, UnaryFunction::ThresholdedRelu(Scalar::new(theta)))
 }
 
-/// The slope is an array over all axes but the batch; shared axes have size 1.
+/// Reads `PReLU`, whose slope is an array over all axes but the batch; shared axes have size 1.
 pub(super) fn prelu(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     let shared = scope.config.ints("shared_axes")?.unwrap_or_default();
@@ -271,7 +271,7 @@ pub(super) fn prelu(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id, ..x })
 }
 
-/// An array over all axes but the batch, in the layout of `x`.
+/// Reads an array over all axes but the batch, in the layout of `x`.
 fn stored_like(scope: &mut Scope<'_>, what: &str, x: Symbol, shape: &[usize]) -> Result<ValueId, Problem> {
     let rank = shape.len();
     let moved = x.layout == crate::keras::scope::Layout::ChannelsFirst && rank > 1;

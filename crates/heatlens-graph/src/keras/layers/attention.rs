@@ -29,7 +29,7 @@ fn value(scope: &mut Scope<'_>, index: usize, names: &[&str]) -> Result<Option<V
     }
 }
 
-/// N×tokens×features.
+/// Returns the sizes of N×tokens×features.
 fn tokens(scope: &Scope<'_>, x: ValueId) -> Result<[Dim; 3], OpError> {
     let shape = scope.shape(x);
     match shape.0.as_slice() {
@@ -45,7 +45,7 @@ struct Heads {
 }
 
 impl Heads {
-    /// x times a matrix of the next two arrays, split into heads: N×heads×tokens×size.
+    /// Multiplies x by the next kernel, adds the bias, and splits the result into heads: N×heads×tokens×size.
     fn project(
         &self,
         scope: &mut Scope<'_>,
@@ -72,7 +72,7 @@ impl Heads {
         Ok(b.transpose(split, &[0, 2, 1, 3])?)
     }
 
-    /// Heads side by side again, times a matrix of the last two arrays.
+    /// Joins the heads and multiplies by the output kernel.
     fn join(&self, scope: &mut Scope<'_>, y: ValueId, size: usize) -> Result<ValueId, Problem> {
         let shape = scope.shape(y).0;
         let wide = self.count * size;
@@ -119,13 +119,13 @@ pub(super) fn multi_head(scope: &mut Scope<'_>) -> Made {
     let q = heads.project(scope, "query", query, key)?;
     let k = heads.project(scope, "key", keys, key)?;
     let v = heads.project(scope, "value", values, size)?;
-    #[allow(clippy::cast_precision_loss)] // a size of some hundred
+    #[allow(clippy::cast_precision_loss)] // head sizes are small
     let scale = 1.0 / (key as f32).sqrt();
     let y = scaled_dot_product(&mut scope.build(), q, k, v, Some(scale), None)?;
     Ok(Symbol::plain(heads.join(scope, y, size)?))
 }
 
-/// Dot-product attention without matrices of its own: query, value, and key if it differs.
+/// Reads dot-product attention without projections: query, value, and key if it differs from the value.
 pub(super) fn attention(scope: &mut Scope<'_>) -> Made {
     refuse_masks(scope)?;
     if scope.config.text("score_mode")?.is_some_and(|mode| mode != "dot") {

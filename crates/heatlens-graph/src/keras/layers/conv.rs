@@ -12,7 +12,7 @@ use crate::op::invalid;
 use crate::op::window::{channels, spatial_sizes};
 use crate::tensor::Tensor;
 
-/// The settings that all convolutions have.
+/// Settings common to all convolutions.
 struct Settings {
     format: Format,
     kernel: Vec<usize>,
@@ -35,7 +35,7 @@ impl Settings {
         })
     }
 
-    /// The input as N×C×spatial, with its channels and spatial sizes.
+    /// Returns the input as N×C×spatial, with its number of channels and spatial sizes.
     fn input(&self, scope: &mut Scope<'_>) -> Result<(ValueId, usize, Vec<usize>), Problem> {
         let symbol = scope.input()?;
         let x = scope.spatial(symbol, self.format)?;
@@ -47,12 +47,12 @@ impl Settings {
         Ok((x, channels(&fact)?, sizes))
     }
 
-    /// The shape of a kernel with two more axes behind.
+    /// Returns the shape of a kernel with two more axes at the end.
     fn kernel_shape(&self, last: [usize; 2]) -> Vec<usize> {
         self.kernel.iter().copied().chain(last).collect()
     }
 
-    /// What comes after: the activation, under the layer's name.
+    /// Applies the activation.
     fn finish(&self, scope: &mut Scope<'_>, y: ValueId) -> Made {
         activate(scope, Scope::spatial_result(y, self.format))
     }
@@ -62,7 +62,7 @@ fn filters(scope: &Scope<'_>) -> Result<usize, OpError> {
     scope.config.need("filters", scope.config.size("filters")?)
 }
 
-/// height × width × input × output as output × input × height × width.
+/// Permutes height × width × input × output to output × input × height × width.
 fn to_output_first(tensor: &Tensor) -> Result<Tensor, OpError> {
     let rank = tensor.shape().len();
     let perm: Vec<usize> = [rank - 1, rank - 2].into_iter().chain(0..rank - 2).collect();
@@ -84,7 +84,7 @@ pub(super) fn conv(scope: &mut Scope<'_>) -> Made {
     settings.finish(scope, y)
 }
 
-/// The depthwise part: each channel has `multiplier` kernels of its own.
+/// Applies the depthwise part: each channel has `multiplier` kernels.
 fn depthwise_conv(
     scope: &mut Scope<'_>,
     settings: &Settings,
@@ -111,7 +111,7 @@ fn depthwise_conv(
 
 pub(super) fn depthwise(scope: &mut Scope<'_>) -> Made {
     let settings = Settings::read(scope)?;
-    // Written by the base class, and not what counts the channels.
+    // Written by the base class, not used here.
     scope.config.ignore(&["filters", "groups"]);
     let (x, c, sizes) = settings.input(scope)?;
     let (y, _) = depthwise_conv(scope, &settings, (x, c, &sizes), settings.bias)?;
@@ -136,7 +136,7 @@ pub(super) fn separable(scope: &mut Scope<'_>) -> Made {
     settings.finish(scope, y)
 }
 
-/// A transposed convolution is the input gradient of the convolution whose input has the output's sizes.
+/// Reads a transposed convolution: the input gradient of the convolution whose input has the sizes of this output.
 pub(super) fn transposed(scope: &mut Scope<'_>) -> Made {
     let settings = Settings::read(scope)?;
     let filters = filters(scope)?;
@@ -149,7 +149,7 @@ pub(super) fn transposed(scope: &mut Scope<'_>) -> Made {
         let extra = extra.as_ref().map(|e| e[i]);
         output.push(settings.transposed_size(i, size, extra).ok_or_else(|| invalid("sizes overflow"))?);
     }
-    // Stored as height × width × output × input, which is what the convolution would have.
+    // Stored as height × width × output × input, as for that convolution.
     let w = scope.array("kernel", &settings.kernel_shape([filters, c]), |t| to_output_first(&t))?;
     let window =
         settings.padding.window(&output, &settings.kernel, &settings.strides, &settings.dilations)?;
@@ -166,7 +166,7 @@ pub(super) fn transposed(scope: &mut Scope<'_>) -> Made {
 }
 
 impl Settings {
-    /// The size of one axis behind a transposed convolution.
+    /// Returns the output size of a transposed convolution along an axis.
     fn transposed_size(&self, axis: usize, size: usize, extra: Option<usize>) -> Option<usize> {
         let (stride, kernel) = (self.strides[axis], span(self.kernel[axis], self.dilations[axis])?);
         let between = size.checked_sub(1)?.checked_mul(stride)?;
@@ -181,7 +181,7 @@ impl Settings {
     }
 }
 
-/// Used where a shape is told as sizes behind the batch.
+/// Returns the batch axis of `shape` followed by `sizes`.
 pub(super) fn batched_like(shape: &Shape, sizes: &[usize]) -> Shape {
     let first = shape.0.first().copied();
     Shape(first.into_iter().chain(sizes.iter().map(|&d| d.into())).collect())

@@ -1,4 +1,4 @@
-//! Dense layers: the author's last axis times a matrix.
+//! Dense layers: a matrix product over the last axis in Keras.
 
 use super::activation::activate;
 use crate::fact::Dim;
@@ -44,7 +44,7 @@ pub(super) fn dense(scope: &mut Scope<'_>) -> Made {
     activate(scope, y)
 }
 
-/// On an image the matrix is a convolution with a window of one pixel.
+/// Applies the matrix to an image, as a convolution with a 1×1 window.
 fn pointwise(scope: &mut Scope<'_>, x: Symbol, [features, units]: [usize; 2], bias: bool) -> Made {
     let ones = vec![1; scope.shape(x.id).rank() - 2];
     let shape: Vec<usize> = [units, features].into_iter().chain(ones.iter().copied()).collect();

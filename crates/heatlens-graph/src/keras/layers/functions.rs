@@ -1,4 +1,4 @@
-//! Functions that stand in a model as layers: `keras.ops`, and TensorFlow functions in models of Keras 2.
+//! Functions used as layers: `keras.ops`, and TensorFlow functions in models of Keras 2.
 
 use serde_json::Value as Json;
 
@@ -19,7 +19,7 @@ use crate::op::reduce::ReduceFunction;
 use crate::op::slice::Slice;
 use crate::op::unary::UnaryFunction;
 
-/// The value a function is called on; further arguments are constants.
+/// Returns the value a function is called on; its other arguments are constants.
 pub(super) fn subject(scope: &Scope<'_>) -> Result<Symbol, OpError> {
     match scope.argument(0, &["x", "inputs", "a", "input", "tensor", "image", "images", "value", "params"]) {
         Some(Arg::Value(symbol)) => Ok(symbol),
@@ -121,7 +121,7 @@ fn reduce_by(scope: &mut Scope<'_>, function: ReduceFunction) -> Made {
     if axes.contains(&0) {
         return Err(OpError::Unsupported("a reduction over the batch".to_owned()).into());
     }
-    // Keras refuses an axis that is named twice; no axes are no reduction, which nobody writes.
+    // Keras rejects repeated axes; an empty list would mean no reduction and does not occur in practice.
     if axes.is_empty() || axes.iter().enumerate().any(|(i, axis)| axes[..i].contains(axis)) {
         return Err(invalid(format!("a reduction over axes {axes:?}")).into());
     }
@@ -131,7 +131,8 @@ fn reduce_by(scope: &mut Scope<'_>, function: ReduceFunction) -> Made {
     Ok(Symbol { id, layout })
 }
 
-/// The layout of a value that lost axes of the graph and has `rank` left: channels stay in front unless they are lost.
+/// Returns the layout of a value after removing axes of the graph, with `rank` axes left: the channels stay first
+/// unless they were removed.
 fn layout_without(layout: Layout, rank: usize, lost: &[usize]) -> Layout {
     if lost.contains(&1) || rank < 3 { Layout::Plain } else { layout }
 }
@@ -168,7 +169,7 @@ pub(super) fn expand_dims(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol::plain(scope.build().reshape(id, Shape(dims))?))
 }
 
-/// The position of an axis that is to be added to `rank` others, never in front of the batch.
+/// Returns the position of an axis to be added to `rank` others, never before the batch axis.
 fn new_axis(axis: i64, rank: usize) -> Result<usize, OpError> {
     let count = i64::try_from(rank).unwrap_or(i64::MAX - 1) + 1;
     let at = if axis < 0 { axis + count } else { axis };
@@ -208,7 +209,7 @@ pub(super) fn stack(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol::plain(scope.apply(Concat { axis }, &ids)?))
 }
 
-/// A change of type; everything is computed in single precision.
+/// Reads a type conversion; all computation is in single precision.
 pub(super) fn cast(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     match scope.constant_argument(1, &["dtype"])?.as_ref().and_then(Json::as_str) {
@@ -217,7 +218,7 @@ pub(super) fn cast(scope: &mut Scope<'_>) -> Made {
     }
 }
 
-/// `x[:, 1:, 0]`, `x[..., ::-1]`, `x[:, None]`.
+/// Reads `x[:, 1:, 0]`, `x[..., ::-1]`, `x[:, None]`.
 pub(super) fn get_item(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let key = scope.argument(1, &["key", "slice_spec"]).ok_or_else(|| invalid("expected a range"))?;
@@ -262,7 +263,7 @@ pub(super) fn get_item(scope: &mut Scope<'_>) -> Made {
     with_axes(scope, Symbol { id, layout }, &added)
 }
 
-/// A key with a whole range for every axis that `...` stands for.
+/// Replaces `...` in a key with full ranges.
 fn without_ellipsis(key: Vec<Json>, rank: usize) -> Result<Vec<Json>, OpError> {
     let is_ellipsis = |part: &Json| {
         part.get("class_name").and_then(Json::as_str) == Some("__ellipsis__") || part.as_str() == Some("...")
@@ -277,7 +278,7 @@ fn without_ellipsis(key: Vec<Json>, rank: usize) -> Result<Vec<Json>, OpError> {
     Ok(key)
 }
 
-/// New axes of size 1 at these places, as the author counts.
+/// Adds axes of size 1 at positions counted as in Keras.
 fn with_axes(scope: &mut Scope<'_>, x: Symbol, places: &[usize]) -> Made {
     if places.is_empty() {
         return Ok(x);
@@ -293,7 +294,7 @@ fn with_axes(scope: &mut Scope<'_>, x: Symbol, places: &[usize]) -> Made {
     Ok(Symbol::plain(scope.build().reshape(id, Shape(dims))?))
 }
 
-/// A position that may count from the end.
+/// Returns a position, which is counted from the end if negative.
 fn wrapped(at: i64, size: usize) -> Option<usize> {
     let size = i64::try_from(size).ok()?;
     usize::try_from(if at < 0 { at + size } else { at }).ok()
@@ -321,7 +322,7 @@ fn take_range(scope: &mut Scope<'_>, id: ValueId, axis: usize, range: &Json) -> 
     }
 }
 
-/// The places that Python's `start:stop:step` picks of `size`; none for a step of 0.
+/// Returns the positions selected by Python's `start:stop:step` among `size` elements; none for a step of 0.
 fn places(start: Option<i64>, stop: Option<i64>, step: i64, size: usize) -> Vec<usize> {
     let Ok(size) = i64::try_from(size) else { return Vec::new() };
     let (least, most) = if step < 0 { (-1, size - 1) } else { (0, size) };
@@ -336,7 +337,7 @@ fn places(start: Option<i64>, stop: Option<i64>, step: i64, size: usize) -> Vec<
     places
 }
 
-/// A TensorFlow function in a model of Keras 2.
+/// Reads a TensorFlow function in a model of Keras 2.
 pub(super) fn tensorflow(scope: &mut Scope<'_>) -> Made {
     let function = scope.config.need("function", scope.config.text("function")?)?;
     let name = function.rsplit('.').next().unwrap_or(function);

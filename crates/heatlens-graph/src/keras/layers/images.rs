@@ -1,5 +1,5 @@
-//! Functions of `tf.image` and `keras.ops` that authors put in front of a network: grey to colour, other sizes, mirrored,
-//! padded, standardised.
+//! Functions of `tf.image` and `keras.ops` used for preprocessing: greyscale conversion, resizing, flipping, padding,
+//! standardisation.
 
 use serde_json::Value as Json;
 
@@ -20,10 +20,10 @@ use crate::op::pad::Pad;
 use crate::op::unary::UnaryFunction;
 use crate::op::r#where::Where;
 
-/// How much red, green and blue count in grey (ITU-R BT.601, as TensorFlow rounds it).
+/// Weights of red, green and blue in greyscale (ITU-R BT.601, as rounded by TensorFlow).
 const LUMA: [f32; 3] = [0.2989, 0.5870, 0.1140];
 
-/// Elements of an axis of the graph, by their places.
+/// Gathers elements of an axis of the graph by position.
 pub(super) fn pick(
     scope: &mut Scope<'_>,
     id: ValueId,
@@ -34,7 +34,7 @@ pub(super) fn pick(
     scope.apply(Gather { axis, indices: indices.into(), shape }, &[id])
 }
 
-/// The size of an axis that is not the batch.
+/// Returns the size of an axis other than the batch axis.
 fn size_of(scope: &Scope<'_>, id: ValueId, axis: usize) -> Result<usize, OpError> {
     match scope.shape(id).0.get(axis) {
         Some(&Dim::Fixed(size)) if axis > 0 => Ok(size),
@@ -42,17 +42,17 @@ fn size_of(scope: &Scope<'_>, id: ValueId, axis: usize) -> Result<usize, OpError
     }
 }
 
-/// `times` times `size` elements, if that is not out of all proportion.
+/// Returns `times` · `size`, if within the limit for elements.
 fn product(size: usize, times: usize) -> Result<usize, OpError> {
     size.checked_mul(times).filter(|&n| n > 0 && n <= MAX_ELEMENTS).ok_or_else(|| invalid("sizes overflow"))
 }
 
-/// A setting of a function that is one whole number.
+/// Reads an integer parameter of a function.
 fn one(scope: &Scope<'_>, index: usize, names: &[&str]) -> Result<Option<i64>, OpError> {
     Ok(scope.int_arguments(index, names)?.and_then(|v| v.first().copied()))
 }
 
-/// Every element of an axis several times, side by side.
+/// Repeats every element of an axis consecutively.
 pub(super) fn repeat(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let repeats =
@@ -76,7 +76,7 @@ pub(super) fn repeat(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: pick(scope, x.id, axis, indices)?, ..x })
 }
 
-/// The whole value several times along its axes.
+/// Repeats the whole value along its axes.
 pub(super) fn tile(scope: &mut Scope<'_>) -> Made {
     let mut x = subject(scope)?;
     let times =
@@ -94,7 +94,7 @@ pub(super) fn tile(scope: &mut Scope<'_>) -> Made {
     Ok(x)
 }
 
-/// Axes of size 1 as often as a shape says. The batch stays what it is.
+/// Broadcasts axes of size 1 to a shape. The batch size is kept.
 pub(super) fn broadcast_to(scope: &mut Scope<'_>) -> Made {
     let mut x = subject(scope)?;
     let wanted = scope.int_arguments(1, &["shape"])?.ok_or_else(|| invalid("expected a shape"))?;
@@ -116,7 +116,7 @@ pub(super) fn broadcast_to(scope: &mut Scope<'_>) -> Made {
     Ok(x)
 }
 
-/// Axes from their end to their start.
+/// Reverses axes.
 pub(super) fn flip(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let axes = scope.int_arguments(1, &["axis"])?;
@@ -133,7 +133,7 @@ pub(super) fn flip_axes(scope: &mut Scope<'_>, mut x: Symbol, axes: &[i64]) -> M
     Ok(x)
 }
 
-/// Elements of an axis moved on, those at the end to the start.
+/// Shifts the elements of an axis cyclically.
 pub(super) fn roll(scope: &mut Scope<'_>) -> Made {
     let mut x = subject(scope)?;
     let shifts = scope.int_arguments(1, &["shift"])?.ok_or_else(|| invalid("expected a shift"))?;
@@ -152,7 +152,7 @@ pub(super) fn roll(scope: &mut Scope<'_>) -> Made {
     Ok(x)
 }
 
-/// Elements of an axis by constant places.
+/// Gathers elements of an axis by constant indices.
 pub(super) fn take(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let places = scope.int_arguments(1, &["indices"])?.ok_or_else(|| invalid("expected constant indices"))?;
@@ -168,7 +168,7 @@ pub(super) fn take(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: pick(scope, x.id, axis, indices)?, ..x })
 }
 
-/// Numbers around a value: zeros, another constant, or a mirror image.
+/// Pads with zeros, another constant, or by mirroring.
 pub(super) fn pad(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let margins = scope.constant_argument(1, &["pad_width", "paddings"])?;
@@ -210,7 +210,7 @@ pub(super) fn pad(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id, ..x })
 }
 
-/// A pair of margins for each axis, of `[[a, b], …]`, `[a, b]` or `a`.
+/// Reads a pair of margins per axis, given as `[[a, b], …]`, `[a, b]` or `a`.
 fn pairs(value: &Json, rank: usize) -> Result<Vec<(usize, usize)>, OpError> {
     let bad = || invalid(format!("a pair of sizes for each of {rank} axes, found {}", brief(value)));
     let pair = |value: &Json| -> Result<(usize, usize), OpError> {
@@ -229,10 +229,10 @@ fn pairs(value: &Json, rank: usize) -> Result<Vec<(usize, usize)>, OpError> {
     }
 }
 
-/// One of two values, element by element.
+/// Selects between two values elementwise.
 pub(super) fn choose(scope: &mut Scope<'_>) -> Made {
     let mut operands = operands(scope);
-    // Named operands of `tf.where` stand behind the condition.
+    // Keyword arguments of `tf.where` follow the condition.
     let named = |name: &str| scope.kwargs.iter().find(|(key, _)| key == name).map(|(_, arg)| arg.clone());
     if operands.len() == 1 {
         operands.extend(["x", "y"].into_iter().filter_map(named));
@@ -244,7 +244,7 @@ pub(super) fn choose(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: scope.apply(Where, &ids)?, layout })
 }
 
-/// A comparison: a mask.
+/// Compares two values; the result is a mask.
 pub(super) fn compare(scope: &mut Scope<'_>) -> Made {
     let name = scope.class.to_lowercase().replace('_', "");
     compare_named(scope, &name)
@@ -284,7 +284,7 @@ pub(super) fn normalize(scope: &mut Scope<'_>) -> Made {
     let axes = scope.int_arguments(1, &["axis"])?.unwrap_or_else(|| vec![-1]);
     let axes: Vec<usize> = axes.iter().map(|&a| scope.axis(x, a)).collect::<Result<_, _>>()?;
     let least = scope.constant_argument(3, &["epsilon"])?.map(|e| float("epsilon", &e)).transpose()?;
-    // TensorFlow's least is one of the squared length.
+    // TensorFlow's epsilon applies to the squared norm.
     let squared = scope.class == "TFOpLambda";
     let least = least.map_or(1e-12, |e| if squared { e } else { e * e }).max(f32::MIN_POSITIVE);
     let mut b = scope.build();
@@ -296,7 +296,7 @@ pub(super) fn normalize(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: b.div(x.id, length)?, ..x })
 }
 
-/// The variance over axes, or its root.
+/// Variance over axes, or its square root.
 pub(super) fn spread(scope: &mut Scope<'_>) -> Made {
     let root =
         matches!(scope.class, "Std") || scope.config.text("function")?.is_some_and(|f| f.ends_with("std"));
@@ -321,7 +321,7 @@ pub(super) fn spread(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id, layout: if lost { Layout::Plain } else { x.layout } })
 }
 
-/// An image less its mean, divided by its deviation or, where that is smaller, 1 ÷ √elements.
+/// Subtracts the mean of the image and divides by its standard deviation, or by 1 ÷ √elements if that is larger.
 pub(super) fn standardize(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let rank = scope.shape(x.id).rank();
@@ -333,13 +333,13 @@ pub(super) fn standardize(scope: &mut Scope<'_>) -> Made {
     let square = b.mul(centred, centred)?;
     let variance = b.mean(square, &axes, true)?;
     let deviation = b.unary(UnaryFunction::Sqrt, variance)?;
-    #[allow(clippy::cast_precision_loss)] // a number of pixels
+    #[allow(clippy::cast_precision_loss)] // number of pixels
     let least = b.scalar(1.0 / (count as f32).sqrt());
     let deviation = b.binary(BinaryFunction::Max, deviation, least)?;
     Ok(Symbol { id: b.div(centred, deviation)?, ..x })
 }
 
-/// The last axis, of size 1, three times.
+/// Repeats the last axis, of size 1, three times.
 pub(super) fn grey_to_rgb(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let axis = scope.axis(x, -1)?;
@@ -350,7 +350,7 @@ pub(super) fn grey_to_rgb(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: pick(scope, x.id, axis, vec![0; 3])?, ..x })
 }
 
-/// Grey of red, green and blue.
+/// Converts red, green and blue to greyscale.
 pub(super) fn rgb_to_grey(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let axis = channels(scope, x)?;
@@ -366,13 +366,13 @@ pub(super) fn rgb_to_grey(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: b.sum(weighted, &[axis], true)?, ..x })
 }
 
-/// The graph's axis of the channels, where the settings put them.
+/// Returns the graph's axis of the channels, according to the settings.
 fn channels(scope: &Scope<'_>, x: Symbol) -> Result<usize, OpError> {
     let first = scope.config.text("data_format")? == Some("channels_first");
     scope.axis(x, if first { 1 } else { -1 })
 }
 
-/// An image of another size: `keras.ops.image.resize` and `tf.image.resize`.
+/// Resizes an image: `keras.ops.image.resize` and `tf.image.resize`.
 pub(super) fn resize(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let size = scope.int_arguments(1, &["size"])?.ok_or_else(|| invalid("expected a constant size"))?;
@@ -404,7 +404,7 @@ pub(super) fn resize(scope: &mut Scope<'_>) -> Made {
     Ok(Scope::spatial_result(y, format))
 }
 
-/// The middle of an image, a fraction of each side.
+/// Crops an image to a fraction of each side, at its centre.
 pub(super) fn central_crop(scope: &mut Scope<'_>) -> Made {
     let mut x = subject(scope)?;
     let fraction = scope.constant_argument(1, &["central_fraction"])?;
@@ -421,7 +421,7 @@ pub(super) fn central_crop(scope: &mut Scope<'_>) -> Made {
     Ok(x)
 }
 
-/// Rows and columns cut off, or zeros put around.
+/// Crops rows and columns, or pads them with zeros.
 pub(super) fn margins(scope: &mut Scope<'_>) -> Made {
     let cut = scope.class == "CropImages";
     let word = if cut { "cropping" } else { "padding" };
@@ -454,7 +454,7 @@ pub(super) fn margins(scope: &mut Scope<'_>) -> Made {
     Ok(Scope::spatial_result(id, format))
 }
 
-/// x plus a constant for each channel: `tf.nn.bias_add`.
+/// Adds a constant per channel: `tf.nn.bias_add`.
 pub(super) fn bias_add(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let bias = scope.constant_argument(1, &["bias", "value"])?;
@@ -472,7 +472,7 @@ pub(super) fn bias_add(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: scope.build().add(x.id, bias)?, ..x })
 }
 
-/// A constant that stands where a layer could is passed on by arithmetic; alone it is nothing to look at.
+/// Returns the value unchanged; a constant alone is not supported.
 pub(super) fn unchanged(scope: &mut Scope<'_>) -> Made {
     scope.config.ignore_all();
     match scope.argument(0, &["x", "inputs", "image", "value"]) {
@@ -481,7 +481,7 @@ pub(super) fn unchanged(scope: &mut Scope<'_>) -> Made {
     }
 }
 
-/// One axis at another place.
+/// Moves an axis to another position.
 pub(super) fn move_axis(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let shape = scope.shape(x.id);

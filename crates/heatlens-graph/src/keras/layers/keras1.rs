@@ -1,4 +1,4 @@
-//! Keras 1 called its settings otherwise.
+//! Settings of Keras 1, which have other names.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::error::OpError;
 use crate::keras::scope::Era;
 
-/// Old name, new name.
+/// Old and new names.
 const RENAMED: [(&str, &str); 14] = [
     ("nb_filter", "filters"),
     ("output_dim", "units"),
@@ -25,7 +25,7 @@ const RENAMED: [(&str, &str); 14] = [
     ("negative_slope", "negative_slope"),
 ];
 
-/// The settings as Keras 2 calls them.
+/// Returns the settings with the names of Keras 2.
 pub(in crate::keras) fn modern<'a>(
     class: &str,
     settings: &'a Map<String, Value>,
@@ -60,7 +60,7 @@ pub(in crate::keras) fn modern<'a>(
             }
         }
     }
-    // How a regulariser or an initialiser was called, and hints for training.
+    // Regularisers, constraints, and training settings.
     for key in [
         "W_regularizer",
         "b_regularizer",

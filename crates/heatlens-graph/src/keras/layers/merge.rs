@@ -1,4 +1,4 @@
-//! Layers of several inputs, and arithmetic with constants.
+//! Layers with several inputs, and arithmetic with constants.
 
 use serde_json::Value as Json;
 
@@ -10,7 +10,8 @@ use crate::op::concat::Concat;
 use crate::op::invalid;
 use crate::tensor::Tensor;
 
-/// The operands of an element-wise layer or function: arguments in order, lists opened, then named ones.
+/// Returns the operands of an elementwise layer or function: positional arguments with lists flattened, then keyword
+/// arguments.
 pub(super) fn operands(scope: &Scope<'_>) -> Vec<Arg> {
     const NAMED: [&str; 5] = ["x", "x1", "x2", "y", "inputs"];
     let named = scope.kwargs.iter().filter(|(name, _)| NAMED.contains(&name.as_str())).map(|(_, arg)| arg);
@@ -27,7 +28,7 @@ pub(super) fn operands(scope: &Scope<'_>) -> Vec<Arg> {
     out
 }
 
-/// Operands in one layout, so that they broadcast as their author sees it.
+/// Returns the operands in a common layout, so that they broadcast as in Keras.
 pub(super) fn aligned(scope: &mut Scope<'_>, operands: &[Arg]) -> Result<(Vec<ValueId>, Layout), Problem> {
     let symbols: Vec<Symbol> = operands
         .iter()
@@ -53,7 +54,7 @@ pub(super) fn aligned(scope: &mut Scope<'_>, operands: &[Arg]) -> Result<(Vec<Va
     Ok((ids, layout))
 }
 
-/// A constant whose author aligned it with the last axes, for a value with its channels in front.
+/// Transposes a constant aligned with the last axes in Keras, for a value with the channels first.
 fn constant_in_front(scope: &mut Scope<'_>, id: ValueId, rank: usize) -> Result<ValueId, Problem> {
     let misfit = || invalid("a constant with more axes than the value beside it");
     let tensor = scope.reading.graph.constant(id).cloned().ok_or_else(misfit)?;
@@ -69,7 +70,7 @@ fn constant_in_front(scope: &mut Scope<'_>, id: ValueId, rank: usize) -> Result<
     Ok(scope.build().constant(turned))
 }
 
-/// Folds an element-wise function over operands.
+/// Combines operands with an elementwise function, from the left.
 pub(super) fn elementwise(scope: &mut Scope<'_>, function: BinaryFunction, operands: &[Arg]) -> Made {
     let (ids, layout) = aligned(scope, operands)?;
     let mut ids = ids.into_iter();
@@ -96,7 +97,7 @@ pub(super) fn merge(scope: &mut Scope<'_>) -> Made {
     if scope.class != "Average" {
         return Ok(y);
     }
-    #[allow(clippy::cast_precision_loss)] // a handful
+    #[allow(clippy::cast_precision_loss)] // few operands
     let factor = 1.0 / operands.len() as f32;
     Ok(Symbol { id: scope.build().scale(y.id, factor)?, ..y })
 }
@@ -118,7 +119,7 @@ pub(super) fn join(scope: &mut Scope<'_>, axis: i64) -> Made {
     Ok(Symbol { id: scope.apply(Concat { axis }, &ids)?, layout })
 }
 
-/// Keras 1's layer for all of these.
+/// Reads Keras 1's `Merge`, one layer for all of these.
 pub(super) fn keras1(scope: &mut Scope<'_>) -> Made {
     let axis = scope.config.int("axis")?.unwrap_or(-1);
     scope.config.ignore(&["mode_type", "dot_axes", "output_shape", "output_shape_type", "output_mask"]);
@@ -134,12 +135,12 @@ pub(super) fn keras1(scope: &mut Scope<'_>) -> Made {
     if scope.config.text("mode")? != Some("ave") {
         return Ok(y);
     }
-    #[allow(clippy::cast_precision_loss)] // a handful
+    #[allow(clippy::cast_precision_loss)] // few operands
     let factor = 1.0 / operands.len() as f32;
     Ok(Symbol { id: scope.build().scale(y.id, factor)?, ..y })
 }
 
-/// Inception-ResNet's x + scale · y.
+/// Reads Inception-ResNet's x + scale · y.
 pub(super) fn scaled_sum(scope: &mut Scope<'_>) -> Made {
     let scale = scope.config.need("scale", scope.config.float("scale")?)?;
     let operands = operands(scope);
@@ -152,7 +153,7 @@ pub(super) fn scaled_sum(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: b.add(x, y)?, layout })
 }
 
-/// The sum of products over one axis of each of two values.
+/// Reads `Dot`: the sum of products over one axis of each of two values.
 pub(super) fn dot(scope: &mut Scope<'_>) -> Made {
     let axes = scope.config.need("axes", scope.config.ints("axes")?)?;
     if scope.config.flag("normalize", false)? {
@@ -184,7 +185,7 @@ pub(super) fn dot(scope: &mut Scope<'_>) -> Made {
     }
 }
 
-/// A list of numbers as a stored array.
+/// Adds a list of numbers as a constant.
 pub(super) fn stored(scope: &mut Scope<'_>, shape: &[usize], values: Vec<f32>) -> Result<ValueId, Problem> {
     let tensor = Tensor::new(shape.to_vec(), crate::tensor::Data::F32(values.into()));
     let tensor = tensor.ok_or_else(|| invalid("numbers do not fill their shape"))?;

@@ -1,8 +1,7 @@
-//! From Keras' layers to nodes: one row for each class that we read.
+//! Conversion of Keras layers to nodes: one row per supported class.
 //!
-//! A row names the class, the function that reads it, and the layers inside it that have arrays of their own. Functions
-//! of `keras.ops` stand in models as layers do and have rows here too; where a function and a layer share a name they
-//! mean the same.
+//! A row holds the class, the function that reads it, and its sublayers with arrays. Functions of `keras.ops` are used
+//! like layers in models and have rows here too; a function and a layer with the same name have the same meaning.
 //!
 //! To add a layer, write its function in the file it belongs to and add its row below.
 
@@ -24,24 +23,24 @@ pub(super) use keras1::modern;
 
 use super::scope::{Made, Scope};
 
-/// A class of layers.
+/// A supported class of layers.
 pub(super) struct Row {
-    /// Its name.
+    /// Name of the class.
     pub(super) class: &'static str,
-    /// Reads one call.
+    /// Reads a call.
     pub(super) read: fn(&mut Scope<'_>) -> Made,
-    /// The layers inside it that have arrays, in the order in which they made them.
+    /// Sublayers that have arrays, in the order in which they are stored.
     pub(super) parts: &'static [&'static str],
-    /// Whether it has arrays that matter.
+    /// True if the layer has arrays that are used.
     pub(super) arrays: bool,
 }
 
-/// The row of a class.
+/// Returns the row of a class.
 pub(super) fn find(class: &str) -> Option<&'static Row> {
     ROWS.binary_search_by(|row| row.class.cmp(class)).ok().and_then(|i| ROWS.get(i))
 }
 
-/// Why a class is not supported, and what to do instead.
+/// Returns the reason why a class is not supported, with advice.
 pub(super) fn hint(class: &str) -> String {
     match class {
         "Lambda" => {
@@ -59,7 +58,7 @@ const fn row(class: &'static str, read: fn(&mut Scope<'_>) -> Made) -> Row {
     Row { class, read, parts: &[], arrays: true }
 }
 
-/// A layer that passes everything after training.
+/// Row of a layer that is the identity after training.
 const fn idle(class: &'static str) -> Row {
     Row { class, read: preprocessing::identity, parts: &[], arrays: false }
 }
@@ -74,7 +73,7 @@ const fn composed(
 
 const ATTENTION: &[&str] = &["query_dense", "key_dense", "value_dense", "output_dense"];
 
-/// Sorted by class.
+/// Supported classes, sorted by name.
 static ROWS: &[Row] = &[
     row("Abs", functions::unary),
     row("Absolute", functions::unary),

@@ -1,4 +1,4 @@
-//! Normalisations.
+//! Normalisation layers.
 
 use crate::compose::normalization as formula;
 use crate::error::OpError;
@@ -18,7 +18,7 @@ fn fixed(dim: Dim) -> Result<usize, OpError> {
     }
 }
 
-/// A row of equal numbers. Nothing in the file backs it, so its length is bounded on its own.
+/// Adds a constant vector of equal numbers. Its length does not depend on data in the file, so it has its own limit.
 fn filled(scope: &mut Scope<'_>, length: usize, value: f32) -> Result<ValueId, OpError> {
     const LONGEST: usize = 1 << 20;
     if length > LONGEST {
@@ -42,7 +42,7 @@ pub(super) fn batch(scope: &mut Scope<'_>) -> Made {
     let beta = if center { scope.vector("beta", channels)? } else { filled(scope, channels, 0.0)? };
     let mean = scope.vector("moving_mean", channels)?;
     let variance = scope.vector("moving_variance", channels)?;
-    // The operator has its channels on axis 1.
+    // The operator has the channels on axis 1.
     let perm: Vec<usize> =
         std::iter::once(0).chain([axis]).chain((1..shape.rank()).filter(|&a| a != axis)).collect();
     let in_place = axis == 1;
@@ -52,7 +52,7 @@ pub(super) fn batch(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id, ..x })
 }
 
-/// The first argument; masks and the training flag may follow.
+/// Returns the first argument; masks and the training flag may follow.
 fn first_value(scope: &Scope<'_>) -> Result<Symbol, OpError> {
     scope.values().first().copied().ok_or_else(|| invalid("expected an input"))
 }
@@ -65,12 +65,12 @@ fn inverse(perm: &[usize]) -> Vec<usize> {
     out
 }
 
-/// Graph axes and the sizes of arrays over them.
+/// Axes of the graph, and the sizes of arrays over them.
 struct Over {
     axes: Vec<usize>,
-    /// As the author orders them.
+    /// Sizes in the order of Keras.
     sizes: Vec<usize>,
-    /// Sizes of 1 elsewhere, as the graph orders them.
+    /// Sizes along the axes and 1 elsewhere, in the order of the graph.
     broadcast: Vec<usize>,
 }
 
@@ -93,7 +93,7 @@ fn over(scope: &Scope<'_>, x: Symbol, axes: &[i64]) -> Result<Over, OpError> {
     Ok(over)
 }
 
-/// An array over the axes, in a shape that broadcasts.
+/// Reads an array over the axes, reshaped so that it broadcasts.
 fn stored_over(scope: &mut Scope<'_>, what: &str, over: &Over) -> Result<ValueId, Problem> {
     let mut order: Vec<usize> = (0..over.axes.len()).collect();
     order.sort_by_key(|&i| over.axes[i]);
@@ -115,7 +115,7 @@ pub(super) fn layer(scope: &mut Scope<'_>) -> Made {
         return deviation_only(scope, x, &over, epsilon, scale);
     }
     let last = scope.shape(x.id).rank() - 1;
-    // Tokens, the common case, have an operator of their own.
+    // Normalisation over the last axis (tokens), the common case, has its own operator.
     if x.layout == Layout::Plain && over.axes == [last] {
         let length = over.sizes[0];
         let gamma = if scale { scope.vector("gamma", length)? } else { filled(scope, length, 1.0)? };
@@ -164,9 +164,9 @@ pub(super) fn rms(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: formula::rms(&mut scope.build(), x.id, &over.axes, scale, epsilon)?, ..x })
 }
 
-/// x ÷ its length along the axes.
+/// Reads `UnitNormalization`: x ÷ its L2 norm along the axes.
 pub(super) fn unit(scope: &mut Scope<'_>) -> Made {
-    // What both Keras 2 and 3 add so as not to divide by 0.
+    // Lower bound of Keras 2 and 3 that avoids division by 0.
     const LEAST: f32 = 1e-12;
     let x = scope.input()?;
     let axes = scope.config.ints("axis")?.unwrap_or_else(|| vec![-1]);
@@ -180,7 +180,7 @@ pub(super) fn unit(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: b.div(x.id, length)?, ..x })
 }
 
-/// Groups of channels, each over all other axes too.
+/// Reads `GroupNormalization`: groups of channels, normalised over all other axes too.
 pub(super) fn group(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     let groups = scope.config.int("groups")?.unwrap_or(32);
@@ -214,7 +214,7 @@ pub(super) fn group(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id: y, ..x })
 }
 
-/// `ConvNeXt`'s factor for each channel.
+/// Reads `ConvNeXt`'s factor per channel.
 pub(super) fn layer_scale(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     scope.config.ignore(&["init_values", "projection_dim"]);

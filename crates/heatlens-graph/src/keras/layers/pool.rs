@@ -1,4 +1,4 @@
-//! Pooling. TensorFlow leaves padding out of means and maxima.
+//! Pooling. As in TensorFlow, padding does not count in means and maxima.
 
 use super::window::{Padding, spatial_axes};
 use crate::fact::Shape;

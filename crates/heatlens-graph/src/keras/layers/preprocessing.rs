@@ -1,4 +1,4 @@
-//! What stands in front of a network, and what only works while training.
+//! Preprocessing layers, and layers that are active in training only.
 
 use super::merge::{elementwise, stored};
 use super::shape::slice;
@@ -12,13 +12,13 @@ use crate::op::invalid;
 use crate::op::window::spatial_sizes;
 use crate::tensor::Tensor;
 
-/// Passes its input.
+/// Returns the first input unchanged.
 pub(super) fn identity(scope: &mut Scope<'_>) -> Made {
     scope.config.ignore_all();
     Ok(scope.values().first().copied().ok_or_else(|| invalid("expected an input"))?)
 }
 
-/// x · scale + offset, where each may be one number or one for each channel.
+/// x · scale + offset, where each is a number or one number per channel.
 pub(super) fn rescaling(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     let scale = scope.config.need("scale", scope.config.json("scale"))?.clone();
@@ -30,9 +30,9 @@ pub(super) fn rescaling(scope: &mut Scope<'_>) -> Made {
     Ok(y)
 }
 
-/// (x − mean) ÷ deviation, or back.
+/// (x − mean) ÷ deviation, or its inverse.
 pub(super) fn normalization(scope: &mut Scope<'_>) -> Made {
-    // What Keras divides by at least.
+    // Lower bound of the divisor in Keras.
     const LEAST: f32 = 1e-7;
     let x = scope.input()?;
     let axes = scope.config.ints("axis")?;
@@ -70,7 +70,7 @@ pub(super) fn normalization(scope: &mut Scope<'_>) -> Made {
                 let values = t.as_f32().unwrap_or_default().iter().map(|&v| deviation(v)).collect();
                 shaped(Tensor::f32(t.shape(), values))
             })?;
-            // How many images the statistics were taken over.
+            // The third array is the number of images used for the statistics.
             scope.taken = scope.arrays.len();
             (mean, deviation)
         }
@@ -86,12 +86,12 @@ pub(super) fn normalization(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol { id, ..x })
 }
 
-/// One axis of statistics is stored as a plain list.
+/// Returns the stored shape of statistics: those of a single channel have shape [1].
 fn trimmed(sizes: Vec<usize>, count: usize) -> Vec<usize> {
     if count == 1 { vec![1] } else { sizes }
 }
 
-/// Sizes along the axes of statistics, 1 elsewhere, as the graph orders them.
+/// Returns the sizes along the axes of the statistics and 1 elsewhere, in the order of the graph.
 fn broadcast_shape(scope: &Scope<'_>, x: Symbol, axes: &[i64]) -> Result<Vec<usize>, OpError> {
     let shape = scope.shape(x.id);
     let mut broadcast = vec![1; shape.rank()];
@@ -105,7 +105,7 @@ fn broadcast_shape(scope: &Scope<'_>, x: Symbol, axes: &[i64]) -> Result<Vec<usi
     Ok(broadcast)
 }
 
-/// Height and width wanted, the image as N×C×H×W, and its sizes.
+/// Returns the image as N×C×H×W, its format, the requested height and width, and the actual ones.
 fn image(scope: &mut Scope<'_>) -> Result<(ValueId, Format, [usize; 2], [usize; 2]), Problem> {
     let format = scope.format()?;
     let height = scope.config.need("height", scope.config.size("height")?)?;
@@ -133,7 +133,7 @@ pub(super) fn resizing(scope: &mut Scope<'_>) -> Made {
     Ok(Scope::spatial_result(y, format))
 }
 
-/// How the pixels of another size are made.
+/// Interpolation method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interpolation {
     Nearest,
@@ -151,7 +151,7 @@ impl Interpolation {
         }
     }
 
-    /// As TensorFlow does it: pixel centres at halves, no antialiasing; what a cubic would read outside counts nothing.
+    /// Returns TensorFlow's resampling: half-pixel centres, no antialiasing; bicubic weights outside the image are 0.
     fn resampling(self) -> Resampling {
         let (mode, coordinates, exclude_outside) = match self {
             Self::Nearest => (Mode::Nearest(Rounding::Floor), Coordinates::TfHalfPixelForNn, false),
@@ -162,7 +162,7 @@ impl Interpolation {
     }
 }
 
-/// An image (N×C×H×W) of another size; with `crop` the largest part in the middle that has the proportions wanted.
+/// Resizes an image (N×C×H×W). With `crop`, first crops the largest centred part with the requested aspect ratio.
 pub(super) fn resized(
     scope: &mut Scope<'_>,
     mut x: ValueId,
@@ -182,7 +182,7 @@ pub(super) fn resized(
     resample(scope, x, &wanted, &interpolation.resampling())
 }
 
-/// What remains of a random crop after training: in Keras 2 the middle, brought to size; in Keras 3 the image as it is.
+/// Reads `RandomCrop` after training: Keras 2 crops the centre and resizes it, Keras 3 leaves the image unchanged.
 pub(super) fn random_crop(scope: &mut Scope<'_>) -> Made {
     let (x, format, wanted, found) = image(scope)?;
     scope.config.ignore_all();
@@ -208,7 +208,7 @@ pub(super) fn center_crop(scope: &mut Scope<'_>) -> Made {
     Ok(Scope::spatial_result(x, format))
 }
 
-/// Other sizes for the axes behind the channels, with pixel centres at halves, without antialiasing.
+/// Resizes the spatial axes bilinearly, with half-pixel centres and without antialiasing.
 pub(super) fn resize_bilinear(
     scope: &mut Scope<'_>,
     x: ValueId,
@@ -227,7 +227,7 @@ fn resample(
     let mut y = x;
     for (i, (&from, &to)) in sizes.iter().zip(target).enumerate() {
         if from != to {
-            #[allow(clippy::cast_precision_loss)] // sizes of images
+            #[allow(clippy::cast_precision_loss)] // image sizes
             let scale = to as f64 / from as f64;
             y = resize::resample(&mut scope.build(), y, i + 2, resampling, to, scale)?;
         }

@@ -1,4 +1,4 @@
-//! Layers that move elements: what an author means by an axis is theirs, not the graph's.
+//! Layers that move elements. Axes in settings are those of Keras, not those of the graph.
 
 use super::conv::batched_like;
 use super::window::spatial_axes;
@@ -13,13 +13,13 @@ use crate::op::pad::Pad;
 use crate::op::slice::Slice;
 use crate::op::window::spatial_sizes;
 
-/// Everything behind the batch in one axis, in the author's order.
+/// Flattens everything but the batch axis, in the order of Keras.
 pub(super) fn flatten(scope: &mut Scope<'_>) -> Made {
     let format = scope.format()?;
     let x = scope.input()?;
     let mut id = scope.plain(x)?;
     let shape = scope.shape(id);
-    // With channels in front Keras moves them behind before it flattens.
+    // If the channels are first, Keras moves them to the end before flattening.
     if format == Format::First && shape.rank() > 2 {
         let perm: Vec<usize> = std::iter::once(0).chain(2..shape.rank()).chain([1]).collect();
         id = scope.build().transpose(id, &perm)?;
@@ -28,7 +28,7 @@ pub(super) fn flatten(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol::plain(scope.build().reshape(id, batched_like(&shape, &[count]))?))
 }
 
-/// Sizes behind the batch, one of which may be −1.
+/// Returns the sizes after the batch axis; one of `target` may be −1.
 pub(super) fn target_sizes(count: usize, target: &[i64]) -> Result<Vec<usize>, OpError> {
     let bad = || invalid(format!("{count} elements as {target:?}"));
     let known =
@@ -45,7 +45,7 @@ pub(super) fn reshape(scope: &mut Scope<'_>) -> Made {
     let Some(crate::keras::scope::Arg::Value(symbol)) = symbol else {
         return Err(invalid("expected an input").into());
     };
-    // The layer's target leaves the batch out, the function's has it in front.
+    // The target of the layer omits the batch axis, that of the function includes it.
     let layer = scope.config.ints("target_shape")?;
     let function = scope.int_arguments(1, &["newshape"])?;
     let target = match (layer, function) {
@@ -56,7 +56,7 @@ pub(super) fn reshape(scope: &mut Scope<'_>) -> Made {
     reshape_to(scope, symbol, &target)
 }
 
-/// Reshapes what stands behind the batch.
+/// Reshapes all axes after the batch axis.
 pub(super) fn reshape_to(scope: &mut Scope<'_>, symbol: Symbol, target: &[i64]) -> Made {
     let shape = scope.shape(symbol.id);
     if !shape.0.first().is_some_and(|d| d.is_batch()) {
@@ -64,7 +64,7 @@ pub(super) fn reshape_to(scope: &mut Scope<'_>, symbol: Symbol, target: &[i64]) 
     }
     let count: usize = shape.0.iter().skip(1).map(|d| d.at(1)).product();
     let sizes = target_sizes(count, target)?;
-    // N×1×1×C keeps its order either way, which spares squeeze-and-excite gates a transposition.
+    // N×1×1×C has the same order in both layouts, which saves a transposition in squeeze-and-excitation blocks.
     if let (&[h, w, c], true) = (sizes.as_slice(), sizes.len() == 3)
         && h * w == 1
     {
@@ -76,7 +76,7 @@ pub(super) fn reshape_to(scope: &mut Scope<'_>, symbol: Symbol, target: &[i64]) 
     Ok(Symbol::plain(scope.build().reshape(x, batched_like(&shape, &sizes))?))
 }
 
-/// The author's axes in another order; counted from 1 behind the batch.
+/// Permutes axes, numbered as in Keras, starting with 1 after the batch axis.
 pub(super) fn permute(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     let dims = scope.config.need("dims", scope.config.ints("dims")?)?;
@@ -105,7 +105,7 @@ pub(super) fn repeat_vector(scope: &mut Scope<'_>) -> Made {
     Ok(Symbol::plain(b.expand(row, Shape(vec![batch, Dim::Fixed(n), features]))?))
 }
 
-/// Numbers of elements in front and behind, for each spatial axis.
+/// Reads the margins before and after each spatial axis.
 fn margins(scope: &Scope<'_>, key: &str) -> Result<Vec<(usize, usize)>, OpError> {
     let n = spatial_axes(scope.class);
     let value = scope.config.need(key, scope.config.json(key))?;
@@ -151,7 +151,7 @@ pub(super) fn cropping(scope: &mut Scope<'_>) -> Made {
     Ok(Scope::spatial_result(x, format))
 }
 
-/// Some elements of an axis; nothing where that is all of them.
+/// Slices an axis; adds no node if all elements are kept.
 pub(super) fn slice(
     scope: &mut Scope<'_>,
     x: ValueId,
@@ -165,7 +165,7 @@ pub(super) fn slice(
     scope.apply(Slice { axis, start, len, step: 1 }, &[x])
 }
 
-/// The spatial sizes, if there are `n` of them.
+/// Returns the spatial sizes, if there are `n` of them.
 fn check_axes(scope: &Scope<'_>, x: ValueId, n: usize) -> Result<Vec<usize>, OpError> {
     let fact = scope.reading.graph.fact(x);
     let sizes = spatial_sizes(fact)?;
@@ -194,7 +194,7 @@ pub(super) fn up_sampling(scope: &mut Scope<'_>) -> Made {
     Ok(Scope::spatial_result(y, format))
 }
 
-/// Every element `factors` times, side by side.
+/// Repeats every element `factors` times along each spatial axis.
 fn repeated(
     scope: &mut Scope<'_>,
     x: ValueId,

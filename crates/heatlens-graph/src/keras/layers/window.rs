@@ -1,18 +1,18 @@
-//! What convolutions and poolings share: sizes of windows, and TensorFlow's ways to pad.
+//! Windows of convolutions and poolings, with TensorFlow's padding modes.
 
 use crate::error::OpError;
 use crate::keras::scope::Scope;
 use crate::op::invalid;
 use crate::op::window::Window;
 
-/// How a layer pads.
+/// Padding mode of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Padding {
-    /// Not at all.
+    /// No padding.
     Valid,
-    /// Such that ⌈input ÷ step⌉ windows fit; an odd rest goes behind.
+    /// Padding for ⌈input ÷ stride⌉ windows; an odd remainder goes to the end.
     Same,
-    /// All of it in front.
+    /// All padding at the beginning.
     Causal,
 }
 
@@ -26,7 +26,7 @@ impl Padding {
         }
     }
 
-    /// The window over an input of spatial sizes `input`.
+    /// Returns the window over an input of spatial sizes `input`.
     pub(super) fn window(
         self,
         input: &[usize],
@@ -56,12 +56,12 @@ impl Padding {
     }
 }
 
-/// How many elements a window reaches over.
+/// Returns the number of elements a window spans.
 pub(super) fn span(kernel: usize, dilation: usize) -> Option<usize> {
     kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1).filter(|_| dilation > 0)
 }
 
-/// Number of spatial axes, by the class name.
+/// Returns the number of spatial axes, determined by the class name.
 pub(super) fn spatial_axes(class: &str) -> usize {
     if class.contains("1D") { 1 } else { 2 }
 }

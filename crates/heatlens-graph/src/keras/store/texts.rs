@@ -1,8 +1,8 @@
-//! Texts in attributes of groups.
+//! Strings in attributes of groups.
 //!
-//! A text of variable length stands in an attribute as a reference to a heap, and nothing forbids that thousands of
-//! references name the same long text. `hdf5-reader` decodes all attributes of a group at once, so what they will take
-//! is added up first.
+//! An attribute stores a string of variable length as a reference to a heap, and thousands of references may point to
+//! the same long string. `hdf5-reader` decodes all attributes of a group at once, so their decoded size is computed
+//! first.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,17 @@ use super::{Store, damaged};
 use crate::keras::KerasError;
 use crate::keras::limits::{MAX_CONFIG, MAX_TEXTS, check};
 
-/// Sizes of texts by heap and number, read when first needed.
+/// Sizes of strings by heap address and index, read on demand.
 type Heaps = BTreeMap<u64, BTreeMap<u16, u64>>;
 
 impl Store {
-    /// An attribute that holds one text, `None` if it is not there.
+    /// Returns an attribute that holds a string, or `None` if it does not exist.
     pub(in crate::keras) fn text(&self, path: &str, name: &str) -> Result<Option<String>, KerasError> {
         let mut texts = self.texts(path, name)?;
         Ok(texts.as_mut().and_then(Vec::pop))
     }
 
-    /// An attribute that holds texts, `None` if it is not there.
+    /// Returns an attribute that holds strings, or `None` if it does not exist.
     pub(in crate::keras) fn texts(&self, path: &str, name: &str) -> Result<Option<Vec<String>>, KerasError> {
         let Some(group) = self.group(path)? else { return Ok(None) };
         let at = |e: &Hdf5Error| damaged(&format!("attribute {name:?} of {path:?}"), e);
@@ -50,10 +50,10 @@ impl Store {
         attribute.read_strings().map(Some).map_err(|e| at(&e))
     }
 
-    /// Whether a group has an attribute; an error if decoding its attributes is not to be afforded.
+    /// True if a group has an attribute; an error if the group's attributes are too large to decode.
     fn affordable(&self, group: &Group, name: &str) -> Result<bool, super::Trouble> {
         let attributes = group.raw_attributes()?;
-        // Each is looked for among the others.
+        // Each attribute is looked up among the others.
         let count = attributes.len() as u64;
         self.spend(count.saturating_mul(count) / 8)?;
         let mut heaps = Heaps::new();
@@ -66,7 +66,7 @@ impl Store {
         Ok(attributes.iter().any(|attribute| attribute.name() == name))
     }
 
-    /// Bytes of an attribute once its references are followed.
+    /// Returns the size of an attribute in bytes after following its references.
     fn decoded(&self, attribute: &RawAttribute, heaps: &mut Heaps) -> Result<u64, super::Trouble> {
         let message = attribute.message();
         let stored = message.raw_data.len() as u64;
@@ -77,13 +77,13 @@ impl Store {
         if !variable {
             return Ok(stored);
         }
-        // A length that nobody checks, the heap's address, the number of the text in it.
+        // Each reference: an unchecked length, the heap's address, the index of the string in it.
         let offset_size = usize::from(self.file.superblock().offset_size);
         let mut sum = stored;
         for reference in message.raw_data.chunks_exact(4 + offset_size + 4) {
             let (address, number) = reference[4..].split_at(offset_size);
             let le = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
-            #[allow(clippy::cast_possible_truncation)] // as the decoder does
+            #[allow(clippy::cast_possible_truncation)] // like the decoder
             let number = le(number) as u16;
             let heap = match heaps.entry(le(address)) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -97,7 +97,7 @@ impl Store {
         Ok(sum)
     }
 
-    /// The sizes of the texts in a heap; none where there is no heap, which the decoder will say.
+    /// Returns the sizes of the strings in a heap; empty if there is no heap, which the decoder reports.
     fn heap(&self, address: u64) -> Result<BTreeMap<u16, u64>, KerasError> {
         let superblock = self.file.superblock();
         let address = superblock.base_address.saturating_add(address);
@@ -108,7 +108,7 @@ impl Store {
             superblock.length_size,
         );
         let objects = heap.map(|heap| heap.objects).unwrap_or_default();
-        // Heaps may overlap, so that a file holds more of them than its length allows.
+        // Heaps may overlap, so a file may contain more of them than its length suggests.
         self.spend(objects.iter().map(|object| 16 + object.data.len() as u64).sum::<u64>() + 16)?;
         Ok(objects.iter().map(|object| (object.index, object.data.len() as u64)).collect())
     }
