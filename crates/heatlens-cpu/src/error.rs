@@ -1,4 +1,4 @@
-//! What can go wrong between a graph and its numbers.
+//! Errors of compiling and running programs.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use thiserror::Error;
 
 use crate::memory::readable;
 
-/// A graph that cannot be compiled.
+/// Error of compiling a graph.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// Nodes without a kernel, all of them at once.
+    /// Some nodes have no kernel; lists all of them.
     #[error("{} node(s) cannot run here:{}", .0.len(), List(.0))]
     Unsupported(Vec<Unsupported>),
-    /// One sample needs more memory than there is.
+    /// One sample needs more memory than is available.
     #[error(
         "one sample would take {} of memory, {} are available; use a smaller image or layer",
         readable(.bytes),
         readable(.available)
     )]
     Memory {
-        /// Bytes for one sample.
+        /// Bytes needed for one sample.
         bytes: u128,
-        /// Bytes that are available.
+        /// Bytes available.
         available: u128,
     },
 }
@@ -30,15 +30,15 @@ pub enum CompileError {
 /// A node without a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
-    /// The node's name.
+    /// Name of the node.
     pub node: String,
-    /// Its operator.
+    /// Name of its operator.
     pub op: String,
-    /// What stands in the way.
+    /// Reason why it has no kernel.
     pub reason: String,
 }
 
-/// One line for each node, of many for the first ones.
+/// Displays one line per node, for at most the first 20 nodes.
 struct List<'a>(&'a [Unsupported]);
 
 impl fmt::Display for List<'_> {
@@ -54,38 +54,38 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// Inputs that do not fit a program.
+/// Error of running a program.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
-    /// Another number of inputs than the program has.
+    /// The number of inputs is wrong.
     #[error("expected {expected} inputs, found {found}")]
     InputCount {
-        /// What the program takes.
+        /// Number of inputs of the program.
         expected: usize,
-        /// What came.
+        /// Number of inputs given.
         found: usize,
     },
-    /// The samples together need more memory than there is.
+    /// The samples together need more memory than is available.
     #[error(
         "the samples would take {} of memory together, {} are available; run fewer at a time",
         readable(.bytes),
         readable(.available)
     )]
     Memory {
-        /// Bytes for all samples.
+        /// Bytes needed for all samples.
         bytes: u128,
-        /// Bytes that are available.
+        /// Bytes available.
         available: u128,
     },
-    /// An input of the wrong size.
+    /// An input has the wrong size.
     #[error("input {name:?}: expected {expected} elements, found {found}")]
     InputLen {
-        /// The input's name.
+        /// Name of the input.
         name: String,
-        /// Elements expected.
+        /// Expected number of elements.
         expected: usize,
-        /// Elements found.
+        /// Number of elements given.
         found: usize,
     },
 }

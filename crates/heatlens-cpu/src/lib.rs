@@ -1,13 +1,12 @@
-//! Compiles a graph for the processor and runs it.
+//! Compiles a graph for the CPU and runs it.
 //!
-//! [`Program::compile`] turns every node into a kernel with planned buffers; [`Program::run`] feeds
-//! samples through it. The path is: `lower` (a graph becomes a list of kernels), `plan` (the list
-//! becomes blocks with buffers), `run` (blocks run over samples and threads). The kernels
-//! themselves are plain functions in `kernel`.
+//! [`Program::compile`] turns every node into a kernel with planned buffers; [`Program::run`] runs samples through it.
+//! The stages are: `lower` (graph to list of kernels), `plan` (list to blocks with buffers), `run` (blocks over samples
+//! and threads). The kernels themselves are plain functions in `kernel`.
 //!
-//! Same input, same bits: a sample is always computed by the same kernels in the same order, alone
-//! in its buffers; sums over samples run over chunks of a fixed size that are then added in a fixed
-//! tree. How many threads work, and how many samples come together, changes nothing.
+//! Results are bitwise reproducible: a sample is always computed by the same kernels in the same order, in its own
+//! buffers; sums over samples run over chunks of a fixed size, which are added in a fixed tree. Neither the number of
+//! threads nor the number of samples changes the result.
 
 mod error;
 mod kernel;
@@ -23,24 +22,24 @@ pub use memory::available_memory;
 pub use profile::StepTime;
 pub use program::Program;
 
-/// The instruction set that the kernels use on this processor. Results may differ in the last bit
-/// between instruction sets, so it is recorded beside them.
+/// Returns the name of the instruction set that the kernels use on this processor. Results may differ in the last bit
+/// between instruction sets, so it is recorded with them.
 #[must_use]
 pub fn instruction_set() -> &'static str {
     kernel::Isa::best().name()
 }
 
-/// Makes all kernels of this process use the instruction set of this name: `avx512`, `avx2` or `portable`. Machines of
-/// different kinds give the same bits when all are pinned to one that each has.
+/// Makes all kernels of this process use the named instruction set: `avx512`, `avx2` or `portable`. Different machines
+/// give identical bits if all are pinned to a set that each of them supports.
 ///
 /// # Errors
-/// If there is no such set, this processor lacks it, or another one is in use already.
+/// If there is no such set, this processor does not support it, or another one is in use already.
 pub fn pin_instruction_set(name: &str) -> Result<(), String> {
     kernel::Isa::pin(name)
 }
 
-/// Floating-point operations a second that the threads of the current pool reach together on
-/// multiply-adds in registers: what no program can exceed. Takes some hundredths of a second.
+/// Measures the peak floating-point operations per second of all threads of the current pool, with multiply-adds in
+/// registers: an upper bound for any program. Takes some hundredths of a second.
 #[must_use]
 pub fn peak_flops() -> f64 {
     rayon::broadcast(|_| kernel::peak(kernel::Isa::best())).into_iter().sum()

@@ -1,15 +1,15 @@
-//! How much memory there is to take.
+//! Available memory.
 //!
-//! Asking for more than there is ends the process, so what a program takes is compared with it beforehand. Linux says how
-//! much is available, to the machine and to the control groups that the process runs in (containers are such groups).
-//! Elsewhere nobody is asked, and only [`FALLBACK`] bounds a program.
+//! Allocating more memory than there is aborts the process, so the memory a program needs is compared with the
+//! available memory first. Linux reports it for the machine and for the control groups of the process (containers are
+//! such groups). On other systems only [`FALLBACK`] limits a program.
 
 use std::path::{Path, PathBuf};
 
-/// What counts as available where the system does not say, and the most that one sample may take anywhere: 32 GiB.
+/// Memory assumed to be available if the system does not report it, and maximum for one sample on any system: 32 GiB.
 pub(crate) const FALLBACK: u64 = 1 << 35;
 
-/// Bytes of memory that can be taken without pushing something else out, if the system says so (Linux does).
+/// Returns the bytes of memory that can be allocated without swapping, if the system reports it (Linux does).
 #[must_use]
 pub fn available_memory() -> Option<u64> {
     let machine =
@@ -19,13 +19,13 @@ pub fn available_memory() -> Option<u64> {
     bytes.into_iter().chain(groups).min()
 }
 
-/// Less than this is taken without a question: asking takes some microseconds.
+/// Allocations up to this size are not checked: a check takes some microseconds.
 const UNASKED: u128 = 1 << 28;
 
-/// Whether so many bytes can be taken.
+/// Checks that `bytes` can be allocated.
 ///
 /// # Errors
-/// The bytes that can be, where they are fewer.
+/// The number of available bytes, if it is smaller.
 pub(crate) fn fits(bytes: u128) -> Result<(), u128> {
     if bytes <= UNASKED {
         return Ok(());
@@ -34,20 +34,20 @@ pub(crate) fn fits(bytes: u128) -> Result<(), u128> {
     if bytes <= available { Ok(()) } else { Err(available) }
 }
 
-/// Bytes as people say them.
+/// Formats a number of bytes for users.
 pub(crate) fn readable(bytes: &u128) -> String {
     let tenths = |unit: u32| bytes.saturating_mul(10) >> unit;
     let (unit, name) = if bytes >> 30 > 0 { (30, "GiB") } else { (20, "MiB") };
     format!("{}.{} {name}", tenths(unit) / 10, tenths(unit) % 10)
 }
 
-/// The number behind `name` at the start of a line.
+/// Returns the number after `name` at the start of a line.
 fn entry(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// What the tightest of the process's control groups leaves, as `/proc/self/cgroup` lists them.
+/// Returns the memory left in the tightest control group of the process, given `/proc/self/cgroup`.
 fn of_groups(list: &str) -> Option<u64> {
     let groups = list.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -65,18 +65,18 @@ fn of_groups(list: &str) -> Option<u64> {
         .min()
 }
 
-/// Names of the files that tell a group's limit, what it uses, and how much of that the system would give back.
+/// Names of a group's limit file, usage file, and statistics entry for the reclaimable part.
 type Files = [&'static str; 3];
 const VERSION_2: Files = ["memory.max", "memory.current", "inactive_file "];
 const VERSION_1: Files = ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "];
 
-/// A group's folder and those that it lies in: each may have a limit. Within a container the path may not exist, but the
-/// root is the container's own.
+/// Returns the folder of a group and those of its parents, each of which may have a limit. Inside a container the path
+/// may not exist, but the root is that of the container.
 fn folders(root: &Path, path: &str) -> Vec<PathBuf> {
     root.join(path).ancestors().take_while(|folder| folder.starts_with(root)).map(Path::to_owned).collect()
 }
 
-/// What a group may still take; `None` where it has no limit.
+/// Returns the memory left in a group; `None` if it has no limit.
 fn left(folder: &Path, [limit, used, cached]: Files) -> Option<u64> {
     let number = |name: &str| std::fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
     let (limit, used) = (number(limit)?, number(used)?);

@@ -1,26 +1,25 @@
-//! From a list of steps to blocks with buffers.
+//! Planning of blocks and buffers.
 //!
-//! A *block* is everything that can run for a sample before some sum over all samples is needed.
-//! Most programs are one block: forward, backward and all formulas of a sample run in one go, in
-//! buffers that stay in the processor's cache. Inside a block a buffer is used again as soon as
-//! its value has been read for the last time.
+//! A *block* contains everything that can run for a sample before a sum over all samples is needed. Most programs are
+//! one block: forward pass, backward pass and all formulas of a sample run together, in buffers that stay in the
+//! processor's cache. Within a block, a buffer is reused as soon as its value has been read for the last time.
 
 use std::collections::BTreeSet;
 
 use crate::lower::{Lowered, Rate, Slot, Source};
 
-/// Where a step finds a value.
+/// Storage of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In the program.
     Constant,
-    /// Fed from outside, at this position.
+    /// Fed by the caller, at this position.
     Input(usize),
     /// Computed once, at this position of the global buffers.
     Global(usize),
-    /// In a sample's short-lived buffers, at this position.
+    /// In the temporary buffers of a sample, at this position.
     Buffer(usize),
-    /// Kept for each sample, at this position: handed out, or read by a later block.
+    /// Kept for each sample, at this position: an output, or read by a later block.
     Kept(usize),
 }
 
@@ -31,38 +30,38 @@ pub(crate) struct Block {
     pub(crate) once: Vec<usize>,
     /// Steps that run for each sample.
     pub(crate) sample: Vec<usize>,
-    /// The values summed over the samples, in the order of their accumulators.
+    /// Values summed over the samples, in the order of their accumulators.
     pub(crate) sums: Vec<Slot>,
-    /// Sizes of the short-lived buffers.
+    /// Sizes of the temporary buffers.
     pub(crate) buffers: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) blocks: Vec<Block>,
-    /// For each value, where it lives.
+    /// Storage of each value.
     pub(crate) places: Vec<Place>,
     /// Sizes of the global buffers.
     pub(crate) globals: Vec<usize>,
-    /// Sizes of what is kept for each sample.
+    /// Sizes of the values kept for each sample.
     pub(crate) kept: Vec<usize>,
-    /// The largest scratch of any step.
+    /// Maximum scratch size of a step.
     pub(crate) scratch: usize,
 }
 
 impl Plan {
-    /// Bytes that one sample takes, at most.
+    /// Returns the maximum number of bytes for one sample.
     pub(crate) fn bytes(&self) -> u128 {
         self.workspace_bytes() + self.bytes_of(1)
     }
 
-    /// Bytes of the buffers that one thread works in.
+    /// Returns the size in bytes of one thread's buffers.
     pub(crate) fn workspace_bytes(&self) -> u128 {
         let buffers = self.blocks.iter().map(|block| total(&block.buffers)).max().unwrap_or(0);
         4 * (buffers + self.scratch as u128)
     }
 
-    /// Bytes of what is computed once and of what is kept for `n` samples.
+    /// Returns the size in bytes of the global buffers and of the values kept for `n` samples.
     pub(crate) fn bytes_of(&self, n: usize) -> u128 {
         4 * (total(&self.globals) + total(&self.kept).saturating_mul(n as u128))
     }
@@ -119,7 +118,7 @@ fn append(sizes: &mut Vec<usize>, len: usize, place: fn(usize) -> Place) -> Plac
     place(sizes.len() - 1)
 }
 
-/// For each value, whether it must outlive its block: it is an output, or a later block reads it.
+/// Returns for each value whether it must outlive its block: it is an output, or a later block reads it.
 fn kept_values(lowered: &Lowered) -> Vec<bool> {
     let mut keep = vec![false; lowered.values.len()];
     for output in &lowered.outputs {
@@ -135,8 +134,8 @@ fn kept_values(lowered: &Lowered) -> Vec<bool> {
     keep
 }
 
-/// For each short-lived value, the place in its block of the last step that reads it, or of the one that
-/// computes it where none does.
+/// Returns for each temporary value the position in its block of the last step that reads it, or of the step that
+/// computes it if none does.
 fn last_uses(lowered: &Lowered, blocks: &[Block]) -> Vec<usize> {
     let mut last_use = vec![0; lowered.values.len()];
     for block in blocks {
@@ -150,7 +149,7 @@ fn last_uses(lowered: &Lowered, blocks: &[Block]) -> Vec<usize> {
     last_use
 }
 
-/// Gives each short-lived value of a block a buffer: the free one that wastes least, or a new one.
+/// Assigns a buffer to each temporary value of a block: the best fit among the free ones, or a new one.
 fn assign_buffers(lowered: &Lowered, block: &mut Block, last_use: &[usize], places: &mut [Place]) {
     let mut free = FreeBuffers::default();
     for (at, &step) in block.sample.iter().enumerate() {
@@ -172,8 +171,8 @@ fn assign_buffers(lowered: &Lowered, block: &mut Block, last_use: &[usize], plac
     }
 }
 
-/// Buffers whose values have been read for the last time, by size and then by number: the best fit is found
-/// without looking at all of them.
+/// Buffers whose values have been read for the last time, ordered by size and number, so that the best fit is found in
+/// logarithmic time.
 #[derive(Debug, Default)]
 struct FreeBuffers(BTreeSet<(usize, usize)>);
 
@@ -182,11 +181,11 @@ impl FreeBuffers {
         self.0.insert((sizes[buffer], buffer));
     }
 
-    /// The free buffer whose size is nearest to `len`, of several the first, made large enough; a new one if
-    /// none is free.
+    /// Takes the free buffer with the size nearest to `len`, the first of several, and enlarges it if needed; a new one
+    /// if none is free.
     fn take(&mut self, sizes: &mut Vec<usize>, len: usize) -> usize {
         let above = self.0.range((len, 0)..).next().copied();
-        // Of those that are too small the largest, and of these the first.
+        // The largest of those that are too small, and the first of these.
         let below = self.0.range(..(len, 0)).next_back().copied();
         let below = below.and_then(|(size, _)| self.0.range((size, 0)..).next().copied());
         let waste = |&(size, buffer): &(usize, usize)| (size.abs_diff(len), buffer);
@@ -208,7 +207,7 @@ impl FreeBuffers {
 mod tests {
     use super::*;
 
-    /// The rule that [`FreeBuffers::take`] follows, by looking at every free buffer.
+    /// Best fit as chosen by [`FreeBuffers::take`], by a linear search.
     fn nearest(free: &[usize], sizes: &[usize], len: usize) -> Option<usize> {
         free.iter().copied().min_by_key(|&buffer| (sizes[buffer].abs_diff(len), buffer))
     }

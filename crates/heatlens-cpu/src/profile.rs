@@ -1,4 +1,4 @@
-//! Where a program's time goes.
+//! Profiling of programs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 use crate::error::RunError;
 use crate::program::Program;
 
-/// What one kernel of a program took.
+/// Time spent in one kernel of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepTime {
-    /// The node that the kernel computes.
+    /// Name of the node that the kernel computes.
     pub node: String,
-    /// The node's operator, by its ONNX name where it has one.
+    /// Operator of the node, with its ONNX name if it has one.
     pub op: &'static str,
     /// Time in the kernel, summed over samples and threads.
     pub time: Duration,
-    /// Multiplications and additions of matrix products and convolutions, summed over samples; 0 for
-    /// other operators, which are bound by memory.
+    /// Multiplications and additions of matrix products and convolutions, summed over samples; 0 for other operators,
+    /// which are memory-bound.
     pub flops: u64,
 }
 
-/// Nanoseconds of each step.
+/// Nanoseconds and number of runs of each step.
 #[derive(Debug)]
 pub(crate) struct Clock(Vec<[AtomicU64; 2]>);
 
 impl Clock {
-    /// Does the work of a step, with a look at the clock before and after it if there is one.
+    /// Runs a step and measures its time if there is a clock.
     pub(crate) fn time(clock: Option<&Self>, step: usize, work: impl FnOnce()) {
         let Some([time, runs]) = clock.and_then(|clock| clock.0.get(step)) else { return work() };
         let start = Instant::now();
@@ -37,11 +37,10 @@ impl Clock {
 }
 
 impl Program {
-    /// Runs `n` samples as [`run`](Self::run) does and tells what each kernel took, in the order in which
-    /// they run.
+    /// Runs `n` samples like [`run`](Self::run) and returns the time spent in each kernel, in execution order.
     ///
     /// # Errors
-    /// If the inputs do not have their sizes.
+    /// If the inputs have the wrong sizes.
     pub fn profile(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<StepTime>, RunError> {
         let clock = Clock(self.steps.iter().map(|_| Default::default()).collect());
         self.run_clocked(feeds, n, Some(&clock))?;
@@ -54,7 +53,7 @@ impl Program {
         Ok(steps.collect())
     }
 
-    /// Bytes of buffers and of what is kept that one sample takes while it runs; weights not counted.
+    /// Returns the bytes of buffers and kept values for one sample, without weights.
     #[must_use]
     pub fn bytes_per_sample(&self) -> u128 {
         self.plan.bytes()

@@ -1,4 +1,4 @@
-//! A compiled graph.
+//! Compiled graphs.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,8 +11,7 @@ use crate::memory;
 use crate::plan::{Plan, plan};
 use crate::run::{KeptValues, Workspace};
 
-/// A graph turned into kernels with planned buffers. Compile once, run on any number of samples,
-/// from any number of threads.
+/// A graph compiled to kernels with planned buffers. It can run any number of samples, from any number of threads.
 ///
 /// ```
 /// use heatlens_cpu::Program;
@@ -33,9 +32,9 @@ pub struct Program {
     pub(crate) plan: Plan,
     pub(crate) outputs: Vec<usize>,
     pub(crate) inputs: Vec<InputPort>,
-    /// Buffers of earlier runs, used again: fresh memory costs more than the work done in it.
+    /// Buffers of earlier runs for reuse: allocating memory costs more than the computation in it.
     pub(crate) spare: Mutex<Vec<Workspace>>,
-    /// What earlier runs kept for their samples, used again likewise.
+    /// Kept values of earlier runs for reuse.
     pub(crate) spare_kept: Mutex<Vec<KeptValues>>,
 }
 
@@ -47,21 +46,21 @@ pub(crate) struct InputPort {
 }
 
 impl Program {
-    /// Compiles what the graph's outputs need.
+    /// Compiles the nodes that the graph's outputs depend on.
     ///
     /// # Errors
-    /// If nodes have no kernel (all of them are listed), or one sample takes more memory than is
+    /// If nodes have no kernel (all of them are listed), or one sample needs more memory than is
     /// [available](crate::available_memory), or more than 32 GiB.
     pub fn compile(graph: &Graph) -> Result<Self, CompileError> {
         Self::with(graph, graph.values().iter().map(|v| v.fact.shape.has_batch()).collect())
     }
 
-    /// Compiles a graph whose number of samples is a plain number B in every shape, as in files
-    /// exported for a fixed batch. What [`run`](Self::run) calls a sample is then a group of B:
-    /// all inputs, and whatever is computed from them, are there for each group.
+    /// Compiles a graph whose batch size is a fixed number B in every shape, as in files exported for a fixed batch.
+    /// [`run`](Self::run) then treats a group of B samples as one sample: all inputs, and everything computed from
+    /// them, exist per group.
     ///
     /// # Errors
-    /// As [`compile`](Self::compile).
+    /// Same as [`compile`](Self::compile).
     pub fn compile_in_groups(graph: &Graph) -> Result<Self, CompileError> {
         Self::with(graph, depends_on(graph, graph.inputs()))
     }
@@ -91,7 +90,7 @@ impl Program {
         })
     }
 
-    /// The stored elements of a value, if it is constant.
+    /// Returns the stored elements of a value, if it is constant.
     pub(crate) fn constant(&self, value: usize) -> Option<&Arc<[f32]>> {
         match &self.values[value].source {
             Source::Constant(values) => Some(values),

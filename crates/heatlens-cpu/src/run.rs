@@ -1,8 +1,8 @@
-//! Running a program: blocks in order, samples side by side.
+//! Execution of programs: blocks in order, samples in parallel.
 //!
-//! With many samples each thread takes whole chunks of them and kernels run serially; with fewer
-//! chunks than threads, or too little memory for buffers for each thread, chunks run one after the
-//! other and the kernels split their own work. Both ways compute every element by the same operations in the same order.
+//! With many samples, each thread processes whole chunks of them and kernels run serially. With fewer chunks than
+//! threads, or too little memory for separate buffers per thread, chunks run one after the other and the kernels
+//! parallelise their own work. Both compute every element by the same operations in the same order.
 
 use rayon::prelude::*;
 
@@ -13,21 +13,21 @@ use crate::plan::{Block, Place};
 use crate::profile::Clock;
 use crate::program::Program;
 
-/// Samples whose contributions to a sum are added one after the other; the chunks' sums are then
-/// added pairwise. A constant: the result must not depend on the number of threads.
+/// Number of samples whose contributions to a sum are added sequentially; the sums of the chunks are then added
+/// pairwise. Constant, because the result must not depend on the number of threads.
 const CHUNK: usize = 4;
 
-/// One worker's buffers.
+/// Buffers of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
     buffers: Vec<Vec<f32>>,
     scratch: Vec<f32>,
 }
 
-/// What is kept for one sample: one array for each kept value.
+/// Values kept for one sample, one array each.
 pub(crate) type KeptValues = Vec<Vec<f32>>;
 
-/// Everything that a step may read besides its own sample's buffers.
+/// Data that a step may read in addition to the buffers of its sample.
 struct Shared<'a> {
     feeds: &'a [&'a [f32]],
     globals: &'a [Vec<f32>],
@@ -35,13 +35,12 @@ struct Shared<'a> {
 }
 
 impl Program {
-    /// Runs `n` samples. `feeds` holds the inputs in the graph's order: for per-sample inputs the
-    /// samples one after the other, plain arrays for others. Returns the graph's outputs in order,
-    /// in the same form. (For a value whose batch is not its first axis this differs from the
-    /// row-major order of the whole; for images, scores and maps it is the same.)
+    /// Runs `n` samples. `feeds` holds the inputs in the graph's order: the samples one after the other for per-sample
+    /// inputs, plain arrays for others. Returns the graph's outputs in order, in the same form. (This is the row-major
+    /// order of the whole value only if the batch is its first axis, as it is for images, scores and maps.)
     ///
     /// # Errors
-    /// If the inputs do not have these sizes, or what is kept for `n` samples takes more memory than is available.
+    /// If the inputs have the wrong sizes, or the values kept for `n` samples need more memory than is available.
     pub fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
         self.run_clocked(feeds, n, None)
     }
@@ -81,14 +80,14 @@ impl Program {
             .map_err(|available| RunError::Memory { bytes, available })
     }
 
-    /// Bytes that earlier runs left to be used again.
+    /// Returns the bytes that earlier runs left for reuse.
     fn spare_bytes(&self) -> u128 {
         let spaces = self.spare.lock().map_or(0, |spare| spare.len()) as u128;
         let kept = self.spare_kept.lock().map_or(0, |spare| spare.len());
         spaces * self.plan.workspace_bytes() + self.plan.bytes_of(kept)
     }
 
-    /// Whether there is room for each thread to have buffers of its own.
+    /// True if there is enough memory for separate buffers per thread.
     fn threads_fit(&self, threads: usize) -> bool {
         let bytes = self.plan.workspace_bytes().saturating_mul(threads as u128);
         memory::fits(bytes.saturating_sub(self.spare_bytes())).is_ok()
@@ -164,7 +163,7 @@ impl Program {
             let step = &self.steps[index];
             let len = self.values[step.output.0].len;
             let place = self.plan.places[step.output.0];
-            // The output is taken out while the inputs are borrowed, and put back afterwards.
+            // The output is moved out while the inputs are borrowed, and moved back afterwards.
             let mut output = match place {
                 Place::Buffer(i) => std::mem::take(&mut space.buffers[i]),
                 Place::Kept(i) => std::mem::take(&mut kept[i]),
@@ -212,11 +211,11 @@ impl Program {
             Place::Input(i) => feeds[i].to_vec(),
             Place::Global(i) => globals[i].clone(),
             Place::Kept(i) => kept.iter().flat_map(|sample| &sample[i]).copied().collect(),
-            Place::Buffer(_) => Vec::new(), // outputs are kept
+            Place::Buffer(_) => Vec::new(), // outputs are always kept
         }
     }
 
-    /// Room for what is kept of `n` samples; every step writes its output before anybody reads it.
+    /// Returns storage for the kept values of `n` samples; every step writes its output before it is read.
     fn borrow_kept(&self, n: usize) -> Vec<KeptValues> {
         let mut kept = match self.spare_kept.lock() {
             Ok(mut spare) => {
@@ -253,7 +252,7 @@ impl Program {
     }
 }
 
-/// Adds the chunks' sums as a tree whose form depends only on their number.
+/// Adds the sums of the chunks in a tree whose shape depends only on their number.
 fn add_pairwise(mut parts: Vec<Vec<Vec<f32>>>) -> Option<Vec<Vec<f32>>> {
     let mut step = 1;
     while step < parts.len() {

@@ -3,17 +3,18 @@
 use super::window::Window2d;
 use super::workers::Workers;
 
-/// Average pooling of planes. All arrays are channels × plane.
+/// Average pooling of planes. All arrays have the shape channels × plane.
 #[derive(Clone, Debug)]
 pub(crate) struct AvgPool2d {
     window: Window2d,
-    /// For each axis and place, one over the elements that the mean is over; their product counts.
+    /// Reciprocal number of averaged elements for each axis and output position; a window's weight is the product of
+    /// both.
     weights: [Vec<f32>; 2],
 }
 
 impl AvgPool2d {
-    /// With `count_include_pad` the mean is over the padding too, as far as `pad_end` reaches;
-    /// otherwise over elements of the input only.
+    /// Creates a pooling. With `count_include_pad`, the mean includes the padding, up to `pad_end`; otherwise only
+    /// elements of the input.
     pub(crate) fn new(window: Window2d, count_include_pad: bool) -> Self {
         let weights = [0, 1].map(|axis| {
             let size = window.input[axis] + window.pad_begin[axis] + window.pad_end[axis];
@@ -27,7 +28,7 @@ impl AvgPool2d {
         Self { window, weights }
     }
 
-    /// `y = ` each window's mean.
+    /// Computes `y`, the mean of each window.
     pub(crate) fn run(&self, x: &[f32], y: &mut [f32], workers: Workers) {
         let (area, out) = (self.window.input_area(), self.window.output_area());
         assert!(out == 0 || x.len() == y.len() / out * area, "an input or output of another size");
@@ -41,7 +42,7 @@ impl AvgPool2d {
         });
     }
 
-    /// `dx = ` each window's gradient, spread evenly.
+    /// Computes `dx`: spreads each window's gradient evenly.
     pub(crate) fn grad(&self, dy: &[f32], dx: &mut [f32], workers: Workers) {
         let (area, out) = (self.window.input_area(), self.window.output_area());
         assert!(area == 0 || dy.len() == dx.len() / area * out, "an input or output of another size");
@@ -55,7 +56,7 @@ impl AvgPool2d {
         });
     }
 
-    /// Calls `visit(place, weight, walk over the input elements)` for every place of the window.
+    /// Calls `visit(output position, weight, walk over the input elements)` for every output position.
     #[inline]
     fn each_window(&self, mut visit: impl FnMut(usize, f32, &dyn Fn(&mut dyn FnMut(usize)))) {
         let window = &self.window;

@@ -1,20 +1,20 @@
-//! Walking arrays of different shapes side by side.
+//! Iteration over arrays of different shapes, broadcast to a common one.
 
 use std::ops::Range;
 
-/// How K operands follow one output. Neighbouring axes along which all of them move alike are
-/// merged, so the innermost run is as long as it can be: equal shapes are one run, a value for each
-/// channel is one run for each channel.
+/// Positions of K operands relative to one output. Adjacent axes with compatible strides in all operands are merged, so
+/// that the innermost run is as long as possible: equal shapes give a single run, a value per channel gives one run per
+/// channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Broadcast<const K: usize> {
     /// Sizes of the merged axes, outermost first; never empty.
     sizes: Vec<usize>,
-    /// For each merged axis, each operand's stride.
+    /// Stride of each operand, for each merged axis.
     strides: Vec<[usize; K]>,
 }
 
 impl<const K: usize> Broadcast<K> {
-    /// Operands of `shapes`, repeated to `output` as NumPy does it.
+    /// Broadcasts operands of `shapes` to `output`, as in NumPy.
     pub(crate) fn new(output: &[usize], shapes: [&[usize]; K]) -> Self {
         Self::merged(output, &shapes.map(|shape| repeating_strides(shape, output.len())))
     }
@@ -41,7 +41,7 @@ impl<const K: usize> Broadcast<K> {
         walk
     }
 
-    /// The operands' strides along the innermost run.
+    /// Returns the operands' strides within the innermost run.
     pub(crate) fn inner_strides(&self) -> [usize; K] {
         self.strides.last().copied().unwrap_or([0; K])
     }
@@ -51,7 +51,7 @@ impl<const K: usize> Broadcast<K> {
         self.for_each_run_in(0..self.sizes.iter().product(), visit);
     }
 
-    /// As [`for_each_run`](Self::for_each_run), for a part of the output; the first and last run may be parts of runs.
+    /// Same as [`for_each_run`](Self::for_each_run) for a part of the output; the first and last run may be partial.
     fn for_each_run_in(&self, part: Range<usize>, mut visit: impl FnMut(usize, [usize; K], usize)) {
         let (Some((&run, sizes)), false) = (self.sizes.split_last(), part.is_empty()) else { return };
         let inner = self.inner_strides();
@@ -66,7 +66,7 @@ impl<const K: usize> Broadcast<K> {
                 std::array::from_fn(|k| starts[k] + skipped * inner[k]),
                 end - skipped,
             );
-            // The next index, as an odometer counts.
+            // Advances to the next index like an odometer.
             for axis in (0..sizes.len()).rev() {
                 index[axis] += 1;
                 if index[axis] < sizes[axis] {
@@ -79,13 +79,13 @@ impl<const K: usize> Broadcast<K> {
         }
     }
 
-    /// The index of a run along an outer axis.
+    /// Returns the index of a run along an outer axis.
     fn index_along(&self, axis: usize, run: usize) -> usize {
         let inside: usize = self.sizes[axis + 1..self.sizes.len() - 1].iter().product();
         run / inside % self.sizes[axis]
     }
 
-    /// Where a run starts in the operands.
+    /// Returns the start of a run in the operands.
     fn starts(&self, run: usize) -> [usize; K] {
         let outer = 0..self.sizes.len() - 1;
         outer.fold([0; K], |starts, axis| {
@@ -96,17 +96,17 @@ impl<const K: usize> Broadcast<K> {
 }
 
 impl Broadcast<1> {
-    /// One operand with strides of its own: a transposition, say.
+    /// One operand with given strides, for example of a transposition.
     pub(crate) fn with_strides(output: &[usize], strides: &[usize]) -> Self {
         Self::merged(output, &[strides.to_vec()])
     }
 
-    /// `y[i] = x[place of i]` for every element.
+    /// Copies to `y[i]` the element of `x` at the position of i.
     pub(crate) fn gather(&self, x: &[f32], y: &mut [f32]) {
         self.gather_from(x, 0, y);
     }
 
-    /// As [`gather`](Self::gather), for the part of the output that starts at `start`.
+    /// Same as [`gather`](Self::gather), for the part of the output that starts at `start`.
     pub(crate) fn gather_from(&self, x: &[f32], start: usize, y: &mut [f32]) {
         let [stride] = self.inner_strides();
         self.for_each_run_in(start..start + y.len(), |at, [from], run| {
@@ -119,8 +119,8 @@ impl Broadcast<1> {
         });
     }
 
-    /// The operand beside the part of the output that starts at `start` and is as long as `room`: a part of x where it
-    /// lies there, a single element where it is repeated all along, or else gathered in `room`.
+    /// Returns the operand for the part of the output that starts at `start` and has the length of `room`: a part of x
+    /// if it is contiguous there, a single element if it is repeated, otherwise gathered in `room`.
     pub(crate) fn read<'a>(&self, x: &'a [f32], start: usize, room: &'a mut [f32]) -> &'a [f32] {
         let (len, run) = (room.len(), self.sizes.last().copied().unwrap_or(1).max(1));
         let ([stride], skipped) = (self.inner_strides(), start % run);
@@ -133,7 +133,7 @@ impl Broadcast<1> {
     }
 }
 
-/// Row-major strides of `shape`, aligned at the back to `rank` axes; repeated axes do not move.
+/// Returns the row-major strides of `shape`, aligned to the last of `rank` axes; repeated axes have stride 0.
 fn repeating_strides(shape: &[usize], rank: usize) -> Vec<usize> {
     assert!(shape.len() <= rank, "an operand of more axes than the output");
     let mut strides = vec![0; rank];

@@ -1,8 +1,8 @@
-//! Convolution of one sample, by [`Winograd`]'s way where that is shorter, else as a sum of shifted streams (see
-//! [`stream_gemm`](super::stream_gemm)).
+//! Convolution of one sample, by [`Winograd`]'s algorithm if that needs fewer operations, otherwise as a sum of shifted
+//! streams (see [`stream_gemm`](super::stream_gemm)).
 //!
-//! For the latter the input is laid out once as zero-padded [`Planes`]; output element (y, x) of a tap is then
-//! stream element `y · pitch + x`, whatever the stride, dilation and padding.
+//! For the latter, the input is copied once to zero-padded [`Planes`]; output element (y, x) of a tap is then stream
+//! element `y · pitch + x`, whatever the stride, dilation and padding.
 
 use super::planes::Planes;
 use super::simd::Isa;
@@ -21,12 +21,12 @@ pub(crate) struct ConvShape {
 }
 
 impl ConvShape {
-    /// Input channels of a group.
+    /// Returns the number of input channels per group.
     pub(crate) fn group_inputs(&self) -> usize {
         self.in_channels / self.groups
     }
 
-    /// Output channels of a group.
+    /// Returns the number of output channels per group.
     pub(crate) fn group_outputs(&self) -> usize {
         self.out_channels / self.groups
     }
@@ -51,13 +51,13 @@ impl ConvShape {
     }
 }
 
-/// The input's planes and where each tap of each channel of a group starts in them, ordered as the
-/// weights of an output channel are: channel, tap row, tap column.
+/// Returns the layout of the input's planes and the start of each tap of each channel of a group in them, in the order
+/// of an output channel's weights: channel, tap row, tap column.
 pub(super) fn input_streams(shape: &ConvShape) -> (Planes, Vec<usize>) {
     shape.check();
     let Window2d { kernel, stride, dilation, pad_begin, input, output, .. } = shape.window;
     let tap = |axis: usize, k: usize| k * dilation[axis];
-    // Only phases that some tap needs: a 1×1 kernel of stride 2 needs one of four.
+    // Only phases that some tap reads: a 1×1 kernel with stride 2 reads one of four.
     let phases = |axis: usize| -> Vec<usize> {
         (0..stride[axis]).filter(|p| (0..kernel[axis]).any(|k| tap(axis, k) % stride[axis] == *p)).collect()
     };
@@ -78,12 +78,12 @@ pub(super) fn input_streams(shape: &ConvShape) -> (Planes, Vec<usize>) {
     (planes, offsets)
 }
 
-/// What a convolution does besides multiplying.
+/// Operations applied to the sums of a convolution.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ConvEpilogue<'a> {
-    /// One value for each output channel.
+    /// One value per output channel.
     pub(crate) bias: Option<&'a [f32]>,
-    /// Whether negative results become zero.
+    /// True to replace negative results with zero.
     pub(crate) relu: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Conv2d {
     way: Way,
 }
 
-/// How it is computed.
+/// Algorithm of the convolution.
 #[derive(Clone, Debug)]
 enum Way {
     Streams(ConvStreams),
@@ -108,7 +108,7 @@ impl Conv2d {
         Self { shape, way: way.unwrap_or_else(|| Way::Streams(ConvStreams::new(shape, isa))) }
     }
 
-    /// Elements of the packed weights.
+    /// Returns the number of elements of the packed weights.
     pub(crate) fn packed_len(&self) -> usize {
         match &self.way {
             Way::Streams(streams) => streams.packed_len(),
@@ -116,7 +116,7 @@ impl Conv2d {
         }
     }
 
-    /// Packs the weights M×C/group×kernel; do it once for constant ones.
+    /// Packs the weights M×C/group×kernel; needed only once for constant weights.
     pub(crate) fn pack(&self, weights: &[f32], packed: &mut [f32], workers: Workers) {
         assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
         match &self.way {
@@ -128,7 +128,7 @@ impl Conv2d {
         }
     }
 
-    /// Scratch elements that [`run`](Self::run) needs.
+    /// Returns the number of scratch elements that [`run`](Self::run) needs.
     pub(crate) fn scratch_len(&self) -> usize {
         match &self.way {
             Way::Streams(streams) => streams.scratch_len(),
@@ -136,7 +136,7 @@ impl Conv2d {
         }
     }
 
-    /// `y = x ∗ weights`, x being C×H×W and y M×H'×W'. The scratch's contents do not matter.
+    /// Computes `y = x ∗ weights`, with x C×H×W and y M×H'×W'. The contents of the scratch are ignored.
     pub(crate) fn run(
         &self,
         x: &[f32],
@@ -159,7 +159,7 @@ struct ConvStreams {
     shape: ConvShape,
     planes: Planes,
     gemm: StreamGemm,
-    /// Whether the input can be read where it is.
+    /// True if the input can be read without copying.
     in_place: bool,
 }
 

@@ -1,10 +1,10 @@
-//! The gradient of a convolution with respect to its input.
+//! Gradient of a convolution with respect to its input.
 //!
-//! Input rows fall into phases by what they leave when divided by the stride. Within a phase,
-//! every tap reads dy at a fixed shift, so the gradient is again a sum of shifted streams: one
-//! small convolution over the zero-padded dy for each phase, without a single multiplication by an
-//! inserted zero. With stride 1 there is one phase, written in place, or it goes by [`Winograd`]'s way; with larger strides a phase
-//! is computed beside and then scattered, a copy of dx in all.
+//! Input rows are divided into phases by their remainder modulo the stride. Within a phase, every tap reads dy at a
+//! fixed shift, so the gradient is again a sum of shifted streams: one small convolution over the zero-padded dy per
+//! phase, without multiplications by inserted zeros. With stride 1, there is one phase, written in place, or
+//! [`Winograd`]'s algorithm is used; with larger strides, a phase is computed in scratch memory and then scattered, one
+//! copy of dx in total.
 
 use super::conv::{ConvEpilogue, ConvShape};
 use super::planes::Planes;
@@ -14,16 +14,16 @@ use super::window::Window2d;
 use super::winograd::Winograd;
 use super::workers::Workers;
 
-/// Along one axis: input positions `first, first + stride, …` that the same taps reach.
+/// Input positions `first, first + stride, …` along an axis, which the same taps reach.
 #[derive(Clone, Debug)]
 struct AxisPhase {
     first: usize,
     count: usize,
-    /// Taps that reach these positions, and the position in padded dy that each reads for `first`.
+    /// Taps that reach these positions, with the position in padded dy that each reads for `first`.
     taps: Vec<(usize, usize)>,
 }
 
-/// The phases along an axis, and where padded dy starts and how long it is.
+/// Returns the phases along an axis, and the start and size of padded dy.
 fn axis_phases(window: &Window2d, axis: usize) -> (Vec<AxisPhase>, isize, usize) {
     let (stride, pad) = (window.stride[axis], window.pad_begin[axis]);
     let tap = |k: usize| k * window.dilation[axis];
@@ -51,14 +51,14 @@ struct Phase {
     gemm: StreamGemm,
 }
 
-/// The gradient with respect to the input, prepared for an instruction set.
+/// Gradient with respect to the input, prepared for an instruction set.
 #[derive(Clone, Debug)]
 pub(crate) struct Conv2dInputGrad {
     shape: ConvShape,
     way: Way,
 }
 
-/// How it is computed.
+/// Algorithm of the gradient.
 #[derive(Clone, Debug)]
 enum Way {
     Phases(GradPhases),
@@ -72,7 +72,7 @@ impl Conv2dInputGrad {
         Self { shape, way: way.unwrap_or_else(|| Way::Phases(GradPhases::new(shape, isa))) }
     }
 
-    /// Elements of the packed weights.
+    /// Returns the number of elements of the packed weights.
     pub(crate) fn packed_len(&self) -> usize {
         match &self.way {
             Way::Phases(phases) => phases.packed_len(),
@@ -80,7 +80,7 @@ impl Conv2dInputGrad {
         }
     }
 
-    /// Packs the convolution's weights M×C/group×kernel; do it once for constant ones.
+    /// Packs the convolution's weights M×C/group×kernel; needed only once for constant weights.
     pub(crate) fn pack(&self, weights: &[f32], packed: &mut [f32], workers: Workers) {
         assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
         match &self.way {
@@ -97,7 +97,7 @@ impl Conv2dInputGrad {
         }
     }
 
-    /// Scratch elements that [`run`](Self::run) needs.
+    /// Returns the number of scratch elements that [`run`](Self::run) needs.
     pub(crate) fn scratch_len(&self) -> usize {
         match &self.way {
             Way::Phases(phases) => phases.scratch_len(),
@@ -105,7 +105,7 @@ impl Conv2dInputGrad {
         }
     }
 
-    /// Computes dx (C×H×W) from dy (M×H'×W'). The scratch's contents do not matter.
+    /// Computes dx (C×H×W) from dy (M×H'×W'). The contents of the scratch are ignored.
     pub(crate) fn run(
         &self,
         dy: &[f32],
@@ -123,28 +123,29 @@ impl Conv2dInputGrad {
     }
 }
 
-/// With step 1 the gradient is a convolution of dy by the windows turned around, from outputs to inputs.
+/// Returns the equivalent convolution of dy, with rotated kernels, from outputs to inputs; `None` unless the stride is
+/// 1.
 fn transposed(shape: &ConvShape) -> Option<ConvShape> {
     let window = &shape.window;
     let pad = |axis: usize| {
         let reach = window.dilation[axis] * (window.kernel[axis] - 1);
         reach.checked_sub(window.pad_begin[axis]).filter(|_| window.stride[axis] == 1)
     };
-    // Nobody asks a convolution for its padding behind.
+    // The convolution does not use its padding at the end.
     let pads = [pad(0)?, pad(1)?];
     let window =
         Window2d { input: window.output, output: window.input, pad_begin: pads, pad_end: pads, ..*window };
     Some(ConvShape { window, in_channels: shape.out_channels, out_channels: shape.in_channels, ..*shape })
 }
 
-/// The gradient, phase by phase.
+/// Gradient computed phase by phase.
 #[derive(Clone, Debug)]
 struct GradPhases {
     shape: ConvShape,
-    /// The layout of dy.
+    /// Layout of dy.
     planes: Planes,
     phases: Vec<Phase>,
-    /// Whether dy can be read where it is.
+    /// True if dy can be read without copying.
     in_place: bool,
 }
 
@@ -197,7 +198,7 @@ impl GradPhases {
         }
     }
 
-    /// For padded dy, and a phase of dx if there are several.
+    /// Returns the scratch size for padded dy, and for one phase of dx if there are several.
     fn scratch_len(&self) -> usize {
         let beside = |p: &Phase| self.shape.in_channels * p.rows.count * p.columns.count;
         let largest = self.phases.iter().map(beside).max().unwrap_or(0);
@@ -243,7 +244,7 @@ impl GradPhases {
         }
     }
 
-    /// Puts a phase's results to their places.
+    /// Copies the results of a phase to their positions.
     fn scatter(&self, phase: &Phase, from: &[f32], dx: &mut [f32], workers: Workers) {
         let (rows, columns) = (&phase.rows, &phase.columns);
         let ([_, width], [stride_y, stride_x]) = (self.shape.window.input, self.shape.window.stride);

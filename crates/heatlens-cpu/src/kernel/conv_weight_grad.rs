@@ -1,10 +1,9 @@
-//! The gradient of a convolution with respect to its weights, for one sample.
+//! Gradient of a convolution with respect to its weights, for one sample.
 //!
-//! Over a large image each weight's gradient is one dot product of two long streams: dy is laid out
-//! at the pitch of the input's planes, with zeros where the window hangs over the edge. (An infinity
-//! in the input meets those zeros too, and turns its channel's gradient to NaN.) Over a small image
-//! with many channels the streams are too short for that; there, the input is copied to a matrix of
-//! patches and multiplied with dy.
+//! For a large image, each weight's gradient is one dot product of two long streams: dy is stored with the row pitch of
+//! the input's planes, with zeros where the window extends beyond the edge. (An infinite input is multiplied by these
+//! zeros too, which makes its channel's gradient NaN.) For a small image with many channels the streams are too short;
+//! then the input is copied to a matrix of patches, which is multiplied by dy.
 
 use super::conv::{ConvShape, input_streams};
 use super::planes::Planes;
@@ -13,20 +12,20 @@ use super::stream_dot::StreamDot;
 use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::workers::Workers;
 
-/// Images of at most this many places are small.
+/// Maximum number of output positions of a small image.
 const SMALL_AREA: usize = 64;
-/// Fewer rows than this do not pay for the copy to patches.
+/// Minimum number of rows for which copying patches pays off.
 const FEW_ROWS: usize = 8;
 
 #[derive(Clone, Debug)]
 enum Method {
-    /// `output` is dy with zeros behind each row.
+    /// `output` is the layout of dy with zeros after each row.
     Streams { output: Planes, dot: StreamDot },
-    /// Patches are rows: one for each place, of one element for each weight of an output channel.
+    /// Patches are rows, one per output position, with one element per weight of an output channel.
     Patches { gemm: StreamGemm, offsets: Vec<usize> },
 }
 
-/// The gradient with respect to the weights, prepared for an instruction set.
+/// Gradient with respect to the weights, prepared for an instruction set.
 #[derive(Clone, Debug)]
 pub(crate) struct Conv2dWeightGrad {
     shape: ConvShape,
@@ -53,7 +52,7 @@ impl Conv2dWeightGrad {
         Self { shape, input, method }
     }
 
-    /// Scratch elements that [`run`](Self::run) needs.
+    /// Returns the number of scratch elements that [`run`](Self::run) needs.
     pub(crate) fn scratch_len(&self) -> usize {
         let method = match &self.method {
             Method::Streams { output, .. } => copied_len(output),
@@ -62,12 +61,12 @@ impl Conv2dWeightGrad {
         copied_len(&self.input) + method
     }
 
-    /// Elements of a group's patches.
+    /// Returns the number of elements of a group's patches.
     fn patches_len(&self, gemm: &StreamGemm, offsets: &[usize]) -> usize {
         gemm.reach().max(offsets.len() * self.shape.window.output_area())
     }
 
-    /// Adds the sample's gradient to dw (M×C/group×kernel), from x (C×H×W) and dy (M×H'×W').
+    /// Adds the gradient of the sample to dw (M×C/group×kernel), from x (C×H×W) and dy (M×H'×W').
     pub(crate) fn run(&self, x: &[f32], dy: &[f32], dw: &mut [f32], scratch: &mut [f32], workers: Workers) {
         assert_eq!(x.len(), self.shape.input_len(), "an input of another size");
         assert_eq!(dy.len(), self.shape.output_len(), "an output gradient of another size");
@@ -95,7 +94,7 @@ impl Conv2dWeightGrad {
         }
     }
 
-    /// Elements between the input planes of neighbouring groups.
+    /// Returns the distance between the input planes of adjacent groups.
     fn group_stride(&self) -> usize {
         self.shape.group_inputs() * self.input.channel_len()
     }
@@ -113,7 +112,7 @@ impl Conv2dWeightGrad {
     }
 }
 
-/// Scratch for planes: none if the image is already laid out so.
+/// Returns the scratch size for planes: 0 if the image has this layout already.
 fn copied_len(planes: &Planes) -> usize {
     if planes.is_identity() { 0 } else { planes.len() }
 }

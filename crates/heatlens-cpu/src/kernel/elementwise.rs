@@ -1,14 +1,14 @@
-//! Functions of one, two or three values, element by element.
+//! Elementwise functions of one, two or three values.
 
 use super::simd::{Isa, Job, Vector};
 
-/// `y = f(x)`.
+/// Computes `y = f(x)`.
 pub(crate) fn unary(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
     assert_eq!(x.len(), y.len(), "arrays of different sizes");
     Isa::best().run(Unary { x, y, f });
 }
 
-/// `y = f(a, b)`; an operand of one element is repeated.
+/// Computes `y = f(a, b)`; an operand of one element is repeated.
 pub(crate) fn binary([a, b]: [&[f32]; 2], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     match (a, b) {
         (&[a], &[b]) => y.fill(f(a, b)),
@@ -21,7 +21,7 @@ pub(crate) fn binary([a, b]: [&[f32]; 2], y: &mut [f32], f: impl Fn(f32, f32) ->
     }
 }
 
-/// `y = f(a, b, c)`; an operand of one element is repeated.
+/// Computes `y = f(a, b, c)`; an operand of one element is repeated.
 pub(crate) fn ternary([a, b, c]: [&[f32]; 3], y: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
     match (a, b, c) {
         (&[a], b, c) => binary([b, c], y, |b, c| f(a, b, c)),
@@ -34,7 +34,7 @@ pub(crate) fn ternary([a, b, c]: [&[f32]; 3], y: &mut [f32], f: impl Fn(f32, f32
     }
 }
 
-/// `sum += part`.
+/// Computes `sum += part`.
 pub(crate) fn add_assign(sum: &mut [f32], part: &[f32]) {
     assert_eq!(sum.len(), part.len(), "arrays of different sizes");
     for (sum, &part) in sum.iter_mut().zip(part) {
@@ -90,26 +90,26 @@ impl<F: Fn(f32, f32, f32) -> f32> Job for Ternary<'_, F> {
     }
 }
 
-/// max(x, 0); NaN stays NaN.
+/// max(x, 0); NaN is preserved.
 #[inline]
 pub(crate) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// ln(1 + eˣ), without overflow and without losing small results.
+/// ln(1 + eˣ), without overflow and accurate for small results.
 #[inline]
 pub(crate) fn softplus(x: f32) -> f32 {
     relu(x) + super::functions::exp(-x.abs()).ln_1p()
 }
 
-/// The larger; NaN if either is.
+/// Maximum; NaN if either operand is NaN.
 #[inline]
 pub(crate) fn max(a: f32, b: f32) -> f32 {
     let larger = if a > b { a } else { b };
     if a.is_nan() { a } else { larger }
 }
 
-/// The smaller; NaN if either is.
+/// Minimum; NaN if either operand is NaN.
 #[inline]
 pub(crate) fn min(a: f32, b: f32) -> f32 {
     let smaller = if a < b { a } else { b };

@@ -1,21 +1,21 @@
-//! Exponentials and their family, written so that the compiler can compute many at a time: no calls,
-//! no branches, no tables. Each is within a few units of the last place.
+//! Exponential and related functions, written so that the compiler can vectorise them: without calls, branches or
+//! tables. Each is accurate to a few units in the last place.
 //!
-//! Where two costly values are chosen from, it is by `select_unpredictable`: of an `if` the compiler may make a branch
-//! around either, and then computes one number at a time.
+//! `select_unpredictable` chooses between two expensive values: the compiler may turn an `if` into a branch around one
+//! of them, which prevents vectorisation.
 
 use std::hint::select_unpredictable;
 
-/// `1.5 · 2²³`: added to a small number it leaves the nearest whole number in the low bits.
+/// `1.5 · 2²³`: adding it to a small number leaves the nearest integer in the low bits.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// eˣ, from 0 to infinity; NaN stays.
+/// eˣ, from 0 to infinity; NaN is preserved.
 ///
-/// x = n ln 2 + r with |r| ≤ ln 2 ÷ 2; eʳ is a polynomial, 2ⁿ is written as bits, in two halves
-/// because n reaches beyond what an exponent holds.
+/// x = n ln 2 + r with |r| ≤ ln 2 ÷ 2; eʳ is a polynomial, and 2ⁿ is constructed from bits, in two factors because n
+/// exceeds the range of an exponent.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // ln 2 in two parts; the first has few digits, so that n times it is exact.
+    // ln 2 in two parts; the first has few digits, so that its product with n is exact.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = if x < -104.0 { -104.0 } else { x };
@@ -36,10 +36,10 @@ pub(crate) fn exp(x: f32) -> f32 {
     e * power(half) * power(n - half)
 }
 
-/// eˣ − 1 for x ≤ 0, small results included; NaN stays.
+/// eˣ − 1 for x ≤ 0, accurate for small results; NaN is preserved.
 #[inline(always)]
 pub(crate) fn exp_m1_negative(x: f32) -> f32 {
-    // The series where eˣ is near 1, and the difference would lose digits.
+    // The series is used where eˣ is near 1 and the difference would lose digits.
     let mut p = 2.480_158_7e-5 + x * 2.755_731_9e-6;
     p = 1.984_127e-4 + x * p;
     p = 1.388_888_9e-3 + x * p;
@@ -52,7 +52,7 @@ pub(crate) fn exp_m1_negative(x: f32) -> f32 {
     select_unpredictable(x > -0.6, near, far)
 }
 
-/// 1 ÷ (1 + e⁻ˣ), without overflow and without losing small results.
+/// 1 ÷ (1 + e⁻ˣ), without overflow and accurate for small results.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     let e = exp(-x.abs());
@@ -63,14 +63,14 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 /// tanh x.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
-    // (e⁻²ˣ − 1) ÷ (e⁻²ˣ + 1), turned to the side where nothing overflows.
+    // (e⁻²ˣ − 1) ÷ (e⁻²ˣ + 1) of |x|, which cannot overflow.
     let m = exp_m1_negative(-2.0 * x.abs());
     let size = -m / (2.0 + m);
     if x.is_nan() { x } else { size.copysign(x) }
 }
 
-/// What is left of 1 after erf |x|, where |x| ≥ 1: the logarithm plus x² is nearly straight, and a
-/// polynomial of |x| on 1…4 is exact to 1e-8. Beyond 4 the result is far below the last digit of 1.
+/// 1 − erf |x| for |x| ≥ 1: its logarithm plus x² is nearly linear, so a polynomial of |x| on 1…4 is exact to 1e-8.
+/// Beyond 4, the result is far below the last digit of 1.
 #[inline(always)]
 fn erfc_tail(size: f32) -> f32 {
     let t = if size > 4.0 { 4.0 } else { size };
@@ -82,12 +82,12 @@ fn erfc_tail(size: f32) -> f32 {
     p = 3.680_629e-1 + t * p;
     p = -1.130_166_6 + t * p;
     p = 3.032_129_6e-4 + t * p;
-    // At 4 and beyond the tail goes on falling as e^(−x²) does.
+    // Beyond 4 the tail continues to fall like e^(−x²).
     let beyond = if size > 13.0 { 13.0 } else { size };
     exp(p - beyond * beyond)
 }
 
-/// erf x for |x| < 1: an odd polynomial.
+/// erf x for |x| < 1, by an odd polynomial.
 #[inline(always)]
 fn erf_near(x: f32) -> f32 {
     let z = x * x;
@@ -110,7 +110,7 @@ pub(crate) fn erf(x: f32) -> f32 {
     if x.is_nan() { x } else { value }
 }
 
-/// x · Φ(x), with the digits of the small results on the left.
+/// x · Φ(x), accurate for the small results of negative x.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
     let t = x * std::f32::consts::FRAC_1_SQRT_2;
@@ -122,7 +122,7 @@ pub(crate) fn gelu(x: f32) -> f32 {
     if x < -18.5 { -0.0 } else { value }
 }
 
-/// x · σ(2u) with u = √(2 ÷ π) · (x + 0.044715 x³): the same as by (1 + tanh u) ÷ 2, in fewer steps.
+/// x · σ(2u) with u = √(2 ÷ π) · (x + 0.044715 x³): equal to x · (1 + tanh u) ÷ 2, in fewer steps.
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
     let twice = x * (1.595_769 + 0.071_354_814 * x * x);
@@ -132,7 +132,7 @@ pub(crate) fn gelu_tanh(x: f32) -> f32 {
 /// x · tanh(ln(1 + eˣ)) = x · n ÷ (n + 2) with n = eˣ (eˣ + 2).
 #[inline(always)]
 pub(crate) fn mish(x: f32) -> f32 {
-    // From 20 on the factor is 1.
+    // For x ≥ 20 the factor is 1.
     let e = exp(if x > 20.0 { 20.0 } else { x });
     let n = e * (e + 2.0);
     if x < -1e6 { -0.0 } else { x * (n / (n + 2.0)) }
@@ -144,7 +144,7 @@ pub(crate) fn hard_swish(x: f32) -> f32 {
     x * (clamp(x + 3.0, 0.0, 6.0) / 6.0)
 }
 
-/// Between `low` and `high`; NaN stays.
+/// Clamps x to `low`…`high`; NaN is preserved.
 #[inline(always)]
 pub(crate) fn clamp(x: f32, low: f32, high: f32) -> f32 {
     let x = if x < low { low } else { x };
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use heatlens_graph::op::unary::UnaryFunction;
 
-    /// The largest error of `f` over a range, relative to the value or to `floor` where it is smaller.
+    /// Maximum error of `f` over a range, relative to the exact value, or to `floor` where the value is smaller.
     fn worst(f: fn(f32) -> f32, exact: UnaryFunction, range: [f32; 2], floor: f64) -> f64 {
         let at = |i: u16| range[0] + (range[1] - range[0]) * f32::from(i) / 65535.0;
         let error = |x: f32| {

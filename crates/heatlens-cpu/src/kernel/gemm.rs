@@ -1,18 +1,17 @@
-//! Matrix products `C = op(A) · op(B)`, on the two streaming loops.
+//! Matrix products `C = op(A) · op(B)`, built on the two streaming loops.
 //!
-//! Usually the rows of B are streams and [`StreamGemm`] runs over them. Where B is transposed and
-//! there are too few rows of A to pay for turning it round, both operands' rows are contiguous
-//! along k, and [`StreamDot`] takes their dot products.
+//! Usually the rows of B are streams for [`StreamGemm`]. If B is transposed and A has too few rows for transposing it
+//! to pay off, the rows of both operands are contiguous along k, and [`StreamDot`] computes their dot products.
 
 use super::simd::Isa;
 use super::stream_dot::StreamDot;
 use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
 use super::workers::Workers;
 
-/// Fewer rows of A than this are multiplied with a transposed B as it is.
+/// Minimum number of rows of A for which transposing B pays off.
 const FEW_ROWS: usize = 8;
 
-/// Sizes of a product: op(A) is m×k, op(B) is k×n; a transposed operand is stored the other way round.
+/// Sizes of a product: op(A) is m×k, op(B) is k×n; a transposed operand is stored with swapped axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GemmShape {
     pub(crate) m: usize,
@@ -23,7 +22,7 @@ pub(crate) struct GemmShape {
 }
 
 impl GemmShape {
-    /// A product that is a single column is a row of the transposed product.
+    /// True if the transposed product is computed, because the result is a single column.
     fn is_turned(&self) -> bool {
         self.n == 1 && self.m > 1
     }
@@ -39,12 +38,12 @@ enum Method {
     Dot(StreamDot),
 }
 
-/// The right factor of a product.
+/// Right factor of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Right<'a> {
-    /// As it is stored.
+    /// As stored.
     Plain(&'a [f32]),
-    /// As [`Gemm::pack_right`] laid it out.
+    /// As packed by [`Gemm::pack_right`].
     Packed(&'a [f32]),
 }
 
@@ -53,7 +52,7 @@ pub(crate) enum Right<'a> {
 pub(crate) struct Gemm {
     /// The product as it is computed.
     shape: GemmShape,
-    /// Whether A and B change places.
+    /// True if A and B are swapped.
     is_turned: bool,
     method: Method,
 }
@@ -62,7 +61,7 @@ impl Gemm {
     pub(crate) fn new(shape: GemmShape, isa: Isa) -> Self {
         let is_turned = shape.is_turned();
         let mut shape = if is_turned { shape.turned() } else { shape };
-        // A single row or column lies the same way either way round.
+        // A single row or column has the same layout when transposed.
         shape.trans_a &= shape.m > 1;
         shape.trans_b &= shape.n > 1 && shape.k > 1;
         let GemmShape { m, k, n, trans_b, .. } = shape;
@@ -77,7 +76,7 @@ impl Gemm {
         Self { shape, is_turned, method }
     }
 
-    /// Elements of the right factor once it is packed; `None` where that would not help.
+    /// Returns the number of elements of the packed right factor; `None` if packing does not help.
     pub(crate) fn packed_right_len(&self) -> Option<usize> {
         match &self.method {
             Method::Stream { gemm, .. } if !self.is_turned => Some(gemm.panels_len()),
@@ -85,7 +84,7 @@ impl Gemm {
         }
     }
 
-    /// Lays the right factor out as the product reads it; do it once for a constant one.
+    /// Packs the right factor in the order the product reads it; needed only once for a constant one.
     pub(crate) fn pack_right(&self, b: &[f32], packed: &mut [f32]) {
         let GemmShape { k, n, trans_b, .. } = self.shape;
         assert_eq!(b.len(), k * n, "a matrix of another shape");
@@ -94,7 +93,7 @@ impl Gemm {
         }
     }
 
-    /// Scratch elements that [`run`](Self::run) needs.
+    /// Returns the number of scratch elements that [`run`](Self::run) needs.
     pub(crate) fn scratch_len(&self) -> usize {
         let GemmShape { m, k, n, trans_a, .. } = self.shape;
         match &self.method {
@@ -111,7 +110,8 @@ impl Gemm {
         }
     }
 
-    /// `c = op(a) · op(b)`, or added to `c` if `accumulate`: for a bias, write it to `c` before.
+    /// Computes `c = op(a) · op(b)`, or adds the product to `c` if `accumulate` is set (to add a bias, write it to `c`
+    /// first).
     pub(crate) fn run(
         &self,
         a: &[f32],
@@ -161,7 +161,7 @@ impl Gemm {
     }
 }
 
-/// Packs the left factor, which is stored the other way round if it is transposed.
+/// Packs the left factor, which is stored with swapped axes if it is transposed.
 fn pack_left(gemm: &StreamGemm, packed: &mut [f32], (a, is_transposed): (&[f32], bool), workers: Workers) {
     if is_transposed {
         let m = a.len() / gemm.depth().max(1);
@@ -173,7 +173,7 @@ fn pack_left(gemm: &StreamGemm, packed: &mut [f32], (a, is_transposed): (&[f32],
 
 /// Writes the transpose of a `rows`×`columns` matrix to the front of `to`.
 fn transposed<'a>(from: &[f32], rows: usize, columns: usize, to: &'a mut [f32]) -> &'a [f32] {
-    /// Edge of the square blocks that are turned at a time: their lines stay in the cache.
+    /// Edge length of the square blocks that are transposed at a time: their lines stay in the cache.
     const BLOCK: usize = 16;
     for top in (0..rows).step_by(BLOCK) {
         for left in (0..columns).step_by(BLOCK) {

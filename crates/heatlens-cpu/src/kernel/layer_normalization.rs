@@ -1,8 +1,8 @@
-//! Layer normalisation of rows, and its gradient.
+//! Layer normalisation of rows and its gradient.
 
 use super::reduce::{dot, sum};
 
-/// Writes `(x − mean) ÷ √(variance + epsilon)`, row by row of `size` elements.
+/// Computes `(x − mean) ÷ √(variance + epsilon)` for each row of `size` elements.
 pub(crate) fn normalize(x: &[f32], y: &mut [f32], size: usize, epsilon: f32) {
     for (x, y) in x.chunks(size).zip(y.chunks_mut(size)) {
         let inverse = centre(x, y, epsilon);
@@ -10,12 +10,12 @@ pub(crate) fn normalize(x: &[f32], y: &mut [f32], size: usize, epsilon: f32) {
     }
 }
 
-/// Writes the gradient of [`normalize`] at x: `(dy − mean(dy) − x̂ · mean(dy · x̂)) ÷ deviation`.
+/// Computes the gradient of [`normalize`] at x: `(dy − mean(dy) − x̂ · mean(dy · x̂)) ÷ deviation`.
 pub(crate) fn gradient(x: &[f32], dy: &[f32], dx: &mut [f32], size: usize, epsilon: f32) {
     for ((x, dy), dx) in x.chunks(size).zip(dy.chunks(size)).zip(dx.chunks_mut(size)) {
         let inverse = centre(x, dx, epsilon);
         let level = mean(sum(dy), size);
-        // x̂ is the centred row times the inverse, on both sides of the product.
+        // x̂ is the centred row times the inverse deviation, in both factors of the product.
         let tilt = mean(dot(dy, dx), size) * inverse * inverse;
         for (v, g) in dx.iter_mut().zip(dy) {
             *v = (g - level - *v * tilt) * inverse;
@@ -23,15 +23,15 @@ pub(crate) fn gradient(x: &[f32], dy: &[f32], dx: &mut [f32], size: usize, epsil
     }
 }
 
-/// Writes x − mean and gives 1 ÷ √(variance + epsilon). The variance is taken of the differences:
-/// the mean may be large beside them.
+/// Writes x − mean and returns 1 ÷ √(variance + epsilon). The variance is computed from the differences, because the
+/// mean may be large in comparison.
 fn centre(x: &[f32], y: &mut [f32], epsilon: f32) -> f32 {
     let level = mean(sum(x), x.len());
     y.iter_mut().zip(x).for_each(|(y, x)| *y = x - level);
     (mean(dot(y, y), x.len()) + epsilon).sqrt().recip()
 }
 
-#[allow(clippy::cast_precision_loss)] // sizes of rows are far below 2^24
+#[allow(clippy::cast_precision_loss)] // row sizes are far below 2^24
 fn mean(total: f32, count: usize) -> f32 {
     total / count as f32
 }

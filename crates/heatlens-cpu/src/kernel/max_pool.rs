@@ -1,8 +1,8 @@
-//! Max pooling, its gradient, and the selection that is its gradient's transpose.
+//! Max pooling, its gradient, and the selection that is the transpose of its gradient.
 //!
-//! A tie belongs to the first element in row-major order and a NaN is a window's maximum, both as
-//! in PyTorch. Padding never wins. The maximum's place is found again from x when it is needed;
-//! that is cheaper than storing it.
+//! As in PyTorch, a tie is resolved in favour of the first element in row-major order, and the maximum of a window that
+//! contains NaN is NaN. Padding is ignored. The position of the maximum is recomputed from x when needed, which is
+//! cheaper than storing it.
 
 use super::max_pool_2x2;
 use super::max_pool_rows;
@@ -10,7 +10,7 @@ use super::simd::Isa;
 use super::window::Window2d;
 use super::workers::Workers;
 
-/// Max pooling of planes. All arrays are channels × plane.
+/// Max pooling of planes. All arrays have the shape channels × plane.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaxPool2d {
     window: Window2d,
@@ -22,7 +22,7 @@ impl MaxPool2d {
         Self { window, isa }
     }
 
-    /// Whether windows are 2×2, side by side, none hangs over the edge, and a row fills a vector.
+    /// True if windows are 2×2, adjacent, inside the input, and a row of them fills a vector.
     fn is_2x2(&self) -> bool {
         let Window2d { kernel, stride, dilation, pad_begin, input, output, .. } = self.window;
         (kernel, stride, dilation, pad_begin) == ([2, 2], [2, 2], [1, 1], [0, 0])
@@ -31,7 +31,7 @@ impl MaxPool2d {
             && output[1] >= self.isa.lanes()
     }
 
-    /// `y = ` each window's maximum; −∞ where a window holds padding only.
+    /// Computes `y`, the maximum of each window; −∞ for a window of padding only.
     pub(crate) fn run(&self, x: &[f32], y: &mut [f32], workers: Workers) {
         self.each_plane(x, y, workers, |x, y| {
             if self.is_2x2() {
@@ -42,7 +42,7 @@ impl MaxPool2d {
         });
     }
 
-    /// `y = v` at the place of each window's maximum in x; 0 where a window holds padding only.
+    /// Computes `y = v` at the position of each window's maximum in x; 0 for a window of padding only.
     pub(crate) fn select(&self, x: &[f32], v: &[f32], y: &mut [f32], workers: Workers) {
         assert_eq!(v.len(), x.len(), "values of another shape");
         let area = self.window.input_area();
@@ -52,7 +52,7 @@ impl MaxPool2d {
         });
     }
 
-    /// `dx = ` dy at the place of each window's maximum, added up where windows overlap, else 0.
+    /// Computes `dx`: dy at the position of each window's maximum, summed over overlapping windows, 0 elsewhere.
     pub(crate) fn grad(&self, x: &[f32], dy: &[f32], dx: &mut [f32], workers: Workers) {
         let (area, out) = (self.window.input_area(), self.window.output_area());
         assert_eq!(x.len(), dx.len(), "a gradient of another size");
@@ -94,7 +94,7 @@ impl MaxPool2d {
         workers.for_each_chunk(y, out, |plane, y| task(plane, &x[plane * area..(plane + 1) * area], y));
     }
 
-    /// Calls `visit(place, where its maximum is)` for every place of the window.
+    /// Calls `visit(output position, position of the maximum)` for every output position.
     #[inline]
     fn each_window(&self, x: &[f32], mut visit: impl FnMut(usize, Option<usize>)) {
         let Window2d { dilation, input, output, .. } = self.window;
@@ -116,7 +116,7 @@ impl MaxPool2d {
     }
 }
 
-/// Whether a later element takes the maximum from an earlier one.
+/// True if a later element replaces an earlier one as the maximum.
 fn beats(later: f32, earlier: f32) -> bool {
     later > earlier || (later.is_nan() && !earlier.is_nan())
 }

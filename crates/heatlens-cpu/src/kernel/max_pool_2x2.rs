@@ -1,6 +1,6 @@
-//! The 2×2 pool with stride 2 without padding, to the same ends as the general one but a vector of
-//! windows at a time. Rows are at least a vector of windows wide; the last vector of a row slides
-//! back to end with it and writes some results again.
+//! 2×2 max pooling with stride 2 and without padding: same results as the general kernel, but a vector of windows at a
+//! time. Output rows are at least one vector wide; the last vector of a row is shifted back to end with the row and
+//! recomputes some results.
 
 use super::simd::{Isa, Job, Vector};
 use super::window::Window2d;
@@ -11,7 +11,7 @@ pub(super) fn pool_plane(isa: Isa, window: &Window2d, x: &[f32], y: &mut [f32]) 
     isa.run(Pool { window, x, y });
 }
 
-/// The gradient for one plane.
+/// Computes the gradient for one plane.
 pub(super) fn grad_plane(isa: Isa, window: &Window2d, x: &[f32], dy: &[f32], dx: &mut [f32]) {
     check(isa, window, x, dy);
     assert_eq!(x.len(), dx.len(), "a gradient of another size");
@@ -25,7 +25,7 @@ fn check(isa: Isa, window: &Window2d, x: &[f32], y: &[f32]) {
     assert_eq!((x.len(), y.len()), (window.input_area(), window.output_area()), "planes of another size");
 }
 
-/// Calls `visit(first window of a vector, first element of its upper row)` until all are covered.
+/// Calls `visit(first window of a vector, first element of its upper row)` until all windows are covered.
 #[inline(always)]
 fn each_vector(window: &Window2d, lanes: usize, mut visit: impl FnMut(usize, usize)) {
     let [rows, columns] = window.output;
@@ -48,8 +48,7 @@ impl Job for Pool<'_> {
     unsafe fn run<V: Vector>(self) {
         let (x, y, width) = (self.x.as_ptr(), self.y.as_mut_ptr(), self.window.input[1]);
         each_vector(self.window, V::LANES, |window, at| {
-            // SAFETY: `check` saw that a vector of windows from `window` on lies in y, and its two
-            // rows in x.
+            // SAFETY: `check` ensures that a vector of windows starting at `window` lies in y, and its two rows in x.
             unsafe {
                 let (a, b) = V::load_pairs(x.add(at));
                 let (c, d) = V::load_pairs(x.add(at + width));
@@ -71,7 +70,7 @@ impl Job for Grad<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let Window2d { input: [_, width], output: [rows, columns], .. } = *self.window;
-        // What no window sees: an odd last column, an odd last row.
+        // Elements outside all windows: an odd last column, an odd last row.
         let (seen, unseen) = self.dx.split_at_mut(2 * rows * width);
         unseen.fill(0.0);
         if 2 * columns < width {

@@ -1,5 +1,5 @@
-//! Max pooling of any window, row by row: first the maxima down the columns of a window's rows, then along the row.
-//! What hangs over the edge is −∞ there.
+//! Max pooling with any window, row by row: first the maxima over the columns of a window's rows, then along the row.
+//! Padding is −∞.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::elementwise::max;
 use super::simd::{Isa, Job, Vector};
 use super::window::Window2d;
 
-/// `y = ` each window's maximum; −∞ where a window holds padding only.
+/// Computes `y`, the maximum of each window; −∞ for a window of padding only.
 pub(super) fn pool_plane(isa: Isa, window: &Window2d, x: &[f32], y: &mut [f32]) {
     assert_eq!((x.len(), y.len()), (window.input_area(), window.output_area()), "planes of another size");
     isa.run(Plane { window, x, y });
@@ -26,12 +26,12 @@ impl Job for Plane<'_> {
         if self.y.is_empty() {
             return;
         }
-        // As far as the last window reaches, and the vectors that are read there.
+        // Length for the last window, and for the vectors read there.
         let reach = output[1] * stride[1] + (kernel[1] - 1) * dilation[1] + 2 * V::LANES;
         let mut padded = vec![f32::NEG_INFINITY; reach.max(pad_begin[1] + input[1])];
         for (rows, y) in self.window.spans(0).into_iter().zip(self.y.chunks_mut(output[1])) {
             let row = &mut padded[pad_begin[1]..pad_begin[1] + input[1]];
-            // SAFETY: the caller vouches for the instruction set; `padded` is long enough for any window.
+            // SAFETY: the caller guarantees the instruction set; `padded` is long enough for any window.
             unsafe {
                 down::<V>(self.x, rows, dilation[0], row);
                 match stride[1] {
@@ -44,7 +44,7 @@ impl Job for Plane<'_> {
     }
 }
 
-/// `row = ` the maximum of some of x's rows, `step` apart.
+/// Computes `row`, the maximum over some rows of x that are `step` apart.
 ///
 /// # Safety
 /// The processor must have the instruction set of `V`.
@@ -65,7 +65,8 @@ unsafe fn down<V: Vector>(x: &[f32], rows: Range<usize>, step: usize, row: &mut 
     }
 }
 
-/// `y[o] = ` the maximum of the window at place o; `load(p, o)` gives what places o… see at `p`.
+/// Computes `y[o]`, the maximum of the window at output position o; `load(p, o)` returns the elements at `p` for
+/// positions o, o + 1, ….
 ///
 /// # Safety
 /// The processor must have the instruction set of `V`, and `load` must stay within the row.
@@ -78,7 +79,7 @@ unsafe fn along<V: Vector>(
 ) {
     let count = y.len();
     for o in (0..count).step_by(V::LANES) {
-        // SAFETY: the caller vouches for what `load` reads; the lanes stored lie in y.
+        // SAFETY: the caller guarantees that `load` stays in bounds; the stored lanes lie in y.
         unsafe {
             let mut top = V::splat(f32::NEG_INFINITY);
             for k in 0..window.kernel[1] {
@@ -89,7 +90,7 @@ unsafe fn along<V: Vector>(
     }
 }
 
-/// As [`along`], for windows far apart.
+/// Same as [`along`], for strides above 2.
 fn along_far(row: &[f32], window: &Window2d, y: &mut [f32]) {
     for (o, y) in y.iter_mut().enumerate() {
         let seen = (0..window.kernel[1]).map(|k| row[o * window.stride[1] + k * window.dilation[1]]);
@@ -99,6 +100,6 @@ fn along_far(row: &[f32], window: &Window2d, y: &mut [f32]) {
 
 #[inline(always)]
 unsafe fn larger<V: Vector>(earlier: V, later: V) -> V {
-    // SAFETY: the caller vouches for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe { V::pick(later.beats(earlier), later, earlier) }
 }

@@ -1,13 +1,13 @@
 //! Numeric kernels: plain functions and small prepared shapes over `f32` slices, one sample at a time.
 //!
-//! Nothing here knows of graphs. Two inner loops carry the heavy work: [`stream_gemm`] (sums of
-//! shifted streams, behind convolution, its input gradient and matrix products) and [`stream_dot`]
-//! (dot products of shifted streams, behind the weight gradient and thin matrix products). Both are
-//! written once over [`simd::Vector`]. Start with [`conv`] to see how a convolution becomes streams.
+//! Kernels do not depend on graphs. Two inner loops do the heavy work: [`stream_gemm`] (sums of shifted streams, used
+//! by convolution, its input gradient and matrix products) and [`stream_dot`] (dot products of shifted streams, used by
+//! the weight gradient and thin matrix products). Both are written once over [`simd::Vector`]. Start with [`conv`] to
+//! see how a convolution becomes streams.
 //!
-//! Same bits: work is cut into tasks by shape alone, and each output element is computed by one
-//! task in one order, so [`Workers`] changes the time and nothing else. Instruction sets do differ
-//! in the last bits (widths of partial sums, fused multiply-add).
+//! Results are bitwise reproducible: work is divided into tasks by shape alone, and each output element is computed by
+//! one task in one order, so [`Workers`] affects only the time. Instruction sets differ in the last bits (widths of
+//! partial sums, fused multiply-add).
 
 mod avg_pool;
 pub(crate) mod broadcast;

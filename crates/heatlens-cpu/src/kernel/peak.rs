@@ -1,16 +1,16 @@
-//! How fast the processor can multiply and add.
+//! Measurement of peak floating-point performance.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::simd::{Isa, Job, Vector};
 
-/// Sums in flight: enough to hide the latency of a multiply-add on two units.
+/// Number of independent sums: enough to hide the latency of a multiply-add on two units.
 const CHAINS: usize = 10;
-/// Multiply-adds of each chain between two looks at the clock.
+/// Multiply-adds of each sum between two clock readings.
 const STEPS: usize = 1 << 14;
 
-/// Multiply-adds on registers alone; leaves their number of floating-point operations in `flops`.
+/// Multiply-adds in registers only; adds their number of floating-point operations to `flops`.
 struct Burst<'a> {
     flops: &'a mut u64,
 }
@@ -18,7 +18,7 @@ struct Burst<'a> {
 impl Job for Burst<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        // SAFETY: the caller vouches for the instruction set.
+        // SAFETY: the caller guarantees the instruction set.
         unsafe {
             let (a, b) = (V::splat(black_box(0.999)), V::splat(black_box(1e-3)));
             let mut sums = [V::splat(black_box(1.0)); CHAINS];
@@ -33,7 +33,7 @@ impl Job for Burst<'_> {
     }
 }
 
-/// Floating-point operations a second on one thread, the best of some bursts.
+/// Returns the floating-point operations per second of one thread, the best of several bursts.
 pub(crate) fn peak(isa: Isa) -> f64 {
     const ENOUGH: Duration = Duration::from_millis(60);
     let (start, mut best) = (Instant::now(), 0.0f64);

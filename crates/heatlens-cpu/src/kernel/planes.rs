@@ -1,18 +1,18 @@
-//! An image laid out so that every tap of a convolution reads one contiguous stream.
+//! Image layout in which every tap of a convolution reads one contiguous stream.
 
 use super::workers::Workers;
 
-/// Copies of an image's channels, sampled at regular steps with zeros outside: plane `p` of a
-/// channel holds elements `starts[p] + step · (y, x)`.
+/// Copies of an image's channels, sampled at regular steps, with zeros outside: plane `p` of a channel holds elements
+/// `starts[p] + step · (y, x)`.
 ///
-/// With step 1 this is padding. With a larger step the planes are the image's *polyphase
-/// components*: taps of a strided convolution, too, become shifts of one of them.
+/// With step 1 this is padding. With a larger step the planes are the image's *polyphase components*: taps of a strided
+/// convolution are shifts of one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Planes {
     channels: usize,
     /// Height and width of the image.
     source: [usize; 2],
-    /// Where each plane starts in the image; may lie outside.
+    /// Start of each plane in the image; may lie outside.
     starts: Vec<[isize; 2]>,
     step: [usize; 2],
     /// Height and width of each plane.
@@ -30,32 +30,32 @@ impl Planes {
         Self { channels, source, starts, step, size }
     }
 
-    /// Whether the planes are the image as it is.
+    /// True if the planes are identical to the image.
     pub(crate) fn is_identity(&self) -> bool {
         self.starts == [[0, 0]] && self.step == [1, 1] && self.size == self.source
     }
 
-    /// Distance of neighbouring rows of a plane.
+    /// Returns the distance between adjacent rows of a plane.
     pub(crate) fn pitch(&self) -> usize {
         self.size[1]
     }
 
-    /// Elements of all planes of a channel.
+    /// Returns the number of elements of all planes of a channel.
     pub(crate) fn channel_len(&self) -> usize {
         self.starts.len() * self.size[0] * self.size[1]
     }
 
-    /// Elements of all planes of all channels.
+    /// Returns the number of elements of all planes of all channels.
     pub(crate) fn len(&self) -> usize {
         self.channels * self.channel_len()
     }
 
-    /// Where row `y`, column `x` of plane `phase` of a channel lies.
+    /// Returns the position of row `y`, column `x` of plane `phase` of a channel.
     pub(crate) fn offset(&self, channel: usize, phase: usize, [y, x]: [usize; 2]) -> usize {
         channel * self.channel_len() + (phase * self.size[0] + y) * self.size[1] + x
     }
 
-    /// Fills `planes` from `image`. What lies behind [`len`](Self::len) becomes zero.
+    /// Fills `planes` from `image`. Elements beyond [`len`](Self::len) are set to zero.
     pub(crate) fn fill(&self, image: &[f32], planes: &mut [f32], workers: Workers) {
         let area = self.source[0] * self.source[1];
         assert_eq!(image.len(), self.channels * area, "an image of another size");
@@ -94,7 +94,7 @@ impl Planes {
     }
 }
 
-/// The indices i below `size` for which `start + i · step` lies in `0..limit`.
+/// Returns the indices i below `size` for which `start + i · step` lies in `0..limit`.
 fn inside(start: isize, step: usize, size: usize, limit: usize) -> std::ops::Range<usize> {
     let before = start.min(0).unsigned_abs();
     let beyond = (limit + before).saturating_sub(start.max(0).unsigned_abs());
@@ -102,7 +102,7 @@ fn inside(start: isize, step: usize, size: usize, limit: usize) -> std::ops::Ran
     first..beyond.div_ceil(step).clamp(first, size)
 }
 
-/// `start + i · step`, which is known not to be negative.
+/// Returns `start + i · step`, which must not be negative.
 fn position(start: isize, step: usize, i: usize) -> usize {
     (i * step).wrapping_add_signed(start)
 }

@@ -1,12 +1,12 @@
-//! Sums and extremes over axes.
+//! Sums and extrema over axes.
 
-/// Partial sums that run side by side.
+/// Number of parallel partial sums.
 const LANES: usize = 16;
-/// Elements that are summed in lanes; longer sums are halved first.
+/// Maximum number of elements summed directly; longer sums are split in halves.
 const BLOCK: usize = 256;
 
-/// Σ x. Blocks of 256 elements are summed in sixteen lanes and then added pairwise, so the error
-/// grows with the logarithm of the length; the order depends on the length alone.
+/// Σ x. Blocks of 256 elements are summed in 16 lanes and then added pairwise, so the error grows with the logarithm of
+/// the length. The order depends on the length only.
 pub(crate) fn sum(x: &[f32]) -> f32 {
     if x.len() > BLOCK {
         let (left, right) = x.split_at((x.len() / 2).next_multiple_of(BLOCK));
@@ -49,7 +49,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Sizes and strides of axes, outermost first.
 type Axes = Vec<(usize, usize)>;
 
-/// Which axes of an array are reduced; neighbours of one kind are merged.
+/// Reduced and kept axes of an array; adjacent axes of the same kind are merged.
 #[derive(Clone, Debug)]
 pub(crate) struct ReduceWalk {
     reduced: Axes,
@@ -57,7 +57,7 @@ pub(crate) struct ReduceWalk {
 }
 
 impl ReduceWalk {
-    /// `reduced` says of each axis of `shape` whether it is.
+    /// Creates a walk; `reduced` holds a flag for each axis of `shape`.
     pub(crate) fn new(shape: &[usize], reduced: &[bool]) -> Self {
         assert_eq!(shape.len(), reduced.len(), "flags for another number of axes");
         let mut merged: Vec<(usize, usize, bool)> = Vec::new();
@@ -74,8 +74,8 @@ impl ReduceWalk {
         Self { reduced: of(true), kept: of(false) }
     }
 
-    /// `y[i] = combine(y[i], fold(the elements of x that belong to output i))`. Elements reach
-    /// `fold` in runs that lie together, and then the runs' results.
+    /// Computes `y[i] = combine(y[i], fold(the elements of x that belong to output i))`. `fold` is applied to
+    /// contiguous runs of elements, and then to the results of the runs.
     pub(crate) fn run(
         &self,
         x: &[f32],

@@ -1,7 +1,7 @@
-//! Vectors of `f32` and the choice of an instruction set at run time.
+//! Vectors of `f32`, and selection of an instruction set at run time.
 //!
-//! A kernel is a [`Job`], generic over [`Vector`]; [`Isa::run`] enters it through a function that
-//! has the instruction set enabled, so everything inlined into it is compiled for that set.
+//! A kernel is a [`Job`], generic over [`Vector`]. [`Isa::run`] calls it from a function with the instruction set
+//! enabled, so everything inlined into it is compiled for that set.
 
 #[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
@@ -11,60 +11,60 @@ use std::arch::x86_64::*;
 /// A vector of `f32` lanes.
 ///
 /// # Safety
-/// All functions need a processor with the vector's instruction set, which [`Isa::run`] sees to.
-/// Those that take a pointer need it valid for the lanes that they touch; no alignment is needed.
+/// All functions require a processor with the vector's instruction set, which [`Isa::run`] ensures. Pointers must be
+/// valid for the lanes that are accessed; they need not be aligned.
 pub(crate) trait Vector: Copy {
     /// Number of lanes, at most 16.
     const LANES: usize;
-    /// Vector registers that the processor has.
+    /// Number of vector registers of the processor.
     const REGISTERS: usize;
-    /// A choice for every lane.
+    /// Boolean per lane.
     type Mask: Copy;
 
-    /// `x` in every lane.
+    /// Returns `x` in every lane.
     unsafe fn splat(x: f32) -> Self;
-    /// The lanes from `p`.
+    /// Reads the lanes at `p`.
     unsafe fn load(p: *const f32) -> Self;
-    /// Writes the lanes from `p`.
+    /// Writes the lanes to `p`.
     unsafe fn store(self, p: *mut f32);
-    /// Lanes `from..to` of what [`load`](Self::load) reads; the others are zero and not touched.
+    /// Reads lanes `from..to` like [`load`](Self::load); the others are zero, and their memory is not accessed.
     unsafe fn load_lanes(p: *const f32, from: usize, to: usize) -> Self;
-    /// Lanes `from..to` of what [`store`](Self::store) writes.
+    /// Writes lanes `from..to` like [`store`](Self::store).
     unsafe fn store_lanes(self, p: *mut f32, from: usize, to: usize);
-    /// Lane-wise sum.
+    /// Lanewise sum.
     unsafe fn add(self, other: Self) -> Self;
-    /// Lane-wise difference.
+    /// Lanewise difference.
     unsafe fn sub(self, other: Self) -> Self;
-    /// `self + a · b`, rounded once where the processor can.
+    /// `self + a · b`, rounded once if the processor supports it.
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
-    /// Zero where a lane is negative; NaN stays.
+    /// Replaces negative lanes with zero; NaN is preserved.
     unsafe fn relu(self) -> Self;
-    /// The sum of the lanes, always in the same order.
+    /// Returns the sum of the lanes, always in the same order.
     unsafe fn sum(self) -> f32;
-    /// The elements at even and at odd places of the two vectors from `p`.
+    /// Reads two vectors at `p` and returns the elements at even and at odd positions.
     unsafe fn load_pairs(p: *const f32) -> (Self, Self);
-    /// Two vectors with `self` at the even and `odd` at the odd places.
+    /// Interleaves two vectors: `self` at even and `odd` at odd positions.
     unsafe fn interleave(self, odd: Self) -> (Self, Self);
-    /// Writes `self` to the even and `odd` to the odd places from `p`.
+    /// Writes `self` to even and `odd` to odd positions, starting at `p`.
     #[inline(always)]
     unsafe fn store_pairs(self, odd: Self, p: *mut f32) {
-        // SAFETY: the caller vouches for two vectors.
+        // SAFETY: the caller guarantees that two vectors are valid.
         unsafe {
             let (low, high) = self.interleave(odd);
             low.store(p);
             high.store(p.add(Self::LANES));
         }
     }
-    /// Where `self` is larger than `earlier`, or the first of the two that is NaN.
+    /// Mask of the lanes where `self` is larger than `earlier`, or is the first of the two to be NaN.
     unsafe fn beats(self, earlier: Self) -> Self::Mask;
-    /// `yes` where the mask is set, `no` elsewhere.
+    /// Selects `yes` where the mask is set, `no` elsewhere.
     unsafe fn pick(mask: Self::Mask, yes: Self, no: Self) -> Self;
 }
 
-/// Work that can be compiled for any instruction set. `run` must be `#[inline(always)]`, and so
-/// must be what it calls in its inner loops.
+/// Computation that can be compiled for any instruction set. `run` must be `#[inline(always)]`, and so must the
+/// functions called in its inner loops.
 pub(crate) trait Job {
-    /// Does the work.
+    /// Performs the computation.
     ///
     /// # Safety
     /// The processor must have the instruction set of `V`.
@@ -74,32 +74,32 @@ pub(crate) trait Job {
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
-    /// 16 lanes, 32 registers.
+    /// AVX-512: 16 lanes, 32 registers.
     Avx512,
-    /// 8 lanes with fused multiply-add, 16 registers.
+    /// AVX2: 8 lanes with fused multiply-add, 16 registers.
     Avx2,
-    /// 4 lanes, left to the compiler: any processor, NEON included.
+    /// Four lanes vectorised by the compiler, on any processor, including with NEON.
     Portable,
 }
 
-/// The instruction set of this process.
+/// Instruction set of this process.
 static PINNED: OnceLock<Isa> = OnceLock::new();
 
 impl Isa {
-    /// What this processor can run, best first.
+    /// Returns the instruction sets that this processor supports, best first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         [Self::Avx512, Self::Avx2, Self::Portable].into_iter().filter(|isa| isa.is_available())
     }
 
-    /// The one that was pinned, or else the best that this processor can run.
+    /// Returns the pinned instruction set, or the best one that this processor supports.
     pub(crate) fn best() -> Self {
         *PINNED.get_or_init(|| Self::available().next().unwrap_or(Self::Portable))
     }
 
-    /// Makes [`best`](Self::best) give the set of this name.
+    /// Makes [`best`](Self::best) return the named instruction set.
     ///
     /// # Errors
-    /// If there is none, this processor lacks it, or another one is in use already.
+    /// If there is no such set, this processor does not support it, or another one is in use already.
     pub(crate) fn pin(name: &str) -> Result<(), String> {
         let names = |all: &mut dyn Iterator<Item = Self>| all.map(Self::name).collect::<Vec<_>>().join(", ");
         let mut known = [Self::Avx512, Self::Avx2, Self::Portable].into_iter();
@@ -127,7 +127,7 @@ impl Isa {
         }
     }
 
-    /// What it is called beside results.
+    /// Returns the name used in results.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Avx512 => "avx512",
@@ -136,7 +136,7 @@ impl Isa {
         }
     }
 
-    /// Lanes of this set's vectors.
+    /// Returns the number of lanes of a vector.
     pub(crate) fn lanes(self) -> usize {
         match self {
             Self::Avx512 => 16,
@@ -148,7 +148,7 @@ impl Isa {
     /// Runs a job compiled for this instruction set.
     pub(crate) fn run(self, job: impl Job) {
         assert!(self.is_available(), "this processor has no {self:?}");
-        // SAFETY: the instruction set was just seen to be available.
+        // SAFETY: the instruction set was checked above.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
@@ -164,18 +164,18 @@ impl Isa {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn run_avx512(job: impl Job) {
-    // SAFETY: the caller vouches for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe { job.run::<__m512>() }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2(job: impl Job) {
-    // SAFETY: the caller vouches for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe { job.run::<__m256>() }
 }
 
-/// Implements [`Vector`] for a register type: each function is one expression of intrinsics.
+/// Implements [`Vector`] for a register type; each function is one expression of intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! impl_vector {
     ($type:ty, $lanes:literal lanes, $registers:literal registers, $mask:ty,
@@ -188,7 +188,7 @@ macro_rules! impl_vector {
                 #[inline(always)]
                 #[allow(clippy::needless_arbitrary_self_type)] // a macro cannot write a bare `self`
                 unsafe fn $name($($arg: $of),*) $(-> $result)? {
-                    // SAFETY: the trait's contract is the intrinsics' own.
+                    // SAFETY: the trait's contract is that of the intrinsics.
                     unsafe { $body }
                 }
             )*
@@ -196,7 +196,7 @@ macro_rules! impl_vector {
     };
 }
 
-// The `max` instructions return their second operand if either is NaN: that makes `relu` keep NaN.
+// The `max` instructions return the second operand if either is NaN, so `relu` preserves NaN.
 #[cfg(target_arch = "x86_64")]
 impl_vector! { __m512, 16 lanes, 32 registers, u16,
     splat(x: f32) -> Self = _mm512_set1_ps(x);
@@ -261,7 +261,7 @@ impl_vector! { __m256, 8 lanes, 16 registers, Self,
     pick(mask: Self, yes: Self, no: Self) -> Self = _mm256_blendv_ps(no, yes, mask);
 }
 
-/// Bits `from..to`, both at most 16.
+/// Returns a mask of bits `from..to`, both at most 16.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation)] // 16 bits by construction
@@ -269,7 +269,7 @@ fn mask16(from: usize, to: usize) -> u16 {
     (((1_u32 << to) - 1) & !((1_u32 << from) - 1)) as u16
 }
 
-/// Lanes `from..to` with all bits set, both at most 8.
+/// Returns lanes `from..to` with all bits set, both at most 8.
 ///
 /// # Safety
 /// The processor must have AVX2.
@@ -277,7 +277,7 @@ fn mask16(from: usize, to: usize) -> u16 {
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)] // at most 8
 unsafe fn mask8(from: usize, to: usize) -> __m256i {
-    // SAFETY: the caller vouches for AVX2.
+    // SAFETY: the caller guarantees AVX2.
     unsafe {
         let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
         let below = _mm256_cmpgt_epi32(_mm256_set1_epi32(to as i32), lane);
@@ -285,7 +285,7 @@ unsafe fn mask8(from: usize, to: usize) -> __m256i {
     }
 }
 
-/// Whether the compiler turns `f32::mul_add` into an instruction instead of a slow library call.
+/// True if the compiler turns `f32::mul_add` into an instruction instead of a slow library call.
 const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
 impl Vector for [f32; 4] {
@@ -299,19 +299,19 @@ impl Vector for [f32; 4] {
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller vouches for the lanes.
+        // SAFETY: the caller guarantees that the lanes are valid.
         unsafe { p.cast::<Self>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the caller vouches for the lanes.
+        // SAFETY: the caller guarantees that the lanes are valid.
         unsafe { p.cast::<Self>().write_unaligned(self) }
     }
     #[inline(always)]
     unsafe fn load_lanes(p: *const f32, from: usize, to: usize) -> Self {
         let mut lanes = [0.0; 4];
         for (i, lane) in lanes.iter_mut().enumerate().take(to).skip(from) {
-            // SAFETY: the caller vouches for these lanes; `p` itself may lie outside.
+            // SAFETY: the caller guarantees that these lanes are valid; `p` itself may lie outside.
             *lane = unsafe { *p.wrapping_add(i) };
         }
         lanes
@@ -319,7 +319,7 @@ impl Vector for [f32; 4] {
     #[inline(always)]
     unsafe fn store_lanes(self, p: *mut f32, from: usize, to: usize) {
         for (i, lane) in self.into_iter().enumerate().take(to).skip(from) {
-            // SAFETY: the caller vouches for these lanes; `p` itself may lie outside.
+            // SAFETY: the caller guarantees that these lanes are valid; `p` itself may lie outside.
             unsafe { *p.wrapping_add(i) = lane };
         }
     }
@@ -345,7 +345,7 @@ impl Vector for [f32; 4] {
     }
     #[inline(always)]
     unsafe fn load_pairs(p: *const f32) -> (Self, Self) {
-        // SAFETY: the caller vouches for two vectors.
+        // SAFETY: the caller guarantees that two vectors are valid.
         let both = unsafe { p.cast::<[f32; 8]>().read_unaligned() };
         (std::array::from_fn(|i| both[2 * i]), std::array::from_fn(|i| both[2 * i + 1]))
     }

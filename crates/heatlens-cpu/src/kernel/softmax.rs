@@ -1,16 +1,16 @@
-//! Softmax along an axis, and its logarithm.
+//! Softmax and log-softmax along an axis.
 
 use super::functions::exp;
 use super::reduce::sum;
 use super::simd::{Isa, Job, Vector};
 use super::workers::Workers;
 
-/// Elements in a task: some microseconds of work.
+/// Elements per task: some microseconds of work.
 const TASK: usize = 1 << 13;
 
-/// Writes eˣ ÷ Σ eˣ, or its logarithm, along an axis of `count` elements `step` apart.
+/// Computes eˣ ÷ Σ eˣ, or its logarithm, along an axis of `count` elements that are `step` apart.
 ///
-/// The largest element is subtracted first, so nothing overflows.
+/// The maximum is subtracted first to avoid overflow.
 pub(crate) fn softmax(x: &[f32], y: &mut [f32], count: usize, step: usize, log: bool, workers: Workers) {
     assert_eq!(x.len(), y.len(), "arrays of different sizes");
     let block = count * step;
@@ -32,7 +32,7 @@ pub(crate) fn softmax(x: &[f32], y: &mut [f32], count: usize, step: usize, log: 
     });
 }
 
-/// An axis of elements side by side.
+/// Softmax along an axis of contiguous elements.
 struct Row<'a> {
     x: &'a [f32],
     y: &'a mut [f32],
@@ -57,7 +57,7 @@ impl Job for Row<'_> {
     }
 }
 
-/// The largest element, in lanes; NaN is not looked at.
+/// Returns the maximum, computed in lanes; NaN is ignored.
 #[inline(always)]
 fn largest(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
@@ -68,7 +68,7 @@ fn largest(x: &[f32]) -> f32 {
     rest.iter().chain(&lanes).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Axes whose elements are `step` apart, one beside the other: copied out, computed and put back.
+/// Computes softmax along axes whose elements are `step` apart: each is copied out, computed and copied back.
 fn columns(x: &[f32], y: &mut [f32], step: usize, log: bool, (row, result): (&mut [f32], &mut [f32])) {
     for first in 0..step {
         row.iter_mut().zip(x[first..].iter().step_by(step)).for_each(|(to, &from)| *to = from);

@@ -1,25 +1,24 @@
 //! Dot products of rows with shifted streams: `c[m][n] += Σⱼ a[m · pitch + j] · b[offsets[n] + j]`.
 //!
-//! The transpose, in spirit, of [`stream_gemm`](super::stream_gemm): the gradient of a convolution
-//! with respect to its weights, and products of matrices whose rows are both contiguous. A tile of
-//! vectors of partial sums runs along j, in blocks; lanes are added up once, at the end, in a fixed
-//! order.
+//! In a sense the transpose of [`stream_gemm`](super::stream_gemm): used for the gradient of a convolution with respect
+//! to its weights, and for products of matrices whose rows are both contiguous. A tile of vectors of partial sums runs
+//! along j in blocks; lanes are added once at the end, in a fixed order.
 
 use super::simd::{Isa, Job, Vector};
 use super::workers::{SharedSlice, Workers};
 
-/// Floating-point operations in a task: some microseconds of work.
+/// Floating-point operations per task: some microseconds of work.
 const TASK_FLOPS: usize = 1 << 20;
 
-/// Vectors that are summed before they join the others, so that sums, and their rounding, stay small.
+/// Number of vectors summed separately before they are added to the total, which keeps sums and rounding errors small.
 const BLOCK: usize = 128;
 
-/// The shape of the products, prepared for an instruction set.
+/// Shape of the products, prepared for an instruction set.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamDot {
     isa: Isa,
     m: usize,
-    /// Distance of neighbouring rows of `a`.
+    /// Distance between adjacent rows of `a`.
     pitch: usize,
     offsets: Vec<usize>,
     /// Number of terms j.
@@ -31,8 +30,8 @@ impl StreamDot {
         Self { isa, m, pitch, offsets, len }
     }
 
-    /// Adds `groups` blocks of products to `c`, each m×(number of offsets). Group g reads `a` and
-    /// `b` from g times their strides on.
+    /// Adds `groups` blocks of products to `c`, each m×(number of offsets). Group g reads `a` and `b` starting at g
+    /// times their strides.
     pub(crate) fn run(
         &self,
         groups: usize,
@@ -68,7 +67,7 @@ impl StreamDot {
         });
     }
 
-    /// Rows and columns of a tile.
+    /// Returns the rows and columns of a tile.
     fn tile(&self) -> (usize, usize) {
         match (self.m, self.isa) {
             (1, _) => (1, 9),
@@ -84,7 +83,7 @@ struct Dots<'a> {
     a: &'a [f32],
     b: &'a [f32],
     c: SharedSlice<'a>,
-    /// Where the group's results start.
+    /// Start of the group's results.
     start: usize,
     columns: (usize, usize),
 }
@@ -92,7 +91,7 @@ struct Dots<'a> {
 impl Job for Dots<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        // SAFETY: the caller vouches for the instruction set.
+        // SAFETY: the caller guarantees the instruction set.
         unsafe {
             match self.dot.tile() {
                 (1, _) => self.tiles::<V, 1, 9>(),
@@ -107,10 +106,10 @@ impl Dots<'_> {
     #[inline(always)]
     unsafe fn tiles<V: Vector, const M: usize, const N: usize>(&self) {
         let StreamDot { m, pitch, offsets, len, .. } = self.dot;
-        // Streams of a tile stay in the cache while all rows pass by.
+        // The streams of a tile stay in the cache while all rows are processed.
         for column in (self.columns.0..self.columns.1).step_by(N) {
             for row in (0..*m).step_by(M) {
-                // Tiles at the edge repeat the last row or column and drop the result.
+                // Tiles at the edge repeat the last row or column and discard the result.
                 let mut rows = [self.a.as_ptr(); M];
                 for (i, p) in rows.iter_mut().enumerate() {
                     *p = p.wrapping_add((row + i).min(m - 1) * pitch);
@@ -119,8 +118,8 @@ impl Dots<'_> {
                 for (i, p) in streams.iter_mut().enumerate() {
                     *p = p.wrapping_add(offsets[(column + i).min(self.columns.1 - 1)]);
                 }
-                // SAFETY: `run` checked that rows and streams hold `len` elements; results of
-                // this task's columns belong to it alone.
+                // SAFETY: `run` checked that rows and streams hold `len` elements; the results of
+                // this task's columns are not accessed by other tasks.
                 unsafe {
                     let sums = dot_tile::<V, M, N>(rows, streams, *len);
                     for (i, sums) in sums.iter().enumerate().take(m - row) {
@@ -136,7 +135,7 @@ impl Dots<'_> {
 }
 
 /// # Safety
-/// All pointers are readable for `len` elements.
+/// All pointers must be readable for `len` elements.
 #[inline(always)]
 unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(
     rows: [*const f32; M],
@@ -161,14 +160,14 @@ unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(
 }
 
 /// # Safety
-/// All pointers are readable for `len` elements.
+/// All pointers must be readable for `len` elements.
 #[inline(always)]
 unsafe fn dot_block<V: Vector, const M: usize, const N: usize>(
     rows: [*const f32; M],
     streams: [*const f32; N],
     len: usize,
 ) -> [[V; N]; M] {
-    // SAFETY: j runs over whole vectors below `len`; the last, partial one touches no more.
+    // SAFETY: j runs over whole vectors below `len`; the last, partial one does not read beyond it.
     unsafe {
         let mut sums = [[V::splat(0.0); N]; M];
         let mut j = 0;

@@ -1,30 +1,30 @@
 //! A small matrix times shifted streams: `c[m][j] = Σₖ a[m][k] · b[offsets[k] + j]`.
 //!
-//! With offsets that are shifts of an image this is a convolution without any copy of patches; with
-//! offsets that are the rows of a matrix it is a matrix product. A convolution's stream runs over
-//! the rows of an image *with* the columns in which the window hangs over the edge: these few
-//! results are dropped when a tile is stored ([`StreamLayout`]).
+//! With offsets that are shifts of an image, this is a convolution without copying patches; with offsets that are the
+//! rows of a matrix, it is a matrix product. A convolution's stream runs over the rows of an image *including* the
+//! columns in which the window extends beyond the edge: these few results are discarded when a tile is stored
+//! ([`StreamLayout`]).
 //!
-//! A tile of results stays in registers while k runs. Its sums run over k in order, in blocks of
-//! [`BLOCK`], starting from the bias, wherever the tile lies: cutting the work differently changes
-//! no bit. The blocks keep rounding small: an addition rounds by the size of the sum so far, which
-//! grows with k.
+//! A tile of results stays in registers while k runs. Its sums run over k in order, in blocks of [`BLOCK`], starting
+//! with the bias, wherever the tile lies: dividing the work differently changes no bit. The blocks keep rounding errors
+//! small: the error of an addition is proportional to the sum so far, which grows with k.
 
 use std::cell::Cell;
 
 use super::simd::{Isa, Job, Vector};
 use super::workers::{SharedSlice, Workers};
 
-/// Floating-point operations in a task: some microseconds of work.
+/// Floating-point operations per task: some microseconds of work.
 const TASK_FLOPS: usize = 1 << 20;
-/// Products that are summed before they join the others. Fewer would round less yet (best is near √k) and move more data.
+/// Number of products summed separately before they are added to the total. Fewer would round even less (best is about
+/// √k) but move more data.
 const BLOCK: usize = 128;
-/// Packed rows of at most this many elements stay in the cache while the streams pass by.
+/// Maximum number of elements of packed rows that stay in the cache while the streams are processed.
 const RESIDENT_ROWS: usize = 1 << 16;
-/// Tiles of rows that pay for copying the streams of a column of tiles together.
+/// Minimum number of row tiles for which gathering the streams of a column of tiles pays off.
 const GATHERING_ROWS: usize = 3;
 
-/// Which elements of a stream are results: columns below `width` of `height` rows, `pitch` apart.
+/// Elements of a stream that are results: columns below `width` of `height` rows, which are `pitch` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamLayout {
     height: usize,
@@ -34,7 +34,7 @@ pub(crate) struct StreamLayout {
 
 impl StreamLayout {
     pub(crate) fn new(height: usize, width: usize, pitch: usize) -> Self {
-        // Rows without a gap are one long row.
+        // Rows without gaps are one long row.
         if width == pitch {
             Self { height: 1, width: height * width, pitch: height * width }
         } else {
@@ -42,49 +42,49 @@ impl StreamLayout {
         }
     }
 
-    /// Length of the stream, from the first result to the last.
+    /// Returns the length of the stream, from the first result to the last.
     pub(crate) fn len(self) -> usize {
         if self.area() == 0 { 0 } else { (self.height - 1) * self.pitch + self.width }
     }
 
-    /// Number of results.
+    /// Returns the number of results.
     pub(crate) fn area(self) -> usize {
         self.height * self.width
     }
 }
 
-/// Where the streams are.
+/// Location of the streams.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Streams<'a> {
-    /// Those of group g from `b[g · group_stride]`, behind the offsets.
+    /// Streams of group g start at `b[g · group_stride]`, plus their offsets.
     Spread { b: &'a [f32], group_stride: usize },
-    /// Copied together by [`StreamGemm::pack_panels`], group after group.
+    /// Packed by [`StreamGemm::pack_panels`], group after group.
     Panels(&'a [f32]),
 }
 
-/// What happens to a finished sum.
+/// Operations applied to a finished sum.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Epilogue<'a> {
-    /// Added to every result of a row, one for each row of all groups.
+    /// Added to every result of a row, one value per row of all groups.
     pub(crate) bias: Option<&'a [f32]>,
-    /// Whether negative results become zero.
+    /// True to replace negative results with zero.
     pub(crate) relu: bool,
-    /// Whether the result is added to what is there instead of replacing it.
+    /// True to add the result to the existing value instead of replacing it.
     pub(crate) accumulate: bool,
 }
 
-/// The shape of a product, prepared for an instruction set.
+/// Shape of a product, prepared for an instruction set.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamGemm {
     isa: Isa,
     m: usize,
-    /// Rows in a tile; the last tile's missing rows are zeros.
+    /// Rows per tile; missing rows of the last tile are zeros.
     tile_rows: usize,
     offsets: Vec<usize>,
-    /// Where the streams of a column of tiles start once they are copied together; empty if they never are.
+    /// Starts of the streams of a column of tiles after gathering; empty if they are never gathered.
     gathered: Vec<usize>,
     layout: StreamLayout,
-    /// Stream elements that must be readable behind an offset.
+    /// Number of stream elements that must be readable after an offset.
     reach: usize,
 }
 
@@ -97,21 +97,21 @@ impl StreamGemm {
         Self { isa, m, tile_rows, offsets, gathered, layout, reach }
     }
 
-    /// Allows what a column of tiles reads to be copied together, for streams that share no element: rows of a matrix,
-    /// planes of a 1×1 convolution. Rows far apart fall on the same few places of a cache, and on a page each.
+    /// Allows gathering the streams that a column of tiles reads, for streams that do not share elements: rows of a
+    /// matrix, planes of a 1×1 convolution. Distant rows map to the same few cache sets and to a separate page each.
     pub(crate) fn gathering(mut self) -> Self {
         let columns = tile_columns(self.isa, self.tile_rows);
         self.gathered = (0..self.depth()).map(|k| k * columns).collect();
         self
     }
 
-    /// Elements of all streams once they are copied together ahead of the run.
+    /// Returns the number of elements of all streams when packed in advance.
     pub(crate) fn panels_len(&self) -> usize {
         let columns = tile_columns(self.isa, self.tile_rows);
         self.layout.len().div_ceil(columns) * columns * self.depth()
     }
 
-    /// Copies the streams together, a panel for each column of tiles; `b(k, j)` gives element j of stream k.
+    /// Packs the streams, one panel per column of tiles; `b(k, j)` returns element j of stream k.
     pub(crate) fn pack_panels(&self, panels: &mut [f32], b: impl Fn(usize, usize) -> f32) {
         assert_eq!(panels.len(), self.panels_len(), "panels of another size");
         let columns = tile_columns(self.isa, self.tile_rows);
@@ -125,12 +125,12 @@ impl StreamGemm {
         }
     }
 
-    /// Elements of `b` that a group reads. A stream shorter than a tile is read beyond its end.
+    /// Returns the number of elements of `b` that a group reads. A stream shorter than a tile is read beyond its end.
     pub(crate) fn reach(&self) -> usize {
         self.reach
     }
 
-    /// Whether all reads stay within the streams themselves.
+    /// True if all reads stay within the streams.
     pub(crate) fn stays_inside(&self) -> bool {
         self.layout.len() >= tile_columns(self.isa, self.tile_rows)
     }
@@ -143,12 +143,12 @@ impl StreamGemm {
         self.offsets.len()
     }
 
-    /// Elements of one group's packed rows.
+    /// Returns the number of elements of one group's packed rows.
     pub(crate) fn packed_len(&self) -> usize {
         self.row_tiles() * self.tile_rows * self.depth()
     }
 
-    /// Packs the rows of a group as the tiles read them: tile by tile, k by k. `a(m, k)` gives an element.
+    /// Packs the rows of a group in the order the tiles read them: tile by tile, k by k. `a(m, k)` returns an element.
     pub(crate) fn pack(&self, packed: &mut [f32], a: impl Fn(usize, usize) -> f32 + Sync, workers: Workers) {
         self.pack_tiles(packed, workers, |first, packed| {
             for (k, column) in packed.chunks_mut(self.tile_rows).enumerate() {
@@ -159,9 +159,9 @@ impl StreamGemm {
         });
     }
 
-    /// As [`pack`](Self::pack), for rows that are stored one after the other.
+    /// Same as [`pack`](Self::pack), for rows stored one after the other.
     pub(crate) fn pack_rows(&self, packed: &mut [f32], rows: &[f32], workers: Workers) {
-        /// Elements of a row that are moved at a time: a cache line.
+        /// Elements of a row copied at a time: a cache line.
         const PIECE: usize = 16;
         let depth = self.depth();
         assert_eq!(rows.len(), self.m * depth, "rows of another shape");
@@ -214,7 +214,7 @@ impl StreamGemm {
         assert!(b.len() >= (groups - 1) * group_stride + reach, "streams end too early");
         let columns = tile_columns(self.isa, self.tile_rows);
         let column_tiles = self.layout.len().div_ceil(columns);
-        // Each task keeps its rows in the cache: all of them, or as many as there is room for.
+        // Each task keeps its rows in the cache: all of them, or as many as fit.
         let row_step = (RESIDENT_ROWS / (self.tile_rows * self.depth().max(1))).clamp(1, self.row_tiles());
         let flops = 2 * self.depth().max(1) * self.tile_rows * row_step * columns;
         let column_step = TASK_FLOPS.div_ceil(flops).min(column_tiles);
@@ -239,7 +239,8 @@ impl StreamGemm {
     }
 }
 
-/// Calls a method that is generic over a vector, the rows and the vectors of a tile, for a tile of so many rows.
+/// Calls a method that is generic over the vector type and the numbers of rows and vectors of a tile, for the given
+/// number of rows.
 macro_rules! with_tile {
     ($rows:expr, $v:ty, $this:ident.$method:ident()) => {
         match ($rows, <$v>::REGISTERS) {
@@ -263,26 +264,26 @@ macro_rules! with_tile {
 }
 pub(super) use with_tile;
 
-/// Rows in a tile, for products of `m` rows: as many as the registers hold sums for, evenly shared.
+/// Returns the rows per tile for products of `m` rows: as many as the registers hold sums for, evenly divided.
 pub(super) fn tile_rows(isa: Isa, m: usize) -> usize {
     let most = if isa == Isa::Avx512 { 12 } else { 6 };
     let tiles = m.max(1).div_ceil(most);
     m.max(1).div_ceil(tiles)
 }
 
-/// Vectors side by side in a tile: more for few rows, so that enough sums are in flight.
+/// Returns the number of vectors per row of a tile: more for few rows, to keep enough sums in flight.
 const fn tile_vectors(registers: usize, tile_rows: usize) -> usize {
     if tile_rows <= 2 || (registers == 32 && tile_rows <= 4) { 4 } else { 2 }
 }
 
-/// Columns of a tile of so many rows.
+/// Returns the columns of a tile with the given number of rows.
 pub(super) fn tile_columns(isa: Isa, tile_rows: usize) -> usize {
     let registers = if isa == Isa::Avx512 { 32 } else { 16 };
     tile_vectors(registers, tile_rows) * isa.lanes()
 }
 
 thread_local! {
-    /// The streams of a column of tiles, copied together: kept, because fresh memory costs more than the copy.
+    /// Gathered streams of a column of tiles; reused, because allocating memory costs more than the copy.
     static STRIP: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
@@ -293,7 +294,7 @@ struct Tiles<'a> {
     b: &'a [f32],
     in_panels: bool,
     c: SharedSlice<'a>,
-    /// The group's first row of `c`.
+    /// First row of `c` that belongs to the group.
     first_row: usize,
     rows: (usize, usize),
     columns: (usize, usize),
@@ -303,7 +304,7 @@ struct Tiles<'a> {
 impl Job for Tiles<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        // SAFETY: the caller vouches for the instruction set; `tile_rows` is what the tiles are packed for.
+        // SAFETY: the caller guarantees the instruction set; tiles are packed for `tile_rows` rows.
         unsafe {
             with_tile!(self.gemm.tile_rows, V, self.tiles());
         }
@@ -321,7 +322,7 @@ impl Tiles<'_> {
         let mut strip = if gathers { STRIP.take() } else { Vec::new() };
         for column in self.columns.0..self.columns.1 {
             let first = column * columns;
-            // The last tile slides back to end with the stream, and stores only what is its own. A panel is padded.
+            // The last tile is shifted back to end with the stream, and stores only its own part. Panels are padded.
             let start = if self.in_panels { first } else { first.min(len.saturating_sub(columns)) };
             let (streams, offsets) = if gathers {
                 strip.clear();
@@ -337,7 +338,7 @@ impl Tiles<'_> {
             for row in self.rows.0..self.rows.1 {
                 // SAFETY: `run` checked the lengths: packed rows hold `depth · M` elements per
                 // tile, and `b` holds `reach` ≥ largest offset + start + columns; a strip and a panel
-                // hold `columns` elements for each offset.
+                // hold `columns` elements per offset.
                 unsafe {
                     let a = self.packed.as_ptr().add(row * M * gemm.depth());
                     let mut sums = self.initial::<V, M, N>(row * M);
@@ -354,7 +355,7 @@ impl Tiles<'_> {
     #[inline(always)]
     unsafe fn initial<V: Vector, const M: usize, const N: usize>(&self, row: usize) -> [[V; N]; M] {
         let bias = |m: usize| self.epilogue.bias.and_then(|bias| bias.get(self.first_row + row + m));
-        // SAFETY: the caller vouches for the instruction set.
+        // SAFETY: the caller guarantees the instruction set.
         unsafe {
             let mut sums = [[V::splat(0.0); N]; M];
             for (m, sums) in sums.iter_mut().enumerate() {
@@ -364,7 +365,7 @@ impl Tiles<'_> {
         }
     }
 
-    /// Stores what lies in columns of the layout, from stream element `first` on.
+    /// Stores the results that lie in columns of the layout, starting with stream element `first`.
     #[inline(always)]
     unsafe fn store<V: Vector, const M: usize, const N: usize>(
         &self,
@@ -382,7 +383,7 @@ impl Tiles<'_> {
             let at = start + v * V::LANES;
             let skipped = first.saturating_sub(at);
             loop {
-                // Row y of the image is elements `y · pitch ..` of the stream: which lanes hold them?
+                // Row y of the image is stream elements `y · pitch ..`: computes the lanes that hold them.
                 let from = (y * pitch).saturating_sub(at).max(skipped);
                 let to = (y * pitch + width).saturating_sub(at).min(V::LANES);
                 if y < height && from < to {
@@ -407,7 +408,7 @@ impl Tiles<'_> {
 
     #[inline(always)]
     unsafe fn finish<V: Vector>(&self, sum: V, place: *mut f32, from: usize, to: usize) {
-        // SAFETY: the caller vouches for lanes `from..to` at `place`; no other task has them.
+        // SAFETY: the caller guarantees that lanes `from..to` at `place` are valid; no other task accesses them.
         unsafe {
             let mut sum = sum;
             if self.epilogue.accumulate {
@@ -424,7 +425,7 @@ impl Tiles<'_> {
 /// `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`, block by block.
 ///
 /// # Safety
-/// As of [`multiply_block`].
+/// Same as [`multiply_block`].
 #[inline(always)]
 pub(super) unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
     sums: &mut [[V; N]; M],
@@ -433,7 +434,7 @@ pub(super) unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
     b: *const f32,
 ) {
     let (first, rest) = offsets.split_at(offsets.len().min(BLOCK));
-    // SAFETY: the caller's contract, which each block's share of `a` keeps.
+    // SAFETY: guaranteed by the caller; each block gets its part of `a`.
     unsafe {
         multiply_block::<V, M, N>(sums, a, first, b);
         for (block, offsets) in rest.chunks(BLOCK).enumerate() {
@@ -448,10 +449,10 @@ pub(super) unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
     }
 }
 
-/// The inner loop: `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`.
+/// Inner loop: `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`.
 ///
 /// # Safety
-/// `a` holds M elements for each offset; `b` is readable from each offset for N vectors.
+/// `a` must hold M elements per offset; `b` must be readable for N vectors from each offset.
 #[inline(always)]
 unsafe fn multiply_block<V: Vector, const M: usize, const N: usize>(
     sums: &mut [[V; N]; M],
@@ -459,10 +460,10 @@ unsafe fn multiply_block<V: Vector, const M: usize, const N: usize>(
     offsets: &[usize],
     b: *const f32,
 ) {
-    // A copy by value, so that the sums live in registers.
+    // A local copy, so that the sums are kept in registers.
     let mut own = *sums;
     for &offset in offsets {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut stream = [V::splat(0.0); N];
             for (v, stream) in stream.iter_mut().enumerate() {

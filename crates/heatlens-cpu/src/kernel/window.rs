@@ -1,27 +1,26 @@
-//! Sliding windows over a plane: what convolution and pooling share.
+//! Sliding windows over a plane, for convolution and pooling.
 
 use std::ops::Range;
 
-/// A window that slides over planes of `input` (height, width) and stops at `output` (height,
-/// width) places. Every pair is (vertical, horizontal).
+/// A window that slides over planes of size `input` (height, width) and takes `output` (height, width) positions. Every
+/// pair is (vertical, horizontal).
 ///
-/// The output size is given, not derived, so that ceiling modes are the caller's affair; elements
-/// beyond the input are padding.
+/// The output size is given, not derived, so ceil mode is up to the caller; elements beyond the input are padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window2d {
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
     pub(crate) dilation: [usize; 2],
-    /// Padding above and to the left.
+    /// Padding at the top and left.
     pub(crate) pad_begin: [usize; 2],
-    /// Padding below and to the right; only a mean that counts padding needs it.
+    /// Padding at the bottom and right; used only by averages that count padding.
     pub(crate) pad_end: [usize; 2],
     pub(crate) input: [usize; 2],
     pub(crate) output: [usize; 2],
 }
 
 impl Window2d {
-    /// A window with the usual output size: as many places as fit.
+    /// Returns a window with the usual output size: as many positions as fit.
     #[cfg(test)]
     pub(crate) fn fitting(
         kernel: [usize; 2],
@@ -40,30 +39,31 @@ impl Window2d {
         Some(Self { kernel, stride, dilation, pad_begin, pad_end, input, output })
     }
 
-    /// Elements of an input plane.
+    /// Returns the number of elements of an input plane.
     pub(crate) fn input_area(&self) -> usize {
         self.input[0] * self.input[1]
     }
 
-    /// Elements of an output plane.
+    /// Returns the number of elements of an output plane.
     pub(crate) fn output_area(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
-    /// Elements of the window.
+    /// Returns the number of elements of the window.
     pub(crate) fn kernel_area(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// The input coordinate that element `k` of the window at place `o` sees along `axis`, or
-    /// `None` in the padding.
+    /// Returns the input coordinate along `axis` of window element `k` at output position `o`, or `None` in the
+    /// padding.
     #[inline]
     pub(crate) fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
         let padded = o * self.stride[axis] + k * self.dilation[axis];
         padded.checked_sub(self.pad_begin[axis]).filter(|&i| i < self.input[axis])
     }
 
-    /// For each place along `axis`, the input coordinates that its window sees, a dilation apart.
+    /// Returns for each output position along `axis` the range of input coordinates of its window, which are a dilation
+    /// apart.
     pub(crate) fn spans(&self, axis: usize) -> Vec<Range<usize>> {
         let span = |o: usize| {
             let mut seen = (0..self.kernel[axis]).filter_map(|k| self.source(axis, o, k));

@@ -1,14 +1,14 @@
-//! Convolution by 3×3 windows that move by one, with fewer products: Winograd's minimal filtering F(2×2, 3×3)
+//! 3×3 convolution with stride 1 and fewer multiplications: Winograd's minimal filtering F(2×2, 3×3)
 //! (Lavin & Gray 2016, Fast Algorithms for Convolutional Neural Networks, CVPR, §4.1).
 //!
-//! The output is cut into tiles of 2×2, each of which depends on 4×4 of the input. With d those 4×4 and g a filter, a
-//! tile is `Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`, where ⊙ multiplies element by element: 16 products for each channel instead of 36.
-//! Summed over channels, each of the 16 *places* of ⊙ is a matrix product of its own.
+//! The output is divided into tiles of 2×2, each of which depends on 4×4 of the input. With d the 4×4 input and g a
+//! filter, a tile is `Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A`, where ⊙ is the elementwise product: 16 multiplications per channel
+//! instead of 36. Summed over channels, each of the 16 *places* of ⊙ is a separate matrix product.
 //!
-//! Tiles lie two apart, so element (i, j) of all tiles is a stream of one of the input's four phases, as of a convolution
-//! with stride 2 ([`input_streams`]). A *panel* is as many neighbouring tiles as a product's tile has columns: `Bᵀ d B` of
-//! all channels, which stays in the cache while the filters pass by. All 16 sums of some filters stay in the nearest
-//! cache until `Aᵀ…A` has turned them into results.
+//! Tiles are two elements apart, so element (i, j) of all tiles is a stream of one of the input's four phases, as in a
+//! convolution with stride 2 ([`input_streams`]). A *panel* contains as many adjacent tiles as a product's tile has
+//! columns: `Bᵀ d B` of all channels, which stays in the cache while the filters are processed. All 16 sums of some
+//! filters stay in the L1 cache until `Aᵀ…A` turns them into results.
 
 use super::conv::{ConvEpilogue, ConvShape, input_streams};
 use super::planes::Planes;
@@ -17,17 +17,17 @@ use super::stream_gemm::{multiply, tile_columns, tile_rows, with_tile};
 use super::window::Window2d;
 use super::workers::{SharedSlice, Workers};
 
-/// Places of a tile of the input.
+/// Elements of an input tile.
 const PLACES: usize = 16;
-/// The most rows of a product's tile.
+/// Maximum number of rows of a product's tile.
 const MOST_ROWS: usize = 12;
-/// The most sums of a place that are in flight: rows times columns.
+/// Maximum number of sums of a place in flight: rows times columns.
 const MOST_SUMS: usize = MOST_ROWS * 32;
-/// What a tile of the input or output costs besides the products, in products of a place.
+/// Cost of transforming a tile of the input or output, in products of a place.
 const TRANSFORM: usize = 4;
-/// Elements of the panels that are worked on together: some megabytes, however large the image.
+/// Elements of the panels processed together: some megabytes, whatever the size of the image.
 const GROUP_LEN: usize = 1 << 21;
-/// Products in a task: some microseconds of work.
+/// Products per task: some microseconds of work.
 const TASK_PRODUCTS: usize = 1 << 19;
 
 /// A convolution prepared for an instruction set.
@@ -36,17 +36,17 @@ pub(crate) struct Winograd {
     isa: Isa,
     shape: ConvShape,
     planes: Planes,
-    /// Where the stream of each element of a tile starts in a channel's planes.
+    /// Start of the stream of each tile element in a channel's planes.
     elements: Vec<usize>,
-    /// Rows of tiles, and tiles in a row.
+    /// Rows of tiles, and tiles per row.
     tiles: [usize; 2],
     tile_rows: usize,
-    /// Where the channels start in a place's share of a panel.
+    /// Start of each channel in a place's part of a panel.
     channels: Vec<usize>,
 }
 
 impl Winograd {
-    /// The convolution, if its windows are of that kind and this way is the shorter one.
+    /// Prepares a convolution; `None` if its windows are of another kind, or direct computation takes fewer products.
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Option<Self> {
         let Window2d { kernel, stride, dilation, input, output, pad_begin, .. } = shape.window;
         let fits = (kernel, stride, dilation) == ([3; 2], [1; 2], [1; 2]) && shape.groups == 1;
@@ -64,7 +64,7 @@ impl Winograd {
         winograd.is_shorter().then_some(winograd)
     }
 
-    /// Whether it takes fewer products than one for each element of each window, transformations included.
+    /// True if this takes fewer products than direct computation, including the transformations.
     fn is_shorter(&self) -> bool {
         let ConvShape { window, in_channels, out_channels, .. } = self.shape;
         let direct = 9 * window.output[0] * (window.output[1] + 2) * in_channels * out_channels;
@@ -73,7 +73,7 @@ impl Winograd {
         ours < direct
     }
 
-    /// Tiles in a panel.
+    /// Returns the number of tiles per panel.
     fn columns(&self) -> usize {
         tile_columns(self.isa, self.tile_rows)
     }
@@ -83,7 +83,7 @@ impl Winograd {
         stream.div_ceil(self.columns())
     }
 
-    /// Elements of a panel: place by place, channel by channel.
+    /// Returns the number of elements of a panel: place by place, channel by channel.
     fn panel_len(&self) -> usize {
         PLACES * self.shape.in_channels * self.columns()
     }
@@ -92,18 +92,18 @@ impl Winograd {
         self.shape.out_channels.div_ceil(self.tile_rows)
     }
 
-    /// Elements of the packed filters of a tile of rows.
+    /// Returns the number of elements of the packed filters of a tile of rows.
     fn packed_tile(&self) -> usize {
         PLACES * self.shape.in_channels * self.tile_rows
     }
 
-    /// Elements of the packed weights.
+    /// Returns the number of elements of the packed weights.
     pub(crate) fn packed_len(&self) -> usize {
         self.row_tiles() * self.packed_tile()
     }
 
-    /// Transforms and packs the filters, some at a time, place by place, channel by channel. `filter(m, c)` gives the
-    /// window of output channel m over input channel c.
+    /// Transforms and packs the filters, a tile of rows at a time, place by place, channel by channel. `filter(m, c)`
+    /// returns the kernel of output channel m for input channel c.
     pub(crate) fn pack(
         &self,
         packed: &mut [f32],
@@ -115,7 +115,7 @@ impl Winograd {
         workers.for_each_chunk(packed, self.packed_tile(), |tile, packed| {
             let first = tile * rows;
             let own = rows.min(self.shape.out_channels - first);
-            // Rows that the last tile lacks stay zero.
+            // Missing rows of the last tile remain zero.
             let mut filters = [[0.0; PLACES]; MOST_ROWS];
             for channel in 0..inputs {
                 for (i, transformed) in filters[..own].iter_mut().enumerate() {
@@ -129,24 +129,24 @@ impl Winograd {
         });
     }
 
-    /// Scratch elements that [`run`](Self::run) needs: the input's planes, and some panels.
+    /// Returns the number of scratch elements that [`run`](Self::run) needs: the input's planes, and some panels.
     pub(crate) fn scratch_len(&self) -> usize {
         self.planes_len() + self.together() * self.panel_len()
     }
 
-    /// Panels that several threads work on together.
+    /// Returns the number of panels that several threads process together.
     fn together(&self) -> usize {
         (GROUP_LEN / self.panel_len()).clamp(1, self.panels())
     }
 
-    /// The planes, and what the last panel reads behind the last stream.
+    /// Returns the size of the planes, including elements that the last panel reads beyond the last stream.
     fn planes_len(&self) -> usize {
         let last = (self.shape.in_channels - 1) * self.planes.channel_len();
         let furthest = self.elements.iter().max().copied().unwrap_or(0);
         self.planes.len().max(last + furthest + self.panels() * self.columns())
     }
 
-    /// `y = x ∗ weights`, x being C×H×W and y M×H'×W'. The scratch's contents do not matter.
+    /// Computes `y = x ∗ weights`, with x C×H×W and y M×H'×W'. The contents of the scratch are ignored.
     pub(crate) fn run(
         &self,
         x: &[f32],
@@ -173,7 +173,7 @@ impl Winograd {
         let products = PLACES * self.shape.in_channels * self.tile_rows * self.columns();
         let step = TASK_PRODUCTS.div_ceil(products).min(self.row_tiles());
         let tasks = self.row_tiles().div_ceil(step);
-        // Alone, one panel after the other at the same place, which stays in the cache.
+        // A single thread reuses the memory of one panel, which stays in the cache.
         let together = if workers == Workers::Serial { 1 } else { self.together() };
         for first in (0..self.panels()).step_by(together) {
             let group = together.min(self.panels() - first);
@@ -188,7 +188,7 @@ impl Winograd {
     }
 }
 
-/// `G g Gᵀ`.
+/// Computes `G g Gᵀ`.
 fn transformed_filter(g: &[f32; 9]) -> [f32; PLACES] {
     let mut places = [0.0; PLACES];
     for x in 0..3 {
@@ -201,7 +201,7 @@ fn transformed_filter(g: &[f32; 9]) -> [f32; PLACES] {
     places
 }
 
-/// `G` times a column.
+/// Multiplies `G` by a column.
 fn filter_line(a: f32, b: f32, c: f32) -> [f32; 4] {
     [a, ((a + c) + b) * 0.5, ((a + c) - b) * 0.5, c]
 }
@@ -210,7 +210,7 @@ fn filter_line(a: f32, b: f32, c: f32) -> [f32; 4] {
 struct Gather<'a> {
     winograd: &'a Winograd,
     planes: &'a [f32],
-    /// Which panel.
+    /// Number of the panel.
     index: usize,
     panel: &'a mut [f32],
 }
@@ -227,8 +227,8 @@ impl Job for Gather<'_> {
             for column in (0..columns).step_by(V::LANES) {
                 let from = self.planes.as_ptr().wrapping_add(start + column);
                 let to = self.panel.as_mut_ptr().wrapping_add(channel * columns + column);
-                // SAFETY: `planes_len` reaches behind the last element that the last panel reads, and a panel holds
-                // `columns` elements for each place and channel.
+                // SAFETY: `planes_len` covers the last element that the last panel reads, and a panel holds
+                // `columns` elements per place and channel.
                 unsafe {
                     let mut d = [[V::splat(0.0); 4]; 4];
                     for (element, &offset) in d.as_flattened_mut().iter_mut().zip(&self.winograd.elements) {
@@ -243,13 +243,14 @@ impl Job for Gather<'_> {
     }
 }
 
-// Plain loops and functions that are always inlined: a closure that is not would be compiled without the instruction set.
+// Plain loops and always inlined functions: a closure may not be inlined, and is then compiled without the instruction
+// set.
 
-/// `Bᵀ d B`.
+/// Computes `Bᵀ d B`.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // j is a column of four rows
 unsafe fn transformed_input<V: Vector>(mut d: [[V; 4]; 4]) -> [[V; 4]; 4] {
-    // SAFETY: the caller vouches for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         for j in 0..4 {
             [d[0][j], d[1][j], d[2][j], d[3][j]] = input_line(d[0][j], d[1][j], d[2][j], d[3][j]);
@@ -261,17 +262,17 @@ unsafe fn transformed_input<V: Vector>(mut d: [[V; 4]; 4]) -> [[V; 4]; 4] {
     d
 }
 
-/// `Bᵀ` times a column.
+/// Multiplies `Bᵀ` by a column.
 #[inline(always)]
 unsafe fn input_line<V: Vector>(a: V, b: V, c: V, d: V) -> [V; 4] {
-    // SAFETY: the caller vouches for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe { [a.sub(c), b.add(c), c.sub(b), b.sub(d)] }
 }
 
-/// `Aᵀ m A`.
+/// Computes `Aᵀ m A`.
 #[inline(always)]
 unsafe fn transformed_sums<V: Vector>(m: &[[V; 4]; 4]) -> [[V; 2]; 2] {
-    // SAFETY: the caller vouches for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let mut half = [[V::splat(0.0); 4]; 2];
         for j in 0..4 {
@@ -282,10 +283,10 @@ unsafe fn transformed_sums<V: Vector>(m: &[[V; 4]; 4]) -> [[V; 2]; 2] {
     }
 }
 
-/// `Aᵀ` times a column.
+/// Multiplies `Aᵀ` by a column.
 #[inline(always)]
 unsafe fn sums_line<V: Vector>(a: V, b: V, c: V, d: V) -> [V; 2] {
-    // SAFETY: the caller vouches for the instruction set.
+    // SAFETY: the caller guarantees the instruction set.
     unsafe { [a.add(b).add(c), b.sub(c).sub(d)] }
 }
 
@@ -294,7 +295,7 @@ struct Products<'a> {
     winograd: &'a Winograd,
     packed: &'a [f32],
     panel: &'a [f32],
-    /// Which panel.
+    /// Number of the panel.
     index: usize,
     rows: (usize, usize),
     epilogue: ConvEpilogue<'a>,
@@ -304,7 +305,7 @@ struct Products<'a> {
 impl Job for Products<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        // SAFETY: the caller vouches for the instruction set; `tile_rows` is what the filters are packed for.
+        // SAFETY: the caller guarantees the instruction set; filters are packed for `tile_rows` rows.
         unsafe { with_tile!(self.winograd.tile_rows, V, self.tiles()) }
     }
 }
@@ -314,12 +315,12 @@ impl Products<'_> {
     unsafe fn tiles<V: Vector, const M: usize, const N: usize>(&self) {
         let (inputs, columns) = (self.winograd.shape.in_channels, N * V::LANES);
         debug_assert_eq!(columns, self.winograd.columns());
-        // The sums of a tile of rows: place by place, row by row.
+        // Sums of a tile of rows: place by place, row by row.
         let mut sums = [0.0_f32; PLACES * MOST_SUMS];
         for row in self.rows.0..self.rows.1 {
             for place in 0..PLACES {
-                // SAFETY: `run` checked the lengths: packed filters hold `inputs · M` elements for each tile of rows and
-                // place, and a panel `inputs · columns` for each place; M · columns is at most MOST_SUMS.
+                // SAFETY: `run` checked the lengths: packed filters hold `inputs · M` elements per tile of rows and
+                // place, and a panel `inputs · columns` per place; M · columns is at most MOST_SUMS.
                 unsafe {
                     let filters = self.packed.as_ptr().add((row * PLACES + place) * inputs * M);
                     let tiles = self.panel.as_ptr().add(place * inputs * columns);
@@ -346,7 +347,7 @@ impl Products<'_> {
         }
     }
 
-    /// Stores the tiles of 2×2 of an output channel, from tile `at` of the stream on.
+    /// Stores the 2×2 tiles of an output channel, starting with tile `at` of the stream.
     #[inline(always)]
     unsafe fn store<V: Vector>(&self, results: [[V; 2]; 2], channel: usize, at: usize) {
         let ([tile_rows, tile_columns], pitch) = (self.winograd.tiles, self.winograd.planes.pitch());
@@ -354,14 +355,15 @@ impl Products<'_> {
         let bias = self.epilogue.bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0.0);
         let plane = self.y.as_mut_ptr().wrapping_add(channel * height * width);
         for (below, [even, odd]) in results.into_iter().enumerate() {
-            // SAFETY: the caller vouches for the instruction set.
+            // SAFETY: the caller guarantees the instruction set.
             let halves = unsafe { self.finished(even, odd, bias) };
             for row in (at / pitch..tile_rows).take_while(|row| row * pitch < at + V::LANES) {
                 let y = 2 * row + below;
                 if y >= height {
                     break;
                 }
-                // Elements of the two halves that are in this row: those of its tiles, but for what hangs over the edge.
+                // Elements of the two halves that belong to this row: those of its tiles, without those beyond the
+                // edge.
                 let from = 2 * (row * pitch).saturating_sub(at);
                 let end = (2 * tile_columns).min(width) + 2 * row * pitch;
                 let to = end.saturating_sub(2 * at).min(2 * V::LANES);
@@ -371,7 +373,7 @@ impl Products<'_> {
                     let from = from.saturating_sub(first);
                     let to = to.saturating_sub(first).min(V::LANES);
                     if from == 0 && to == V::LANES {
-                        // SAFETY: these lanes are results in row y, which no other task has.
+                        // SAFETY: these lanes are results in row y, which no other task writes.
                         unsafe { half.store(place) };
                     } else if from < to {
                         // SAFETY: as above.
@@ -381,10 +383,10 @@ impl Products<'_> {
             }
         }
     }
-    /// Two vectors of neighbouring results.
+    /// Adds the bias and interleaves the results to two vectors of adjacent ones.
     #[inline(always)]
     unsafe fn finished<V: Vector>(&self, even: V, odd: V, bias: f32) -> [V; 2] {
-        // SAFETY: the caller vouches for the instruction set.
+        // SAFETY: the caller guarantees the instruction set.
         unsafe {
             let bias = V::splat(bias);
             let (low, high) = V::interleave(even.add(bias), odd.add(bias));

@@ -1,20 +1,20 @@
-//! Who does the work: the calling thread, or the pool.
+//! Execution of tasks on the calling thread or the thread pool.
 
 use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
-/// Where a kernel's tasks run. Results are the same bits either way.
+/// Threads on which a kernel's tasks run. The results are bitwise equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workers {
-    /// On the calling thread: there are samples enough to keep the others busy.
+    /// The calling thread: other threads are busy with other samples.
     Serial,
-    /// On the current rayon pool.
+    /// The current rayon pool.
     Pool,
 }
 
 impl Workers {
-    /// Runs `task(0)`, `task(1)`, … `task(count - 1)`, in no particular order.
+    /// Runs `task(0)`, `task(1)`, … `task(count - 1)`, in any order.
     pub(crate) fn for_each(self, count: usize, task: impl Fn(usize) + Sync) {
         match self {
             Self::Pool if count > 1 => (0..count).into_par_iter().for_each(&task),
@@ -39,15 +39,15 @@ impl Workers {
     }
 }
 
-/// A slice that tasks write to at places of which no two tasks share one.
+/// A slice that several tasks write to, each at different positions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedSlice<'a> {
     start: *mut f32,
     lifetime: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the pointer comes from an exclusive borrow that lives as long as this value, and whoever
-// writes through it promises, in an unsafe block, that no two tasks touch the same element.
+// SAFETY: the pointer comes from an exclusive borrow that lives as long as this value, and code that
+// writes through it guarantees, in an unsafe block, that no two tasks access the same element.
 unsafe impl Send for SharedSlice<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for SharedSlice<'_> {}
@@ -57,7 +57,7 @@ impl<'a> SharedSlice<'a> {
         Self { start: slice.as_mut_ptr(), lifetime: PhantomData }
     }
 
-    /// The first element; the pointer is valid for as many as the slice has.
+    /// Returns a pointer to the first element, valid for the whole slice.
     pub(crate) fn as_mut_ptr(self) -> *mut f32 {
         self.start
     }

@@ -1,4 +1,4 @@
-//! Batch normalisation with stored statistics: one factor and one addend for each channel.
+//! Batch normalisation with stored statistics: one factor and one addend per channel.
 
 use heatlens_graph::Node;
 use heatlens_graph::op::batch_normalization::BatchNormalization;
@@ -34,7 +34,7 @@ impl Kernel for Normalize {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
         let [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map(|i| inputs[i]);
         let planes = x.chunks(self.area.max(1)).zip(y.chunks_mut(self.area.max(1)));
-        // A graph whose batch is a plain number has the planes of several samples in a row.
+        // In a graph with a fixed batch size, the planes of several samples follow each other.
         for (c, (x, y)) in (0..scale.len()).cycle().zip(planes) {
             let factor = scale[c] / (variance[c] + self.epsilon).sqrt();
             let (mean, bias) = (mean[c], bias[c]);

@@ -1,4 +1,4 @@
-//! Convolution and its two gradients. Weights are packed ahead of the samples, once if they are constant.
+//! Convolution and its two gradients. Weights are packed before the samples run, and only once if they are constant.
 
 use heatlens_graph::op::conv::Conv;
 use heatlens_graph::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
@@ -22,7 +22,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     Some(lower_weight_grad(lowering, node, &grad.conv))
 }
 
-/// A window on N×C×H×W values; a value with one spatial axis counts as one row.
+/// Returns the window for N×C×H×W values; a value with one spatial axis is treated as one row.
 pub(super) fn window_2d(window: &Window, input: &[usize], output: &[usize]) -> Result<Window2d, Refusal> {
     if let Some((window, input, output)) = without_last_axis(window, input, output) {
         return window_2d(&window, &input, &output);
@@ -43,8 +43,8 @@ pub(super) fn window_2d(window: &Window, input: &[usize], output: &[usize]) -> R
     })
 }
 
-/// Windows over three axes that do not slide along the last, as windows over two: a row of the second and third axis is one
-/// row, on which neighbours of the window lie a size of the third axis apart.
+/// Converts windows over three axes that do not slide along the last to windows over two: the second and third axis are
+/// merged, and neighbouring elements of the window are the size of the third axis apart.
 fn without_last_axis(
     window: &Window,
     input: &[usize],
@@ -98,19 +98,19 @@ fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Resul
     lowering.push_slots(node, output, &inputs, Forward { conv: kernel, relu, sample, flops })
 }
 
-/// Each result is a sum over a filter's weights.
+/// Returns the floating-point operations: each result is a sum over the weights of a filter.
 fn flops(lowering: &Lowering<'_>, weights: ValueId, results: ValueId) -> u64 {
     let filter: usize = lowering.shape(weights).iter().skip(1).product();
     2 * (filter * lowering.shape(results).iter().product::<usize>()) as u64
 }
 
-/// Elements of one sample. A graph whose batch is a plain number has several in a value.
+/// Returns the number of elements per sample. In a graph with a fixed batch size, a value contains several samples.
 fn sample_len(lowering: &Lowering<'_>, id: ValueId) -> usize {
     lowering.shape(id).iter().skip(1).product::<usize>().max(1)
 }
 
-/// The ReLU that alone reads the node's output, which nobody else gets to see: it costs nothing
-/// inside the convolution.
+/// Returns the ReLU node that is the only reader of the node's output, unless that is an output of the graph: it costs
+/// nothing when fused into the convolution.
 fn only_rectifier<'g>(lowering: &Lowering<'g>, node: &Node) -> Option<&'g Node> {
     let output = node.outputs[0];
     let reader = lowering.graph.node(lowering.uses.only(output)?);
@@ -161,7 +161,7 @@ impl Kernel for PackInputGrad {
 struct Forward {
     conv: Conv2d,
     relu: bool,
-    /// Elements of a sample of x and of y.
+    /// Number of elements of a sample of x and of y.
     sample: [usize; 2],
     flops: u64,
 }
@@ -187,7 +187,7 @@ impl Kernel for Forward {
 #[derive(Debug)]
 struct InputGrad {
     grad: Conv2dInputGrad,
-    /// Elements of a sample of dy and of dx.
+    /// Number of elements of a sample of dy and of dx.
     sample: [usize; 2],
     flops: u64,
 }
@@ -212,7 +212,7 @@ impl Kernel for InputGrad {
 #[derive(Debug)]
 struct WeightGrad {
     grad: Conv2dWeightGrad,
-    /// Elements of a sample of x and of dy.
+    /// Number of elements of a sample of x and of dy.
     sample: [usize; 2],
     flops: u64,
 }

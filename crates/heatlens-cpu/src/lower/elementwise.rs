@@ -1,8 +1,8 @@
-//! Functions of one, two or three values, element by element.
+//! Elementwise functions of one, two or three values, with fusion.
 //!
-//! A result that a single other such function reads is never written to memory: both are computed together, a piece
-//! that stays in the cache at a time. So GELU written out in five operators, or a product's bias and the activation
-//! behind it, is one step.
+//! A result whose only reader is another elementwise function is never written to memory: both are computed together,
+//! in pieces that stay in the cache. For example, GELU expressed in five operators, or a bias and the activation after
+//! it, become one step.
 
 mod chain;
 mod function;
@@ -14,15 +14,15 @@ use crate::lower::{Lowering, Refusal};
 use chain::{Chain, Link, Operand};
 use function::Function;
 
-/// Functions computed together at most: each may need a piece of the cache.
+/// Maximum number of fused functions: each may need a piece of the cache.
 const MOST_LINKS: usize = 16;
 
-/// A result that its only reader computes along with its own.
+/// A value with a single reader, to be fused into it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
-    /// The block that it could run in.
+    /// Block in which it could run.
     block: usize,
-    /// Functions that it takes.
+    /// Number of functions fused into it so far.
     links: usize,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     Some(push(lowering, node))
 }
 
-/// Whether one element-wise function of the same shape is all that reads the value.
+/// True if the only reader of the value is an elementwise function with an output of the same shape.
 fn reader_computes_it(lowering: &Lowering<'_>, id: ValueId) -> bool {
     let graph = lowering.graph;
     let Some(reader) = lowering.uses.only(id).map(|reader| graph.node(reader)) else { return false };
@@ -55,7 +55,7 @@ fn reader_computes_it(lowering: &Lowering<'_>, id: ValueId) -> bool {
     once && alike && !lowering.is_output(id) && Function::of(reader).is_some()
 }
 
-/// The first block in which the value can be read.
+/// Returns the first block in which the value can be read.
 fn block(lowering: &mut Lowering<'_>, id: ValueId) -> usize {
     match lowering.waiting.get(&id) {
         Some(waiting) => waiting.block,
@@ -63,7 +63,7 @@ fn block(lowering: &mut Lowering<'_>, id: ValueId) -> usize {
     }
 }
 
-/// The node's operands and their shapes, as they follow its output.
+/// Returns the node's operands with their shapes, aligned for broadcasting to the output.
 fn operands(
     lowering: &Lowering<'_>,
     node: &Node,
@@ -76,7 +76,7 @@ fn operands(
     Ok(ids.into_iter().zip(aligned).collect())
 }
 
-/// Adds the step that computes the node's output, along with what waits for it.
+/// Adds the step that computes the node's output, including the values fused into it.
 fn push(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
     let output = node.outputs[0];
     let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
@@ -89,18 +89,18 @@ fn push(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
     lowering.push_slots(node, output, &slots, Chain { links, pieces })
 }
 
-/// A chain while it grows.
+/// A chain of functions under construction.
 struct Collected {
     block: usize,
     inputs: Vec<ValueId>,
     links: Vec<Link>,
-    /// Pieces that may be written again.
+    /// Pieces that may be reused.
     free: Vec<usize>,
     pieces: usize,
 }
 
 impl Collected {
-    /// Adds the node's function behind those that it waits for, and returns the piece with its result.
+    /// Adds the node's function after those fused into it, and returns the piece that holds its result.
     fn add(&mut self, lowering: &mut Lowering<'_>, node: &Node) -> Result<usize, Refusal> {
         let Some(function) = Function::of(node) else { return Err("no element-wise function".to_owned()) };
         let shape = lowering.shape(node.outputs[0]);
@@ -113,7 +113,7 @@ impl Collected {
                 (Some(waiting), Some(maker)) if waiting.block == self.block => {
                     Operand::Piece(self.add(lowering, maker)?)
                 }
-                // It can run earlier, and then less is kept from one block to the next.
+                // It can run in an earlier block, so that fewer values are kept between blocks.
                 (Some(_), Some(maker)) => {
                     push(lowering, maker)?;
                     self.input(id, &shape, &aligned)

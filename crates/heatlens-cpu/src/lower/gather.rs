@@ -1,4 +1,4 @@
-//! Gathering by constant indices, and its transpose.
+//! Gather by constant indices, and its transpose.
 
 use heatlens_graph::Node;
 use heatlens_graph::op::gather::{Gather, GatherGrad};
@@ -30,7 +30,7 @@ fn lower_runs(
     if transposed { lowering.push(node, &[x], Scatter(runs)) } else { lowering.push(node, &[x], Pick(runs)) }
 }
 
-/// Elements that stay together: (start in the whole, start in the gathered part), `len` each.
+/// Contiguous runs of elements: (start in the whole, start in the gathered part), `len` each.
 #[derive(Debug)]
 struct Runs {
     places: Vec<(usize, usize)>,

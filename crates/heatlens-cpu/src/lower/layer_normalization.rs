@@ -7,7 +7,7 @@ use crate::kernel::broadcast::Broadcast;
 use crate::kernel::{Workers, layer_normalization};
 use crate::lower::{Kernel, Lowering, Refusal};
 
-/// Elements in a task: some microseconds of work.
+/// Elements per task: some microseconds of work.
 const TASK: usize = 1 << 14;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
@@ -18,7 +18,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     Some(lower_forward(lowering, node, op))
 }
 
-/// Elements of a normalised row.
+/// Returns the number of elements of a normalised row.
 fn row(lowering: &Lowering<'_>, x: ValueId, op: LayerNormalization) -> Result<usize, Refusal> {
     let axis = op.axis_of(&lowering.graph.fact(x).shape).map_err(|e| e.to_string())?;
     Ok(lowering.shape(x)[axis..].iter().product::<usize>().max(1))
@@ -44,7 +44,7 @@ fn lower_gradient(lowering: &mut Lowering<'_>, node: &Node, op: LayerNormalizati
     lowering.push(node, &[x, dy], kernel)
 }
 
-/// Inputs: x, then scale and bias where there are such.
+/// Inputs: x, then scale and bias if present.
 #[derive(Debug)]
 struct Normalize {
     size: usize,
@@ -70,7 +70,7 @@ impl Kernel for Normalize {
     }
 }
 
-/// `y = f(y, part)`, broadcast.
+/// Computes `y = f(y, part)`, with broadcasting.
 fn update(walk: &Broadcast<1>, part: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     let [stride] = walk.inner_strides();
     walk.for_each_run(|at, [start], run| {

@@ -50,7 +50,7 @@ fn lower_gemm(lowering: &mut Lowering<'_>, node: &Node, op: GemmOp) -> Result<()
     lowering.push_slots(node, node.outputs[0], &slots, kernel)
 }
 
-/// The right factor as the product reads it, and whether it is packed: constant weights are, once and for all.
+/// Returns the right factor as the product reads it, and whether it is packed: constant weights are packed once.
 fn right_factor(lowering: &mut Lowering<'_>, node: &Node, b: ValueId, gemm: &Gemm) -> (Slot, bool) {
     let slot = lowering.slot(b);
     match gemm.packed_right_len() {
@@ -70,7 +70,7 @@ impl Kernel for PackRight {
     }
 }
 
-/// Elements of A, B and C.
+/// Returns the numbers of elements of A, B and C.
 fn lens(shape: GemmShape) -> [usize; 3] {
     [shape.m * shape.k, shape.k * shape.n, shape.m * shape.n]
 }
@@ -79,7 +79,7 @@ fn flops(shape: GemmShape) -> u64 {
     2 * (shape.m * shape.k * shape.n) as u64
 }
 
-/// Whether the product contracts the batch: both factors have it, the result has not.
+/// True if the product sums over the batch: both factors are per sample, the result is not.
 fn sums_over_samples(lowering: &Lowering<'_>, node: &Node, factors: &[ValueId]) -> bool {
     factors.iter().all(|&f| lowering.is_per_sample(f)) && !lowering.is_per_sample(node.outputs[0])
 }
@@ -89,7 +89,7 @@ fn sums_over_samples(lowering: &Lowering<'_>, node: &Node, factors: &[ValueId]) 
 struct Dense {
     gemm: Gemm,
     shape: GemmShape,
-    /// Whether B is.
+    /// True if B is packed.
     is_packed: bool,
     op: GemmOp,
     addend_walk: Option<Broadcast<1>>,
@@ -109,7 +109,7 @@ impl Kernel for Dense {
             (Some(walk), Some(c)) => walk.gather(c, y),
             _ => y.fill(0.0),
         }
-        // The product is added to beta ÷ alpha · C, and alpha comes last.
+        // The product is added to beta ÷ alpha · C; the sum is then multiplied by alpha.
         let GemmOp { alpha, beta, .. } = self.op;
         if beta.to_bits() != alpha.to_bits() {
             y.iter_mut().for_each(|c| *c *= beta / alpha);
@@ -128,7 +128,7 @@ fn lower_matmul(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal>
     let mut output = lowering.shape(node.outputs[0]);
     let alone = b.iter().rev().skip(2).all(|&d| d == 1);
     if alone {
-        // One B for all: the rows of all A's are rows of one product, which reads B once.
+        // A single B: the rows of all A's are rows of one product, which reads B once.
         for shape in [&mut a, &mut output] {
             let columns = shape.pop().unwrap_or(1);
             *shape = vec![shape.iter().product(), columns];
@@ -168,7 +168,7 @@ fn lower_matmul(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal>
 struct Product {
     gemm: Gemm,
     shape: GemmShape,
-    /// Whether B is; there is one product then.
+    /// True if B is packed; then there is only one product.
     is_packed: bool,
     batches: Vec<[usize; 3]>,
     accumulate: bool,

@@ -1,9 +1,8 @@
-//! From nodes to kernels: one file for each family of operators, one row of [`FAMILIES`] for each file.
+//! Lowering of nodes to kernels: one file per family of operators, one entry in [`FAMILIES`] per file.
 //!
-//! A graph is lowered for a single sample. Every value is then one of two things: *per sample*
-//! (it has the batch in its shape) or *global* (weights, and sums over the batch). A kernel that
-//! reads only global values runs once; one that reads a per-sample value runs for each sample, and
-//! either writes a per-sample value or adds to a global sum.
+//! A graph is lowered for a single sample. Every value is either *per sample* (its shape contains the batch size) or
+//! *global* (weights, and sums over the batch). A kernel that reads only global values runs once; a kernel that reads a
+//! per-sample value runs for each sample, and either writes a per-sample value or adds to a global sum.
 
 mod batch_normalization;
 mod conv;
@@ -26,14 +25,14 @@ use heatlens_graph::{DType, Data, Graph, Node, Operator, Origin, Tensor, Uses, V
 use crate::error::{CompileError, Unsupported};
 use crate::kernel::Workers;
 
-/// What one planned step computes.
+/// Computation of a planned step.
 pub(crate) trait Kernel: Debug + Send + Sync {
-    /// Scratch elements the kernel wants.
+    /// Returns the number of scratch elements the kernel needs.
     fn scratch_len(&self) -> usize {
         0
     }
 
-    /// Multiplications and additions of a run, where they are what takes the time.
+    /// Returns the multiplications and additions of a run, for compute-bound kernels.
     fn flops(&self) -> u64 {
         0
     }
@@ -46,7 +45,7 @@ pub(crate) trait Kernel: Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(pub(crate) usize);
 
-/// Where a lowered value comes from.
+/// Source of a lowered value.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Constant(Arc<[f32]>),
@@ -56,28 +55,28 @@ pub(crate) enum Source {
 
 #[derive(Clone, Debug)]
 pub(crate) struct LoweredValue {
-    /// Elements, for one sample if it is per sample.
+    /// Number of elements; for one sample if it is per sample.
     pub(crate) len: usize,
     pub(crate) per_sample: bool,
-    /// The first block whose samples can read it.
+    /// First block whose samples can read it.
     pub(crate) block: usize,
     pub(crate) source: Source,
 }
 
-/// How often a step runs and what it does with its output.
+/// Frequency of a step, and use of its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rate {
-    /// Once, on global values.
+    /// Runs once, on global values.
     Once,
-    /// For each sample.
+    /// Runs for each sample.
     Sample,
-    /// For each sample, adding to a global value.
+    /// Runs for each sample and adds to a global value.
     Sum,
 }
 
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// The node that it computes, and that node's operator.
+    /// Name and operator of the node that it computes.
     pub(crate) node: String,
     pub(crate) op: &'static str,
     pub(crate) kernel: Box<dyn Kernel>,
@@ -87,7 +86,7 @@ pub(crate) struct Step {
     pub(crate) block: usize,
 }
 
-/// The list of steps while it grows.
+/// A list of steps under construction.
 #[derive(Debug)]
 pub(crate) struct Lowering<'a> {
     pub(crate) graph: &'a Graph,
@@ -95,15 +94,15 @@ pub(crate) struct Lowering<'a> {
     pub(crate) values: Vec<LoweredValue>,
     pub(crate) steps: Vec<Step>,
     slots: Vec<Option<Slot>>,
-    /// For each value of the graph, whether it is handed out.
+    /// For each value of the graph, true if it is an output.
     outputs: Vec<bool>,
-    /// For each value of the graph, whether there is one for every sample.
+    /// For each value of the graph, true if it exists per sample.
     per_sample: Vec<bool>,
-    /// Values that their only reader computes along with its own.
+    /// Values to be fused into their only reader.
     waiting: HashMap<ValueId, elementwise::Waiting>,
 }
 
-/// Why a node has no kernel.
+/// Reason why a node has no kernel.
 pub(crate) type Refusal = String;
 
 /// Lowers a node if it belongs to the family.
@@ -130,8 +129,7 @@ pub(crate) struct Lowered {
     pub(crate) outputs: Vec<Slot>,
 }
 
-/// Lowers what the graph's outputs need. `per_sample` tells the values of which there is one for
-/// every sample.
+/// Lowers the nodes that the graph's outputs depend on. `per_sample` flags the values that exist per sample.
 pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, CompileError> {
     let slots = vec![None; graph.values().len()];
     let (values, steps, waiting) = (Vec::new(), Vec::new(), HashMap::new());
@@ -146,7 +144,7 @@ pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, Com
     }
     for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| *needed) {
         if node.outputs.iter().all(|o| lowering.slots[o.index()].is_some()) {
-            continue; // an earlier node took this one in
+            continue; // fused into an earlier node
         }
         let outcome = lowering.check_types(node).and_then(|()| {
             let found = FAMILIES.iter().find_map(|family| family(&mut lowering, node));
@@ -155,7 +153,7 @@ pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, Com
         if let Err(reason) = outcome {
             let op = node.op.spelling().name.to_owned();
             refused.push(Unsupported { node: node.name.clone(), op, reason });
-            // Stand in for the outputs, so that the rest is checked too.
+            // Adds placeholders for the outputs, so that the remaining nodes are checked too.
             for &output in &node.outputs {
                 lowering.add_leaf(output, Source::Input(usize::MAX));
             }
@@ -169,22 +167,22 @@ pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, Com
 }
 
 impl Lowering<'_> {
-    /// The node's operator, if it is of this type.
+    /// Returns the node's operator, if it is of type `T`.
     pub(crate) fn op<T: Operator>(node: &Node) -> Option<&T> {
         (node.op.as_ref() as &dyn Any).downcast_ref()
     }
 
-    /// Sizes of a value for one sample.
+    /// Returns the sizes of a value for one sample.
     pub(crate) fn shape(&self, id: ValueId) -> Vec<usize> {
         self.graph.fact(id).shape.at(1)
     }
 
-    /// The node's input at `index`.
+    /// Returns the node's input at `index`.
     pub(crate) fn input(&self, node: &Node, index: usize) -> Result<ValueId, Refusal> {
         node.inputs.get(index).copied().flatten().ok_or_else(|| format!("input {index} is absent"))
     }
 
-    /// Where a value of the graph lives.
+    /// Returns the slot of a value of the graph.
     pub(crate) fn slot(&mut self, id: ValueId) -> Slot {
         if let Some(slot) = self.slots[id.index()] {
             return slot;
@@ -196,17 +194,17 @@ impl Lowering<'_> {
         self.add_leaf(id, Source::Constant(values))
     }
 
-    /// Whether the value is handed out.
+    /// True if the value is an output of the graph.
     pub(crate) fn is_output(&self, id: ValueId) -> bool {
         self.outputs[id.index()]
     }
 
-    /// Whether there is such a value for every sample (or every group of samples).
+    /// True if the value exists per sample (or per group of samples).
     pub(crate) fn is_per_sample(&self, id: ValueId) -> bool {
         self.per_sample[id.index()]
     }
 
-    /// The first block whose samples can read the value.
+    /// Returns the first block whose samples can read the value.
     pub(crate) fn block(&mut self, id: ValueId) -> usize {
         let slot = self.slot(id);
         self.values[slot.0].block
@@ -223,8 +221,8 @@ impl Lowering<'_> {
         self.push_slots(node, node.outputs[0], &inputs, kernel)
     }
 
-    /// As [`push`](Self::push), with inputs that are no values of the graph, and an output that may be a later node's
-    /// which the kernel takes in.
+    /// Same as [`push`](Self::push), for inputs that are not values of the graph, and for an output that may be that of
+    /// a later node fused into the kernel.
     pub(crate) fn push_slots(
         &mut self,
         node: &Node,
@@ -249,14 +247,15 @@ impl Lowering<'_> {
         let inputs: Vec<Slot> = inputs.iter().map(|&i| self.slot(i)).collect();
         let id = node.outputs[0];
         let len = self.shape(id).iter().product();
-        // Without samples there is nothing to sum over; global buffers start at zero.
+        // Without per-sample inputs there is nothing to sum; global buffers start at zero.
         let over_samples = inputs.iter().any(|i| self.values[i.0].per_sample);
         let rate = if over_samples { Rate::Sum } else { Rate::Once };
         let slot = self.add_step(node, Box::new(kernel), &inputs, len, rate);
         self.slots[id.index()] = Some(slot);
     }
 
-    /// Computes something that the node needs from a global value ahead of the samples: at once if it is constant.
+    /// Adds a step that preprocesses a global value for the node before the samples run; runs it at once if the value
+    /// is constant.
     pub(crate) fn prepare(
         &mut self,
         node: &Node,
@@ -282,14 +281,14 @@ impl Lowering<'_> {
         self.add_step(node, Box::new(kernel), &[from], len, rate)
     }
 
-    /// Lets the node's output be the same elements as one of its inputs.
+    /// Makes the node's output an alias of one of its inputs.
     pub(crate) fn alias(&mut self, node: &Node, from: ValueId) -> Result<(), Refusal> {
         let slot = self.slot(from);
         self.slots[node.outputs[0].index()] = Some(slot);
         Ok(())
     }
 
-    /// Refuses what a kernel cannot see for a single sample alone, and element types it has no kernels for.
+    /// Rejects values that cannot be computed for a single sample, and unsupported element types.
     fn check_types(&self, node: &Node) -> Result<(), Refusal> {
         for &id in &node.outputs {
             let fact = self.graph.fact(id);
@@ -334,7 +333,7 @@ impl Lowering<'_> {
     }
 }
 
-/// The elements as kernels see them; masks are ones and zeros.
+/// Returns the elements as used by kernels; masks are ones and zeros.
 #[allow(clippy::cast_possible_truncation)]
 pub(crate) fn to_f32(tensor: &Tensor) -> Arc<[f32]> {
     match tensor.data() {

@@ -1,4 +1,4 @@
-//! Moving elements without changing them.
+//! Operators that move elements without changing them.
 
 use heatlens_graph::op::cast::Cast;
 use heatlens_graph::op::concat::Concat;
@@ -34,7 +34,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     lower_part(lowering, node)
 }
 
-/// Whether the node's result is its input's elements in the same order.
+/// True if the node's result has the elements of its input in the same order.
 fn renames(node: &Node) -> bool {
     Lowering::op::<Reshape>(node).is_some()
         || Lowering::op::<Flatten>(node).is_some()
@@ -46,13 +46,13 @@ fn renames(node: &Node) -> bool {
 fn lower_cast(lowering: &mut Lowering<'_>, node: &Node, cast: Cast) -> Result<(), Refusal> {
     let x = lowering.input(node, 0)?;
     match (lowering.graph.fact(x).dtype, cast.to) {
-        // Masks are ones and zeros already.
+        // Masks are stored as ones and zeros already.
         (DType::F32 | DType::Bool, DType::F32) | (DType::Bool, DType::Bool) => lowering.alias(node, x),
         (from, to) => Err(format!("a cast from {from:?} to {to:?} of computed values is not supported")),
     }
 }
 
-/// A copy along strides: the output is dense, the input is read with its own steps.
+/// Copy from a strided input to a dense output.
 #[derive(Debug)]
 struct StridedCopy {
     walk: Broadcast<1>,
@@ -60,7 +60,7 @@ struct StridedCopy {
 
 impl Kernel for StridedCopy {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
-        /// Elements in a task.
+        /// Elements per task.
         const TASK: usize = 1 << 14;
         workers.for_each_chunk(y, TASK, |i, y| self.walk.gather_from(inputs[0], i * TASK, y));
     }
@@ -75,7 +75,7 @@ fn lower_expand(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal>
 fn lower_transpose(lowering: &mut Lowering<'_>, node: &Node, perm: &[usize]) -> Result<(), Refusal> {
     let x = lowering.input(node, 0)?;
     let shape = lowering.shape(x);
-    // Axes of size 1 may go anywhere without moving an element.
+    // Axes of size 1 can be moved without moving elements.
     let moving: Vec<usize> = perm.iter().copied().filter(|&p| shape[p] != 1).collect();
     if moving.is_sorted() {
         return lowering.alias(node, x);
@@ -89,12 +89,12 @@ fn lower_transpose(lowering: &mut Lowering<'_>, node: &Node, perm: &[usize]) -> 
     lowering.push(node, &[x], StridedCopy { walk: Broadcast::with_strides(&sizes, &strides) })
 }
 
-/// Runs of elements that stay together: (start in the input, start in the output), `len` each.
+/// Contiguous runs of elements: (start in the input, start in the output), `len` each.
 #[derive(Debug)]
 struct CopyRuns {
     runs: Vec<(usize, usize)>,
     len: usize,
-    /// What the output holds elsewhere; `None` if the runs fill it.
+    /// Value of the other elements of the output; `None` if the runs fill it.
     background: Option<f32>,
 }
 
@@ -157,7 +157,7 @@ fn pad_runs(pad: &Pad, from: &[usize], to: &[usize]) -> CopyRuns {
     }
 }
 
-/// Inputs side by side: for each outer index, one run of every input.
+/// Concatenation: for each outer index, one run of every input.
 #[derive(Debug)]
 struct Join {
     outer: usize,

@@ -1,4 +1,4 @@
-//! Pooling over windows, and its gradients.
+//! Pooling over sliding windows and its gradients.
 
 use heatlens_graph::op::pool::{AveragePool, MaxPool};
 use heatlens_graph::op::pool_grad::{AveragePoolGrad, MaxPoolGrad, MaxPoolSelect};
@@ -25,7 +25,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     Some(lower_average(lowering, node, &grad.pool, Part::Grad))
 }
 
-/// What is computed of a pool.
+/// Operation of a pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Forward,

@@ -1,4 +1,4 @@
-//! Reductions, and pooling over whole planes.
+//! Reductions and global pooling.
 
 use heatlens_graph::op::global_pool::GlobalPool;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
@@ -43,7 +43,7 @@ fn kernel(lowering: &Lowering<'_>, x: ValueId, reduce: &Reduce) -> Result<Reduce
 struct ReduceKernel {
     function: ReduceFunction,
     walk: ReduceWalk,
-    /// Elements of x for each output.
+    /// Elements of x per output.
     count: usize,
 }
 
@@ -63,7 +63,7 @@ impl Kernel for ReduceKernel {
     }
 }
 
-/// A sum that goes on over the samples.
+/// A sum that continues over the samples.
 #[derive(Debug)]
 struct SumOver(ReduceKernel);
 

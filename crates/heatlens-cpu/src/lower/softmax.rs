@@ -1,4 +1,4 @@
-//! Softmax and its logarithm.
+//! Softmax and log-softmax.
 
 use heatlens_graph::Node;
 use heatlens_graph::op::softmax::Softmax;

@@ -1,4 +1,4 @@
-//! Convolution and its two gradients.
+//! Tests of convolution and its two gradients.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn shapes() -> impl Strategy<Value = ConvShape> {
     })
 }
 
-/// A padded 3×3 convolution or one without padding, over a square image.
+/// Convolution with a square kernel over a square image.
 fn square(channels: [usize; 2], kernel: usize, stride: usize, pad: usize, size: usize) -> ConvShape {
     let window = Window2d::fitting([kernel; 2], [stride; 2], [1; 2], [pad; 2], [pad; 2], [size; 2]);
     ConvShape { window: window.unwrap(), in_channels: channels[0], out_channels: channels[1], groups: 1 }
@@ -44,7 +44,7 @@ fn input_grad(shape: ConvShape, isa: Isa, workers: Workers, dy: &[f32], w: &[f32
     dx
 }
 
-/// Adds the gradient to ones.
+/// Computes the weight gradient, added to ones.
 fn weight_grad(shape: ConvShape, isa: Isa, workers: Workers, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let grad = Conv2dWeightGrad::new(shape, isa);
     let mut dw = vec![1.0; shape.weights_len()];
@@ -63,7 +63,7 @@ fn check(shape: ConvShape, seed: u64) {
         dx[xi] += f64::from(dy[yi]) * f64::from(w[wi]);
         dw[wi] += f64::from(dy[yi]) * f64::from(x[xi]);
     });
-    // Rounding grows with the root of how many terms a sum has.
+    // Rounding errors grow with the square root of the number of terms.
     let rounding = |terms: usize, least: f64| least.max((terms as f64).sqrt() / 2.0);
     let filter = shape.window.kernel_area();
     let [forth, back] = [shape.group_inputs(), shape.group_outputs()].map(|c| rounding(c * filter, 10.0));
@@ -103,7 +103,7 @@ proptest! {
 
 #[test]
 fn shapes_of_real_networks_agree_with_plain_loops() {
-    check(square([1, 20], 3, 1, 0, 37), 1); // read in place, many rows to a tile
+    check(square([1, 20], 3, 1, 0, 37), 1); // read in place, many rows per tile
     check(square([20, 20], 3, 1, 0, 46), 2);
     check(square([20, 1], 3, 1, 1, 23), 3);
     check(square([3, 17], 7, 2, 3, 64), 4);
@@ -111,11 +111,11 @@ fn shapes_of_real_networks_agree_with_plain_loops() {
     check(square([30, 13], 1, 2, 0, 14), 6);
     check(ConvShape { groups: 24, ..square([24, 24], 3, 1, 1, 15) }, 7);
     check(square([5, 6], 1, 1, 0, 1), 8);
-    check(square([2, 3], 3, 4, 1, 30), 9); // steps over some of the input
+    check(square([2, 3], 3, 4, 1, 30), 9); // some of the input is skipped
 }
 
-/// Sizes for which [`Winograd`] is the shorter way: odd and even ones, wide and high, with padding on one side only, with
-/// channels that fill no tile of rows.
+/// Sizes for which [`Winograd`] takes fewer products: odd and even, wide and high, with padding on one side only, with
+/// numbers of channels that do not fill a tile of rows.
 #[test]
 fn fewer_products_give_the_same_sums() {
     for (seed, (channels, input, begin, end)) in [
@@ -135,7 +135,7 @@ fn fewer_products_give_the_same_sums() {
         assert!(ways > 0 || channels[1] < 10, "{shape:?} is computed in another way");
         check(shape, 10 + seed as u64);
     }
-    // More panels than are worked on together, and room for those only.
+    // More panels than are processed together, with scratch memory for those only.
     let large = square([128, 12], 3, 1, 1, 70);
     check(large, 20);
     let room = Winograd::new(square([64, 64], 3, 1, 1, 224), Isa::best()).map_or(0, |w| w.scratch_len());

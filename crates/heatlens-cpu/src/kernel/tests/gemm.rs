@@ -1,4 +1,4 @@
-//! Matrix products.
+//! Tests of matrix products.
 
 use proptest::prelude::*;
 
@@ -73,7 +73,7 @@ fn threads_change_no_bit() {
     }
 }
 
-/// Summed one by one, 8192 products of random sign are 1.5e-6 off, in blocks 2.5e-7.
+/// Summed one by one, 8192 products of random sign have a relative error of 1.5e-6; in blocks, 2.5e-7.
 #[test]
 fn long_sums_round_little() {
     let (m, k, n) = (6, 8192, 32);

@@ -1,4 +1,4 @@
-//! Kernels against naive loops in f64, over shapes drawn at random, on every instruction set.
+//! Tests of the kernels against naive loops in f64, for random shapes, on every instruction set.
 
 mod conv;
 mod gemm;
@@ -8,10 +8,10 @@ mod reference;
 use super::{Isa, Window2d, Workers};
 use proptest::prelude::*;
 
-/// Both ways to run a kernel.
+/// Both execution modes of a kernel.
 const BOTH: [Workers; 2] = [Workers::Serial, Workers::Pool];
 
-/// Numbers in −1…1 that look random, never a zero.
+/// Returns pseudo-random numbers in −1…1, never zero.
 fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -21,7 +21,7 @@ fn numbers(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Scratch that would show if a kernel relied on its contents.
+/// Returns scratch filled with NaN, which reveals kernels that rely on its contents.
 fn scratch(len: usize) -> Vec<f32> {
     vec![f32::NAN; len]
 }

@@ -1,4 +1,4 @@
-//! Pooling.
+//! Tests of pooling.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::reference::{tops, walk};
 use super::{BOTH, assert_close, isas, numbers, scratch, windows};
 use crate::kernel::{AvgPool2d, MaxPool2d, Window2d};
 
-/// Few different values, so that windows are full of ties.
+/// Returns few distinct values, so that windows have many ties.
 fn ties(len: usize, seed: u64, with_nan: bool) -> Vec<f32> {
     let value = |v: f32| if with_nan && v > 0.8 { f32::NAN } else { (v * 2.0).round() };
     numbers(len, seed).into_iter().map(value).collect()
@@ -84,8 +84,8 @@ proptest! {
 
 #[test]
 fn what_ceiling_lets_reach_beyond_the_padding_does_not_count() {
-    // Five columns behind one of padding, windows of three from there at 0, 2, 4: the last sees two
-    // columns and one beyond the end.
+    // Five columns after one of padding, windows of three at 0, 2, 4: the last contains two
+    // columns and one element beyond the end.
     let window = Window2d {
         kernel: [1, 3],
         stride: [1, 2],

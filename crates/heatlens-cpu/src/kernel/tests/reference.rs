@@ -1,8 +1,8 @@
-//! What the kernels compute, written as plainly as possible.
+//! Naive implementations of the kernels.
 
 use crate::kernel::{ConvShape, GemmShape, Window2d};
 
-/// Calls `visit(output place, window element, input place)` for every element that is not padding.
+/// Calls `visit(output position, window element, input position)` for every element that is not padding.
 pub(super) fn walk(window: &Window2d, mut visit: impl FnMut(usize, usize, usize)) {
     for y in 0..window.output[0] {
         for x in 0..window.output[1] {
@@ -52,7 +52,7 @@ pub(super) fn gemm(shape: &GemmShape, a: &[f32], b: &[f32]) -> Vec<f64> {
     c
 }
 
-/// For each window, the place of its maximum: the first of equals, NaN above all.
+/// Returns for each window the position of its maximum: the first of equal elements, NaN above all.
 pub(super) fn tops(window: &Window2d, x: &[f32]) -> Vec<Option<usize>> {
     let mut tops: Vec<Option<usize>> = vec![None; window.output_area()];
     walk(window, |o, _, i| {

@@ -1,4 +1,4 @@
-//! Functions computed together, piece by piece.
+//! Fused elementwise functions, computed piece by piece.
 
 use std::cell::Cell;
 
@@ -7,24 +7,24 @@ use crate::kernel::broadcast::Broadcast;
 use crate::lower::Kernel;
 use crate::lower::elementwise::function::Function;
 
-/// Elements in a task: some microseconds of work.
+/// Elements per task: some microseconds of work.
 const TASK: usize = 1 << 14;
-/// Elements computed at a time: several such pieces fit into the nearest cache.
+/// Elements computed at a time: several such pieces fit into the L1 cache.
 const PIECE: usize = 1 << 10;
 
 type Piece = [f32; PIECE];
 
 thread_local! {
-    /// Kept, because fresh memory costs more than the work.
+    /// Reused memory for pieces, because allocating costs more than the computation.
     static PIECES: Cell<Vec<Piece>> = const { Cell::new(Vec::new()) };
 }
 
-/// Where a function finds an operand.
+/// Location of an operand.
 #[derive(Debug)]
 pub(super) enum Operand {
-    /// An input of the step, and how it follows the output.
+    /// An input of the step, with its broadcasting to the output.
     Input(usize, Broadcast<1>),
-    /// The result of an earlier function.
+    /// Result of an earlier function.
     Piece(usize),
 }
 
@@ -42,11 +42,11 @@ impl Operand {
 pub(super) struct Link {
     pub(super) function: Function,
     pub(super) operands: Vec<Operand>,
-    /// Where its result goes; that of the last link is the output.
+    /// Piece that holds its result; that of the last function is written to the output.
     pub(super) piece: usize,
 }
 
-/// The functions, each behind those that it reads.
+/// Functions in execution order.
 #[derive(Debug)]
 pub(super) struct Chain {
     pub(super) links: Vec<Link>,
@@ -57,7 +57,7 @@ impl Kernel for Chain {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
         workers.for_each_chunk(y, TASK, |task, y| {
             let mut pieces = PIECES.take();
-            // Behind the results: what repeated operands look like beside the piece.
+            // The pieces after the results hold broadcast operands.
             pieces.resize(pieces.len().max(self.pieces + Function::MOST_OPERANDS), [0.0; PIECE]);
             for (i, y) in y.chunks_mut(PIECE).enumerate() {
                 self.piece(inputs, task * TASK + i * PIECE, y, &mut pieces);
@@ -73,7 +73,7 @@ impl Chain {
         let (results, repeated) = pieces.split_at_mut(self.pieces);
         for (i, link) in self.links.iter().enumerate() {
             let mut spare = repeated.iter_mut();
-            // The result's piece lies between those that the function reads.
+            // The piece of the result lies between those that the function reads.
             let (before, rest) = results.split_at_mut(link.piece);
             let Some((own, behind)) = rest.split_first_mut() else { continue };
             let operands = link.operands.iter().map(|operand| match operand {

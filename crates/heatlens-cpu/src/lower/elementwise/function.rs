@@ -1,4 +1,4 @@
-//! What is computed of an element or of several.
+//! Elementwise functions and their evaluation.
 
 use std::hint::select_unpredictable;
 
@@ -26,7 +26,7 @@ pub(super) enum Function {
 impl Function {
     pub(super) const MOST_OPERANDS: usize = 3;
 
-    /// What the node computes, if it computes that element by element.
+    /// Returns the function that the node computes, if it is elementwise.
     pub(super) fn of(node: &Node) -> Option<Self> {
         if let Some(&Unary(function)) = Lowering::op(node) {
             return Some(Self::Unary(function));
@@ -51,14 +51,15 @@ impl Function {
         }
     }
 
-    /// The operands' shapes for one sample, such that they follow the output as NumPy repeats arrays.
+    /// Returns the operands' shapes for one sample, such that they broadcast to the output as in NumPy.
     pub(super) fn aligned(&self, operands: &[&Shape]) -> Result<Vec<Vec<usize>>, Refusal> {
         let Self::Quantize(op) = self else { return Ok(operands.iter().map(|s| s.at(1)).collect()) };
         let aligned = |part| op.aligned(part, operands[0]).map(|s| s.at(1)).map_err(|e| e.to_string());
         Ok(vec![operands[0].at(1), aligned(operands[1])?, aligned(operands[2])?])
     }
 
-    /// `y = f(a, b, c)`; an operand of one element is repeated, one that the function does not have is ignored.
+    /// Computes `y = f(a, b, c)`; operands of one element are repeated, and those beyond the function's arity are
+    /// ignored.
     pub(super) fn apply(self, [a, b, c]: [&[f32]; Self::MOST_OPERANDS], y: &mut [f32]) {
         match self {
             Self::Unary(function) => of_one(function, a, y),
@@ -91,7 +92,7 @@ fn of_one(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Functions that are activations and little else.
+/// Computes functions used mainly as activations.
 fn activation(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
     let rectify = |x: f32, below: f32| select_unpredictable(x > 0.0, x, below);
     match function {
@@ -130,7 +131,7 @@ fn activation(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
         UnaryFunction::Round => unary(x, y, f32::round_ties_even),
         UnaryFunction::Sin => unary(x, y, f32::sin),
         UnaryFunction::Cos => unary(x, y, f32::cos),
-        // A function without a kernel here is computed from its definition.
+        // A function without its own kernel is computed from its definition.
         #[allow(clippy::cast_possible_truncation)]
         other => unary(x, y, |x| other.value(f64::from(x)) as f32),
     }
@@ -146,7 +147,7 @@ fn of_two(function: BinaryFunction, a: &[f32], b: &[f32], y: &mut [f32]) {
         BinaryFunction::Max => binary([a, b], y, elementwise::max),
         BinaryFunction::Min => binary([a, b], y, elementwise::min),
         BinaryFunction::Pow => binary([a, b], y, f32::powf),
-        #[allow(clippy::float_cmp)] // that is the operator
+        #[allow(clippy::float_cmp)] // the operator's definition
         BinaryFunction::Equal => binary([a, b], y, |a, b| mask(a == b)),
         BinaryFunction::Greater => binary([a, b], y, |a, b| mask(a > b)),
         BinaryFunction::GreaterOrEqual => binary([a, b], y, |a, b| mask(a >= b)),

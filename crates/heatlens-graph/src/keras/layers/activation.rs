@@ -21,7 +21,7 @@ pub(super) fn activate(scope: &mut Scope<'_>, x: Symbol) -> Made {
     }
 }
 
-/// Reads `Activation("relu")` and the like.
+/// Reads an `Activation` layer.
 pub(super) fn layer(scope: &mut Scope<'_>) -> Made {
     let x = scope.input()?;
     activate(scope, x)
