@@ -1,7 +1,7 @@
-//! Compiled programs compute what the reference evaluator computes, with the same bits for any
-//! number of threads and samples: every operator, forward and backward.
+//! Tests that compiled programs agree with the reference evaluator, with identical bits for any number of threads and
+//! samples: every operator, forward and backward.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 use heatlens_cpu::Program;
 use heatlens_graph::op::batch_normalization::BatchNormalization;
@@ -31,16 +31,16 @@ use heatlens_graph::{
     reference,
 };
 
-/// Numbers that are a little different everywhere; never twice the same next to each other.
+/// Returns pseudo-random numbers in −1…1, adjacent ones always different.
 fn numbers(len: usize, seed: usize) -> Vec<f32> {
     let value = |i: usize| (((i + 31 * seed + 7) * 2_654_435_761) >> 7) % 2000;
     (0..len).map(|i| value(i) as f32 / 1000.0 - 1.0).collect()
 }
 
-/// Runs a graph both ways for several batch sizes and compares every output.
+/// Runs a graph as a program and by the reference evaluator, for several batch sizes, and compares every output.
 fn check(what: &str, graph: &Graph, positive: bool) {
     let program = Program::compile(graph).unwrap_or_else(|e| panic!("{what}: {e}"));
-    // 21 samples are six chunks: enough for every branch of the tree that adds them.
+    // 21 samples are six chunks, enough for every branch of the tree that adds them.
     for n in [1, 3, 21] {
         let mut feeds: Vec<Vec<f32>> = Vec::new();
         for (i, &input) in graph.inputs().iter().enumerate() {
@@ -65,7 +65,8 @@ fn check(what: &str, graph: &Graph, positive: bool) {
     }
 }
 
-/// For each element of the whole array, row-major, its place when samples come one after the other.
+/// Returns for each element of the whole array, in row-major order, its position when samples are stored one after the
+/// other.
 fn places(shape: &Shape, n: usize) -> Vec<usize> {
     let axis = shape.0.iter().position(|d| d.is_batch());
     let sizes = shape.at(n);
@@ -80,12 +81,12 @@ fn places(shape: &Shape, n: usize) -> Vec<usize> {
     (0..len).map(place).collect()
 }
 
-/// Samples one after the other as one array.
+/// Converts samples stored one after the other to one array.
 fn whole(shape: &Shape, n: usize, samples: &[f32]) -> Tensor {
     Tensor::f32(&shape.at(n), places(shape, n).into_iter().map(|i| samples[i]).collect())
 }
 
-/// One array as samples one after the other.
+/// Converts one array to samples stored one after the other.
 fn sample_by_sample(shape: &Shape, n: usize, whole: &Tensor) -> Vec<f64> {
     let mut samples = vec![0.0; whole.len()];
     for (place, v) in places(shape, n).into_iter().zip(whole.to_f64()) {
@@ -103,7 +104,7 @@ fn close(what: &str, found: &[f32], expected: &[f64]) {
     }
 }
 
-/// One thread, two threads, and samples one at a time.
+/// Checks that one thread, several threads and single samples give the same bits.
 fn same_bits(what: &str, graph: &Graph, program: &Program, feeds: &[&[f32]], n: usize, all: &[Vec<f32>]) {
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -120,7 +121,7 @@ fn same_bits(what: &str, graph: &Graph, program: &Program, feeds: &[&[f32]], n: 
         let slices: Vec<&[f32]> = single.iter().map(Vec::as_slice).collect();
         let alone = program.run(&slices, 1).unwrap();
         for ((&output, alone), all) in graph.outputs().iter().zip(&alone).zip(all) {
-            // What depends on sums over the batch may differ; nothing else may.
+            // Only values that depend on sums over the batch may differ.
             if graph.fact(output).shape.has_batch() && !sums_over_batch(graph) {
                 let len = all.len() / n;
                 let part = &all[i * len..(i + 1) * len];
@@ -144,7 +145,7 @@ fn sums_over_batch(graph: &Graph) -> bool {
     own || graph.find("inverse_batch").is_some()
 }
 
-/// An operator and its gradients in one graph.
+/// Checks an operator and its gradients in one graph.
 fn operator(what: &str, op: impl Operator, inputs: &[Shape], positive: bool, fixed: &[usize]) {
     let mut graph = Graph::new(what);
     let x: Vec<ValueId> = inputs
@@ -194,7 +195,7 @@ fn elementwise() {
     }
 }
 
-/// Functions whose derivative is 0, or of masks, and those that a kink or a jump makes special.
+/// Functions whose derivative is 0, mask functions, and functions with kinks or jumps.
 #[test]
 fn steps_masks_and_slopes() {
     let mut graph = Graph::new("steps");
@@ -248,7 +249,7 @@ fn reductions_and_softmax() {
     }
 }
 
-/// Samples of more elements than a task takes: pieces must begin where they should, in every operand.
+/// Samples with more elements than a task processes: pieces must start at the right position in every operand.
 #[test]
 fn large_samples_are_computed_in_pieces() {
     use heatlens_graph::op::layer_normalization::LayerNormalization;
@@ -321,7 +322,7 @@ fn moving_elements() {
     operator("Expand", Expand { shape: batched(&[2, 3]) }, &[fixed(&[2, 1])], false, &[]);
 }
 
-/// Windows of every kind on planes of these sizes.
+/// Windows of every kind, with sizes of the planes.
 fn windows() -> Vec<(Window, [usize; 2])> {
     let uneven = Window { pads_begin: vec![0, 1], pads_end: vec![2, 0], ..Window::new(&[2, 3]) };
     vec![
@@ -337,7 +338,7 @@ fn windows() -> Vec<(Window, [usize; 2])> {
     ]
 }
 
-/// Shapes that transformers bring: heads, windows, scores, masks, shifted parts.
+/// Shapes used by transformers: heads, windows, scores, masks, shifted parts.
 #[test]
 fn shapes_of_transformers() {
     let windows = |rest: &[usize]| {
@@ -378,7 +379,7 @@ fn shapes_of_transformers() {
     }
 }
 
-/// A block of shifted windows: cut, roll, turn, attend within a window under a mask, and back.
+/// A block of shifted windows: slice, roll, transpose, masked attention within a window, and back.
 #[test]
 fn attention_in_shifted_windows() {
     let mut graph = Graph::new("windows");
@@ -414,7 +415,7 @@ fn attention_in_shifted_windows() {
     let tokens = b.reshape(mixed, shape(&[Dim::Batch(1), f(2), f(2), f(2), f(2), f(6)])).unwrap();
     let whole = b.transpose(tokens, &[0, 1, 3, 2, 4, 5]).unwrap();
     let y = b.reshape(whole, batched(&[4, 4, 6])).unwrap();
-    // Where with a mask of another shape, made by comparing.
+    // Where with a mask of another shape, computed by a comparison.
     let limit = b.scalar(0.1);
     let far = b.binary(BinaryFunction::Greater, bias, limit).unwrap();
     let far = b.apply(Slice { axis: 0, start: 0, len: 1, step: 1 }, &[far]).unwrap();
@@ -426,7 +427,7 @@ fn attention_in_shifted_windows() {
     check("windows", &simplify(&graph, &wanted).unwrap().graph, false);
 }
 
-/// As PyTorch's attention does it: tokens first, the heads beside the samples, L×(N·h)×d.
+/// Attention as in PyTorch: tokens first, heads next to the samples, L×(N·h)×d.
 #[test]
 fn attention_with_heads_beside_the_samples() {
     let mut graph = Graph::new("heads");
@@ -460,7 +461,7 @@ fn convolutions() {
     }
 }
 
-/// Windows over three axes that stand still along the last, as lambda networks have.
+/// Windows over three axes that do not slide along the last, as in lambda networks.
 #[test]
 fn windows_over_three_axes_of_which_two_slide() {
     let window =
@@ -477,7 +478,7 @@ fn windows_over_three_axes_of_which_two_slide() {
     assert!(refusal.contains("windows over 3 axes"), "{refusal}");
 }
 
-/// Files may have a batch of, say, 3 written into every shape: what runs for a sample then runs for three.
+/// Files may have a fixed batch size, for example 3, in every shape: a sample is then a group of three.
 #[test]
 fn a_batch_that_is_a_plain_number() {
     let conv = Conv { window: Window::new(&[3, 2]).strides(&[2, 1]).pads(&[1, 0]), group: 2 };
@@ -494,7 +495,7 @@ fn a_batch_that_is_a_plain_number() {
     operator("GlobalAveragePool", GlobalPool(GlobalPoolFunction::Average), &x(), false, &[]);
 }
 
-/// A ReLU is computed inside the convolution it alone reads; what somebody else sees stays.
+/// A ReLU is fused into the convolution if it is its only reader; values with other readers are kept.
 #[test]
 fn a_fused_rectifier_hides_nothing() {
     for (what, shown) in [("fused", 1), ("shown", 2), ("read twice", 3)] {
@@ -510,7 +511,7 @@ fn a_fused_rectifier_hides_nothing() {
     }
 }
 
-/// Element-wise functions that are computed together: what somebody else sees stays, whatever the shapes.
+/// Fused elementwise functions: values with other readers are kept, whatever the shapes.
 #[test]
 fn a_chain_hides_nothing() {
     type Made = fn(&mut Builder<'_>, [ValueId; 3]) -> Vec<ValueId>;
@@ -559,7 +560,7 @@ fn a_chain_hides_nothing() {
     ];
     for (what, steps, made) in cases {
         let mut graph = Graph::new(what);
-        // Several pieces of the cache and of the threads' work, and an end that fills none.
+        // Several pieces and tasks, the last ones partial.
         let x = graph.add_input("x", Fact::f32(batched(&[3, 70, 83])));
         let channel = graph.add_input("channel", Fact::f32(fixed(&[3, 1, 1])));
         let row = graph.add_input("row", Fact::f32(fixed(&[83])));
@@ -571,7 +572,7 @@ fn a_chain_hides_nothing() {
     }
 }
 
-/// What needs no sum over the samples is not put off until there is one: it would be kept for every sample.
+/// Values that do not need a sum over the samples are not computed after it: they would be kept for every sample.
 #[test]
 fn a_chain_does_not_wait_for_the_batch() {
     let mut graph = Graph::new("centred");
@@ -596,7 +597,7 @@ fn steps_of(graph: &Graph) -> usize {
 fn pools() {
     for (window, [h, w]) in windows() {
         if window.pads_end.iter().zip(&window.kernel).any(|(p, k)| p >= k) {
-            continue; // no pool may have a window of padding alone
+            continue; // a window must not contain padding only
         }
         for ceil_mode in [false, true] {
             operator(
@@ -614,8 +615,8 @@ fn pools() {
     }
 }
 
-/// A block with a normalisation, a skip connection and a dense layer: forward, every gradient, and
-/// the same in training, where the statistics of the batch cut the program into blocks.
+/// A block with a normalisation, a skip connection and a dense layer: forward, every gradient, and the same in
+/// training, where batch statistics divide the program into blocks.
 #[test]
 fn a_network_forward_and_backward() {
     let mut graph = Graph::new("network");
@@ -655,7 +656,7 @@ fn a_network_forward_and_backward() {
     let seed = trained.add_input("seed", Fact::f32(batched(&[2])));
     let mut wanted = vec![at(logits), training.statistics[0].mean, training.statistics[0].variance];
     wanted.extend(differentiate(&mut trained, "d", at(logits), seed, &wrt.map(at), &DefaultRules).unwrap());
-    // The feeds make 1 ÷ N an arbitrary number; both sides see the same one.
+    // The inputs make 1 ÷ N an arbitrary number, the same for both.
     check("training", &simplify(&trained, &wanted).unwrap().graph, true);
 }
 

@@ -1,7 +1,7 @@
-//! Law 3: every operator's derivative agrees with a central difference in double precision, for
-//! one sample and for three.
+//! Law 3: every operator's derivative agrees with a central difference in double precision, for one sample and for
+//! three.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 use heatlens_graph::op::batch_normalization::BatchNormalization;
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::cast::Cast;
@@ -36,8 +36,8 @@ use heatlens_graph::{
 /// Appends an operator to its inputs.
 type Apply = Box<dyn Fn(&mut Builder<'_>, &[ValueId]) -> ValueId>;
 
-/// An operator on inputs of these shapes. `positive` inputs stay away from zero and below it;
-/// `fixed` inputs are not differentiated.
+/// An operator on inputs of the given shapes. `positive` inputs are bounded away from zero; `fixed` inputs are not
+/// differentiated.
 struct Case {
     op: Apply,
     inputs: Vec<Shape>,
@@ -61,7 +61,7 @@ impl Case {
         self
     }
 
-    /// The largest difference of the derivative from a central difference, relative to the larger of both.
+    /// Returns the maximum difference between the derivative and a central difference, relative to the larger of both.
     fn worst(&self, n: usize, seed: u64) -> f64 {
         let mut random = Random(seed);
         let mut graph = Graph::new("case");
@@ -114,7 +114,7 @@ fn central_difference(graph: &Graph, feeds: &[Tensor], n: usize, y: ValueId, slo
     (at(step) - at(-step)) / (2.0 * step)
 }
 
-/// A small counter-based generator (SplitMix64), so that a failure repeats.
+/// A counter-based generator (SplitMix64), so that failures are reproducible.
 struct Random(u64);
 
 impl Random {
@@ -160,7 +160,7 @@ fn unary_functions() {
     check("Cast", &case(Cast { to: DType::F32 }, &[batched(&[2])]));
 }
 
-/// Functions with parameters, with others than ONNX's own, on both sides of their kinks.
+/// Functions with parameters other than ONNX's defaults, on both sides of their kinks.
 #[test]
 fn activations_with_parameters() {
     let (a, b) = (Scalar::new(0.7), Scalar::new(0.4));
@@ -174,7 +174,7 @@ fn activations_with_parameters() {
     ] {
         check(function.name(), &case(Unary(function), &[batched(&[20])]));
     }
-    // x · 4 reaches both ends of HardSwish, and the tails of the others.
+    // x · 4 reaches both bounds of HardSwish, and the tails of the others.
     for function in
         [UnaryFunction::HardSwish, UnaryFunction::Mish, UnaryFunction::Gelu, UnaryFunction::GeluTanh]
     {
@@ -188,7 +188,7 @@ fn activations_with_parameters() {
     }
 }
 
-/// The derivative of a flat function is 0, and nothing flows through it.
+/// The derivative of a flat function is 0, so no gradient passes through it.
 #[test]
 fn flat_functions_let_nothing_through() {
     for function in UnaryFunction::ALL.into_iter().filter(|f| f.is_flat() && *f != UnaryFunction::Not) {
@@ -215,7 +215,7 @@ fn binary_functions_with_broadcasting() {
     }
 }
 
-/// Whether a function takes and gives numbers with digits behind the point, and broadcasts both ways.
+/// True if a function is defined for floating-point numbers and broadcasts both operands.
 fn is_smooth(function: BinaryFunction) -> bool {
     let whole = matches!(function, BinaryFunction::Mod | BinaryFunction::PRelu);
     !function.is_comparison() && !function.is_logical() && !whole
@@ -231,7 +231,7 @@ fn rests_and_slopes() {
     for pair in &pairs {
         check("PRelu", &case(Binary(BinaryFunction::PRelu), pair));
     }
-    // ±1 over 0.1 to 0.3: the whole part is not 0 there.
+    // ±1 over 0.1 to 0.3: the integer quotient is not 0 there.
     let apply = |b: &mut Builder<'_>, x: &[ValueId]| {
         let small = b.scale(x[1], 0.2).unwrap();
         b.binary(BinaryFunction::Fmod, x[0], small).unwrap()
@@ -316,7 +316,7 @@ fn layer_normalisation_and_its_gradient() {
     }
 }
 
-/// dy may itself depend on x, as it does in a second derivative.
+/// dy may itself depend on x, as in a second derivative.
 #[test]
 fn a_gradient_of_a_normalisation_has_both_its_inputs_derivatives() {
     let op = LayerNormalization { axis: -1, epsilon: 1e-3 };
@@ -352,7 +352,7 @@ fn gathering() {
     }
 }
 
-/// ⟨Ax, y⟩ = ⟨x, Aᵀy⟩, and the operator's standard form, where it has one, computes the same.
+/// Checks ⟨Ax, y⟩ = ⟨x, Aᵀy⟩, and that the operator's standard form, if any, gives the same result.
 fn adjoint(forward: &(impl Operator + Clone), backward: &(impl Operator + Clone), x: &Shape, y: &Shape) {
     for n in [1, 3] {
         let mut graph = Graph::new("adjoint");
@@ -389,7 +389,7 @@ fn the_batch_cannot_be_gathered_nor_normalised() {
     assert!(refusal.contains("batch"), "{refusal}");
 }
 
-/// A product that holds a 0, or two: the plain formula would divide by it.
+/// A product with one or two zeros: the plain formula would divide by them.
 #[test]
 fn a_product_with_zeros_has_a_derivative() {
     let mut graph = Graph::new("product");
@@ -403,7 +403,7 @@ fn a_product_with_zeros_has_a_derivative() {
     assert_eq!(results[1].to_f64(), [12.0, 8.0, 6.0, 0.0, 8.0, 0.0, 0.0, 0.0, 0.0]);
 }
 
-/// Quantisation: its steps have no derivative; the convention is 1 ÷ scale where no more than one step is clamped.
+/// Quantisation: its steps have no derivative; by convention it is 1 ÷ scale where at most one step is clamped.
 #[test]
 fn quantisation_is_straight_through() {
     let op = FakeQuantize { axis: 1, low: -4.0, high: 3.0 };
@@ -419,7 +419,7 @@ fn quantisation_is_straight_through() {
     let dx = differentiate(&mut graph, "d", y, one, &[x], &DefaultRules).unwrap()[0];
     let feed = Tensor::f32(&[1, 2, 3], vec![0.75, 1.9, 2.4, 3.0, -40.0, f32::NAN]);
     let results = reference::run(&graph, &[feed], 1, &[y, dx, standard]).unwrap();
-    // Halves go to the even side: 1.5 → 2. 4 is one step beyond the largest value, 5 is two.
+    // Ties are rounded to even: 1.5 → 2. 4 is one step above the largest value, 5 is two.
     assert_eq!(results[0].to_f64()[..5], [2.0, 3.0, 3.0, 3.0, -4.0]);
     assert!(results[0].to_f64()[5].is_nan(), "what is no number stays none");
     assert_eq!(results[1].to_f64(), [2.0, 2.0, 0.0, 0.5, 0.0, 0.0]);
@@ -479,7 +479,7 @@ fn convolution_and_its_gradients() {
 fn pooling_and_its_gradients() {
     for (window, [h, w]) in windows() {
         if window.pads_end.iter().zip(&window.kernel).any(|(p, k)| p >= k) {
-            continue; // no pool may have a window of padding alone
+            continue; // a window must not contain padding only
         }
         for ceil_mode in [false, true] {
             let out = window.output_sizes(&[h, w], ceil_mode).unwrap();
@@ -516,7 +516,7 @@ fn fan_out_adds_up() {
     );
 }
 
-/// The conventions that a central difference cannot see.
+/// Conventions that a central difference cannot test.
 #[test]
 fn ties_and_kinks_follow_pytorch() {
     let mut graph = Graph::new("ties");

@@ -1,9 +1,9 @@
-//! Keras files of every version compute what Keras computes.
+//! Tests that Keras files of every version give the same results as in Keras.
 //!
-//! The samples are made by `tools/golden/make_keras_samples.py`; beside each stands what Keras computed.
+//! The samples are created by `tools/golden/make_keras_samples.py`, each with the results of Keras.
 
 #![cfg(feature = "keras")]
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+#![allow(clippy::unwrap_used, clippy::panic)] // test helpers
 
 mod keras_common;
 
@@ -116,7 +116,7 @@ fn values_are_called_as_the_layers_they_leave() {
     assert_eq!(graph.fact(graph.find("block/inner_conv").unwrap()).shape.to_string(), "N×3×6×6");
 }
 
-/// A sample with its description changed.
+/// Returns a sample with changes to its description.
 fn altered(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
     let mut old = zip::ZipArchive::new(Cursor::new(bytes(name))).unwrap();
     let mut files = Vec::new();

@@ -1,7 +1,7 @@
-//! Keras files that are damaged, or made to do harm, end in an error that costs little.
+//! Tests that damaged or malicious Keras files end in an error early and at low cost.
 
 #![cfg(feature = "keras")]
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+#![allow(clippy::unwrap_used, clippy::panic)] // test helpers
 
 mod keras_common;
 
@@ -21,7 +21,7 @@ fn bombs_are_refused_by_what_they_announce_and_by_what_they_hold() {
     assert!(bomb.len() < 1 << 20);
     assert!(refusal(&bomb).contains("config.json takes 16777217 bytes or more, expected at most 16777216"));
 
-    // The directory announces fewer bytes than the file holds.
+    // The directory declares fewer bytes than the file has.
     let mut liar =
         archive(&[("config.json", &[b' '; 5000]), ("metadata.json", about), ("model.weights.h5", about)]);
     let directory = liar.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
@@ -29,7 +29,7 @@ fn bombs_are_refused_by_what_they_announce_and_by_what_they_hold() {
     let error = refusal(&liar);
     assert!(error.contains("config.json announces 100 bytes") || error.contains("damaged"), "{error}");
 
-    // An array larger than anything deflated to the size of its file could be.
+    // An array larger than could be deflated to the size of its file.
     let mut file = bytes("keras1.h5");
     let shape = [3u64, 2, 3, 4].map(u64::to_le_bytes).concat();
     let at = file.windows(shape.len()).position(|w| w == shape).unwrap();
@@ -38,7 +38,7 @@ fn bombs_are_refused_by_what_they_announce_and_by_what_they_hold() {
     assert!(error.contains("bytes or more, expected at most") || error.contains("damaged"), "{error}");
 }
 
-/// An archive with another description, and weights that are there.
+/// Returns an archive with the given description and existing weights.
 fn described(config: &str) -> Vec<u8> {
     let mut old = zip::ZipArchive::new(Cursor::new(bytes("flatten.keras"))).unwrap();
     let mut weights = Vec::new();
@@ -49,14 +49,14 @@ fn described(config: &str) -> Vec<u8> {
 
 const INPUT: &str = r#"{"class_name": "InputLayer", "config": {"name": "i", "batch_shape": [null, 2]}, "name": "i", "inbound_nodes": []}"#;
 
-/// A model of these layers from input `i`.
+/// Returns a model with the given layers and input `i`.
 fn functional(layers: &str, output: &str) -> String {
     format!(
         r#"{{"class_name": "Functional", "name": "m", "config": {{"name": "m", "layers": [{INPUT}, {layers}], "input_layers": [["i", 0, 0]], "output_layers": [{output}]}}"#
     )
 }
 
-/// A layer called with other layers, once for each list.
+/// Returns a layer with one list of inputs per call.
 fn layer(class: &str, name: &str, settings: &str, calls: &[String]) -> String {
     let calls = calls.join(", ");
     format!(
@@ -92,7 +92,7 @@ fn what_unfolds_a_thousandfold_is_refused() {
     ]));
     assert!(error.contains("model.weights.h5, packed into"), "{error}");
 
-    // A tree of eleven places for each object of eight letters.
+    // A tree node with eleven slots for each object of eight characters.
     let objects = format!("[{}0]", r#"{"":0},"#.repeat(1 << 20));
     let error = refusal(&described(&objects));
     assert!(error.contains("its description in memory takes"), "{error}");
@@ -147,7 +147,7 @@ fn a_layer_that_waits_for_many_others_looks_at_each_once() {
     let sum = layer("Add", "sum", "", &[format!("[{}]", all.join(", "))]);
     let layers: Vec<String> = std::iter::once(sum).chain((0..COUNT).map(each)).collect();
     let file = described(&format!("{}}}", functional(&layers.join(", "), r#"["sum", 0, 0]"#)));
-    // Where each look began at the first again, this took minutes.
+    // With a linear search per lookup, this took minutes.
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let opened = keras::open(&file, &OpenOptions::default()).map(|opened| opened.graph);
@@ -216,7 +216,7 @@ proptest! {
         };
         let mut text = String::from_utf8(read("config.json")).unwrap();
         for (at, value) in numbers {
-            // Some number of the description becomes another.
+            // Changes one number of the description.
             let starts: Vec<usize> = text
                 .char_indices()
                 .zip(text.chars().skip(1))

@@ -1,10 +1,10 @@
-//! ONNX files of several operator sets compute what onnxruntime computes, survive being written
-//! and read again, and do no harm when they are damaged.
+//! Tests that ONNX files of several operator sets give the same results as in onnxruntime, are unchanged after writing
+//! and reading, and are safe to open when damaged.
 //!
-//! The samples are made by `tools/golden/make_onnx_samples.py` and carry their own test data.
+//! The samples are created by `tools/golden/make_onnx_samples.py` and contain their own test data.
 
 #![cfg(feature = "onnx")]
-#![allow(clippy::unwrap_used)] // helpers of tests
+#![allow(clippy::unwrap_used)] // test helpers
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(sample(name)).unwrap()
 }
 
-/// The numbers a sample carries under `key`.
+/// Returns the numbers stored in a sample's metadata under `key`.
 fn numbers(graph: &Graph, key: &str) -> Vec<f64> {
     graph.metadata[key].split(' ').map(|n| n.parse().unwrap()).collect()
 }
@@ -98,7 +98,7 @@ fn names_and_warnings_are_kept() {
     assert_eq!(opened.graph.name, "half_weights");
 }
 
-/// A graph in a form that two graphs can be compared by: ids do not matter, everything else does.
+/// A comparable form of a graph: everything except ids.
 #[derive(Debug, PartialEq)]
 struct Described {
     name: String,
@@ -114,7 +114,7 @@ fn describe(graph: &Graph) -> Described {
         |ids: &[ValueId]| ids.iter().map(|&i| (graph.value(i).name.clone(), graph.fact(i).clone())).collect();
     let mut seen = BTreeSet::new();
     let node = |n: &heatlens_graph::Node| {
-        // A name that is taken gives way to the first output's.
+        // If a name is taken, that of the first output is used.
         let own = if seen.insert(n.name.clone()) { &n.name } else { &graph.value(n.outputs[0]).name };
         let inputs: Vec<_> = n.inputs.iter().map(|i| i.map(|i| &graph.value(i).name)).collect();
         format!("{own:?} {:?} {inputs:?} {:?} {:?}", n.op, named(&n.outputs) as Vec<_>, n.metadata)
@@ -131,7 +131,7 @@ fn describe(graph: &Graph) -> Described {
     }
 }
 
-/// A graph with every standard operator of ours at least once.
+/// Returns a graph that contains every standard operator at least once.
 fn everything() -> Graph {
     let mut graph = Graph::new("everything");
     graph.metadata =
@@ -253,7 +253,7 @@ fn an_operator_without_a_standard_form_is_named() {
 
 #[test]
 fn unknown_nodes_are_all_listed() {
-    // The names of two operators and of an attribute in the file are replaced by others of the same length.
+    // Replaces the names of two operators and of an attribute with others of the same length.
     let file = replaced(&bytes("opset18"), &[(b"Softplus", b"Softplux"), (b"Reciprocal", b"Reciprocat")]);
     let Err(OnnxError::Nodes(nodes)) = onnx::open(file) else { panic!("expected a list of nodes") };
     let found: Vec<_> = nodes.iter().map(|n| (n.node.as_str(), n.op.as_str(), n.opset)).collect();
@@ -300,7 +300,7 @@ fn every_truncation_is_an_error() {
     let file = bytes("opset9");
     let whole = describe(&onnx::read(file.clone()).unwrap());
     for len in 0..file.len() {
-        // What is cut off at the boundary of a field after the graph takes metadata along, not the network.
+        // Truncation at a field boundary after the graph removes metadata, but not the network.
         if let Ok(graph) = onnx::read(file[..len].to_vec()) {
             assert_eq!(describe(&graph).nodes, whole.nodes, "cut to {len} of {} bytes", file.len());
         }
@@ -321,7 +321,7 @@ proptest! {
             file[at] ^= 1 << bit;
         }
         if let Ok(graph) = onnx::read(file) {
-            // What can be read can be written, or says why not.
+            // A graph that can be read can be written, or gives an error.
             let _ = onnx::write(&graph);
         }
     }

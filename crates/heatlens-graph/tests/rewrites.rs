@@ -1,6 +1,6 @@
-//! Rewrites change the graph and nothing that it computes.
+//! Tests that rewrites preserve the results of a graph.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 use heatlens_graph::op::batch_normalization::BatchNormalization;
 use heatlens_graph::rewrite::batch_statistics::with_batch_statistics;
@@ -45,7 +45,7 @@ fn different_attributes_are_not_merged() {
     assert_ne!(simple.outputs()[0], simple.outputs()[1]);
 }
 
-/// A normalisation of N×2×3 with statistics that play no part.
+/// A normalisation of N×2×3 whose stored statistics are not used.
 fn normalising() -> (Graph, ValueId, ValueId) {
     let mut graph = Graph::new("norm");
     let x = graph.add_input("x", Fact::f32(Shape::batched(&[2, 3])));
@@ -85,7 +85,7 @@ fn training_normalises_by_the_batch() {
     }
 }
 
-/// The gradient must run through mean and variance too: it sums to zero over each channel.
+/// The gradient includes the paths through mean and variance: it sums to zero over each channel.
 #[test]
 fn the_gradient_runs_through_the_statistics() {
     let (graph, x, y) = normalising();
@@ -110,7 +110,7 @@ fn the_gradient_runs_through_the_statistics() {
     }
 }
 
-/// 1 expanded, summed and multiplied with the input.
+/// A 1, expanded, summed, and multiplied by the input.
 fn expanded(side: usize) -> Result<Graph, heatlens_graph::GraphError> {
     let mut graph = Graph::new("wide");
     let x = graph.add_input("x", Fact::f32(Shape::batched(&[1])));

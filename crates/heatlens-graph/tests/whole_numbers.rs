@@ -1,6 +1,6 @@
-//! Shape arithmetic: whole numbers and truth values are computed exactly, as ONNX says.
+//! Tests of shape arithmetic: integers and booleans are computed exactly, as specified by ONNX.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::cast::Cast;
@@ -18,7 +18,7 @@ use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::{DType, Data, Fact, OpError, Operator, Shape, Tensor};
 
-/// Beyond 2^53 a double no longer tells neighbours apart.
+/// Beyond 2^53, a double cannot represent every integer.
 const LARGE: i64 = (1 << 53) + 1;
 
 fn ints(shape: &[usize], values: &[i64]) -> Tensor {
@@ -29,7 +29,7 @@ fn bools(shape: &[usize], values: &[bool]) -> Tensor {
     Tensor::new(shape.to_vec(), Data::Bool(values.into())).unwrap()
 }
 
-/// What the operator gives; its type and shape are what it said they would be.
+/// Evaluates an operator and checks that type and shape of the result are those inferred.
 fn run(op: &dyn Operator, inputs: &[&Tensor]) -> Result<Tensor, OpError> {
     let facts: Vec<Fact> =
         inputs.iter().map(|t| Fact { dtype: t.dtype(), shape: Shape::fixed(t.shape()) }).collect();
@@ -65,7 +65,7 @@ fn elements_are_moved_as_they_are() {
     assert_eq!(joined.as_i64().unwrap(), [LARGE, 1, 2, 8, 3, 4, -LARGE, 9]);
     let chosen = moved(&Where, &[&m, &x, &ints(&[], &[0])]);
     assert_eq!(chosen.as_i64().unwrap(), [LARGE, 0, 0, 3, 4, 0]);
-    // Truth values move likewise.
+    // Booleans are moved in the same way.
     let turned = moved(&Transpose { perm: vec![1, 0] }, &[&m]);
     assert_eq!(turned.as_bool().unwrap(), [true, true, false, true, false, false]);
     assert_eq!(moved(&part, &[&m]).as_bool().unwrap(), [true, false, true, false]);

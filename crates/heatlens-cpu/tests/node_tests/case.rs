@@ -1,4 +1,4 @@
-//! One node test: a model, inputs, expected outputs.
+//! A node test: a model, inputs and expected outputs.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use heatlens_graph::{Graph, Tensor, onnx, reference};
 
 use crate::{gradient, protobuf};
 
-/// What became of a test.
+/// Result of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed { compiled: bool },
@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
 struct Array {
     bytes: Vec<u8>,
     name: String,
-    /// ONNX's number of the element type.
+    /// ONNX element type.
     dtype: u64,
 }
 
@@ -42,14 +42,14 @@ impl Array {
         [FLOAT, FLOAT16, DOUBLE, BFLOAT16].contains(&self.dtype)
     }
 
-    /// The elements, read as our own reader reads a weight.
+    /// Decodes the elements with the library's own reader, as a weight.
     fn decode(&self) -> Result<Tensor, String> {
         let graph = onnx::read(protobuf::array_model(&self.bytes, &self.name)).map_err(|e| e.to_string())?;
         let found = graph.outputs().first().and_then(|&id| graph.constant(id));
         found.cloned().ok_or_else(|| format!("{:?} is no array", self.name))
     }
 
-    /// How much rounding the expected numbers themselves went through.
+    /// Returns the tolerance, which depends on the precision of the expected values.
     fn tolerance(&self) -> f64 {
         match self.dtype {
             FLOAT16 => 2e-3,
@@ -66,8 +66,9 @@ pub(crate) fn run(folder: &Path) -> Outcome {
     }
 }
 
-/// Runs the model with as many inputs fed from outside as it takes: all floating-point ones; the first alone (others decide
-/// shapes); none. What cannot be read one way may be read the next; what is read must give the right numbers.
+/// Runs the model with as many inputs fed at run time as it accepts: all floating-point ones, then only the first
+/// (others may determine shapes), then none. A model that cannot be read in one way may be readable in the next; if it
+/// can be read, the results must be correct.
 fn try_run(folder: &Path) -> Result<bool, String> {
     let model = std::fs::read(folder.join("model.onnx")).map_err(|e| e.to_string())?;
     let data = folder.join("test_data_set_0");
@@ -82,7 +83,7 @@ fn try_run(folder: &Path) -> Result<bool, String> {
         let mut bytes = model.clone();
         let mut feeds = Vec::new();
         for (index, input) in inputs.iter().enumerate() {
-            // A size of 0 is how a file declares one that is open, so arrays without elements are stored.
+            // A size of 0 in a file means an open size, so empty arrays are stored as constants.
             match if fed(index, input) { Some(input.decode()?) } else { None } {
                 Some(tensor) if !tensor.is_empty() => feeds.push(tensor),
                 _ => bytes.extend(protobuf::initializer(&input.bytes)),
@@ -96,7 +97,8 @@ fn try_run(folder: &Path) -> Result<bool, String> {
     Err(refusal)
 }
 
-/// Compares what the graph computes with what is expected. Quantised numbers are kept as floats of the same value.
+/// Compares the results of the graph with the expected ones. Quantised values are represented as floats of the same
+/// value.
 fn check(graph: &Graph, feeds: &[Tensor], outputs: &[Array], quantises: bool) -> Result<bool, String> {
     let found = reference::run(graph, feeds, 1, graph.outputs()).map_err(|e| e.to_string())?;
     let mut expected = Vec::new();
@@ -109,7 +111,7 @@ fn check(graph: &Graph, feeds: &[Tensor], outputs: &[Array], quantises: bool) ->
         compare(output, &found.to_f64(), &tensor.to_f64())?;
         expected.push(tensor.to_f64());
     }
-    // What passes straight through a rounding is not its slope.
+    // The straight-through gradient of a rounding is not its slope.
     if !quantises {
         gradient::check(graph, feeds)?;
     }
@@ -122,7 +124,7 @@ fn check(graph: &Graph, feeds: &[Tensor], outputs: &[Array], quantises: bool) ->
     Ok(true)
 }
 
-/// The outputs of a program, as it computes them.
+/// Runs a compiled program and returns its outputs.
 pub(crate) fn run_program(program: &Program, feeds: &[Tensor]) -> Result<Vec<Vec<f32>>, String> {
     #[allow(clippy::cast_possible_truncation)]
     let feeds: Vec<Vec<f32>> =

@@ -1,4 +1,4 @@
-//! The list of tests that do not pass.
+//! List of expected failures.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use crate::case::Outcome;
 /// One line of the list.
 #[derive(Debug)]
 struct Entry {
-    /// Names, where `*` stands for any characters.
+    /// Names of tests; `*` matches any characters.
     names: String,
-    /// Names among these that are not meant.
+    /// Names excluded from these.
     but: Option<String>,
     line: usize,
 }
 
-/// The list. A line is `names: reason` or `names !but: reason`; `#` starts a comment.
+/// List of expected failures. A line is `names: reason` or `names !but: reason`; `#` starts a comment.
 #[derive(Debug)]
 pub(crate) struct Expected(Vec<Entry>);
 
-/// Whether a name is one that a pattern stands for.
+/// True if a name matches a pattern.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -55,7 +55,7 @@ impl Expected {
         self.0.iter().find(|e| matches(&e.names, name) && !but(e))
     }
 
-    /// What differs from the list, in both directions.
+    /// Returns the differences from the list, in both directions.
     pub(crate) fn compare(&self, outcomes: &BTreeMap<String, Outcome>) -> Vec<String> {
         let mut complaints = Vec::new();
         for (name, outcome) in outcomes {

@@ -1,21 +1,22 @@
-//! The gradient of a test's first output with respect to its first input: against differences, and as a program.
+//! Gradient of a test's first output with respect to its first input, compared with finite differences and run as a
+//! program.
 
 use heatlens_cpu::Program;
 use heatlens_graph::{
     Builder, DType, DefaultRules, Graph, GraphError, Tensor, ValueId, differentiate, reference,
 };
 
-/// Elements of the input whose slope is measured.
+/// Number of input elements whose slope is measured.
 const PROBES: usize = 4;
 const STEP: f64 = 1e-5;
-/// Relative, or absolute for slopes below 1.
+/// Relative tolerance, absolute for slopes below 1.
 const TOLERANCE: f64 = 1e-3;
 
 fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1.0)
 }
 
-/// Checks the gradient of the sum of the first output's elements, where there is one.
+/// Checks the gradient of the sum of the first output's elements, if it has one.
 pub(crate) fn check(graph: &Graph, feeds: &[Tensor]) -> Result<(), String> {
     let (Some(&y), Some(&x)) = (graph.outputs().first(), graph.inputs().first()) else { return Ok(()) };
     if graph.fact(y).dtype != DType::F32 {
@@ -24,7 +25,7 @@ pub(crate) fn check(graph: &Graph, feeds: &[Tensor]) -> Result<(), String> {
     let mut derived = graph.clone();
     let one = Builder::new(&mut derived, "seed").scalar(1.0);
     let grads = match differentiate(&mut derived, "gradient", y, one, &[x], &DefaultRules) {
-        // The output does not depend on the input, or only in steps.
+        // The output is independent of the input, or piecewise constant.
         Err(GraphError::Unreachable { .. }) => return Ok(()),
         other => other.map_err(|e| format!("gradient: {e}"))?,
     };
@@ -48,7 +49,7 @@ pub(crate) fn check(graph: &Graph, feeds: &[Tensor]) -> Result<(), String> {
     }
 }
 
-/// The slopes to the left and to the right of an element of the first feed.
+/// Returns the slopes to the left and to the right of an element of the first input.
 fn slopes(graph: &Graph, y: ValueId, feeds: &[Tensor], element: usize) -> Result<[f64; 2], String> {
     let sum = |delta: f64| -> Result<f64, String> {
         let mut values = feeds[0].to_f64();

@@ -1,12 +1,12 @@
-//! The node tests of the ONNX project: thousands of small models with inputs and expected outputs.
+//! Node tests of the ONNX project: thousands of small models with inputs and expected outputs.
 //!
-//! `tools/node_tests/export.py FOLDER` writes them, and `HEATLENS_ONNX_NODE_TESTS` names the folder;
-//! without it the test says so and passes. Each model runs in the reference evaluator and, where it
-//! compiles, as a program; so does its gradient, which must also agree with differences. What does not
-//! pass stands with a reason in `tools/node_tests/expected_failures.txt`: a failure that is not listed
-//! fails the test, and so does a listed test that passes.
+//! `tools/node_tests/export.py FOLDER` writes them, and `HEATLENS_ONNX_NODE_TESTS` names the folder; without it, the
+//! test prints a note and passes. Each model is run by the reference evaluator and, if it compiles, as a program; so is
+//! its gradient, which must also agree with finite differences. Expected failures are listed with reasons in
+//! `tools/node_tests/expected_failures.txt`: a failure that is not listed fails the test, and so does a listed test
+//! that passes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests may panic
 
 mod case;
 mod expected;
@@ -24,7 +24,7 @@ use expected::Expected;
 #[test]
 fn node_tests_of_onnx() {
     let Some(folder) = std::env::var_os("HEATLENS_ONNX_NODE_TESTS").map(PathBuf::from) else {
-        // Past the test harness, which would swallow the note of a test that passes.
+        // Written to stderr directly, because the test harness hides the output of passing tests.
         let note = "SKIPPED: no ONNX node tests; write them with tools/node_tests/export.py and name the folder \
                     by HEATLENS_ONNX_NODE_TESTS";
         let _ = writeln!(std::io::stderr(), "{note}");
@@ -44,14 +44,14 @@ fn node_tests_of_onnx() {
     assert!(complaints.is_empty(), "{}\n{summary}", complaints.join("\n"));
 }
 
-/// What became of each test, by name without `test_`.
+/// Returns the result of each test, by name without `test_`.
 fn outcomes(folder: &Path) -> BTreeMap<String, Outcome> {
     let mut outcomes = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let name = name.trim_start_matches("test_").to_owned();
-        // A panic is a failure of this test, and of the promise that no file makes us panic.
+        // A panic fails the test: no file may cause one.
         let outcome = catch_unwind(AssertUnwindSafe(|| run(&path)));
         outcomes.insert(name, outcome.unwrap_or_else(|_| Outcome::Failed("PANICKED".to_owned())));
     }

@@ -1,6 +1,6 @@
-//! As much of protobuf as it takes to give a model other initialisers: appending a message to another merges both.
+//! Minimal protobuf encoding for adding initializers to a model: appending a message to another merges both.
 
-/// A field that holds bytes: a message or text.
+/// Encodes a length-delimited field: a message or a string.
 pub(crate) fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
     let mut field = vec![number << 3 | 2];
     let mut len = content.len();
@@ -13,7 +13,7 @@ pub(crate) fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
     field
 }
 
-/// A model that holds one array and hands it out.
+/// Returns a model with one array as constant and output.
 pub(crate) fn array_model(tensor: &[u8], name: &str) -> Vec<u8> {
     let output = bytes(12, &bytes(1, name.as_bytes()));
     let graph = [bytes(5, tensor), output].concat();
@@ -21,12 +21,12 @@ pub(crate) fn array_model(tensor: &[u8], name: &str) -> Vec<u8> {
     [vec![1 << 3, 9], opset, bytes(7, &graph)].concat() // version 9 of the format
 }
 
-/// What is appended to a model so that its input called as `tensor` is stored in it.
+/// Returns the bytes that, appended to a model, store `tensor` as the input of the same name.
 pub(crate) fn initializer(tensor: &[u8]) -> Vec<u8> {
     bytes(7, &bytes(5, tensor))
 }
 
-/// The number in field `wanted` and the text in field 8 (the name) of a `TensorProto`.
+/// Returns field 2 (the element type) and field 8 (the name) of a `TensorProto`.
 pub(crate) fn type_and_name(tensor: &[u8]) -> Option<(u64, String)> {
     let (mut rest, mut dtype, mut name) = (tensor, 0, String::new());
     while !rest.is_empty() {

@@ -8,7 +8,7 @@ fn each_element(
     build: impl Fn(&mut Builder<'_>, ValueId) -> Result<ValueId, GraphError>,
     value: impl Fn(f64) -> f64,
 ) {
-    // Four times the inputs, so that both sides of every bend are visited.
+    // Scaled inputs reach both sides of every kink.
     let wide = |b: &mut Builder<'_>, x: &[ValueId]| {
         let x = b.scale(x[0], 8.0).unwrap();
         build(b, x).unwrap()

@@ -3,7 +3,7 @@ use heatlens_graph::{Builder, Data, Shape, Tensor, ValueId};
 
 use crate::common::{Array, check, refusal};
 
-/// Attention by loops; `mask` gives what is added to the score of (head, query, key).
+/// Attention by loops; `mask` returns the number added to the score of (head, query, key).
 fn naive(x: &[Array], scale: f64, softcap: f64, mask: impl Fn(usize, usize, usize) -> f64) -> Array {
     let (q, k, v) = (&x[0], &x[1], &x[2]);
     let serves = q.shape[1] / k.shape[1];
@@ -69,7 +69,7 @@ fn added_masks() {
     check("attention with a bias", &shapes(2), build, |x| naive(x, 1.0, 0.0, bias));
 }
 
-/// The second query sees no key: its row is 0, and so is its gradient.
+/// All keys of the second query may be masked: then its row is 0, and so is its gradient.
 #[test]
 fn masks_that_hide_keys() {
     for hidden_row in [false, true] {

@@ -4,7 +4,7 @@ use heatlens_graph::{Dim, Shape};
 
 use crate::common::{Array, check, refusal};
 
-/// The channel that pixel (row, column) of a block of 2 comes from, of `left` depths.
+/// Returns the source channel of pixel (row, column) in a block of 2, with `left` depths.
 fn channel(order: Order, depth: usize, row: usize, column: usize, left: usize) -> usize {
     match order {
         Order::Dcr => (row * 2 + column) * left + depth,
@@ -64,7 +64,7 @@ fn tiles_repeat_the_whole() {
     assert!(refusal(&[Shape::batched(&[2])], |b, x| tile(b, x[0], &[Dim::Fixed(1)])).contains("N×2"));
 }
 
-/// Blocks of 2×3 that overlap, are padded on one side more than on the other, and have holes.
+/// Overlapping, dilated blocks of 2×3 with asymmetric padding.
 #[test]
 fn columns_add_up_to_an_image() {
     let window = Window {

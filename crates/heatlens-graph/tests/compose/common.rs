@@ -1,4 +1,4 @@
-//! Running a formula and its gradient against plain code.
+//! Comparison of a formula and its gradient with plain code.
 
 use heatlens_graph::{Builder, DefaultRules, Fact, Graph, Shape, Tensor, ValueId, differentiate, reference};
 
@@ -10,7 +10,7 @@ pub(crate) struct Array {
 }
 
 impl Array {
-    /// The array whose element at each index is what `value` says.
+    /// Returns an array with the element `value(index)` at each index.
     pub(crate) fn from_fn(shape: &[usize], mut value: impl FnMut(&[usize]) -> f64) -> Self {
         let mut values = Vec::new();
         each(shape, |index| values.push(value(index)));
@@ -31,7 +31,7 @@ pub(crate) fn each(shape: &[usize], visit: impl FnMut(&[usize])) {
     heatlens_graph::op::broadcast::for_each_index(shape, visit);
 }
 
-/// A small counter-based generator (SplitMix64), so that a failure repeats: numbers from −1 to 1, never near 0.
+/// A counter-based generator (SplitMix64), so that failures are reproducible: numbers from −1 to 1, never near 0.
 struct Random(u64);
 
 impl Random {
@@ -54,8 +54,8 @@ fn feeds(arrays: &[Array]) -> Vec<Tensor> {
     arrays.iter().map(|a| Tensor::f64(&a.shape, a.values.clone())).collect()
 }
 
-/// Checks the formula `build` on inputs of these shapes: its value against `naive`, and its gradient with respect to all
-/// inputs against a central difference.
+/// Checks the formula `build` on inputs of the given shapes: its value against `naive`, and its gradient with respect
+/// to all inputs against a central difference.
 pub(crate) fn check(
     what: &str,
     inputs: &[Shape],
@@ -88,7 +88,7 @@ pub(crate) fn check(
     }
 }
 
-/// The gradient of Σ seed · y with respect to the input at `slot`; the seed is the last array.
+/// Returns the gradient of Σ seed · y with respect to the input at `slot`; the seed is the last array.
 fn central_difference(graph: &Graph, y: ValueId, arrays: &[Array], n: usize, slot: usize) -> Vec<f64> {
     let step = 1e-5;
     let seed = &arrays.last().unwrap().values;
@@ -112,7 +112,7 @@ pub(crate) fn compare(what: &str, found: &[f64], expected: &[f64], tolerance: f6
     }
 }
 
-/// The formula's error, which it must have.
+/// Returns the error of the formula, which must fail.
 pub(crate) fn refusal(
     inputs: &[Shape],
     build: impl Fn(&mut Builder<'_>, &[ValueId]) -> Result<ValueId, heatlens_graph::GraphError>,

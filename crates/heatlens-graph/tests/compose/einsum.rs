@@ -22,7 +22,7 @@ fn products_of_two() {
             (0..3).map(|j| x[0].at(&[i[0], i[1], j]) * x[1].at(&[i[0], j, i[2]])).sum()
         })
     });
-    // Two axes are summed over, in another order in each operand, and the batch is not the first.
+    // Two axes are summed over, in a different order in each operand, and the batch is not the first axis.
     case("nhqd,khnd->hnqk", &[batched(&[2, 3, 4]), fixed(&[5, 2, 1, 4])], |x| {
         Array::from_fn(&[2, x[0].shape[0], 3, 5], |i| {
             (0..4).map(|d| x[0].at(&[i[1], i[0], i[2], d]) * x[1].at(&[i[3], i[0], 0, d])).sum()
@@ -37,7 +37,7 @@ fn products_of_two() {
             sum
         })
     });
-    // The samples of a batch are rows of one product; the batch stands behind another axis.
+    // The samples of a batch are rows of one product; the batch axis follows another axis.
     case(
         "anb,bc->acn",
         &[Shape(vec![2.into(), heatlens_graph::Dim::Batch(1), 3.into()]), fixed(&[3, 4])],
@@ -75,7 +75,7 @@ fn sums_transposes_and_diagonals() {
         Array::from_fn(&[3], |j| (0..2).map(|i| x[0].at(&[i, j[0], i]) * x[1].at(&[i, i])).sum())
     });
     case("iii->i", &[fixed(&[2, 2, 2])], |x| Array::from_fn(&[2], |i| x[0].at(&[i[0], i[0], i[0]])));
-    // Letters in their order: the result of "ba" is transposed.
+    // Implicit output is in alphabetical order: the result of "ba" is transposed.
     case("ba", &[fixed(&[2, 3])], |x| Array::from_fn(&[3, 2], |i| x[0].at(&[i[1], i[0]])));
 }
 
@@ -95,7 +95,7 @@ fn three_operands_and_dots() {
             (0..3).map(|d| x[0].at(&[i[0], i[1], i[2], d]) * x[1].at(&[d, i[3]])).sum()
         })
     });
-    // What the dots stand for broadcasts from the back, and sizes of 1 repeat.
+    // The axes of the dots are aligned at the back and broadcast.
     case("...i,...i", &[batched(&[4, 2, 3]), fixed(&[4, 1, 3])], |x| {
         Array::from_fn(&x[0].shape[..3], |i| {
             (0..3).map(|k| x[0].at(&[i[0], i[1], i[2], k]) * x[1].at(&[i[1], 0, k])).sum()

@@ -12,7 +12,7 @@ struct Case {
     backwards: bool,
     coupled: bool,
     clip: Option<f32>,
-    /// Whether there are a bias, peepholes, and a first state.
+    /// True if there are a bias, peepholes and an initial state.
     full: bool,
 }
 
@@ -20,7 +20,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The equations of the specification, number by number. Inputs: x, W, R, then bias, P, h, c.
+/// Scalar implementation of the specification's equations. Inputs: x, W, R, then bias, P, h, c.
 fn naive(x: &[Array], case: Case) -> Array {
     let samples = x[0].shape[0];
     let mut result = Array::from_fn(&[samples, STEPS, 1, SIZE], |_| 0.0);

@@ -1,7 +1,7 @@
-//! Operators written in other operators: each against plain loops in double precision, and its gradient against a central difference, for
-//! one sample and for three.
+//! Tests of composed operators against plain loops in double precision, and of their gradients against central
+//! differences, for one sample and for three.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod activation;
 mod attention;

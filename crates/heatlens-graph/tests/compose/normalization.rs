@@ -5,7 +5,7 @@ use crate::common::{Array, check, refusal};
 
 const EPSILON: f32 = 1e-2;
 
-/// Mean and variance of the elements of `x` whose index `belongs` to the same set as the one at `here`.
+/// Returns mean and variance of the elements of `x` whose index `belongs` to the same set as `here`.
 fn moments(x: &Array, here: &[usize], belongs: impl Fn(&[usize], &[usize]) -> bool) -> (f64, f64) {
     let mut members = Vec::new();
     crate::common::each(&x.shape, |i| {
@@ -17,7 +17,7 @@ fn moments(x: &Array, here: &[usize], belongs: impl Fn(&[usize], &[usize]) -> bo
     (mean, members.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / members.len() as f64)
 }
 
-/// Standardised within sets, then scaled and shifted by the numbers at `place`.
+/// Standardises within sets, then scales and shifts by the numbers at `place`.
 fn standardised(
     x: &[Array],
     belongs: impl Fn(&[usize], &[usize]) -> bool,
@@ -120,7 +120,7 @@ fn lp() {
     assert!(refusal(&[Shape::batched(&[3])], |b, x| formula::lp(b, x[0], 1, 3)).contains("found 3"));
 }
 
-/// A row of zeros has a value and a gradient, both 0.
+/// A row of zeros has value 0 and gradient 0.
 #[test]
 fn lp_of_zeros() {
     use heatlens_graph::{Builder, DefaultRules, Fact, Graph, Tensor, differentiate, reference};

@@ -82,7 +82,7 @@ fn taps_are_the_matrix_without_its_zeros() {
     assert!(error.contains("taps in 3 elements along axis 1 of N×2"), "{error}");
 }
 
-/// A matrix from 30,000 elements to 60,000 would take 7 GB.
+/// A matrix from 30,000 elements to 60,000 would need 7 GB.
 #[test]
 fn a_long_axis_is_resized_without_a_matrix() {
     let linear = plain(Mode::Linear, Coordinates::HalfPixel);
@@ -105,7 +105,7 @@ fn a_long_axis_is_resized_without_a_matrix() {
     assert!(half.is_ok_and(|half| half == taps));
 }
 
-/// Worked by hand from the formulas of the operator specification.
+/// Values calculated by hand from the formulas of the operator specification.
 #[test]
 fn linear_weights() {
     let half = plain(Mode::Linear, Coordinates::HalfPixel);
@@ -118,7 +118,7 @@ fn linear_weights() {
     let torch = plain(Mode::Linear, Coordinates::PytorchHalfPixel);
     compare("to one element", &rows(&torch, 3, 1, 1.0 / 3.0), &[1.0, 0.0, 0.0], 1e-7);
     compare("half pixel to one element", &rows(&half, 3, 1, 1.0 / 3.0), &[0.0, 1.0, 0.0], 1e-7);
-    // 4 elements by 0.6 are 2.4, rounded to 2: the centres of both lie on each other.
+    // 4 elements scaled by 0.6 are 2.4, rounded to 2: the centres of input and output coincide.
     let symmetric = plain(Mode::Linear, Coordinates::HalfPixelSymmetric);
     let found = rows(&symmetric, 4, 2, 0.6);
     compare(
@@ -140,10 +140,10 @@ fn cubic_weights() {
     };
     for a in [-0.75f32, -0.5] {
         let mut cubic = plain(Mode::Cubic { a }, Coordinates::HalfPixel);
-        // Output 3 of 8 falls on 1.25 of 4.
+        // Output 3 of 8 is at position 1.25 of 4.
         let expected: Vec<f64> = (0..4).map(|i| keys(f64::from(i) - 1.25, a.into())).collect();
         compare("inside", &rows(&cubic, 4, 8, 2.0)[12..16], &expected, 1e-6);
-        // Output 0 falls on −0.25: the elements −2, −1 and 0 are the first.
+        // Output 0 is at position −0.25: the elements −2, −1 and 0 are the first element.
         let first: f64 = (-2..=0).map(|i| keys(f64::from(i) + 0.25, a.into())).sum();
         compare("at the edge", &rows(&cubic, 4, 8, 2.0)[..2], &[first, keys(1.25, a.into())], 1e-6);
         cubic.exclude_outside = true;
@@ -161,13 +161,14 @@ fn cubic_weights() {
 fn antialiasing_leaves_nothing_out() {
     let mut linear = plain(Mode::Linear, Coordinates::HalfPixel);
     linear.antialias = true;
-    // Output 0 of 2 falls on 1.5 of 8; the triangle is 4 wide on both sides; outside, the first element counts again.
+    // Output 0 of 2 is at position 1.5 of 8; the triangle extends 4 to both sides; outside, the first element is
+    // repeated.
     let tent = |i: i32| 1.0 - (f64::from(i) - 1.5).abs() / 4.0;
     let edge: f64 = (-2..=0).map(tent).sum();
     let sum: f64 = (-2..=5).map(tent).sum();
     let expected: Vec<f64> = (0..8).map(|i| if i == 0 { edge } else { tent(i).max(0.0) } / sum).collect();
     compare("linear", &rows(&linear, 8, 2, 0.25)[..8], &expected, 1e-6);
-    // Enlarging is the same with and without.
+    // Antialiasing does not affect upsampling.
     let without = plain(Mode::Linear, Coordinates::HalfPixel);
     assert_eq!(rows(&linear, 3, 7, 7.0 / 3.0), rows(&without, 3, 7, 7.0 / 3.0));
     let cubic = Resampling { mode: Mode::Cubic { a: -0.5 }, exclude_outside: true, ..linear };
@@ -181,7 +182,7 @@ fn nearest_elements() {
     let at = |rounding, coordinates, input, output: usize| {
         nearest(rounding, coordinates, input, output, output as f64 / input as f64)
     };
-    // By half the size, half-pixel centres fall on 0.5 and 2.5.
+    // At half the size, half-pixel centres are at 0.5 and 2.5.
     for (rounding, expected) in [
         (Rounding::PreferFloor, [0, 2]),
         (Rounding::PreferCeil, [1, 3]),
@@ -192,7 +193,7 @@ fn nearest_elements() {
     }
     assert_eq!(at(Rounding::Floor, Coordinates::Asymmetric, 2, 5), [0, 0, 0, 1, 1]);
     assert_eq!(at(Rounding::Floor, Coordinates::TfHalfPixelForNn, 2, 4), [0, 0, 1, 1]);
-    // 6 ÷ 1.2 is 5, also where 1.2 is rounded to single precision.
+    // 6 ÷ 1.2 is 5, even if 1.2 is rounded to single precision.
     assert_eq!(nearest(Rounding::Floor, Coordinates::Asymmetric, 10, 12, f64::from(1.2f32))[6], 5);
     let weights = rows(&plain(Mode::Nearest(Rounding::Ceil), Coordinates::AlignCorners), 2, 3, 1.5);
     assert_eq!(weights, [1.0, 0.0, 0.0, 1.0, 0.0, 1.0]);
@@ -218,7 +219,7 @@ fn unreasonable_sizes_are_refused() {
     for scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(matrix(&linear, 4, 4, scale).is_err(), "{scale}");
     }
-    // A scale that has nothing to do with the sizes still ends.
+    // An extreme scale, unrelated to the sizes, must terminate.
     let mut wide = linear;
     wide.antialias = true;
     for scale in [1e-300, 1e300] {

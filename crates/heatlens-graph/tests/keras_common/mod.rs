@@ -1,23 +1,23 @@
-//! What the tests of Keras files share.
+//! Helpers shared by the tests of Keras files.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+#![allow(clippy::unwrap_used, clippy::panic)] // test helpers
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use heatlens_graph::keras::{self, OpenOptions};
 
-/// The samples.
+/// Returns the folder of the samples.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keras")
 }
 
-/// A sample.
+/// Reads a sample.
 pub(crate) fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(folder().join(name)).unwrap()
 }
 
-/// What is said of a file that does not open.
+/// Returns the error of a file that must not open.
 pub(crate) fn refusal(bytes: &[u8]) -> String {
     match keras::open(bytes, &OpenOptions::default()) {
         Ok(_) => panic!("expected a refusal"),
@@ -25,7 +25,7 @@ pub(crate) fn refusal(bytes: &[u8]) -> String {
     }
 }
 
-/// An archive of these files, deflated.
+/// Returns a deflated archive of files.
 pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut new = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
