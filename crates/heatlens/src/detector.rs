@@ -1,4 +1,4 @@
-//! Boxes found in images: decoded, the sure ones alone, each object once.
+//! Object detection: decoding of boxes, confidence threshold and non-maximum suppression.
 
 use crate::data::Resize;
 use crate::explain::ExplainError;
@@ -7,30 +7,31 @@ use crate::model::program::ImageProgram;
 use crate::model::{HeadKind, Model, ModelError};
 use crate::target::seed_row;
 
-/// Boxes below this probability are none.
+/// Confidence threshold: boxes with a lower probability are dropped.
 pub const SURE: f64 = 0.25;
-/// Of two boxes of a class that overlap by more than this, the surer one stays.
+/// Overlap above which the less confident of two boxes of the same class is dropped.
 pub const OVERLAP: f64 = 0.45;
-/// So many boxes of an image are looked at, the surest first.
+/// Maximum number of boxes per image, the most confident first.
 const MOST: usize = 1000;
-/// Coordinates up to this are shares of the image's sides; somewhere on the image pixels are more.
+/// Coordinates up to this value are fractions of the image's sides; pixel coordinates exceed it somewhere in the image.
 const SHARES: f32 = 2.0;
 
-/// A box found in an image.
+/// Object detected in an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detection {
     /// The class.
     pub class: usize,
-    /// Its probability.
+    /// Probability of the class.
     pub confidence: f64,
     /// Left, top, right and bottom, in pixels of the model's input.
     pub bounds: [f64; 4],
-    /// The number of the box among all that the model makes.
+    /// Index of the box among all boxes that the model outputs.
     pub place: usize,
 }
 
 impl Detection {
-    /// The bounds in pixels of an image of these rows and columns, which was brought to the model's by `resize`.
+    /// Returns the bounds in pixels of an original image with these rows and columns, which was brought to the model's
+    /// input size by `resize`.
     #[must_use]
     pub fn in_image(&self, original: [usize; 2], model: [usize; 2], resize: Resize) -> [f64; 4] {
         let [top, left, rows, columns] = resize.window(original, model);
@@ -53,10 +54,10 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// Compiles the model up to its boxes.
+    /// Compiles the part of the model that computes the boxes.
     ///
     /// # Errors
-    /// If the model is no detector, or an operator has no kernel.
+    /// If the model is not a detector, or an operator has no kernel.
     pub fn new(model: &Model) -> Result<Self, ExplainError> {
         let found = model.head.dense.as_ref().and_then(|dense| Some((dense, dense.boxes.as_ref()?)));
         let Some((dense, Boxes { value, centred, .. })) = found else {
@@ -73,7 +74,7 @@ impl Detector {
         })
     }
 
-    /// The detections of `n` images, given as c·h·w values each; the surest first.
+    /// Returns the detections in `n` images, given as `c*h*w` values each, the most confident first.
     ///
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
@@ -84,7 +85,7 @@ impl Detector {
         Ok(scores.zip(boxes).map(|(scores, boxes)| self.of_image(scores, boxes)).collect())
     }
 
-    /// How the targets of the detections of these ranks (from 1) are written: seed and places of each image. Zeros where an
+    /// Returns the target rows of the detections of these ranks (from 1): seed and places for each image. Zeros if an
     /// image has no such detection.
     pub(crate) fn rows(
         &self,
@@ -115,7 +116,7 @@ impl Detector {
             let Some(class) = best else { continue };
             let confidence = 1.0 / (1.0 + (-f64::from(of(class))).exp());
             if confidence >= SURE {
-                // One score tells a class from nothing.
+                // A single score separates "object" (class 1) from "no object".
                 let class = if self.outputs == 1 { 1 } else { class };
                 found.push(Detection {
                     class,
@@ -138,16 +139,17 @@ impl Detector {
     }
 }
 
-/// How the four numbers of a box are meant.
+/// Interpretation of the four numbers of a box.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
     centred: bool,
-    /// What makes pixels of them, across and down.
+    /// Factors that convert them to pixels, across and down.
     scale: [f64; 2],
 }
 
 impl Form {
-    /// Corners are ordered in every box; width and height are larger than the centre's coordinates only near two sides.
+    /// Infers the format. Corners are ordered in every box; width and height exceed the centre's coordinates only near
+    /// two sides of the image.
     pub(crate) fn of(boxes: &[f32], places: usize, centred: Option<bool>, [h, w]: [usize; 2]) -> Self {
         let ordered = (0..places)
             .all(|p| boxes[2 * places + p] >= boxes[p] && boxes[3 * places + p] >= boxes[places + p]);
@@ -167,7 +169,7 @@ impl Form {
     }
 }
 
-/// The area that two boxes share, over the area that they cover.
+/// Returns the intersection over union of two boxes.
 fn overlap(a: &[f64; 4], b: &[f64; 4]) -> f64 {
     let area = |b: &[f64; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
     let shared = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn corners_and_shares_are_told_from_the_numbers() {
-        // Two boxes: as centre and size, as corners, and both as shares of an image of 10 rows and 20 columns.
+        // Two boxes: as centre and size, as corners, and both as fractions of an image with 10 rows and 20 columns.
         let form = |boxes: &[f32], centred| Form::of(boxes, 2, centred, [10, 20]);
         let centres = [5.0, 15.0, 5.0, 5.0, 4.0, 6.0, 2.0, 8.0];
         assert_eq!(form(&centres, None).bounds(&centres, 2, 0), [3.0, 4.0, 7.0, 6.0]);

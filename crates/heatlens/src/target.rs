@@ -1,4 +1,4 @@
-//! What is explained: which class, and its logit or its probability.
+//! Target of an explanation: the class, and its logit or its probability.
 
 use std::str::FromStr;
 
@@ -19,20 +19,20 @@ use crate::model::head::BACKGROUND_STEP;
 use crate::model::{Activation, Head, Model, ModelError};
 use crate::nearest::named;
 
-/// Which class is explained.
+/// Selection of the class to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Whichever the model predicts, image by image.
+    /// The predicted class of each image.
     Predicted,
-    /// Whichever comes second, image by image.
+    /// The class with the second highest score of each image.
     RunnerUp,
-    /// This class, for every image.
+    /// The same class for every image.
     Class(usize),
     /// Every class in turn.
     All,
     /// These classes, one after the other.
     Classes(Vec<usize>),
-    /// The detection of this rank, from 1, image by image.
+    /// The detection of this rank, counted from 1, in each image.
     Detection(usize),
     /// So many detections, the surest first, image by image.
     Detections(usize),
@@ -41,18 +41,18 @@ pub enum Target {
 /// One class of a [`Target`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Whichever the model predicts, image by image.
+    /// The predicted class of each image.
     Predicted,
-    /// Whichever comes second, image by image.
+    /// The class with the second highest score of each image.
     RunnerUp,
-    /// This one.
+    /// The class with this number.
     Number(usize),
-    /// That of the detection of this rank, which is given with the image.
+    /// The class of the detection of this rank, which is supplied with the image.
     OfDetection(usize),
 }
 
 impl Class {
-    /// The class's number for an image with these logits.
+    /// Returns the class number for an image with these logits.
     #[must_use]
     pub fn of(self, head: &Head, logits: &[f32]) -> usize {
         match self {
@@ -63,30 +63,30 @@ impl Class {
     }
 }
 
-/// What is explained of each image.
+/// Score to explain for each image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Goal {
-    /// The class whose score is explained.
+    /// Class whose score is explained.
     pub class: Class,
-    /// The class whose score is taken off: why that class and not this one.
+    /// Class whose score is subtracted: explains why the first class and not this one.
     pub against: Option<Class>,
-    /// Whether the question is turned round: what would lower the score (Selvaraju et al. 2017).
+    /// True for a counterfactual explanation: what lowers the score (Selvaraju et al. 2017).
     pub counterfactual: bool,
-    /// Whether logits or probabilities are explained.
+    /// Explained score: logits or probabilities.
     pub score: Score,
 }
 
-/// Which number of a class is explained.
+/// Score of a class that is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Score {
-    /// The value before sigmoid or softmax: it never saturates.
+    /// The value before sigmoid or softmax, which does not saturate.
     Logit,
-    /// The value after it; its gradient vanishes where the model is sure.
+    /// The value after sigmoid or softmax; its gradient vanishes where the model is confident.
     Probability,
 }
 
 impl Score {
-    /// Both, and what people type for them.
+    /// Both scores, with their names on the command line.
     pub const ALL: [(&'static str, Self); 2] = [("logit", Self::Logit), ("probability", Self::Probability)];
 }
 
@@ -99,11 +99,11 @@ impl FromStr for Score {
 }
 
 impl Target {
-    /// Reads `predicted`, `runner-up`, `all`, a class name (in any case, where that is clear), a class number, or both as
-    /// `crane#517`, which tells classes of one name apart.
+    /// Parses `predicted`, `runner-up`, `all`, a class name (in any case, unless ambiguous), a class number, or both as
+    /// in `crane#517`, which distinguishes classes of the same name.
     ///
     /// # Errors
-    /// If there is no such class, or several are called so.
+    /// If there is no such class, or if several classes have that name.
     pub fn parse(text: &str, model: &Model) -> Result<Self, ModelError> {
         match text {
             "predicted" => Ok(Self::Predicted),
@@ -113,7 +113,7 @@ impl Target {
         }
     }
 
-    /// The classes, one after the other.
+    /// Returns the classes one by one.
     ///
     /// # Errors
     /// If the model has no such class.
@@ -142,7 +142,7 @@ impl Target {
     }
 }
 
-/// The number of the class that `text` names.
+/// Returns the number of the class that `text` refers to.
 fn class_of(text: &str, names: &[String]) -> Result<usize, ModelError> {
     let called = |same: &dyn Fn(&String) -> bool| -> Vec<usize> {
         names.iter().enumerate().filter(|(_, name)| same(name)).map(|(k, _)| k).collect()
@@ -169,11 +169,11 @@ fn class_of(text: &str, names: &[String]) -> Result<usize, ModelError> {
     }
 }
 
-/// Appends the scores as N×K: logits, or probabilities as [`Head::probabilities`] has them, whether or not the file
-/// itself ends in probabilities.
+/// Appends the scores as N×K: logits, or probabilities as defined by [`Head::probabilities`], even if the file itself
+/// does not end in probabilities.
 ///
 /// # Errors
-/// If they have another number of elements than the head says.
+/// If the number of elements differs from that of the head.
 pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId, GraphError> {
     let head = &model.head;
     let from = match score {
@@ -196,16 +196,16 @@ pub fn scores(graph: &mut Graph, model: &Model, score: Score) -> Result<ValueId,
     }
 }
 
-/// Appends the score that says for and against, N×1, of logits N×K of which `target` (N×K) says how much each counts:
-/// Σ t·z − (Σ t) · ln Σ exp z over the classes that do not count. For one class these are its log odds, ln p ÷ (1 − p);
+/// Appends the evidence for the target, N×1, given logits (N×K) and their weights `target` (N×K): Σ t·z − (Σ t) · ln Σ
+/// exp z, where the last sum is over the classes with weight 0. For one class these are its log odds, ln p ÷ (1 − p);
 /// for one class against another it is the difference of their logits.
 ///
-/// A logit alone says neither under a softmax: the same number added to all of them changes nothing, so its zero means
-/// nothing, and a part of the image that raises it may raise all others more. Gradients at one image see little of this;
-/// images that are covered move all logits together.
+/// Under a softmax a logit alone is not evidence: adding a constant to all logits changes nothing, so its zero is
+/// arbitrary, and a part of the image that raises it may raise all the others more. Gradients at a single image are
+/// hardly affected; occluding parts of an image shifts all logits together.
 ///
 /// # Errors
-/// If the two do not fit.
+/// If the shapes do not match.
 pub fn evidence(graph: &mut Graph, logits: ValueId, target: ValueId) -> Result<ValueId, GraphError> {
     let mut b = Builder::new(graph, "evidence");
     let weighted = b.mul(logits, target)?;
@@ -224,11 +224,11 @@ pub fn evidence(graph: &mut Graph, logits: ValueId, target: ValueId) -> Result<V
     b.sub(own, level)
 }
 
-/// Appends the scores as N×K and the seed that says how much each of them counts: N×K, or 1×K where
-/// it is the same for every sample. One-hot for a class, −1 for class 0 of a single logit.
+/// Appends the scores as N×K and the seed that weights them: N×K, or 1×K if it is the same for every sample. The seed
+/// is one-hot for a class, and −1 for class 0 of a single logit.
 ///
 /// # Errors
-/// If the logits have another number of elements than the head says.
+/// If the number of logits differs from that of the head.
 pub fn scores_and_seed(
     graph: &mut Graph,
     model: &Model,
@@ -238,28 +238,28 @@ pub fn scores_and_seed(
     of_row(graph, model, goal.score, row)
 }
 
-/// The first axis of every value of the model.
+/// Returns the first axis of every value of the model.
 fn samples(model: &Model) -> Dim {
-    // A file that takes so many images at a time has so many rows, and no other number.
+    // A file with a fixed batch size always has that number of rows.
     model.batch.map_or(Dim::Batch(1), Dim::Fixed)
 }
 
-/// The shape of a seed.
+/// Returns the shape of a seed.
 pub(crate) fn seed_shape(model: &Model) -> Shape {
     Shape(vec![samples(model), Dim::Fixed(model.head.outputs)])
 }
 
-/// The shape of a [row](row).
+/// Returns the shape of a [row](row).
 pub(crate) fn row_shape(model: &Model) -> Shape {
     let places = model.head.dense.as_ref().map_or(0, |dense| dense.places);
     Shape(vec![samples(model), Dim::Fixed(model.head.outputs + places)])
 }
 
-/// Appends the target of a goal as one row for each sample, which can be kept and given back: the seed, and behind it how
-/// much each place counts where there are scores at many places. It may be one row for all samples.
+/// Appends the target of a goal as one row per sample that can be stored and passed back: the seed, followed by the
+/// weight of each place for a dense head. It may be a single row for all samples.
 ///
 /// # Errors
-/// As [`scores_and_seed`].
+/// As for [`scores_and_seed`].
 pub(crate) fn row(graph: &mut Graph, model: &Model, goal: &Goal) -> Result<ValueId, GraphError> {
     let mut b = Builder::new(graph, "target");
     let logits = b.reshape(model.head.logits, seed_shape(model))?;
@@ -275,10 +275,10 @@ pub(crate) fn row(graph: &mut Graph, model: &Model, goal: &Goal) -> Result<Value
     with_places(graph, model, own, seed)
 }
 
-/// Appends the row of a seed: where there are scores at many places, those of the class that `own` names count.
+/// Appends the row of a seed. For a dense head, the places of the class selected by `own` count.
 ///
 /// # Errors
-/// If the seed has another number of classes.
+/// If the seed has a different number of classes.
 pub(crate) fn with_places(
     graph: &mut Graph,
     model: &Model,
@@ -293,10 +293,10 @@ pub(crate) fn with_places(
     b.apply(Concat { axis: 1 }, &[seed, weights])
 }
 
-/// Appends the scores and the seed that a row stands for.
+/// Appends the scores and the seed described by a row.
 ///
 /// # Errors
-/// If the row has another length than [`row_shape`].
+/// If the length of the row differs from [`row_shape`].
 pub(crate) fn of_row(
     graph: &mut Graph,
     model: &Model,
@@ -319,9 +319,9 @@ fn class_seed(
     class: Class,
 ) -> Result<ValueId, GraphError> {
     let outputs = head.outputs;
-    // Quantities do not compete: which one is looked at does not depend on the image.
+    // Quantities do not compete: the selection does not depend on the image.
     let class = if head.is_quantity() { Class::Number(class.of(head, &vec![0.0; outputs])) } else { class };
-    // Of classes at places the background comes behind all that is there.
+    // In a dense head, the background ranks below every class that is present.
     let logits = match head.dense.as_ref().and_then(|dense| dense.background) {
         Some(background) if !matches!(class, Class::Number(_)) => {
             let step = |k| if k == background { BACKGROUND_STEP } else { 0.0 };
@@ -350,12 +350,12 @@ fn class_seed(
     }
 }
 
-/// One row for every sample.
+/// Appends a single row for all samples.
 fn fixed_seed(b: &mut Builder<'_>, outputs: usize, class: usize) -> ValueId {
     b.constant(Tensor::f32(&[1, outputs], seed_row(outputs, class)))
 }
 
-/// How much each score counts for a class: one-hot, or ±1 where a single logit tells two classes apart.
+/// Returns the weight of each score for a class: one-hot, or ±1 if a single logit separates two classes.
 pub(crate) fn seed_row(outputs: usize, class: usize) -> Vec<f32> {
     match (outputs, class) {
         (1, 0) => vec![-1.0],
@@ -364,15 +364,15 @@ pub(crate) fn seed_row(outputs: usize, class: usize) -> Vec<f32> {
     }
 }
 
-/// +1 where z > 0 (class 1 is predicted), −1 elsewhere.
+/// Appends +1 where z > 0 (class 1 is predicted) and −1 elsewhere.
 fn sign_seed(b: &mut Builder<'_>, logits: ValueId) -> Result<ValueId, GraphError> {
     let (zero, plus, minus) = (b.scalar(0.0), b.scalar(1.0), b.scalar(-1.0));
     let positive = b.binary(BinaryFunction::Greater, logits, zero)?;
     b.apply(Where, &[positive, plus, minus])
 }
 
-/// One-hot at the highest logit, the first of equals: exactly what the gradient of a max-pool over
-/// all of them is.
+/// Appends a one-hot row at the highest logit, the first one of ties: exactly the gradient of a max-pool over all of
+/// them.
 pub(crate) fn one_hot_of_largest(b: &mut Builder<'_>, logits: ValueId) -> Result<ValueId, GraphError> {
     let outputs = b.shape(logits).0.get(1).map_or(1, |d| d.at(1));
     let flat = b.shape(logits);

@@ -1,10 +1,10 @@
-//! Where a model's scores are, and what they mean.
+//! Location and meaning of a model's scores.
 //!
-//! Files end in probabilities, explanations want logits: a saturated sigmoid or softmax has no
-//! gradient left, and the picture would be black. So the last sigmoid or softmax is recognised (also
-//! where it is written out in simpler operators) and stepped back over. It counts as the head only
-//! if it feeds outputs alone. Probabilities that have no logits behind them (a mean of several models')
-//! get their log odds appended. What the scores mean (classes, quantities …) is a [`HeadKind`].
+//! Model files usually end in probabilities, but explanations need logits: the gradient of a saturated sigmoid or
+//! softmax vanishes, and the map would be black. The last sigmoid or softmax is therefore recognized, also when it is
+//! written out in simpler operators, and the values before it are used. It counts as the head only if its result is not
+//! used anywhere but in the outputs. For probabilities without logits, such as the mean of several models' outputs, log
+//! odds are appended to the graph. The meaning of the scores (classes, quantities, …) is a [`HeadKind`].
 
 mod classes;
 mod dense;
@@ -35,25 +35,25 @@ use probability::Scores;
 use crate::data::MAX_CLASSES;
 use crate::model::{ModelError, ModelOptions, class_names};
 
-/// What a file applies to its logits.
+/// Function that the model file applies to its logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing: the file gives logits.
+    /// None: the file outputs logits.
     None,
     /// 1 ÷ (1 + e⁻ᶻ).
     Sigmoid,
     /// eᶻ ÷ Σ eᶻ.
     Softmax,
-    /// The logarithm of that.
+    /// Logarithm of the softmax.
     LogSoftmax,
     /// z + ½, clamped to 0…1.
     HardSigmoid,
-    /// More than one sigmoid or softmax, of which the logits are the log odds: z = ln p − ln(1 − p).
+    /// Any other computation of probabilities, with the log odds as logits: z = ln p − ln(1 − p).
     LogOdds,
 }
 
 impl Activation {
-    /// The name that people know.
+    /// Returns the common name of the function.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -67,50 +67,50 @@ impl Activation {
     }
 }
 
-/// The logits and what follows them.
+/// Logits of a model and the output computed from them.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The logits; for one sample, `outputs` elements.
+    /// Logits; `outputs` elements per sample.
     pub logits: ValueId,
-    /// What the file hands out.
+    /// Output of the model file.
     pub output: ValueId,
-    /// What lies between.
+    /// Function between the logits and the output.
     pub activation: Activation,
     /// Number of logits.
     pub outputs: usize,
-    /// What the scores mean.
+    /// Meaning of the scores.
     pub kind: HeadKind,
-    /// Scores at many places, which the logits sum up.
+    /// Scores at many places, if the logits summarize them.
     pub dense: Option<Dense>,
-    /// Whether a probability of 1 is 1 in the output, and not 100.
+    /// True if a probability of 1 is written as 1 in the output, and not as 100.
     unit: bool,
 }
 
-/// A head, and what a person should know about how it was found.
+/// A head, with notes for the user on how it was found.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) head: Head,
     pub(super) notes: Vec<String>,
-    /// What has to be asked before anything is explained.
+    /// Question that the user must answer before anything is explained.
     pub(super) question: Option<String>,
 }
 
-/// What is asked of a graph that may hold scores at many places.
+/// Request to look for scores at many places in a graph.
 #[derive(Debug)]
 struct Asked<'a> {
     image: ValueId,
-    /// The first axis of every value.
+    /// First axis of every value.
     samples: Dim,
-    /// The output that was chosen.
+    /// Name of the output chosen by the user.
     output: Option<&'a str>,
-    /// Whether a person says that the head is of this kind.
+    /// True if the user has specified the kind of head.
     forced: bool,
-    /// How many names of classes the file lists.
+    /// Number of class names that the file lists.
     names: Option<usize>,
 }
 
 impl Asked<'_> {
-    /// The outputs that may hold the scores.
+    /// Returns the outputs that may hold the scores.
     fn outputs(&self, graph: &Graph) -> Vec<ValueId> {
         let from_image = depends_on(graph, &[self.image]);
         let chosen = |id: &ValueId| self.output.is_none_or(|name| graph.value(*id).name == name);
@@ -120,7 +120,7 @@ impl Asked<'_> {
         graph.outputs().iter().copied().filter(fits).collect()
     }
 
-    /// Rows and columns of the image.
+    /// Returns the height and width of the image.
     fn size(&self, graph: &Graph) -> [usize; 2] {
         match graph.fact(self.image).shape.at(1).as_slice() {
             &[_, _, h, w] => [h, w],
@@ -129,30 +129,29 @@ impl Asked<'_> {
     }
 }
 
-/// Of more outputs than this the first ones are looked at, unless one is chosen.
+/// Maximum number of outputs examined; of more, the first ones are. A chosen output is always examined.
 const MOST_ENDS: usize = 64;
-/// So many of them are named beside the one that is taken.
+/// Maximum number of other outputs listed in the note about the chosen one.
 const MOST_NAMED: usize = 8;
 
-/// An output that can hold scores, as it was understood.
+/// An output that can hold scores, with their interpretation.
 #[derive(Debug)]
 struct End<'a> {
     output: ValueId,
     outputs: usize,
     scores: Scores,
     known: &'a [known::Known],
-    /// Whether names of the classes are given.
+    /// True if class names are given.
     named: bool,
 }
 
 impl Head {
-    /// Finds the scores behind the chosen output, or behind the first output that is a list of
-    /// scores for each sample. `batch` is the number of samples where the file fixes it. Appends nodes to the graph where
-    /// the file has no logits.
+    /// Finds the scores of the chosen output, or of the first output that holds a list of scores per sample. `batch` is
+    /// the number of samples if the file fixes it. Appends nodes to the graph if the file has no logits.
     ///
     /// # Errors
-    /// If there is no such output, or it is no list of scores computed from the image, or it cannot be of the kind that
-    /// was asked for.
+    /// If there is no such output, if it is not a list of scores computed from the image, or if it cannot be of the
+    /// requested kind.
     pub(super) fn find(
         graph: &mut Graph,
         image: ValueId,
@@ -182,7 +181,7 @@ impl Head {
             End { output, outputs, scores, known: &known, named }
         };
         let ends: Vec<End<'_>> = candidates.iter().take(MOST_ENDS).map(end).collect();
-        // An embedding beside class scores is passed over.
+        // An embedding next to class scores is skipped.
         let clear = ends.iter().position(|end| kind::guess(graph, end).question.is_none());
         let end = &ends[clear.unwrap_or(0)];
         let guess = kind::guess(graph, end);
@@ -192,7 +191,7 @@ impl Head {
         if ends.len() > 1 {
             notes.push(several(graph, &ends, end));
         }
-        // A quantity is explained as it is.
+        // A quantity is explained unchanged.
         let (logits, activation) = match chosen.is_quantity() {
             true => (end.output, Activation::None),
             false => {
@@ -210,7 +209,7 @@ impl Head {
         Ok(Found { head, notes, question })
     }
 
-    /// How an output was understood that is no plain sigmoid or softmax.
+    /// Returns a note on the interpretation of an output that is not a plain sigmoid or softmax.
     fn note(&self, end: &End<'_>) -> Option<String> {
         let scale = end.scores.scale;
         let unit = self.unit;
@@ -229,31 +228,31 @@ impl Head {
         }
     }
 
-    /// Number of classes: a single logit tells two classes apart. Of a single quantity, the two directions.
+    /// Returns the number of classes. A single logit separates two classes; a single quantity has two directions.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.outputs.max(2)
     }
 
-    /// Whether one logit tells two classes apart, or one number has two directions.
+    /// True if there is one output: a logit that separates two classes, or a quantity with two directions.
     #[must_use]
     pub fn is_binary(&self) -> bool {
         self.outputs == 1
     }
 
-    /// Whether the file hands out probabilities, so that they need not be made of its logits.
+    /// True if the file outputs probabilities, so that they need not be computed from its logits.
     #[must_use]
     pub(crate) fn ends_in_probabilities(&self) -> bool {
         self.unit && matches!(self.activation, Activation::Sigmoid | Activation::Softmax)
     }
 
-    /// What is explained: the scores at all places where there are many, the logits otherwise.
+    /// Returns the explained value: the scores at all places of a dense head, the logits otherwise.
     #[must_use]
     pub(crate) fn explained(&self) -> ValueId {
         self.dense.as_ref().map_or(self.logits, |dense| dense.scores)
     }
 
-    /// Takes notice of the names of the classes: one of them may stand for everything else.
+    /// Uses the class names to find the background class of a dense head.
     pub(crate) fn name_classes(&mut self, names: &[String], named: bool) {
         let Some(dense) = self.dense.as_mut().filter(|dense| dense.exclusive) else { return };
         let anything = |name: &String| {
@@ -265,13 +264,13 @@ impl Head {
         dense.background = if named { names.iter().position(anything) } else { Some(0) };
     }
 
-    /// How many names a file of class names has for this head: a detector of one class has one.
+    /// Returns the number of entries in a file of class names for this head: 1 for a detector of one class.
     pub(crate) fn names(&self) -> usize {
         let alone = self.kind == HeadKind::Detection && self.is_binary();
         if alone { 1 } else { self.classes() }
     }
 
-    /// The names of all classes, from those that a file lists.
+    /// Returns the names of all classes, given those listed in a file.
     pub(crate) fn all_names(&self, names: Vec<String>) -> Vec<String> {
         match names.as_slice() {
             [only] if self.classes() == 2 => vec![format!("no {only}"), only.clone()],
@@ -279,7 +278,7 @@ impl Head {
         }
     }
 
-    /// Whether the probability of a class is a function of its own logit alone.
+    /// True if the probability of a class depends on its own logit alone.
     #[must_use]
     pub(crate) fn classes_stand_alone(&self) -> bool {
         if let Some(dense) = &self.dense {
@@ -290,19 +289,20 @@ impl Head {
         alone || self.outputs == 1 || self.kind == HeadKind::MultiLabel
     }
 
-    /// Whether the scores are quantities and tell no classes apart.
+    /// True if the scores are quantities rather than classes.
     #[must_use]
     pub fn is_quantity(&self) -> bool {
         self.kind.is_quantity()
     }
 
-    /// Whether the scores are an embedding that has not been held against another one yet.
+    /// True if the scores are an embedding that has not been compared with a reference yet.
     #[must_use]
     pub fn needs_reference(&self) -> bool {
         self.kind == HeadKind::Similarity && self.outputs > 1
     }
 
-    /// The cosine of this head's embedding with `reference`, which has as many numbers.
+    /// Returns a head whose only score is the cosine similarity of this head's embedding with `reference`, which has
+    /// the same length.
     pub(super) fn with_reference(
         &self,
         graph: &mut Graph,
@@ -326,9 +326,9 @@ impl Head {
         Ok(Self { logits, output: logits, outputs: 1, activation: Activation::None, ..self.clone() })
     }
 
-    /// The probability of each class from a sample's logits. A head without an activation counts
-    /// as softmax, or as sigmoid where it has one output or each class stands for itself. Quantities have no
-    /// probabilities: they come as they are, with the opposite in front where there is one.
+    /// Returns the probability of each class, computed from a sample's logits. A head without an activation is treated
+    /// as a softmax, or as sigmoids if it has one output or independent classes. Quantities have no probabilities and
+    /// are returned unchanged; a single one is preceded by its negative.
     #[must_use]
     pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
         if self.is_quantity() {
@@ -353,7 +353,8 @@ impl Head {
         powers.into_iter().map(|p| p / sum).collect()
     }
 
-    /// The score of a class: its logit; ±z where one logit tells two classes apart. NaN if there is no such class.
+    /// Returns the score of a class: its logit, or ±z if one logit separates two classes. NaN if there is no such
+    /// class.
     #[must_use]
     pub fn score(logits: &[f32], class: usize) -> f64 {
         match logits {
@@ -363,8 +364,8 @@ impl Head {
         }
     }
 
-    /// The class with the highest score; the first of equals; class 1 for a single logit above 0. Of quantities the
-    /// first one; of a single quantity what makes it larger.
+    /// Returns the class with the highest score, the first one of ties; class 1 for a single logit above 0. For
+    /// quantities, the first one; for a single quantity, the direction in which it grows.
     #[must_use]
     pub fn predicted(&self, logits: &[f32]) -> usize {
         if self.is_quantity() {
@@ -376,14 +377,16 @@ impl Head {
         self.highest(logits, |_| true).unwrap_or(0)
     }
 
-    /// The class with the highest logit among some, the first of equals. The background comes behind all that is there.
+    /// Returns the class with the highest logit among those selected, the first one of ties. The background ranks below
+    /// every class that is present.
     fn highest(&self, logits: &[f32], among: impl Fn(usize) -> bool) -> Option<usize> {
         let background = self.dense.as_ref().and_then(|dense| dense.background);
         let rank = |k: usize| logits[k] - if background == Some(k) { BACKGROUND_STEP } else { 0.0 };
         (0..logits.len()).filter(|&k| among(k)).reduce(|best, k| if rank(k) > rank(best) { k } else { best })
     }
 
-    /// The class with the second highest score; the first of equals; the other one of two. Of quantities the second one.
+    /// Returns the class with the second highest score, the first one of ties; with two classes, the other one. For
+    /// quantities, the second one.
     #[must_use]
     pub fn runner_up(&self, logits: &[f32]) -> usize {
         let first = self.predicted(logits);
@@ -396,7 +399,8 @@ impl Head {
         self.highest(logits, |k| k != first).unwrap_or(first)
     }
 
-    /// Names where the file has none: numbers for classes, both directions for a single quantity.
+    /// Returns names for classes that the file does not name: numbers for classes, both directions for a single
+    /// quantity.
     #[must_use]
     pub fn default_names(&self, graph: &Graph) -> Vec<String> {
         let name = &graph.value(self.output).name;
@@ -418,7 +422,7 @@ impl Head {
     }
 }
 
-/// The outputs that can hold scores, and how many each.
+/// Returns the outputs that can hold scores, each with its number of scores.
 fn candidates(
     graph: &Graph,
     image: ValueId,
@@ -440,7 +444,7 @@ fn candidates(
     if all.is_empty() { Err(ModelError::Outputs(found())) } else { Ok(all) }
 }
 
-/// Which of several outputs was taken.
+/// Returns a note on which of several outputs was chosen.
 fn several(graph: &Graph, ends: &[End<'_>], taken: &End<'_>) -> String {
     let name =
         |end: &End<'_>| format!("{:?} ({})", graph.value(end.output).name, graph.fact(end.output).shape);
@@ -453,7 +457,7 @@ fn several(graph: &Graph, ends: &[End<'_>], taken: &End<'_>) -> String {
     )
 }
 
-/// How many scores a value holds for each sample: N×K, N×K×1×1, or N where there is one.
+/// Returns the number of scores per sample that a value holds: N×K, N×K×1×1, or N for a single one.
 fn scores(graph: &Graph, value: ValueId, batch: Option<usize>) -> Option<usize> {
     let fact = graph.fact(value);
     let (samples, rest) = fact.shape.0.split_first()?;
@@ -464,12 +468,12 @@ fn scores(graph: &Graph, value: ValueId, batch: Option<usize>) -> Option<usize> 
     };
     let fixed = rest.iter().all(|d| !d.is_batch()) && rest.iter().filter(|d| d.at(1) > 1).count() <= 1;
     let count = rest.iter().try_fold(1usize, |n, d| n.checked_mul(d.at(1)))?;
-    // Every class gets a name: a file that declares billions of them is no classifier.
+    // Every class gets a name, so a file that declares billions of classes is not accepted as a classifier.
     let sensible = (1..=MAX_CLASSES).contains(&count);
     (fact.dtype == DType::F32 && per_sample && fixed && sensible).then_some(count)
 }
 
-/// Whether a node passes its input's elements on unchanged.
+/// True if a node passes its input's elements on unchanged.
 pub(crate) fn is_renaming(node: &Node) -> bool {
     let op = &node.op;
     op.downcast_ref::<Reshape>().is_some()

@@ -1,4 +1,4 @@
-//! Classes that exclude each other: what a softmax makes of logits, or one sigmoid of one.
+//! Mutually exclusive classes: a softmax over the logits, or one sigmoid of a single logit.
 
 use heatlens_graph::Graph;
 

@@ -1,8 +1,8 @@
 //! Scores of classes at many places: the pixels of a segmentation, the boxes of a detection.
 //!
-//! One score for each class comes of them once it is said which places count, and how much: the pixels that are predicted
-//! to be of the class, one pixel, a mask, the surest box. Which places count is found out once, on the image as it is, and goes along with the
-//! target (see [`target`](crate::target)): a changed image is asked about the same places.
+//! They are reduced to one score per class by weighting the places: the pixels predicted as the class, one pixel, a
+//! mask, or the most confident box. The weights are determined once, on the unchanged image, and stored with the target
+//! (see [`target`](crate::target)): a perturbed image is scored at the same places.
 
 use std::sync::Arc;
 
@@ -21,48 +21,48 @@ use crate::target::one_hot_of_largest;
 
 type Built = Result<ValueId, GraphError>;
 
-/// A class that covers less of an image than this covers nothing: no image has so many pixels.
+/// Lower bound of a class's share of the image; no image has enough pixels for a smaller non-zero share.
 const NOTHING: f32 = 1e-9;
-/// What is taken off the logarithm of the background's share: every class with a pixel is above it then, and it is above those
-/// that have none.
+/// Amount subtracted from the logarithm of the background's share. It ranks the background below every class with a
+/// pixel and above every class without one.
 pub(crate) const BACKGROUND_STEP: f32 = 20.0;
 
-/// Which places count.
+/// Places that count towards the score.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Region {
-    /// Those that are predicted to be of the class.
+    /// The places predicted as the class.
     Predicted,
-    /// The one that is surest to be of the class.
+    /// The place where the class is most confident.
     Surest,
-    /// These, whatever is predicted: one number for each place.
+    /// Fixed weights, one per place, whatever is predicted.
     Fixed(Arc<[f32]>),
 }
 
-/// Scores at places.
+/// Scores of classes at many places.
 #[derive(Clone, Debug)]
 pub struct Dense {
-    /// The scores that are explained, N×K×P.
+    /// Explained scores, N×K×P.
     pub(crate) scores: ValueId,
-    /// The log odds of the classes, N×K×P, by which the surest place is chosen.
+    /// Log odds of the classes, N×K×P, by which the most confident place is chosen.
     pub(crate) confidence: ValueId,
     /// Number of places, P.
     pub places: usize,
     /// Rows and columns of the places, if they are pixels.
     pub grid: Option<[usize; 2]>,
-    /// The boxes, if the places stand for boxes.
+    /// The boxes, if the places are boxes.
     pub(crate) boxes: Option<Boxes>,
-    /// Whether each place is of one class alone.
+    /// True if each place belongs to one class only.
     pub exclusive: bool,
-    /// Which places count.
+    /// Places that count towards the score.
     pub region: Region,
-    /// Whether the scores of the places are added up; their mean is taken otherwise.
+    /// True if the scores of the places are summed; otherwise they are averaged.
     pub sum: bool,
-    /// The class that stands for everything else.
+    /// Background class, which covers everything that is not another class.
     pub background: Option<usize>,
 }
 
 impl Dense {
-    /// Appends which places are predicted to be of which class, 0 or 1, N×K×P.
+    /// Appends a mask of the places predicted as each class, 0 or 1, N×K×P.
     fn hits(&self, b: &mut Builder<'_>) -> Built {
         let hit = if self.exclusive {
             let top = b.reduce(ReduceFunction::Max, self.scores, &[1], true)?;
@@ -74,8 +74,8 @@ impl Dense {
         b.apply(Where, &[hit, one, zero])
     }
 
-    /// Appends the share of places that each class has, as logits: a softmax (or sigmoids, where classes do not exclude each
-    /// other) of them are the shares. N×K.
+    /// Appends each class's share of the places as logits, N×K: their softmax (or their sigmoids, if classes are not
+    /// exclusive) gives the shares.
     ///
     /// # Errors
     /// If the graph is too large.
@@ -94,7 +94,7 @@ impl Dense {
         b.sub(log, others)
     }
 
-    /// Appends the log odds of the surest place of each class, N×K.
+    /// Appends the log odds of the most confident place of each class, N×K.
     ///
     /// # Errors
     /// If the graph is too large.
@@ -102,7 +102,7 @@ impl Dense {
         b.reduce(ReduceFunction::Max, self.confidence, &[2], false)
     }
 
-    /// Appends how much each place counts for the class that `seed` (N×K or 1×K, one-hot) names, N×P.
+    /// Appends the weight of each place, N×P, for the class selected by `seed` (one-hot, N×K or 1×K).
     ///
     /// # Errors
     /// If the seed has another number of classes.
@@ -113,7 +113,7 @@ impl Dense {
                 b.expand(weights, Shape(vec![samples, Dim::Fixed(self.places)]))?
             }
             Region::Surest => {
-                // One score tells a class from nothing, which has the same place.
+                // With a single score, both classes have the same place.
                 let seed = b.unary(UnaryFunction::Abs, seed)?;
                 let mut shape = b.shape(seed).0;
                 shape.push(Dim::Fixed(1));
@@ -135,7 +135,7 @@ impl Dense {
             return Ok(weights);
         }
         let (count, one) = (b.sum(weights, &[1], true)?, b.scalar(1.0));
-        // No place leaves a score of 0. A mask may hold fractions.
+        // Without any predicted place the score is 0. A mask may hold fractions.
         let count = match self.region {
             Region::Predicted => b.binary(BinaryFunction::Max, count, one)?,
             Region::Fixed(_) | Region::Surest => count,
@@ -143,10 +143,10 @@ impl Dense {
         b.div(weights, count)
     }
 
-    /// Appends the score of each class where places count as `weights` (N×P) says, N×K.
+    /// Appends the score of each class, N×K, with places weighted by `weights` (N×P).
     ///
     /// # Errors
-    /// If there is another number of weights than of places.
+    /// If the number of weights differs from the number of places.
     pub(crate) fn weighed(&self, b: &mut Builder<'_>, weights: ValueId, probability: bool) -> Built {
         let mut scores = self.scores;
         if probability {
@@ -170,7 +170,7 @@ impl Dense {
         levels.iter().position(|(range, _)| range.contains(&place)).unwrap_or(0)
     }
 
-    /// Where the pixel `row`, `column` of an image of this height and width lies.
+    /// Returns the region of the pixel `row`, `column` of an image with this height and width.
     pub(crate) fn pixel(&self, [row, column]: [usize; 2], image: [usize; 2]) -> Result<Region, ModelError> {
         let [h, w] = image;
         if row >= h || column >= w {
@@ -186,10 +186,10 @@ impl Dense {
         self.grid.ok_or_else(|| region("the places of a detection are boxes, not pixels".to_owned()))
     }
 
-    /// The same, explaining where a side of the box lies and not its class, if the places are boxes.
+    /// Returns a copy that explains the position of one side of the box instead of its class.
     ///
     /// # Errors
-    /// If they are pixels, or it is not known how boxes are written.
+    /// If the places are pixels, or the format of the boxes is unknown.
     pub(crate) fn of_side(&self, graph: &mut Graph, side: usize) -> Result<Self, ModelError> {
         let Some(Boxes { value, centred: Some(centred), .. }) = self.boxes else {
             return Err(region("only boxes of known form have sides".to_owned()));
@@ -216,7 +216,7 @@ impl Dense {
         Ok(Self { scores, ..self.clone() })
     }
 
-    /// The places that a mask of these rows and columns covers, each by its share.
+    /// Returns the places covered by a mask with this height and width, each weighted by the covered share.
     pub(crate) fn mask(&self, mask: &[f32], [h, w]: [usize; 2]) -> Result<Region, ModelError> {
         let [rows, columns] = self.pixels()?;
         let mut weights = vec![0.0; self.places];

@@ -1,4 +1,4 @@
-//! Boxes with scores of classes: YOLO's one output, or one output of scores and one of boxes (DETR, SSD).
+//! Boxes with class scores: a single output (YOLO), or one output of scores and one of boxes (DETR, SSD).
 
 use std::ops::Range;
 
@@ -23,27 +23,27 @@ pub(super) const ROW: Row = Row {
     dense: Some(find),
 };
 
-/// Numbers of a box.
+/// Numbers per box.
 const SIDES: usize = 4;
 
-/// The boxes of a detection.
+/// Boxes of a detection head.
 #[derive(Clone, Debug)]
 pub(crate) struct Boxes {
-    /// Four numbers for each place, N×4×P.
+    /// Four numbers per place, N×4×P.
     pub(crate) value: ValueId,
-    /// Whether they are centre, width and height; found out from the numbers where this is not known.
+    /// True for centre, width and height, false for corners, `None` if it has to be inferred from the numbers.
     pub(crate) centred: Option<bool>,
-    /// The places of each level of a pyramid, and a value of its size; empty where there is none.
+    /// Places of each level of a feature pyramid, with a value of the level's size; empty without a pyramid.
     pub(crate) levels: Vec<(Range<usize>, ValueId)>,
 }
 
-/// Where classes and boxes of an output are.
+/// Position of classes and boxes in the outputs.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     scores: ValueId,
-    /// The axis of the classes, 1 or 2; the places are on the other one.
+    /// Axis of the classes, 1 or 2; the places are on the other one.
     axis: usize,
-    /// Numbers in front of the classes.
+    /// Numbers before the classes.
     before: usize,
     boxes: ValueId,
     boxes_axis: usize,
@@ -51,7 +51,7 @@ struct Layout {
     classes: usize,
 }
 
-/// Finds boxes and the scores of their classes.
+/// Finds boxes and their class scores.
 fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelError> {
     let outputs: Vec<(ValueId, [usize; 2])> = asked
         .outputs(graph)
@@ -70,7 +70,7 @@ fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelErro
     Ok(None)
 }
 
-/// One output of boxes, N×P×4 or N×4×P, beside one of scores, N×P×K or N×K×P.
+/// Finds pairs of an output of boxes, N×P×4 or N×4×P, and an output of scores, N×P×K or N×K×P.
 fn pairs(outputs: &[(ValueId, [usize; 2])]) -> Vec<Layout> {
     let both = |&(id, [a, b]): &(ValueId, [usize; 2])| [(id, 2, a, b), (id, 1, b, a)];
     let mut found = Vec::new();
@@ -88,13 +88,13 @@ fn pairs(outputs: &[(ValueId, [usize; 2])]) -> Vec<Layout> {
     found
 }
 
-/// Boxes and scores in one output: N×(4+K)×P, or N×P×(5+K) with how surely there is an object.
+/// Interprets one output as boxes and scores: N×(4+K)×P, or N×P×(5+K) with an objectness score.
 fn joined(asked: &Asked<'_>, (output, [a, b]): (ValueId, [usize; 2])) -> Option<Layout> {
     let (axis, width, places) = if a <= b { (1, a, b) } else { (2, b, a) };
     let before = match asked.names {
         Some(names) if width == names + SIDES => SIDES,
         Some(names) if width == names + SIDES + 1 => SIDES + 1,
-        // Those that put the places first are the older ones, with a number for the object.
+        // Outputs that put the places first are from older models, which have an objectness score.
         _ => SIDES + usize::from(axis == 2),
     };
     let classes = width.checked_sub(before).filter(|&classes| classes > 0)?;
@@ -115,7 +115,7 @@ fn build(graph: &mut Graph, asked: &Asked<'_>, layout: Layout) -> Result<Option<
     };
     let boxes = Part { axis: layout.boxes_axis, start: 0, len: SIDES };
     let boxes = narrow(graph, layout.boxes, boxes)?;
-    // Sigmoids of everything are no boxes.
+    // If everything goes through sigmoids, these are not boxes.
     if layout.scores == layout.boxes && !asked.forced && before_sigmoid(graph, boxes)?.is_some() {
         return Ok(None);
     }
@@ -163,7 +163,7 @@ fn build(graph: &mut Graph, asked: &Asked<'_>, layout: Layout) -> Result<Option<
     Ok(Some(Found { head, notes, question: None }))
 }
 
-/// What a softmax over the classes is made of.
+/// Returns the input of a softmax over the classes.
 fn softmax_over(graph: &Graph, value: ValueId, axis: usize) -> Option<ValueId> {
     let node = graph.node(graph.producer(value)?);
     let softmax = node.op.downcast_ref::<Softmax>().filter(|softmax| !softmax.log)?;
@@ -171,7 +171,7 @@ fn softmax_over(graph: &Graph, value: ValueId, axis: usize) -> Option<ValueId> {
     node.inputs.first().copied().flatten()
 }
 
-/// Scores without sigmoid or softmax: probabilities of some other making, or logits.
+/// Interprets scores without sigmoid or softmax: probabilities computed in another way, or logits.
 fn plain(
     graph: &mut Graph,
     asked: &Asked<'_>,
@@ -192,7 +192,7 @@ fn plain(
     Ok((scores, if softmax { Activation::Softmax } else { Activation::Sigmoid }))
 }
 
-/// N×K×P.
+/// Appends the value in the order N×K×P.
 fn classes_first(
     graph: &mut Graph,
     asked: &Asked<'_>,
@@ -205,7 +205,7 @@ fn classes_first(
     b.reshape(value, Shape(vec![asked.samples, Dim::Fixed(sizes[1]), Dim::Fixed(sizes[2])]))
 }
 
-/// The classes of a softmax without the last, which stands for nothing, and the log odds of their probabilities.
+/// Appends the classes of a softmax without the last one ("no object"), and the log odds of their probabilities.
 fn without_nothing(
     graph: &mut Graph,
     scores: ValueId,
@@ -220,7 +220,7 @@ fn without_nothing(
     Ok((own, confidence, classes - 1))
 }
 
-/// The log odds of the product of two probabilities, of their log odds: a − softplus(a − b + softplus(−a)).
+/// Appends the log odds of the product of two probabilities, given their log odds: a − softplus(a − b + softplus(−a)).
 fn both(graph: &mut Graph, a: ValueId, b: ValueId) -> Result<ValueId, GraphError> {
     let mut build = Builder::new(graph, "detection");
     let negative = build.neg(a)?;
@@ -231,7 +231,7 @@ fn both(graph: &mut Graph, a: ValueId, b: ValueId) -> Result<ValueId, GraphError
     build.sub(a, lost)
 }
 
-/// The levels that the places are joined from.
+/// Returns the pyramid levels that the places are concatenated from.
 fn levels(graph: &Graph, scores: ValueId, axis: usize, places: usize) -> Vec<(Range<usize>, ValueId)> {
     let mut start = 0;
     let parts = along(graph, scores, axis).into_iter().map(|(value, len)| {

@@ -1,4 +1,4 @@
-//! What scores mean: one row for each kind of head, by the name that `--head` takes.
+//! Kinds of heads: one row per kind, named as in `--head`.
 
 use std::str::FromStr;
 
@@ -9,53 +9,53 @@ use super::{
 };
 use crate::model::ModelError;
 
-/// What the scores of a model mean.
+/// Meaning of a model's scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadKind {
-    /// Classes that exclude each other.
+    /// Mutually exclusive classes.
     Classes,
-    /// Classes each of which is there or not.
+    /// Independent classes, each present or absent.
     MultiLabel,
-    /// Quantities: an age, a count, an angle.
+    /// Quantities, such as an age, a count or an angle.
     Regression,
-    /// A description of the image as a list of numbers (an embedding), of which the similarity with another is explained.
+    /// An embedding of the image, a list of numbers, whose similarity with another embedding is explained.
     Similarity,
-    /// Scores of classes at every pixel.
+    /// Class scores at every pixel.
     Segmentation,
-    /// Boxes with scores of classes.
+    /// Boxes with class scores.
     Detection,
 }
 
-/// A kind of head.
+/// Table row of a kind of head.
 pub(super) struct Row {
     pub(super) kind: HeadKind,
-    /// What `--head` calls it.
+    /// Name of the kind for `--head`.
     pub(super) name: &'static str,
-    /// What is explained.
+    /// Description of the explained score.
     pub(super) about: &'static str,
-    /// Whether the scores are quantities and tell no classes apart.
+    /// True if the scores are quantities rather than classes.
     pub(super) quantity: bool,
-    /// Why scores cannot be of this kind, if so.
+    /// Returns the reason why scores cannot be of this kind, if there is one.
     pub(super) refuses: fn(usize, &Scores) -> Option<String>,
-    /// How surely an output is of this kind, and what there is to say about it.
+    /// Returns a guess, with its notes, if an output seems to be of this kind.
     pub(super) guess: fn(&Graph, &End<'_>) -> Option<Guess>,
-    /// Finds scores at many places, where they are of that kind.
+    /// Finds scores at many places, for kinds that have them.
     pub(super) dense: Option<Find>,
 }
 
-/// Looks for scores at many places.
+/// Searches a graph for scores at many places.
 type Find = fn(&mut Graph, &Asked<'_>) -> Result<Option<Found>, ModelError>;
 
-/// The kinds, in the order in which they are asked; the last takes everything.
+/// All kinds, in the order in which they are tried; the last one accepts everything.
 static ROWS: [Row; 6] =
     [detection::ROW, segmentation::ROW, similarity::ROW, regression::ROW, multi_label::ROW, classes::ROW];
 
-/// What an output seems to be.
+/// Guessed kind of an output.
 #[derive(Clone, Debug)]
 pub(super) struct Guess {
     pub(super) kind: HeadKind,
     pub(super) note: Option<String>,
-    /// What must be asked, where the file does not say enough.
+    /// Question for the user if the file does not settle the kind.
     pub(super) question: Option<String>,
 }
 
@@ -69,13 +69,13 @@ impl Guess {
     }
 }
 
-/// What an output seems to be.
+/// Guesses the kind of an output.
 pub(super) fn guess(graph: &Graph, end: &End<'_>) -> Guess {
     let found = ROWS.iter().find_map(|row| (row.guess)(graph, end));
     found.unwrap_or_else(|| Guess::sure(HeadKind::Classes))
 }
 
-/// Scores at many places of the kind that was asked for, or of the first kind that is there.
+/// Finds scores at many places of the requested kind, or of the first kind present.
 pub(super) fn dense(
     graph: &mut Graph,
     asked: &Asked<'_>,
@@ -90,7 +90,7 @@ pub(super) fn dense(
 }
 
 impl HeadKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Classes,
         Self::MultiLabel,
@@ -104,25 +104,25 @@ impl HeadKind {
         ROWS.iter().find(|row| row.kind == self).unwrap_or(&ROWS[ROWS.len() - 1])
     }
 
-    /// What `--head` calls it.
+    /// Returns the name of the kind for `--head`.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// What is explained, in words.
+    /// Returns a description of the explained score.
     #[must_use]
     pub fn about(self) -> &'static str {
         self.row().about
     }
 
-    /// Whether the scores are quantities and tell no classes apart.
+    /// True if the scores are quantities rather than classes.
     #[must_use]
     pub fn is_quantity(self) -> bool {
         self.row().quantity
     }
 
-    /// Whether there are scores at many places.
+    /// True if there are scores at many places.
     #[must_use]
     pub fn is_dense(self) -> bool {
         self.row().dense.is_some()

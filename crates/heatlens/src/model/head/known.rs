@@ -1,8 +1,8 @@
-//! What holds for a value whatever the image: bounds of its elements, and what they add up to.
+//! Properties of a value that hold for every image: bounds of its elements, and their sum.
 //!
-//! A sigmoid lies within 0…1, a mean of values within bounds lies within the same bounds, 1 − p is as much below 1 as p is
-//! above 0. And sums: the elements of a softmax add up to 1, those of [1 − p, p] too, whatever p is. Interval
-//! arithmetic, carried from node to node, says so without running the network.
+//! A sigmoid lies within 0…1, the mean of bounded values lies within the same bounds, and if p lies within 0…1, so does
+//! 1 − p. The elements of a softmax sum to 1, and so do those of [1 − p, p] for any p. These properties are derived by
+//! interval arithmetic, node by node, without running the network.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ use heatlens_graph::{DType, Graph, Node, ValueId};
 
 use super::is_renaming;
 
-/// Larger constants are weights, whose bounds say nothing about an output.
+/// Larger constants are weights; their bounds say nothing about an output.
 const MOST_ELEMENTS: usize = 1 << 16;
-/// Sums of more values than this are not followed.
+/// Maximum number of values in a sum that is tracked.
 const MOST_TERMS: usize = 64;
-/// Factors below this are what rounding left.
+/// Factors below this are rounding errors.
 const ROUNDING: f64 = 1e-5;
-/// What a clamp may cut off at either end of 0…1 and still only keep logarithms finite.
+/// Maximum amount that a clamp may cut off at either end of 0…1 to count as one that only keeps logarithms finite.
 const HARMLESS: f64 = 1e-3;
 
-/// The sum of one sample's elements: a constant, and multiples of the sums of other values.
+/// Sum of a value's elements: a constant plus multiples of the sums of other values.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Total {
     constant: f64,
@@ -46,7 +46,7 @@ impl Total {
         Self { constant: 0.0, terms: BTreeMap::from([(value, 1.0)]) }
     }
 
-    /// `factor` · self + `shift`.
+    /// Returns `factor` · self + `shift`.
     fn affine(&self, factor: f64, shift: f64) -> Self {
         let terms = self.terms.iter().map(|(&value, own)| (value, own * factor)).collect();
         Self { constant: self.constant * factor + shift, terms }
@@ -63,12 +63,12 @@ impl Total {
     }
 }
 
-/// What is known of a value.
+/// Known properties of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Known {
-    /// No element is smaller.
+    /// Lower bound of the elements.
     pub(super) low: f64,
-    /// No element is larger.
+    /// Upper bound of the elements.
     pub(super) high: f64,
     total: Total,
 }
@@ -83,12 +83,12 @@ impl Known {
         Self { total: Total::constant(total), ..self }
     }
 
-    /// What the elements of a sample add up to, if that is always the same.
+    /// Returns the sum of the elements if it is constant.
     pub(super) fn total(&self) -> Option<f64> {
         self.total.terms.is_empty().then_some(self.total.constant)
     }
 
-    /// Whether all elements lie within `low`…`high`, up to rounding.
+    /// True if all elements lie within `low`…`high`, up to rounding.
     pub(super) fn lies_within(&self, low: f64, high: f64) -> bool {
         let slack = ROUNDING * (high - low).abs();
         self.low >= low - slack && self.high <= high + slack
@@ -97,7 +97,7 @@ impl Known {
 
 const UNBOUNDED: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 
-/// What is known of each value of a graph.
+/// Returns the known properties of each value of a graph.
 pub(super) fn known(graph: &Graph) -> Vec<Known> {
     let start = |id: ValueId| {
         let (low, high) = constant_bounds(graph, id).unwrap_or(UNBOUNDED);
@@ -116,12 +116,12 @@ pub(super) fn known(graph: &Graph) -> Vec<Known> {
     all
 }
 
-/// Whether a clamp of values within 0…1 only keeps them off the ends.
+/// True if clamping values within 0…1 only keeps them off the ends.
 pub(super) fn is_harmless(clip: Clip) -> bool {
     f64::from(clip.min) <= HARMLESS && f64::from(clip.max) >= 1.0 - HARMLESS
 }
 
-/// The number that all elements of a constant are.
+/// Returns the number that all elements of a constant are equal to.
 pub(super) fn uniform(graph: &Graph, id: ValueId) -> Option<f64> {
     let (low, high) = constant_bounds(graph, id)?;
     (low.to_bits() == high.to_bits()).then_some(low)
@@ -135,7 +135,7 @@ fn constant_bounds(graph: &Graph, id: ValueId) -> Option<(f64, f64)> {
     values.iter().all(|v| !v.is_nan()).then_some(bounds)
 }
 
-/// The smallest and the largest of some numbers; NaN if one of them is.
+/// Returns the minimum and maximum of some numbers, or NaN if one of them is NaN.
 fn hull(values: &[f64]) -> (f64, f64) {
     if values.iter().any(|v| v.is_nan()) {
         return (f64::NAN, f64::NAN);
@@ -143,7 +143,7 @@ fn hull(values: &[f64]) -> (f64, f64) {
     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)))
 }
 
-/// One node, whose inputs are known.
+/// A node whose inputs have been processed.
 struct Follow<'a> {
     graph: &'a Graph,
     all: &'a [Known],
@@ -260,7 +260,7 @@ impl Follow<'_> {
         Some(found)
     }
 
-    /// What the elements of a sum, difference, product or quotient add up to.
+    /// Returns the sum of the elements of a sum, difference, product or quotient.
     fn total(&self, function: BinaryFunction, a: &Known, b: &Known) -> Option<Total> {
         use BinaryFunction as F;
         let (left, right) = (self.id(0)?, self.id(1)?);
@@ -284,7 +284,7 @@ impl Follow<'_> {
         }
     }
 
-    /// The sum that a quotient is divided by.
+    /// Returns the reduction that computes the divisor, if the divisor is the sum of the dividend.
     fn sum(&self) -> Option<&Reduce> {
         let sum = self.graph.node(self.graph.producer(self.id(1)?)?);
         let reduce = sum.op.downcast_ref::<Reduce>()?;
@@ -292,12 +292,12 @@ impl Follow<'_> {
         (same && reduce.function == ReduceFunction::Sum && reduce.keep_dims).then_some(reduce)
     }
 
-    /// Whether a quotient divides numbers that are not negative by their sum.
+    /// True if a quotient divides non-negative numbers by their sum.
     fn is_normalised(&self, a: &Known) -> bool {
         a.low >= 0.0 && self.sum().is_some()
     }
 
-    /// How many sums a quotient divides by.
+    /// Returns the number of sums that a quotient divides by.
     fn groups(&self) -> Option<f64> {
         self.sum()?;
         self.len(self.id(1)?)

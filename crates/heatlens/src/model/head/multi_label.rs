@@ -1,4 +1,4 @@
-//! Classes each of which is there or not: one sigmoid for each.
+//! Independent classes, each with its own sigmoid.
 
 use heatlens_graph::Graph;
 

@@ -1,7 +1,8 @@
-//! Parts of a value, and what they are before a sigmoid, arranged in the same way.
+//! Parts of a value, and the corresponding values before a sigmoid in the same arrangement.
 //!
-//! A detector joins boxes and scores of several levels in one output. To get at the scores before their sigmoid, the part of
-//! the output that holds them is followed back through what joins and arranges it, and joined and arranged again without.
+//! A detector concatenates the boxes and scores of several levels into one output. To obtain the scores before their
+//! sigmoid, the part of the output that holds them is traced back through concatenations and reshapes, which are then
+//! repeated without the sigmoid.
 
 use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::reshape::Reshape;
@@ -12,10 +13,10 @@ use heatlens_graph::{Builder, Dim, Graph, GraphError, Node, NodeId, Shape, Value
 
 use super::{Activation, is_renaming, written_out};
 
-/// Nodes that are followed back one behind the other.
+/// Maximum length of a chain of nodes that is traced back.
 const MOST_DEEP: usize = 64;
 
-/// A part of an axis.
+/// Range of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) axis: usize,
@@ -23,7 +24,7 @@ pub(super) struct Part {
     pub(super) len: usize,
 }
 
-/// Appends a part of a value, taken as early in the graph as it can be.
+/// Appends a part of a value, sliced as early in the graph as possible.
 ///
 /// # Errors
 /// If the value has no such part.
@@ -46,7 +47,7 @@ fn go(graph: &mut Graph, value: ValueId, part: Part, depth: usize) -> Result<Val
     Builder::new(graph, "part").apply(Slice { axis, start, len, step: 1 }, &[value])
 }
 
-/// The part behind a node that only joins, arranges or bends what it reads.
+/// Appends the part of the output of a node that only concatenates, rearranges or maps its inputs element by element.
 fn through(
     graph: &mut Graph,
     node: &Node,
@@ -118,13 +119,13 @@ fn joined(
     }
 }
 
-/// The axis of `from` that is the axis `at` of `to`, which holds the same elements.
+/// Returns the axis of `from` that corresponds to axis `at` of `to`, a reshaped version with the same elements.
 fn same_axis(from: &Shape, to: &Shape, at: usize) -> Option<usize> {
     let inside = |shape: &Shape, axis: usize| shape.0[axis + 1..].iter().map(|d| d.at(1)).product::<usize>();
     (0..from.rank()).find(|&axis| from.0[axis] == to.0[at] && inside(from, axis) == inside(to, at))
 }
 
-/// Appends what a value is before its sigmoids, if every part of it goes through one.
+/// Appends the value before the sigmoid, if every part of the value goes through one.
 ///
 /// # Errors
 /// If the graph is too large.
@@ -142,7 +143,7 @@ fn before(graph: &mut Graph, value: ValueId, depth: usize) -> Result<Option<Valu
     if let Some(Unary(UnaryFunction::Sigmoid)) = node.op.downcast_ref() {
         return Ok(node.inputs.first().copied().flatten());
     }
-    // A part of what is only partly behind sigmoids is taken first.
+    // If only a part of the input goes through sigmoids, that part is sliced first.
     if let (Some(slice), Some(input)) =
         (node.op.downcast_ref::<Slice>(), node.inputs.first().copied().flatten())
     {
@@ -181,7 +182,7 @@ fn before(graph: &mut Graph, value: ValueId, depth: usize) -> Result<Option<Valu
     Ok(Some(again))
 }
 
-/// The values that are joined along an axis, and how many elements of it each has.
+/// Returns the values that are concatenated along an axis, each with its size along it.
 pub(super) fn along(graph: &Graph, value: ValueId, axis: usize) -> Vec<(ValueId, usize)> {
     let shape = &graph.fact(value).shape;
     let size = shape.0.get(axis).map_or(0, |d| d.at(1));

@@ -1,10 +1,10 @@
-//! Log odds of probabilities that are no plain sigmoid or softmax.
+//! Log odds of probabilities that are not a plain sigmoid or softmax.
 //!
-//! The mean of several models' sigmoids, [1 − p, p], a softmax averaged over places: such outputs have no logits to step
-//! back to. Their log odds z = ln p − ln(1 − p) take the logits' place: a sigmoid of them is the probability again, they
-//! order classes as the probabilities do, and they do not saturate. Only 1 − p must not be computed by subtraction, which
-//! leaves nothing where p is close to 1; so the complement is carried through the graph: 1 − sigmoid(z) = sigmoid(−z), and
-//! what is not class k of a softmax is the sum of the other classes.
+//! Outputs such as the mean of several models' sigmoids, [1 − p, p], or a softmax averaged over places have no logits
+//! to step back to. Their log odds z = ln p − ln(1 − p) are used instead: the sigmoid of z is the probability, z ranks
+//! classes as the probabilities do, and z does not saturate. Computing 1 − p by subtraction would cancel for p close to
+//! 1, so the complement is propagated through the graph: 1 − sigmoid(z) = sigmoid(−z), and the complement of class k of
+//! a softmax is the sum of the other classes.
 
 use std::sync::Arc;
 
@@ -23,25 +23,26 @@ use heatlens_graph::{Builder, Graph, GraphError, Node, Tensor, ValueId};
 use super::known::{Known, is_harmless, uniform};
 use super::{Activation, is_renaming, written_out};
 
-/// Beyond so many classes the sum of all others is computed by subtraction: a matrix would be too large.
+/// Maximum number of classes for which the sum of the others is a matrix product; with more, the matrix would be too
+/// large and subtraction is used.
 const MOST_CLASSES: usize = 2048;
-/// Values within values that are looked into; behind them 1 − p is subtracted.
+/// Maximum depth to which the computation of a value is analysed; below it, 1 − p is computed by subtraction.
 const MOST_DEEP: usize = 32;
-/// The same, however they lie.
+/// Maximum number of values analysed in total.
 const MOST_PAIRS: usize = 1024;
-/// Probabilities below this count as this.
+/// Lower bound of probabilities before their logarithm.
 const TINY: f32 = f32::MIN_POSITIVE;
-/// What a mixture may miss 1 by, from rounding of its weights.
+/// Tolerance for the sum of a mixture's weights, which are rounded.
 const ROUNDING: f64 = 1e-5;
 
-/// A probability and its complement, each computed without cancellation.
+/// A probability and its complement, both computed without cancellation.
 #[derive(Clone, Copy)]
 struct Pair {
     p: ValueId,
     q: ValueId,
 }
 
-/// Appends ln(v ÷ scale) − ln(1 − v ÷ scale) of the value `v`, whose elements lie within 0…`scale`.
+/// Appends ln(v ÷ scale) − ln(1 − v ÷ scale) for the value `v`, whose elements lie within 0…`scale`.
 ///
 /// # Errors
 /// If the graph is too large.
@@ -60,9 +61,9 @@ pub(super) fn log_odds(
 struct Odds<'g, 'k> {
     b: Builder<'g>,
     known: &'k [Known],
-    /// How many values within values are being looked into.
+    /// Current depth of the analysis.
     depth: usize,
-    /// How many more are looked into at all.
+    /// Number of values that may still be analysed.
     left: usize,
 }
 
@@ -75,7 +76,7 @@ impl Odds<'_, '_> {
         self.b.unary(UnaryFunction::Log, p)
     }
 
-    /// A value divided by `scale`, and its complement.
+    /// Appends a value divided by `scale`, and its complement.
     fn pair(&mut self, value: ValueId, scale: f64) -> Paired {
         if self.depth < MOST_DEEP && self.left > 0 {
             self.left -= 1;
@@ -94,7 +95,7 @@ impl Odds<'_, '_> {
         Ok(Pair { p, q })
     }
 
-    /// Both sides of a value whose elements lie within 0…1, by the node that computes it.
+    /// Appends a value with elements within 0…1 and its complement, according to the node that computes it.
     fn structure(&mut self, value: ValueId) -> Result<Option<Pair>, GraphError> {
         if let Some((z, activation)) = written_out::activation(self.b.graph(), value) {
             return match activation {
@@ -149,7 +150,7 @@ impl Odds<'_, '_> {
         Ok(Some(Pair { p: self.b.apply(concat, &ps)?, q: self.b.apply(concat, &qs)? }))
     }
 
-    /// The same node once more, of another input.
+    /// Appends the same node again with another input.
     fn again(&mut self, node: &Node, input: ValueId) -> Result<ValueId, GraphError> {
         let graph = self.b.graph_mut();
         let id = graph.add_node(&format!("log_odds/{}", node.name), Arc::clone(&node.op), &[Some(input)])?;
@@ -157,7 +158,8 @@ impl Odds<'_, '_> {
         output.ok_or_else(|| GraphError::Malformed(format!("node {:?} has no output", node.name)))
     }
 
-    /// A weighted sum of probabilities. A negative weight is a positive one on the complement: 1 − p is 0 + 1 · (1 − p).
+    /// Appends a weighted sum of probabilities and its complement. A negative weight becomes a positive one on the
+    /// complement: 1 − p is 0 + 1 · (1 − p).
     fn mixture(&mut self, value: ValueId, scale: f64) -> Result<Option<Pair>, GraphError> {
         let Some(sum) = affine(self.b.graph(), value) else { return Ok(None) };
         let plain = sum.terms.as_slice() == [(value, 1.0)];
@@ -210,7 +212,7 @@ impl Odds<'_, '_> {
         self.b.sub(one, p)
     }
 
-    /// For each class the sum of all others along `axis`.
+    /// Appends, for each class, the sum of all others along `axis`.
     fn others(&mut self, p: ValueId, axis: usize) -> Result<ValueId, GraphError> {
         let shape = self.b.shape(p);
         let classes = shape.0.get(axis).map_or(1, |d| d.at(1));
@@ -229,7 +231,7 @@ fn is_unit(factor: f64) -> bool {
     (factor - 1.0).abs() < ROUNDING
 }
 
-/// Whether a node does to 1 − x what makes 1 − y of its result: it arranges elements anew, picks some, or takes their mean.
+/// True if a node that maps x to y maps 1 − x to 1 − y: it rearranges, selects or averages elements.
 fn carries(node: &Node) -> bool {
     let op = &node.op;
     is_renaming(node)
@@ -240,23 +242,23 @@ fn carries(node: &Node) -> bool {
         || op.downcast_ref::<GlobalPool>() == Some(&GlobalPool(GlobalPoolFunction::Average))
 }
 
-/// A constant and weighted values.
+/// A constant plus weighted values.
 #[derive(Default)]
 struct Affine {
     constant: f64,
     terms: Vec<(ValueId, f64)>,
 }
 
-/// Sums of more values than this are left as they are.
+/// Maximum number of terms in a sum; longer sums are not analysed.
 const MOST_TERMS: usize = 64;
-/// And those that are written in more steps.
+/// Maximum number of steps in which a sum is expanded.
 const MOST_STEPS: usize = 1024;
 
-/// A value as a weighted sum of values that are no sums themselves.
+/// Returns a value as a weighted sum of values that are not sums themselves.
 fn affine(graph: &Graph, value: ValueId) -> Option<Affine> {
     let mut sum = Affine::default();
     let mut open = vec![(value, 1.0)];
-    // What is added to itself again and again would never end.
+    // A value repeatedly added to itself would take exponentially many steps.
     let mut steps = 0;
     while let Some((id, weight)) = open.pop() {
         steps += 1;
@@ -281,7 +283,7 @@ fn affine(graph: &Graph, value: ValueId) -> Option<Affine> {
     Some(sum)
 }
 
-/// The weighted values that a node adds up, if it does that.
+/// Returns the weighted values that a node sums up, if it is a sum.
 fn parts(graph: &Graph, node: &Node, weight: f64) -> Option<Vec<(ValueId, f64)>> {
     use BinaryFunction as F;
     let constant = |id: ValueId| uniform(graph, id);

@@ -1,4 +1,4 @@
-//! Whether an output is a probability, and which logits stand for it.
+//! Recognition of probabilities and of the logits they are computed from.
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::clip::Clip;
@@ -9,23 +9,23 @@ use heatlens_graph::{Builder, Graph, GraphError, Node, Uses, ValueId};
 use super::known::{Known, is_harmless, uniform};
 use super::{Activation, is_renaming, odds, written_out};
 
-/// Per cent.
+/// Scale of an output in percent.
 const PER_CENT: f64 = 100.0;
-/// What sums and factors may miss by, from rounding.
+/// Tolerance for sums and factors, which are rounded.
 const ROUNDING: f64 = 1e-4;
 
-/// An output, as it was understood.
+/// Interpretation of an output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scores {
-    /// The logits, or what they are made of.
+    /// The logits, or the value they are computed from.
     from: ValueId,
-    /// Factor and shift that make logits of a hard sigmoid's input.
+    /// Factor and offset that turn a hard sigmoid's input into logits.
     affine: [f32; 2],
-    /// What makes the output of the logits.
+    /// Function from the logits to the output.
     pub(super) activation: Activation,
-    /// What one stands for in the output.
+    /// Value in the output that represents a probability of 1.
     pub(super) scale: f64,
-    /// Whether the scores of a sample are known to add up, so that one class excludes the others.
+    /// True if the scores of a sample are known to have a constant sum, so that the classes are mutually exclusive.
     pub(super) exclusive: bool,
 }
 
@@ -34,7 +34,7 @@ impl Scores {
         Self { from, affine: [1.0, 0.0], activation, scale, exclusive }
     }
 
-    /// The logits; appended to the graph where it has none.
+    /// Returns the logits, appending them to the graph if it has none.
     ///
     /// # Errors
     /// If the graph is too large.
@@ -52,7 +52,7 @@ impl Scores {
     }
 }
 
-/// Understands an output of `samples` samples. `uses` says which nodes of the file read each value.
+/// Interprets an output of `samples` samples. `uses` lists the nodes of the file that read each value.
 pub(super) fn read(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId, samples: usize) -> Scores {
     if let Some(found) = step_back(graph, uses, known, output).or_else(|| hard(graph, known, output)) {
         return found;
@@ -64,7 +64,7 @@ pub(super) fn read(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId,
     }
 }
 
-/// What one is in probabilities with these bounds, and whether they add up to it.
+/// Returns the scale of probabilities with these bounds, and true if they sum to it.
 fn range(of: &Known, samples: usize) -> Option<(f64, bool)> {
     #[allow(clippy::cast_precision_loss)] // a number of images
     let total = of.total().map(|total| total / samples as f64).filter(|total| *total > 0.0);
@@ -79,7 +79,7 @@ fn range(of: &Known, samples: usize) -> Option<(f64, bool)> {
     per_cent.then_some((PER_CENT, false))
 }
 
-/// What is inside a logarithm at the end.
+/// Returns the input of a final logarithm.
 fn logarithm(graph: &Graph, output: ValueId) -> Option<ValueId> {
     let node = graph.node(graph.producer(without_renaming(graph, output))?);
     match node.op.downcast_ref() {
@@ -98,12 +98,12 @@ fn without_renaming(graph: &Graph, mut value: ValueId) -> ValueId {
     value
 }
 
-/// The input of the sigmoid or softmax that alone makes the output, through reshapes, clamps that only keep logarithms
-/// finite, a logarithm and a constant factor.
+/// Returns the input of the sigmoid or softmax that produces the output. Between the two there may be reshapes, clamps
+/// that only keep logarithms finite, a logarithm and a constant factor.
 fn step_back(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId) -> Option<Scores> {
     let (mut at, mut scale, mut log, mut exp) = (output, 1.0, false, false);
     loop {
-        // A gate inside the network is no head: its result is also used elsewhere.
+        // A gate inside the network is not a head: its result is also used elsewhere.
         if at != output && uses.of(at).len() > 1 {
             return None;
         }
@@ -122,7 +122,7 @@ fn step_back(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId) -> Op
     }
 }
 
-/// The value before a node that changes nothing about what the output means.
+/// Returns the input of a node that does not change the meaning of the output.
 fn step(graph: &Graph, known: &[Known], node: &Node, scale: &mut f64, log: bool) -> Option<ValueId> {
     if let Some(Binary(function)) = node.op.downcast_ref() {
         let &[Some(a), Some(b)] = node.inputs.as_slice() else { return None };
@@ -144,7 +144,7 @@ fn step(graph: &Graph, known: &[Known], node: &Node, scale: &mut f64, log: bool)
     (log_or_exp || is_renaming(node)).then_some(input)
 }
 
-/// The activation that a node is.
+/// Returns the activation computed by a node, and its input.
 fn plain(node: &Node) -> Option<(ValueId, Activation)> {
     let input = node.inputs.first().copied().flatten()?;
     if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
@@ -154,7 +154,7 @@ fn plain(node: &Node) -> Option<(ValueId, Activation)> {
     sigmoid.then_some((input, Activation::Sigmoid))
 }
 
-/// The end of the way back, if factor and logarithm suit what was found there.
+/// Returns the interpretation if factor and logarithm are consistent with the activation found.
 fn ended(logits: ValueId, activation: Activation, scale: f64, log: bool, exp: bool) -> Option<Scores> {
     let is = |wanted: f64| (scale - wanted).abs() < ROUNDING * wanted;
     let (activation, fits) = match activation {
@@ -168,7 +168,7 @@ fn ended(logits: ValueId, activation: Activation, scale: f64, log: bool, exp: bo
     fits.then(|| Scores::new(logits, activation, scale, exclusive))
 }
 
-/// A hard sigmoid at the end: α · x + β, clamped to 0…1. What is explained is α · x + β − ½, which is clamped nowhere.
+/// Recognizes a final hard sigmoid: α · x + β, clamped to 0…1. The explained value is α · x + β − ½, without the clamp.
 fn hard(graph: &Graph, known: &[Known], output: ValueId) -> Option<Scores> {
     let (mut at, mut scale) = (output, 1.0);
     loop {

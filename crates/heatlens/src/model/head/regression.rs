@@ -1,4 +1,4 @@
-//! Quantities: an age, a count, an angle. What is explained is the number itself, and what would make it smaller.
+//! Quantities, such as an age, a count or an angle. The number itself is explained, and also its decrease.
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::gemm::Gemm;
@@ -7,7 +7,8 @@ use heatlens_graph::{Graph, ValueId};
 use super::kind::{Guess, HeadKind, Row};
 use super::{Activation, End, is_renaming};
 
-/// A logit this far from 0 for an image without features would be a probability of 0.99995: no training ends there.
+/// Bias above which an output is not a logit: without features it would be a probability of 0.99995, and training does
+/// not end there.
 const NO_LOGIT: f32 = 10.0;
 
 pub(super) const ROW: Row = Row {
@@ -20,8 +21,8 @@ pub(super) const ROW: Row = Row {
     dense: None,
 };
 
-/// One number without a sigmoid is a quantity if it is bounded otherwise, or if its last constant is out of all proportion
-/// for a logit. Several numbers without names could be anything; they are taken for classes, with a note.
+/// Guesses that a single number without a sigmoid is a quantity if it is bounded, or if its last constant is far too
+/// large for a logit. Several numbers without names are ambiguous; they are treated as classes, with a note.
 fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
     if end.outputs != 1 || end.named || end.scores.activation != Activation::None {
         return None;
@@ -42,7 +43,7 @@ fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
     ))
 }
 
-/// The constant that is added last.
+/// Returns the constant that is added last.
 fn last_constant(graph: &Graph, output: ValueId) -> Option<f32> {
     let mut value = output;
     loop {

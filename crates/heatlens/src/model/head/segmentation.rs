@@ -1,4 +1,4 @@
-//! Scores of classes at every pixel: where in the image is which class.
+//! Class scores at every pixel.
 
 use heatlens_graph::op::cast::Cast;
 use heatlens_graph::op::concat::Concat;
@@ -24,9 +24,9 @@ pub(super) const ROW: Row = Row {
     dense: Some(find),
 };
 
-/// Feature maps have more channels than any list of classes has classes.
+/// Maximum number of classes; feature maps have more channels.
 const MOST_CLASSES: usize = 1024;
-/// Masks are at most so many times smaller than the image; feature maps are smaller still.
+/// Maximum factor by which a mask is smaller than the image; feature maps are smaller still.
 const SMALLEST: usize = 8;
 
 /// Finds an output that holds scores at every pixel.
@@ -51,7 +51,7 @@ fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelErro
     build(graph, asked, output, layout).map(Some).map_err(ModelError::Graph)
 }
 
-/// How an output holds scores.
+/// Layout of the scores in an output; `last` is true if the channels come last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     last: bool,
@@ -70,7 +70,7 @@ impl Layout {
 }
 
 impl Asked<'_> {
-    /// The layout of an output that has the image's rows and columns.
+    /// Returns the layout of an output with the same height and width as the image.
     fn by_size(&self, graph: &Graph, output: ValueId) -> Option<Layout> {
         let size = self.size(graph);
         match *graph.fact(output).shape.at(1).get(1..)? {
@@ -138,7 +138,7 @@ fn build(
     Ok(Found { head, notes, question: None })
 }
 
-/// The scores behind a softmax over `axis` or a sigmoid, arranged as `value` is.
+/// Returns the input of a softmax over `axis` or of a sigmoid, in the arrangement of `value`.
 fn behind(
     graph: &mut Graph,
     value: ValueId,

@@ -1,6 +1,6 @@
-//! A description of the image as a list of numbers (an embedding): what makes it similar to another one.
+//! Embeddings: a list of numbers that describes the image. Its similarity with another embedding is explained.
 //!
-//! One number of an embedding means nothing alone. Its cosine with the embedding of a reference does.
+//! A single element of an embedding has no meaning; the cosine similarity with the embedding of a reference does.
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::reduce::Reduce;
@@ -10,9 +10,9 @@ use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
 use super::kind::{Guess, HeadKind, Row};
 use super::{Activation, End, is_renaming};
 
-/// From here on a list of scores without names and softmax may as well be an embedding.
+/// Number of scores from which a list without names and softmax may be an embedding.
 const MANY: usize = 64;
-/// Numbers of classes in the best-known data sets (ImageNet-1k with and without background, ImageNet-21k and its parts).
+/// Numbers of classes in well-known data sets (ImageNet-1k with and without background, ImageNet-21k and its subsets).
 const CLASS_COUNTS: [usize; 6] = [1000, 1001, 10_450, 11_221, 21_841, 21_843];
 
 pub(super) const ROW: Row = Row {
@@ -51,13 +51,13 @@ fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
     Some(Guess { kind: HeadKind::Classes, note: None, question: Some(question) })
 }
 
-/// Whether the output's name speaks of classes.
+/// True if the output's name suggests classes.
 fn says_classes(graph: &Graph, output: ValueId) -> bool {
     let name = graph.value(output).name.to_lowercase();
     ["logit", "class", "prob"].iter().any(|word| name.contains(word))
 }
 
-/// Whether a value is divided by a root of a sum over itself.
+/// True if a value is divided by the root of a sum over itself.
 fn is_normalised(graph: &Graph, output: ValueId) -> bool {
     let mut value = output;
     loop {
@@ -74,7 +74,7 @@ fn is_normalised(graph: &Graph, output: ValueId) -> bool {
     }
 }
 
-/// Whether a value is √(Σ x²), perhaps clamped or with a small number added.
+/// True if a value is √(Σ x²), possibly clamped or with a small number added.
 fn is_length(graph: &Graph, length: ValueId, x: ValueId) -> bool {
     let (mut at, mut root) = (length, false);
     for _ in 0..8 {
@@ -92,13 +92,13 @@ fn is_length(graph: &Graph, length: ValueId, x: ValueId) -> bool {
     false
 }
 
-/// Below this an embedding has no direction.
+/// Length below which an embedding has no direction.
 const SHORTEST: f32 = 1e-12;
 
-/// Appends the cosine of an embedding (N×D, D numbers for each sample) with `reference`: N×1.
+/// Appends the cosine similarity, N×1, of an embedding (N×D) with `reference`.
 ///
 /// # Errors
-/// If the embedding has another number of elements than the reference.
+/// If the embedding and the reference differ in length.
 pub(super) fn cosine(
     graph: &mut Graph,
     embedding: ValueId,

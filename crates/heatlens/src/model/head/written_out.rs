@@ -7,12 +7,12 @@ use heatlens_graph::{Graph, Node, ValueId};
 
 use super::Activation;
 
-/// The activation that ends at `value`, and what it is applied to.
+/// Returns the input and the kind of the activation whose result is `value`.
 pub(super) fn activation(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     softmax(graph, value).or_else(|| log_softmax(graph, value)).or_else(|| sigmoid(graph, value))
 }
 
-/// eᶻ ÷ Σ eᶻ.
+/// Recognizes eᶻ ÷ Σ eᶻ.
 fn softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     let (power, sum) = binary(graph, value, BinaryFunction::Div)?;
     if reduce(graph, sum, ReduceFunction::Sum)? != power {
@@ -22,7 +22,7 @@ fn softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     Some((without_maximum(graph, exponent), Activation::Softmax))
 }
 
-/// z − log Σ eᶻ, or the logarithm of a softmax written out.
+/// Recognizes z − log Σ eᶻ, or the logarithm of a written-out softmax.
 fn log_softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     if let Some(inner) = unary(graph, value, UnaryFunction::Log) {
         return softmax(graph, inner).map(|(logits, _)| (logits, Activation::LogSoftmax));
@@ -34,7 +34,7 @@ fn log_softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     same.then(|| (without_maximum(graph, exponent), Activation::LogSoftmax))
 }
 
-/// 1 ÷ (1 + e⁻ᶻ).
+/// Recognizes 1 ÷ (1 + e⁻ᶻ).
 fn sigmoid(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     let below = unary(graph, value, UnaryFunction::Reciprocal).or_else(|| {
         let (one, below) = binary(graph, value, BinaryFunction::Div)?;
@@ -46,7 +46,7 @@ fn sigmoid(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     Some((unary(graph, negated, UnaryFunction::Neg)?, Activation::Sigmoid))
 }
 
-/// z of z − max z: the maximum only keeps the powers finite.
+/// Returns z of z − max z: the maximum only keeps the powers finite.
 fn without_maximum(graph: &Graph, exponent: ValueId) -> ValueId {
     let shifted = binary(graph, exponent, BinaryFunction::Sub);
     let is_maximum = |&(z, max): &(ValueId, ValueId)| reduce(graph, max, ReduceFunction::Max) == Some(z);
@@ -68,7 +68,7 @@ fn binary(graph: &Graph, value: ValueId, function: BinaryFunction) -> Option<(Va
     (node.op.downcast_ref::<Binary>()?.0 == function).then_some((a, b))
 }
 
-/// What a reduction over one axis, kept as a size of 1, reduces.
+/// Returns the input of a reduction over one axis that keeps the axis with size 1.
 fn reduce(graph: &Graph, value: ValueId, function: ReduceFunction) -> Option<ValueId> {
     let node = producer(graph, value)?;
     let reduce = node.op.downcast_ref::<Reduce>().filter(|r| r.function == function && r.keep_dims)?;
