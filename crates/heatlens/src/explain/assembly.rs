@@ -1,4 +1,5 @@
-//! The network's graph with every formula appended, and the passes of the methods that are no formula.
+//! The model's graph with the formulas of all methods appended, and the passes of the methods that cannot be written as
+//! a graph.
 
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::{Builder, Fact, Graph, GraphError, ValueId};
@@ -9,11 +10,11 @@ use crate::method::{Formula, MapKind, Method, MethodError, Passes, Shared, Study
 use crate::model::{Dense, GapHead, Layer, Model, ModelError, Placement, Placing};
 use crate::target::{Class, Goal, of_row, row, row_shape, scores_and_seed, seed_shape, with_places};
 
-/// A model's graph with the formulas of `options` appended, and the value of each map in it, in the
-/// order of methods, layers and classes.
+/// Returns a model's graph with the formulas of `options` appended, and the value of each map in it, ordered by method,
+/// layer and class.
 ///
 /// # Errors
-/// As [`Explainer::new`](crate::explain::Explainer::new), operators without a kernel aside.
+/// As for [`Explainer::new`](crate::explain::Explainer::new), except for operators without a kernel.
 pub fn append_maps(
     model: &Model,
     options: &ExplainOptions,
@@ -33,41 +34,41 @@ pub fn append_maps(
     Ok((graph, maps))
 }
 
-/// The graph while formulas are appended, and what is to be handed out.
+/// A graph to which formulas are being appended, and the outputs to compute.
 pub(super) struct Assembly {
     pub(super) graph: Graph,
     gap: Option<GapHead>,
-    /// Where `cam`, which is defined at one layer only, looks unless a person names another.
+    /// Default layer of `cam`, which is defined at a single layer only.
     pub(super) pooled: Option<Layer>,
-    /// Every layer.
+    /// All layers.
     all: Vec<Layer>,
-    /// The last layer of every size.
+    /// The last layer of each size.
     stages: Vec<Layer>,
     pub(super) outputs: Vec<ValueId>,
     pub(super) passes: Vec<Box<dyn Passes>>,
-    /// Whose passes they are: the target is one of their inputs, so every class shares them.
+    /// Method and layer of each element of `passes`. The target is an input of the passes, so all classes share them.
     prepared: Vec<(&'static str, ValueId)>,
     shared: Shared,
     pub(super) maps: Vec<MapSpec>,
     /// The output of a detector's boxes, N×4×P.
     pub(super) boxes: Option<usize>,
     pub(super) notes: Vec<String>,
-    /// Whether the layers are those of a detector's levels, of which each box has one.
+    /// True if the layers belong to the levels of a detector, one of which is responsible for each box.
     pub(super) by_level: bool,
-    /// Where copies are explained for the original's class: the graph that tells it.
+    /// Graph that computes the target, if copies are explained for the original's class or classes are given.
     pub(super) targets: Option<Aims>,
 }
 
-/// A graph of the network with the target of every goal.
+/// The model's graph with the target of every goal.
 pub(super) struct Aims {
     pub(super) graph: Graph,
     pub(super) outputs: Vec<ValueId>,
-    /// Whether the class is given; only the places are found out then.
+    /// True if the class is given, so that only the places are computed.
     class_given: bool,
 }
 
 impl Aims {
-    /// Appends the row of a goal, one for each sample.
+    /// Appends the row of a goal, one per sample.
     fn row(&mut self, model: &Model, goal: &Goal) -> Result<ValueId, GraphError> {
         let row = if self.class_given && model.head.dense.is_some() {
             let seed = self.graph.add_input("class", Fact::f32(seed_shape(model)));
@@ -79,21 +80,23 @@ impl Aims {
     }
 }
 
-/// One goal, as the graph knows it.
+/// Values of one goal in the graph.
 struct Aim {
     goal: Goal,
     scores: ValueId,
     seed: ValueId,
-    /// Both as one row, N×T.
+    /// Target of the goal as one row, N×T.
     row: ValueId,
     /// The output that says how much each place counts, where there are scores at many.
     places: Option<usize>,
-    /// The output that holds the seed, where it comes from outside.
+    /// Output with the number of places that count, for dense heads.
+    /// Output with the number of counting places per level of a detector.
+    /// Output that holds the seed, if the target is an input.
     seed_output: Option<usize>,
 }
 
 impl Assembly {
-    /// The model's graph with every formula appended, and the layers that were looked at.
+    /// Returns the model's graph with every formula appended, and the layers used.
     pub(super) fn new(model: &Model, options: &ExplainOptions) -> Result<(Self, Vec<Layer>), ExplainError> {
         let summed;
         let model = match &model.head.dense {
@@ -164,7 +167,7 @@ impl Assembly {
         Ok((assembly, layers))
     }
 
-    /// Adds every method for one goal.
+    /// Adds all methods for one goal.
     fn add_goal(
         &mut self,
         model: &Model,
@@ -187,7 +190,7 @@ impl Assembly {
         let places = model.head.dense.as_ref().map(|dense| self.add_places(dense, row)).transpose()?;
         let seed_output = matches!(goal.class, Class::OfDetection(_)).then(|| self.add_output(seed));
         let aim = Aim { goal, scores, seed, row, places, seed_output };
-        // Methods without a layer still get one to satisfy the contract; they never look at it.
+        // Methods that use no layer need one as an argument but ignore it.
         let any = layers.first().cloned().or_else(|| model.default_layer().ok());
         let any = any.unwrap_or_else(|| Layer::of_image(model));
         for &method in &options.methods {
@@ -212,7 +215,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Adds how much each place counts in a row, N×P.
+    /// Adds an output with the number of places that count in a row, N×1.
     fn add_places(&mut self, dense: &Dense, row: ValueId) -> Result<usize, ExplainError> {
         let mut b = Builder::new(&mut self.graph, "target");
         let width = b.shape(row).0.get(1).map_or(0, |d| d.at(1));
@@ -243,7 +246,7 @@ impl Assembly {
                 (MapSource::Passes { number, target }, shape)
             }
         };
-        // Where the score has no derivative at the layer, the reason of an empty map stays open.
+        // Without a derivative of the score at the layer, the reason for an empty map is unknown.
         let probes = match method.uses_layer {
             true => attribution::probes(&mut self.graph, method.kind, layer, aim.scores, aim.seed).ok(),
             false => None,
@@ -269,8 +272,8 @@ impl Assembly {
         Ok(())
     }
 
-    /// Where the cells of a method's map stand: the layer's, or, where its map is of another size, those of the stage of
-    /// that size.
+    /// Returns the placement of a map's cells: that of the layer or, if the map has a different size, that of the stage
+    /// of its size.
     fn placement(&self, model: &Model, method: &Method, layer: &Layer, shape: &[usize]) -> Placement {
         let Some(&[h, w]) = shape.last_chunk::<2>().filter(|_| method.kind != MapKind::Input) else {
             return Placement::EVEN;
@@ -281,7 +284,7 @@ impl Assembly {
         layer.map_or(Placement::EVEN, |layer| Placement::new(layer.cells, [rows, columns]))
     }
 
-    /// The number of a method's passes at a layer, prepared by whichever goal comes first.
+    /// Returns the index of a method's passes at a layer, preparing them for the first goal.
     fn passes_of(
         &mut self,
         model: &Model,
@@ -341,7 +344,7 @@ impl Assembly {
         options: &ExplainOptions,
         layer: &Layer,
     ) -> Result<tensors::Ports, ExplainError> {
-        // One logit is explained as it is, z, whatever class the maps are for.
+        // A single logit z is explained as it is, whatever the class of the maps.
         let class = match model.head.is_binary() {
             true => Class::Number(1),
             false => options.target.classes(model)?.into_iter().next().unwrap_or(Class::Predicted),
@@ -365,7 +368,7 @@ impl Assembly {
     }
 }
 
-/// Layers whose cells are placed as asked for.
+/// Returns the layers with the requested placement of cells.
 fn placed(mut layers: Vec<Layer>, options: &ExplainOptions) -> Vec<Layer> {
     if options.placing() == Placing::Resize {
         layers.iter_mut().for_each(|layer| layer.cells = [None; 2]);
@@ -373,7 +376,7 @@ fn placed(mut layers: Vec<Layer>, options: &ExplainOptions) -> Vec<Layer> {
     layers
 }
 
-/// The one class that others are held against.
+/// Returns the class that the explained classes are compared with.
 fn against(model: &Model, options: &ExplainOptions) -> Result<Option<Class>, ExplainError> {
     let Some(target) = &options.against else { return Ok(None) };
     match target.classes(model)?.as_slice() {
@@ -382,7 +385,7 @@ fn against(model: &Model, options: &ExplainOptions) -> Result<Option<Class>, Exp
     }
 }
 
-/// Those that come before the layer, and it.
+/// Returns the stages up to and including the layer.
 fn stages_up_to(stages: &[Layer], layer: &Layer) -> Vec<Layer> {
     stages.iter().take_while(|stage| stage.value <= layer.value).cloned().collect()
 }
@@ -410,7 +413,7 @@ mod tests {
         assert_eq!((assembly.maps.len(), assembly.passes.len()), (6, 2));
     }
 
-    /// The mean of the logits of an image and of its mirror image.
+    /// Returns a model that averages the logits of an image and of its mirror image.
     fn looking_twice() -> Model {
         let mut graph = Graph::new("twice");
         let image = graph.add_input("image", Fact::f32(Shape::batched(&[1, 8, 8])));
@@ -440,7 +443,7 @@ mod tests {
         let options = ExplainOptions::new(&[find("grad_cam").unwrap()]);
         let notes = Explainer::new(&model, &options).unwrap().notes().join(" ");
         assert!(notes.contains("flipped copy"), "{notes}");
-        // A bright spot on the left: either branch's map lies over it.
+        // A bright spot on the left: the map of either branch lies over it.
         let mut pixels = vec![0.0; 64];
         pixels[3 * 8 + 1] = 1.0;
         for layer in [layer, flipped.last().unwrap().clone()] {

@@ -1,4 +1,4 @@
-//! What came out for an image: its maps, and what must be known to read them.
+//! Results for one image: maps, and the context needed to interpret them.
 
 use std::fmt;
 
@@ -11,70 +11,70 @@ use crate::method::{MapKind, Method};
 use crate::model::{Layer, Placement};
 use crate::target::Score;
 
-/// One method's result for one image.
+/// Map of one method for one image.
 #[derive(Clone, Debug)]
 pub struct Attribution {
-    /// The method.
+    /// Method that computed the map.
     pub method: &'static Method,
-    /// The layer, for methods that use one.
+    /// Layer of the map, for methods that use one.
     pub layer: Option<Layer>,
-    /// The class whose score is explained.
+    /// Class whose score is explained.
     pub class: usize,
-    /// `[h, w]` or `[c, h, w]`.
+    /// Shape of the map: `[h, w]` or `[c, h, w]`.
     pub shape: Vec<usize>,
-    /// The raw signed formula.
+    /// Raw, signed values of the formula.
     pub values: Vec<f32>,
-    /// Where the cells of a layer's map stand in the image; those of an image's own size are its pixels.
+    /// Placement of a layer map's cells in the image; the cells of a map of the image's size are its pixels.
     pub placement: Placement,
-    /// The smallest value.
+    /// Smallest value.
     pub raw_min: f32,
-    /// The largest value.
+    /// Largest value.
     pub raw_max: f32,
-    /// Why there is nothing to draw, if there is nothing.
+    /// Reason why there is nothing to draw, if so.
     pub zero: Option<ZeroMap>,
     /// The box or the pixels whose score is explained, where the model has scores at many places.
     pub focus: Option<Focus>,
 }
 
-/// What came out for one image.
+/// Results for one image.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// The logits, as in the file before its sigmoid or softmax.
+    /// Logits, before the sigmoid or softmax of the file.
     pub logits: Vec<f32>,
-    /// The probability of each class.
+    /// Probability of each class.
     pub probabilities: Vec<f64>,
-    /// The class with the highest score.
+    /// Class with the highest score.
     pub predicted: usize,
-    /// One map for each method, layer and class, in the order of [`Explainer::maps`](crate::explain::Explainer::maps).
+    /// One map per method, layer and class, in the order of [`Explainer::maps`](crate::explain::Explainer::maps).
     pub attributions: Vec<Attribution>,
-    /// The tensors behind the maps, where they were asked for.
+    /// Intermediate tensors, if requested.
     pub tensors: Option<Tensors>,
 }
 
-/// Why a map has no positive part.
+/// Reason why a map has no positive part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZeroMap {
     /// Every activation of the layer is zero.
     DeadLayer,
-    /// The logit does not react to the layer at all.
+    /// The logit does not depend on the layer: its gradient is zero.
     ZeroGradient,
-    /// The probability does not react, where a probability is explained.
+    /// The gradient of the explained probability is zero.
     Saturated,
-    /// Activations and gradients exist but never meet: every product is zero.
+    /// Activations and gradients are non-zero, but every product of the two is zero.
     NoOverlap,
-    /// All evidence of the layer speaks against the class.
+    /// All evidence in the layer is against the class.
     AllAgainst,
-    /// All evidence of the layer speaks for the class, where the question is turned round.
+    /// All evidence in the layer is for the class, in a counterfactual explanation.
     AllFor,
-    /// There is evidence for the class, and the method's formula leaves nothing of it.
+    /// There is evidence for the class, but the method's formula removes it.
     NothingLeft,
-    /// Guided Grad-CAM: Grad-CAM has no positive place, so nothing of guided back-propagation is kept.
+    /// Guided Grad-CAM: Grad-CAM is not positive anywhere, so nothing of guided back-propagation is kept.
     NoPositiveCam,
-    /// Nothing comes back to the pixels.
+    /// Nothing is propagated back to the pixels.
     NoPixel,
-    /// The score stays the same whatever the method does to the image.
+    /// The score does not change under any of the method's perturbations.
     Unmoved,
-    /// The values are not finite.
+    /// The map contains NaN or infinite values.
     NotFinite,
     /// No place counts for the class.
     NoPlace,
@@ -83,7 +83,7 @@ pub enum ZeroMap {
 }
 
 impl ZeroMap {
-    /// All, in the order in which they are stored: new ones are added at the end.
+    /// All reasons, in the order of their stored numbers; new ones are added at the end.
     pub(crate) const ALL: [Self; 13] = [
         Self::DeadLayer,
         Self::ZeroGradient,
@@ -128,7 +128,7 @@ impl fmt::Display for ZeroMap {
 }
 
 impl Attribution {
-    /// Reads a map; the probes are those of [`probes`].
+    /// Creates the attribution of a map from its values and its [`probes`].
     pub(super) fn new(spec: &MapSpec, class: usize, values: Vec<f32>, probes: Option<Probes<f32>>) -> Self {
         let raw_min = values.iter().copied().fold(f32::INFINITY, f32::min);
         let raw_max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -142,7 +142,7 @@ impl Attribution {
         Self { method, layer, class, shape, values, placement, raw_min, raw_max, zero, focus: None }
     }
 
-    /// Other numbers for the same map: an average, a fusion.
+    /// Replaces the values of the map, for example by an average or a fusion.
     pub(super) fn replace(&mut self, shape: Vec<usize>, values: Vec<f32>) {
         self.raw_min = values.iter().copied().fold(f32::INFINITY, f32::min);
         self.raw_max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -155,7 +155,7 @@ impl Attribution {
         (self.shape, self.values) = (shape, values);
     }
 
-    /// Whether larger is more evidence for the class and smaller more against it.
+    /// True if the map is that of a layer, with signed evidence for (positive) and against (negative) the class.
     #[must_use]
     pub fn is_layer_map(&self) -> bool {
         self.method.kind == MapKind::Layer
@@ -194,17 +194,17 @@ fn why_zero(spec: &MapSpec, min: f32, max: f32, probes: Option<Probes<f32>>) -> 
     })
 }
 
-/// What tells why a map is empty.
+/// Statistics from which the reason for an empty map is derived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probes<T> {
-    /// max |A|.
+    /// Maximum of |A|.
     activation: T,
-    /// max |G|, with G = ∂y/∂A.
+    /// Maximum of |G|, with G = ∂y/∂A.
     gradient: T,
-    /// The largest evidence at a place in size: max |A ⊙ G|, or max |Grad-CAM| for maps of pixels, which are weighed by
-    /// Grad-CAM.
+    /// Largest magnitude of the evidence at a place: max |A ⊙ G|, or max |Grad-CAM| for pixel maps, which are weighted
+    /// by Grad-CAM.
     largest: T,
-    /// The largest evidence for the class: the same without the bars.
+    /// Largest evidence for the class: the same maximum without the absolute value.
     best: T,
 }
 
@@ -219,7 +219,7 @@ impl<T> Probes<T> {
     }
 }
 
-/// Appends the probes of a layer for maps of a kind, N×1 each.
+/// Appends the probes of a layer for a kind of map, N×1 each.
 pub(super) fn probes(
     graph: &mut Graph,
     kind: MapKind,

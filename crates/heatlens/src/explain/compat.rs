@@ -1,25 +1,24 @@
-//! What other libraries make of a raw layer map before they hand it out. For comparison: our own
-//! maps stay raw and signed.
+//! Post-processing of layer maps as in other libraries, for comparison with them. By default maps stay raw and signed.
 
 use crate::bilinear::resize;
 
-/// A library whose last steps are repeated.
+/// Library whose post-processing is reproduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compat {
-    /// pytorch-grad-cam: positive part, `scale`, enlarged to the image, once more.
+    /// pytorch-grad-cam: positive part, `scale`, resized to the image, then the first two steps again.
     PytorchGradCam,
-    /// torchcam: positive part (but for CAM) and normalised, at the layer's size.
+    /// torchcam: positive part (except for CAM), normalized, at the layer's size.
     Torchcam,
     /// Captum: the raw map.
     Captum,
 }
 
 impl Compat {
-    /// Every library, and what people type for it.
+    /// All libraries, with their names on the command line.
     pub const ALL: [(&'static str, Self); 3] =
         [("pytorch-grad-cam", Self::PytorchGradCam), ("torchcam", Self::Torchcam), ("captum", Self::Captum)];
 
-    /// The size of a map of `shape` for an image of these rows and columns.
+    /// Returns the size of a map of `shape` for an image with these rows and columns.
     pub(super) fn shape(self, shape: &[usize], image: [usize; 2]) -> Vec<usize> {
         match self {
             Self::PytorchGradCam if shape.len() == 2 => image.to_vec(),
@@ -27,7 +26,7 @@ impl Compat {
         }
     }
 
-    /// The map as the library gives it; `id` is the method's.
+    /// Returns the map as post-processed by the library; `id` is that of the method.
     pub(super) fn apply(self, id: &str, shape: &[usize], values: &[f32], image: [usize; 2]) -> Vec<f32> {
         let &[h, w] = shape else { return values.to_vec() };
         let positive = || values.iter().map(|v| v.max(0.0)).collect::<Vec<f32>>();
@@ -44,7 +43,7 @@ impl Compat {
     }
 }
 
-/// Less the smallest, over the guarded largest of what is left.
+/// Subtracts the minimum and divides by the guarded maximum of the result.
 fn normalised(mut values: Vec<f32>, guard: impl Fn(f32) -> f32) -> Vec<f32> {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);
     values.iter_mut().for_each(|v| *v -= low);
@@ -57,8 +56,8 @@ fn normalised(mut values: Vec<f32>, guard: impl Fn(f32) -> f32) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// pytorch-grad-cam's numbers are those of its own `scale_cam_image`, applied twice (version 1.5.7); torchcam's
-    /// are worked out by hand from its `_normalize`.
+    /// The expected values of pytorch-grad-cam come from its own `scale_cam_image`, applied twice (version 1.5.7);
+    /// those of torchcam are calculated by hand from its `_normalize`.
     #[test]
     fn the_last_steps_of_the_libraries() {
         let raw = [-1.0, 0.5, 2.0, 1.0];

@@ -1,21 +1,22 @@
-//! The methods that are used where nobody names one.
+//! Default methods.
 
 use crate::explain::{ExplainError, ExplainOptions, append_maps};
 use crate::method::{FirstLook, Method, first_look};
 use crate::model::Model;
 
 impl ExplainOptions {
-    /// Takes the methods that suit the model, as [`first_look`] lists them, and returns a sentence for each that is
-    /// left out: why, and what takes its place.
+    /// Selects the methods that suit the model from those of [`first_look`], and returns one sentence per omitted
+    /// method with the reason and the replacement.
     ///
-    /// - The heat map is Grad-CAM; HiRes-CAM of scores at places (a segmentation), where the mean of the gradient over the
-    ///   image says nothing of the place; occlusion where no layer has rows and columns or nothing can be differentiated.
-    /// - The fine picture is guided back-propagation with guided Grad-CAM where every activation is a rectifier, and
-    ///   the gradient elsewhere: the guided rule is defined for rectifiers alone. Why the gradient and none of the
-    ///   methods made from it: `docs/decisions/019-default-methods.md`.
+    /// - The heat map is Grad-CAM. For scores at places (segmentation) it is HiRes-CAM, since the gradient averaged
+    ///   over the image does not describe a place. If no layer has rows and columns, or nothing can be differentiated,
+    ///   it is occlusion.
+    /// - The fine-grained map is guided back-propagation with guided Grad-CAM if every activation is a rectifier, and
+    ///   the gradient otherwise: the guided rule is only defined for rectifiers. The choice of the gradient over the
+    ///   methods derived from it is explained in `docs/decisions/019-default-methods.md`.
     ///
-    /// Whatever still turns out not to apply is left out by [`Explainer::new`](crate::explain::Explainer::new), with a
-    /// note: nobody asked for it by name, so it is no reason to fail.
+    /// Methods that turn out not to apply later are omitted by [`Explainer::new`](crate::explain::Explainer::new) with
+    /// a note. They were not requested by name, so this is not an error.
     pub fn take_default_methods(&mut self, model: &Model) -> Vec<String> {
         let first = first_look();
         let places = model.head.dense.is_some();
@@ -36,12 +37,12 @@ impl ExplainOptions {
             }
         };
         methods.push(heat);
-        // It weighs by Grad-CAM.
+        // Guided Grad-CAM is weighted by Grad-CAM.
         let takes_both = heat.id == first.heat.id;
         match refusal(usual.fine) {
             None => {
                 methods.push(usual.fine);
-                // It needs the layer and the derivative that Grad-CAM needs, which has said why they are missing.
+                // It needs the same layer and derivative as Grad-CAM, whose note already says why they are missing.
                 methods.extend(std::iter::once(usual.both).filter(|_| takes_both));
             }
             Some(reason) => {
@@ -58,7 +59,7 @@ impl ExplainOptions {
         notes
     }
 
-    /// Why a formula cannot be appended to the model, if it cannot.
+    /// Returns the reason why a method cannot be appended to the model, if it cannot.
     fn refusal(&self, model: &Model, method: &'static Method) -> Option<ExplainError> {
         let alone = Self { methods: vec![method], skip_inapplicable: false, ..self.clone() };
         append_maps(model, &alone).err()
@@ -84,8 +85,8 @@ mod tests {
         (0..len).map(|i| ((i * 7919 % 101) as f32 - 50.0) / 101.0).collect()
     }
 
-    /// A convolution, an activation, and a dense layer on the mean of each channel; on all values where there is no
-    /// convolution.
+    /// Returns a model of a convolution, an activation, and a dense layer on the channel means; without a convolution,
+    /// the dense layer reads all values.
     fn network(activation: Activation, spatial: bool) -> Model {
         let mut graph = Graph::new("net");
         let image = graph.add_input("image", Fact::f32(Shape::batched(&[2, 12, 12])));
@@ -107,7 +108,7 @@ mod tests {
         Model::from_graph(graph).unwrap()
     }
 
-    /// The ids that are taken, after an image was explained by them, and what was said.
+    /// Returns the ids of the selected methods, after explaining an image with them, and the notes.
     fn taken(model: &Model) -> (Vec<&'static str>, String) {
         let mut options = ExplainOptions::new(&[]);
         let mut notes = options.take_default_methods(model);
@@ -174,7 +175,7 @@ mod tests {
             let (mask, one, zero) = (b.is_positive(x).unwrap(), b.scalar(1.0), b.scalar(0.0));
             b.apply(Where, &[mask, one, zero]).unwrap()
         };
-        // The layer behind the step has a gradient, the image in front of it has none.
+        // The layer after the step has a gradient, the image before it does not.
         let (ids, notes) = taken(&network(step, true));
         assert_eq!(ids, ["grad_cam"]);
         assert!(notes.starts_with("left out: guided_backprop, guided_grad_cam"), "{notes}");

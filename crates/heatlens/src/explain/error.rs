@@ -1,4 +1,4 @@
-//! Why an explanation cannot be made.
+//! Errors of explanations.
 
 use heatlens_cpu::{CompileError, RunError};
 use heatlens_graph::GraphError;
@@ -9,7 +9,7 @@ use crate::method::MethodError;
 use crate::model::ModelError;
 use crate::model::program::ProgramError;
 
-/// An explanation that cannot be made.
+/// Reason why an explanation cannot be computed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExplainError {
@@ -19,7 +19,7 @@ pub enum ExplainError {
     /// A method does not apply.
     #[error(transparent)]
     Method(#[from] MethodError),
-    /// None of the methods applies; the reasons.
+    /// None of the methods applies; holds the reasons.
     #[error("no method applies: {}", .0.join("; "))]
     NothingApplies(Vec<String>),
     /// A derivative cannot be built.
@@ -31,20 +31,20 @@ pub enum ExplainError {
     /// The images do not fit the model.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// An image cannot be read, or does not fit the model.
+    /// An image cannot be read or does not fit the model.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// There is no map of a method; the methods that there are maps of.
+    /// The requested method has no map.
     #[error(
         "there is no map of {method}, only of {}: name it when the explainer is built", found.join(", ")
     )]
     NoMap {
-        /// The method asked for.
+        /// Requested method.
         method: &'static str,
-        /// Those of which there are maps.
+        /// Methods that have maps.
         found: Vec<&'static str>,
     },
-    /// The statistics of a network's normalisations cannot be computed.
+    /// The statistics of a network's normalization layers cannot be computed.
     #[error("{0}")]
     Statistics(String),
 }
@@ -70,7 +70,7 @@ mod tests {
     use crate::render::RenderError;
     use crate::train::TrainError;
 
-    /// What lies under an error, down to its origin.
+    /// Returns an error and its sources, down to the original cause.
     fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
         std::iter::successors(error.source(), |&cause| cause.source()).collect()
     }

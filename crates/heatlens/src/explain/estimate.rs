@@ -1,4 +1,4 @@
-//! How long explaining will take, told before it begins.
+//! Estimate of the time an explanation takes.
 
 use crate::bench::seconds;
 use crate::explain::map_spec::MapSource;
@@ -6,31 +6,31 @@ use crate::explain::{ExplainError, Explainer, smoothing};
 use crate::method::PassCount;
 use crate::predict::Predictor;
 
-/// Images that go through the model together in the trial.
+/// Batch size of the trial run.
 const TOGETHER: usize = 16;
-/// A pass back takes about twice the time of a pass forward.
+/// Cost of a forward and backward pass, in forward passes.
 const BACK: f64 = 3.0;
 
-/// What one image takes.
+/// Estimated cost of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Passes through the model for methods that make many of them.
+    /// Number of passes through the model by methods that need many.
     pub passes: PassCount,
-    /// Seconds for the whole of it, on this machine as it is now.
+    /// Total seconds, on this machine under its current load.
     pub seconds: f64,
 }
 
 impl Explainer {
-    /// What one image takes, from a trial of each kind of pass with this one; making pictures is not in it.
+    /// Estimates the cost of one image by timing each kind of pass with this image. Drawing is not included.
     ///
     /// # Errors
-    /// If `pixels` are not one image of the model's size.
+    /// If `pixels` is not one image of the model's size.
     #[allow(clippy::cast_precision_loss)] // counts of passes
     pub fn estimate(&self, pixels: &[f32]) -> Result<Estimate, ExplainError> {
         let passes = self.pass_count();
         let copies = pixels.repeat(TOGETHER);
         let predictor = Predictor::new(self.model())?;
-        // The first run also touches memory for the first time.
+        // The first run is slower because memory is touched for the first time.
         predictor.logits(pixels, 1)?;
         let forward = seconds(|| predictor.logits(&copies, TOGETHER))? / TOGETHER as f64;
         self.profile(pixels, 1)?;
@@ -39,7 +39,7 @@ impl Explainer {
         Ok(Estimate { passes, seconds: once * self.copies() as f64 })
     }
 
-    /// The passes of all methods that make many.
+    /// Returns the number of passes of all methods that make many.
     fn pass_count(&self) -> PassCount {
         let counts = self.parts.iter().filter_map(|part| match part.source {
             MapSource::Passes { number, .. } => Some(self.passes[number].count()),
@@ -51,7 +51,7 @@ impl Explainer {
         })
     }
 
-    /// How often an image is explained.
+    /// Returns the number of copies of each image that are explained.
     fn copies(&self) -> usize {
         if self.augment { 1 + smoothing::copies().count() } else { 1 }
     }
@@ -91,7 +91,7 @@ mod tests {
             ("extremal_perturbation", 2, 3),
         ] {
             let count = explainer(&[id], false).pass_count();
-            // Two classes, each with passes of its own.
+            // Two classes, each with separate passes.
             assert_eq!(count, PassCount { forward: 2 * forward, back: 2 * back }, "{id}");
         }
         let image = vec![0.5; 32 * 32];

@@ -1,4 +1,4 @@
-//! The compiled program, and what it makes of images.
+//! Compiled explanations.
 
 use heatlens_cpu::StepTime;
 
@@ -15,23 +15,23 @@ use crate::model::program::ImageProgram;
 use crate::model::{Layer, Model, ModelError};
 use crate::target::{self, Class, Target};
 
-/// A compiled explanation of one model.
+/// Compiled explanation program of one model.
 #[derive(Debug)]
 pub struct Explainer {
     model: Model,
     program: ImageProgram,
-    /// Gives the targets of the images as they are, where copies of them are explained too, or others are given.
+    /// Program that computes the targets, if copies of the images are explained or classes are given.
     targets: Option<ImageProgram>,
     pub(super) augment: bool,
     pub(super) passes: Vec<Box<dyn Passes>>,
-    /// What is computed.
+    /// Maps that are computed.
     pub(super) parts: Vec<MapSpec>,
-    /// What is handed out, and the parts that each of it is made of.
+    /// Maps that are returned; `made_of` lists the parts of each.
     maps: Vec<MapSpec>,
     made_of: Vec<Vec<usize>>,
-    /// For each map the parts of a detector's levels, of which the one with the box is handed out.
+    /// For each map, the parts of a detector's levels; the part of the level with the box is returned.
     levels: Option<Vec<Vec<usize>>>,
-    /// Finds the detections whose ranks are explained.
+    /// Detector of the boxes to explain, and their ranks.
     detector: Option<(Detector, Vec<usize>)>,
     /// The output of a detector's boxes.
     boxes: Option<usize>,
@@ -50,7 +50,7 @@ impl Explainer {
     /// operator of the model has no kernel.
     pub fn new(model: &Model, options: &ExplainOptions) -> Result<Self, ExplainError> {
         let (mut assembly, layers) = Assembly::new(model, options)?;
-        // Their weights are the dense layer's where there is one: at the layer that it averages over.
+        // The tensors' weights are those of the dense layer, if there is one, at the layer it averages over.
         let pooled = assembly.pooled.clone();
         let tensors = match (options.tensors, pooled.as_ref().or(layers.first())) {
             (true, Some(layer)) => Some(assembly.add_tensors(model, options, layer)?),
@@ -93,37 +93,37 @@ impl Explainer {
         })
     }
 
-    /// The maps that [`explain`](Self::explain) gives for each image, in order.
+    /// Returns the maps that [`explain`](Self::explain) computes for each image, in order.
     #[must_use]
     pub fn maps(&self) -> &[MapSpec] {
         &self.maps
     }
 
-    /// The model.
+    /// Returns the model.
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The layer whose tensors are handed out, where they are.
+    /// Returns the layer of the intermediate tensors, if they are requested.
     #[must_use]
     pub fn tensors_layer(&self) -> Option<&Layer> {
         self.tensors.as_ref().map(tensors::Ports::layer)
     }
 
-    /// What was left out or ignored, and why.
+    /// Returns notes on methods and options that were omitted, with the reasons.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The same with further notes before its own.
+    /// Returns the explainer with further notes before the existing ones.
     pub(crate) fn with_notes_before(mut self, notes: Vec<String>) -> Self {
         self.notes.splice(0..0, notes);
         self
     }
 
-    /// Explains `n` images, given one after the other as c·h·w values each, prepared as the model takes them.
+    /// Explains `n` preprocessed images, given as `c*h*w` values each.
     ///
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
@@ -137,11 +137,11 @@ impl Explainer {
         Ok(explained)
     }
 
-    /// Explains images, each for a class of its own, whatever the model predicts: the score of class `classes[i]` of
-    /// image i. The explainer must be made with `classes_given`, for one target without opponent.
+    /// Explains the score of class `classes[i]` for image i, whatever the model predicts. The explainer must have been
+    /// created with `classes_given` and a single target without `against`.
     ///
     /// # Errors
-    /// If there is not a class of the model for each image, or `pixels` does not hold as many images.
+    /// If a class does not exist, or if `pixels` does not hold one image per class.
     pub fn explain_for(&self, pixels: &[f32], classes: &[usize]) -> Result<Vec<Explanation>, ExplainError> {
         let (head, n) = (&self.model.head, classes.len());
         if let Some(&class) = classes.iter().find(|&&class| class >= head.classes()) {
@@ -162,7 +162,8 @@ impl Explainer {
         Ok(explained)
     }
 
-    /// What each kernel of the shared program takes for `n` images; passes of methods that make many are not in it.
+    /// Returns the time of each kernel of the shared program for `n` images, without the passes of methods that make
+    /// many.
     ///
     /// # Errors
     /// As [`explain`](Self::explain).
@@ -171,7 +172,7 @@ impl Explainer {
         Ok(self.program.profile(&feeds(pixels, &targets), n)?)
     }
 
-    /// The images' own targets, where the program takes them as inputs.
+    /// Returns the targets of the images, if they are inputs of the program.
     fn targets(&self, pixels: &[f32], n: usize) -> Result<Vec<Vec<f32>>, ExplainError> {
         if let Some((detector, ranks)) = &self.detector {
             return detector.rows(pixels, n, ranks);
@@ -179,20 +180,20 @@ impl Explainer {
         Ok(self.targets.as_ref().map(|program| program.run(&[pixels], n)).transpose()?.unwrap_or_default())
     }
 
-    /// Bytes of buffers that one image takes in the shared program; weights not counted.
+    /// Returns the buffer size per image of the shared program, in bytes, without weights.
     #[must_use]
     pub fn bytes_per_image(&self) -> u128 {
         self.program.bytes_per_image()
     }
 
-    /// Runs the program on images that may be copies, for the targets of the originals.
+    /// Runs the program on images, possibly modified copies, for the targets of the originals.
     fn run(&self, pixels: &[f32], targets: &[Vec<f32>], n: usize) -> Result<Vec<Explanation>, ExplainError> {
         let outputs = self.program.run(&feeds(pixels, targets), n)?;
         let images = pixels.chunks(pixels.len().max(1) / n.max(1));
         images.enumerate().map(|(i, image)| self.explanation(&outputs, image, n, i)).collect()
     }
 
-    /// Averages the maps over changed copies of the images.
+    /// Averages the maps over modified copies of the images.
     fn smooth(
         &self,
         explained: &mut [Explanation],
@@ -218,7 +219,7 @@ impl Explainer {
         Ok(())
     }
 
-    /// From the parts to what is handed out.
+    /// Combines the computed parts into the maps that are returned.
     fn finish(&self, explanation: &mut Explanation) {
         let parts = std::mem::take(&mut explanation.attributions);
         for (spec, made_of) in self.maps.iter().zip(&self.made_of) {
@@ -240,7 +241,7 @@ impl Explainer {
         }
     }
 
-    /// Whether images take many passes each, so that they are best explained one at a time.
+    /// True if images need many passes each, so that it is best to explain them one at a time.
     #[must_use]
     pub fn takes_passes(&self) -> bool {
         self.passes.iter().any(|passes| passes.is_long())
@@ -307,7 +308,7 @@ impl Explainer {
     }
 }
 
-/// A map of one of several layers at the size that all of them are handed out in.
+/// Returns the map of one of several layers, resized to their common size.
 fn enlarged(mut part: Attribution, to: &MapSpec) -> Attribution {
     if let (&[h, w], &[rows, columns]) = (part.shape.as_slice(), to.shape.as_slice())
         && [h, w] != [rows, columns]
@@ -320,7 +321,7 @@ fn enlarged(mut part: Attribution, to: &MapSpec) -> Attribution {
     part
 }
 
-/// The inputs of the shared program.
+/// Returns the inputs of the shared program.
 fn feeds<'a>(pixels: &'a [f32], targets: &'a [Vec<f32>]) -> Vec<&'a [f32]> {
     std::iter::once(pixels).chain(targets.iter().map(Vec::as_slice)).collect()
 }

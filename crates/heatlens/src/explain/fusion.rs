@@ -1,35 +1,35 @@
-//! Several layers' maps as one.
+//! Fusion of the maps of several layers.
 
 use crate::bilinear::Enlargement;
 use crate::explain::Attribution;
 use crate::render::Map;
 
-/// How the maps of several layers are put together. Each is taken by its positive part over its
-/// largest value, brought (bilinear) to the cells of the layer with the most places.
+/// Fusion of the maps of several layers. The positive part of each map is divided by its maximum and resized (bilinear)
+/// to the cells of the layer with the most places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fusion {
-    /// The mean, as pytorch-grad-cam does.
+    /// Mean, as in pytorch-grad-cam.
     Mean,
-    /// The largest.
+    /// Maximum.
     Max,
-    /// The largest of tanh(2 · map), which lifts faint layers (Jiang et al. 2021, LayerCAM, equation 9).
+    /// Maximum of tanh(2 · map), which strengthens weak layers (Jiang et al. 2021, LayerCAM, equation 9).
     TanhMax,
-    /// The product: only what all layers agree on stays.
+    /// Product: keeps only what all layers agree on.
     Product,
 }
 
 impl Fusion {
-    /// Every way, and what people type for it.
+    /// All fusions, with their names on the command line.
     pub const ALL: [(&'static str, Self); 4] =
         [("mean", Self::Mean), ("max", Self::Max), ("tanh-max", Self::TanhMax), ("product", Self::Product)];
 
-    /// What people type.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, fusion)| *fusion == self).map_or("", |(name, _)| name)
     }
 
-    /// One map from several; each is h×w. Its cells are those of the one with the most places.
+    /// Fuses several maps, h×w each, on the cells of the map with the most places.
     pub(super) fn fuse(self, maps: &[&Attribution]) -> Vec<f32> {
         let Some(&largest) = largest(maps.iter().map(|m| m.shape.as_slice())).and_then(|at| maps.get(at))
         else {
@@ -61,7 +61,7 @@ impl Fusion {
     }
 }
 
-/// The number of the map with the most places; the first of equals.
+/// Returns the index of the map with the most places, the first one of ties.
 pub(super) fn largest<'s>(shapes: impl Iterator<Item = &'s [usize]>) -> Option<usize> {
     let places = shapes.map(|shape| shape.iter().product::<usize>());
     places

@@ -1,13 +1,13 @@
-//! Where the heat of a map lies, whatever the kind of map.
+//! Heat of a map, defined for every kind of map.
 
 use crate::explain::{Attribution, Explanation};
 use crate::method::MapKind;
 use crate::render::Map;
 
 impl Attribution {
-    /// The map as one plane: a layer's map as it is, evidence for and against; |v| summed over the channels of a map of
-    /// the image's own size (where lighter and darker both mean "looked here"). `None` for maps of several patterns
-    /// and for values that are no numbers.
+    /// Returns the map as a single plane: a layer map unchanged, with evidence for and against; a pixel map as the sum
+    /// of |v| over its channels, since brighter and darker pixels are both evidence. Returns `None` for concept maps
+    /// and for values that are not finite.
     #[must_use]
     pub fn plane(&self) -> Option<Map> {
         match (self.method.kind, self.shape.as_slice()) {
@@ -26,7 +26,7 @@ impl Attribution {
         }
     }
 
-    /// The heat at each place: the positive part of the [plane](Self::plane).
+    /// Returns the heat at each place: the positive part of the [plane](Self::plane).
     #[must_use]
     pub fn heat(&self) -> Option<Map> {
         let plane = self.plane()?;
@@ -36,8 +36,8 @@ impl Attribution {
 }
 
 impl Attribution {
-    /// The heat of every pixel of an image of these rows and columns, from 0 to 1, where 1 is the largest of the
-    /// [heat](Self::heat); zeros where there is none. `None` for maps of several patterns.
+    /// Returns the heat of each pixel of an image with these rows and columns, from 0 to 1 (the maximum of the
+    /// [heat](Self::heat)); all zeros if there is no heat. Returns `None` for concept maps.
     #[must_use]
     pub fn heat_over(&self, [h, w]: [usize; 2]) -> Option<Vec<f32>> {
         if self.method.kind == MapKind::Concepts {
@@ -49,8 +49,8 @@ impl Attribution {
 }
 
 impl Explanation {
-    /// The map that stands for the image where one must: of the first method whose maps have heat at every place, the
-    /// one at its last layer. Its number, and its heat.
+    /// Returns the index and heat of the map that represents the image: the last layer's map of the first method with a
+    /// heat map.
     #[must_use]
     pub fn main_map(&self) -> Option<(usize, Map)> {
         let maps = &self.attributions;

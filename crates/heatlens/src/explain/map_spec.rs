@@ -1,4 +1,4 @@
-//! Which maps are computed, and which of them are handed out.
+//! Specification of the maps to compute and to return.
 
 use std::collections::BTreeSet;
 
@@ -11,36 +11,37 @@ use crate::target::{Class, Goal};
 /// One map that the program computes.
 #[derive(Clone, Debug)]
 pub struct MapSpec {
-    /// The map's name, another for each: the method's id, with layer and class where several were asked for.
+    /// Unique name of the map: the method's id, with layer and class if there are several.
     pub name: String,
-    /// The name as part of a file's name: letters, digits and `-_.@#~`, at most 96 bytes, another for each map even where
-    /// capitals make no difference.
+    /// The name as part of a file name: letters, digits and `-_.@#~`, at most 96 bytes, unique even if case is ignored.
     pub file_name: String,
-    /// The method.
+    /// Method that computes the map.
     pub method: &'static Method,
-    /// The layer, for methods that use one.
+    /// Layer of the map, for methods that use one.
     pub layer: Option<Layer>,
-    /// What is explained.
+    /// Explained score.
     pub goal: Goal,
-    /// Sizes of one sample's map: `[h, w]` or `[c, h, w]`.
+    /// Shape of one sample's map: `[h, w]` or `[c, h, w]`.
     pub shape: Vec<usize>,
-    /// Where the cells of a layer's map stand in the image.
+    /// Placement of a layer map's cells in the image.
     pub placement: Placement,
-    /// Whether the method was asked for at several layers, so that its name needs the layer.
+    /// True if the method is applied to several layers, so that the name needs the layer.
     pub several_layers: bool,
-    /// Whether several classes were asked for, so that its name needs the class.
+    /// True if several classes are explained, so that the name needs the class.
     pub several_classes: bool,
     pub(super) source: MapSource,
-    /// Outputs that tell why a map is empty.
+    /// Outputs from which the reason for an empty map is derived.
     pub(super) probes: Option<Probes<usize>>,
     /// The output that says how much each place counts, where there are scores at many.
     pub(super) places: Option<usize>,
-    /// The output that holds the seed, where the class is found out with it.
+    /// Output with the number of places that count, for dense heads.
+    /// Output with the number of counting places per level, if each level has its own layer.
+    /// Output that holds the seed, if the class is determined with it.
     pub(super) seed: Option<usize>,
 }
 
 impl MapSpec {
-    /// The map's title for people: the method's, with layer and class where there are several.
+    /// Returns the title of the map: that of the method, with layer and class if there are several.
     #[must_use]
     pub fn title(&self, model: &Model) -> String {
         let layer = self.layer.as_ref().filter(|_| self.several_layers).map(|layer| layer.name.as_str());
@@ -74,10 +75,10 @@ impl MapSpec {
     }
 }
 
-/// Bytes of a map's name as part of a file's name, at most.
+/// Maximum length, in bytes, of a map's name in a file name.
 const MOST_BYTES: usize = 96;
 
-/// Gives each map its names. Of those that would lie in one file, all but the first get a number.
+/// Assigns unique names to the maps. Of those with the same file name, all but the first get a number.
 fn name_all(maps: &mut [MapSpec], model: &Model) {
     let mut taken: BTreeSet<String> = BTreeSet::new();
     for map in maps {
@@ -89,7 +90,7 @@ fn name_all(maps: &mut [MapSpec], model: &Model) {
     }
 }
 
-/// A name as part of a file's name, cut so that it and what follows have at most 96 bytes.
+/// Returns a name as part of a file name, cut so that the result, including `end`, has at most 96 bytes.
 pub(crate) fn file_part(name: &str, end: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || "-_.@#".contains(c) { c } else { '_' };
     let mut part = String::new();
@@ -102,16 +103,17 @@ pub(crate) fn file_part(name: &str, end: &str) -> String {
     part + end
 }
 
-/// Where a map's numbers come from.
+/// Source of a map's values.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MapSource {
-    /// An output of the shared program.
+    /// Output of the shared program.
     Output(usize),
-    /// Passes of their own (their number in the list of all), for the target that this output holds.
+    /// Separate passes, given by their index, for the target held by this output.
     Passes { number: usize, target: usize },
 }
 
-/// What is handed out: the parts, or one map for those that several layers have in common.
+/// Returns the maps to output, each with the indices of its parts: one map per part, or one for all layers that are
+/// fused.
 pub(super) fn shown(
     parts: &[MapSpec],
     options: &ExplainOptions,

@@ -1,8 +1,8 @@
-//! From a model and a choice of methods to a program, and from images to maps.
+//! Explanations: programs compiled from a model and a list of methods, and the maps they compute for images.
 //!
-//! [`Explainer::new`] appends every method's formula to the network, merges what they share and
-//! compiles the whole as one program; [`Explainer::explain`] runs it. What comes out is an
-//! [`Explanation`]: scores, and one [`Attribution`] for each method, layer and class.
+//! [`Explainer::new`] appends every method's formula to the network, merges common subexpressions and compiles the
+//! result into one program, which [`Explainer::explain`] runs. The result is an [`Explanation`]: scores, and one
+//! [`Attribution`] per method, layer and class.
 
 mod assembly;
 mod attribution;

@@ -1,52 +1,54 @@
-//! What can be asked for.
+//! Options of an explanation.
 
 use crate::explain::{Compat, Fusion};
 use crate::method::{Method, Settings};
 use crate::model::{Layer, Placing};
 use crate::target::{Score, Target};
 
-/// What to explain, and how.
+/// Options of an explanation.
 #[derive(Clone, Debug)]
 pub struct ExplainOptions {
-    /// The methods.
+    /// Methods to apply.
     pub methods: Vec<&'static Method>,
-    /// The layers; the model's default layer if there are none.
+    /// Layers to use; the model's default layer if empty.
     pub layers: Vec<Layer>,
-    /// The classes.
+    /// Classes to explain.
     pub target: Target,
-    /// Each class against this one: why that class and not this one.
+    /// Class to compare with: explains why a class is chosen over this one.
     pub against: Option<Target>,
-    /// Whether the question is turned round: what would lower the score.
+    /// True for a counterfactual explanation: what lowers the score.
     pub counterfactual: bool,
-    /// Whether logits or probabilities are explained.
+    /// Explained score: logits or probabilities.
     pub score: Score,
-    /// What was set on the methods, and the seed.
+    /// Settings of the methods, and the seed.
     pub settings: Settings,
-    /// How the maps of several layers become one; each by itself if not given.
+    /// Fusion of the maps of several layers; without it there is one map per layer.
     pub fusion: Option<Fusion>,
-    /// Whether maps are averaged over mirrored and scaled copies of the image.
+    /// True if maps are averaged over mirrored and scaled copies of the image.
     pub augment: bool,
-    /// Whether methods that sum over channels take their first principal component instead.
+    /// True if methods that sum over channels use the first principal component instead.
     pub eigen_smooth: bool,
-    /// A library whose last steps are applied to layer maps.
+    /// Library whose post-processing is applied to layer maps.
     pub compat: Option<Compat>,
-    /// Whether methods that do not apply are left out (with a note) instead of being an error.
+    /// True if methods that do not apply are omitted with a note instead of causing an error.
     pub skip_inapplicable: bool,
-    /// Whether the tensors behind the maps are handed out too.
+    /// True if intermediate tensors are returned as well.
     pub tensors: bool,
     /// The probability from which a class counts as there: maps of less probable classes are [absent](crate::explain::ZeroMap::is_absent).
     pub at_least: Option<f64>,
-    /// Whether each image comes with the class to explain, for [`Explainer::explain_for`](super::Explainer::explain_for).
+    /// True if the class to explain is given with each image, for
+    /// [`Explainer::explain_for`](super::Explainer::explain_for).
     pub classes_given: bool,
 }
 
 impl ExplainOptions {
-    /// How maps are laid over the image: as asked for, or as the peers do where one is repeated.
+    /// Returns the placement of maps over the image: as in the settings, or by resizing if another library is
+    /// reproduced.
     pub(crate) fn placing(&self) -> Placing {
         if self.compat.is_some() { Placing::Resize } else { self.settings.placing }
     }
 
-    /// These methods on the default layer, for the predicted class, of the logit.
+    /// Returns options for these methods on the default layer, for the logit of the predicted class.
     #[must_use]
     pub fn new(methods: &[&'static Method]) -> Self {
         Self {

@@ -1,17 +1,17 @@
-//! Maps averaged over changed copies of the image, as pytorch-grad-cam's `aug_smooth`: mirrored or
-//! not, with pixels times 1, 0.9 and 1.1. Each copy is explained for the original's class.
+//! Averaging of maps over modified copies of the image, as in pytorch-grad-cam's `aug_smooth`: mirrored or not, with
+//! pixels multiplied by 1, 0.9 and 1.1. Each copy is explained for the original's class.
 
 use crate::bilinear::Enlargement;
 use crate::explain::Attribution;
 
-/// One way to change an image.
+/// Modification of an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copy {
     mirrored: bool,
     factor: f32,
 }
 
-/// Every copy but the image itself.
+/// Returns all modifications except the identity.
 pub(super) fn copies() -> impl Iterator<Item = Copy> {
     let all = [false, true]
         .into_iter()
@@ -20,7 +20,7 @@ pub(super) fn copies() -> impl Iterator<Item = Copy> {
 }
 
 impl Copy {
-    /// The changed images; `width` is that of their rows.
+    /// Returns the modified images, given their width.
     pub(super) fn make(self, pixels: &[f32], width: usize) -> Vec<f32> {
         let mut changed: Vec<f32> = pixels.iter().map(|p| p * self.factor).collect();
         if self.mirrored {
@@ -29,8 +29,8 @@ impl Copy {
         changed
     }
 
-    /// Mirrors a map of the copy so that it lies over the image. The cells of the mirrored image need not stand where
-    /// those of the image do, but for evenly spread ones.
+    /// Mirrors a map of the copy back onto the image. Unless they are evenly spread, cells of the mirrored image may be
+    /// placed differently from those of the original.
     pub(super) fn put_back(self, map: &mut Attribution) {
         let Some(&[h, w]) = map.shape.last_chunk::<2>() else { return };
         if !self.mirrored || h * w == 0 {

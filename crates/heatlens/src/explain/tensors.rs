@@ -1,33 +1,33 @@
-//! The tensors behind the pictures, under the names that scripts of the field use.
+//! Intermediate tensors of an explanation, under the names common in scripts of the field.
 
 use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differentiate};
 
 use crate::model::{GapHead, Head, Layer, Model};
 use crate::target::Class;
 
-/// `conv_output`, `conv_grad`, `input_grad`, `weights` and `cam` of one image. A model with one
-/// logit has them for that logit, z; others for the explained class.
+/// `conv_output`, `conv_grad`, `input_grad`, `weights` and `cam` of one image. They belong to the logit z of a model
+/// with a single logit, and to the explained class otherwise.
 #[derive(Clone, Debug)]
 pub struct Tensors {
-    /// The layer they belong to.
+    /// Layer of the tensors.
     pub layer: Layer,
-    /// A, the layer's activations: c·h·w.
+    /// A, the layer's activations, `c*h*w`.
     pub conv_output: Vec<f32>,
-    /// ∂y/∂A: c·h·w.
+    /// ∂y/∂A, `c*h*w`.
     pub conv_grad: Vec<f32>,
-    /// ∂y/∂x: the image's c·h·w.
+    /// ∂y/∂x, `c*h*w` of the image.
     pub input_grad: Vec<f32>,
-    /// One weight for each channel: the dense layer's where the layer feeds global average
-    /// pooling, else the mean of `conv_grad` over the plane (Grad-CAM's α).
+    /// One weight per channel: those of the dense layer if the layer feeds global average pooling, otherwise the
+    /// spatial mean of `conv_grad` (Grad-CAM's α).
     pub weights: Vec<f32>,
-    /// Σₖ weightsₖ Aₖ, signed: h·w.
+    /// Σₖ weightsₖ Aₖ, signed, `h*w`.
     pub cam: Vec<f32>,
-    /// Whether `weights` are the dense layer's.
+    /// True if `weights` are those of the dense layer.
     pub dense_weights: bool,
 }
 
 impl Tensors {
-    /// The mean activation of each channel.
+    /// Returns the mean activation of each channel.
     #[must_use]
     pub fn channel_means(&self) -> Vec<f64> {
         let area = (self.layer.shape[1] * self.layer.shape[2]).max(1);
@@ -40,7 +40,7 @@ impl Tensors {
     }
 }
 
-/// Where a program hands the tensors out.
+/// Outputs of a program that hold the tensors.
 #[derive(Debug)]
 pub(super) struct Ports {
     layer: Layer,
@@ -50,7 +50,7 @@ pub(super) struct Ports {
     class: Class,
 }
 
-/// `conv_output`, and the appended `conv_grad` and `input_grad`.
+/// Returns `conv_output`, and appends `conv_grad` and `input_grad`.
 pub(super) fn build(
     graph: &mut Graph,
     model: &Model,
