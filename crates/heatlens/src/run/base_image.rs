@@ -1,28 +1,28 @@
-//! The image under a map.
+//! Image on which a map is drawn.
 
 use image::RgbImage;
 
 use crate::data::{DataError, Dataset, Original, Room};
 use crate::render::{PictureSize, View, fitted, scaled, size_of};
 
-/// The longer side of a thumbnail, at most.
+/// Maximum length, in pixels, of a thumbnail's longer side.
 const THUMBNAIL_SIDE: usize = 320;
 
-/// An image in its own colours and shape, and where on it lies what the model sees.
+/// An image in its original colours and shape, with the part of it that the model sees.
 #[derive(Clone, Debug)]
 pub struct BaseImage {
     /// The image.
     pub picture: RgbImage,
-    /// What the model sees of it.
+    /// Part of the image that the model sees.
     pub view: View,
-    /// Whether it was stored with losses.
+    /// True if the image was stored with lossy compression.
     pub lossy: bool,
-    /// The memory that it and its pictures take, where that is much. Copies count for little beside it.
+    /// Memory reserved for a large image and its drawings. Copies of it are small in comparison.
     room: Option<Room>,
 }
 
 impl BaseImage {
-    /// Reads an item at its own size.
+    /// Reads an item at its original size.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -33,13 +33,14 @@ impl BaseImage {
         Ok(Self { picture, view, lossy, room })
     }
 
-    /// The same image at the size that pictures of it have.
+    /// Returns the image at the size of the pictures drawn of it.
     #[must_use]
     pub fn sized(&self, size: PictureSize) -> Self {
         self.scaled(size.of(self.view.original))
     }
 
-    /// The image at 320 pixels at most, for contact sheet and report: small ones keep their pixels.
+    /// Returns the image with at most 320 pixels per side, for contact sheet and report. Smaller images are not
+    /// enlarged.
     #[must_use]
     pub fn thumbnail(&self) -> Self {
         let size = self.view.original;

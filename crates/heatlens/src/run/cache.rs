@@ -1,9 +1,10 @@
-//! The explanations of a run's images, kept as they were computed, so that a merged or resumed run is the same as one in a
-//! piece: in `explanations.bin`, beside the lines in `manifest.jsonl` and the pictures.
+//! Cache of a run's explanations, exactly as computed, so that a merged or resumed run is identical to an uninterrupted
+//! one. It is stored in `explanations.bin`, next to the lines of `manifest.jsonl` and the pictures.
 //!
-//! A record is what cannot be told from the model: the image's number, checksums of its pixels and of its line, the logits, and for each
-//! map the class, why it is empty and its values; then the tensors, where they were asked for; at last a checksum of all
-//! that. All numbers are little-endian; every length follows from the model and the methods.
+//! A record holds everything that does not follow from the model: the image's number, checksums of its pixels and of
+//! its line, the logits, for each map the class, the reason if it is empty, and its values, then the tensors if
+//! requested, and finally a checksum of all that. All numbers are little-endian; every length follows from the model
+//! and the methods.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
@@ -21,10 +22,10 @@ use crate::run::sinks::manifest;
 use crate::run::{ExplainedImage, RunError, Sink};
 
 const FILE: &str = "explanations.bin";
-/// Where a record holds the checksum of the image's line.
+/// Position of the line's checksum in a record.
 const LINE_SUM: Range<usize> = 16..24;
 
-/// Writes the file.
+/// Writer of the cache file.
 #[derive(Debug)]
 pub(super) struct CacheWriter {
     file: BufWriter<File>,
@@ -32,7 +33,7 @@ pub(super) struct CacheWriter {
 }
 
 impl CacheWriter {
-    /// Opens the file, empty, or to go on behind what is there.
+    /// Opens the file, either empty or to append to the existing records.
     pub(super) fn open(folder: &Path, go_on: bool) -> Result<Self, RunError> {
         let path = folder.join(FILE);
         let file = open_growing(&path, go_on).map_err(RunError::writing(&path))?;
@@ -76,11 +77,11 @@ fn put(bytes: &mut Vec<u8>, values: &[f32]) {
     bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
 }
 
-/// Reads, image by image, what all shards of a run kept, or a run that was stopped.
+/// Reader of the explanations cached by all shards of a run, or by an interrupted run, image by image.
 #[derive(Debug)]
 pub struct CacheReader {
     folders: Vec<Opened>,
-    /// Images that were not read yet; of shards all there are.
+    /// Number of cached images not read yet; `usize::MAX` for shards, which hold all images.
     left: usize,
 }
 
@@ -104,7 +105,7 @@ impl Opened {
     }
 }
 
-/// Bytes of an image's record.
+/// Returns the length of an image's record in bytes.
 fn record_len(explainer: &Explainer) -> usize {
     let focus = Focus::stored_len(&explainer.model().head);
     let maps = explainer.maps().iter().map(|spec| 9 + focus + 4 * spec.shape.iter().product::<usize>());
@@ -116,7 +117,7 @@ fn record_len(explainer: &Explainer) -> usize {
     24 + 4 * explainer.model().head.outputs + maps.sum::<usize>() + tensors + 8
 }
 
-/// Reads the next record; `None` at the end of the file, or if it is cut off or damaged.
+/// Reads the next record. Returns `None` at the end of the file, or if the record is truncated or damaged.
 fn record(file: &mut impl Read, len: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; len];
     file.read_exact(&mut bytes).ok()?;
@@ -124,14 +125,14 @@ fn record(file: &mut impl Read, len: usize) -> Option<Vec<u8>> {
     (checksum(content) == *sum).then_some(bytes)
 }
 
-/// One image that was explained before.
+/// An image from the cache.
 pub(super) struct Remembered {
     pub(super) explanation: Explanation,
-    /// Its line in the manifest.
+    /// Line of the image in the manifest.
     pub(super) line: String,
-    /// Its pictures, relative to the folder.
+    /// Pictures of the image, relative to `folder`.
     pub(super) files: Vec<String>,
-    /// Where they are.
+    /// Folder of the run that explained the image.
     folder: PathBuf,
 }
 
@@ -139,13 +140,13 @@ impl CacheReader {
     /// Opens the folders of all shards, in the order of their numbers.
     ///
     /// # Errors
-    /// If a file that a shard leaves cannot be read.
+    /// If a file of a shard cannot be read.
     pub(super) fn of_shards(folders: &[PathBuf]) -> Result<Self, RunError> {
         let folders = folders.iter().map(|folder| Opened::new(folder)).collect::<Result<_, RunError>>()?;
         Ok(Self { folders, left: usize::MAX })
     }
 
-    /// Removes what a run kept in a folder, if it did: nobody goes on with it.
+    /// Removes the cache from a folder, if there is one, when it is no longer needed.
     ///
     /// # Errors
     /// If the file cannot be removed.
@@ -157,11 +158,11 @@ impl CacheReader {
         }
     }
 
-    /// Opens the folder of a run that was stopped, and cuts off what it had only begun to write, and what is damaged, with all
-    /// that follows. `None` if nothing was kept: it had not come to its first image.
+    /// Opens the folder of an interrupted run, and truncates its files before the first incomplete or damaged record.
+    /// Returns `None` if there is no cache yet.
     ///
     /// # Errors
-    /// If one of its files cannot be read or changed.
+    /// If one of the files cannot be read or changed.
     pub(super) fn of_stopped(folder: &Path, explainer: &Explainer) -> Result<Option<Self>, RunError> {
         let [bin, lines] = [FILE, manifest::FILE].map(|name| folder.join(name));
         if !bin.exists() || !lines.exists() {
@@ -186,12 +187,12 @@ impl CacheReader {
         Ok(Some(Self { folders: vec![Opened::new(folder)?], left }))
     }
 
-    /// How many of so many images are known.
+    /// Returns how many of the next `images` images are cached.
     pub(super) fn known(&self, images: usize) -> usize {
         self.left.min(images)
     }
 
-    /// The next image, which must be this one.
+    /// Returns the next image, which must be number `item`.
     pub(super) fn next(
         &mut self,
         explainer: &Explainer,
@@ -228,12 +229,12 @@ impl CacheReader {
 }
 
 impl Remembered {
-    /// Returns true if pictures and line are in this folder already.
+    /// Returns true if the pictures and the line are in this folder already.
     pub(super) fn is_in(&self, out: &Path) -> bool {
         self.folder == out
     }
 
-    /// Copies the pictures.
+    /// Copies the pictures into a folder.
     pub(super) fn copy_pictures(&self, out: &Path) -> Result<(), RunError> {
         let copy = |name: &String| {
             let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));

@@ -1,26 +1,26 @@
-//! Checksums of what a run reads back, so that a flipped bit is never believed.
+//! Checksums of files that a run reads back, so that corrupted data is detected.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::report::hexadecimal;
 
-/// The field of a sealed record.
+/// Key of the checksum in a sealed record.
 const KEY: &str = "checksum";
 
-/// The first eight bytes of a SHA-256.
+/// Returns the first eight bytes of a SHA-256 hash.
 pub(super) fn checksum(bytes: &[u8]) -> [u8; 8] {
     let mut first = [0; 8];
     first.copy_from_slice(&Sha256::digest(bytes)[..8]);
     first
 }
 
-/// The checksum of pixels or other numbers.
+/// Returns the checksum of pixels or other numbers.
 pub(super) fn checksum_of(values: &[f32]) -> [u8; 8] {
     checksum(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// A record with its checksum.
+/// Returns a record with its checksum added.
 pub(super) fn sealed(mut record: Value) -> Value {
     let sum = hexadecimal(&checksum(record.to_string().as_bytes()));
     if let Some(fields) = record.as_object_mut() {
@@ -29,7 +29,7 @@ pub(super) fn sealed(mut record: Value) -> Value {
     record
 }
 
-/// Reads a sealed record; `None` if it is cut, damaged or not sealed.
+/// Reads a sealed record. Returns `None` if it is truncated, damaged or not sealed.
 pub(super) fn unsealed(text: &[u8]) -> Option<Value> {
     let mut record: Value = serde_json::from_slice(text).ok()?;
     let sum = record.as_object_mut()?.remove(KEY)?;

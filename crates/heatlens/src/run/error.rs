@@ -1,4 +1,4 @@
-//! What can stop a run.
+//! Errors of runs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,31 +12,31 @@ use crate::model::ModelError;
 use crate::reference::ReferenceError;
 use crate::render::RenderError;
 
-/// A run that could not be begun or finished. What was written before stays.
+/// Reason why a run could not be started or finished. Files written before the error are kept.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// An option has a value that it cannot take.
+    /// An option has an invalid value.
     #[error("--{option}: {reason}")]
     Option {
-        /// The option, without the dashes of its flag: `input-size`.
+        /// Name of the option without leading dashes, such as `input-size`.
         option: &'static str,
-        /// What was found and what was expected.
+        /// The value found and the values expected.
         reason: String,
     },
-    /// The options do not make sense together, or for this model.
+    /// The options contradict each other or do not fit the model.
     #[error("{0}")]
     Request(String),
-    /// The folder holds another run, or none that can go on; or shards that do not belong together.
+    /// The folder holds a different run, or one that cannot be resumed; or shards do not belong together.
     #[error("{0}")]
     OtherRun(String),
     /// None of the images can be used.
     #[error("{0}")]
     NoImages(String),
-    /// The work was stopped from outside; what is finished is kept.
+    /// The run was interrupted; finished parts are kept.
     #[error("interrupted; what is finished is kept: go on with --resume")]
     Interrupted,
-    /// The model cannot be opened or used as asked.
+    /// The model cannot be opened or used as requested.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A method does not exist or does not apply.
@@ -51,7 +51,7 @@ pub enum RunError {
     /// Images or arrays cannot be read or saved.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// There is no embedding to hold images against.
+    /// There is no reference embedding to compare images with.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// A file or folder cannot be written.
@@ -59,7 +59,7 @@ pub enum RunError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A file cannot be read.
@@ -67,51 +67,51 @@ pub enum RunError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// What a shard or an interrupted run left cannot be used.
+    /// A file of a shard or of an interrupted run is damaged.
     #[error(
         "cannot read {}: {source}; make that shard again, or start that run again with --force", path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the damage.
         source: io::Error,
     },
-    /// A shard, or the beginning of a run, was made of other images.
+    /// A shard, or the finished part of a run, was computed from different images.
     #[error(
         "image number {item} is not what {} explained: the images have changed since; start again, with --force, and make all shards again",
         folder.display()
     )]
     OtherImages {
-        /// Its folder.
+        /// Folder of the shard or run.
         folder: PathBuf,
-        /// The first image that differs.
+        /// Number of the first image that differs.
         item: usize,
     },
 }
 
 impl RunError {
-    /// Adds the path to what the operating system said about writing.
+    /// Adds the path to an error on writing.
     pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| Self::Write { path, source }
     }
 
-    /// Adds the path to what the operating system said about reading.
+    /// Adds the path to an error on reading.
     pub(crate) fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| Self::Read { path, source }
     }
 
-    /// Adds the option to what is wrong with its value.
+    /// Adds the option's name to the reason why its value is invalid.
     pub(crate) fn option(option: &'static str) -> impl FnOnce(String) -> Self {
         move |reason| Self::Option { option, reason }
     }
 
-    /// Returns true if the request is wrong, not the files or the machine.
+    /// Returns true if the request is at fault, rather than the files or the machine.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Option { .. } | Self::Request(_))

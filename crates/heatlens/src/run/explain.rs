@@ -1,4 +1,4 @@
-//! The run of `explain`: pictures of where a model looks.
+//! The `explain` run: attribution maps of images.
 
 use std::path::PathBuf;
 
@@ -21,31 +21,31 @@ use crate::run::{
 };
 use crate::trust::audit::{Judged, ModelVerdict, Purpose, judge};
 
-/// Images that are tried for one that can be read.
+/// Number of images tried to find a readable one for the estimate.
 const LOOK_AT: usize = 4;
-/// Seconds from which the time is told beforehand.
+/// Estimated seconds from which the duration is announced in advance.
 const WORTH_TELLING: f64 = 10.0;
 
-/// What a run of `explain` found and wrote.
+/// Results of an `explain` run.
 #[derive(Debug)]
 pub struct ExplainOutcome {
-    /// The folder with the results.
+    /// Folder with the results.
     pub out: PathBuf,
-    /// How many images there are to explain.
+    /// Number of images to explain.
     pub total: usize,
-    /// Whether this was a part of a run.
+    /// Shard computed by this run, if it is one.
     pub shard: Option<Shard>,
-    /// What was found, in numbers.
+    /// Summary in numbers.
     pub summary: Summary,
-    /// The verdict on the model, by the images that were explained.
+    /// Verdict on the model, based on the explained images.
     pub verdict: ModelVerdict,
-    /// How well boxes and masks cover the true objects, where these are known.
+    /// Overlap of boxes and masks with the ground truth, if it is known.
     pub overlap: Option<Table>,
-    /// The report, if it was asked for.
+    /// Path of the report, if requested.
     pub page: Option<PathBuf>,
 }
 
-/// Everything that a run of `explain` needs, checked before anything is written.
+/// A validated `explain` run; nothing has been written yet.
 #[derive(Debug)]
 pub struct ExplainPlan {
     options: RunOptions,
@@ -58,7 +58,7 @@ pub struct ExplainPlan {
     request: ExplainRequest,
 }
 
-/// Explains images as asked for.
+/// Explains images according to a request.
 ///
 /// # Errors
 /// If the request does not fit the model or the images, or something cannot be read or written.
@@ -71,7 +71,7 @@ pub fn explain(
 }
 
 impl ExplainPlan {
-    /// Opens the model and the images and compiles the methods; nothing is written.
+    /// Opens the model and the images and compiles the methods; writes nothing.
     ///
     /// # Errors
     /// If the request does not fit the model or the images.
@@ -83,7 +83,7 @@ impl ExplainPlan {
         Self::of_part(request, options, Part::of(options), monitor)
     }
 
-    /// Plans to put shards together.
+    /// Plans the merge of shards.
     pub(super) fn of_shards(
         request: &ExplainRequest,
         options: &RunOptions,
@@ -100,7 +100,7 @@ impl ExplainPlan {
         part: Part,
         monitor: &dyn Monitor,
     ) -> Result<Self, RunError> {
-        // What is wrong with the words alone is told before anything is opened.
+        // Errors in the options alone are reported before any file is opened.
         let save = Save::parse(&request.save, request.pictures)?;
         let localise = request.localise(&save)?;
         let methods = methods(&request.methods)?;
@@ -121,7 +121,7 @@ impl ExplainPlan {
         Ok(Self { options, explainer, data, save, localise, part, state, request })
     }
 
-    /// The images that are explained here.
+    /// Returns the numbers of the images explained by this run.
     #[must_use]
     pub fn items(&self) -> Vec<usize> {
         let all = 0..self.data.len();
@@ -134,8 +134,8 @@ impl ExplainPlan {
     /// Explains the images and writes the results.
     ///
     /// # Errors
-    /// If the folder holds something else, or something cannot be read or written. Images that cannot be read are no
-    /// error: the summary lists them.
+    /// If the folder holds something else, or something cannot be read or written. Images that cannot be read are not
+    /// an error; the summary lists them.
     pub fn execute(self, monitor: &dyn Monitor) -> Result<ExplainOutcome, RunError> {
         let (cache, _lock) = self.begin()?;
         let go_on = cache.is_some() && !matches!(self.part, Part::Merge(_));
@@ -157,7 +157,7 @@ impl ExplainPlan {
         more.extend(page.iter_mut().flat_map(PageSinks::sinks));
         more.extend(localiser.iter_mut().map(|sink| sink as &mut dyn Sink));
         more.extend(keeper.iter_mut().map(|sink| sink as &mut dyn Sink));
-        // A mask that cannot be read is an error of the comparison, which names it.
+        // A mask that cannot be read is reported, with its name, by the comparison.
         let truth = |item| self.localise.truth.as_ref()?.of_image(data, item).ok().flatten();
         let items = self.items();
         let total = items.len();
@@ -176,7 +176,7 @@ impl ExplainPlan {
         Ok(ExplainOutcome { out, total, shard, summary, verdict, overlap, page })
     }
 
-    /// Makes the folder ready, and opens what is known already.
+    /// Prepares the folder, and opens the cache if there is one.
     fn begin(&self) -> Result<(Option<CacheReader>, FolderLock), RunError> {
         let out = &self.options.out;
         if self.options.resume {
@@ -184,7 +184,7 @@ impl ExplainPlan {
             return Ok((CacheReader::of_stopped(out, &self.explainer)?, lock));
         }
         let lock = folder::prepare(out, self.options.force)?;
-        // What another run kept here is not this one's.
+        // Discard the cache of an earlier run.
         CacheReader::discard(out)?;
         self.state.write(out)?;
         let cache = match &self.part {
@@ -194,7 +194,7 @@ impl ExplainPlan {
         Ok((cache, lock))
     }
 
-    /// Says that all is done. What a shard kept stays for the merge.
+    /// Marks the run as finished. The cache of a shard is kept for the merge.
     fn finish(&self) -> Result<(), RunError> {
         if !matches!(self.part, Part::Shard(_)) {
             CacheReader::discard(&self.options.out)?;
@@ -202,12 +202,12 @@ impl ExplainPlan {
         RunState { finished: true, ..self.state.clone() }.write(&self.options.out)
     }
 
-    /// Says how long methods of many passes will take, where it is long enough to ask oneself.
+    /// Announces the expected duration of methods with many passes, if it is long.
     fn tell_time(&self, monitor: &dyn Monitor) {
         let (explainer, data, images) = (&self.explainer, &self.data, self.items().len());
         let readable = || (0..data.len().min(LOOK_AT)).find_map(|item| data.load(item).ok());
         let Some(sample) = explainer.takes_passes().then(readable).flatten() else { return };
-        // What goes wrong here goes wrong again where it is told.
+        // Errors are ignored here: the run itself will report them.
         let Ok(one) = explainer.estimate(&sample.pixels) else { return };
         #[allow(clippy::cast_precision_loss)] // images
         let seconds = one.seconds * images as f64;
@@ -221,7 +221,7 @@ impl ExplainPlan {
         }
     }
 
-    /// Writes boxes and scores, and gives the scores as a table.
+    /// Writes boxes and scores, and returns a table of the scores.
     fn overlap(
         &self,
         localiser: Option<Localiser>,
@@ -264,8 +264,8 @@ impl ExplainPlan {
     }
 }
 
-/// The verdict on a model by the images that were explained, as `audit` has it. It rests on their scores alone: what takes
-/// further passes (dead channels) or a look at all images (duplicates) is left to `audit`.
+/// Returns the verdict on a model based on the explained images, as in `audit`. It uses their scores only: checks that
+/// need further passes (dead channels) or all images (duplicates) are left to `audit`.
 #[must_use]
 pub fn verdict(model: &Model, summary: &Summary) -> ModelVerdict {
     judge(Judged {
@@ -279,7 +279,7 @@ pub fn verdict(model: &Model, summary: &Summary) -> ModelVerdict {
 }
 
 impl ExplainRequest {
-    /// These inputs explained by this model, everything else as the command line has it by default.
+    /// Returns a request to explain these inputs with this model, with the command line's defaults for everything else.
     #[must_use]
     pub fn new(model: impl Into<PathBuf>, inputs: Vec<PathBuf>) -> Self {
         Self {
@@ -354,7 +354,8 @@ impl ExplainRequest {
         Ok(choices)
     }
 
-    /// The layers that were named; `all` are those that `inspect` lists, less mere copies.
+    /// Returns the classes or the detection to explain.
+    /// Returns the named layers; `all` selects those that `inspect` lists, without mere copies.
     fn layers(&self, model: &Model) -> Result<Vec<Layer>, RunError> {
         if self.layers == ["all"] {
             let all = model.layers();

@@ -1,4 +1,4 @@
-//! Folders for results: never overwritten by surprise, written by one run at a time, apart from what is read.
+//! Output folders: protected against accidental overwriting, locked by one run at a time, and separate from the inputs.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use crate::data::{is_unfinished, remove_unfinished};
 use crate::run::RunError;
 
-/// The file that a run holds locked in its folder.
+/// Name of the lock file of a run.
 const LOCK: &str = ".heatlens-lock";
 
-/// A folder that one run writes into, and no other while this lives.
+/// Lock on an output folder, held by a single run at a time.
 #[derive(Debug)]
 #[must_use = "the folder is free for other runs as soon as this is dropped"]
 pub struct FolderLock {
     path: PathBuf,
-    /// Locked; the system frees it even if the process is killed.
+    /// Locked file; the system releases the lock even if the process is killed.
     _file: File,
 }
 
 impl FolderLock {
-    /// Takes a folder that exists.
+    /// Locks an existing folder.
     ///
     /// # Errors
-    /// If another run has it, or nothing can be written into it.
+    /// If another run holds the lock, or the folder is not writable.
     pub fn take(out: &Path) -> Result<Self, RunError> {
         let path = out.join(LOCK);
         loop {
@@ -38,21 +38,21 @@ impl FolderLock {
             if let Err(TryLockError::WouldBlock) = file.try_lock() {
                 return Err(busy(out, &mut file));
             }
-            // A file system without locks takes none; then only what people do keeps runs apart.
+            // On a file system without locks, simultaneous runs cannot be detected.
             if is_still_there(&file, &path) {
                 let told = file.set_len(0).and_then(|()| file.rewind());
                 told.and_then(|()| write!(file, "{}", std::process::id()))
                     .map_err(RunError::writing(&path))?;
                 return Ok(Self { path, _file: file });
             }
-            // The run before removed it in between: once more.
+            // The previous run has removed the file in the meantime: try again.
         }
     }
 }
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
-        // What remains would be taken over by the next run.
+        // A file left behind would be reused by the next run.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -79,11 +79,11 @@ fn is_still_there(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// Makes `out`, or takes it if it is empty; a folder with something in it needs `force`. What a run that was killed had
-/// only begun to write is nothing, and is removed.
+/// Creates `out`, or uses it if it is empty; a folder that is not empty requires `force`. Unfinished files of a killed
+/// run are removed and do not count.
 ///
 /// # Errors
-/// If it is a file, is not empty, cannot be made, or another run is writing into it.
+/// If `out` is a file, is not empty, cannot be created, or another run is writing into it.
 pub fn prepare(out: &Path, force: bool) -> Result<FolderLock, RunError> {
     let refused = |reason: &str| Err(RunError::OtherRun(format!("{} {reason}", out.display())));
     if out.exists() && !out.is_dir() {
@@ -102,11 +102,11 @@ pub fn prepare(out: &Path, force: bool) -> Result<FolderLock, RunError> {
     Ok(lock)
 }
 
-/// Makes sure that a run does not write among what it reads, and does not read what it writes: neither `out` nor any of
-/// the `inputs` lies in the other, wherever links lead.
+/// Checks that a run neither writes among its inputs nor reads its own output: neither `out` nor any of the `inputs`
+/// may lie within the other, after resolving links.
 ///
 /// # Errors
-/// If one does.
+/// If one of them does.
 pub(crate) fn check_apart<'p>(
     out: &Path,
     inputs: impl IntoIterator<Item = &'p PathBuf>,
@@ -134,7 +134,7 @@ pub(crate) fn check_apart<'p>(
     Ok(())
 }
 
-/// The path without links; of what does not exist yet, the part that does and the rest as it is.
+/// Returns the path with links resolved; of a path that does not exist yet, only the existing part is resolved.
 fn real(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     for known in absolute.ancestors() {
@@ -158,7 +158,7 @@ mod tests {
         assert!(second.contains(&format!("process {} is writing into", std::process::id())), "{second}");
         drop(lock);
         assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
-        // What a killed run leaves before its first file is nothing.
+        // Unfinished files of a killed run do not count.
         fs::write(out.join(".heatlens-abc.part"), "x").unwrap();
         fs::write(out.join(LOCK), "1").unwrap();
         drop(prepare(&out, false).unwrap());

@@ -1,37 +1,38 @@
-//! One explained image, as all sinks see it.
+//! Explained images, as passed to the sinks.
 
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
 use crate::localise::Mask;
 use crate::run::BaseImage;
 
-/// One explained image.
+/// An explained image.
 #[derive(Debug)]
 pub struct ExplainedImage<'a> {
-    /// What explained it.
+    /// Explainer that computed the maps.
     pub explainer: &'a Explainer,
-    /// Where it comes from.
+    /// Data set of the image.
     pub data: &'a dyn Dataset,
-    /// Its number there.
+    /// Number of the image in the data set.
     pub item: usize,
-    /// Its pixels.
+    /// Pixels of the image.
     pub sample: &'a Sample,
-    /// The logits and maps.
+    /// Logits and maps.
     pub explanation: &'a Explanation,
-    /// The image itself, as a [thumbnail](BaseImage::thumbnail), where a sink [wants](crate::run::Sink::wants_picture) it.
+    /// The image as a [thumbnail](BaseImage::thumbnail), if a sink [wants](crate::run::Sink::wants_picture) it.
     pub thumbnail: Option<&'a BaseImage>,
-    /// The true object, as a mask that covers the whole image, where it is known.
+    /// Ground-truth mask, covering the whole image, if known.
     pub truth: Option<&'a Mask>,
-    /// Its pictures, relative to the run's folder.
+    /// Picture files of the image, relative to the run's folder.
     pub files: &'a [String],
     /// Its line in the manifest, without the line break.
     pub line: &'a str,
-    /// Whether its line, its record and its pictures are in the run's folder already.
+    /// Manifest line of the image, if another run or an earlier part of this one wrote it.
+    /// True if the line, the cache record and the pictures are in the run's folder already.
     pub written: bool,
 }
 
 impl ExplainedImage<'_> {
-    /// The image's class, where it is known.
+    /// Returns the class of the image, if known.
     #[must_use]
     pub fn label(&self) -> Option<usize> {
         self.data.label(self.item)
@@ -48,13 +49,13 @@ impl ExplainedImage<'_> {
         self.explainer.model().head.is_quantity().then(|| format!("value {value:.4}"))
     }
 
-    /// The title of a map, with layer and class where there are several.
+    /// Returns the title of a map, with layer and class if there are several.
     #[must_use]
     pub fn map_title(&self, at: usize) -> String {
         self.explainer.maps().get(at).map_or(String::new(), |spec| spec.title(self.explainer.model()))
     }
 
-    /// The name of a class.
+    /// Returns the name of a class.
     #[must_use]
     pub fn class_name(&self, class: usize) -> String {
         let names = &self.explainer.model().class_names;

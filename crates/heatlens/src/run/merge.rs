@@ -1,4 +1,4 @@
-//! The shards of a large run, put together as if it had never been split.
+//! Merging of the shards of a large run, with the same result as a run without shards.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,20 @@ use crate::run::explain::ExplainPlan;
 use crate::run::state::Shards;
 use crate::run::{AuditOutcome, ExplainOutcome, Monitor, Request, RunError, RunOptions};
 
-/// What shards became.
+/// Result of a merge.
 #[derive(Debug)]
 pub enum Merged {
-    /// One run of `explain`.
+    /// Merged run of `explain`.
     Explain(Box<ExplainOutcome>),
-    /// One audit.
+    /// Merged audit.
     Audit(Box<AuditOutcome>),
 }
 
-/// Puts the shards in these folders together, with the bytes of one run: what they found is read instead of computed. The
-/// model and the images are read where the shards found them.
+/// Merges the shards in these folders into files identical to those of a single run, reading results instead of
+/// computing them. The model and the images are read from the paths that the shards used.
 ///
 /// # Errors
-/// If they are not all parts of one run, or that run would have other results now.
+/// If the folders are not all the shards of one run, or if that run would give different results now.
 pub fn merge(folders: &[PathBuf], options: &RunOptions, monitor: &dyn Monitor) -> Result<Merged, RunError> {
     let shards = Shards::read(folders)?;
     match shards.state.request.clone() {

@@ -1,18 +1,19 @@
-//! Whole runs: from a request to a folder of results.
+//! Complete runs: from a request to a folder of results.
 //!
-//! A [request](ExplainRequest) is plain words, as a person gives them. A [plan](ExplainPlan) checks them and opens what they
-//! name; [`Pipeline`] takes one image after the other and hands it to every [`Sink`]: pictures, arrays, contact sheet,
-//! boxes, report, cache, manifest. A [`Monitor`] sees how far it is. What a folder holds is in its [`RunState`], by which a
-//! run that was stopped goes on, and shards are merged, to the bytes of a run in one piece.
+//! A [request](ExplainRequest) holds the user's options as plain values. A [plan](ExplainPlan) validates them and opens
+//! the files they name. [`Pipeline`] processes the images and passes each to every [`Sink`]: pictures, arrays, contact
+//! sheet, boxes, report, cache, manifest. A [`Monitor`] receives the progress. The content of a folder is described by
+//! its [`RunState`], which is used to resume interrupted runs and to merge shards; the resulting files are identical to
+//! those of an uninterrupted run.
 //!
 //! | path in the folder | written by |
 //! |---|---|
 //! | `run.json` | [`RunState`] |
-//! | `manifest.jsonl` | one line for each image, as soon as it is complete |
+//! | `manifest.jsonl` | one line per image, as soon as it is complete |
 //! | `NAME/*.png`, `sheet.png` | pictures |
 //! | `maps.npz`, `heat.npz`, `tensors.npz` | arrays |
 //! | `report.html` | [`Page`] |
-//! | `explanations.bin` | the cache of a shard, or of a run that is not finished |
+//! | `explanations.bin` | the cache of a shard or of an unfinished run |
 
 mod aim;
 pub mod audit;

@@ -1,49 +1,49 @@
-//! What a person sees of a run while it goes on.
+//! Progress of a run.
 
-/// Told of a run while it goes on: the terminal shows it, a library's user may ignore it.
+/// Receiver of a run's messages and progress. The terminal displays them; library users may ignore them.
 pub trait Monitor: Sync {
-    /// A remark about the model, the images or the methods, in a sentence.
+    /// Receives a remark, one sentence about the model, the images or the methods.
     fn note(&self, text: &str) {
         let _ = text;
     }
 
-    /// A line of results that comes before the work is done, such as how long it will take.
+    /// Receives a line of output before the work is done, such as the expected duration.
     fn line(&self, text: &str) {
         let _ = text;
     }
 
-    /// An input that cannot be used, and why. The run goes on without it.
+    /// Receives an input that cannot be used, and the reason. The run continues without it.
     fn broken(&self, input: &str, reason: &str) {
         let _ = (input, reason);
     }
 
-    /// A part of the work begins: `total` things, called `what`.
+    /// Called when a stage of the work begins: `total` items, described by `what`.
     fn begin(&self, total: usize, what: &'static str) {
         let _ = (total, what);
     }
 
-    /// So many more are done; `false` asks to stop as soon as what is finished is safe.
+    /// Called when `count` more items are done. Returning `false` requests a stop as soon as finished work is saved.
     fn advance(&self, count: usize) -> bool {
         let _ = count;
         true
     }
 
-    /// The part that began last is over.
+    /// Called at the end of the stage that began last.
     fn end(&self) {}
 
-    /// Several remarks.
+    /// Receives several remarks.
     fn notes(&self, texts: &[String]) {
         texts.iter().for_each(|text| self.note(text));
     }
 }
 
-/// Sees nothing and never stops a run.
+/// Monitor that ignores everything and never stops a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unwatched;
 
 impl Monitor for Unwatched {}
 
-/// A reason that says which input it speaks of, once.
+/// Returns a reason prefixed with the input's name, unless it contains the name already.
 #[must_use]
 pub(super) fn named(input: &str, reason: &str) -> String {
     if reason.contains(input) { reason.to_owned() } else { format!("{input}: {reason}") }

@@ -1,4 +1,4 @@
-//! The files that a run writes of its images, by what is wanted.
+//! Output files of a run, as selected by the options.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::run::sinks::{
 };
 use crate::run::{Monitor, RunError, Save, Sink, Summary};
 
-/// The files that a run writes of its images.
+/// Sinks for the output files of a run.
 #[derive(Debug)]
 pub(super) struct Outputs {
     pictures: Option<Pictures>,
@@ -20,7 +20,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    /// Opens the files in `out`, which exists; those of an earlier part of the run are continued if it goes on.
+    /// Opens the files in the existing folder `out`; with `go_on`, those of an earlier part of the run are continued.
     pub(super) fn create(
         explainer: &Explainer,
         out: &Path,
@@ -36,7 +36,7 @@ impl Outputs {
         })
     }
 
-    /// All sinks, with some more; the manifest is last, so that whatever has a line is complete.
+    /// Returns all sinks, including `more`. The manifest comes last, so that every image with a line is complete.
     pub(super) fn with<'s, 'm: 's>(&'s mut self, more: Vec<&'m mut dyn Sink>) -> Vec<&'s mut dyn Sink> {
         let mut sinks: Vec<&mut dyn Sink> = Vec::new();
         sinks.extend(self.pictures.iter_mut().map(|sink| sink as &mut dyn Sink));
@@ -47,7 +47,7 @@ impl Outputs {
         sinks
     }
 
-    /// Puts what spans all images in its place; the summary is told of the sheet.
+    /// Writes the outputs that span all images, and adds the sheet to the summary.
     pub(super) fn finish(
         self,
         explainer: &Explainer,
@@ -63,11 +63,11 @@ impl Outputs {
     }
 }
 
-/// Explains every image of a data set and writes what `save` asks for into `out`, which exists. `more` sinks see the images
-/// too; `truth` is outlined on the contact sheet.
+/// Explains every image of a data set and writes the outputs selected by `save` into the existing folder `out`. The
+/// images are also passed to the sinks in `more`; `truth` is outlined on the contact sheet.
 ///
 /// # Errors
-/// If something cannot be written or the images do not fit the model. Images that cannot be read are no error: the
+/// If something cannot be written or the images do not fit the model. Images that cannot be read are not an error; the
 /// summary lists them.
 pub fn write_explanations(
     explainer: &Explainer,

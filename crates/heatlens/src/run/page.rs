@@ -1,4 +1,4 @@
-//! `report.html`, at the end of a run.
+//! `report.html`, written at the end of a run.
 
 use std::path::{Path, PathBuf};
 
@@ -12,19 +12,19 @@ use crate::trust::audit::{Audit, ModelVerdict};
 use crate::trust::health::output_problems;
 use crate::trust::literature;
 
-/// Collects, while images are explained, what the page shows of them.
+/// Collector of the report's contents while images are explained.
 #[derive(Debug)]
 pub struct PageSinks {
     images: Collector,
     style: HeatStyle,
     whole: Observations,
-    /// Further maps that are searched for places.
+    /// Further maps searched for shortcuts.
     others: Vec<Observations>,
     findings: Option<Findings>,
 }
 
 impl PageSinks {
-    /// Gets ready for the images of one run; `style` is how heat is drawn.
+    /// Prepares for the images of one run; `style` is used to draw heat.
     ///
     /// # Errors
     /// If the model cannot be compiled on its own.
@@ -33,12 +33,12 @@ impl PageSinks {
         Ok(Self { images, style, whole: Observations::default(), others: Vec::new(), findings: None })
     }
 
-    /// Lets the first so many maps be searched for places, not the main one alone.
+    /// Searches the first `maps` maps for shortcuts, and not only the main one.
     pub(super) fn search(&mut self, maps: usize) {
         self.others = (0..maps).map(|at| Observations { at: Some(at), ..Observations::default() }).collect();
     }
 
-    /// What was found over the data set; places are filled in to see whether a class hangs on them.
+    /// Returns the findings on the data set. Suspicious regions are filled in to test if a class depends on them.
     pub(super) fn findings(
         &mut self,
         explainer: &Explainer,
@@ -59,7 +59,7 @@ impl PageSinks {
         Ok(self.findings.get_or_insert_default())
     }
 
-    /// The sinks: the images of the page, and the data set as a whole.
+    /// Returns the sinks: those for the images of the page, and those for the data set as a whole.
     pub fn sinks(&mut self) -> Vec<&mut dyn Sink> {
         let Self { images, whole, others, .. } = self;
         let mut all: Vec<&mut dyn Sink> = vec![images, whole];
@@ -68,37 +68,37 @@ impl PageSinks {
     }
 }
 
-/// What the page tells besides what was collected.
+/// Contents of the report that are not collected from the images.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// The model's file.
+    /// Path of the model file.
     pub model: &'a Path,
-    /// Its [SHA-256](crate::report::fingerprint).
+    /// [SHA-256](crate::report::fingerprint) of the model file.
     pub fingerprint: &'a str,
-    /// How a person repeats the run.
+    /// Command that repeats the run.
     pub command: &'a str,
-    /// The images, in words.
+    /// Description of the images.
     pub title: String,
     /// The images.
     pub data: &'a dyn Dataset,
-    /// Whether the model was certainly not trained on these images.
+    /// True if the model was certainly not trained on these images.
     pub unseen: bool,
-    /// The verdict on the model.
+    /// Verdict on the model.
     pub verdict: &'a ModelVerdict,
-    /// What made the maps.
+    /// Explainer that computed the maps.
     pub explainer: &'a Explainer,
-    /// What the run found.
+    /// Summary of the run.
     pub summary: &'a Summary,
-    /// The seed of the run.
+    /// Seed of the run.
     pub seed: u64,
-    /// What was measured of the methods.
+    /// Measurements of the methods, for an audit.
     pub audit: Option<&'a Audit>,
     /// Further tables.
     pub tables: Vec<Table>,
 }
 
 impl Page<'_> {
-    /// Writes the page, whole or not at all; gives its path.
+    /// Writes the page atomically and returns its path.
     ///
     /// # Errors
     /// If an image that the page shows cannot be read, or the page cannot be written.
@@ -137,7 +137,7 @@ impl Page<'_> {
         Ok(path)
     }
 
-    /// What must be known before a picture is believed.
+    /// Returns the warnings to be read before the maps.
     fn warnings(&self) -> Vec<String> {
         let outputs = self.summary.logits.first().map_or(1, Vec::len);
         let problems = output_problems(&self.summary.logits.concat(), outputs);

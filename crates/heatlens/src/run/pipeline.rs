@@ -1,7 +1,7 @@
-//! From images to sinks: load, explain or take from the cache, hand to every sink, commit.
+//! Processing of images: load, explain or read from the cache, pass to every sink, commit.
 //!
-//! Images are worked on a few at a time, so memory does not grow with their number, and every finished image is on disk
-//! before the next few begin. A broken image costs only itself.
+//! Images are processed in groups, so memory does not grow with their number, and each group is on disk before the next
+//! one begins. An unreadable image does not affect the others.
 
 use std::fmt;
 use std::path::Path;
@@ -15,26 +15,26 @@ use crate::run::cache::CacheReader;
 use crate::run::sinks::manifest;
 use crate::run::{BaseImage, ExplainedImage, Monitor, NewImage, RunError, Sink, Summary};
 
-/// Images worked on together, where each takes few passes. Only memory and progress depend on it: each image is computed
-/// alone.
+/// Number of images processed together if each takes few passes. It affects memory and progress only: each image is
+/// computed independently.
 const GROUP: usize = 32;
 
-/// The true object of an item, as a mask that covers its whole image.
+/// Ground truth of an item, as a mask that covers its whole image.
 pub type TrueMask<'t> = dyn Fn(usize) -> Option<Mask> + Sync + 't;
 
-/// A loop over images.
+/// Loop over the images of a run.
 pub struct Pipeline<'p> {
-    /// What explains.
+    /// Explainer that computes the maps.
     pub explainer: &'p Explainer,
-    /// The images.
+    /// Data set of the images.
     pub data: &'p dyn Dataset,
-    /// Which of them, in order.
+    /// Numbers of the images to process, in order.
     pub items: Vec<usize>,
-    /// The run's folder.
+    /// Folder of the run.
     pub out: &'p Path,
-    /// Where the answer is known.
+    /// Ground truth, if known.
     pub truth: Option<&'p TrueMask<'p>>,
-    /// What is explained already: by shards, or by the same run before it was stopped.
+    /// Cached explanations, from shards or from the interrupted run.
     pub cache: Option<CacheReader>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for Pipeline<'_> {
     }
 }
 
-/// What is known of one image before the sinks take it.
+/// Results for one image before they are passed to the sinks.
 struct Made {
     explanation: Explanation,
     thumbnail: Option<BaseImage>,
@@ -54,17 +54,17 @@ struct Made {
 }
 
 impl<'p> Pipeline<'p> {
-    /// All images of a data set, from the first to the last.
+    /// Creates a pipeline for all images of a data set, in order.
     #[must_use]
     pub fn new(explainer: &'p Explainer, data: &'p dyn Dataset, out: &'p Path) -> Self {
         Self { explainer, data, items: (0..data.len()).collect(), out, truth: None, cache: None }
     }
 
-    /// Explains the images and hands each to every sink, in the order of the sinks.
+    /// Explains the images and passes each to every sink, in the order of the sinks.
     ///
     /// # Errors
-    /// If something cannot be written or the images do not fit the model. Images that cannot be read are no error: the
-    /// summary lists them.
+    /// If something cannot be written or the images do not fit the model. Images that cannot be read are not an error;
+    /// the summary lists them.
     pub fn run(mut self, sinks: &mut [&mut dyn Sink], monitor: &dyn Monitor) -> Result<Summary, RunError> {
         let mut summary = Summary::default();
         let group = if self.explainer.takes_passes() { 1 } else { GROUP };
@@ -89,7 +89,7 @@ impl<'p> Pipeline<'p> {
         Ok(summary)
     }
 
-    /// Loads items side by side; what cannot be read goes to the summary.
+    /// Loads items in parallel, and adds unreadable ones to the summary.
     fn load(&self, items: &[usize], summary: &mut Summary) -> (Vec<usize>, Vec<Sample>) {
         let loaded: Vec<_> = items.par_iter().map(|&item| (item, self.data.load(item))).collect();
         let (mut good, mut samples) = (Vec::new(), Vec::new());
@@ -105,7 +105,7 @@ impl<'p> Pipeline<'p> {
         (good, samples)
     }
 
-    /// Explains the images that were loaded, or takes from the cache how they were explained.
+    /// Explains loaded images, or reads their explanations from the cache.
     fn make(
         &mut self,
         items: &[usize],
@@ -159,7 +159,7 @@ impl<'p> Pipeline<'p> {
         made.map(|(&item, explanation)| self.draw(item, explanation, sinks)).collect()
     }
 
-    /// Lets the sinks draw; the image is read once for all of them.
+    /// Passes a new image to the sinks for drawing. The image is read once for all of them.
     fn draw(&self, item: usize, explanation: Explanation, sinks: &[&mut dyn Sink]) -> Result<Made, RunError> {
         let Self { explainer, data, .. } = *self;
         let base = wants_picture(sinks).then(|| BaseImage::load(data, item)).transpose()?;

@@ -1,7 +1,7 @@
-//! What a front end asks for, as plain values: they can be written down, compared and read back, so that a run can go on
-//! or be merged without the front end that began it.
+//! Requests of a front end as plain values. They can be stored, compared and read back, so that a run can be resumed or
+//! merged without the front end that started it.
 //!
-//! Words (`"shorter:256"`, `"cat"`) stay words here: what they mean may depend on the model.
+//! Options such as `"shorter:256"` or `"cat"` are kept as strings, since their meaning may depend on the model.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -17,50 +17,50 @@ use crate::predict::first_look;
 use crate::reference;
 use crate::run::{Monitor, PictureStyle, RunError};
 
-/// Sizes of more rows or columns than this are a slip of the finger.
+/// Maximum side length in pixels; larger sizes are taken for typing errors.
 const MOST_SIDE: usize = 8192;
 
-/// A model file, and what its file does not say.
+/// A model file, and the information missing from it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelRequest {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The input that takes the image.
+    /// Name of the image input.
     pub input: Option<String>,
-    /// The output that holds the scores.
+    /// Name of the output that holds the scores.
     pub output: Option<String>,
-    /// What the scores mean: a [`HeadKind`].
+    /// Meaning of the scores: a [`HeadKind`].
     pub head: Option<String>,
-    /// Height and width where the file leaves them open: `224` or `224x320`.
+    /// Height and width, if the file leaves them open: `224` or `224x320`.
     pub input_size: Option<String>,
     /// Arrays for further inputs: `NAME=FILE.npy`.
     pub feed: Vec<String>,
-    /// What an embedding is held against.
+    /// Image or embedding to compare embeddings with.
     pub reference: Option<PathBuf>,
-    /// Which pixels of a segmentation count: `predicted`, `at:ROW,COLUMN` or a mask picture.
+    /// Pixels of a segmentation that count: `predicted`, `at:ROW,COLUMN` or a mask image.
     pub region: Option<String>,
-    /// A file with the names of the classes.
+    /// File with the class names.
     pub labels: Option<PathBuf>,
-    /// How images of another shape are brought to the model's: a [`Resize`](crate::data::Resize).
+    /// Conversion of images of another shape to the model's input size: a [`Resize`](crate::data::Resize).
     pub resize: Option<String>,
-    /// Size of the middle that is cut out.
+    /// Size of the centre crop.
     pub crop: Option<String>,
-    /// A [`Preset`](crate::data::Preset).
+    /// Name of a [`Preset`](crate::data::Preset).
     pub preset: Option<String>,
-    /// A [`Scale`](crate::data::Scale).
+    /// Name of a [`Scale`](crate::data::Scale).
     pub scale: Option<String>,
-    /// Subtracted after scaling.
+    /// Values subtracted after scaling.
     pub mean: Vec<f32>,
-    /// Divided by at last.
+    /// Divisors applied after subtracting the mean.
     pub std: Vec<f32>,
 }
 
 impl ModelRequest {
-    /// The options to open the file with.
+    /// Returns the options for opening the file.
     ///
     /// # Errors
-    /// If one of them cannot be read.
+    /// If one of them is invalid.
     pub fn options(&self) -> Result<ModelOptions, RunError> {
         let by_reference = self.reference.as_ref().map(|_| HeadKind::Similarity);
         Ok(ModelOptions {
@@ -73,10 +73,11 @@ impl ModelRequest {
         })
     }
 
-    /// Opens the model and takes over what is said of its input, its classes and its head. Its notes say what is assumed.
+    /// Opens the model and applies the given information on its input, classes and head. Assumptions are listed in the
+    /// model's notes.
     ///
     /// # Errors
-    /// If the file cannot be opened, or what is said does not fit it.
+    /// If the file cannot be opened, or the given information does not fit it.
     pub fn open(&self) -> Result<Model, RunError> {
         let options = ModelOptions { ask: true, named: self.labels.is_some(), ..self.options()? };
         let mut model = Model::open_with(&self.path, &options)?;
@@ -99,7 +100,7 @@ impl ModelRequest {
         })
     }
 
-    /// Holds an embedding against the reference.
+    /// Sets the reference that embeddings are compared with.
     fn with_reference(&self, model: Model) -> Result<Model, RunError> {
         let refused = |reason: &str| Err(RunError::Request(reason.to_owned()));
         match (model.head.needs_reference(), &self.reference) {
@@ -122,19 +123,19 @@ impl ModelRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DataRequest {
-    /// Image files, folders, `.npy` or `.npz`.
+    /// Image files, folders, `.npy` or `.npz` files.
     pub paths: Vec<PathBuf>,
-    /// Rows of an array, as Python writes them.
+    /// Rows of an array, in Python's slice notation.
     pub rows: Option<String>,
-    /// The order of an array's axes: `nhwc` or `nchw`.
+    /// Axis order of an array: `nhwc` or `nchw`.
     pub layout: Option<String>,
 }
 
 impl DataRequest {
-    /// The options to read the images with, on their own.
+    /// Returns the options for opening the images.
     ///
     /// # Errors
-    /// If one of them cannot be read.
+    /// If one of them is invalid.
     pub fn options(&self) -> Result<OpenOptions, RunError> {
         Ok(OpenOptions {
             rows: rows("rows", self.rows.as_deref())?,
@@ -143,7 +144,7 @@ impl DataRequest {
         })
     }
 
-    /// Opens the images for a model and says what is done to them. Class folders may give the model's classes their names.
+    /// Opens the images for a model and reports their preprocessing. Class folders may provide the model's class names.
     ///
     /// # Errors
     /// If they cannot be opened or do not fit the model.
@@ -154,120 +155,120 @@ impl DataRequest {
         Ok(data)
     }
 
-    /// The paths as a title.
+    /// Returns the paths as a title.
     #[must_use]
     pub fn title(&self) -> String {
         self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// What to explain, how, and what to write.
+/// Request for an `explain` run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExplainRequest {
-    /// The model.
+    /// Model to explain.
     pub model: ModelRequest,
-    /// The images.
+    /// Images to explain.
     pub data: DataRequest,
-    /// Ids of the methods; those that fit the model if there are none; `all` takes all that apply.
+    /// Ids of the methods; suitable ones for the model if empty; `all` selects all that apply.
     pub methods: Vec<String>,
-    /// Names of the layers; the model's default layer if there are none; `all` takes those that `inspect` lists.
+    /// Names of the layers; the model's default layer if empty; `all` selects those that `inspect` lists.
     pub layers: Vec<String>,
-    /// How several layers' maps become one: a [`Fusion`](crate::explain::Fusion).
+    /// Fusion of several layers' maps: a [`Fusion`](crate::explain::Fusion).
     pub fuse: Option<String>,
-    /// Whether maps are averaged over mirrored and scaled copies.
+    /// True if maps are averaged over mirrored and scaled copies of the image.
     pub aug_smooth: bool,
-    /// Whether the channels' first principal component takes the place of their sum.
+    /// True if the first principal component of the channels is used instead of their sum.
     pub eigen_smooth: bool,
-    /// A library whose last steps are applied: a [`Compat`](crate::explain::Compat).
+    /// Library whose post-processing is applied: a [`Compat`](crate::explain::Compat).
     pub compat: Option<String>,
-    /// How layer maps are laid over the image: a [`Placing`].
+    /// Placement of layer maps over the image: a [`Placing`].
     pub placement: String,
-    /// The class: `predicted`, `runner-up`, `all`, a name or a number.
+    /// Class to explain: `predicted`, `runner-up`, `all`, a name or a number.
     pub class: String,
-    /// The detection, of a detector: `best`, a rank from 1, or a class.
+    /// Detection to explain, for detectors: `best`, a rank from 1, or a class.
     pub detection: Option<String>,
-    /// The class that it is held against.
+    /// Class to compare with.
     pub against: Option<String>,
-    /// Whether the question is turned round.
+    /// True for a counterfactual explanation: what lowers the score.
     pub counterfactual: bool,
-    /// Parameters of methods, `name=value` or `method.name=value`.
+    /// Parameters of methods: `name=value` or `method.name=value`.
     pub set: Vec<String>,
     /// Seed of masks, noise and samples.
     pub seed: u64,
-    /// `logit` or `probability`.
+    /// Explained score: `logit` or `probability`.
     pub score: String,
-    /// What is written: `png`, `npz`, `npz16`, `heat`, `tensors`, `boxes`, `masks`.
+    /// Outputs to write: `png`, `npz`, `npz16`, `heat`, `tensors`, `boxes`, `masks`.
     pub save: Vec<String>,
-    /// How pictures look.
+    /// Appearance of the pictures.
     pub pictures: PictureStyle,
-    /// What counts as hot: a [`Threshold`](crate::localise::Threshold).
+    /// Threshold for hot regions: a [`Threshold`](crate::localise::Threshold).
     pub threshold: String,
-    /// Which parts become boxes: [`Components`](crate::localise::Components).
+    /// Connected components that become boxes: [`Components`](crate::localise::Components).
     pub components: String,
-    /// The true objects.
+    /// Path of the ground truth.
     pub truth: Option<PathBuf>,
-    /// Whether `report.html` is written.
+    /// True if `report.html` is written.
     pub report: bool,
 }
 
-/// What to audit.
+/// Request for an audit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditRequest {
-    /// The model.
+    /// Model to audit.
     pub model: ModelRequest,
     /// Images that the model was not trained on.
     pub data: DataRequest,
-    /// Ids of the methods; well-known ones if there are none; `all` takes all.
+    /// Ids of the methods; well-known ones if empty; `all` selects all.
     pub methods: Vec<String>,
-    /// How many images the methods are measured on; 64 if not given, or all with `full`.
+    /// Number of images on which the methods are measured; 64 by default, all with `full`.
     pub measured: Option<usize>,
-    /// Whether all methods are measured on all images.
+    /// True if all methods are measured on all images.
     pub full: bool,
-    /// The images that the model was trained on.
+    /// Path of the images that the model was trained on.
     pub train_data: Option<PathBuf>,
-    /// How layer maps are laid over the image: a [`Placing`].
+    /// Placement of layer maps over the image: a [`Placing`].
     pub placement: String,
-    /// Parameters of methods.
+    /// Parameters of methods: `name=value` or `method.name=value`.
     pub set: Vec<String>,
-    /// Seed of the choice of images, of noise, random weights and intervals.
+    /// Seed of the image selection, noise, random weights and confidence intervals.
     pub seed: u64,
 }
 
-/// What a run does.
+/// Request for a run, by command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum Request {
-    /// Pictures of where a model looks.
+    /// Attribution maps of images.
     Explain(Box<ExplainRequest>),
-    /// Whether the model and the methods can be believed.
+    /// Audit of a model and of attribution methods.
     Audit(Box<AuditRequest>),
-    /// A model of images: every setting that the result depends on, and where the images lie.
+    /// Training of an image classifier: all settings that affect the result, and the paths of the images.
     Train(serde_json::Map<String, serde_json::Value>),
 }
 
-/// Where the results go, and how much of the work is done here. None of it changes a result.
+/// Destination of the results, and the part of the work to do. None of these options changes a result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunOptions {
-    /// The folder for the results.
+    /// Folder for the results.
     pub out: PathBuf,
-    /// The part of the images that is done here; all if not given.
+    /// Shard of the images to process; all images if `None`.
     pub shard: Option<Shard>,
-    /// Whether a run that was stopped goes on.
+    /// True if an interrupted run is resumed.
     pub resume: bool,
-    /// Whether the folder may hold something already.
+    /// True if the folder may contain files already.
     pub force: bool,
-    /// How a person repeats the run, for the report.
+    /// Command that repeats the run, for the report.
     pub command: String,
 }
 
-/// The input and the file of `NAME=FILE.npy`.
+/// Splits `NAME=FILE.npy` into the name of the input and the path.
 fn named_file(feed: &str) -> Result<(String, PathBuf), RunError> {
     let pair = feed.split_once('=').filter(|(name, file)| !name.is_empty() && !file.is_empty());
     let wrong = || RunError::option("feed")(format!("expected NAME=FILE.npy, found {feed:?}"));
     pair.map(|(name, file)| (name.to_owned(), PathBuf::from(file))).ok_or_else(wrong)
 }
 
-/// Reads the value of an option.
+/// Parses the value of an option.
 pub(super) fn parsed<T: FromStr<Err: Display>>(
     option: &'static str,
     word: Option<&str>,
@@ -275,7 +276,7 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(
     word.map(|word| word.parse().map_err(|e: T::Err| RunError::option(option)(e.to_string()))).transpose()
 }
 
-/// The value that a word stands for.
+/// Looks up the value with this name.
 pub(super) fn named<T: Copy>(
     option: &'static str,
     word: Option<&str>,
@@ -285,7 +286,7 @@ pub(super) fn named<T: Copy>(
     word.map(value).transpose().map_err(RunError::option(option))
 }
 
-/// Height and width from one number or two.
+/// Parses height and width from one number or two.
 ///
 /// # Errors
 /// If it is neither `95` nor `95x80`, or a side is 0 or above 8192.
@@ -304,18 +305,18 @@ fn sized(option: &'static str, text: Option<&str>) -> Result<Option<[usize; 2]>,
     text.map(|text| size(option, text)).transpose()
 }
 
-/// Rows as Python writes them.
+/// Parses rows in Python's slice notation.
 ///
 /// # Errors
-/// If they cannot be read.
+/// If they are invalid.
 pub fn rows(option: &'static str, text: Option<&str>) -> Result<Option<RowRange>, RunError> {
     parsed(option, text)
 }
 
-/// Which arrays hold pixels to train on: `raw` takes them as they are.
+/// Returns the interpretation of arrays in training data; `raw` uses their values unchanged.
 ///
 /// # Errors
-/// If it is another word.
+/// If `scale` is neither `raw` nor absent.
 pub fn numbers(scale: Option<&str>) -> Result<ArrayNumbers, RunError> {
     match scale {
         None => Ok(ArrayNumbers::Pixels),
@@ -324,10 +325,10 @@ pub fn numbers(scale: Option<&str>) -> Result<ArrayNumbers, RunError> {
     }
 }
 
-/// The methods of these names; `all` are all there are.
+/// Returns the methods with these names; `all` selects every method.
 ///
 /// # Errors
-/// If there is none of a name.
+/// If there is no method with a given name.
 pub fn methods(names: &[String]) -> Result<Vec<&'static Method>, RunError> {
     if names == ["all"] {
         return Ok(method::METHODS.to_vec());
@@ -336,10 +337,10 @@ pub fn methods(names: &[String]) -> Result<Vec<&'static Method>, RunError> {
     found.map_err(|e: method::MethodError| RunError::Request(e.to_string()))
 }
 
-/// What is set on methods.
+/// Returns the settings of the methods.
 ///
 /// # Errors
-/// If a parameter or the placement is not known.
+/// If a parameter or the placement is unknown.
 pub fn settings(seed: u64, assignments: &[String], placement: &str) -> Result<Settings, RunError> {
     let mut settings = Settings::with_seed(seed);
     for assignment in assignments {

@@ -1,43 +1,43 @@
-//! What a run writes of every image.
+//! Selection of the files written for every image.
 
 use crate::render::MAX_SHEET_ROWS;
 use crate::run::request::named;
 use crate::run::{PictureStyle, RunError};
 
-/// What a run writes of every image, beside `manifest.jsonl`.
+/// Selection of the files written for every image, in addition to `manifest.jsonl`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Save {
-    /// Pictures, and the contact sheet.
+    /// True for pictures and the contact sheet.
     pub png: bool,
-    /// How the pictures look.
+    /// Appearance of the pictures.
     pub style: PictureStyle,
-    /// How many images the contact sheet shows, at most.
+    /// Maximum number of images on the contact sheet.
     pub sheet_rows: usize,
-    /// The raw maps, logits and indices as `maps.npz`.
+    /// True for the raw maps, logits and indices, as `maps.npz`.
     pub npz: bool,
-    /// Whether the maps there are 16-bit floats, each with its scale.
+    /// True if these maps are 16-bit floats, each with a scale.
     pub float16: bool,
-    /// Every pixel's heat from 0 to 1 at the size of the model's input, as `heat.npz`.
+    /// True for the heat of every pixel, 0 to 1, at the model's input size, as `heat.npz`.
     pub heat: bool,
-    /// The tensors behind the maps as `tensors.npz`, and `channels.csv`.
+    /// True for the intermediate tensors, as `tensors.npz` and `channels.csv`.
     pub tensors: bool,
-    /// The boxes of hot regions, as COCO JSON.
+    /// True for the bounding boxes of hot regions, as COCO JSON.
     pub boxes: bool,
-    /// The hot regions as mask pictures.
+    /// True for the masks of hot regions, as pictures.
     pub masks: bool,
 }
 
 impl Default for Save {
-    /// Pictures, and a sheet of some images.
+    /// Returns a selection of pictures and a contact sheet.
     fn default() -> Self {
         Self { png: true, ..Self::nothing(PictureStyle::default()) }
     }
 }
 
-/// One of the things that can be written.
+/// Function that selects one kind of output.
 type Part = fn(&mut Save);
 
-/// What people type for each.
+/// Kinds of output, with their names on the command line.
 const PARTS: [(&str, Part); 7] = [
     ("png", |save| save.png = true),
     ("npz", |save| save.npz = true),
@@ -49,7 +49,7 @@ const PARTS: [(&str, Part); 7] = [
 ];
 
 impl Save {
-    /// The manifest alone.
+    /// Returns a selection of no files but the manifest.
     #[must_use]
     pub fn nothing(style: PictureStyle) -> Self {
         Self {
@@ -65,16 +65,16 @@ impl Save {
         }
     }
 
-    /// What a shard writes of it: what spans all images is left to the merge.
+    /// Returns the part of the selection that a shard writes: outputs that span all images are left to the merge.
     #[must_use]
     pub(super) fn of_a_shard(&self) -> Self {
         Self { png: self.png, sheet_rows: 0, ..Self::nothing(self.style) }
     }
 
-    /// What these words stand for.
+    /// Parses names of outputs.
     ///
     /// # Errors
-    /// If a word is not known, or both `npz` and `npz16` are there.
+    /// If a name is unknown, or if both `npz` and `npz16` are given.
     pub fn parse(words: &[String], style: PictureStyle) -> Result<Self, RunError> {
         let mut save = Self::nothing(style);
         for word in words {

@@ -1,61 +1,61 @@
-//! Where explained images go.
+//! Receivers of explained images.
 
 use crate::data::Dataset;
 use crate::explain::{Explainer, Explanation};
 use crate::run::{BaseImage, ExplainedImage, RunError};
 
-/// Takes every explained image once, in the order of the data.
+/// Receiver of every explained image, once each and in the order of the data.
 pub trait Sink: Send + Sync {
-    /// Returns true if the sink needs the image as it is on disk.
+    /// Returns true if the sink needs the image as stored on disk.
     fn wants_picture(&self) -> bool {
         false
     }
 
-    /// Draws what does not depend on other images; images are drawn side by side, before [`write`](Self::write). Returns the
-    /// files written, relative to the run's folder.
+    /// Draws pictures that do not depend on other images. Images are drawn in parallel, before [`write`](Self::write).
+    /// Returns the files written, relative to the run's folder.
     ///
     /// # Errors
-    /// If something cannot be drawn or written; that ends the run.
+    /// If something cannot be drawn or written; this ends the run.
     fn draw(&self, image: &NewImage<'_>) -> Result<Vec<String>, RunError> {
         let _ = image;
         Ok(Vec::new())
     }
 
-    /// Takes the next image.
+    /// Receives the next image.
     ///
     /// # Errors
-    /// If something cannot be written; that ends the run.
+    /// If something cannot be written; this ends the run.
     fn write(&mut self, image: &ExplainedImage<'_>) -> Result<(), RunError>;
 
-    /// Takes the next few images; sinks that make something of each alone may do so side by side.
+    /// Receives the next few images. Sinks that process each image independently may do so in parallel.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// As for [`write`](Self::write).
     fn write_all(&mut self, images: &[ExplainedImage<'_>]) -> Result<(), RunError> {
         images.iter().try_for_each(|image| self.write(image))
     }
 
-    /// Puts on disk what was taken so far. Sinks commit one after the other in the order of their list, so that what the last
-    /// one holds is safe in all.
+    /// Flushes everything received so far to disk. Sinks are committed in the order of their list, so everything that
+    /// the last one has committed is safe in all of them.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If writing fails.
     fn commit(&mut self) -> Result<(), RunError> {
         Ok(())
     }
 }
 
-/// An image that was explained just now, not read from a cache.
+/// A newly explained image, not one read from the cache.
 #[derive(Debug)]
 pub struct NewImage<'a> {
-    /// What explained it.
+    /// Explainer that computed the maps.
     pub explainer: &'a Explainer,
-    /// Where it comes from.
+    /// Data set of the image.
     pub data: &'a dyn Dataset,
-    /// Its number there.
+    /// Number of the image in the data set.
     pub item: usize,
-    /// The logits and maps.
+    /// Logits and maps.
     pub explanation: &'a Explanation,
-    /// The image as it is on disk, where a sink [wants](Sink::wants_picture) it.
+    /// The image as stored on disk, if a sink [wants](Sink::wants_picture) it.
     pub base: Option<&'a BaseImage>,
 }

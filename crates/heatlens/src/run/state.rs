@@ -1,8 +1,8 @@
-//! `run.json`: what the run in a folder is. `--resume` goes on with the same run only, and `merge` puts together only
-//! what belongs together.
+//! `run.json`: identity of the run in a folder. `--resume` only continues the same run, and `merge` only combines
+//! shards of the same run.
 //!
-//! A run is known by what its results depend on: the program, the processor's instructions, the content of the model
-//! file, the images, and the request. Where files lie and when they were written makes no difference.
+//! A run is identified by everything its results depend on: the program, the processor's instruction set, the content
+//! of the model file, the images and the request. Paths and modification times are not part of the identity.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -20,34 +20,34 @@ use crate::report::{fingerprint, hexadecimal};
 use crate::run::{DataRequest, FolderLock, ModelRequest, Request, RunError, RunOptions};
 use crate::train::TrainingSet;
 
-/// The file's name.
+/// Name of the file.
 pub(super) const FILE: &str = "run.json";
 
-/// A run, as its folder remembers it.
+/// Description of a run, as stored in its folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// The program's version.
+    /// Version of the program.
     pub version: String,
-    /// The instruction set that computes.
+    /// Instruction set used for the computation.
     pub processor: String,
-    /// SHA-256 of the model file; empty where the run makes the model.
+    /// SHA-256 of the model file; empty if the run creates the model.
     pub model: String,
-    /// SHA-256 of the images' names, rows, classes, of the names of the classes, and of the reference's content.
+    /// SHA-256 of the names, rows and classes of the images, the class names, and the content of the reference.
     pub inputs: String,
-    /// How many images there are.
+    /// Number of images.
     pub images: usize,
-    /// The part that is done here.
+    /// Shard computed by the run, if it is one.
     pub shard: Option<String>,
-    /// Whether all of it is done.
+    /// True if the run is complete.
     pub finished: bool,
-    /// How a person repeats the run.
+    /// Command that repeats the run.
     pub command: String,
-    /// What was asked for.
+    /// Request of the user.
     pub request: Request,
 }
 
 impl RunState {
-    /// Describes a run that begins.
+    /// Describes a new run.
     ///
     /// # Errors
     /// If the model file or the reference cannot be read.
@@ -70,7 +70,7 @@ impl RunState {
         })
     }
 
-    /// Describes a training run that begins.
+    /// Describes a new training run.
     #[must_use]
     pub fn of_training(settings: Map<String, Value>, set: &TrainingSet, command: &str) -> Self {
         Self {
@@ -86,16 +86,16 @@ impl RunState {
         }
     }
 
-    /// Reads what a folder remembers.
+    /// Reads the state stored in a folder.
     ///
     /// # Errors
-    /// If there is nothing, or it is damaged. The texts are reasons without the file's name.
+    /// If there is none, or it is damaged. The messages do not contain the file name.
     pub(super) fn read(folder: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(folder.join(FILE)).map_err(|e| e.to_string())?;
         serde_json::from_str(&text).map_err(|e| format!("damaged: {e}"))
     }
 
-    /// Writes it into a folder, whole or not at all.
+    /// Writes the state into a folder, atomically.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -105,10 +105,10 @@ impl RunState {
         write_atomically(&path, format!("{text}\n").as_bytes()).map_err(RunError::writing(&path))
     }
 
-    /// Takes a folder that holds the beginning of this run, and removes what it had only begun to write.
+    /// Locks a folder that holds an unfinished run equal to this one, and removes its incomplete files.
     ///
     /// # Errors
-    /// If it holds none, a finished one or another one, or another process goes on with it.
+    /// If the folder holds no run, a finished one or a different one, or if another process is using it.
     pub fn resume(&self, folder: &Path) -> Result<FolderLock, RunError> {
         self.check_resumable(folder)?;
         let lock = FolderLock::take(folder)?;
@@ -116,10 +116,10 @@ impl RunState {
         Ok(lock)
     }
 
-    /// Makes sure that a folder holds the beginning of this run.
+    /// Checks that a folder holds an unfinished run equal to this one.
     ///
     /// # Errors
-    /// If it holds none, a finished one or another one.
+    /// If it holds no run, a finished one or a different one.
     fn check_resumable(&self, folder: &Path) -> Result<(), RunError> {
         let nothing = |reason: &dyn Display| {
             let path = folder.join(FILE);
@@ -139,15 +139,15 @@ impl RunState {
                 changes.join("; ")
             )));
         }
-        // A training run that is finished has its last epoch in its checkpoint: going on only writes the results again.
+        // The checkpoint of a finished training run holds its last epoch: resuming only writes the results again.
         match (&found.request, found.finished) {
             (Request::Explain(_) | Request::Audit(_), true) => Err(nothing(&"the run there is finished")),
             _ => Ok(()),
         }
     }
 
-    /// Everything in which two runs differ, and its value in each. A folder moved with all that belongs to it holds the
-    /// same run.
+    /// Returns everything in which two runs differ, with its value in each. A folder that was moved together with its
+    /// inputs still holds the same run.
     pub(super) fn differences(&self, other: &Self) -> Vec<(String, Value, Value)> {
         let (mine, others) = (self.facts(), other.facts());
         let keys: BTreeSet<&String> = mine.keys().chain(others.keys()).collect();
@@ -158,17 +158,17 @@ impl RunState {
             .collect()
     }
 
-    /// What the results depend on, by name; parts of the request by their own names.
+    /// Returns everything the results depend on, by name; the fields of the request are listed by their own names.
     fn facts(&self) -> Map<String, Value> {
         let mut facts = flat(self);
         facts.retain(|key, _| key != "finished" && key != "command");
         let request = facts.remove("request").unwrap_or_default();
-        // By content, in `inputs`.
+        // Identified by their content, in `inputs`.
         let places = ["data", "validation_data"];
         for (key, value) in request.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("model" | "data", Value::Object(parts)) => {
-                    // By content, above.
+                    // Identified by their content, see above.
                     let known = ["path", "paths", "labels"];
                     let parts = parts.iter().filter(|(key, _)| !known.contains(&key.as_str()));
                     facts.extend(parts.map(|(key, value)| (key.clone(), value.clone())));
@@ -181,7 +181,7 @@ impl RunState {
     }
 }
 
-/// A record's fields.
+/// Returns the fields of a record.
 fn flat(record: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(record) {
         Ok(Value::Object(fields)) => fields,
@@ -189,7 +189,7 @@ fn flat(record: &impl Serialize) -> Map<String, Value> {
     }
 }
 
-/// The SHA-256 of a file, computed beside other work: a large model is hashed while it is opened and compiled.
+/// SHA-256 of a file, computed in the background: a large model is hashed while it is opened and compiled.
 pub(super) struct Fingerprint {
     path: PathBuf,
     hash: JoinHandle<io::Result<String>>,
@@ -207,7 +207,7 @@ impl Fingerprint {
     }
 }
 
-/// SHA-256 of what the results tell of images besides their pixels, and of what they are held against.
+/// Returns the SHA-256 of everything except pixels that results contain about the images, and of the reference.
 fn identity(data: &dyn Dataset, reference: Option<&Path>) -> Result<String, RunError> {
     let mut hash = Sha256::new();
     let mut take = |text: &str| {
@@ -226,7 +226,7 @@ fn identity(data: &dyn Dataset, reference: Option<&Path>) -> Result<String, RunE
 }
 
 impl Request {
-    /// The model that is asked for; `None` where the run makes one.
+    /// Returns the model of the request; `None` if the run creates one.
     #[must_use]
     pub fn model(&self) -> Option<&ModelRequest> {
         match self {
@@ -237,24 +237,24 @@ impl Request {
     }
 }
 
-/// How much of a run is done here.
+/// Part of a run to do.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// All of it.
+    /// The whole run.
     Whole,
-    /// Some images; what spans all of them is left to the merge.
+    /// Some of the images; outputs that span all of them are left to the merge.
     Shard(Shard),
-    /// What spans all images; what the shards found is read instead of computed.
+    /// Outputs that span all images; the results of the shards are read instead of computed.
     Merge(Shards),
 }
 
 impl Part {
-    /// The whole, or the shard that the options name.
+    /// Returns the part selected by the options: a shard or the whole run.
     pub(super) fn of(options: &RunOptions) -> Self {
         options.shard.map_or(Self::Whole, Self::Shard)
     }
 
-    /// What is read besides the model: the images, and the folders of shards.
+    /// Returns the paths read besides the model: the images, and the folders of shards.
     pub(super) fn inputs<'p>(&'p self, data: &'p DataRequest) -> impl Iterator<Item = &'p PathBuf> {
         let shards = match self {
             Self::Merge(shards) => shards.folders.as_slice(),
@@ -264,7 +264,7 @@ impl Part {
     }
 }
 
-/// The folders of all shards of one run, in the order of their numbers.
+/// Folders of all shards of one run, in the order of their numbers.
 #[derive(Debug)]
 pub(super) struct Shards {
     pub(super) folders: Vec<PathBuf>,
@@ -272,7 +272,7 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    /// Reads the folders, which must be all parts of one run.
+    /// Reads the folders, which must be all the shards of one run.
     pub(super) fn read(folders: &[PathBuf]) -> Result<Self, RunError> {
         let mut all = folders.iter().map(|folder| finished_shard(folder)).collect::<Result<Vec<_>, _>>()?;
         all.sort_by_key(|part| part.shard.number);
@@ -314,7 +314,7 @@ impl Shards {
         Ok(Self { folders: all.into_iter().map(|part| part.folder).collect(), state })
     }
 
-    /// Makes sure that one run would have the same results now as the shards had then.
+    /// Checks that a single run would give the same results now as the shards did.
     pub(super) fn check(&self, now: &RunState) -> Result<(), RunError> {
         if self.state.images != now.images {
             return Err(RunError::OtherRun(format!(
@@ -331,7 +331,7 @@ impl Shards {
     }
 }
 
-/// One finished shard.
+/// A finished shard.
 struct FinishedShard {
     folder: PathBuf,
     shard: Shard,

@@ -1,41 +1,40 @@
-//! How the pictures of a run look, and how they are stored.
+//! Appearance and file format of a run's pictures.
 
 use serde::{Deserialize, Serialize};
 
 use crate::render::{Colormap, FileFormat, HeatStyle, PictureSize};
 
-/// How the pictures of a run look, and how they are stored.
+/// Appearance and file format of a run's pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PictureStyle {
-    /// The size of all pictures of an image.
+    /// Size of all pictures of an image.
     pub size: PictureSize,
-    /// The colours of heat; evidence of both signs is always red and blue.
+    /// Colour map of heat; signed evidence is always red and blue.
     pub colormap: Colormap,
-    /// How much of the image strong heat covers in an overlay, 0 to 1.
+    /// Opacity of strong heat in an overlay, 0 to 1.
     pub opacity: f32,
-    /// Whether heat maps and overlays stand over a bar that says what their colours mean. It makes them taller than the
-    /// image.
+    /// True if heat maps and overlays have a colour bar below them, which makes them taller than the image.
     pub color_bar: bool,
-    /// How pictures are stored.
+    /// File format of the pictures.
     pub format: PictureFormat,
 }
 
-/// How pictures are stored.
+/// File format of the pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PictureFormat {
-    /// The pictures of a JPEG as JPEG, since it has lost its last digits already; all others as PNG. Heat maps are
-    /// always PNG: of few colours, they are smaller so.
+    /// JPEG for pictures of a JPEG, which is lossy already; PNG for all others. Heat maps are always PNG, which is
+    /// smaller for pictures with few colours.
     #[default]
     Auto,
-    /// All as PNG.
+    /// PNG for all pictures.
     Png,
-    /// All but heat maps as JPEG.
+    /// JPEG for all pictures except heat maps.
     Jpeg,
 }
 
 impl PictureFormat {
-    /// The format of a picture that has the look of a photograph, of an image that was stored with or without losses.
+    /// Returns the format of a photograph-like picture, given whether its image was stored with lossy compression.
     #[must_use]
     pub fn of_photograph(self, lossy: bool) -> FileFormat {
         match self {
@@ -47,7 +46,7 @@ impl PictureFormat {
 }
 
 impl Default for PictureStyle {
-    /// Pictures of the image's own size, heat in inferno, with bars.
+    /// Returns a style with pictures at the image's size, heat in inferno, and colour bars.
     fn default() -> Self {
         let HeatStyle { colormap, opacity } = HeatStyle::POSITIVE;
         let (size, format) = (PictureSize::Auto, PictureFormat::Auto);
@@ -56,7 +55,7 @@ impl Default for PictureStyle {
 }
 
 impl PictureStyle {
-    /// How evidence for a class is drawn.
+    /// Returns the style of evidence for a class.
     #[must_use]
     pub fn heat(self) -> HeatStyle {
         HeatStyle { colormap: self.colormap, opacity: self.opacity }

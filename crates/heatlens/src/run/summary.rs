@@ -1,25 +1,25 @@
-//! What a run found, in numbers.
+//! Summary of a run in numbers.
 
 use std::path::PathBuf;
 
 use crate::explain::{Explainer, Explanation, ZeroMap};
 
-/// What a run found, in numbers.
+/// Summary of a run in numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Images explained.
+    /// Number of explained images.
     pub done: usize,
-    /// Images that could not be read: where they come from, and why.
+    /// Images that could not be read, each with its source and the reason.
     pub broken: Vec<(String, String)>,
-    /// The contact sheet, if one was drawn.
+    /// Path of the contact sheet, if one was drawn.
     pub sheet: Option<PathBuf>,
-    /// Whether the run was stopped before its end.
+    /// True if the run was stopped before its end.
     pub stopped: bool,
-    /// Logits of every explained image, in order.
+    /// Logits of all explained images, in order.
     pub logits: Vec<Vec<f32>>,
     /// Known classes of the explained images, in order.
     pub labels: Vec<Option<usize>>,
-    /// How many images had no positive evidence, by map name and reason.
+    /// Number of images without positive evidence, by map name and reason.
     pub empty_maps: Vec<(String, usize)>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the time goes, and how long is left.
+//! Timing of an audit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,14 +10,14 @@ use serde_json::json;
 use crate::data::write_atomically;
 use crate::run::RunError;
 
-/// Seconds by part of the work.
+/// Time spent on each part of the work.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     spent: Mutex<BTreeMap<String, Duration>>,
 }
 
 impl Clock {
-    /// Times a part.
+    /// Runs a part of the work and records its duration.
     pub(super) fn time<T>(&self, part: &str, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = work();
@@ -25,7 +25,8 @@ impl Clock {
         result
     }
 
-    /// Gives the time since the last call to the part that is named; `go_on` is told of the passes.
+    /// Returns a callback that adds the time since its last call to the named part and passes the number of passes to
+    /// `go_on`.
     pub(super) fn listener(
         &self,
         go_on: impl Fn(usize) -> bool + Sync,
@@ -46,13 +47,13 @@ impl Clock {
         }
     }
 
-    /// Seconds by part.
+    /// Returns the seconds spent on each part.
     pub(super) fn seconds(&self) -> BTreeMap<String, f64> {
         let spent = self.spent.lock().map(|s| s.clone()).unwrap_or_default();
         spent.into_iter().map(|(part, time)| (part, time.as_secs_f64())).collect()
     }
 
-    /// Writes seconds and shares by part.
+    /// Writes the seconds spent on each part.
     pub(super) fn write(&self, path: &Path) -> Result<(), RunError> {
         let text = format!("{:#}\n", json!({ "seconds": self.seconds() }));
         write_atomically(path, text.as_bytes()).map_err(RunError::writing(path))

@@ -1,4 +1,4 @@
-//! The model's part of the audit: its verdict, and what the images say about themselves.
+//! Audit of the model and of its images: the model's verdict, duplicates, and images unlike the training data.
 
 use crate::data::{Dataset, OpenOptions, open_training};
 use crate::run::audit::clock::Clock;
@@ -8,13 +8,13 @@ use crate::trust::audit::{Auditor, Judged, ModelVerdict, Purpose, judge as judge
 use crate::trust::duplicates::{Fingerprint, between, within};
 use crate::trust::health::dead_channel_problems;
 
-/// The model is judged by so many images at most, the first ones.
+/// Maximum number of images on which the model is judged; the first ones are used.
 const MOST_IMAGES: usize = 10_000;
-/// Images searched for dead channels.
+/// Number of images used to find dead channels.
 const ACTIVITY_IMAGES: usize = 128;
-/// Images that go through the model together.
+/// Batch size.
 const TOGETHER: usize = 32;
-/// Pairs of equal images that are named.
+/// Maximum number of duplicate pairs listed by name.
 const NAMED: usize = 3;
 
 pub(super) fn judge(
@@ -46,15 +46,15 @@ pub(super) fn judge(
     Ok(verdict)
 }
 
-/// What is kept of the images.
+/// Data collected from the images.
 #[derive(Default)]
 struct Seen {
     items: Vec<usize>,
     logits: Vec<f32>,
     prints: Vec<Fingerprint>,
-    /// Mean and standard deviation of each image's values.
+    /// Mean and standard deviation of each image's pixels.
     moments: Vec<[f64; 2]>,
-    /// The first images.
+    /// Pixels of the first images.
     pixels: Vec<f32>,
 }
 
@@ -66,7 +66,7 @@ fn look_at(auditor: &Auditor, data: &dyn Dataset, monitor: &dyn Monitor) -> Resu
         let mut pixels = Vec::new();
         let before = seen.items.len();
         for item in start..total.min(start + TOGETHER) {
-            // Broken images are named when they are measured.
+            // Broken images are reported when the methods are measured.
             let Ok(sample) = data.load(item) else { continue };
             seen.items.push(item);
             seen.prints.push(Fingerprint::of(&sample.display));
@@ -94,7 +94,7 @@ fn moments(pixels: &[f32]) -> [f64; 2] {
     [mean, variance.sqrt()]
 }
 
-/// Images that are there twice, or unlike those that the model was trained on.
+/// Reports duplicates, and images that are unlike the training data.
 fn duplicates(
     auditor: &Auditor,
     data: &dyn Dataset,
@@ -167,7 +167,8 @@ fn named(pairs: impl ExactSizeIterator<Item = (String, String)>) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// How many images have a mean or a deviation outside what was trained on, with a tenth of its range to spare.
+/// Returns the number of images whose mean or standard deviation lies outside the range of the training data, extended
+/// by a tenth on both sides.
 fn far(images: &[[f64; 2]], known: &[[f64; 2]]) -> usize {
     let range = |which: usize| {
         let of = known.iter().map(|m| m[which]);

@@ -1,4 +1,4 @@
-//! The run of `audit`: is the model worth explaining, and which method is faithful to it?
+//! The `audit` run: checks if the model is worth explaining, and which method is faithful to it.
 
 mod clock;
 mod judging;
@@ -20,29 +20,29 @@ use records::Records;
 use shown::Shown;
 use work::Work;
 
-/// Images that the methods are measured on if nobody says how many.
+/// Default number of images on which the methods are measured.
 const IMAGES: usize = 64;
 
-/// What an audit found and wrote.
+/// Results of an audit.
 #[derive(Debug)]
 pub struct AuditOutcome {
-    /// The folder with the results.
+    /// Folder with the results.
     pub out: PathBuf,
-    /// How many images the methods were to be measured on.
+    /// Number of images selected for measuring the methods.
     pub chosen: usize,
-    /// How many of them could not be read.
+    /// Number of selected images that could not be read.
     pub broken: usize,
-    /// What was found; `None` for a shard.
+    /// The audit; `None` for a shard.
     pub audit: Option<Audit>,
-    /// How many images a shard measured.
+    /// Number of images measured.
     pub measured: usize,
-    /// What was found when the model was trained, where these images cannot judge it.
+    /// Result on the training run's own evaluation, if these images cannot be used to judge the model.
     pub when_trained: Option<String>,
-    /// The report, if there is a map to show.
+    /// Path of the report, if there is a map to show.
     pub page: Option<PathBuf>,
 }
 
-/// Everything that an audit needs, checked before anything is written.
+/// A validated audit; nothing has been written yet.
 #[derive(Debug)]
 pub struct AuditPlan {
     options: RunOptions,
@@ -54,7 +54,7 @@ pub struct AuditPlan {
     state: RunState,
 }
 
-/// Audits a model as asked for.
+/// Audits a model according to a request.
 ///
 /// # Errors
 /// If the request does not fit the model or the images, or something cannot be read or written.
@@ -67,7 +67,7 @@ pub fn audit(
 }
 
 impl AuditPlan {
-    /// Opens the model and the images and compiles the methods; nothing is written.
+    /// Opens the model and the images and compiles the methods; writes nothing.
     ///
     /// # Errors
     /// If the request does not fit the model or the images.
@@ -79,7 +79,7 @@ impl AuditPlan {
         Self::of_part(request, options, Part::of(options), monitor)
     }
 
-    /// Plans to put shards together.
+    /// Plans the merge of shards.
     pub(super) fn of_shards(
         request: &AuditRequest,
         options: &RunOptions,
@@ -96,7 +96,7 @@ impl AuditPlan {
         part: Part,
         monitor: &dyn Monitor,
     ) -> Result<Self, RunError> {
-        // What is wrong with the words alone is told before anything is opened.
+        // Errors in the options alone are reported before any file is opened.
         let settings = request.settings()?;
         check_apart(&options.out, part.inputs(&request.data))?;
         let fingerprint = Fingerprint::start(&request.model.path);
@@ -120,10 +120,10 @@ impl AuditPlan {
         Ok(Self { options, request, auditor, data, chosen, part, state })
     }
 
-    /// Audits and writes the results.
+    /// Runs the audit and writes the results.
     ///
     /// # Errors
-    /// If the folder holds something else, something cannot be read or written, or the monitor asked to stop.
+    /// If the folder holds something else, something cannot be read or written, or the monitor requested a stop.
     pub fn execute(self, monitor: &dyn Monitor) -> Result<AuditOutcome, RunError> {
         let (records, _lock) = self.begin()?;
         let (auditor, data) = (&self.auditor, self.data.as_ref());
@@ -181,7 +181,7 @@ impl AuditPlan {
         }
     }
 
-    /// Makes the folder ready, and takes over what is known already.
+    /// Prepares the folder, and takes over existing records.
     fn begin(&self) -> Result<(Records<'_>, FolderLock), RunError> {
         let out = &self.options.out;
         let records = Records::new(out);
@@ -199,16 +199,16 @@ impl AuditPlan {
         Ok((records, lock))
     }
 
-    /// Says that all is done.
+    /// Marks the run as finished.
     fn finish(&self, outcome: AuditOutcome) -> Result<AuditOutcome, RunError> {
         RunState { finished: true, ..self.state.clone() }.write(&self.options.out)?;
         Ok(outcome)
     }
 
-    /// What was found when the model was trained, where these images cannot judge it.
+    /// Returns the evaluation made when the model was trained, if these images have no labels.
     fn when_trained(&self, audit: &Audit) -> Option<String> {
         let unlabelled = audit.model.judgement.verdict == Verdict::Unknown(Untestable::NoLabels);
-        // A history that cannot be read is named with the page.
+        // A history that cannot be read is reported when the page is written.
         unlabelled.then(|| Training::beside(&self.request.model.path).ok().flatten()?.sentence).flatten()
     }
 }

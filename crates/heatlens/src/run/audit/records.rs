@@ -1,4 +1,4 @@
-//! What an audit leaves on disk while it goes on: the comparison with random networks, and a line for each image.
+//! Files in which an unfinished audit stores its progress: the comparison with random networks, and one line per image.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -13,7 +13,7 @@ use crate::trust::dependence::Dependence;
 const DEPENDENCE: &str = "random-networks.json";
 const IMAGES: &str = "images.jsonl";
 
-/// The files in an audit's folder.
+/// Files in an audit's folder.
 #[derive(Debug)]
 pub(super) struct Records<'r> {
     folder: &'r Path,
@@ -28,7 +28,7 @@ impl<'r> Records<'r> {
         self.folder.join(name)
     }
 
-    /// Removes what an earlier audit left.
+    /// Removes the files of an earlier audit.
     pub(super) fn clear(&self) -> Result<(), RunError> {
         for name in [DEPENDENCE, IMAGES, "audit.json", "timing.json"] {
             let path = self.path(name);
@@ -40,7 +40,7 @@ impl<'r> Records<'r> {
         Ok(())
     }
 
-    /// Takes over what shards of the same audit measured, as if it had been measured here.
+    /// Copies the measurements of shards of the same audit into this folder.
     pub(super) fn gather(&self, shards: &[PathBuf]) -> Result<(), RunError> {
         let mut all = Vec::new();
         for folder in shards {
@@ -54,14 +54,14 @@ impl<'r> Records<'r> {
         all.iter().try_for_each(|record| self.keep(record))
     }
 
-    /// The comparison with random networks, if it is done.
+    /// Returns the comparison with random networks, if it is done.
     pub(super) fn dependence(&self) -> Result<Option<Dependence>, RunError> {
         let path = self.path(DEPENDENCE);
         if !path.exists() {
             return Ok(None);
         }
         let text = fs::read(&path).map_err(RunError::reading(&path))?;
-        // A damaged one is made again.
+        // A damaged file is computed again.
         Ok(unsealed(&text).as_ref().and_then(Dependence::from_json))
     }
 
@@ -71,8 +71,8 @@ impl<'r> Records<'r> {
         write_atomically(&path, text.as_bytes()).map_err(RunError::writing(&path))
     }
 
-    /// The images that are done, each once. A line that is cut, damaged or double is no record: what it should hold is
-    /// measured again.
+    /// Returns the records of finished images, each image once. Truncated, damaged or duplicate lines are ignored, and
+    /// their images are measured again.
     pub(super) fn all(&self) -> Result<Vec<Record>, RunError> {
         let path = self.path(IMAGES);
         if !path.exists() {
@@ -88,7 +88,7 @@ impl<'r> Records<'r> {
         Ok(found)
     }
 
-    /// Puts the file in order before more is added: nothing but the records in it.
+    /// Rewrites the file with valid records only, before more are appended.
     pub(super) fn tidy(&self) -> Result<(), RunError> {
         let path = self.path(IMAGES);
         if !path.exists() {
@@ -98,12 +98,12 @@ impl<'r> Records<'r> {
         write_atomically(&path, lines.as_bytes()).map_err(RunError::writing(&path))
     }
 
-    /// An image that has other pixels than when it was measured.
+    /// Returns the error for an image whose pixels have changed since it was measured.
     pub(super) fn of_other_images(&self, item: usize) -> RunError {
         RunError::OtherImages { folder: self.folder.to_owned(), item }
     }
 
-    /// Adds an image's line.
+    /// Appends the line of an image.
     pub(super) fn keep(&self, record: &Record) -> Result<(), RunError> {
         let path = self.path(IMAGES);
         let file = OpenOptions::new().create(true).append(true).open(&path);

@@ -1,4 +1,4 @@
-//! The images of an audit with their maps, and the page that shows all of it.
+//! Maps of an audit's images, and the report page that shows them.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use crate::run::request::settings;
 use crate::run::{Monitor, Page, PageSinks, PictureStyle, RunError, Save, Summary, write_explanations};
 use crate::trust::audit::{Audit, MethodAudit, MethodVerdict};
 
-/// Methods whose maps are shown.
+/// Maximum number of methods whose maps are shown.
 pub(super) const SHOWN: usize = 3;
 
-/// The maps of all images by the best methods, and what they tell of the data set.
+/// Maps of all images by the best methods, and their analysis over the data set.
 pub(super) struct Shown {
     explainer: Explainer,
     summary: Summary,
@@ -23,8 +23,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Explains all images by the best methods that take one pass, and by the one that is searched for places whatever was
-    /// asked for.
+    /// Explains all images by the best single-pass methods, and by Grad-CAM, which is always searched for shortcuts.
     pub(super) fn explain(
         plan: &AuditPlan,
         audit: &Audit,
@@ -54,7 +53,7 @@ impl Shown {
         Ok(Some(Self { explainer, summary, collected }))
     }
 
-    /// The places that give a class away, and those that are only always looked at.
+    /// Returns the regions on which a class depends, and the regions that are merely always highlighted.
     pub(super) fn places(&mut self, data: &dyn Dataset, seed: u64) -> Result<[Vec<Value>; 2], RunError> {
         let found = self.collected.findings(&self.explainer, data, seed)?;
         let source = |item| data.source(item);
@@ -87,14 +86,14 @@ impl Shown {
     }
 }
 
-/// Whether a method was found to ignore the model.
+/// True if a method was found to ignore the model.
 fn ignored(audit: &Audit, method: &Method) -> bool {
     let is = |m: &MethodAudit| m.id == method.id && m.verdict == MethodVerdict::IgnoresModel;
     audit.methods.iter().any(is)
 }
 
-/// The best methods that look at the model and explain an image in one pass, best first: others would take as long again as
-/// the audit. If all ignore the model, the best of them.
+/// Returns the best single-pass methods that depend on the model, best first; other methods would take as long again as
+/// the audit. If all of them ignore the model, returns the best of those.
 fn best(audit: &Audit) -> Vec<&'static Method> {
     let explanations =
         || audit.methods.iter().filter(|m| !m.control).filter_map(|m| method::find(&m.id).ok());

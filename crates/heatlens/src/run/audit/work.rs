@@ -1,4 +1,4 @@
-//! The parts of an audit, one after the other; each is on disk as soon as it is done.
+//! Parts of an audit, in order; each is on disk as soon as it is done.
 
 use crate::bench::{in_words, seconds};
 use crate::data::{Dataset, Shard};
@@ -18,7 +18,7 @@ pub(super) struct Work<'w> {
     records: &'w Records<'w>,
     monitor: &'w dyn Monitor,
     pub(super) clock: Clock,
-    /// Images that could not be read.
+    /// Number of images that could not be read.
     pub(super) broken: usize,
 }
 
@@ -32,7 +32,7 @@ impl<'w> Work<'w> {
         Self { auditor, data, records, monitor, clock: Clock::default(), broken: 0 }
     }
 
-    /// Measures a part of the images; the first shard also compares with random networks.
+    /// Measures the images of a shard. The first shard also does the comparison with random networks.
     pub(super) fn shard(&mut self, shard: Shard, chosen: &[usize]) -> Result<usize, RunError> {
         let mine = chosen.iter().enumerate().filter(|(at, _)| shard.holds(*at));
         let part: Vec<usize> = mine.map(|(_, item)| *item).collect();
@@ -49,7 +49,7 @@ impl<'w> Work<'w> {
         Ok(self.measure(&part)?.len())
     }
 
-    /// Says how long it will take, from one try of each kind of pass.
+    /// Announces the expected duration, from one trial of each kind of pass.
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn estimate(&self, chosen: &[usize]) -> Result<(), RunError> {
         let mut reason = None;
@@ -65,7 +65,7 @@ impl<'w> Work<'w> {
             return Err(RunError::NoImages(format!("none of the images can be read; the first: {first}")));
         };
         let copies = sample.pixels.repeat(16);
-        // The first run also touches memory for the first time.
+        // The first run is slower because memory is touched for the first time.
         let trial = |n: usize| self.auditor.logits(&copies[..n * sample.pixels.len()], n);
         trial(2)?;
         let score = seconds(|| trial(16))? / 16.0;
@@ -73,12 +73,12 @@ impl<'w> Work<'w> {
         let map = seconds(|| self.auditor.try_out(&sample.pixels))?;
         let load = self.auditor.workload();
         let methods = self.auditor.methods().len() as f64;
-        // A method alone passes through the network itself; the filling in of pixels takes about half a pass more.
+        // A single method needs its own pass through the network; filling in pixels takes about half a pass more.
         let single = map / methods + 2.0 * score;
         let image =
             1.3 * load.scores as f64 * score + load.maps as f64 * map + load.single_maps as f64 * single;
         let random = self.auditor.dependence_maps(chosen.len()) as f64 * map;
-        // The model answers to all images, and the page shows some methods' maps of them.
+        // All images are classified, and the page shows some methods' maps of them.
         let all = score + SHOWN as f64 * single;
         let seconds = image * chosen.len() as f64 + random + self.data.len() as f64 * all;
         let (images, methods) = (chosen.len(), self.auditor.methods().len());
@@ -90,7 +90,7 @@ impl<'w> Work<'w> {
         Ok(())
     }
 
-    /// The comparison with random networks, kept or made.
+    /// Returns the comparison with random networks, from disk or newly computed.
     pub(super) fn dependence(&mut self, chosen: &[usize]) -> Result<Dependence, RunError> {
         if let Some(known) = self.records.dependence()? {
             return Ok(known);
@@ -115,7 +115,7 @@ impl<'w> Work<'w> {
         Ok(found)
     }
 
-    /// The metrics of all chosen images, kept or made.
+    /// Returns the metrics of all chosen images, from disk or newly measured.
     pub(super) fn measure(&mut self, chosen: &[usize]) -> Result<Vec<Record>, RunError> {
         let mut records = self.records.all()?;
         let load = self.auditor.workload();

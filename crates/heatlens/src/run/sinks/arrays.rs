@@ -1,4 +1,4 @@
-//! The numbers behind the pictures: `maps.npz`, `heat.npz`, `tensors.npz` and `channels.csv`.
+//! Numbers as files: `maps.npz`, `heat.npz`, `tensors.npz` and `channels.csv`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::data::{NpzWriter, write_atomically};
 use crate::explain::Tensors;
 use crate::run::{ExplainedImage, RunError, Save, Sink};
 
-/// The files while they grow; rows go to disk as they come.
+/// Files being written; rows go to disk as they arrive.
 #[derive(Debug)]
 pub(in crate::run) struct Arrays {
     maps: Option<NpzWriter>,
@@ -18,7 +18,7 @@ pub(in crate::run) struct Arrays {
 }
 
 impl Arrays {
-    /// Opens those that are wanted.
+    /// Opens the selected files.
     pub(in crate::run) fn create(out: &Path, save: &Save) -> Result<Self, RunError> {
         let open = |wanted: bool, name: &str| wanted.then(|| NpzWriter::create(&out.join(name))).transpose();
         let header = "index,channel,w,mean_A,product,dense_weights\n".to_owned();
@@ -31,7 +31,7 @@ impl Arrays {
         })
     }
 
-    /// Puts the files in their places.
+    /// Completes the files and moves them into place.
     pub(in crate::run) fn finish(self) -> Result<(), RunError> {
         for file in [self.maps, self.heat, self.tensors].into_iter().flatten() {
             file.finish()?;
@@ -81,7 +81,8 @@ impl Sink for Arrays {
     }
 }
 
-/// A map in 16 bits, and the power of two by which its numbers are to be multiplied: 1, unless the largest would be lost.
+/// Writes a map as 16-bit floats, and the power of two by which to multiply its values: 1 unless the largest value is
+/// out of range.
 fn push_half(file: &mut NpzWriter, name: &str, shape: &[usize], values: &[f32]) -> Result<(), RunError> {
     let scale = half_scale(values);
     let scaled: Vec<f32> = values.iter().map(|value| value / scale).collect();
@@ -89,14 +90,14 @@ fn push_half(file: &mut NpzWriter, name: &str, shape: &[usize], values: &[f32]) 
     Ok(file.push(&format!("{name}.scale"), &[], &[scale])?)
 }
 
-/// What the values are divided by before they become 16-bit floats: 1 where the largest keeps its full precision there,
-/// from 2⁻¹³ to 65,504; otherwise the power of two that brings it between 1 and 2. Divided by it, no digit changes.
+/// Returns the divisor of values that are stored as 16-bit floats: 1 if the largest one keeps its full precision, from
+/// 2⁻¹³ to 65,504, otherwise the power of two that brings it between 1 and 2. The division is exact.
 fn half_scale(values: &[f32]) -> f32 {
     let largest = values.iter().filter(|v| v.is_finite()).fold(0.0_f32, |most, v| most.max(v.abs()));
     if largest == 0.0 || (2.0_f32.powi(-13)..=65_504.0).contains(&largest) {
         return 1.0;
     }
-    // Powers of two below the least normal number have an inverse that overflows.
+    // The reciprocal of a subnormal power of two overflows.
     #[expect(clippy::cast_possible_truncation, reason = "from −149 to 127")]
     let exponent = (largest.log2().floor() as i32).clamp(-126, 127);
     2.0_f32.powi(exponent)
@@ -112,7 +113,7 @@ fn push_tensors(file: &mut NpzWriter, t: &Tensors, image: [usize; 3]) -> Result<
     Ok(())
 }
 
-/// One row for each channel; on a global-average-pooling head the products sum to the logit minus the bias.
+/// Writes one row per channel. For a global-average-pooling head the products sum to the logit minus the bias.
 fn push_channels(text: &mut String, index: i64, tensors: &Tensors) {
     for (k, (w, mean)) in tensors.weights.iter().zip(tensors.channel_means()).enumerate() {
         let product = f64::from(*w) * mean;

@@ -1,4 +1,4 @@
-//! The contact sheet: some images of a run at a glance, classes taking turns.
+//! Contact sheet: an overview of some images of a run, balanced over the classes.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,46 +13,46 @@ use crate::render::{
 use crate::run::{BaseImage, ExplainedImage, PictureStyle, RunError, Sink};
 use crate::trust::literature;
 
-/// More maps than this are shown once each.
+/// Maximum number of maps shown in three columns; with more, each has a single one.
 const LONG: usize = 6;
-/// More cautions than this are named instead of told.
+/// Maximum number of cautions given in full; of more, only the methods are named.
 const MOST_CAUTIONS: usize = 2;
-/// Bytes of a sheet as PNG, at most; a larger one is written as JPEG.
+/// Maximum size of a sheet as PNG, in bytes; a larger one is written as JPEG.
 const MOST_BYTES: usize = 2 << 20;
 
-/// Rows as they come, up to what one sheet holds.
+/// Contact sheet in progress, with rows up to the capacity of one sheet.
 #[derive(Debug)]
 pub(in crate::run) struct ContactSheet {
     columns: Vec<Column>,
-    /// Columns that there would be without a limit.
+    /// Number of columns there would be without a limit.
     all_columns: usize,
     rows: Vec<Row>,
     most: usize,
     style: PictureStyle,
 }
 
-/// One image.
+/// Row of one image.
 #[derive(Debug)]
 struct Row {
     class: usize,
     shown: SheetRow,
 }
 
-/// One way of looking at an image.
+/// Column of the sheet.
 #[derive(Debug)]
 struct Column {
     name: String,
     look: Look,
 }
 
-/// What a column shows; of which map, by its number.
+/// Content of a column, with the index of its map.
 #[derive(Clone, Copy, Debug)]
 enum Look {
     Image,
     Heat(usize),
     OverImage(usize),
     Signed(usize),
-    /// A picture of its own.
+    /// Single picture of a map that is not a heat map.
     Whole(usize),
 }
 
@@ -65,7 +65,7 @@ impl ContactSheet {
         Self { columns, all_columns, rows: Vec::new(), most, style }
     }
 
-    /// Draws and saves the sheet, if there is a row for it: `sheet.png`, or `sheet.jpg` where that would be large.
+    /// Draws and saves the sheet if it has any rows: as `sheet.png`, or as `sheet.jpg` if the PNG would be large.
     pub(in crate::run) fn save(
         self,
         explainer: &Explainer,
@@ -94,7 +94,7 @@ impl ContactSheet {
             [png, jpeg] => [(png, bytes), (jpeg, Vec::new())],
         };
         write_atomically(&path, &bytes).map_err(RunError::writing(&path))?;
-        // What another run left here under the other name is not this run's.
+        // Remove the sheet that an earlier run left under the other name.
         match fs::remove_file(&other) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(RunError::writing(&other)(e)),
             _ => Ok(Some(path)),
@@ -142,7 +142,7 @@ impl Sink for ContactSheet {
         true
     }
 
-    /// Takes an image if it has a place among those shown.
+    /// Adds an image if it belongs among those shown.
     fn write(&mut self, seen: &ExplainedImage<'_>) -> Result<(), RunError> {
         let Some(thumbnail) = seen.thumbnail else { return Ok(()) };
         let class = seen.label().unwrap_or(seen.explanation.predicted);
@@ -174,7 +174,7 @@ impl Sink for ContactSheet {
     }
 }
 
-/// A column for each map; a layer's map alone, over the image and signed, unless there are many.
+/// Returns one column per map. A layer map has three, alone, over the image and signed, unless there are many maps.
 fn columns(explainer: &Explainer) -> Vec<Column> {
     let strip = explainer.maps().len() > LONG;
     let mut columns = vec![Column { name: "original".to_owned(), look: Look::Image }];
@@ -194,19 +194,20 @@ fn columns(explainer: &Explainer) -> Vec<Column> {
     columns
 }
 
-/// Where an image goes.
+/// Position of an image on the sheet.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
-    /// It is not shown.
+    /// The image is not shown.
     None,
     /// At the end.
     Behind,
-    /// At the end, for which this row gives way.
+    /// At the end, replacing the row with this index.
     InsteadOf(usize),
 }
 
-/// The place of the next image, of this class, behind images of the classes `known`, of which there are at most `most`:
-/// classes take turns, so an image of a class with fewer rows drives out the last of a class with most.
+/// Returns the position of the next image, of class `class`, after the images of the classes `known`, at most `most` of
+/// them. Classes are balanced: an image of a class with fewer rows replaces the last image of a class with the most
+/// rows.
 fn place(known: &[usize], class: usize, most: usize) -> Place {
     if known.len() < most {
         return Place::Behind;
@@ -245,7 +246,8 @@ fn caption(seen: &ExplainedImage<'_>) -> Vec<String> {
     lines
 }
 
-/// What to know before believing a map: told for few methods, named for many.
+/// Returns the caption lines of a model of quantities: the value, and the explained direction.
+/// Returns the cautions on the methods: in full for a few methods, by name only for many.
 fn cautions(explainer: &Explainer) -> String {
     let mut cautions: Vec<(&str, String)> = Vec::new();
     for method in explainer.maps().iter().map(|spec| spec.method) {
@@ -278,7 +280,7 @@ fn color_bars(explainer: &Explainer, style: PictureStyle) -> Vec<ColorBar> {
 mod tests {
     use super::*;
 
-    /// The numbers of the images that are shown.
+    /// Returns the numbers of the images that are shown.
     fn shown(classes: &[usize], most: usize) -> Vec<usize> {
         let mut rows: Vec<(usize, usize)> = Vec::new();
         for (item, &class) in classes.iter().enumerate() {
@@ -295,10 +297,10 @@ mod tests {
 
     #[test]
     fn classes_take_turns_and_the_first_images_of_each_are_shown() {
-        // Fifty of one class, then fifty of the other.
+        // Fifty images of one class, then fifty of the other.
         let sorted: Vec<usize> = (0..100).map(|item| item / 50).collect();
         assert_eq!(shown(&sorted, 6), [0, 1, 2, 50, 51, 52]);
-        // A rare class gets all it has.
+        // All images of a rare class are shown.
         let rare: Vec<usize> = (0..100).map(|item| usize::from(item >= 98)).collect();
         assert_eq!(shown(&rare, 6), [0, 1, 2, 3, 98, 99]);
         // More classes than rows; more rows than images; one class.

@@ -1,4 +1,4 @@
-//! `manifest.jsonl`: one line for each image, written as soon as the image is done.
+//! `manifest.jsonl`: one line per image, written as soon as the image is done.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,22 +11,22 @@ use crate::explain::{Attribution, Explanation};
 use crate::model::{Cells, Placement};
 use crate::run::{ExplainedImage, NewImage, RunError, Sink};
 
-/// Its name.
+/// Name of the file.
 pub(in crate::run) const FILE: &str = "manifest.jsonl";
 
-/// The file while it grows.
+/// Manifest file being written.
 #[derive(Debug)]
 pub(in crate::run) struct Manifest {
     file: File,
     path: PathBuf,
-    /// Lines that are not written yet.
+    /// Lines not written yet.
     pending: String,
-    /// Bytes of whole lines in the file.
+    /// Length of the complete lines in the file, in bytes.
     written: u64,
 }
 
 impl Manifest {
-    /// Opens the file in a folder, empty, or to go on behind what is there.
+    /// Opens the file in a folder, either empty or to append to the existing lines.
     pub(in crate::run) fn open(out: &Path, go_on: bool) -> Result<Self, RunError> {
         let path = out.join(FILE);
         let file = open_growing(&path, go_on).map_err(RunError::writing(&path))?;
@@ -45,10 +45,10 @@ impl Sink for Manifest {
         Ok(())
     }
 
-    /// Writes the lines so far: all of them or, on a full disk, none.
+    /// Writes the pending lines: all of them or, on a full disk, none.
     fn commit(&mut self) -> Result<(), RunError> {
         if let Err(reason) = self.file.write_all(self.pending.as_bytes()) {
-            // The first error counts; if even this fails, half a line remains.
+            // The first error is reported; if truncating fails too, a partial line remains.
             let _ = self.file.set_len(self.written);
             return Err(RunError::writing(&self.path)(reason));
         }
@@ -58,7 +58,7 @@ impl Sink for Manifest {
     }
 }
 
-/// What is known of one image and its maps.
+/// Returns the manifest line of an image and its maps.
 pub(in crate::run) fn line(image: &NewImage<'_>, files: &[String]) -> String {
     let NewImage { data, item, explanation, .. } = *image;
     let model = image.explainer.model();
@@ -96,7 +96,7 @@ fn map(attribution: &Attribution, names: &[String], input: [usize; 2]) -> Value 
     map
 }
 
-/// Where a layer's cells were placed, rows first, in pixels of the model's input.
+/// Returns the placement of a layer's cells, rows first, in pixels of the model's input.
 fn placement(placement: &Placement) -> Value {
     let kind = placement.placing().name();
     let Some(cells) = placement.cells() else { return json!({"kind": kind}) };
@@ -109,7 +109,7 @@ fn placement(placement: &Placement) -> Value {
     })
 }
 
-/// What a person should know before believing the line.
+/// Returns the warnings about an image's scores.
 fn warnings(explanation: &Explanation, quantity: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if explanation.logits.iter().any(|z| !z.is_finite()) {

@@ -1,7 +1,7 @@
-//! One file for each thing that a run writes of every image.
+//! Sinks for the files of a run, one module per kind of file.
 //!
-//! Others are where their results belong: boxes and masks in [`localise`](crate::localise), the images of the page in
-//! [`report`](crate::report), the maps of the whole data set in [`dataset`](crate::dataset), the cache in
+//! Other sinks are in the modules of their results: boxes and masks in [`localise`](crate::localise), the images of the
+//! page in [`report`](crate::report), the maps of the whole data set in [`dataset`](crate::dataset), the cache in
 //! [`cache`](super::cache).
 
 pub(super) mod arrays;

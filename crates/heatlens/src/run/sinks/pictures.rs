@@ -1,4 +1,4 @@
-//! The pictures of each image, in a folder of its own.
+//! Pictures of each image, in a separate folder per image.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::render::{ColorBar, FileFormat, HeatStyle, save_picture};
 use crate::run::{BaseImage, ExplainedImage, NewImage, PictureStyle, RunError, Sink};
 
-/// Writes the pictures.
+/// Sink that writes the pictures.
 #[derive(Debug)]
 pub(in crate::run) struct Pictures {
     out: PathBuf,
@@ -46,9 +46,9 @@ impl Sink for Pictures {
     }
 }
 
-/// A picture and the name of its file.
+/// A picture and its file name.
 struct Picture {
-    /// File name, without folder.
+    /// File name without folder.
     file: String,
     image: RgbImage,
     format: FileFormat,
@@ -60,7 +60,7 @@ impl Picture {
     }
 }
 
-/// Draws everything for one image.
+/// Draws all pictures of one image.
 fn draw(
     explainer: &Explainer,
     base: &BaseImage,
@@ -83,7 +83,7 @@ fn draw(
     pictures
 }
 
-/// Heat map, overlay, and the signed map that shows both sides of the evidence.
+/// Draws the heat map, the overlay, and the signed map with evidence for and against.
 fn layer_pictures(
     name: &str,
     model: &Model,
@@ -106,7 +106,7 @@ fn layer_pictures(
     ]
 }
 
-/// The colour bars of a layer map: the positive part, and both sides.
+/// Returns the colour bars of a layer map: for the positive part, and for both signs.
 fn bars(model: &Model, attribution: &Attribution, style: HeatStyle) -> (ColorBar, ColorBar) {
     let class = model.class_names.get(attribution.class).map_or("", String::as_str);
     let against = match model.class_names.as_slice() {
