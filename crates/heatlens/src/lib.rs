@@ -1,4 +1,4 @@
-//! heatlens shows where an image classifier looks, and says whether that picture can be believed.
+//! heatlens shows which parts of an image a classifier uses, and measures how far such explanations can be trusted.
 //!
 //! ```standalone_crate
 //! # let folder = std::env::temp_dir().join(format!("heatlens-front-{}", std::process::id()));
@@ -19,18 +19,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Open
+//! # Opening a model
 //!
-//! [`Model::open`] reads an ONNX or Keras file and finds what it needs by itself: which input is the image, where the
-//! scores are before any sigmoid or softmax, which values have rows and columns. What it had to guess is in
-//! [`Model::notes`]: print them. [`Model::layers`] are those that one can look at, [`Model::read_class_names`] names the
-//! classes where the file does not. A file that leaves a choice is opened with [`ModelOptions`](model::ModelOptions).
+//! [`Model::open`] reads an ONNX or Keras file and detects which input is the image, where the scores are before any
+//! sigmoid or softmax, and which values have rows and columns. Guesses are listed in [`Model::notes`]: print them.
+//! [`Model::layers`] are the layers that can be explained, and [`Model::read_class_names`] reads class names that the
+//! file lacks. Ambiguous files are opened with [`ModelOptions`](model::ModelOptions).
 //!
-//! # Prepare the pixels
+//! # Preprocessing
 //!
-//! A model that gets pixels in another range than in training answers with confidence, and wrongly; its maps are then as
-//! wrong. Most ONNX files do not say what the range is. A [`Preset`] does, or a [`Preparation`](model::Preparation) with
-//! mean and deviation; without either, pixels go in from 0 to 1, and the notes say that this is an assumption:
+//! A model whose pixels are in a different range than in training makes confident but wrong predictions, and its maps
+//! are wrong as well. Most ONNX files do not state the range. It is set by a [`Preset`], or by a
+//! [`Preparation`](model::Preparation) with mean and standard deviation. Without either, pixels are passed in from 0 to
+//! 1, and the notes say that this is an assumption:
 //!
 //! ```
 //! # let network = heatlens::train::arch::find("gap-cnn").ok_or("no network")?.build([3, 32, 32], 2, 0)?;
@@ -43,14 +44,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`data`] opens folders and arrays, and [`predict::first_look`] tries a few images to see whether another preset would
-//! make the model more certain.
+//! [`data`] opens folders and arrays, and [`predict::first_look`] tries a few images to see if another preset would
+//! make the model more confident.
 //!
-//! # Explain
+//! # Explaining images
 //!
-//! [`Explainer::builder`] takes methods, layers and a class, and compiles them with the network into one program: what
-//! several methods have in common is computed once. If no method is named, those are taken that suit the model.
-//! Images come as files, as an [`Image`], many at once, or as an array:
+//! [`Explainer::builder`] takes methods, layers and a class, and compiles them with the network into one program, which
+//! computes common parts of the methods once. If no method is named, suitable ones for the model are chosen. Images are
+//! given as files, as an [`Image`], several at once, or as an array:
 //!
 //! ```
 //! # let network = heatlens::train::arch::find("gap-cnn").ok_or("no network")?.build([1, 32, 32], 2, 0)?;
@@ -69,14 +70,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Below this front door, [`explain`] takes pixels that are prepared already, and gives numbers alone.
+//! The lower-level module [`explain`] takes preprocessed pixels and returns numbers only.
 //!
-//! # Read
+//! # Reading a heat map
 //!
-//! A [`Heatmap`] keeps the formula's signed values at the layer's own size: [`Heatmap::raw`]. Pictures are made of it and
-//! change nothing in it: the positive part is scaled to its largest value, enlarged so that each cell lies where it looks,
-//! and drawn over the part of the image that the model saw. A map without a positive part is no black picture: it says
-//! why ([`Heatmap::why_empty`]).
+//! A [`Heatmap`] keeps the signed values of the formula at the layer's size: [`Heatmap::raw`]. Drawing does not change
+//! it: the positive part is divided by its maximum, upsampled so that each cell lies over its receptive field, and
+//! drawn over the part of the image that the model sees. A map without a positive part is not drawn black;
+//! [`Heatmap::why_empty`] gives the reason.
 //!
 //! ```
 //! # let network = heatlens::train::arch::find("gap-cnn").ok_or("no network")?.build([1, 32, 32], 2, 0)?;
@@ -94,18 +95,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`run`] explains whole data sets into a folder of pictures. [`localise`] makes boxes and masks of maps, [`dataset`]
-//! looks at the maps of all images together, [`report`] puts everything on one page.
+//! [`run`] explains whole data sets into a folder of pictures. [`localise`] turns maps into boxes and masks,
+//! [`dataset`] analyses the maps of all images together, and [`report`] summarizes everything on one page.
 //!
-//! # Believe
+//! # Trust
 //!
-//! A sharp picture proves nothing: some methods draw much the same whatever the weights are. [`trust`] asks first
-//! whether the model learned anything at all, then measures on your images which method is faithful to it, beside controls
-//! that look at no model. The example `audit` does both in a page.
+//! A sharp map proves nothing: some methods produce much the same map whatever the weights are. [`trust`] first checks
+//! if the model has learned anything at all, then measures on your images which method is faithful to it, compared with
+//! baselines that ignore the model. The example `audit` does both and writes a page.
 //!
-//! # Train
+//! # Training
 //!
-//! Where there is no model, [`train`] makes one of a folder of images, with settings that follow from their number:
+//! [`train`] trains a model on a folder of images, with settings derived from their number:
 //!
 //! ```
 //! # use heatlens::{Image, demo_data::{CLASS_NAMES, SIDE, generate}, render::save_png};
@@ -138,13 +139,13 @@
 //!
 //! # Export
 //!
-//! Methods whose map is a formula can be written into the model: [`export::with_explanation`] gives an ONNX file with one
-//! more output, which any runtime computes.
+//! Methods whose map is a formula can be written into the model: [`export::with_explanation`] returns an ONNX file with
+//! an additional output, which any runtime can compute.
 //!
-//! # Where to read on
+//! # Further reading
 //!
-//! `examples/` holds a program for each of these steps, and one with a [`Method`] of your own ([`method`] says how one is
-//! made). The graph, its derivatives and the model formats are re-exported as [`graph`].
+//! `examples/` contains a program for each of these steps, and one with a custom [`Method`] (see [`method`]). The
+//! graph, its derivatives and the model formats are re-exported as [`graph`].
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What is to be explained, and how, said step by step.
+//! Step-by-step configuration of an explainer.
 
 use crate::explain::{ExplainError, ExplainOptions, Explainer, Fusion};
 use crate::method::Method;
@@ -6,7 +6,7 @@ use crate::model::{Model, Placing};
 use crate::target::{Score, Target};
 
 impl Explainer {
-    /// An explainer in the making, for [`Method`]s, layers and classes named one by one.
+    /// Returns a builder to which [`Method`]s, layers and classes are added one by one.
     pub fn builder(model: &Model) -> ExplainerBuilder<'_> {
         ExplainerBuilder {
             model,
@@ -19,12 +19,12 @@ impl Explainer {
     }
 }
 
-/// A class to explain: a number, a name as [`Target::parse`] reads it, or a [`Target`].
+/// A class to explain: a number, a name as parsed by [`Target::parse`], or a [`Target`].
 #[derive(Clone, Debug)]
 pub enum ClassChoice {
-    /// Chosen already.
+    /// A target.
     Target(Target),
-    /// By name.
+    /// The name of a class.
     Named(String),
 }
 
@@ -61,8 +61,8 @@ impl ClassChoice {
     }
 }
 
-/// Settings of an [`Explainer`]. Each has a default: the methods that suit the model, its last layer with rows and
-/// columns, the predicted class, and its logit.
+/// Builder of an [`Explainer`]. The defaults are the methods that suit the model, its last layer with rows and columns,
+/// the predicted class, and the logit.
 #[derive(Clone, Debug)]
 #[must_use = "call build"]
 pub struct ExplainerBuilder<'m> {
@@ -87,7 +87,7 @@ impl ExplainerBuilder<'_> {
         self
     }
 
-    /// Adds a layer by the name that its author or the file gave it.
+    /// Adds a layer, by its name in the file or the name given by the model's author.
     pub fn layer(mut self, name: impl Into<String>) -> Self {
         self.layers.push(name.into());
         self
@@ -99,13 +99,13 @@ impl ExplainerBuilder<'_> {
         self
     }
 
-    /// Explains why it is that class and not this one.
+    /// Explains why the explained class is chosen over this one.
     pub fn against(mut self, class: impl Into<ClassChoice>) -> Self {
         self.against = Some(class.into());
         self
     }
 
-    /// Explains what would lower the score.
+    /// Explains what lowers the score instead of what raises it.
     pub fn counterfactual(mut self) -> Self {
         self.options.counterfactual = true;
         self
@@ -117,40 +117,40 @@ impl ExplainerBuilder<'_> {
         self
     }
 
-    /// Seed of masks, noise and samples.
+    /// Sets the seed of masks, noise and samples.
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.settings.seed = seed;
         self
     }
 
-    /// Sets something on methods: `name=value`, or `method.name=value`.
+    /// Sets a parameter of the methods: `name=value` or `method.name=value`.
     pub fn set(mut self, assignment: impl Into<String>) -> Self {
         self.assignments.push(assignment.into());
         self
     }
 
-    /// How maps of a layer's size are laid over the image.
+    /// Sets the placement of layer maps over the image.
     pub fn placement(mut self, placing: Placing) -> Self {
         self.options.settings.placing = placing;
         self
     }
 
-    /// Makes one map of those of several layers.
+    /// Fuses the maps of several layers into one.
     pub fn fusion(mut self, fusion: Fusion) -> Self {
         self.options.fusion = Some(fusion);
         self
     }
 
-    /// Leaves methods out that do not apply to the model, with a note, instead of failing.
+    /// Omits methods that do not apply to the model, with a note, instead of failing.
     pub fn skip_inapplicable(mut self) -> Self {
         self.options.skip_inapplicable = true;
         self
     }
 
-    /// Compiles the explainer. Its [notes](Explainer::notes) begin with what should be known of the model.
+    /// Compiles the explainer. Its [notes](Explainer::notes) begin with those on the model.
     ///
     /// # Errors
-    /// If a layer, class or setting does not exist, or as [`Explainer::new`].
+    /// If a layer, class or setting does not exist, or as for [`Explainer::new`].
     pub fn build(self) -> Result<Explainer, ExplainError> {
         let Self { model, mut options, layers, class, against, assignments } = self;
         options.layers = layers.iter().map(|name| model.layer(name)).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! A picture that can be saved.
+//! Pictures that can be saved.
 
 use std::io;
 use std::path::Path;
@@ -15,10 +15,11 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// Writes it as PNG or JPEG, as the name's ending says: whole or not at all, and the same bytes each time.
+    /// Writes the picture as PNG or JPEG, depending on the file extension. The file is written atomically and is
+    /// deterministic.
     ///
     /// # Errors
-    /// If the name ends otherwise, or the file cannot be written.
+    /// If the extension is neither `.png`, `.jpg` nor `.jpeg`, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), RenderError> {
         let path = path.as_ref();
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();

@@ -1,4 +1,4 @@
-//! The result for one image, beside the image.
+//! Results for one image, together with the image.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use crate::facade::Heatmap;
 use crate::method::Method;
 use crate::render::View;
 
-/// The model's answer to an image, and a heat map for each method, layer and class.
+/// The model's prediction for an image, and a heat map per method, layer and class.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     pub(super) found: explain::Explanation,
     pub(super) picture: RgbImage,
     pub(super) view: View,
     pub(super) names: Arc<Names>,
-    /// What is to be said of this image alone.
+    /// Notes on this image alone.
     pub(super) remarks: Vec<String>,
 }
 
-/// Names that all images of an explainer have in common.
+/// Names and notes shared by all images of an explainer.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     pub(super) classes: Vec<String>,
@@ -43,28 +43,28 @@ impl Names {
 }
 
 impl Explanation {
-    /// The number of the predicted class.
+    /// Returns the number of the predicted class.
     #[must_use]
     pub fn predicted(&self) -> usize {
         self.found.predicted
     }
 
-    /// The name of the predicted class.
+    /// Returns the name of the predicted class.
     #[must_use]
     pub fn predicted_name(&self) -> &str {
         self.names.class(self.found.predicted)
     }
 
-    /// The probability of each class.
+    /// Returns the probability of each class.
     #[must_use]
     pub fn probabilities(&self) -> &[f64] {
         &self.found.probabilities
     }
 
-    /// The first heat map of a method. [`heatmaps`](Self::heatmaps) has those of several layers or classes.
+    /// Returns the first heat map of a method. [`heatmaps`](Self::heatmaps) returns those of all layers and classes.
     ///
     /// # Errors
-    /// If the explainer was not asked for the method, or left it out.
+    /// If the method was not requested or was omitted.
     pub fn heatmap(&self, method: &Method) -> Result<Heatmap<'_>, ExplainError> {
         self.heatmaps().find(|map| map.method().id == method.id).ok_or_else(|| ExplainError::NoMap {
             method: method.id,
@@ -72,30 +72,30 @@ impl Explanation {
         })
     }
 
-    /// Every heat map, in the order of methods, layers and classes.
+    /// Returns all heat maps, ordered by method, layer and class.
     pub fn heatmaps(&self) -> impl Iterator<Item = Heatmap<'_>> {
         (0..self.found.attributions.len()).filter_map(|at| Heatmap::new(self, at))
     }
 
-    /// The image in its own size and colours.
+    /// Returns the image in its original size and colours.
     #[must_use]
     pub fn image(&self) -> &RgbImage {
         &self.picture
     }
 
-    /// Where on the image the part lies that the model saw.
+    /// Returns the part of the image that the model sees.
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// What should be known before the maps are believed: how the model was understood, which methods were left out,
-    /// what was changed about the image, and pixels in a strange range. The command line prints the same sentences.
+    /// Returns the notes to be read before the maps: how the model was interpreted, which methods were omitted, how the
+    /// image was changed, and pixels outside the usual range. The command line prints the same sentences.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
         self.names.notes.iter().chain(&self.remarks).map(String::as_str)
     }
 
-    /// All numbers, for the modules that go on from there.
+    /// Returns all numbers, for use with the lower-level modules.
     #[must_use]
     pub fn numbers(&self) -> &explain::Explanation {
         &self.found

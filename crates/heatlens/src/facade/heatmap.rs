@@ -1,4 +1,4 @@
-//! A heat map with the image that it explains.
+//! A heat map together with the image it explains.
 
 use crate::explain::{Attribution, ZeroMap};
 use crate::facade::{Drawing, Explanation};
@@ -6,7 +6,7 @@ use crate::method::Method;
 use crate::model::Layer;
 use crate::render::{HeatStyle, Map, PictureSize, scaled, size_of};
 
-/// A method's result for an image, for one layer and class.
+/// Heat map of one method for an image, at one layer and for one class.
 #[derive(Clone, Copy, Debug)]
 pub struct Heatmap<'e> {
     explanation: &'e Explanation,
@@ -20,75 +20,76 @@ impl<'e> Heatmap<'e> {
         Some(Self { explanation, raw, name: explanation.names.maps.get(at)? })
     }
 
-    /// The method.
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &'static Method {
         self.raw.method
     }
 
-    /// The layer, for methods that use one.
+    /// Returns the layer, for methods that use one.
     #[must_use]
     pub fn layer(&self) -> Option<&'e Layer> {
         self.raw.layer.as_ref()
     }
 
-    /// The number of the class whose score is explained.
+    /// Returns the number of the class whose score is explained.
     #[must_use]
     pub fn class(&self) -> usize {
         self.raw.class
     }
 
-    /// The name of that class.
+    /// Returns the name of the class whose score is explained.
     #[must_use]
     pub fn class_name(&self) -> &'e str {
         self.explanation.names.class(self.raw.class)
     }
 
-    /// The name of the map, as in the command line's files: the method's id, with `@layer` and `#class` where there are
-    /// several.
+    /// Returns the name of the map, as in file names of the command line: the method's id, with `@layer` and `#class`
+    /// if there are several.
     #[must_use]
     pub fn name(&self) -> &'e str {
         self.name
     }
 
-    /// The map as computed: its `shape`, and its signed `values`.
+    /// Returns the map as computed: its `shape` and signed `values`.
     #[must_use]
     pub fn raw(&self) -> &'e Attribution {
         self.raw
     }
 
-    /// The smallest raw value.
+    /// Returns the smallest raw value.
     #[must_use]
     pub fn min(&self) -> f32 {
         self.raw.raw_min
     }
 
-    /// The largest raw value.
+    /// Returns the largest raw value.
     #[must_use]
     pub fn max(&self) -> f32 {
         self.raw.raw_max
     }
 
-    /// Why there is nothing to draw, if there is nothing.
+    /// Returns the reason why there is nothing to draw, if so.
     #[must_use]
     pub fn why_empty(&self) -> Option<ZeroMap> {
         self.raw.zero
     }
 
-    /// The heat of every pixel of the image, from 0 to 1: 1 is the largest heat of the map, 0 where there is none or the
-    /// model did not look. `None` for maps of several patterns, and where there is nothing to draw.
+    /// Returns the heat of every pixel of the image, from 0 to 1. 1 is the largest heat of the map; 0 means no heat, or
+    /// a part of the image that the model does not see. Returns `None` for concept maps, and if there is nothing to
+    /// draw.
     #[must_use]
     pub fn heat(&self) -> Option<Map> {
         Some(self.explanation.view.project(&self.raw.heat()?.positive()?))
     }
 
-    /// The image with the heat over it, in the image's own size.
+    /// Draws the heat over the image, at the image's size.
     #[must_use]
     pub fn overlay(&self) -> Drawing {
         self.overlay_with(HeatStyle::POSITIVE, PictureSize::Original)
     }
 
-    /// The image with the heat over it, in these colours and this size.
+    /// Draws the heat over the image, in this style and size.
     #[must_use]
     pub fn overlay_with(&self, style: HeatStyle, size: PictureSize) -> Drawing {
         let under = &self.explanation.picture;
@@ -97,13 +98,13 @@ impl<'e> Heatmap<'e> {
         Drawing { image: self.raw.draw_over(&under, &view, style) }
     }
 
-    /// The map alone in the image's size: the positive part of a layer's map, both signs of a map of pixels.
+    /// Draws the map alone, at the image's size: the positive part of a layer map, both signs of a pixel map.
     #[must_use]
     pub fn picture(&self) -> Drawing {
         self.alone(HeatStyle::POSITIVE)
     }
 
-    /// The map alone with both sides of the evidence, red for the class and blue against it.
+    /// Draws the map alone with both signs of the evidence: red for the class and blue against it.
     #[must_use]
     pub fn signed(&self) -> Drawing {
         self.alone(HeatStyle::SIGNED)

@@ -1,4 +1,4 @@
-//! Images in, explanations out.
+//! Explanation of images of various types.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::facade::explanation::Names;
 use crate::render::View;
 use crate::run::BaseImage;
 
-/// Images that go through the network together.
+/// Batch size.
 const TOGETHER: usize = 16;
 
-/// An image on its way through the model.
+/// An image with the model's input made of it.
 struct Prepared {
     picture: RgbImage,
     view: View,
@@ -23,34 +23,35 @@ struct Prepared {
     changes: Vec<String>,
 }
 
-/// The only explanation.
+/// Returns the only explanation.
 fn one(mut explanations: Vec<Explanation>) -> Result<Explanation, ExplainError> {
     explanations.pop().ok_or_else(|| DataError::NoSuchItem { item: 0, len: 0 }.into())
 }
 
 impl Explainer {
-    /// Explains an image file, prepared as the model's [`preprocessing`](crate::model::Model::preprocessing) says.
+    /// Explains an image file, preprocessed according to the model's
+    /// [`preprocessing`](crate::model::Model::preprocessing).
     ///
     /// # Errors
-    /// If the file cannot be read, or as [`explain`](Self::explain).
+    /// If the file cannot be read, or as for [`explain`](Self::explain).
     pub fn explain_image(&self, path: impl AsRef<Path>) -> Result<Explanation, ExplainError> {
         let (path, wanted) = (path.as_ref(), &self.model().preprocessing);
         let image = Raster::open(path)?;
         one(self.explain_changed([(image, changes_to_file(path, wanted))])?)
     }
 
-    /// Explains an image of any size, prepared as image files are.
+    /// Explains an image of any size, preprocessed like an image file.
     ///
     /// # Errors
-    /// As [`explain`](Self::explain).
+    /// As for [`explain`](Self::explain).
     pub fn explain_pixels(&self, image: Raster) -> Result<Explanation, ExplainError> {
         one(self.explain_images([image])?)
     }
 
-    /// Explains images of any sizes, prepared as image files are.
+    /// Explains images of any sizes, preprocessed like image files.
     ///
     /// # Errors
-    /// As [`explain`](Self::explain).
+    /// As for [`explain`](Self::explain).
     pub fn explain_images(
         &self,
         images: impl IntoIterator<Item = Raster>,
@@ -62,7 +63,7 @@ impl Explainer {
         }))
     }
 
-    /// Explains images with what is changed about each.
+    /// Explains images, each given with notes on how it is changed.
     fn explain_changed(
         &self,
         images: impl IntoIterator<Item = (Raster, Vec<String>)>,
@@ -77,14 +78,15 @@ impl Explainer {
         }))
     }
 
-    /// Explains an array of images in the model's own size, with pixels from 0 to 1 that are not scaled or normalised yet:
-    /// this is done as the model's [`preprocessing`](crate::model::Model::preprocessing) says. `shape` is `[n, c, h, w]` or
-    /// `[n, h, w, c]`, or the same of one image without `n`.
+    /// Explains an array of images at the model's input size, with pixels from 0 to 1. Scaling and normalization are
+    /// applied according to the model's [`preprocessing`](crate::model::Model::preprocessing). `shape` is `[n, c, h,
+    /// w]` or `[n, h, w, c]`, or without `n` for a single image.
     ///
-    /// What is prepared already is for [`explain`](Self::explain).
+    /// For images that are preprocessed already, use [`explain`](Self::explain).
     ///
     /// # Errors
-    /// If the shape is not the model's, the values do not fill it or are no pixels, or as [`explain`](Self::explain).
+    /// If the shape differs from the model's, if the number of values does not match it, if they are not pixels, or as
+    /// for [`explain`](Self::explain).
     pub fn explain_array(
         &self,
         values: &[f32],
@@ -113,10 +115,10 @@ impl Explainer {
         }))
     }
 
-    /// Explains items of a data set that was opened for the model, as a [run](crate::run) does.
+    /// Explains items of a data set that was opened for the model, as in a [run](crate::run).
     ///
     /// # Errors
-    /// If an item cannot be read, or as [`explain`](Self::explain).
+    /// If an item cannot be read, or as for [`explain`](Self::explain).
     pub fn explain_items(
         &self,
         data: &dyn Dataset,

@@ -1,6 +1,5 @@
-//! The front door: from a model and an image file to a picture in a few calls. It holds no logic of its own: what it does
-//! is done by [`explain`](crate::explain), [`data`](crate::data) and [`render`](crate::render), which stay open to
-//! whoever needs more.
+//! High-level interface: from a model and an image file to a picture in a few calls. It only combines
+//! [`explain`](crate::explain), [`data`](crate::data) and [`render`](crate::render), which can also be used directly.
 
 mod builder;
 mod drawing;

@@ -18,7 +18,7 @@ fn model(channels: usize) -> Model {
     model
 }
 
-/// An image whose size is not the model's.
+/// Returns an image whose size differs from the model's input size.
 fn image() -> Raster {
     let bytes: Vec<u8> = (0..40 * 60 * 3).map(|i| (i * 7919 % 256) as u8).collect();
     Raster::from_bytes([40, 60, 3], &bytes).unwrap()
@@ -97,7 +97,7 @@ fn who_forgets_the_preset_is_told_as_on_the_command_line() {
     assert!(
         !prepared.with_preset(Preset::Imagenet).unwrap().notes.iter().any(|note| note.contains("--preset"))
     );
-    // Made without the builder.
+    // An explainer made without the builder.
     let options = crate::explain::ExplainOptions::new(&[Method::GRAD_CAM]);
     let explanation = Explainer::new(&plain, &options).unwrap().explain_pixels(image()).unwrap();
     assert_eq!(explanation.notes().next(), Some(words.as_str()));
@@ -142,7 +142,7 @@ fn pictures_are_saved_by_the_ending_of_their_name() {
     }
 }
 
-/// The code that a person reads, without the lines that only a test needs.
+/// Returns the visible code of an example, without the hidden lines needed only for the test.
 fn code<'t>(text: &'t str, prefix: &str) -> Vec<&'t str> {
     let lines = text.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::trim);
     let after =
