@@ -1,4 +1,4 @@
-//! Images and labels from NumPy arrays.
+//! Images and labels in NumPy arrays.
 
 use std::io::{BufReader, Read};
 use std::ops::Range;
@@ -13,17 +13,17 @@ use super::{
     Raster, Sample,
 };
 
-/// Elements that are looked at, from the array's beginning, to see what its numbers are: 1 GiB as f32.
+/// Maximum number of elements, from the beginning of an array, that are examined to find their range: 1 GiB as f32.
 const MAX_LOOKED_AT: usize = 1 << 28;
 
-/// Where an array lies.
+/// File location of an array.
 #[derive(Debug, Clone)]
 enum Source {
     Npy(PathBuf),
     Npz { path: PathBuf, name: &'static str },
 }
 
-/// The rows of an array as they are stored.
+/// Rows of an array, as stored.
 struct Stored {
     rows: Range<usize>,
     layout: Layout,
@@ -32,14 +32,15 @@ struct Stored {
     values: Vec<f32>,
 }
 
-/// Images (and labels) of an array, read at once and kept as stored; rows become model inputs one at a time.
+/// Images (and labels) of an array, read at once and kept as stored. Rows are converted to model inputs one at a time.
 ///
-/// What its numbers are is decided for the whole array, whatever rows are picked of it: see [`ArrayNumbers`].
+/// The interpretation of the numbers is determined for the whole array, even if only some rows are selected: see
+/// [`ArrayNumbers`].
 #[derive(Debug)]
 pub struct ArrayDataset {
     path: PathBuf,
     stem: String,
-    /// Rows of the whole array.
+    /// Number of rows of the whole array.
     all_rows: usize,
     rows: Range<usize>,
     layout: Layout,
@@ -47,15 +48,14 @@ pub struct ArrayDataset {
     reading: Reading,
     notes: Vec<String>,
     labels: Option<Vec<usize>>,
-    /// h·w for each row, one row after the other.
+    /// One mask of h×w per row.
     masks: Option<Vec<bool>>,
     class_names: Vec<String>,
     preprocessing: Preprocessing,
 }
 
 impl ArrayDataset {
-    /// Opens an `.npz` archive with `X` and, where there are labels, `y`; a `mask` of N×h×w says where the objects
-    /// are.
+    /// Opens an `.npz` archive with the images `X`, optional labels `y` and optional object masks `mask` (N×h×w).
     pub fn open_npz(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
         let names = entry_names(path)?;
@@ -72,7 +72,7 @@ impl ArrayDataset {
         Ok(data)
     }
 
-    /// The masks of the picked rows; `None` if the array is no row of masks of the images' size.
+    /// Reads the masks of the selected rows. Returns `None` if the array does not hold masks of the images' size.
     fn read_masks(&self, source: &Source) -> Result<Option<Vec<bool>>, DataError> {
         let [_, height, width] = self.shape();
         let rows = self.rows.clone();
@@ -86,7 +86,7 @@ impl ArrayDataset {
         })
     }
 
-    /// Opens an `.npy` file. A file `y.npy` beside an `X.npy` holds its labels.
+    /// Opens an `.npy` file. If it is called `X.npy`, a file `y.npy` in the same folder holds its labels.
     pub fn open_npy(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
         let labels = path.with_file_name("y.npy");
@@ -127,11 +127,12 @@ impl ArrayDataset {
         Ok(data)
     }
 
-    /// Takes the images of an array in memory as [`open_npy`](Self::open_npy) reads them from a file: `values` one row after
-    /// the other, in `shape`, where they were of the type `element`. `name` stands for the file in names and errors.
+    /// Uses the images of an array in memory in the same way as [`open_npy`](Self::open_npy) reads them from a file.
+    /// `values` are in C order for `shape`; `element` is their original type. `name` replaces the file name in names
+    /// and errors.
     ///
     /// # Errors
-    /// As there; also if the values do not fill the shape.
+    /// As for [`open_npy`](Self::open_npy), and if the number of values does not match the shape.
     pub fn from_values(
         name: &str,
         shape: &[usize],
@@ -155,7 +156,7 @@ impl ArrayDataset {
         Ok(Self::of(path, all_rows, stored, range, options))
     }
 
-    /// The images of an array without labels, whose numbers lie in `range`.
+    /// Creates a data set without labels from an array whose numbers lie in `range`.
     fn of(
         path: &Path,
         all_rows: usize,
@@ -186,7 +187,7 @@ impl ArrayDataset {
         }
     }
 
-    /// The item's pixels as they are stored, with the channel axis moved to the front.
+    /// Returns the item's pixels as stored, with the channel axis moved to the front.
     fn pixels(&self, item: usize) -> Result<Vec<f32>, DataError> {
         let [channels, height, width] = self.shape();
         let (area, size) = (height * width, channels * height * width);
@@ -302,7 +303,7 @@ fn pick(rows: usize, options: &OpenOptions, path: &Path) -> Result<Range<usize>,
     }
 }
 
-/// The layout and image shape of an array of `shape`.
+/// Returns the layout and the image shape of an array of `shape`.
 fn arrangement(
     path: &Path,
     shape: &[usize],
@@ -313,7 +314,7 @@ fn arrangement(
     Ok((layout, image))
 }
 
-/// Refuses images of another size than the model's: arrays go in as they are, so nothing may resize them.
+/// Rejects images whose size differs from the model's: arrays are not resized.
 fn check_shape(
     path: &Path,
     found: &[usize],
@@ -335,7 +336,8 @@ fn check_shape(
     }
 }
 
-/// Classes of the `picked` rows, and the number of classes in the whole file: 0 to the largest label.
+/// Reads the classes of the `picked` rows, and the number of classes in the whole file, which is the largest label plus
+/// 1.
 fn read_labels(
     source: &Source,
     images: usize,
@@ -370,8 +372,9 @@ fn read_labels(
     Ok((classes.get(picked).map(<[usize]>::to_vec), count))
 }
 
-/// The values shown as black and as full: 0 to 1 or 0 to 255 where the image fits, or else the image's own minimum
-/// and maximum. It depends on nothing but the image; an image of zeros and ones is black and white in any type.
+/// Returns the values displayed as black and as full intensity: 0 to 1 or 0 to 255 if the image fits, otherwise its
+/// minimum and maximum. They depend on the image alone; an image of zeros and ones is black and white in any element
+/// type.
 fn display_window(values: &[f32]) -> (f32, f32) {
     let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
     match (low >= 0.0, high) {

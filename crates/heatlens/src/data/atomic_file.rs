@@ -1,19 +1,19 @@
-//! A file that appears whole or not at all: written under a temporary name beside its target, then renamed.
+//! Atomic files: written under a temporary name in the target's folder, then renamed.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// How the temporary files are called, around some random letters.
+/// Prefix and suffix of temporary file names, around some random letters.
 const PREFIX: &str = ".heatlens-";
 const SUFFIX: &str = ".part";
 
-/// A file in the making. Until [`AtomicFile::commit`] the target is untouched; a drop without commit
-/// removes the temporary file.
+/// File that replaces its target atomically. The target is unchanged until [`AtomicFile::commit`]; dropping the file
+/// without a commit removes the temporary file.
 ///
-/// A pipe or a terminal as target is written into, since a file in its place would be of no use to the reader; a link is
-/// kept, and what it leads to is replaced.
+/// If the target is a pipe or a terminal, it is written to directly, since replacing it would be of no use to the
+/// reader. A symbolic link is kept, and the file it points to is replaced.
 #[derive(Debug)]
 pub struct AtomicFile {
     inner: BufWriter<Inner>,
@@ -22,17 +22,17 @@ pub struct AtomicFile {
 
 #[derive(Debug)]
 enum Inner {
-    /// A regular file in the making.
+    /// A regular file, being written.
     Temporary(tempfile::NamedTempFile),
     /// A pipe or a character device.
     Stream(File),
 }
 
 impl AtomicFile {
-    /// Starts a file that is to become `target`, in `target`'s folder (which must exist).
+    /// Creates a temporary file for `target` in `target`'s folder, which must exist.
     ///
     /// # Errors
-    /// If the folder does not exist or cannot be written to, or `target` is a folder, a disk or a socket.
+    /// If the folder does not exist or is not writable, or if `target` is a folder, a disk or a socket.
     pub fn create(target: impl AsRef<Path>) -> io::Result<Self> {
         let target = match Place::of(target.as_ref())? {
             Place::Regular(path) => path,
@@ -46,11 +46,12 @@ impl AtomicFile {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // As an ordinary new file: the process' umask decides, not the private mode of a temporary file.
+            // Use the permissions of an ordinary new file, set by the umask, instead of the private mode of a temporary
+            // file.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let folder = folder_of(&target);
-        // The error would name the temporary file, which the caller has never heard of.
+        // The original error would name the temporary file, which means nothing to the caller.
         let temporary = builder.tempfile_in(folder).map_err(|e| match folder.is_dir() {
             true => io::Error::from(e.kind()),
             false => io::Error::new(e.kind(), format!("there is no folder {}", folder.display())),
@@ -58,7 +59,7 @@ impl AtomicFile {
         Ok(Self { inner: BufWriter::new(Inner::Temporary(temporary)), target })
     }
 
-    /// Writes what is still buffered and puts the file in its place, replacing an earlier one.
+    /// Flushes the file and moves it into place, replacing an existing one.
     pub fn commit(self) -> io::Result<()> {
         match self.inner.into_inner().map_err(io::IntoInnerError::into_error)? {
             Inner::Temporary(file) => file.persist(&self.target).map(drop).map_err(|failure| failure.error),
@@ -67,11 +68,11 @@ impl AtomicFile {
     }
 }
 
-/// What stands where a file is to appear.
+/// Existing object at the path of the target.
 enum Place {
-    /// Nothing, or a regular file, at this path: the end of a link, if there is one.
+    /// Nothing or a regular file at this path, with symbolic links resolved.
     Regular(PathBuf),
-    /// Something to write into.
+    /// A pipe or device, opened for writing.
     Stream(File),
 }
 
@@ -143,7 +144,7 @@ impl Seek for AtomicFile {
     }
 }
 
-/// Writes `bytes` to `target` whole or not at all.
+/// Writes `bytes` to `target` atomically.
 pub fn write_atomically(target: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
     let target = target.as_ref();
     let mut file = AtomicFile::create(target)?;
@@ -151,16 +152,16 @@ pub fn write_atomically(target: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()
     file.commit()
 }
 
-/// Writes `bytes` to `target` whole or not at all; an error says "cannot write" and names the file.
+/// Writes `bytes` to `target` atomically. Errors start with "cannot write" and contain the file name.
 pub fn write_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", target.display()));
     write_atomically(target, bytes).map_err(named)
 }
 
-/// Opens a file that grows in its place: empty, or to go on behind what is there.
+/// Opens a file that is written in place, either empty or to append to its content.
 ///
 /// # Errors
-/// If it cannot be opened, or something else than a regular file is there.
+/// If it cannot be opened, or if the path is not a regular file.
 pub(crate) fn open_growing(path: &Path, go_on: bool) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(
@@ -173,15 +174,15 @@ pub(crate) fn open_growing(path: &Path, go_on: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Removes from `folder` and the folders in it the temporary files of a process that was killed while it wrote. Nobody
-/// else may be writing there.
+/// Removes the temporary files of a killed process from `folder` and its sub-folders. No other process may be writing
+/// there.
 pub fn remove_unfinished(folder: impl AsRef<Path>) -> io::Result<()> {
     let folder = folder.as_ref();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            // The pictures of an image.
+            // A folder with the pictures of an image.
             for inside in fs::read_dir(entry.path())? {
                 remove_if_unfinished(&inside?)?;
             }
@@ -204,7 +205,7 @@ pub(crate) fn is_unfinished(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
 }
 
-/// An unnamed file in `target`'s folder for data on its way there: it vanishes even if the process is killed.
+/// Returns an unnamed temporary file in `target`'s folder, which is removed even if the process is killed.
 pub(super) fn spool_beside(target: &Path) -> io::Result<File> {
     tempfile::tempfile_in(folder_of(target))
 }

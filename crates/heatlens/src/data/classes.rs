@@ -1,32 +1,32 @@
-//! Which class each sub-folder of a folder of images stands for.
+//! Mapping of the sub-folders of an image folder to classes.
 
 use std::path::{Path, PathBuf};
 
 use super::DataError;
 use super::walk::{file_name, list};
 
-/// Names that are listed in a sentence.
+/// Maximum number of names listed in a sentence.
 const LISTED: usize = 10;
 
-/// What the sub-folders stand for.
+/// Classes of sub-folders.
 #[derive(Debug, Default)]
 pub(super) struct Classes {
-    /// The class of each folder, where it has one.
+    /// Class of each folder, if it has one.
     pub(super) of: Vec<Option<usize>>,
-    /// The names of all classes where the folders give them.
+    /// Names of all classes, if they are taken from the folders.
     pub(super) names: Option<Vec<String>>,
-    /// What a person should know about it.
+    /// Notes for the user.
     pub(super) notes: Vec<String>,
 }
 
-/// Matches folders with the classes `names`: by the same name, or by a name that differs only in case, in spaces around it
-/// or in `_` and `-` for spaces, where that is no other class or folder too.
+/// Matches folders with the classes `names`. Names match if they are equal or, unless ambiguous, if they differ only in
+/// case, surrounding spaces, or `_` and `-` in place of spaces.
 ///
-/// Names that are mere numbers given to nameless classes (`assumed`) are replaced by the folders' own, sorted as text,
-/// where there are as many folders as classes.
+/// Placeholder names of unnamed classes (`assumed`) are replaced by the folders' names, sorted as text, if there are as
+/// many folders as classes.
 ///
 /// # Errors
-/// If the folders are the parts of a data set (`train`, `val`) with class folders of their own.
+/// If the folders are the parts of a data set (`train`, `val`), each with class folders.
 pub(super) fn assign(
     parent: &Path,
     folders: &[PathBuf],
@@ -65,7 +65,7 @@ pub(super) fn assign(
     Ok(Classes { of, names: None, notes })
 }
 
-/// For each folder the class of its name.
+/// Returns the class that matches the name of each folder.
 pub(super) fn by_name(folders: &[String], names: &[String]) -> Vec<Option<usize>> {
     let exact: Vec<Option<usize>> =
         folders.iter().map(|folder| names.iter().position(|name| name == folder)).collect();
@@ -85,7 +85,7 @@ fn plain(name: &str) -> String {
     name.trim().to_lowercase().replace(['_', '-'], " ")
 }
 
-/// Classes without names: numbered by the folders' names, sorted as text, as Keras and torchvision do.
+/// Assigns unnamed classes to the folders in the order of their names, sorted as text, as in Keras and torchvision.
 fn by_order(parent: &Path, found: &[String], classes: usize) -> Classes {
     let count = found.len();
     if count != classes {
@@ -114,10 +114,10 @@ fn by_order(parent: &Path, found: &[String], classes: usize) -> Classes {
     Classes { of, names: Some(names), notes: vec![note] }
 }
 
-/// Parts into which people divide a data set.
+/// Common names for the parts of a data set.
 const PARTS: [&str; 8] = ["train", "training", "val", "valid", "validation", "test", "testing", "eval"];
 
-/// Refuses a folder of `train`, `val` and the like, each with class folders: none of them is a class.
+/// Rejects a folder of `train`, `val` and similar parts with class folders: the parts are not classes.
 fn refuse_parts(parent: &Path, folders: &[PathBuf], names: &[String]) -> Result<(), DataError> {
     let is_part = |folder: &PathBuf| {
         let name = file_name(folder);
@@ -139,7 +139,7 @@ fn refuse_parts(parent: &Path, folders: &[PathBuf], names: &[String]) -> Result<
     ))
 }
 
-/// The first of many names, and how many there are.
+/// Lists the first names and, if there are more, the total number.
 pub(super) fn listed(names: &[String]) -> String {
     let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > LISTED { format!("{shown}, … ({} in all)", names.len()) } else { shown }

@@ -1,21 +1,21 @@
-//! Several data sets as one.
+//! Concatenation of data sets.
 
 use std::collections::BTreeMap;
 
 use super::{DataError, Dataset, Original, Preprocessing, Sample};
 
-/// The items of several data sets of one shape, one after the other.
+/// Items of several data sets of the same shape, in sequence.
 #[derive(Debug)]
 pub(super) struct Concat {
     parts: Vec<Box<dyn Dataset>>,
-    /// Names, made unique across parts.
+    /// Item names, unique across all parts.
     names: Vec<String>,
     preprocessing: Preprocessing,
     class_names: Vec<String>,
 }
 
 impl Concat {
-    /// Joins at least one data set.
+    /// Concatenates at least one data set.
     pub(super) fn new(parts: Vec<Box<dyn Dataset>>) -> Result<Self, DataError> {
         let Some(first) = parts.first() else { return Err(DataError::NoSuchItem { item: 0, len: 0 }) };
         let (preprocessing, shape) = (first.preprocessing().clone(), first.shape());
@@ -32,7 +32,7 @@ impl Concat {
             for name in (0..part.len()).map(|item| part.name(item)) {
                 let count = seen.entry(name.clone()).or_default();
                 *count += 1;
-                // "~" is in no stem, so a name made here meets no other.
+                // No stem contains "~", so the new name is unique.
                 names.push(if *count == 1 { name } else { format!("{name}~{count}") });
             }
         }

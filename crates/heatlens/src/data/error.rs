@@ -1,4 +1,4 @@
-//! What can be wrong with a person's data, each with what was found, what was expected and what to try.
+//! Errors in the user's data, with the value found, the value expected and advice.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Why data cannot be used.
+/// Reason why data cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -15,12 +15,12 @@ pub enum DataError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was being done, as in "read" or "write".
+        /// Attempted action, such as "read" or "write".
         action: &'static str,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// The file's content is of no known kind.
+    /// The file's content has an unknown format.
     #[error(
         "{} is not an image or array: it looks like {looks_like}, expected PNG, JPEG, TIFF, BMP, WebP, .npy or .npz",
         path.display()
@@ -28,50 +28,50 @@ pub enum DataError {
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What its first bytes look like.
+        /// Guess at the format from the first bytes.
         looks_like: String,
     },
-    /// The file claims a known format and breaks its rules, or uses a part of it that is not supported.
+    /// The file violates its format, or uses an unsupported part of it.
     #[error("{}: {reason}", path.display())]
     Malformed {
-        /// The file, and the array within it where there is one.
+        /// The file, and the array within it if there is one.
         path: PathBuf,
-        /// What is wrong, and what to try.
+        /// Description of the problem, with advice.
         reason: String,
     },
-    /// The content is larger than the stated limit.
+    /// The content exceeds a limit.
     #[error("{}: {what} is more than the limit of {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// What is too large, with its size.
+        /// Name and size of the part that is too large.
         what: String,
-        /// The limit it exceeds.
+        /// The limit that it exceeds.
         limit: String,
     },
-    /// An array's shape is not that of images or labels.
+    /// An array does not have the shape of images or labels.
     #[error("{}: the array has shape {}: {reason}", path.display(), Shape(shape))]
     Shape {
         /// The file.
         path: PathBuf,
         /// The shape found.
         shape: Vec<usize>,
-        /// What was expected, and what to try.
+        /// The shape expected, with advice.
         reason: String,
     },
-    /// Images and labels differ in number.
+    /// The numbers of images and labels differ.
     #[error(
         "{}: {images} images but {labels} labels, expected one label for each image", path.display()
     )]
     LabelCount {
         /// The file.
         path: PathBuf,
-        /// How many images there are.
+        /// Number of images.
         images: usize,
-        /// How many labels there are.
+        /// Number of labels.
         labels: usize,
     },
-    /// A label is not a whole number from 0 on.
+    /// A label is not a whole number of at least 0.
     #[error(
         "{}: the label of row {row} is {value}, expected a whole number from 0 to {} that names a class",
         path.display(), super::MAX_CLASSES - 1
@@ -79,7 +79,7 @@ pub enum DataError {
     Label {
         /// The file.
         path: PathBuf,
-        /// The row in the file, counted from 0.
+        /// Row in the file, counted from 0.
         row: usize,
         /// The label found.
         value: f32,
@@ -92,30 +92,30 @@ pub enum DataError {
     NotFinite {
         /// The file.
         path: PathBuf,
-        /// The row in the file, counted from 0.
+        /// Row in the file, counted from 0.
         row: usize,
         /// Channel, line and column, each counted from 0.
         position: [usize; 3],
         /// The value found.
         value: f32,
     },
-    /// A row range cannot be read, or lies outside the array.
+    /// A row range is invalid or lies outside the array.
     #[error("rows \"{text}\": {reason}")]
     Rows {
         /// The range as typed.
         text: String,
-        /// What is wrong with it.
+        /// Description of the problem.
         reason: String,
     },
-    /// A folder has no image where at least one is needed.
+    /// A folder without images, although at least one is needed.
     #[error("{}", no_images(path, *class))]
     NoImages {
         /// The folder.
         path: PathBuf,
-        /// Whether the folder stands for a class.
+        /// True if the folder is that of a class.
         class: bool,
     },
-    /// Training needs at least two classes.
+    /// There are fewer than two classes to train on.
     #[error(
         "{}: found {found}, but training needs at least two classes (one sub-folder or one label value for each)",
         path.display()
@@ -123,39 +123,39 @@ pub enum DataError {
     OneClass {
         /// The folder or file.
         path: PathBuf,
-        /// What was found instead.
+        /// Description of the classes found.
         found: String,
     },
-    /// A preprocessing setting is missing or makes no sense.
+    /// A preprocessing setting is missing or invalid.
     #[error("preprocessing setting {key} is {found}, expected {expected}")]
     Preprocessing {
-        /// The setting's name.
+        /// Name of the setting.
         key: String,
-        /// What was found.
+        /// The value found.
         found: String,
-        /// What was expected.
+        /// The value expected.
         expected: String,
     },
-    /// A validation split leaves one side empty or asks for the impossible.
+    /// A validation split leaves one side empty or is impossible.
     #[error("validation split: {reason}")]
     Split {
-        /// What is wrong, and what to try.
+        /// Description of the problem, with advice.
         reason: String,
     },
-    /// Numbers given as an image are none.
+    /// The values given as an image are not pixels.
     #[error("an image of {found}: expected {expected}")]
     Pixels {
-        /// What was found.
+        /// The values found.
         found: String,
-        /// What was expected, and what to try.
+        /// The values expected, with advice.
         expected: String,
     },
-    /// An item was asked for that the data set does not have.
+    /// The data set does not have the requested item.
     #[error("item {item} asked for, but there are {len}")]
     NoSuchItem {
-        /// The position asked for.
+        /// Requested position.
         item: usize,
-        /// How many items there are.
+        /// Number of items.
         len: usize,
     },
 }
@@ -171,7 +171,7 @@ impl DataError {
     }
 }
 
-/// A file that is missing, or what else the operating system says of it.
+/// Returns the message for an error of the operating system.
 fn io_text(path: &Path, action: &str, source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::NotFound => format!("there is no file or folder {}", path.display()),
@@ -186,7 +186,7 @@ fn no_images(path: &Path, class: bool) -> String {
     }
 }
 
-/// What the operating system says, without the number of the error.
+/// Returns the message of the operating system without the error number.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let plain = text.split_once(" (os error").map_or(text.as_str(), |(plain, _)| plain);
@@ -194,7 +194,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Writes a shape as `2237×95×95×1`.
+/// Displays a shape as `2237×95×95×1`.
 struct Shape<'a>(&'a [usize]);
 
 impl fmt::Display for Shape<'_> {

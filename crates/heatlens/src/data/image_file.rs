@@ -1,4 +1,4 @@
-//! Reading one picture file.
+//! Decoding of image files.
 
 use std::io::BufReader;
 use std::path::Path;
@@ -9,10 +9,10 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use super::sniff::{FileKind, sniff};
 use super::{DataError, MAX_IMAGE_PIXELS, Original, Raster, Room};
 
-/// Bytes that a picture's profile and texts may take.
+/// Maximum size, in bytes, of an image's colour profile and texts.
 const MOST_BEFORE_PIXELS: u64 = 1 << 26;
 
-/// Shape of a picture as it will be after its orientation is applied.
+/// Shape of an image after its orientation is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ImageShape {
     pub(super) height: usize,
@@ -21,7 +21,7 @@ pub(super) struct ImageShape {
     pub(super) alpha: bool,
 }
 
-/// Reads a picture's shape without decoding its pixels.
+/// Reads an image's shape without decoding its pixels.
 pub(super) fn image_shape(path: &Path) -> Result<ImageShape, DataError> {
     let mut decoder = decoder(path)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -42,31 +42,31 @@ pub(super) fn image_shape(path: &Path) -> Result<ImageShape, DataError> {
     })
 }
 
-/// Decodes the picture at `path` (PNG, JPEG, TIFF, BMP or WebP; the first frame where there are several), turned as
-/// its EXIF orientation says.
+/// Decodes the image at `path` (PNG, JPEG, TIFF, BMP or WebP; the first frame if there are several) and applies its
+/// EXIF orientation.
 ///
-/// 8-bit values are divided by 255 and 16-bit ones by 65535. Transparent pixels are composited on black: what lies
-/// under full transparency is arbitrary (often white, often noise), no light is the value that zero padding and zero
-/// baselines have too, and dropping the alpha channel would show the model what nobody can see.
-/// Colour profiles are not applied.
+/// 8-bit values are divided by 255 and 16-bit ones by 65535. Transparent pixels are composited on black: the colour of
+/// fully transparent pixels is arbitrary (often white or noise), black is also the value of zero padding and zero
+/// baselines, and dropping the alpha channel would show the model content that is invisible to the user. Colour
+/// profiles are not applied.
 pub fn read_image(path: impl AsRef<Path>) -> Result<Raster, DataError> {
     read_within(path.as_ref()).map(|(raster, _)| raster)
 }
 
-/// [`read_image`], with the memory that it takes: to be given back when the picture has become small.
+/// Same as [`read_image`], with the memory reservation, to be released when the image has been scaled down.
 pub(super) fn read_within(path: &Path) -> Result<(Raster, Option<Room>), DataError> {
     let (image, room) = decode(path, 4)?;
     let raster = raster(&image).ok_or_else(|| unsupported(path, &image))?;
     Ok((raster, room))
 }
 
-/// The picture at `path` for the eye, decoded as [`read_image`] does.
+/// Reads the image at `path` for display, decoded as in [`read_image`].
 pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
     let lossy = matches!(sniff(path), Ok(FileKind::Image(ImageFormat::Jpeg)));
-    // Drawn over at its own size: its heat, and three pictures of it.
+    // It is drawn at its original size, together with its heat and three pictures of it.
     let (image, room) = decode(path, 13)?;
     let picture = match image {
-        // By far the most; no detour by numbers.
+        // The most common case by far; it needs no conversion to floats.
         DynamicImage::ImageRgb8(picture) => picture,
         image => {
             let raster = raster(&image).ok_or_else(|| unsupported(path, &image))?;
@@ -76,7 +76,7 @@ pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
     Ok(Original { picture, lossy, room })
 }
 
-/// The picture, and the memory that it takes: what the decoder needs, and so many bytes for each sample later.
+/// Decodes an image and reserves memory: the decoder's needs, plus `later` bytes per sample for further processing.
 fn decode(path: &Path, later: u64) -> Result<(DynamicImage, Option<Room>), DataError> {
     let mut decoder = decoder(path)?;
     let (width, height) = decoder.dimensions();
@@ -88,7 +88,7 @@ fn decode(path: &Path, later: u64) -> Result<(DynamicImage, Option<Room>), DataE
         limit: format!("{} MiB of memory for all pictures (--memory sets it)", budget >> 20),
     })?;
     let mut limits = Limits::default();
-    // 16-bit colour with alpha is 8 bytes; decoders need about as much again beside the picture itself.
+    // 16-bit colour with alpha takes 8 bytes per pixel, and decoders need about as much again.
     limits.max_alloc = Some(16 * MAX_IMAGE_PIXELS);
     decoder.set_limits(limits).map_err(|error| unreadable(path, &error))?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -111,7 +111,7 @@ fn decoder(path: &Path) -> Result<impl ImageDecoder, DataError> {
     let file = heatlens_graph::open_regular(path).map_err(DataError::io(path, "open"))?;
     let mut reader = ImageReader::with_format(BufReader::new(file), format);
     let mut limits = Limits::default();
-    // What is read before the pixels: colour profiles and texts, which nobody here uses.
+    // Limit for data before the pixels: colour profiles and texts, which are not used.
     limits.max_alloc = Some(MOST_BEFORE_PIXELS);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|error| unreadable(path, &error))?;
@@ -147,7 +147,8 @@ fn sniffed_name(path: &Path) -> &'static str {
     }
 }
 
-/// Planes from 0 to 1, alpha composited on black; `None` for pixel types other than 8 and 16 bits.
+/// Converts to planes from 0 to 1, with alpha composited on black. Returns `None` for pixel types other than 8 and 16
+/// bits.
 fn raster(image: &DynamicImage) -> Option<Raster> {
     let byte = |value: u8| f32::from(value) / 255.0;
     let word = |value: u16| f32::from(value) / 65535.0;
@@ -165,7 +166,7 @@ fn raster(image: &DynamicImage) -> Option<Raster> {
     Some(Raster { channels, height: image.height() as usize, width: image.width() as usize, values })
 }
 
-/// The first `channels` of every `STRIDE` samples, plane after plane; the sample behind them is the opacity.
+/// Extracts the first `channels` of every `STRIDE` samples, plane by plane. The next sample, if any, is the opacity.
 fn planes<T: Copy, const STRIDE: usize>(
     samples: &[T],
     channels: usize,

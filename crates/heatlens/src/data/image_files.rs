@@ -1,4 +1,4 @@
-//! Data sets of picture files: class folders, or files and folders without labels.
+//! Data sets of image files: class folders, or files and folders without labels.
 
 use std::path::{Path, PathBuf};
 
@@ -9,23 +9,24 @@ use super::survey::survey;
 use super::walk::{below, file_name, left_out, list};
 use super::{DataError, Dataset, OpenOptions, Original, Preprocessing, Sample};
 
-/// Picture files, decoded when asked for.
+/// Image files, decoded on demand.
 #[derive(Debug)]
 pub struct ImageFiles {
     files: Vec<(PathBuf, Option<usize>)>,
     names: Vec<String>,
     class_names: Vec<String>,
     preprocessing: Preprocessing,
-    /// How the files were found.
+    /// Notes on the selection of files.
     notes: Vec<String>,
 }
 
 impl ImageFiles {
-    /// Opens a folder with one sub-folder for each class; the sub-folders' sorted names are the classes. Files
-    /// beside the sub-folders belong to no class and are left out.
+    /// Opens a folder with one sub-folder per class; the sorted names of the sub-folders are the classes. Files next to
+    /// the sub-folders belong to no class and are omitted.
     ///
-    /// Without `options.preprocessing`, `options.size` or `options.max_pixels` the pictures must have one size, and a
-    /// model of one channel is meant if all are grey. With `options.class_names` the sub-folders must be among these, in whose order they are numbered.
+    /// Without `options.preprocessing`, `options.size` or `options.max_pixels` all images must have the same size, and
+    /// the model has one channel if all of them are grey. With `options.class_names` the sub-folders must be among
+    /// these names, which then determine the class numbers.
     pub fn open_classes(folder: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
         let folder = folder.as_ref();
         let listing = list(folder)?;
@@ -59,7 +60,7 @@ impl ImageFiles {
         Ok(data)
     }
 
-    /// Opens files with their classes where known, in this order.
+    /// Opens files in this order, with their classes if known.
     pub(super) fn new(
         files: Vec<(PathBuf, Option<usize>)>,
         class_names: Vec<String>,
@@ -74,7 +75,7 @@ impl ImageFiles {
         Ok(Self { files, names, class_names, preprocessing, notes: Vec::new() })
     }
 
-    /// Adds what is to be said of how the files were found.
+    /// Adds notes on the selection of files.
     pub(super) fn with_notes(mut self, notes: Vec<String>) -> Self {
         self.notes.extend(notes);
         self
@@ -136,7 +137,8 @@ impl Dataset for ImageFiles {
     }
 }
 
-/// The shape that all readable files share, or a common one that the options ask for: never a guess among several.
+/// Returns the shape that all readable files share, or the common one requested by the options; it is never guessed if
+/// sizes differ.
 fn common_shape(
     files: &[(PathBuf, Option<usize>)],
     options: &OpenOptions,
@@ -147,7 +149,7 @@ fn common_shape(
     for (path, _) in files {
         let shape = match image_shape(path) {
             Ok(shape) => shape,
-            // Told again when the file is loaded; one broken file must not hide the others.
+            // The error is reported again when the file is loaded; one broken file must not hide the others.
             Err(error) => {
                 first_error.get_or_insert(error);
                 continue;
@@ -189,7 +191,7 @@ fn common_shape(
     })
 }
 
-/// The median height and width, scaled down to at most so many pixels.
+/// Returns the median height and width, scaled down to at most `most` pixels.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of pictures, at least 1")]
 #[expect(clippy::cast_precision_loss, reason = "sides of pictures are small")]
 fn fitted(sizes: &[[usize; 2]], most: usize) -> [usize; 2] {

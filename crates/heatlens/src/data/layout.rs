@@ -1,16 +1,16 @@
-//! Which axis of an array of images is which.
+//! Axis order of image arrays.
 
 use std::path::Path;
 use std::str::FromStr;
 
 use super::DataError;
 
-/// The order of an array's axes.
+/// Order of an array's axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Images, height, width, channels: what Keras and most picture libraries write.
+    /// Images, height, width, channels: the order of Keras and most image libraries.
     Nhwc,
-    /// Images, channels, height, width: what PyTorch writes.
+    /// Images, channels, height, width: the order of PyTorch.
     Nchw,
 }
 
@@ -27,10 +27,11 @@ impl FromStr for Layout {
 }
 
 impl Layout {
-    /// The layout and image shape `[c, h, w]` of an array of images of shape `shape`.
+    /// Returns the layout and the image shape `[c, h, w]` of an image array of shape `shape`.
     ///
-    /// What is `asked` for wins, then the model's number of `channels`, then the rule that an axis of size 1, 3 or
-    /// 4 in exactly one of the two places is the channel axis. What stays ambiguous is an error. N×H×W is grey.
+    /// In order of precedence, the layout is the one `asked` for, follows from the model's number of `channels`, or
+    /// follows from an axis of size 1, 3 or 4 in exactly one of the two positions. An ambiguous layout is an error.
+    /// N×H×W is grey.
     pub fn resolve(
         shape: &[usize],
         asked: Option<Self>,
@@ -61,7 +62,7 @@ impl Layout {
         }
     }
 
-    /// Decides by the sizes of the axes where the channels can be: the second and the last.
+    /// Determines the layout from the sizes of the two possible channel axes, the second and the last.
     fn deduce(second: usize, last: usize, channels: Option<usize>) -> Result<Self, String> {
         let fits = |size| match channels {
             Some(wanted) => size == wanted,

@@ -1,18 +1,19 @@
-//! One budget for all pictures that are being read and drawn, whatever the number of threads.
+//! Memory budget for all images being read and drawn, whatever the number of threads.
 //!
-//! A picture of 8000 × 8000 takes a gigabyte or two on its way to a model's input; sixteen threads would take thirty. So each
-//! large picture takes a [`Room`] first, and waits where there is none. Small ones do not ask.
+//! An image of 8000 × 8000 pixels takes one or two gigabytes on its way to a model's input; sixteen threads would take
+//! thirty. Each large image therefore reserves a [`Room`] first, and waits if the budget is exhausted. Small images
+//! need no reservation.
 
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use heatlens_cpu::available_memory;
 
-/// Pictures that take less do not ask: hundreds of them are no danger.
+/// Size in bytes below which no reservation is needed: hundreds of such images are harmless.
 const UNASKED: u64 = 1 << 24;
-/// The budget where the system does not say what is available.
+/// Default budget if the available memory is unknown.
 const FALLBACK: u64 = 1 << 32;
-/// The least that the budget is by itself.
+/// Minimum of the default budget.
 const LEAST: u64 = 1 << 28;
 
 static BUDGET: OnceLock<u64> = OnceLock::new();
@@ -20,17 +21,17 @@ static TAKEN: Mutex<u64> = Mutex::new(0);
 static FREED: Condvar = Condvar::new();
 
 thread_local! {
-    /// Rooms that this thread holds.
+    /// Number of rooms held by this thread.
     static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Sets the memory in bytes that pictures may take together. Without effect once a large picture has been read; by default
-/// half of what is available then.
+/// Sets the memory budget for all images, in bytes. It has no effect after a large image has been read; the default is
+/// half of the memory available at that time.
 pub fn set_memory_budget(bytes: u64) {
     let _ = BUDGET.set(bytes);
 }
 
-/// Memory that a picture may take, given back when the last copy is dropped.
+/// Memory reservation of an image, released when the last copy is dropped.
 #[derive(Clone, Debug)]
 pub struct Room {
     _taken: Arc<Taken>,
@@ -42,10 +43,11 @@ struct Taken {
 }
 
 impl Room {
-    /// Waits until there are so many bytes left. `None` for a small picture, which needs no room.
+    /// Waits until `bytes` are available and reserves them. Returns `None` for a small image, which needs no
+    /// reservation.
     ///
     /// # Errors
-    /// The whole budget, where that is less.
+    /// The whole budget, if it is less than `bytes`.
     pub(super) fn take(bytes: u64) -> Result<Option<Self>, u64> {
         if bytes < UNASKED {
             return Ok(None);
@@ -56,7 +58,8 @@ impl Room {
             return Err(budget);
         }
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        // A thread that holds a room already, and took up another picture while it waited for its own, would wait for itself.
+        // Without this condition, a thread that holds a room already and starts another image while waiting would
+        // deadlock.
         while *taken + bytes > budget && HELD.get() == 0 {
             taken = FREED.wait(taken).unwrap_or_else(PoisonError::into_inner);
         }
@@ -70,7 +73,7 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         *taken -= self.bytes;
-        // A room that moved to another thread counts there; both only decide who waits.
+        // A room that moved to another thread is subtracted there. The count only decides which threads wait.
         HELD.set(HELD.get().saturating_sub(1));
         FREED.notify_all();
     }

@@ -1,12 +1,13 @@
-//! Images and labels: from class folders, picture files, `.npy` and `.npz` arrays to model inputs.
+//! Images and labels: conversion of class folders, image files, and `.npy` and `.npz` arrays to model inputs.
 //!
-//! Start at [`Dataset`], the common face, and at [`open_training`] and [`open_inputs`], which look at what a path
-//! holds and open it. `image_files` and `array_dataset` are the two kinds of data set, `preprocess` the way from a
-//! picture to a model's input, `split` the validation split. [`NpzWriter`] and [`AtomicFile`] write results.
+//! The entry points are [`Dataset`], the common interface, and [`open_training`] and [`open_inputs`], which detect the
+//! content of a path and open it. `image_files` and `array_dataset` are the two kinds of data set, `preprocess`
+//! converts images to model inputs, and `split` creates the validation split. [`NpzWriter`] and [`AtomicFile`] write
+//! results.
 //!
-//! Everything that a file claims is checked against the file and against the limits below before memory is taken.
-//! Files are told apart by content, never by name. An item is read when it is asked for, so that one broken item
-//! leaves the others usable.
+//! All sizes declared in a file are checked against the file and against the limits below before memory is allocated.
+//! Formats are detected by content, never by name. Items are read on demand, so that one broken item does not affect
+//! the others.
 
 mod array_dataset;
 mod atomic_file;
@@ -60,101 +61,103 @@ pub use split_folders::SplitFolders;
 pub use survey::changes_to;
 pub(crate) use survey::changes_to_file;
 
-/// Most bytes that the picked rows of an array may take in memory (as f32): 8 GiB.
+/// Maximum size in memory (as f32) of an array's selected rows: 8 GiB.
 pub const MAX_ARRAY_BYTES: u64 = 8 << 30;
 
-/// Most pixels of one picture file: 67 million, 8192 × 8192.
+/// Maximum number of pixels of an image file: 67 million, 8192 × 8192.
 pub const MAX_IMAGE_PIXELS: u64 = 1 << 26;
 
-/// Largest height, width or channel count of a model's input.
+/// Maximum height, width or channel count of a model's input.
 pub const MAX_SIDE: usize = 1 << 16;
 
-/// Most classes that labels of an array may name.
+/// Maximum number of classes in the labels of an array.
 pub const MAX_CLASSES: usize = 1 << 16;
 
-/// One image, ready for the model and for the eye.
+/// An image as model input and for display.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    /// The model's input: `c · h · w` values, channel after channel, row after row.
+    /// Model input: `c · h · w` values, channel by channel, row by row.
     pub pixels: Vec<f32>,
-    /// `[c, h, w]`.
+    /// Shape of `pixels`: `[c, h, w]`.
     pub shape: [usize; 3],
-    /// What the model sees, h × w, as an 8-bit picture: after cropping, resizing and grey conversion, before mean
-    /// and standard deviation.
+    /// The image as the model sees it, h×w, in 8 bits: after cropping, resizing and conversion to grey, before
+    /// normalization by mean and standard deviation.
     pub display: image::RgbImage,
 }
 
-/// An image as a person knows it, for pictures: whatever the model is given of it.
+/// An original image, for drawing, independent of the model's preprocessing.
 #[derive(Debug, Clone)]
 pub struct Original {
-    /// In its own size and colours, 8 bits each; turned as its metadata say, transparent pixels on black.
+    /// The image in its original size and colours, 8 bits per channel, with its orientation applied and transparent
+    /// pixels on black.
     pub picture: image::RgbImage,
-    /// Whether it was stored with losses, as JPEG.
+    /// True if the image was stored with lossy compression (JPEG).
     pub lossy: bool,
-    /// The memory that it takes, where that is much.
+    /// Memory reservation, if the image is large.
     pub room: Option<Room>,
 }
 
-/// Images of one shape, some of them labelled. Items are numbered from 0 to `len() − 1` and may be loaded from
+/// Images of the same shape, some of them labelled. Items are numbered from 0 to `len() − 1` and may be loaded from
 /// several threads at once.
 pub trait Dataset: Send + Sync + Debug {
-    /// Number of items.
+    /// Returns the number of items.
     fn len(&self) -> usize;
 
-    /// Whether there is no item.
+    /// True if there are no items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A name for the item's outputs, `<stem>_<index>`, or `<folder>_<stem>_<index>` for files in several folders: safe as
-    /// a file name, unique in the data set, at most 120 bytes.
+    /// Returns a name for the item's outputs: `<stem>_<index>`, or `<folder>_<stem>_<index>` for files in several
+    /// folders. It is a safe file name, unique in the data set, and at most 120 bytes long.
     fn name(&self, item: usize) -> String;
 
-    /// Where the item comes from, for people: a path, with the row in brackets for arrays.
+    /// Returns the item's source for messages: a path, with the row in brackets for arrays.
     fn source(&self, item: usize) -> String;
 
-    /// The item's row in its array as stored on disk, or its position among the files.
+    /// Returns the item's row in its array as stored on disk, or its position among the files.
     fn index(&self, item: usize) -> usize;
 
-    /// The item's class, a position in `class_names`, where it is known.
+    /// Returns the item's class, an index into `class_names`, if it is known.
     fn label(&self, item: usize) -> Option<usize>;
 
-    /// Where the item's object is, h·w, where that is known: for measuring only, no model sees it.
+    /// Returns the ground-truth mask of the item's object, h×w, if it is known. It is used for evaluation only, never
+    /// as model input.
     fn mask(&self, item: usize) -> Option<&[bool]> {
         let _ = item;
         None
     }
 
-    /// Names of the classes; empty where none are known.
+    /// Returns the names of the classes; empty if they are unknown.
     fn class_names(&self) -> &[String];
 
-    /// How picture files become inputs of a model trained on these data.
+    /// Returns the preprocessing of image files for a model trained on these data.
     fn preprocessing(&self) -> &Preprocessing;
 
-    /// What a person should know about how the items are read: what is changed, left out or guessed, one sentence each.
+    /// Returns notes on the items that are changed, omitted or guessed, one sentence each.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Shape of every item, `[c, h, w]`.
+    /// Returns the shape of every item, `[c, h, w]`.
     fn shape(&self) -> [usize; 3] {
         self.preprocessing().shape()
     }
 
-    /// Rows and columns of the item as it is on disk, before it is brought to the model's shape. Arrays are in that
+    /// Returns the height and width of the item as stored, before it is brought to the model's shape. Arrays have that
     /// shape already.
     ///
     /// # Errors
-    /// If a picture file cannot be read.
+    /// If an image file cannot be read.
     fn original_size(&self, item: usize) -> Result<[usize; 2], DataError> {
         let [_, h, w] = self.shape();
         if item < self.len() { Ok([h, w]) } else { Err(DataError::NoSuchItem { item, len: self.len() }) }
     }
 
-    /// Reads, checks and prepares one item.
+    /// Reads, checks and preprocesses one item.
     fn load(&self, item: usize) -> Result<Sample, DataError>;
 
-    /// The item as it is on disk, at [`Dataset::original_size`]. Arrays are in the model's shape already.
+    /// Reads the item as stored, at [`Dataset::original_size`]. Arrays have the model's shape already.
     ///
     /// # Errors
     /// If it cannot be read.

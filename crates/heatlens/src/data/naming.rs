@@ -1,13 +1,13 @@
-//! What the outputs of an image are called.
+//! Names of an image's outputs.
 
 use std::path::{Component, Path, PathBuf};
 
-/// Bytes of a name, at most: file systems take 255 for a name, and a path holds more than this one.
+/// Maximum length of a name in bytes. File systems allow 255, and a path contains more than this name.
 const MOST_BYTES: usize = 116;
 
-/// A name for each file, in order: `<stem>_<index>`, and where the files lie in more than one folder
-/// `<folder>_<stem>_<index>`, the folder as seen from the one that holds them all. The index has as many digits as the
-/// last one, so that names sort as the files do; it makes every name unique.
+/// Returns a name for each file, in order: `<stem>_<index>` or, if the files are in several folders,
+/// `<folder>_<stem>_<index>` with the folder relative to the common one. The index is zero-padded to the width of the
+/// last one, so that names sort in the order of the files; it makes every name unique.
 pub(super) fn names_of_files(paths: &[&Path]) -> Vec<String> {
     let common = common_folder(paths);
     let digits = digits(paths.len());
@@ -18,24 +18,25 @@ pub(super) fn names_of_files(paths: &[&Path]) -> Vec<String> {
     paths.iter().enumerate().map(name).collect()
 }
 
-/// The name of a row of an array: `<stem>_<index>`, with as many digits as the last row of `rows` has.
+/// Returns the name of an array's row: `<stem>_<index>`, with the index zero-padded to the width of the last of `rows`
+/// rows.
 pub(super) fn name_of_row(stem: &str, index: usize, rows: usize) -> String {
     numbered("", stem, index, digits(rows))
 }
 
-/// Digits of the last index of so many.
+/// Returns the number of digits of the last of `count` indices.
 fn digits(count: usize) -> usize {
     count.saturating_sub(1).to_string().len()
 }
 
-/// The folder that holds all files, however deep.
+/// Returns the deepest folder that contains all files.
 fn common_folder(paths: &[&Path]) -> PathBuf {
     let mut parents = paths.iter().map(|path| path.parent().unwrap_or(Path::new("")));
     let mut common = parents.next().map(Path::to_path_buf).unwrap_or_default();
     for parent in parents {
         while !parent.starts_with(&common) {
             if !common.pop() {
-                // One path begins at the root and the other does not.
+                // One path is absolute and the other is relative.
                 return PathBuf::new();
             }
         }
@@ -43,14 +44,14 @@ fn common_folder(paths: &[&Path]) -> PathBuf {
     common
 }
 
-/// The parts of a relative path as one word.
+/// Returns the components of a relative path, joined into one word.
 fn folder_name(path: &Path) -> String {
     let named = path.components().filter(|part| matches!(part, Component::Normal(_)));
     let parts = named.map(|part| safe(&part.as_os_str().to_string_lossy()));
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }
 
-/// The words, cut to what a name may take, then the number.
+/// Joins the words, truncated to the maximum length, and the number.
 fn numbered(folder: &str, stem: &str, index: usize, digits: usize) -> String {
     let number = format!("_{index:0digits$}");
     let room = MOST_BYTES.saturating_sub(number.len());
@@ -61,14 +62,15 @@ fn numbered(folder: &str, stem: &str, index: usize, digits: usize) -> String {
     format!("{folder}_{}{number}", cut(stem, room.saturating_sub(folder.len() + 1)))
 }
 
-/// The longest beginning of at most so many bytes.
+/// Returns the longest prefix of at most `most` bytes.
 fn cut(text: &str, most: usize) -> &str {
     let fits = |at: &usize| *at <= most && text.is_char_boundary(*at);
     let end = (0..=text.len()).rev().find(fits).unwrap_or(0);
     &text[..end]
 }
 
-/// A path's last part without its ending, with only letters, digits, `-`, `_` and `.` kept; never empty or hidden.
+/// Returns a path's last component without its extension. Only letters, digits, `-`, `_` and `.` are kept; the result
+/// is never empty or hidden.
 pub(super) fn safe_stem(path: &Path) -> String {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
     let stem = safe(&stem);

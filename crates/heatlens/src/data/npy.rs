@@ -1,8 +1,8 @@
 //! NumPy's `.npy` format: one array with a short text header.
 //!
-//! The header is read here rather than by a library: it holds three fixed keys, every number in it must be
-//! checked against the file before anything is allocated, and the available reader brings a parser generator
-//! whose stack guard is built by a C compiler. `npz` reads and writes archives of such arrays.
+//! The header is parsed here rather than by a library: it contains three fixed keys, every number in it must be checked
+//! against the file before memory is allocated, and the available reader depends on a parser generator whose stack
+//! guard is built by a C compiler. `npz` reads and writes archives of such arrays.
 //!
 //! Source: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
@@ -13,16 +13,16 @@ use std::path::Path;
 use super::numbers::Range as Values;
 use super::{DataError, MAX_ARRAY_BYTES};
 
-/// A header longer than this is refused (NumPy itself stops at 10,000 characters).
+/// Maximum length of a header in bytes (NumPy's own limit is 10,000 characters).
 const MAX_HEADER_BYTES: usize = 1 << 16;
 
-/// How many bytes are decoded at a time; a multiple of every element size.
+/// Number of bytes decoded at a time; a multiple of every element size.
 const CHUNK_BYTES: usize = 1 << 18;
 
-/// The type of one element.
+/// Type of the elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ElementType {
-    /// One byte, false when 0.
+    /// One byte, false if 0.
     Bool,
     /// Unsigned integer of 1, 2, 4 or 8 bytes.
     Unsigned(u8),
@@ -41,20 +41,20 @@ impl ElementType {
     }
 }
 
-/// What an array's header says.
+/// Content of an array's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NpyHeader {
-    /// The type of the elements.
+    /// Type of the elements.
     pub element: ElementType,
-    /// Whether the elements' bytes are most significant first.
+    /// True if the elements are big-endian.
     pub big_endian: bool,
-    /// Whether the first axis varies fastest (Fortran order) rather than the last.
+    /// True if the first axis varies fastest (Fortran order) rather than the last.
     pub fortran_order: bool,
-    /// The array's shape; empty for a single number.
+    /// Shape of the array; empty for a single number.
     pub shape: Vec<usize>,
 }
 
-/// A header together with what was checked about it: sizes that do not overflow and that the file can hold.
+/// A validated header: its sizes do not overflow and do not exceed the file.
 #[derive(Debug)]
 pub(super) struct CheckedHeader {
     pub(super) header: NpyHeader,
@@ -62,7 +62,7 @@ pub(super) struct CheckedHeader {
     pub(super) row_len: usize,
 }
 
-/// Reads the header of an array of which `available` bytes exist, header included. `path` names it in errors.
+/// Reads the header of an array with `available` bytes, including the header. `path` names it in errors.
 pub(super) fn read_header(
     reader: &mut dyn Read,
     available: u64,
@@ -81,7 +81,7 @@ pub(super) fn read_header(
         return Err(DataError::malformed(path, reason));
     }
     let rows = header.shape.first().copied().unwrap_or(1);
-    // Cannot overflow where no axis is 0, since the full product did not; an axis of 0 makes an empty array.
+    // This cannot overflow if no axis is 0, since the full product did not; an axis of size 0 makes the array empty.
     let row_len = header
         .shape
         .iter()
@@ -91,10 +91,10 @@ pub(super) fn read_header(
     Ok(CheckedHeader { header, rows, row_len })
 }
 
-/// Shape and elements (as f32, in C order) of the array in a file.
+/// Reads the shape and the elements (as f32, in C order) of the array in a file.
 ///
 /// # Errors
-/// If the file cannot be read or holds no array of numbers.
+/// If the file cannot be read or does not hold an array of numbers.
 pub fn read_npy(path: impl AsRef<Path>) -> Result<(Vec<usize>, Vec<f32>), DataError> {
     let path = path.as_ref();
     let file = heatlens_graph::open_regular(path).map_err(DataError::io(path, "open"))?;
@@ -106,8 +106,8 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<(Vec<usize>, Vec<f32>), DataEr
 }
 
 impl CheckedHeader {
-    /// Reads the rows `picked` as f32, in C order. Numbers that f32 cannot hold become infinite and are caught
-    /// with the other infinities where pixels are used.
+    /// Reads the rows `picked` as f32, in C order. Numbers beyond the range of f32 become infinite, which is an error
+    /// where pixels are used.
     pub(super) fn read_rows(
         &self,
         reader: &mut dyn Read,
@@ -132,7 +132,7 @@ impl CheckedHeader {
         self.decode(reader, picked.len() * self.row_len).map_err(read)
     }
 
-    /// The range of the first `most` elements as they lie in the file, or of all if there are fewer.
+    /// Returns the range of the first `most` elements in file order, or of all if there are fewer.
     pub(super) fn range(
         &self,
         reader: &mut dyn Read,
@@ -151,7 +151,7 @@ impl CheckedHeader {
         Ok(range)
     }
 
-    /// Decodes the next `count` elements; memory grows with what is really there.
+    /// Decodes the next `count` elements. Memory grows with the data actually present.
     fn decode(&self, reader: &mut dyn Read, count: usize) -> io::Result<Vec<f32>> {
         let element = self.header.element.bytes();
         let mut values = Vec::new();
@@ -323,7 +323,7 @@ fn decode_elements(element: ElementType, big_endian: bool, bytes: &[u8], values:
     }
 }
 
-/// The header of a C-order, little-endian array, padded so that the data starts at a multiple of 64 bytes.
+/// Returns the header of a C-order, little-endian array, padded so that the data starts at a multiple of 64 bytes.
 pub(super) fn header_bytes(descr: &str, shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
@@ -338,7 +338,7 @@ pub(super) fn header_bytes(descr: &str, shape: &[usize]) -> Vec<u8> {
     bytes
 }
 
-/// An `.npy` file of f32 in C order, as bytes.
+/// Returns the content of an `.npy` file of f32 in C order.
 pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Vec<u8> {
     let mut bytes = header_bytes("<f4", shape);
     bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));

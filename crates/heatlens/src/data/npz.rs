@@ -1,5 +1,5 @@
-//! NumPy's `.npz` format: a zip archive with one `.npy` file for each array. [`NpzWriter`] receives the arrays row by
-//! row and holds none of them in memory.
+//! NumPy's `.npz` format: a zip archive with one `.npy` file per array. [`NpzWriter`] takes the arrays row by row and
+//! does not hold them in memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,10 +13,10 @@ use super::atomic_file::{AtomicFile, spool_beside};
 use super::npy::{CheckedHeader, header_bytes, read_header};
 use super::{DataError, MAX_ARRAY_BYTES};
 
-/// Opens the array `name` of the archive at `path` and hands its header and data to `read`.
+/// Opens the array `name` of the archive at `path` and passes its header and data to `read`.
 ///
-/// The size that the archive declares for the array bounds what the header may promise and what is inflated. The
-/// array is read to its end even where `read` stops earlier: only there is its checksum known.
+/// The declared size of the array limits the size in its header and the number of bytes inflated. The array is always
+/// read to its end, even if `read` stops earlier, in order to verify its checksum.
 pub(super) fn with_entry<T>(
     path: &Path,
     name: &str,
@@ -26,7 +26,8 @@ pub(super) fn with_entry<T>(
     let entry = archive.by_name(&format!("{name}.npy"));
     let entry = entry.map_err(|error| DataError::malformed(path, format!("array {name}: {error}")))?;
     let size = entry.size();
-    // A Fortran-order array is read whole, a C-order one up to the last row asked for: 64-bit elements at the most.
+    // A Fortran-order array is read completely, a C-order one up to the last selected row. Elements have at most 64
+    // bits.
     if size > MAX_ARRAY_BYTES.saturating_mul(2) {
         let what = format!("array {name} with {size} bytes when unpacked");
         let limit = format!(
@@ -35,7 +36,7 @@ pub(super) fn with_entry<T>(
         );
         return Err(DataError::TooLarge { path: path.to_path_buf(), what, limit });
     }
-    // One byte more than declared, so that the archive's end of the array is reached and its checksum compared.
+    // Read one byte more than declared, to reach the end of the entry, where the checksum is verified.
     let mut reader = BufReader::new(entry.take(size.saturating_add(1)));
     let header = read_header(&mut reader, size, &path.join(name))?;
     let result = read(&header, &mut reader)?;
@@ -50,7 +51,7 @@ pub(super) fn with_entry<T>(
     Ok(result)
 }
 
-/// The names of the arrays in the archive at `path`, sorted.
+/// Returns the sorted names of the arrays in the archive at `path`.
 pub(super) fn entry_names(path: &Path) -> Result<Vec<String>, DataError> {
     let archive = open_archive(path)?;
     let mut names: Vec<String> =
@@ -65,11 +66,10 @@ fn open_archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
         .map_err(|error| DataError::malformed(path, format!("not a readable .npz archive: {error}")))
 }
 
-/// Writes an `.npz` archive whose arrays grow by one row at a time, in any order among the arrays.
+/// Writer of an `.npz` archive whose arrays grow row by row, in any order.
 ///
-/// Each array is kept in an unnamed file beside the target until [`NpzWriter::finish`] puts them together, sorted
-/// by name, uncompressed, and without a date: the same rows give the same bytes. A writer that is dropped leaves
-/// nothing behind.
+/// Each array is kept in an unnamed file in the target's folder until [`NpzWriter::finish`] assembles them, sorted by
+/// name, uncompressed and without a date: the same rows give the same bytes. A writer that is dropped leaves no files.
 #[derive(Debug)]
 pub struct NpzWriter {
     path: PathBuf,
@@ -85,20 +85,21 @@ struct Spool {
 }
 
 impl NpzWriter {
-    /// Starts an archive that is to become `path`, in a folder that exists and can be written.
+    /// Starts an archive at `path`, whose folder must exist and be writable.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        // Found out now rather than after hours of computing.
+        // Check this now rather than after hours of computing.
         drop(AtomicFile::create(path).map_err(DataError::io(path, "write"))?);
         Ok(Self { path: path.to_path_buf(), arrays: BTreeMap::new() })
     }
 
-    /// Appends one row of shape `row_shape` (empty for a number) to the f32 array `name`, which the first row begins.
+    /// Appends one row of shape `row_shape` (empty for a number) to the f32 array `name`, which is created by its first
+    /// row.
     pub fn push(&mut self, name: &str, row_shape: &[usize], row: &[f32]) -> Result<(), DataError> {
         self.push_bytes(name, "<f4", row_shape, row.len(), row.iter().map(|value| value.to_le_bytes()))
     }
 
-    /// Appends one row to the 16-bit float array `name`, each value rounded to the nearest; see [`NpzWriter::push`].
+    /// Appends one row to the 16-bit float array `name`, rounding each value to nearest; see [`NpzWriter::push`].
     pub fn push_half(&mut self, name: &str, row_shape: &[usize], row: &[f32]) -> Result<(), DataError> {
         let elements = row.iter().map(|value| half::f16::from_f32(*value).to_le_bytes());
         self.push_bytes(name, "<f2", row_shape, row.len(), elements)
@@ -109,7 +110,7 @@ impl NpzWriter {
         self.push_bytes(name, "<i8", row_shape, row.len(), row.iter().map(|value| value.to_le_bytes()))
     }
 
-    /// Puts the archive together and in its place.
+    /// Assembles the archive and moves it into place.
     pub fn finish(self) -> Result<(), DataError> {
         let path = self.path.clone();
         self.assemble().map_err(DataError::io(&path, "write"))

@@ -1,27 +1,28 @@
-//! What the numbers of an array are: pixels like those of image files, or a model's input that is prepared already.
+//! Interpretation of an array's numbers: pixels like those of image files, or preprocessed model inputs.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{ElementType, Preprocessing};
 
-/// Which arrays hold pixels, to be prepared as image files are.
+/// Arrays that are treated as pixels and preprocessed like image files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ArrayNumbers {
-    /// Integers from 0 on and floats from 0 to 255; other floats go in as they are. For training, and for a model of which it
-    /// is known how its images are prepared.
+    /// Integers of at least 0 and floats from 0 to 255; other floats are passed in unchanged. For training, and for
+    /// models with known preprocessing.
     #[default]
     Pixels,
-    /// Integers from 0 on. Floats go in as they are, as the network takes them in Python. For a model file that says nothing.
+    /// Integers of at least 0. Floats are passed in unchanged, as to the network in Python. For model files without
+    /// preprocessing information.
     IntegerPixels,
-    /// None: all numbers go in as they are.
+    /// None: all numbers are passed in unchanged.
     Raw,
 }
 
-/// The factor on pixels, as a person gives it.
+/// Scale of pixels, as given by the user.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scale {
-    /// No scaling: arrays go in as they are, image files as their bytes from 0 to 255.
+    /// No scaling: arrays are passed in unchanged, image files as bytes from 0 to 255.
     Raw,
     /// Factor on pixels from 0 to 1.
     Factor(f32),
@@ -39,19 +40,19 @@ impl FromStr for Scale {
     }
 }
 
-/// Most that a float from 0 to 1 becomes by interpolation.
+/// Upper bound of floats from 0 to 1 after interpolation.
 const OVERSHOOT: f32 = 1.5;
 
-/// How the numbers of one array become a model's input.
+/// Conversion of an array's numbers to a model's input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Reading {
-    /// Divided by this they are pixels from 0 to 1, which are prepared as those of image files.
+    /// Division by this number gives pixels from 0 to 1, which are preprocessed like image files.
     Pixels(f32),
-    /// They go in as they are.
+    /// Numbers are passed in unchanged.
     AsTheyAre,
 }
 
-/// The smallest and the largest finite number of an array, `None` if there is none.
+/// Smallest and largest finite number of an array.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Range {
     pub(super) low: f32,
@@ -74,12 +75,12 @@ impl fmt::Display for Range {
     }
 }
 
-/// Whether the range of an array's numbers says what they are; bytes and truth values say it by their type.
+/// True if the interpretation of an array depends on its range; for bytes and booleans it follows from the type.
 pub(super) fn depends_on_range(element: ElementType) -> bool {
     !matches!(element, ElementType::Bool | ElementType::Unsigned(1))
 }
 
-/// What the numbers of an array are by their type and range, and what a person should know about it.
+/// Returns the interpretation of an array's numbers by type and range, with a note for the user.
 pub(super) fn reading(
     element: ElementType,
     range: Option<Range>,
@@ -96,8 +97,8 @@ pub(super) fn reading(
     if numbers == ArrayNumbers::Raw { (Reading::AsTheyAre, None) } else { (reading, note) }
 }
 
-/// The number of an array that full brightness of an image file is equal to, so that a model trained on the array as it
-/// is gets image files in the same range.
+/// Returns the number in an array that corresponds to full intensity in an image file, so that a model trained on the
+/// unchanged array receives image files in the same range.
 pub(super) fn full_value(element: ElementType, range: Option<Range>, settings: &Preprocessing) -> f32 {
     match reading(element, range, ArrayNumbers::Pixels, settings).0 {
         Reading::Pixels(full) => full,

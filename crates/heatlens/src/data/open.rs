@@ -1,4 +1,4 @@
-//! From the paths a person types to a data set.
+//! Opening of data sets from the user's paths.
 
 use std::path::{Path, PathBuf};
 
@@ -10,28 +10,28 @@ use super::{
     ArrayDataset, ArrayNumbers, DataError, Dataset, ImageFiles, Layout, Preprocessing, Resize, RowRange,
 };
 
-/// What is known before data are opened.
+/// Options for opening data.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
-    /// Rows of an array to take; all if not given.
+    /// Rows of an array to read; all if `None`.
     pub rows: Option<RowRange>,
-    /// The axes of an array; deduced if not given.
+    /// Axis order of an array; deduced if `None`.
     pub layout: Option<Layout>,
-    /// Channels wanted where `preprocessing` is not given: pictures are converted, arrays must have them.
+    /// Number of channels if `preprocessing` is `None`: images are converted, arrays must match.
     pub channels: Option<usize>,
-    /// Height and width that picture files are brought to, and how, where `preprocessing` is not given.
+    /// Target height and width of image files, and the resizing method, if `preprocessing` is `None`.
     pub size: Option<([usize; 2], Resize)>,
-    /// Most pixels (height × width) of an image where neither `size` nor `preprocessing` is given. Picture files of
-    /// different sizes are then brought to their median height and width, and what is larger is scaled down. `None`
-    /// keeps the pictures' size, which must then be one.
+    /// Maximum number of pixels (height × width) of an image, if neither `size` nor `preprocessing` is given. Image
+    /// files of different sizes are then resized to their median height and width, scaled down if necessary. `None`
+    /// keeps the size of the images, which must be the same for all.
     pub max_pixels: Option<usize>,
-    /// The model's input; taken from the data if not given.
+    /// Preprocessing of the model; inferred from the data if `None`.
     pub preprocessing: Option<Preprocessing>,
-    /// The model's classes; taken from the data if not given.
+    /// Class names of the model; taken from the data if `None`.
     pub class_names: Option<Vec<String>>,
-    /// Whether these names are mere numbers for classes without names, which those of class folders may replace.
+    /// True if these names are placeholders of unnamed classes, to be replaced by those of class folders.
     pub names_assumed: bool,
-    /// Which arrays hold pixels.
+    /// Arrays that are treated as pixels.
     pub numbers: ArrayNumbers,
 }
 
@@ -41,8 +41,8 @@ impl OpenOptions {
     }
 }
 
-/// Opens data to train on, every item labelled and of at least two classes: a folder with one sub-folder for each
-/// class, an `.npz` with `X` and `y`, or `X.npy` (or its folder) with `y.npy`.
+/// Opens training data, with a label for every item and at least two classes: a folder with one sub-folder per class,
+/// an `.npz` with `X` and `y`, or `X.npy` (or its folder) with `y.npy`.
 pub fn open_training(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
     let path = path.as_ref();
     let data: Box<dyn Dataset> = if path.is_dir() && !path.join("X.npy").is_file() {
@@ -67,9 +67,10 @@ pub fn open_training(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Bo
     }
 }
 
-/// Opens files, folders and arrays to predict or explain, in the order given. Labels are known for arrays with `y`
-/// and for sub-folders called as `options.class_names`, up to case. Where these are mere numbers, the names of as many
-/// class folders take their place. What is matched, guessed or left out is in the data set's notes.
+/// Opens files, folders and arrays for prediction or explanation, in the given order. Labels are known for arrays with
+/// `y` and for sub-folders that match `options.class_names`, ignoring case. If these names are placeholders, they are
+/// replaced by the names of as many class folders. Matched, guessed and omitted items are listed in the data set's
+/// notes.
 pub fn open_inputs(paths: &[impl AsRef<Path>], options: &OpenOptions) -> Result<Box<dyn Dataset>, DataError> {
     let mut opening = Opening { options: options.clone(), ..Opening::default() };
     for path in paths.iter().map(AsRef::as_ref) {
@@ -81,7 +82,7 @@ pub fn open_inputs(paths: &[impl AsRef<Path>], options: &OpenOptions) -> Result<
             opening.flush()?;
             opening.parts.push(open_array(path, &opening.options)?);
         } else {
-            // An unknown file is reported with its item: the others can still be done.
+            // A file of unknown format is reported with its item, so that the others can still be processed.
             opening.files.push((path.to_path_buf(), None));
         }
     }
@@ -98,7 +99,7 @@ pub fn open_inputs(paths: &[impl AsRef<Path>], options: &OpenOptions) -> Result<
     }
 }
 
-/// Data sets opened so far, and files that are not yet part of one.
+/// Data sets opened so far, and files not yet part of one.
 #[derive(Default)]
 struct Opening {
     options: OpenOptions,
@@ -108,7 +109,7 @@ struct Opening {
 }
 
 impl Opening {
-    /// Turns the files gathered so far into a data set, so that the order of inputs is kept.
+    /// Turns the files collected so far into a data set, which preserves the order of inputs.
     fn flush(&mut self) -> Result<(), DataError> {
         if !self.files.is_empty() {
             let (files, notes) = (std::mem::take(&mut self.files), std::mem::take(&mut self.notes));
@@ -119,7 +120,7 @@ impl Opening {
         Ok(())
     }
 
-    /// Adds the pictures of a folder: those of class folders with their class, all others without.
+    /// Adds the images of a folder, with their class if they are in class folders.
     fn folder(&mut self, folder: &Path) -> Result<(), DataError> {
         let listing = list(folder)?;
         let names = self.options.class_names.clone().unwrap_or_default();

@@ -1,13 +1,12 @@
-//! Bilinear resizing of planes of bytes with Pillow's arithmetic, so that what torchvision makes of a picture is met to
-//! the last bit: a triangle as wide as the reduction, weights of 22 binary places, columns first, rounding to bytes after
-//! each direction.
+//! Bilinear resizing of byte planes with Pillow's arithmetic, bit for bit as in torchvision: a triangle filter as wide
+//! as the reduction, weights with 22 fractional bits, columns first, rounding to bytes after each direction.
 //!
 //! Source of the arithmetic: Pillow, `src/libImaging/Resample.c`.
 
-/// Binary places of a weight.
+/// Number of fractional bits of a weight.
 const PLACES: u32 = 22;
 
-/// Where a new point takes its value from: the first old point, and the weights from there on.
+/// Source points of a resized point: the index of the first one, and the weights from there on.
 struct Tap {
     first: usize,
     weights: Vec<i64>,
@@ -30,7 +29,7 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
 }
 
 impl Tap {
-    /// The byte that the points `at(first)`, `at(first + 1)`, … give together.
+    /// Returns the weighted mean of the bytes `at(first)`, `at(first + 1)`, ….
     fn mix(&self, at: impl Fn(usize) -> u8) -> u8 {
         let points = self.weights.iter().zip(self.first..);
         let sum: i64 = points.map(|(weight, point)| weight * i64::from(at(point))).sum();
@@ -38,7 +37,7 @@ impl Tap {
     }
 }
 
-/// A plane of `[h, w]` at the size `to`.
+/// Resizes a plane of `[h, w]` to the size `to`.
 pub(super) fn resize(plane: &[u8], [height, width]: [usize; 2], to: [usize; 2]) -> Vec<u8> {
     if plane.len() != height * width || plane.is_empty() {
         return vec![0; to[0] * to[1]];

@@ -1,4 +1,4 @@
-//! From a picture to a model's input, and how that is written into a model file.
+//! Preprocessing of images to model inputs, and its representation in model files.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -6,15 +6,15 @@ use std::str::FromStr;
 
 use super::{DataError, Raster};
 
-/// How a picture of another shape is brought to the model's.
+/// Method for bringing images of another shape to the model's input size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
-    /// Stretch or shrink each side by itself; everything stays in the picture.
+    /// Resize each side independently; the whole image is kept.
     Squash,
-    /// Keep the aspect and cut the middle out.
+    /// Keep the aspect ratio and crop the centre.
     Crop,
-    /// Bring the shorter side to so many pixels, keep the aspect, and cut the middle out: torchvision's `Resize` and
-    /// `CenterCrop`, with their rounding.
+    /// Resize the shorter side to this number of pixels, keep the aspect ratio, and crop the centre: torchvision's
+    /// `Resize` and `CenterCrop`, with the same rounding.
     Shorter(usize),
 }
 
@@ -44,13 +44,14 @@ impl fmt::Display for Resize {
 }
 
 impl Resize {
-    /// The size that a picture of `[h, w]` gets, and the first row and column of the middle of size `model` in it, where the
-    /// shorter side is brought to a length: torchvision's arithmetic. `None` for the other ways, which scale and cut in one.
+    /// Returns the size to which `Shorter` resizes an image of `[h, w]`, and the first row and column of the centre
+    /// crop of size `model`, with torchvision's arithmetic. Returns `None` for the other methods, which resize and crop
+    /// in one step.
     pub(super) fn scaled(self, [h, w]: [usize; 2], model: [usize; 2]) -> Option<([usize; 2], [usize; 2])> {
         let Self::Shorter(side) = self else { return None };
         let longer = |long: usize, short: usize| side * long / short.max(1);
         let size = if h < w { [side, longer(w, h)] } else { [longer(h, w), side] };
-        // Half of an odd difference goes to the even neighbour, as Python rounds.
+        // Half of an odd difference is rounded to even, as in Python.
         let half = |long: usize, short: usize| {
             let twice = long.saturating_sub(short);
             if twice % 4 == 3 { twice / 2 + 1 } else { twice / 2 }
@@ -58,8 +59,8 @@ impl Resize {
         Some((size, [half(size[0], model[0]), half(size[1], model[1])]))
     }
 
-    /// The part of a picture of `[h, w]` that a model of size `model` sees: first row, first column, rows and columns, in
-    /// pixels of the picture.
+    /// Returns the part of an image of `[h, w]` that a model of input size `model` sees: first row, first column,
+    /// number of rows and number of columns, in pixels of the image.
     #[must_use]
     pub fn window(self, original: [usize; 2], model: [usize; 2]) -> [f64; 4] {
         let [h, w] = original.map(|side| side as f64);
@@ -79,7 +80,7 @@ impl Resize {
     }
 }
 
-/// The order in which a model takes the three colours.
+/// Order of the three colour channels in a model's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelOrder {
     /// Red, green, blue.
@@ -109,35 +110,36 @@ impl ChannelOrder {
     }
 }
 
-/// What a model expects of its input.
+/// Preprocessing expected by a model.
 ///
-/// A picture's values x from 0 to 1 (8 and 16 bits alike) become `(x · scale − mean) / std`, channel by channel in
-/// the model's order, after conversion to grey or colour and resizing. Arrays are not resized or converted; which of them hold
-/// pixels, so that the formula applies to them too, says [`ArrayNumbers`](super::ArrayNumbers).
+/// After conversion to grey or colour and resizing, an image's values x from 0 to 1 (for 8 and 16 bits alike) become
+/// `(x · scale − mean) / std`, channel by channel in the model's order. Arrays are not resized or converted;
+/// [`ArrayNumbers`](super::ArrayNumbers) determines which of them hold pixels, to which the formula is applied as well.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
-    /// Channels; 1 (grey) or 3 (red, green, blue) where pictures are to be read.
+    /// Number of channels; 1 (grey) or 3 (red, green, blue) for image files.
     pub channels: usize,
-    /// Lines.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// How pictures of another shape are brought to this one.
+    /// Resizing of images of another shape.
     pub resize: Resize,
-    /// Factor on values from 0 to 1: 1, or 255 for a model that was trained on bytes.
+    /// Factor on values from 0 to 1: 1, or 255 for a model trained on bytes.
     pub scale: f32,
-    /// Subtracted after scaling, one for each channel.
+    /// Values subtracted after scaling, one per channel.
     pub mean: Vec<f32>,
-    /// Divided by at last, one for each channel.
+    /// Divisors applied after subtracting the mean, one per channel.
     pub std: Vec<f32>,
-    /// The order of the three colours, where there are three.
+    /// Order of the colour channels, if there are three.
     pub order: ChannelOrder,
 }
 
 const KEYS: [&str; 8] = ["channels", "height", "width", "resize", "scale", "mean", "std", "channel_order"];
 
 impl Preprocessing {
-    /// Values from 0 to 1 as they are, squashed to `[channels, height, width]`.
+    /// Returns preprocessing that keeps values from 0 to 1 unchanged and squashes images to `[channels, height,
+    /// width]`.
     pub fn new([channels, height, width]: [usize; 3]) -> Self {
         let (mean, std) = (vec![0.0; channels], vec![1.0; channels]);
         Self {
@@ -152,13 +154,13 @@ impl Preprocessing {
         }
     }
 
-    /// The model's input shape, `[channels, height, width]`.
+    /// Returns the model's input shape, `[channels, height, width]`.
     pub fn shape(&self) -> [usize; 3] {
         [self.channels, self.height, self.width]
     }
 
-    /// Checks that every setting makes sense: sizes of at least 1, a finite scale, a mean and a non-zero standard
-    /// deviation for each channel.
+    /// Checks that every setting is valid: sizes of at least 1, a finite scale, and a mean and a non-zero standard
+    /// deviation per channel.
     pub fn validate(&self) -> Result<(), DataError> {
         for (key, size) in [("channels", self.channels), ("height", self.height), ("width", self.width)] {
             if !(1..=super::MAX_SIDE).contains(&size) {
@@ -193,7 +195,8 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// As pairs of text for a model file's metadata; [`Preprocessing::from_pairs`] reads them back exactly.
+    /// Returns the settings as pairs of strings for a model file's metadata. [`Preprocessing::from_pairs`] restores
+    /// them exactly.
     pub fn to_pairs(&self) -> BTreeMap<String, String> {
         let values = [
             self.channels.to_string(),
@@ -208,8 +211,8 @@ impl Preprocessing {
         KEYS.iter().map(|key| (*key).to_owned()).zip(values).collect()
     }
 
-    /// Reads what [`Preprocessing::to_pairs`] wrote. Sizes must be there; what else is missing takes the value of
-    /// [`Preprocessing::new`]; one mean or std stands for all channels. Keys of another name are ignored.
+    /// Parses the pairs written by [`Preprocessing::to_pairs`]. Sizes are required; other missing settings take the
+    /// values of [`Preprocessing::new`]. A single mean or std applies to all channels. Unknown keys are ignored.
     pub fn from_pairs(pairs: &BTreeMap<String, String>) -> Result<Self, DataError> {
         let size = |key: &str| number(pairs, key)?.ok_or_else(|| invalid(key, "missing", "a whole number"));
         let shape = [size("channels")?, size("height")?, size("width")?];
@@ -240,8 +243,8 @@ impl Preprocessing {
         Ok(read)
     }
 
-    /// The model's view of a picture, before and after its values are scaled and centred: the first to be shown,
-    /// the second to be fed.
+    /// Returns the image as the model sees it, before scaling and normalization (for display) and after (as model
+    /// input).
     pub fn apply(&self, raster: Raster) -> Result<(Raster, Vec<f32>), DataError> {
         if !matches!(self.channels, 1 | 3) {
             return Err(invalid(
@@ -250,7 +253,7 @@ impl Preprocessing {
                 "1 or 3, since pictures are grey or colour; use an array",
             ));
         }
-        // Fewest channels first: resizing is linear, and grey is a third of the work.
+        // Reduce channels first: resizing is linear, and grey takes a third of the work.
         let raster = if self.channels == 1 { raster.with_channels(1) } else { raster };
         let seen = raster
             .resized(self.height, self.width, self.resize)
@@ -267,7 +270,8 @@ impl Preprocessing {
         Ok((seen, pixels))
     }
 
-    /// Makes pixels from 0 to 1, c·h·w values, the model's input: order of colours, scale, mean and standard deviation.
+    /// Converts pixels from 0 to 1, `c*h*w` values, to the model's input: channel order, scale, mean and standard
+    /// deviation.
     pub fn prepare(&self, pixels: &mut [f32]) {
         let area = (self.height * self.width).max(1);
         if let (ChannelOrder::Bgr, [red, _, blue]) =
@@ -282,13 +286,13 @@ impl Preprocessing {
         }
     }
 
-    /// Whether pixels from 0 to 1 go in as they are.
+    /// True if pixels from 0 to 1 are passed in unchanged.
     pub fn keeps_values(&self) -> bool {
         let plain = Self::new(self.shape());
         (self.scale, &self.mean, &self.std, self.order) == (plain.scale, &plain.mean, &plain.std, plain.order)
     }
 
-    /// The range, mean and standard deviation of the values, for people: `0…1, less 0.485, 0.456, 0.406`.
+    /// Describes range, mean and standard deviation of the values for the user: `0…1, less 0.485, 0.456, 0.406`.
     pub fn in_words(&self) -> String {
         let mut text = format!("0…{}", self.scale);
         let numbers = |values: &[f32]| {
@@ -362,8 +366,8 @@ mod tests {
 
     #[test]
     fn shorter_sides_are_torchvisions() {
-        // torchvision: Resize(256) gives (256, int(256 · 640 / 427)) = (256, 383); CenterCrop(224) starts at round(16) and
-        // round(79.5), which Python rounds to 80.
+        // torchvision: Resize(256) gives (256, int(256 · 640 / 427)) = (256, 383); CenterCrop(224) starts at round(16)
+        // and round(79.5), which Python rounds to 80.
         let found = Resize::Shorter(256).scaled([427, 640], [224, 224]);
         assert_eq!(found, Some(([256, 383], [16, 80])));
         // round(0.5) is 0, round(1.5) is 2, round(2.5) is 2.

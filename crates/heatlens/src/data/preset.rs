@@ -1,34 +1,34 @@
-//! The ways of preparing pixels that have names.
+//! Named presets of pixel preprocessing.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{ChannelOrder, DataError, Preprocessing, Resize};
 
-/// A common way of preparing pixels.
+/// A common way of preprocessing pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
-    /// From 0 to 1, less the mean of ImageNet, divided by its standard deviation: torchvision, timm and most of PyTorch.
+    /// 0 to 1, minus the mean of ImageNet, divided by its standard deviation: torchvision, timm and most of PyTorch.
     Imagenet,
-    /// The same after torchvision's `Resize` and `CenterCrop`: the shorter side to 8/7 of the model's (256 for 224), and the
-    /// middle of it. What its classifiers are judged by.
+    /// `Imagenet` after torchvision's `Resize` and `CenterCrop`: the shorter side at 8/7 of the model's (256 for 224),
+    /// cropped to the centre. The standard evaluation of torchvision's classifiers.
     Torchvision,
-    /// From −1 to 1: Keras' mode "tf" (MobileNet, Inception, Xception and others).
+    /// −1 to 1: Keras' mode "tf" (MobileNet, Inception, Xception and others).
     Tf,
-    /// From 0 to 255 in the order blue, green, red, less the mean of ImageNet: Keras' mode "caffe" (ResNet, VGG).
+    /// 0 to 255 in the order blue, green, red, minus the mean of ImageNet: Keras' mode "caffe" (ResNet, VGG).
     Caffe,
-    /// From 0 to 1.
+    /// 0 to 1.
     Unit,
-    /// From 0 to 255: Keras' EfficientNet and ConvNeXt, and others that scale their input themselves.
+    /// 0 to 255: Keras' EfficientNet and ConvNeXt, and other models that scale their input themselves.
     Raw,
 }
 
 impl Preset {
-    /// All of them.
+    /// All presets.
     pub const ALL: [Self; 6] =
         [Self::Imagenet, Self::Torchvision, Self::Tf, Self::Caffe, Self::Unit, Self::Raw];
 
-    /// What people type.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Imagenet => "imagenet",
@@ -40,11 +40,11 @@ impl Preset {
         }
     }
 
-    /// Sets scale, mean, standard deviation and channel order, and where the preset says it the way of resizing; the
-    /// model's size stays.
+    /// Sets scale, mean, standard deviation and channel order, and the resizing if the preset defines it; the model's
+    /// input size is kept.
     ///
     /// # Errors
-    /// If the preset is for colour images and the model takes others.
+    /// If the preset is for colour images and the model does not take three channels.
     pub fn apply(self, to: &mut Preprocessing) -> Result<(), DataError> {
         let (scale, mean, std, order) = match self {
             Self::Imagenet | Self::Torchvision => {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::data::Raster;
 
-    /// What a preset makes of one red pixel.
+    /// Returns one red pixel, preprocessed by a preset.
     fn red(preset: Preset) -> Vec<f32> {
         let mut settings = Preprocessing::new([3, 1, 1]);
         preset.apply(&mut settings).unwrap();

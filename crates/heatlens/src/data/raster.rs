@@ -1,4 +1,4 @@
-//! A decoded picture as numbers: planes of f32 from 0 to 1, whatever the file's bit depth.
+//! Decoded images as planes of f32 from 0 to 1, whatever the bit depth of the file.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -10,38 +10,38 @@ use image::RgbImage;
 
 use super::{DataError, MAX_IMAGE_PIXELS, Resize, pillow, read_image};
 
-/// A picture of 1 (grey) or more channels, channel after channel, row after row.
+/// An image with 1 (grey) or more channels, stored channel by channel, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Raster {
     /// Number of channels.
     pub channels: usize,
-    /// Number of lines.
+    /// Height in pixels.
     pub height: usize,
-    /// Number of columns.
+    /// Width in pixels.
     pub width: usize,
-    /// `channels · height · width` values, 0 black to 1 full.
+    /// `channels · height · width` values, from 0 (black) to 1 (full intensity).
     pub values: Vec<f32>,
 }
 
-/// Weights of red, green and blue in grey: ITU-R BT.601 luma, as Pillow's `convert("L")` uses.
+/// Weights of red, green and blue in grey: ITU-R BT.601 luma, as in Pillow's `convert("L")`.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// The values that pixels may have: interpolation goes a little beyond 0 to 1.
+/// Range of valid pixels: interpolation slightly exceeds 0 to 1.
 const PIXEL_RANGE: RangeInclusive<f32> = -0.5..=1.5;
 
 impl Raster {
     /// Reads an image file; see [`read_image`].
     ///
     /// # Errors
-    /// As there.
+    /// As for [`read_image`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         read_image(path)
     }
 
-    /// An image of `[c, h, w]`, channel after channel, with values from 0 to 1.
+    /// Creates an image of `[c, h, w]` from values from 0 to 1, stored channel by channel.
     ///
     /// # Errors
-    /// If there is not a value for each pixel, or one that is no pixel.
+    /// If the number of values does not match the shape, or a value is not a pixel.
     pub fn from_planes([channels, height, width]: [usize; 3], values: Vec<f32>) -> Result<Self, DataError> {
         let wanted = channels.checked_mul(height).and_then(|n| n.checked_mul(width));
         if wanted != Some(values.len()) || values.is_empty() {
@@ -57,25 +57,26 @@ impl Raster {
         Ok(Self { channels, height, width, values })
     }
 
-    /// An image of `[h, w, c]`, pixel after pixel, with values from 0 to 1.
+    /// Creates an image of `[h, w, c]` from values from 0 to 1, stored pixel by pixel.
     ///
     /// # Errors
-    /// As [`from_planes`](Self::from_planes).
+    /// As for [`from_planes`](Self::from_planes).
     pub fn from_pixels([height, width, channels]: [usize; 3], values: &[f32]) -> Result<Self, DataError> {
         let plane = |channel| values.iter().skip(channel).step_by(channels.max(1)).copied();
         Self::from_planes([channels, height, width], (0..channels).flat_map(plane).collect())
     }
 
-    /// An image of `[h, w, c]` bytes, pixel after pixel.
+    /// Creates an image of `[h, w, c]` from bytes, stored pixel by pixel.
     ///
     /// # Errors
-    /// As [`from_planes`](Self::from_planes).
+    /// As for [`from_planes`](Self::from_planes).
     pub fn from_bytes(shape: [usize; 3], bytes: &[u8]) -> Result<Self, DataError> {
         let values: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
         Self::from_pixels(shape, &values)
     }
 
-    /// With 1 or 3 channels: colour becomes grey by BT.601 luma, grey is repeated. Other counts stay.
+    /// Converts to 1 or 3 channels: colour to grey by BT.601 luma, grey to colour by repetition. Images with another
+    /// number of channels are returned unchanged.
     pub fn with_channels(self, channels: usize) -> Self {
         let area = self.height * self.width;
         let values = match (self.channels, channels) {
@@ -95,19 +96,19 @@ impl Raster {
         Self { channels, values, ..self }
     }
 
-    /// Scaled to `height` × `width` with a bilinear filter that averages when it shrinks (no aliasing).
+    /// Resizes to `height` × `width` with an antialiased bilinear filter.
     ///
-    /// Returns `None` where a size is 0, beyond 32 bits, or larger on the way than a picture may be.
+    /// Returns `None` if a size is 0 or exceeds 32 bits, or if an intermediate image would be too large.
     pub fn resized(self, height: usize, width: usize, resize: Resize) -> Option<Self> {
         if let Some(([rows, columns], corner)) = resize.scaled([self.height, self.width], [height, width]) {
-            // A strip of a pixel's height would become a giant.
+            // A strip one pixel high would become huge.
             if rows as u64 * columns as u64 > MAX_IMAGE_PIXELS {
                 return None;
             }
             let scaled = if (self.height, self.width) == (rows, columns) {
                 self
             } else if let Some(bytes) = self.bytes() {
-                // torchvision takes its pictures from Pillow, which rounds to bytes.
+                // torchvision uses Pillow, which rounds to bytes.
                 let from = [self.height, self.width];
                 let planes = bytes.chunks_exact(from[0] * from[1]);
                 let resized = planes.flat_map(|plane| pillow::resize(plane, from, [rows, columns]));
@@ -134,7 +135,7 @@ impl Raster {
         Some(Self { channels: self.channels, height, width, values })
     }
 
-    /// The values as bytes, where all of them are.
+    /// Returns the values as bytes, if all of them are.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -149,7 +150,7 @@ impl Raster {
         self.values.iter().map(byte).collect()
     }
 
-    /// The part of `size` whose first row and column are `corner`; `None` where it reaches beyond the picture.
+    /// Crops to `size` at the first row and column `corner`. Returns `None` if the crop extends beyond the image.
     fn cut(&self, corner: [usize; 2], [height, width]: [usize; 2]) -> Option<Self> {
         let mut values = Vec::with_capacity(self.channels * height * width);
         for plane in self.values.chunks_exact((self.height * self.width).max(1)) {
@@ -161,8 +162,8 @@ impl Raster {
         whole.then_some(Self { channels: self.channels, height, width, values })
     }
 
-    /// As an 8-bit picture for the eye: `low` becomes black and `high` full, grey unless there are 3 channels
-    /// (of another count, the channels' mean is shown).
+    /// Converts to an 8-bit picture for display: `low` becomes black and `high` full intensity. Images with 3 channels
+    /// are in colour; for other counts the mean of the channels is shown in grey.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
     pub fn to_picture(&self, low: f32, high: f32) -> RgbImage {
         let area = self.height * self.width;
@@ -170,7 +171,7 @@ impl Raster {
         let byte = |value: f32| ((value - low) * gain).round().clamp(0.0, 255.0) as u8;
         let at =
             |channel: usize, pixel: usize| self.values.get(channel * area + pixel).copied().unwrap_or(low);
-        // A raster is at most as large as an array, whose sides fit; a side beyond 32 bits shows nothing.
+        // A raster is at most as large as an array, whose sides fit; a side beyond 32 bits gives an empty picture.
         let (width, height) =
             (u32::try_from(self.width).unwrap_or(0), u32::try_from(self.height).unwrap_or(0));
         RgbImage::from_fn(width, height, |x, y| {
@@ -188,7 +189,7 @@ fn bilinear() -> ResizeOptions {
     ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
 }
 
-/// One plane of `from` (height, width) brought to the size `to`.
+/// Resizes one plane from `from` to `to`, both (height, width).
 fn scale_plane(
     pixels: &[F32],
     from: [usize; 2],

@@ -1,4 +1,4 @@
-//! Which rows of an array are meant: `0:2000`, `:100`, `2000:`, `5`.
+//! Selection of an array's rows: `0:2000`, `:100`, `2000:`, `5`.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::DataError;
 
-/// A half-open range of rows as a person types it, counted from 0, the end not included.
+/// A half-open range of rows as typed by the user, counted from 0, excluding the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowRange {
     start: usize,
@@ -15,8 +15,8 @@ pub struct RowRange {
 }
 
 impl RowRange {
-    /// The rows of an array of `len` rows. A range that reaches beyond the array is an error rather than
-    /// cut short: a person who asks for rows that are not there has the wrong file.
+    /// Returns the selected rows of an array with `len` rows. A range that extends beyond the array is an error rather
+    /// than truncated, since it suggests that the wrong file was given.
     pub fn resolve(self, len: usize) -> Result<Range<usize>, DataError> {
         let end = self.end.unwrap_or(len);
         if end > len || self.start >= len {

@@ -1,27 +1,27 @@
-//! A large run split over processes.
+//! Splitting of a large run over processes.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Every n-th item, written as other tools write it: `1/3`, `2/3` and `3/3` are the three parts of a whole.
+/// Every n-th item of a data set, in the usual notation: `1/3`, `2/3` and `3/3` are the three shards of a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Which, from 1.
+    /// Number of the shard, from 1.
     pub number: usize,
-    /// Of how many.
+    /// Total number of shards.
     pub of: usize,
 }
 
 impl Shard {
-    /// Whether an item at this position belongs to it. Neighbours go to different shards, so that each gets about
-    /// the same share of every folder.
+    /// True if the item at this position belongs to the shard. Neighbouring items go to different shards, so that each
+    /// gets about the same share of every folder.
     #[must_use]
     pub fn holds(self, position: usize) -> bool {
         position % self.of == self.number - 1
     }
 }
 
-/// More shards than anybody starts; a damaged file must not make us count to 2⁶⁴.
+/// Maximum number of shards. It prevents a damaged file from causing a count to 2⁶⁴.
 const MOST: usize = 10_000;
 
 impl FromStr for Shard {

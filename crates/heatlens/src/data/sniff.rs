@@ -1,14 +1,14 @@
-//! What a file is, told from its first bytes and never from its name.
+//! Detection of file formats by their first bytes, never by name.
 
 use std::io::Read;
 use std::path::Path;
 
 use super::DataError;
 
-/// The kinds of file that hold images.
+/// Kinds of files that hold images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// A picture, and how it is coded.
+    /// An image, with its format.
     Image(image::ImageFormat),
     /// One NumPy array.
     Npy,
@@ -16,7 +16,7 @@ pub enum FileKind {
     Npz,
 }
 
-/// Tells what the file at `path` holds.
+/// Detects the format of the file at `path`.
 pub fn sniff(path: impl AsRef<Path>) -> Result<FileKind, DataError> {
     let path = path.as_ref();
     let mut head = [0; 160];

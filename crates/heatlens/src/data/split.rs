@@ -1,4 +1,4 @@
-//! Which items are held out for validation.
+//! Selection of held-out items for validation.
 
 use std::str::FromStr;
 
@@ -6,20 +6,20 @@ use super::DataError;
 use crate::nearest::named;
 use crate::random::{Key, Use};
 
-/// How the validation items are chosen.
+/// Method of selecting the validation items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// The same share of every class, drawn at random by the seed.
+    /// The same fraction of every class, selected at random by the seed.
     Stratified,
-    /// The last items in file order, as Keras' `validation_split` does.
+    /// The last items in file order, as in Keras' `validation_split`.
     Last,
 }
 
 impl Split {
-    /// Both ways.
+    /// All methods.
     pub const ALL: [Self; 2] = [Self::Stratified, Self::Last];
 
-    /// What people type.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -37,21 +37,21 @@ impl FromStr for Split {
     }
 }
 
-/// Training and validation items, each ascending.
+/// Training and validation items, each in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitIndices {
     /// Items to train on.
     pub train: Vec<usize>,
-    /// Items held out.
+    /// Held-out items.
     pub validation: Vec<usize>,
 }
 
 impl Split {
-    /// Splits the items whose classes are `labels`, holding out `fraction` (0 ≤ `fraction` < 1) of them.
+    /// Splits items with the classes `labels`, holding out `fraction` (0 ≤ `fraction` < 1) of them.
     ///
-    /// `Last` trains on the first `⌊n · (1 − fraction)⌋` items, which is Keras' arithmetic. `Stratified` holds out
-    /// `fraction` of each class, rounded, and keeps at least one item of every class on both sides when the class
-    /// has two; a class of one item is trained on. With fraction 0 nothing is held out.
+    /// `Last` trains on the first `⌊n · (1 − fraction)⌋` items, as in Keras. `Stratified` holds out `fraction` of each
+    /// class, rounded, and keeps at least one item of every class on both sides if the class has two; a class with a
+    /// single item is used for training. With fraction 0 nothing is held out.
     pub fn apply(self, labels: &[usize], fraction: f64, seed: u64) -> Result<SplitIndices, DataError> {
         if !(0.0..1.0).contains(&fraction) {
             return Err(DataError::Split {
@@ -91,7 +91,7 @@ fn stratified(labels: &[usize], fraction: f64, seed: u64) -> SplitIndices {
     }
     let mut split = SplitIndices { train: Vec::new(), validation: Vec::new() };
     for (&class, items) in &mut classes {
-        // One stream for each class: what one class draws does not depend on the others.
+        // One random stream per class: the selection in one class does not depend on the others.
         Key::new(seed, Use::Split).at(class as u64).rng().shuffle(items);
         let wanted = (items.len() as f64 * fraction).round() as usize;
         let held_out = if items.len() < 2 { 0 } else { wanted.clamp(1, items.len() - 1) };
@@ -113,7 +113,7 @@ mod tests {
         let split = Split::Last.apply(&[0; 2000], 0.05, 0).unwrap();
         assert_eq!((split.train.len(), split.validation.len()), (1900, 100));
         assert_eq!(split.validation, (1900..2000).collect::<Vec<_>>());
-        // ⌊103 · 0.9⌋ = 92: the validation side is the larger rounding.
+        // ⌊103 · 0.9⌋ = 92: the validation side is rounded up.
         assert_eq!(Split::Last.apply(&[0; 103], 0.1, 0).unwrap().train.len(), 92);
     }
 

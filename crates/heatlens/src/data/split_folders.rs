@@ -1,4 +1,4 @@
-//! Folders that hold a data set already split: `train/`, `val/` and `test/`, each with one sub-folder for each class.
+//! Folders of data sets that are split already: `train/`, `val/` and `test/`, each with one sub-folder per class.
 
 use std::path::{Path, PathBuf};
 
@@ -9,25 +9,25 @@ const TRAIN: [&str; 2] = ["train", "training"];
 const VALIDATION: [&str; 5] = ["val", "valid", "validation", "dev", "eval"];
 const TEST: [&str; 2] = ["test", "testing"];
 
-/// The parts of a data set that was split by hand.
+/// Parts of a data set that was split by its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitFolders {
-    /// Images to train on.
+    /// Folder of the training images.
     pub train: PathBuf,
-    /// Images to judge by while training.
+    /// Folder of the validation images, evaluated during training.
     pub validation: Option<PathBuf>,
-    /// Images for later.
+    /// Folder of the test images, not used in training.
     pub test: Option<PathBuf>,
-    /// Sub-folders of other names, which belong to no part.
+    /// Sub-folders with other names, which belong to none of the parts.
     pub others: Vec<PathBuf>,
 }
 
 impl SplitFolders {
-    /// Returns the parts if `folder` has a sub-folder for training beside one for validation or testing, whatever the
-    /// case of their names. `None` for everything else: class folders, files, arrays.
+    /// Returns the parts if `folder` has a sub-folder for training and one for validation or testing, ignoring the case
+    /// of their names. Returns `None` for everything else: class folders, files, arrays.
     ///
     /// # Errors
-    /// If the folder cannot be read, or its parts hold images but no class folders: then `train` and `val` would be
+    /// If the folder cannot be read, or if its parts hold images but no class folders: `train` and `val` would then be
     /// taken for two classes.
     pub fn find(folder: impl AsRef<Path>) -> Result<Option<Self>, DataError> {
         let folder = folder.as_ref();

@@ -1,14 +1,14 @@
-//! What is changed about picture files on their way to a model, said once for all of them.
+//! Notes on changes to image files in preprocessing, one for all files.
 
 use std::path::{Path, PathBuf};
 
 use super::image_file::{ImageShape, image_shape};
 use super::{Preprocessing, Raster, Resize};
 
-/// Files that are looked at, evenly spread over all: their headers only.
+/// Maximum number of files examined, evenly spread over all of them; only headers are read.
 const MAX_LOOKED_AT: usize = 4096;
 
-/// Counts of files by what is changed.
+/// Number of files affected by each change.
 #[derive(Debug, Default)]
 struct Counts {
     files: usize,
@@ -19,19 +19,19 @@ struct Counts {
     reshaped: usize,
 }
 
-/// A sentence for each thing that is done to the files, leaving out those that cannot be read.
+/// Returns one sentence per change to the files, ignoring those that cannot be read.
 pub(super) fn survey(files: &[(PathBuf, Option<usize>)], wanted: &Preprocessing) -> Vec<String> {
     let step = files.len().div_ceil(MAX_LOOKED_AT).max(1);
     let shapes = files.iter().step_by(step).filter_map(|(path, _)| image_shape(path).ok());
     Counts::of(shapes, wanted).sentences(wanted, step > 1)
 }
 
-/// The same for one file.
+/// Returns one sentence per change to a single file.
 pub(crate) fn changes_to_file(path: &Path, wanted: &Preprocessing) -> Vec<String> {
     Counts::of(image_shape(path).into_iter(), wanted).sentences(wanted, false)
 }
 
-/// What is done to an image on its way to a model, a sentence for each thing.
+/// Returns one sentence per change to an image in preprocessing.
 #[must_use]
 pub fn changes_to(image: &Raster, wanted: &Preprocessing) -> Vec<String> {
     let &Raster { channels, height, width, .. } = image;
@@ -39,7 +39,7 @@ pub fn changes_to(image: &Raster, wanted: &Preprocessing) -> Vec<String> {
     Counts::of(std::iter::once(shape), wanted).sentences(wanted, false)
 }
 
-/// Whether one side is stretched by more than a hundredth against the other when both are brought to the model's size.
+/// True if resizing to the model's input size changes the aspect ratio by more than 1 %.
 fn another_shape([height, width]: [usize; 2], wanted: &Preprocessing) -> bool {
     let (rows, columns) = (wanted.height as f64 / height as f64, wanted.width as f64 / width as f64);
     (rows / columns - 1.0).abs() > 0.01

@@ -1,4 +1,4 @@
-//! Finding files in folders, in an order that does not depend on the file system.
+//! File search in folders, in an order independent of the file system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,22 +6,23 @@ use std::path::{Path, PathBuf};
 use super::DataError;
 use super::sniff::{FileKind, sniff};
 
-/// Folders deeper than this are refused.
+/// Maximum depth of nested folders.
 const MAX_DEPTH: usize = 32;
 
-/// Endings of files that are meant to be pictures: what is wrong with one of them is an error, never passed over.
+/// Extensions of image files, also of unsupported formats: a file with one of them is never skipped, and problems with
+/// it are errors.
 const PICTURES: [&str; 21] = [
     "png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "bmp", "dib", "webp", "gif", "heic", "heif", "avif",
     "jp2", "ppm", "pgm", "tga", "svg", "dcm", "dng",
 ];
 
-/// What a folder holds, each list sorted by name.
+/// Content of a folder, each list sorted by name.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) folders: Vec<PathBuf>,
-    /// Pictures, whole or broken.
+    /// Image files, valid or broken.
     pub(super) files: Vec<PathBuf>,
-    /// What is passed over: hidden entries, what desktop systems leave behind, and files that are no pictures.
+    /// Skipped entries: hidden files, files left by desktop systems, and files that are not images.
     pub(super) others: Vec<PathBuf>,
 }
 
@@ -43,7 +44,8 @@ pub(super) fn list(folder: &Path) -> Result<Listing, DataError> {
     Ok(listing)
 }
 
-/// All that lies below `folder`, sorted; no folders. Links to folders inside it are not followed: they can form a circle.
+/// Lists all files below `folder`, sorted, without folders. Links to folders are not followed, since they can form
+/// cycles.
 pub(super) fn below(folder: &Path) -> Result<Listing, DataError> {
     let mut all = Listing::default();
     collect(folder, 0, &mut all)?;
@@ -65,22 +67,22 @@ fn collect(folder: &Path, depth: usize, all: &mut Listing) -> Result<(), DataErr
     Ok(())
 }
 
-/// Whether a file is a picture by its content, or claims to be one by its name.
+/// True if a file is an image by its content, or claims to be one by its name.
 fn is_meant_as_picture(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     if ending.is_some_and(|ending| PICTURES.contains(&&*ending)) {
         return true;
     }
-    // What cannot be read is told when it is loaded.
+    // A file that cannot be read is reported when it is loaded.
     matches!(sniff(path), Ok(FileKind::Image(_)) | Err(DataError::Io { .. }))
 }
 
-/// The last part of a path, for people.
+/// Returns the last component of a path, for messages.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The sentence about what was passed over, if anything was.
+/// Returns a sentence on the skipped entries, if there are any.
 pub(super) fn left_out(others: &[PathBuf]) -> Option<String> {
     const NAMED: usize = 3;
     let named: Vec<String> = others.iter().take(NAMED).map(|path| path.display().to_string()).collect();
