@@ -1,4 +1,4 @@
-//! The layer to look at when nobody says.
+//! Selection of the default layer.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,25 +16,25 @@ use crate::model::axes::{Followed, Mixing};
 use crate::model::head::Boxes;
 use crate::model::{Layer, Model};
 
-/// A cell of a level has at most so many boxes.
+/// Maximum number of boxes per cell of a level.
 const MOST_ANCHORS: usize = 16;
 
-/// A map of so few cells says next to nothing about places.
+/// Number of cells up to which a map is considered too coarse.
 const FEW_CELLS: usize = 4;
 
-/// The layer that is looked at unless another is named.
+/// The default layer.
 pub(crate) struct Choice {
     pub(crate) layer: Layer,
-    /// What a person should know of it.
+    /// Notes for the user.
     pub(crate) notes: Vec<String>,
 }
 
 impl Choice {
-    /// What the last node that mixes places reads, or the normalisation behind it; from there on to a layer that sees the
-    /// image as it is, in more than a few cells.
+    /// Selects the input of the last node that mixes places, or the normalization before it, and refines the choice to
+    /// a layer that sees the unflipped image and has more than a few cells.
     pub(super) fn of(model: &Model, followed: &Followed, layers: &[Layer]) -> Option<Self> {
         let (graph, head) = (&model.graph, &model.head);
-        // What was appended to find log odds is none of the network's layers.
+        // Nodes appended to compute log odds are not layers of the network.
         let own = |l: &&Layer| graph.producer(l.value) <= graph.producer(head.output);
         let layers: Vec<Layer> = layers.iter().filter(own).cloned().collect();
         let needed = needed_nodes(graph, &[head.logits]);
@@ -48,7 +48,7 @@ impl Choice {
         Some(choice)
     }
 
-    /// Says what else the scores depend on.
+    /// Adds notes on other parts of the network that the scores depend on.
     fn tell(&mut self, layers: &[Layer], all: &[bool], attention: bool) {
         let Layer { name, value, .. } = &self.layer;
         let everything = all[value.index()];
@@ -63,7 +63,8 @@ impl Choice {
         }
     }
 
-    /// Takes the layer that does for the image what this one does for a flipped copy of it, or for both together.
+    /// Replaces a layer of a flipped copy of the image, or of both copies, by the corresponding layer of the unflipped
+    /// image.
     fn unflip(&mut self, layers: &[Layer]) {
         let Layer { value, op, shape, cells, .. } = &self.layer;
         let both = cells.contains(&None) && layers.iter().any(Layer::is_flipped);
@@ -76,7 +77,7 @@ impl Choice {
         }
     }
 
-    /// Goes back to the last size of more than a few cells; there to what everything goes through, if there is such a layer.
+    /// Goes back to the last size with more than a few cells, preferably to a layer through which everything passes.
     fn refine(&mut self, layers: &[Layer], all: &[bool]) {
         let Layer { name, value, shape: [_, h, w], .. } = &self.layer;
         if h * w > FEW_CELLS {
@@ -97,7 +98,7 @@ impl Choice {
     }
 }
 
-/// For every value, whether all that the scores see of the image goes through it.
+/// Returns, for every value, true if everything that the scores depend on in the image passes through it.
 fn bottlenecks(graph: &Graph, needed: &[bool], followed: &Followed) -> Vec<bool> {
     let depends = |value: &&ValueId| followed.axes[value.index()].is_some();
     let nodes = || graph.nodes().iter().enumerate().filter(|(at, _)| needed.get(*at) == Some(&true));
@@ -117,8 +118,8 @@ fn bottlenecks(graph: &Graph, needed: &[bool], followed: &Followed) -> Vec<bool>
     found
 }
 
-/// The layers that the boxes of each level of a pyramid are made from: the last one of its size that scores and boxes have in
-/// common and from which a convolution that mixes places follows. `None` if there is none for a level.
+/// Returns the layer from which the boxes of each pyramid level are computed: the last one of its size that is common
+/// to scores and boxes and is followed by a convolution that mixes places. Returns `None` if a level has no such layer.
 pub(super) fn level_layers(graph: &Graph, boxes: &Boxes, layers: &[Layer]) -> Option<Vec<Layer>> {
     let common = needed_nodes(graph, &[boxes.value]);
     let of = |(range, value): &(Range<usize>, ValueId)| {
@@ -139,14 +140,14 @@ pub(super) fn level_layers(graph: &Graph, boxes: &Boxes, layers: &[Layer]) -> Op
     boxes.levels.iter().map(of).collect::<Option<Vec<_>>>().filter(|found| !found.is_empty())
 }
 
-/// Whether a node mixes places by a convolution.
+/// True if a node is a convolution that mixes places.
 fn mixes(node: &Node) -> bool {
     let window = node.op.downcast_ref::<Conv>().map(|conv| &conv.window);
     let window = window.or_else(|| node.op.downcast_ref::<ConvInputGrad>().map(|grad| &grad.conv.window));
     window.is_some_and(|window| window.kernel.iter().any(|&side| side > 1))
 }
 
-/// For every value, whether one of the nodes that are needed mixes its places later.
+/// Returns, for every value, true if one of the needed nodes mixes its places later.
 fn mixed_later(graph: &Graph, needed: &[bool]) -> Vec<bool> {
     let mut mixed = vec![false; graph.values().len()];
     for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| **needed).rev() {
@@ -156,8 +157,9 @@ fn mixed_later(graph: &Graph, needed: &[bool]) -> Vec<bool> {
     mixed
 }
 
-/// The last layer at the coarsest size that convolutions work at and from which another one that mixes places follows: the
-/// score of one pixel then depends on many of its places. For scores at places, which no node mixes.
+/// Returns the last layer of the coarsest size used by convolutions that is followed by another convolution that mixes
+/// places: the score of a pixel then depends on many of its places. This is for scores at places, which no node
+/// reduces.
 pub(super) fn coarsest_layer(graph: &Graph, scores: ValueId, layers: &[Layer]) -> Option<Layer> {
     let needed = needed_nodes(graph, &[scores]);
     let area = |layer: &Layer| layer.shape[1] * layer.shape[2];
@@ -172,8 +174,8 @@ pub(super) fn coarsest_layer(graph: &Graph, scores: ValueId, layers: &[Layer]) -
     found.clone().rfind(|layer| mixed[layer.value.index()]).or_else(|| found.next_back()).cloned()
 }
 
-/// Goes back from what a node mixes to the layer it stands for: past copies that are arranged anew
-/// or padded; from an attention's values to the normalisation that they were made from.
+/// Follows the input of a node that mixes places back to its layer: past rearranged or padded copies, and from an
+/// attention's values to the normalization before them.
 fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: Mixing) -> Option<&'l Layer> {
     let by_value: HashMap<ValueId, &Layer> = layers.iter().map(|l| (l.value, l)).collect();
     let mut value = mixing.value;
@@ -193,7 +195,7 @@ fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: M
                 fallback = Some(layer);
             }
         }
-        // A second way from the image (a shortcut) ends the search.
+        // The search ends at a second path from the image (a shortcut).
         let depends = |i: &&ValueId| followed.axes[i.index()].is_some();
         let inputs: Vec<ValueId> = node.map_or(&[][..], |n| &n.inputs).iter().flatten().copied().collect();
         match inputs.iter().filter(depends).collect::<Vec<_>>().as_slice() {
@@ -203,21 +205,21 @@ fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: M
     }
 }
 
-/// Whether a node only enlarges a layer, by a constant matrix for each axis.
+/// True if a node only upsamples a layer, by a constant matrix for each axis.
 fn enlarges(node: Option<&Node>, layers: &HashMap<ValueId, &Layer>, layer: &Layer) -> bool {
     let Some(node) = node.filter(|node| node.op.downcast_ref::<MatMul>().is_some()) else { return false };
     let cells = |layer: &Layer| layer.shape[1] * layer.shape[2];
     node.inputs.iter().flatten().any(|i| layers.get(i).is_some_and(|&from| cells(from) < cells(layer)))
 }
 
-/// The last layer that was there when a node mixed places.
+/// Returns the last layer before a node that mixes places.
 fn before<'l>(graph: &Graph, layers: &'l [Layer], mixing: Mixing) -> Option<&'l Layer> {
     let earlier = |l: &&Layer| graph.producer(l.value).is_some_and(|id| id < mixing.node);
     layers.iter().rfind(|l| earlier(l) && !l.view)
 }
 
-/// Whether a value is the result of a layer normalisation, as one operator or written out:
-/// (x − mean) ÷ √(…), or x ÷ √(…), then scaled and shifted by constants.
+/// True if a value is the result of a layer normalization, as a single operator or written out: (x − mean) ÷ √(…) or x
+/// ÷ √(…), then scaled and shifted by constants.
 pub(super) fn is_normalisation(graph: &Graph, value: ValueId) -> bool {
     let Some(mut node) = producer(graph, value) else { return false };
     for _ in 0..2 {
@@ -242,7 +244,7 @@ fn producer(graph: &Graph, value: ValueId) -> Option<&Node> {
     graph.producer(value).map(|id| graph.node(id))
 }
 
-/// The other input of a sum or product with a constant.
+/// Returns the other input of a sum or product with a constant.
 fn affine_input(graph: &Graph, node: &Node) -> Option<ValueId> {
     let binary = node.op.downcast_ref::<Binary>()?;
     matches!(binary.0, BinaryFunction::Add | BinaryFunction::Mul).then_some(())?;
@@ -254,10 +256,10 @@ fn affine_input(graph: &Graph, node: &Node) -> Option<ValueId> {
     }
 }
 
-/// Whether a value is a root (or its reciprocal) over a mean.
+/// True if a value is the root of a mean, or its reciprocal.
 fn is_deviation(graph: &Graph, value: ValueId) -> bool {
     let (mut at, mut root) = (value, false);
-    // A mean, perhaps with a small number added, the root, perhaps its reciprocal, perhaps a copy or two.
+    // A mean, possibly plus a small number, the root, possibly its reciprocal, and possibly a copy or two.
     for _ in 0..6 {
         let Some(node) = producer(graph, at) else { return false };
         if let Some(reduce) = node.op.downcast_ref::<Reduce>() {

@@ -1,8 +1,8 @@
-//! Names of classes as people have them: text, CSV, JSON, Python dictionaries, told apart by what is in them.
+//! Class names in common file formats: text, CSV, JSON and Python dictionaries, distinguished by content.
 //!
-//! Sources of the forms: `imagenet_class_index.json` (Keras), `index_to_name.json` (TorchServe), `config.json` with
-//! `id2label` (Hugging Face), `synset_words.txt` (Caffe), `names` in the metadata of Ultralytics' ONNX files, a Python
-//! dictionary, and `character` in PaddleOCR's, one name a line.
+//! Sources of the formats: `imagenet_class_index.json` (Keras), `index_to_name.json` (TorchServe), `config.json` with
+//! `id2label` (Hugging Face), `synset_words.txt` (Caffe), `names` in the metadata of Ultralytics' ONNX files, which is
+//! a Python dictionary, and `character` in PaddleOCR's, one name per line.
 
 mod python;
 mod text;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::model::{Model, ModelError};
 
-/// Keys under which files and programs keep names; the first that holds some counts.
+/// Keys for class names in files and metadata; the first one with names is used.
 const KEYS: [&str; 9] = [
     "id2label",
     "names",
@@ -28,12 +28,12 @@ const KEYS: [&str; 9] = [
     "class_to_idx",
 ];
 
-/// Why a text holds no names for a model.
+/// Reason why a text is not usable as class names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// Another number of names than of classes.
+    /// The number of names differs from the number of classes.
     Count { found: Vec<String>, expected: usize },
-    /// It is not understood.
+    /// The text has an unknown format.
     Form(String),
 }
 
@@ -59,12 +59,12 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// The names in the bytes of a file, for a model of so many classes.
+/// Parses the names in the bytes of a file, for a model with `expected` classes.
 pub(super) fn parse_bytes(bytes: &[u8], expected: usize) -> Result<Vec<String>, Unfit> {
     parse(&text::decode(bytes).map_err(Unfit::Form)?, expected)
 }
 
-/// The names in a text.
+/// Parses the names in a text.
 pub(super) fn parse(text: &str, expected: usize) -> Result<Vec<String>, Unfit> {
     let text = text.trim();
     let structured = if text.starts_with(['{', '[']) { Some(structured(text)) } else { None };
@@ -82,7 +82,7 @@ pub(super) fn parse(text: &str, expected: usize) -> Result<Vec<String>, Unfit> {
     }
 }
 
-/// JSON, or what Python prints.
+/// Parses JSON or a Python literal.
 fn structured(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).or_else(|error| {
         python::parse(text).ok_or_else(|| format!("damaged JSON, or not the names of classes: {error}"))
@@ -109,7 +109,7 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().or_else(|| text.strip_prefix("LABEL_")?.parse().ok())
 }
 
-/// The name in an entry: text itself, the last text of a list (`["n01440764", "tench"]`), or an object's `name`.
+/// Returns the name in an entry: a string, the last string of a list (`["n01440764", "tench"]`), or an object's `name`.
 fn name_in(value: &Value) -> Option<String> {
     match value {
         Value::String(name) => Some(name.trim().to_owned()),
@@ -122,7 +122,7 @@ fn name_in(value: &Value) -> Option<String> {
     }
 }
 
-/// Names by number, where every number from 0 on (or from 1 on) is there once.
+/// Returns the names ordered by number, if each number from 0 (or 1) on occurs once.
 fn in_order(pairs: impl Iterator<Item = Option<(u64, String)>>) -> Option<Vec<String>> {
     let mut names = BTreeMap::new();
     for pair in pairs {
@@ -136,8 +136,7 @@ fn in_order(pairs: impl Iterator<Item = Option<(u64, String)>>) -> Option<Vec<St
     complete.then(|| names.into_values().collect())
 }
 
-/// The names that the program which wrote a file kept in its metadata, and under which key; a note where their number is
-/// not that of the classes.
+/// Returns the class names in a file's metadata, and a note if there are names but not as many as classes.
 pub(super) fn in_metadata(
     metadata: &BTreeMap<String, String>,
     expected: usize,
@@ -159,7 +158,7 @@ pub(super) fn in_metadata(
     (None, note)
 }
 
-/// How many names the program which wrote a file kept in its metadata.
+/// Returns the number of class names in a file's metadata.
 pub(super) fn listed(metadata: &BTreeMap<String, String>) -> Option<usize> {
     KEYS.iter().find_map(|key| match parse(metadata.get(*key)?, usize::MAX) {
         Err(Unfit::Count { found, .. }) => Some(found.len()),
@@ -168,10 +167,10 @@ pub(super) fn listed(metadata: &BTreeMap<String, String>) -> Option<usize> {
 }
 
 impl Model {
-    /// Takes the names of the classes from a file: text, CSV or JSON in the forms that are in use.
+    /// Reads the class names from a file: text, CSV or JSON in common formats.
     ///
     /// # Errors
-    /// If the file cannot be read or understood, or holds another number of names than the model has classes.
+    /// If the file cannot be read or parsed, or if the number of names differs from the number of classes.
     pub fn read_class_names(&mut self, path: impl AsRef<Path>) -> Result<(), ModelError> {
         let path = path.as_ref();
         let wrong = |reason: String| ModelError::Labels { path: path.to_owned(), reason };

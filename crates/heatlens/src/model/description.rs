@@ -1,4 +1,4 @@
-//! A model in words and as JSON: what its file holds, and which layers one can look at.
+//! Description of a model, as text and JSON: the content of its file, and the layers that can be explained.
 
 use std::fmt::Write as _;
 
@@ -9,14 +9,14 @@ use super::placement::describe;
 use super::stages::stages;
 use super::{Activation, Cells, Dense, Grid, Layer, Model, PixelRange, Stage};
 
-/// Lines of the picture of stages, at most.
+/// Maximum number of lines in the diagram of stages.
 const STAGE_LINES: usize = 15;
 /// Length of the longest bar.
 const BAR: usize = 24;
-/// Class names that are listed, at most.
+/// Maximum number of class names listed.
 const CLASSES: usize = 12;
 
-/// A model's facts, stages and layers.
+/// Properties, stages and layers of a model.
 ///
 /// ```
 /// use heatlens::model::{Description, Model};
@@ -48,8 +48,8 @@ impl<'m> Description<'m> {
         Self { model, layers: model.layers(), default, about_default }
     }
 
-    /// Returns the description for people, in lines; its layers are those where blocks and stages end, or with
-    /// `every_layer` all.
+    /// Returns the description as text. It lists the layers at which blocks and stages end or, with `every_layer`, all
+    /// layers.
     #[must_use]
     pub fn text(&self, every_layer: bool) -> String {
         let mut lines = self.facts();
@@ -136,7 +136,7 @@ impl<'m> Description<'m> {
         std::iter::once(title).chain(shown.into_iter().map(line)).chain(notes).collect()
     }
 
-    /// Returns the description for programs, with every layer. Placements are given for rows first, then columns.
+    /// Returns the description as JSON, with every layer. Placements are given for rows first, then columns.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let Model { graph, head, .. } = self.model;
@@ -174,7 +174,7 @@ fn weights(model: &Model) -> usize {
     model.graph.values().iter().map(|v| count(&v.origin)).sum()
 }
 
-/// How image files are prepared, in words.
+/// Describes the preprocessing of image files.
 fn pixels(model: &Model) -> String {
     let settings = &model.preprocessing;
     let mut text = settings.in_words();
@@ -189,7 +189,7 @@ fn pixels(model: &Model) -> String {
     text
 }
 
-/// The network as a picture: a bar for every size it goes through.
+/// Draws the network as a diagram with one bar per size.
 fn stage_lines(stages: &[Stage]) -> Vec<String> {
     let widest = stages.iter().map(|s| s.size[0].max(s.size[1])).max().unwrap_or(1);
     let size = |stage: &Stage| format!("{}×{}", stage.size[0], stage.size[1]);
@@ -214,7 +214,7 @@ fn stage_lines(stages: &[Stage]) -> Vec<String> {
     lines
 }
 
-/// Tokens beside those of the grid.
+/// Describes tokens in addition to those of the grid.
 fn extra_tokens(grid: Grid) -> String {
     match grid {
         Grid::Tokens { before: 0, after: 0 } => ", tokens".to_owned(),
@@ -243,7 +243,7 @@ fn layer_json(layer: &Layer) -> Value {
     })
 }
 
-/// `null` where it cannot be told.
+/// Returns the placement, or `null` if it is unknown.
 fn placement_json(cells: &[Option<Cells>; 2]) -> Value {
     let [Some(rows), Some(columns)] = cells else { return Value::Null };
     let both = |number: fn(&Cells) -> f64| [number(rows), number(columns)];

@@ -1,4 +1,4 @@
-//! Why a file is no image classifier that we can explain.
+//! Errors of models.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,179 +10,179 @@ use crate::nearest::nearest;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// So many classes are listed by name.
+/// Number of classes up to which all are listed by name.
 const FEW_CLASSES: usize = 12;
 
-/// A model that cannot be used.
+/// Reason why a model cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The file can't be read as a model.
+    /// The file cannot be read as a model.
     #[error("{}", file_text(path, source))]
     File {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause of the error.
         source: Cause,
     },
-    /// The model can't be written.
+    /// The model cannot be written.
     #[error("the model cannot be written: {0}")]
     Write(#[source] Cause),
-    /// There is no single image input; the inputs found.
+    /// There is no unique image input; holds the inputs found.
     #[error(
         "expected one image input (N×C×H×W, N×H×W×C or N×H×W of fixed size), found {}; --input NAME picks one of several",
         .0.join(", ")
     )]
     Inputs(Vec<String>),
-    /// The image input takes more images at a time than any machine runs together.
+    /// The batch size of the image input exceeds the limit.
     #[error(
         "input {input} takes {batch} images at a time, expected at most {most}; export the model with an open batch"
     )]
     Batch {
         /// The input and its shape.
         input: String,
-        /// Images at a time.
+        /// Batch size of the input.
         batch: usize,
-        /// The most that are taken.
+        /// Maximum batch size.
         most: usize,
     },
-    /// No input of this name.
+    /// There is no input with this name.
     #[error("no input {name:?}; there is {}", found.join(", "))]
     UnknownInput {
-        /// What was asked for.
+        /// Requested name.
         name: String,
-        /// The inputs there are.
+        /// The existing inputs.
         found: Vec<String>,
     },
-    /// The scores depend on further inputs, which nobody gives.
+    /// The scores depend on further inputs, which are not given.
     #[error(
         "the class scores depend on more than the image: {}; give each with --feed NAME=FILE.npy, or export the model with them as constants",
         .0.join(", ")
     )]
     FurtherInputs(Vec<String>),
-    /// There are no class scores; the outputs found.
+    /// There are no class scores; holds the outputs found.
     #[error(
         "expected class scores for each image (N×K, computed from the image) among the outputs, found {}",
         .0.join(", ")
     )]
     Outputs(Vec<String>),
-    /// No output of this name.
+    /// There is no output with this name.
     #[error("no output {name:?}; there is {}", found.join(", "))]
     UnknownOutput {
-        /// What was asked for.
+        /// Requested name.
         name: String,
-        /// The outputs there are.
+        /// The existing outputs.
         found: Vec<String>,
     },
-    /// The scores cannot be of the kind that was asked for.
+    /// The scores cannot be of the requested kind.
     #[error("--head {kind} does not fit: {why}")]
     Head {
-        /// The kind.
+        /// Requested kind.
         kind: &'static str,
-        /// Why not.
+        /// Reason.
         why: String,
     },
-    /// What is given for an input does not fit it.
+    /// An array given for an input does not fit.
     #[error("--feed {name}={}: {why}", path.display())]
     Feed {
-        /// The input.
+        /// Name of the input.
         name: String,
-        /// The file.
+        /// Path of the array.
         path: PathBuf,
-        /// Why not.
+        /// Reason.
         why: String,
     },
-    /// A region that does not fit.
+    /// A region does not fit the model.
     #[error("--region: {0}")]
     Region(String),
-    /// The file fixes another size of image than the one that was asked for.
+    /// The file fixes an image size other than the requested one.
     #[error(
         "the file fixes its images at {}×{}, {}×{} was asked for; export it with open height and width",
         found[0], found[1], wanted[0], wanted[1]
     )]
     InputSize {
-        /// Height and width that were asked for.
+        /// Requested height and width.
         wanted: [usize; 2],
-        /// Height and width that the file fixes.
+        /// Height and width fixed by the file.
         found: [usize; 2],
     },
-    /// The scores may mean several things: what, and how to say which.
+    /// The meaning of the scores is ambiguous; holds the possible meanings and how to choose one.
     #[error("{0}")]
     Unclear(String),
-    /// The graph cannot be arranged for images N×C×H×W.
+    /// The graph cannot be converted to images in N×C×H×W.
     #[error(transparent)]
     Graph(heatlens_graph::GraphError),
     /// The number of class names differs from the number of classes.
     #[error("{found} class names for a model with {expected} classes")]
     ClassNames {
-        /// Names found.
+        /// Number of names found.
         found: usize,
-        /// Classes of the head.
+        /// Number of classes of the head.
         expected: usize,
     },
-    /// Our own metadata in the file do not make sense.
+    /// Metadata written by heatlens are invalid.
     #[error("the file's own description is damaged: {0}")]
     Metadata(String),
-    /// A file of class names that does not give the model's classes their names.
+    /// A file of class names does not fit the model.
     #[error("{}: {reason}", path.display())]
     Labels {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it, and what was expected.
+        /// Description of the problem, with the format expected.
         reason: String,
     },
-    /// What a person says of the input does not fit the model.
+    /// The preprocessing given by the user does not fit the model.
     #[error(transparent)]
     Preparation(DataError),
-    /// No layer of this name.
+    /// There is no layer with this name.
     #[error("no layer {name:?}; the nearest are {} (`inspect` lists all)", near.join(", "))]
     UnknownLayer {
-        /// What was asked for.
+        /// Requested name.
         name: String,
-        /// Names that come near, or all of them where there are few.
+        /// Similar names, or all names if there are few.
         near: Vec<String>,
     },
-    /// No class of this name.
+    /// There is no class with this name.
     #[error("no class {name:?}; {}", the_classes(name, classes))]
     UnknownClass {
-        /// What was asked for.
+        /// Requested name.
         name: String,
-        /// The classes there are.
+        /// The existing classes.
         classes: Vec<String>,
     },
-    /// Several classes of this name.
+    /// Several classes have this name.
     #[error("{}", several_classes(name, found))]
     SeveralClasses {
-        /// What was asked for.
+        /// Requested name.
         name: String,
-        /// Number and name of each.
+        /// Number and name of each matching class.
         found: Vec<(usize, String)>,
     },
-    /// Several classes where one is held against.
+    /// Several classes were given to compare with, but only one is allowed.
     #[error("one class can be held against another, not all of them: give a name, a number or runner-up")]
     SeveralAgainst,
     /// No value of the model has rows and columns.
     #[error("no value of this model has rows and columns, so there is no layer to make a map of")]
     NoSpatialLayer,
-    /// Another error, in a file.
+    /// Another error, with the path of the file.
     #[error("{}: {source}", path.display())]
     InFile {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What.
+        /// The error.
         source: Box<ModelError>,
     },
 }
 
 impl ModelError {
-    /// Adds the file's name.
+    /// Adds the path of the file.
     #[must_use]
     pub fn in_file(self, path: &Path) -> Self {
         Self::InFile { path: path.to_owned(), source: Box::new(self) }
     }
 }
 
-/// A file that is missing, or what is wrong with it.
+/// Returns the message for a missing or unreadable file.
 fn file_text(path: &Path, source: &Cause) -> String {
     let path = path.display();
     match source.downcast_ref::<io::Error>() {
@@ -204,7 +204,7 @@ fn several_classes(name: &str, found: &[(usize, String)]) -> String {
     )
 }
 
-/// All classes where they are few; where they are many those that have the word in their name, or the nearest.
+/// Lists all classes if there are few; otherwise those that contain the word, or the most similar ones.
 fn the_classes(name: &str, classes: &[String]) -> String {
     if classes.len() <= FEW_CLASSES {
         return format!("the classes are {}", classes.join(", "));

@@ -1,4 +1,4 @@
-//! Arrays for the inputs of a model that are no image.
+//! Arrays for the inputs of a model that are not images.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use crate::data::read_npy;
 use crate::model::ModelError;
 use crate::model::input::describe;
 
-/// The graph in which each named input is the array of an `.npy` file, the same for every image.
+/// Returns the graph with each named input replaced by the array of an `.npy` file, the same for every image.
 ///
 /// # Errors
-/// If there is no input of a name, or an array does not fit it.
+/// If there is no input with a given name, or an array does not fit it.
 pub(super) fn fixed(graph: Graph, feeds: &[(String, PathBuf)]) -> Result<Graph, ModelError> {
     if feeds.is_empty() {
         return Ok(graph);
@@ -28,13 +28,13 @@ pub(super) fn fixed(graph: Graph, feeds: &[(String, PathBuf)]) -> Result<Graph, 
     fix_inputs(&graph, &arrays).map_err(ModelError::Graph)
 }
 
-/// The array of a file as one row for an input.
+/// Reads the array of a file as one row for an input.
 fn array(graph: &Graph, id: ValueId, path: &Path) -> Result<Tensor, ModelError> {
     let name = &graph.value(id).name;
     let refused = |why: String| ModelError::Feed { name: name.clone(), path: path.to_owned(), why };
     let (found, values) = read_npy(path).map_err(|e| refused(e.to_string()))?;
     let fact = graph.fact(id);
-    // With or without the axis of the samples.
+    // The batch axis is optional.
     let expected = fact.shape.at(1);
     let inner = expected.get(1..).unwrap_or_default();
     let fits = found == expected || fact.shape.has_batch() && found == inner;

@@ -1,8 +1,9 @@
-//! The head for which class activation maps were invented: global average pooling, then one dense layer or none.
+//! Heads for which class activation maps were introduced: global average pooling, followed by a single dense layer or
+//! none.
 //!
-//! There z = b + Σₖ wₖ · mean(Aₖ), so the map Σₖ wₖ Aₖ shows exactly what adds up to the logit
-//! (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", §2). Without a dense layer each class has
-//! its own channel (Lin et al. 2014, "Network in Network"), and w is 1 there.
+//! For these, z = b + Σₖ wₖ · mean(Aₖ), so the map Σₖ wₖ Aₖ shows exactly the terms of the logit (Zhou et al. 2016,
+//! "Learning Deep Features for Discriminative Localization", §2). Without a dense layer each class has its own channel
+//! (Lin et al. 2014, "Network in Network"), with w = 1.
 
 use std::collections::HashMap;
 
@@ -22,7 +23,7 @@ use crate::model::{Grid, Layer, Model};
 /// A global-average-pooling head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GapHead {
-    /// The layer that is pooled: A.
+    /// The pooled layer, A.
     pub features: ValueId,
     /// The pooled features, N×C in some shape.
     pub pooled: ValueId,
@@ -35,8 +36,8 @@ pub struct GapHead {
 }
 
 impl Model {
-    /// The head, if the logits are a dense layer (or a 1×1 convolution) over globally averaged features, or such features
-    /// themselves: then each class has a channel.
+    /// Returns the head if the logits are a dense layer (or a 1×1 convolution) over globally averaged features, or such
+    /// features themselves, with one channel per class.
     #[must_use]
     pub fn gap_head(&self) -> Option<GapHead> {
         let (graph, outputs) = (&self.graph, self.head.outputs);
@@ -68,7 +69,7 @@ impl Model {
             .filter(|head| head.bias.len() == outputs)
     }
 
-    /// What a global average pooling pools, past copies that are only arranged anew.
+    /// Returns the layer that a global average pooling reads, past copies that are only rearranged.
     fn pooled_layer(&self, pool: &Node) -> Option<Layer> {
         let graph = &self.graph;
         let layers = self.layers();
@@ -87,7 +88,7 @@ impl Model {
     }
 }
 
-/// The value behind reshapes that change no element.
+/// Returns the value before reshapes, which change no element.
 fn skip_renaming(graph: &Graph, mut value: ValueId) -> ValueId {
     while let Some(node) = graph.producer(value).map(|id| graph.node(id)).filter(|n| is_renaming(n)) {
         match node.inputs.first() {
@@ -103,7 +104,8 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Vec<f32>> {
     graph.constant(id)?.as_f32().map(<[f32]>::to_vec)
 }
 
-/// The matrix product behind the logits, and the constant added to it where that is a node of its own.
+/// Returns the node that computes the matrix product of the logits, and the constant added to it if that is a separate
+/// node.
 fn dense_and_bias(graph: &Graph, logits: ValueId) -> Option<(&Node, Option<Vec<f32>>)> {
     let node = graph.node(graph.producer(logits)?);
     if node.op.downcast_ref::<Binary>() != Some(&Binary(BinaryFunction::Add)) {
@@ -114,7 +116,7 @@ fn dense_and_bias(graph: &Graph, logits: ValueId) -> Option<(&Node, Option<Vec<f
     Some((graph.node(graph.producer(product)?), constant(graph, node, constant_side)))
 }
 
-/// A dense layer's input, its weights as K rows of C, and its bias.
+/// Returns a dense layer's input, its weights as K rows of C, and its bias.
 fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Option<Vec<f32>>)> {
     let input = node.inputs.first().copied().flatten()?;
     let matrix = constant(graph, node, 1)?;
@@ -139,7 +141,7 @@ fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Optio
     Some((input, transposed().map(|(c, k)| matrix[c * columns + k]).collect(), None))
 }
 
-/// Whether a node takes the mean over all places of a layer and nothing else.
+/// True if a node takes the mean over all places of a layer and does nothing else.
 fn pools_places(graph: &Graph, node: &Node, layer: &Layer) -> bool {
     let spatial = layer.grid == Grid::Spatial;
     if node.op.downcast_ref::<GlobalPool>() == Some(&GlobalPool(GlobalPoolFunction::Average)) {
@@ -196,7 +198,7 @@ mod tests {
         b.apply(Conv { window: Window::new(&[1, 1]), group: 1 }, &inputs)
     }
 
-    /// The mean of CAM over the places is the logit without its bias: so it is the right layer with the right weights.
+    /// The mean of CAM over the places is the logit without its bias, so both the layer and the weights are right.
     #[test]
     fn however_the_head_is_written_cam_adds_up_to_the_logit() {
         let bias = [0.5, -0.25, 1.5];

@@ -1,7 +1,7 @@
-//! Which input is the image, and how it is laid out.
+//! Detection of the image input and its layout.
 //!
-//! Everything behind this file sees images as N×C×H×W. A graph that wants N×H×W×C or N×H×W gets its
-//! input replaced by one that is N×C×H×W, followed by the transposition back.
+//! All other code handles images as N×C×H×W. In a graph with images as N×H×W×C or N×H×W, the input is replaced by one
+//! of N×C×H×W, followed by the inverse transposition.
 
 mod reader;
 
@@ -11,25 +11,26 @@ use heatlens_graph::{DType, Dim, Fact, Graph, Shape, Uses, ValueId};
 
 use crate::model::ModelError;
 
-/// The image of a graph that takes it as N×C×H×W, and nothing else.
+/// A graph whose only input is the image, as N×C×H×W.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) graph: Graph,
     pub(super) value: ValueId,
-    /// `[c, h, w]`.
+    /// Shape of the image, `[c, h, w]`.
     pub(super) shape: [usize; 3],
-    /// How many samples go in at once, where the file fixes it.
+    /// Batch size, if the file fixes it.
     pub(super) batch: Option<usize>,
-    /// How the file wants it, where that is another order.
+    /// Shape of the input in the file, if its layout is different.
     pub(super) original: Option<String>,
-    /// Other inputs, which the scores do not need.
+    /// Other inputs, which the scores do not depend on.
     pub(super) ignored: Vec<String>,
 }
 
-/// A file that takes more images at a time is refused: they go in together, however few there are to explain.
+/// Maximum batch size. Files with a larger fixed batch are rejected, since whole batches must be run even for few
+/// images.
 const MOST_IMAGES: usize = 1 << 12;
 
-/// How an input holds images.
+/// Layout of images in an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
     ChannelsFirst,
@@ -38,8 +39,7 @@ enum Layout {
 }
 
 impl Image {
-    /// Finds the input called `name`, or the only one that can hold images, and arranges the graph
-    /// so that it is N×C×H×W.
+    /// Finds the input called `name`, or the only one that can hold images, and converts the graph to N×C×H×W.
     pub(super) fn find(graph: Graph, name: Option<&str>) -> Result<Self, ModelError> {
         let Input { id, layout, shape, batch } = choose(&graph, name)?;
         if let Some(batch) = batch.filter(|&batch| batch > MOST_IMAGES) {
@@ -57,8 +57,9 @@ impl Image {
     }
 }
 
-/// The input called `name`; without a name the only one of rank 4 that can hold images, or of rank 3. Of several only those
-/// count that an output needs: Keras' exporter leaves inputs behind whose place a folded constant took.
+/// Returns the input called `name` or, without a name, the only one of rank 4 that can hold images, or of rank 3. If
+/// there are several, only those that an output needs count: Keras' exporter leaves unused inputs behind after constant
+/// folding.
 fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
     let inputs = graph.inputs();
     let all = || inputs.iter().map(|&id| describe(graph, id)).collect();
@@ -84,7 +85,7 @@ fn choose(graph: &Graph, name: Option<&str>) -> Result<Input, ModelError> {
     Err(ModelError::Inputs(all()))
 }
 
-/// The inputs besides the image that the chosen output needs (any output where none is chosen).
+/// Returns the inputs besides the image that the chosen output needs (or any output if none is chosen).
 pub(super) fn further_inputs(graph: &Graph, image: &str, output: Option<&str>) -> Vec<String> {
     let outputs = graph.outputs().iter().filter(|&&o| output.is_none_or(|name| graph.value(o).name == name));
     let outputs: Vec<ValueId> = outputs.copied().collect();
@@ -93,7 +94,7 @@ pub(super) fn further_inputs(graph: &Graph, image: &str, output: Option<&str>) -
     graph.inputs().iter().filter(further).map(|&id| describe(graph, id)).collect()
 }
 
-/// For every value, whether it is one of `outputs` or one of them depends on it.
+/// Returns, for every value, true if it is one of `outputs` or one of them depends on it.
 fn needed_values(graph: &Graph, outputs: &[ValueId]) -> Vec<bool> {
     let mut values = vec![false; graph.values().len()];
     outputs.iter().for_each(|o| values[o.index()] = true);
@@ -118,12 +119,12 @@ pub(super) fn describe(graph: &Graph, id: ValueId) -> String {
 struct Input {
     id: ValueId,
     layout: Layout,
-    /// `[c, h, w]`.
+    /// Shape of the image, `[c, h, w]`.
     shape: [usize; 3],
     batch: Option<usize>,
 }
 
-/// How an input holds images, if it can.
+/// Returns the layout of an input, if it can hold images.
 fn understand(graph: &Graph, uses: &Uses, id: ValueId) -> Option<Input> {
     let fact = graph.fact(id);
     let (samples, rest) = fact.shape.0.split_first()?;
@@ -145,8 +146,9 @@ fn understand(graph: &Graph, uses: &Uses, id: ValueId) -> Option<Input> {
     (fact.dtype == DType::F32).then_some(Input { id, layout, shape, batch })
 }
 
-/// Whether the last axis holds the channels: the first layer behind the input says so, or, where none does (a network without
-/// convolutions), it has as few elements as colours and the second axis too many.
+/// True if the last axis holds the channels. This follows from the first layer that reads channels. Without such a
+/// layer (a network without convolutions), the last axis must have the size of a colour axis and the second one must
+/// not.
 fn is_channels_last(graph: &Graph, uses: &Uses, id: ValueId, [first, _, last]: [usize; 3]) -> bool {
     let colours = |size: usize| matches!(size, 1 | 3 | 4);
     match reader::channel_axis(graph, uses, id) {

@@ -1,4 +1,4 @@
-//! The values of a network that one can look at: those that say where in the image.
+//! Layers that can be explained: values with positions in the image.
 
 use std::collections::BTreeSet;
 
@@ -17,31 +17,31 @@ use crate::model::placement::Cells;
 use crate::model::{Model, ModelError};
 use crate::nearest::nearest;
 
-/// A value with a number for every place and channel.
+/// A value with one number per place and channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// The value.
+    /// The value in the graph.
     pub value: ValueId,
-    /// What it is called: its module's path where it is the module's result, with the step behind it otherwise.
+    /// Name of the layer: the module's path for the module's result; otherwise the path followed by the step.
     pub name: String,
-    /// The path of the module that computes it, empty at the top of the network.
+    /// Path of the module that computes the layer, empty at the top level of the network.
     pub module: String,
-    /// The name of the node that computes it.
+    /// Name of the node that computes the layer.
     pub node: String,
-    /// The operator of that node.
+    /// Operator of that node.
     pub op: &'static str,
-    /// `[c, h, w]`.
+    /// Shape of the layer, `[c, h, w]`.
     pub shape: [usize; 3],
-    /// How its numbers are laid out.
+    /// Layout of the layer's elements.
     pub grid: Grid,
-    /// Where its rows and columns stand in the image; `None` where that cannot be told.
+    /// Positions of its rows and columns in the image; `None` if unknown.
     pub cells: [Option<Cells>; 2],
-    /// Whether it only arranges another layer's numbers anew.
+    /// True if the layer only rearranges the elements of another layer.
     pub view: bool,
 }
 
 impl Layer {
-    /// The image itself, for methods that look at no layer of a model that has none.
+    /// Returns the image itself as a layer, for methods that use no layer, in a model without layers.
     pub(crate) fn of_image(model: &Model) -> Self {
         let (value, shape) = (model.image, model.shape());
         let name = model.graph.value(value).name.clone();
@@ -49,7 +49,7 @@ impl Layer {
         Self { value, name, module, node, op, shape, grid: Grid::Spatial, cells: [None; 2], view: true }
     }
 
-    /// Where a channel's number for a place (counted row by row) stands in one sample's value.
+    /// Returns the index of a channel's element for a place (counted row by row) in one sample's value.
     #[must_use]
     pub fn offset(&self, channel: usize, place: usize) -> usize {
         let [c, h, w] = self.shape;
@@ -60,16 +60,17 @@ impl Layer {
         }
     }
 
-    /// Whether it sees a flipped copy of the image: its first rows or columns are the image's last.
+    /// True if the layer sees a flipped copy of the image: its first rows or columns correspond to the last of the
+    /// image.
     #[must_use]
     pub fn is_flipped(&self) -> bool {
         self.cells.iter().flatten().any(|cells| cells.step < 0.0)
     }
 
-    /// Brings a value laid out as this layer (its activations, or their gradient) into the form N×C×h×w.
+    /// Converts a value laid out as this layer (its activations or their gradient) to N×C×h×w.
     ///
     /// # Errors
-    /// If the value has another shape than the layer.
+    /// If the shape of the value differs from that of the layer.
     pub fn as_planes(&self, b: &mut Builder<'_>, value: ValueId) -> Result<ValueId, GraphError> {
         let [c, h, w] = self.shape;
         match self.grid {
@@ -91,7 +92,7 @@ impl Layer {
 }
 
 impl Model {
-    /// Every value that lies between the image and the logits and says where in the image, in order.
+    /// Returns every value between the image and the logits that has positions in the image, in order.
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
         self.layers_of(&axes::follow(&self.graph, self.image))
@@ -124,19 +125,19 @@ impl Model {
         layers
     }
 
-    /// The layer that is looked at unless another is named: what the last reduction over places
-    /// reads (global pooling, flattening). Where the last is an attention, as in a transformer with
-    /// a class token, it is the normalisation before it: behind it nothing but the class token counts.
-    /// Of a network that also looks at a flipped copy of the image, it is the layer that sees the image as it is; of one
-    /// that ends in a grid of four cells or fewer, the last layer of more.
+    /// Returns the default layer: the input of the last reduction over places (global pooling, flattening). If the last
+    /// one is attention, as in a transformer with a class token, it is the normalization before the attention, since
+    /// after it only the class token counts. For a network that also processes a flipped copy of the image, it is the
+    /// layer that sees the unflipped image; for a network that ends in a grid of four cells or fewer, it is the last
+    /// layer with more.
     ///
     /// # Errors
-    /// If no value says where in the image.
+    /// If no value has positions in the image.
     pub fn default_layer(&self) -> Result<Layer, ModelError> {
         self.choose_layer().map(|choice| choice.layer)
     }
 
-    /// The default layer and what a person should know of it.
+    /// Returns the default layer and notes on it.
     pub(crate) fn choose_layer(&self) -> Result<Choice, ModelError> {
         let followed = axes::follow(&self.graph, self.image);
         let layers = self.layers_of(&followed);
@@ -148,11 +149,11 @@ impl Model {
         .ok_or(ModelError::NoSpatialLayer)
     }
 
-    /// The layers that are looked at unless one is named, and what a person should know of them: the
-    /// [default layer](Self::default_layer), or, of a detector with several levels, the layer of each level.
+    /// Returns the default layers and notes on them: the [default layer](Self::default_layer) or, for a detector with
+    /// several levels, the layer of each level.
     ///
     /// # Errors
-    /// If no value says where in the image.
+    /// If no value has positions in the image.
     pub(crate) fn default_layers(&self) -> Result<(Vec<Layer>, Vec<String>), ModelError> {
         let levels = self.head.dense.as_ref().and_then(|dense| dense.boxes.as_ref());
         match levels.and_then(|boxes| level_layers(&self.graph, boxes, &self.layers())) {
@@ -161,11 +162,11 @@ impl Model {
         }
     }
 
-    /// The layer called `name`: a name as `inspect` lists it, a node's or value's name, a module's
-    /// path (its result counts), or the end of one of these if that is unambiguous.
+    /// Returns the layer called `name`: a name as listed by `inspect`, the name of a node or value, the path of a
+    /// module (its result is used), or an unambiguous suffix of one of these.
     ///
     /// # Errors
-    /// If there is none, or several; the error lists near names.
+    /// If there is none, or several; the error lists similar names.
     pub fn layer(&self, name: &str) -> Result<Layer, ModelError> {
         let layers = self.layers();
         let value_name = |l: &Layer| &self.graph.value(l.value).name;
@@ -182,7 +183,7 @@ impl Model {
                 own.into_iter().filter(|own| ends_with_part(own, name)).take(1).map(|_| layer.name.as_str());
             for found in own.chain(enclosing(&layer.module).filter(|path| ends_with_part(path, name)).take(1))
             {
-                // More than are shown need not be told apart.
+                // Ends beyond the number shown need not be distinguished.
                 let full = ends.len() > MOST_NEAR;
                 match ends.iter_mut().find(|(known, _)| is_within(known, found) || is_within(found, known)) {
                     Some(end) => *end = (if found.len() < end.0.len() { found } else { end.0 }, layer),
@@ -202,8 +203,8 @@ impl Model {
         Err(ModelError::UnknownLayer { name: name.to_owned(), near })
     }
 
-    /// Whether the weights of a layer are called `name.weight`: exporters that fold a normalisation
-    /// into a convolution name the node after the normalisation.
+    /// True if the weights of a layer are called `name.weight`. Exporters that fold a normalization into a convolution
+    /// name the node after the normalization.
     fn weights_are(&self, layer: &Layer, name: &str) -> bool {
         let node = self.graph.producer(layer.value).map(|id| self.graph.node(id));
         let weights = node.and_then(|n| n.inputs.get(1).copied().flatten());
@@ -212,12 +213,12 @@ impl Model {
     }
 }
 
-/// A module's name for the layer that is its result; the others' step behind the module's name.
+/// Assigns names: a module's path to the layer that is its result, and the path followed by the step to the others.
 fn give_names(layers: &mut [Layer], places: &[Place]) {
     let mut taken = BTreeSet::new();
     let mut open = BTreeSet::new();
     for (layer, place) in layers.iter_mut().zip(places).rev() {
-        // From the last to the first, a module's result is the first that is met.
+        // In reverse order, the first layer of a module is its result.
         let result = !place.module.is_empty() && !open.contains(&place.module);
         open.extend(enclosing(&place.module).map(str::to_owned));
         let mut name = if result { place.module.clone() } else { place.full() };
@@ -229,7 +230,7 @@ fn give_names(layers: &mut [Layer], places: &[Place]) {
     }
 }
 
-/// Whether a node only arranges its input's numbers anew, perhaps with zeros around them.
+/// True if a node only rearranges its input's elements, possibly with padding.
 fn is_view(node: &Node) -> bool {
     is_renaming(node)
         || node.op.downcast_ref::<Transpose>().is_some()
@@ -238,12 +239,12 @@ fn is_view(node: &Node) -> bool {
         || node.op.downcast_ref::<Pad>().is_some()
 }
 
-/// Names shown where the one asked for does not exist or is ambiguous.
+/// Maximum number of similar names shown if a name is unknown or ambiguous.
 const MOST_NEAR: usize = 8;
-/// Longer names are not compared: the time of a comparison grows with the square of the length.
+/// Maximum length of names that are compared: the time of a comparison is quadratic in the length.
 const LONGEST_COMPARED: usize = 512;
 
-/// The most similar names first.
+/// Returns the most similar names, best first.
 fn near_names(layers: &[Layer], name: &str) -> Vec<String> {
     let modules = layers.iter().flat_map(|l| enclosing(&l.module));
     let names = modules.chain(layers.iter().map(|l| l.name.as_str()));

@@ -1,4 +1,4 @@
-//! What our own model files say about themselves, as text by key.
+//! Metadata of model files written by heatlens, as key-value pairs.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ const CLASS_NAMES: &str = "heatlens.class_names";
 const PREPROCESSING: &str = "heatlens.preprocessing.";
 const HEAD: &str = "heatlens.head";
 
-/// What the scores mean, if the file is ours.
+/// Returns the kind of head, if heatlens wrote the file.
 pub(super) fn head(metadata: &BTreeMap<String, String>) -> Option<HeadKind> {
     metadata.get(HEAD)?.parse().ok()
 }
 
-/// The class names, if the file is ours or a node of it lists them.
+/// Returns the class names, if heatlens wrote the file or a node lists them.
 pub(super) fn class_names(metadata: &BTreeMap<String, String>) -> Result<Option<Vec<String>>, ModelError> {
     let parse = |text: &String| {
         serde_json::from_str(text).map_err(|e| ModelError::Metadata(format!("{CLASS_NAMES}: {e}")))
@@ -25,7 +25,7 @@ pub(super) fn class_names(metadata: &BTreeMap<String, String>) -> Result<Option<
     Ok(metadata.get(CLASS_NAMES).map(parse).transpose()?.or_else(listed))
 }
 
-/// The preprocessing, if the file is ours.
+/// Returns the preprocessing, if heatlens wrote the file.
 pub(super) fn preprocessing(
     metadata: &BTreeMap<String, String>,
 ) -> Result<Option<Preprocessing>, ModelError> {
@@ -38,8 +38,8 @@ pub(super) fn preprocessing(
     Preprocessing::from_pairs(&pairs).map(Some).map_err(|e| ModelError::Metadata(e.to_string()))
 }
 
-/// Writes the class names, what the scores mean where that is no matter of course, and the preprocessing where it is known.
-/// Similarity with a reference is a quantity like others once it is computed.
+/// Stores the class names, the kind of head unless it is the default, and the preprocessing if it is known. Once
+/// computed, the similarity with a reference is stored as a quantity.
 pub(super) fn store(
     metadata: &mut BTreeMap<String, String>,
     head: HeadKind,

@@ -1,9 +1,8 @@
-//! A classifier: its graph, which input is the image, where its logits are, and what its classes
-//! are called.
+//! Classifiers: the graph, its image input, its logits and its class names.
 //!
-//! [`Model::open`] reads a file, [`head`] finds the logits behind a sigmoid or softmax, [`layer`]
-//! the values one can look at, and [`gap`] recognises the global-average-pooling head for which
-//! class activation maps were invented.
+//! [`Model::open`] reads a file, [`head`] finds the logits before a sigmoid or softmax, [`layer`] finds the layers that
+//! can be explained, and [`gap`] recognizes the global-average-pooling head for which class activation maps were
+//! introduced.
 
 pub mod axes;
 pub(crate) mod choice;
@@ -48,64 +47,65 @@ use crate::model::input::Image;
 /// An image classifier.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The network.
+    /// Graph of the network.
     pub graph: Graph,
-    /// The value that takes the image, N×C×H×W.
+    /// The image input, N×C×H×W.
     pub image: ValueId,
-    /// How many images go in at once, where the file fixes that.
+    /// Batch size, if the file fixes it.
     pub batch: Option<usize>,
-    /// Where the class scores are.
+    /// Location and meaning of the class scores.
     pub head: Head,
-    /// One name for each class; made up from numbers where the file has none.
+    /// One name per class; numbers if the file has no names.
     pub class_names: Vec<String>,
-    /// Whether the names come from the file or a person.
+    /// True if the names come from the file or the user.
     pub named: bool,
-    /// How an image file becomes the model's input.
+    /// Conversion of image files to the model's input.
     pub preprocessing: Preprocessing,
-    /// Whether that is known, because the file or a person says so; otherwise it is a guess.
+    /// True if the preprocessing is known from the file or the user rather than assumed.
     pub described: bool,
-    /// Which arrays hold pixels, to be prepared as image files are: also floats where the preparation is known.
+    /// Arrays that hold pixels and are preprocessed like image files; they include floats if the preprocessing is
+    /// known.
     pub arrays: ArrayNumbers,
-    /// The range of pixels that the graph's own arithmetic at its start is made for, if it has any.
+    /// Pixel range expected by the arithmetic at the beginning of the graph, if there is any.
     pub own_scaling: Option<PixelRange>,
-    /// What a person should know about how the file was understood.
+    /// Notes for the user on the interpretation of the file.
     pub notes: Vec<String>,
 }
 
-/// What a person chooses where a file leaves a choice.
+/// User's choices for ambiguous files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelOptions {
-    /// The input that takes the image.
+    /// Name of the image input.
     pub input: Option<String>,
-    /// The output that holds the scores.
+    /// Name of the output that holds the scores.
     pub output: Option<String>,
-    /// What the scores mean; found out from the graph if not given.
+    /// Meaning of the scores; inferred from the graph if `None`.
     pub head: Option<HeadKind>,
-    /// Whether names of the classes are known from elsewhere, so that there are classes.
+    /// True if class names are given separately, which implies that the scores are classes.
     pub named: bool,
-    /// Whether a list of numbers that may be class scores or an embedding is refused until `head` says which. Otherwise
-    /// it counts as classes, and a note says so.
+    /// True if scores that may be either classes or an embedding are an error unless `head` is set. Otherwise they are
+    /// treated as classes, with a note.
     pub ask: bool,
     /// Height and width of the images, for a file that leaves them open.
     pub input_size: Option<[usize; 2]>,
-    /// Names of further inputs and `.npy` files with what goes into them, the same for every image.
+    /// Names of further inputs, with `.npy` files of their values, the same for every image.
     pub feeds: Vec<(String, PathBuf)>,
 }
 
 impl Model {
-    /// Understands a graph as an image classifier. Class names and preprocessing are read from
-    /// the graph's metadata where we wrote them.
+    /// Interprets a graph as an image classifier. Class names and preprocessing are read from the graph's metadata if
+    /// heatlens wrote them.
     ///
     /// # Errors
-    /// If there is no image input or no class scores among the outputs.
+    /// If there is no image input, or there are no class scores among the outputs.
     pub fn from_graph(graph: Graph) -> Result<Self, ModelError> {
         Self::from_graph_with(graph, &ModelOptions::default())
     }
 
-    /// Like [`from_graph`](Self::from_graph), with the input or output chosen.
+    /// Same as [`from_graph`](Self::from_graph), with options.
     ///
     /// # Errors
-    /// As there; also if an input or output of that name does not exist.
+    /// As for [`from_graph`](Self::from_graph), and if a named input or output does not exist.
     pub fn from_graph_with(graph: Graph, options: &ModelOptions) -> Result<Self, ModelError> {
         let graph = feeds::fixed(graph, &options.feeds)?;
         let original = graph.clone();
@@ -124,7 +124,7 @@ impl Model {
         })?;
         let (listed, unfit) = class_names::in_metadata(&graph.metadata, found.head.names());
         let found = match &listed {
-            // The file names classes, so there are some.
+            // The file names classes, so the scores are classes.
             Some(_) if !named => Head::find(&mut graph, value, batch, &choices, true)?,
             _ => found,
         };
@@ -174,7 +174,7 @@ impl Model {
         Ok(model)
     }
 
-    /// What a person should know about how the graph was understood.
+    /// Collects notes for the user on the interpretation of the graph.
     fn take_notes(&mut self, original: Option<&str>, ignored: &[String]) {
         let name = &self.graph.value(self.image).name;
         let mut notes = Vec::new();
@@ -199,18 +199,18 @@ impl Model {
         self.notes = notes;
     }
 
-    /// Opens a model file, ONNX or Keras. It is recognised by its content, whatever it is called.
+    /// Opens a model file, ONNX or Keras. The format is detected by content, not by file name.
     ///
     /// # Errors
-    /// If the file can't be read, is no model, holds operators we do not know, or is no image classifier.
+    /// If the file cannot be read, is not a model, contains unsupported operators, or is not an image classifier.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         Self::open_with(path, &ModelOptions::default())
     }
 
-    /// Like [`open`](Self::open), with the input or output chosen.
+    /// Same as [`open`](Self::open), with options.
     ///
     /// # Errors
-    /// As there; also if an input or output of that name does not exist.
+    /// As for [`open`](Self::open), and if a named input or output does not exist.
     pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let in_file = |source| ModelError::File { path: path.to_owned(), source };
@@ -233,7 +233,7 @@ impl Model {
         Ok(model)
     }
 
-    /// The model as an ONNX file, class names and (where it is no guess) preprocessing in its metadata.
+    /// Returns the model as an ONNX file, with class names and (unless assumed) preprocessing in its metadata.
     ///
     /// # Errors
     /// If an operator has no standard form.
@@ -241,18 +241,18 @@ impl Model {
         self.write(self.graph.clone())
     }
 
-    /// `graph`, derived from this model's, as an ONNX file with this model's metadata.
+    /// Returns `graph`, which is derived from this model's, as an ONNX file with this model's metadata.
     pub(crate) fn write(&self, mut graph: Graph) -> Result<Vec<u8>, ModelError> {
         let known = self.described.then_some(&self.preprocessing);
         metadata::store(&mut graph.metadata, self.head.kind, &self.class_names, known);
         heatlens_graph::onnx::write(&graph).map_err(|source| ModelError::Write(Box::new(source)))
     }
 
-    /// The model whose score is the cosine of its embedding with `reference`, computed in the graph. The head must be
-    /// [`HeadKind::Similarity`], `reference` as long as the embedding.
+    /// Returns a model whose score is the cosine similarity of its embedding with `reference`, computed in the graph.
+    /// The head must be [`HeadKind::Similarity`], and `reference` must have the length of the embedding.
     ///
     /// # Errors
-    /// If the head is another one, or the reference does not fit or is 0.
+    /// If the head is of another kind, or if the reference does not fit or is 0.
     pub fn with_reference(mut self, reference: &[f32]) -> Result<Self, ModelError> {
         let samples = self.batch.map_or(Dim::Batch(1), Dim::Fixed);
         self.head = self.head.with_reference(&mut self.graph, samples, reference)?;
@@ -261,9 +261,9 @@ impl Model {
         Ok(self)
     }
 
-    /// The model whose scores at many places count where `region` says: `predicted`, the pixels that are taken for the class;
-    /// `at:ROW,COLUMN`, one pixel of the model's input; or the path of a mask picture. Of a detection `left`, `top`, `right` or
-    /// `bottom` explain where that side of the box lies.
+    /// Returns a model in which the scores at the places of `region` count. For a segmentation these are `predicted`,
+    /// the pixels predicted as the class; `at:ROW,COLUMN`, one pixel of the model's input; or the path of a mask image.
+    /// For a detection, `left`, `top`, `right` or `bottom` explain the position of that side of the box.
     ///
     /// # Errors
     /// If the head has no scores at places, or the region does not fit the image.
@@ -302,17 +302,17 @@ impl Model {
         Ok(self)
     }
 
-    /// The image's `[c, h, w]`.
+    /// Returns the shape of the image, `[c, h, w]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
         self.preprocessing.shape()
     }
 }
 
-/// The sides of a box.
+/// Sides of a box.
 const SIDES: [&str; 4] = ["left", "top", "right", "bottom"];
 
-/// Why the output that an error misses could not be read.
+/// Returns the reason why the output missed by an error could not be read.
 fn lost(error: &ModelError, outputs: &BTreeMap<String, String>) -> Option<String> {
     match error {
         ModelError::UnknownOutput { name, .. } => outputs.get(name).cloned(),
@@ -321,7 +321,7 @@ fn lost(error: &ModelError, outputs: &BTreeMap<String, String>) -> Option<String
     }
 }
 
-/// Names for classes that have none.
+/// Returns numbers as names for unnamed classes.
 #[must_use]
 pub fn numbered(classes: usize) -> Vec<String> {
     (0..classes).map(|k| k.to_string()).collect()

@@ -1,33 +1,32 @@
-//! What layers are called: as their author called them.
+//! Layer names, as given by the model's author.
 //!
-//! Exporters leave the author's names in different places. PyTorch's older exporter writes them
-//! into node names (`/layer4/layer4.1/conv2/Conv`), its newer one beside the node as a list of
-//! scopes (`['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_16']`), Keras and TensorFlow into
-//! names with slashes (`resnet50/conv5_block3_out/Relu`). All of them become a module and the name
-//! of one step within it.
+//! Exporters store the author's names in different places. PyTorch's older exporter writes them into node names
+//! (`/layer4/layer4.1/conv2/Conv`), its newer one into node metadata as a list of scopes (`['', 'layer4', 'layer4.1',
+//! 'layer4.1.relu', 'relu_16']`), and Keras and TensorFlow into names with slashes (`resnet50/conv5_block3_out/Relu`).
+//! All of them are converted to a module and the name of a step within it.
 
 use heatlens_graph::{Graph, Node};
 
-/// Where PyTorch's newer exporter writes the modules around a node.
+/// Metadata key under which PyTorch's newer exporter stores the modules around a node.
 const SCOPES: &str = "pkg.torch.onnx.name_scopes";
 
-/// Which module computes a node, and what the node is called there.
+/// Module that computes a node, and the node's name within it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The module's path with dots, empty at the top.
+    /// Path of the module, separated by dots; empty at the top level.
     pub(super) module: String,
-    /// The step within the module; empty where the node is all there is.
+    /// Step within the module; empty if the node is the whole module.
     pub(super) step: String,
 }
 
 impl Place {
-    /// The place of a node whose name starts with so many parts that say nothing.
+    /// Returns the place of a node whose name starts with `skip` meaningless parts.
     pub(super) fn of(node: &Node, skip: usize) -> Self {
         let scopes = node.metadata.get(SCOPES).and_then(|text| from_scopes(text));
         scopes.or_else(|| from_path(&node.name)).unwrap_or_else(|| from_slashes(&node.name, skip))
     }
 
-    /// Module and step as one name.
+    /// Returns module and step as one name.
     pub(super) fn full(&self) -> String {
         match (self.module.as_str(), self.step.as_str()) {
             (module, "") => module.to_owned(),
@@ -37,7 +36,8 @@ impl Place {
     }
 }
 
-/// `['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_16']`: each module's full path, the node's own name last.
+/// Parses `['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_16']`: the full path of each module, followed by the
+/// node's own name.
 fn from_scopes(text: &str) -> Option<Place> {
     let list = text.trim().strip_prefix('[')?.strip_suffix(']')?;
     let unquote = |item: &str| item.trim().trim_matches(['\'', '"']).to_owned();
@@ -47,7 +47,7 @@ fn from_scopes(text: &str) -> Option<Place> {
     Some(Place { module, step })
 }
 
-/// `/layer4/layer4.1/conv2/Conv`: a part that goes on where the one before ended replaces it.
+/// Parses `/layer4/layer4.1/conv2/Conv`. A part that extends the previous one replaces it.
 fn from_path(name: &str) -> Option<Place> {
     let mut parts: Vec<&str> = name.strip_prefix('/')?.split('/').collect();
     let step = parts.pop()?.to_owned();
@@ -62,7 +62,8 @@ fn from_path(name: &str) -> Option<Place> {
     Some(Place { module: modules.join("."), step })
 }
 
-/// `resnet50/conv5_block3_out/Relu`, or a plain name. Only an operator's name at the end is a step.
+/// Parses `resnet50/conv5_block3_out/Relu`, or a plain name. The last part is a step only if it is the name of an
+/// operator.
 fn from_slashes(name: &str, skip: usize) -> Place {
     let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty()).collect();
     let (module, step) = match parts.as_slice() {
@@ -73,14 +74,14 @@ fn from_slashes(name: &str, skip: usize) -> Place {
     Place { module: module.join("/"), step: step.to_owned() }
 }
 
-/// Whether a name's last part is an operator's: `Conv2D`, `BiasAdd`, `add_1`.
+/// True if the last part of a name is that of an operator: `Conv2D`, `BiasAdd`, `add_1`.
 fn is_operator(part: &str) -> bool {
     let plain = part.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
     let lower = matches!(plain, "add" | "mul" | "sub" | "truediv" | "concat" | "mean" | "max");
     lower || part.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
-/// How many leading parts all names with slashes share (`StatefulPartitionedCall/model/…`).
+/// Returns the number of leading parts shared by all names with slashes (`StatefulPartitionedCall/model/…`).
 pub(super) fn common_parts(graph: &Graph) -> usize {
     let names = graph.nodes().iter().map(|n| n.name.as_str());
     let mut names = names.filter(|n| n.contains('/') && !n.starts_with('/'));
@@ -91,25 +92,25 @@ pub(super) fn common_parts(graph: &Graph) -> usize {
     };
     let start = first.len().saturating_sub(1);
     let (count, shared) = names.fold((1, start), |(count, most), name| (count + 1, shared(name, most)));
-    // What few nodes share is a part of the network, not a name for all of it.
+    // A prefix shared by few nodes is a part of the network rather than its name.
     if 2 * count > graph.nodes().len() && count > 1 { shared } else { 0 }
 }
 
-/// Whether `name` ends in `part`, counted in whole parts between `/` and `.`.
+/// True if `name` ends in `part`, at a boundary of parts separated by `/` or `.`.
 pub(super) fn ends_with_part(name: &str, part: &str) -> bool {
     name.strip_suffix(part).is_some_and(|front| front.is_empty() || front.ends_with(['/', '.']))
 }
 
-/// Whether the module `path` is `module` or lies within it.
+/// True if the module `path` is `module` or lies within it.
 pub(super) fn is_within(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }
 
-/// Modules are looked for so deep within one another: no author goes deeper, but a name in a hostile file can have
-/// a million parts.
+/// Maximum number of nested modules that are searched. Real models are not nested deeper, but a name in a malicious
+/// file can have a million parts.
 const MOST_LEVELS: usize = 64;
 
-/// A module and those that it lies in, innermost first: `a.b.c`, `a.b`, `a`. Of more than 64 the innermost.
+/// Returns a module and its ancestors, innermost first: `a.b.c`, `a.b`, `a`. At most the innermost 64 are returned.
 pub(super) fn enclosing(module: &str) -> impl Iterator<Item = &str> {
     let whole = Some(module).filter(|m| !m.is_empty());
     std::iter::successors(whole, |path| path.rsplit_once(['.', '/']).map(|(front, _)| front))

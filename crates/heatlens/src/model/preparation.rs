@@ -1,44 +1,44 @@
-//! What a person says of a model's input and classes, and how data are opened for a model.
+//! User's settings of a model's input and classes, and opening of data for a model.
 
 use std::path::Path;
 
 use crate::data::{ArrayNumbers, DataError, Dataset, OpenOptions, Preset, Resize, Scale, open_inputs};
 use crate::model::{Model, ModelError};
 
-/// What is said where it stays unknown how the model's images are prepared.
+/// Note for models whose preprocessing is unknown.
 const ASSUMED: &str = "the file does not say how images are prepared: image files and arrays of integers go in as 0…1 (--preset changes that)";
 
-/// What a person says of a model where its file says nothing, or says it wrong. What is not set stays as the file has it.
+/// User's settings for preprocessing that a model file lacks or states incorrectly. Settings that are not given keep
+/// the values of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preparation {
-    /// How images of another shape are brought to the model's.
+    /// Resizing of images of another shape.
     pub resize: Option<Resize>,
-    /// Height and width of the middle that is cut out after the shorter side was resized. The model's own size decides; another one
-    /// is an error.
+    /// Height and width of the centre crop after the shorter side was resized. They must equal the model's input size.
     pub crop: Option<[usize; 2]>,
-    /// Scale, mean, standard deviation and order of colours by a common name; the fields below override its parts.
+    /// Preset of scale, mean, standard deviation and channel order; the fields below override parts of it.
     pub preset: Option<Preset>,
-    /// The factor on pixels from 0 to 1.
+    /// Factor on pixels from 0 to 1.
     pub scale: Option<Scale>,
-    /// Subtracted after scaling: none, one for all channels, or one for each.
+    /// Values subtracted after scaling: none, one for all channels, or one per channel.
     pub mean: Vec<f32>,
-    /// Divided by at last: none, one for all channels, or one for each.
+    /// Divisors applied after subtracting the mean: none, one for all channels, or one per channel.
     pub std: Vec<f32>,
 }
 
 impl Preparation {
-    /// Whether it says in which range pixels go in.
+    /// True if the settings determine the range of pixels.
     fn sets_values(&self) -> bool {
         self.preset.is_some() || self.scale.is_some() || !self.mean.is_empty() || !self.std.is_empty()
     }
 }
 
 impl Model {
-    /// Takes over what a person says. A note is added if it stays unknown how the model's images are prepared.
+    /// Applies the user's settings. Adds a note if the preprocessing of the model is still unknown.
     ///
     /// # Errors
-    /// If a preset, mean or standard deviation does not fit the number of channels, or is no usable number. The model is as
-    /// it was then.
+    /// If a preset, mean or standard deviation does not fit the number of channels or is invalid. The model is then
+    /// unchanged.
     pub fn prepare(&mut self, wanted: &Preparation) -> Result<(), ModelError> {
         let mut settings = self.preprocessing.clone();
         if let Some(preset) = wanted.preset {
@@ -77,7 +77,7 @@ impl Model {
         Ok(())
     }
 
-    /// The model with a preset's range, mean, standard deviation and order of colours.
+    /// Returns the model with a preset's range, mean, standard deviation and channel order.
     ///
     /// # Errors
     /// If the preset does not fit the number of channels.
@@ -86,26 +86,25 @@ impl Model {
         Ok(self)
     }
 
-    /// What a person should know about how the file was understood, and that it is unknown how the model's images are
-    /// prepared where it is.
+    /// Returns notes for the user on the interpretation of the file, including one on unknown preprocessing, if it is.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let known = self.notes.iter().filter(|note| *note != ASSUMED).cloned();
         known.chain(self.preprocessing_assumed().then(|| ASSUMED.to_owned())).collect()
     }
 
-    /// Whether it is an assumption in which range, and with which mean, pixels go in: neither the file nor a person says
-    /// it, and no arithmetic at the graph's start tells it. A low accuracy may then be the assumption's fault.
+    /// True if range and mean of pixels are an assumption: they are not given by the file or the user, and do not
+    /// follow from arithmetic at the beginning of the graph. A low accuracy may then be due to the assumption.
     #[must_use]
     pub fn preprocessing_assumed(&self) -> bool {
         self.arrays == ArrayNumbers::IntegerPixels && self.own_scaling.is_none()
     }
 
-    /// Opens images for this model; `options` say the rest, such as which rows of arrays. A model without class names takes
-    /// those of as many class folders.
+    /// Opens images for this model with further `options`, such as the rows of arrays. A model without class names
+    /// takes those of as many class folders.
     ///
     /// # Errors
-    /// As [`open_inputs`].
+    /// As for [`open_inputs`].
     pub fn open_inputs(
         &mut self,
         paths: &[impl AsRef<Path>],

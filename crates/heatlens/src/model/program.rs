@@ -1,4 +1,4 @@
-//! A compiled network that takes any number of images, whatever batch its file was exported for.
+//! Compiled networks that take any number of images, whatever the batch size of the file.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,11 @@ use heatlens_graph::rewrite::simplify;
 use heatlens_graph::{Dim, Graph, GraphError, ValueId};
 use thiserror::Error;
 
-/// A graph that does not become a program, or a program that cannot run.
+/// Error on compiling or running a program.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// A constant part cannot be computed.
+    /// A constant expression cannot be computed.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// An operator has no kernel.
@@ -22,17 +22,17 @@ pub enum ProgramError {
     Run(#[from] RunError),
 }
 
-/// A graph whose first input is an image (or a layer), compiled. A file whose batch is baked in as B runs in groups of B,
-/// the last one filled up with copies of its last image.
+/// A compiled graph whose first input is an image (or a layer). A file with a fixed batch size B runs in groups of B,
+/// and the last group is filled up with copies of the last image.
 #[derive(Debug)]
 pub(crate) struct ImageProgram {
     program: Program,
-    /// Images in a group; one where the batch is open.
+    /// Number of images in a group; 1 if the batch size is open.
     group: usize,
 }
 
 impl ImageProgram {
-    /// Compiles what `outputs` need; each of them has the batch as its first axis.
+    /// Compiles the part of the graph needed by `outputs`, each of which has the batch as its first axis.
     pub(crate) fn compile(graph: &Graph, image: ValueId, outputs: &[ValueId]) -> Result<Self, ProgramError> {
         let simple = simplify(graph, outputs)?.graph;
         Ok(match graph.fact(image).shape.0.first() {
@@ -43,8 +43,8 @@ impl ImageProgram {
         })
     }
 
-    /// Runs `n` images, given one after the other, as is what else goes in; the outputs in order, as
-    /// many rows each.
+    /// Runs `n` images, stored one after the other like all other inputs. Returns the outputs in order, with `n` rows
+    /// each.
     pub(crate) fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, ProgramError> {
         let (padded, groups) = self.in_groups(feeds, n);
         let padded: Vec<&[f32]> = padded.iter().map(Cow::as_ref).collect();
@@ -55,26 +55,26 @@ impl ImageProgram {
         Ok(outputs)
     }
 
-    /// Runs `n` images and tells what each kernel took.
+    /// Runs `n` images and returns the time of each kernel.
     pub(crate) fn profile(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<StepTime>, ProgramError> {
         let (padded, groups) = self.in_groups(feeds, n);
         let padded: Vec<&[f32]> = padded.iter().map(Cow::as_ref).collect();
         Ok(self.program.profile(&padded, groups)?)
     }
 
-    /// Bytes that one image takes while it runs; weights not counted.
+    /// Returns the bytes used per image while running, without weights.
     pub(crate) fn bytes_per_image(&self) -> u128 {
         self.program.bytes_per_sample() / self.group as u128
     }
 
-    /// What goes in for whole groups, and how many there are.
+    /// Returns the inputs, filled up to whole groups, and the number of groups.
     fn in_groups<'a>(&self, feeds: &[&'a [f32]], n: usize) -> (Vec<Cow<'a, [f32]>>, usize) {
         let groups = n.div_ceil(self.group);
         (feeds.iter().map(|feed| fill_up(feed, n, groups * self.group)).collect(), groups)
     }
 }
 
-/// The images, the last one repeated until there are `wanted`.
+/// Repeats the last image until there are `wanted`.
 fn fill_up(pixels: &[f32], n: usize, wanted: usize) -> Cow<'_, [f32]> {
     let len = pixels.len() / n.max(1);
     let mut filled = Cow::Borrowed(pixels);
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use heatlens_graph::{Builder, Fact, Shape};
 
-    /// x·2 + Σ x over the image, for images of 3 numbers.
+    /// Returns the network x·2 + Σ x over the image, for images of 3 numbers.
     fn network(shape: Shape) -> (Graph, ValueId, ValueId) {
         let mut graph = Graph::new("net");
         let x = graph.add_input("x", Fact::f32(shape));

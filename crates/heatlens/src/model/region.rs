@@ -1,14 +1,14 @@
-//! A part of the image, from a mask picture.
+//! Regions of the image, read from mask images.
 
 use std::path::Path;
 
 use crate::data::read_image;
 use crate::model::ModelError;
 
-/// Brighter than this is inside.
+/// Threshold above which a pixel is inside the mask.
 const INSIDE: f32 = 0.5;
 
-/// A mask picture as 0 and 1, row by row, and its rows and columns.
+/// Reads a mask image as 0 and 1, row by row, with its height and width.
 pub(super) fn read(path: &Path) -> Result<(Vec<f32>, [usize; 2]), ModelError> {
     let picture = read_image(path).map_err(|e| {
         ModelError::Region(format!("expected predicted, at:ROW,COLUMN or a mask picture; {e}"))

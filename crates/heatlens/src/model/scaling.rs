@@ -1,8 +1,8 @@
-//! What a graph does to pixels before it looks at them.
+//! Detection of preprocessing inside a graph.
 //!
-//! Some files divide by 255 themselves, some subtract means, most expect that to be done. The
-//! arithmetic with constants at the start of a graph is one affine function of each pixel; its size
-//! tells in which range the pixels are meant to come.
+//! Some files divide by 255 themselves, some subtract means, and most expect both to be done beforehand. The arithmetic
+//! with constants at the beginning of a graph is one affine function of each pixel; its magnitude indicates the
+//! expected range of pixels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,17 +18,17 @@ use heatlens_graph::{Graph, Node, Tensor, ValueId, reference};
 
 use crate::model::Model;
 
-/// The range in which a graph wants its pixels.
+/// Range of pixels expected by a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PixelRange {
-    /// From 0 to 1.
+    /// 0 to 1.
     Unit,
-    /// From 0 to 255.
+    /// 0 to 255.
     Bytes,
 }
 
 impl PixelRange {
-    /// The range in figures.
+    /// Returns the range as text.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -38,17 +38,18 @@ impl PixelRange {
     }
 }
 
-/// More than 1 ÷ 20 for each step makes hundreds of a byte: such a factor is not for bytes.
+/// Maximum factor on bytes; larger ones (above 1 ÷ 20 per step) would give values in the hundreds.
 const BYTE_FACTOR: f64 = 0.05;
-/// No mean of pixels from 0 to 1 comes near this, whatever they were divided by.
+/// Minimum shift that implies bytes: no mean of pixels from 0 to 1 comes close to it, whatever the standard deviation.
 const BYTE_SHIFT: f64 = 16.0;
-/// No pixel from 0 to 1 comes near this, however it was normalised.
+/// Minimum pixel that implies bytes: no normalized pixel from 0 to 1 comes close to it.
 const BYTE_PIXEL: f32 = 32.0;
 
-/// Of larger images the range stays unknown: a file can declare any size, and this is computed when it is opened.
+/// Maximum number of pixels of an image whose range is determined: a file can declare any size, and the check is run
+/// when the file is opened.
 const MOST_PIXELS: usize = 1 << 24;
 
-/// The range that the arithmetic at the start of a graph is made for, if there is any.
+/// Returns the range expected by the arithmetic at the beginning of a graph, if there is any.
 pub(super) fn own_scaling(graph: &Graph, image: ValueId) -> Option<PixelRange> {
     let Scaled { value, rearranged } = scaled_image(graph, image)?;
     let len = graph.fact(image).shape.len_per_sample().filter(|&len| len <= MOST_PIXELS)?;
@@ -63,27 +64,27 @@ pub(super) fn own_scaling(graph: &Graph, image: ValueId) -> Option<PixelRange> {
     let factor = largest(&mut zero.iter().zip(&one).map(|(a, b)| b - a));
     let finite = factor.is_finite() && shift.is_finite() && factor > 0.0;
     let range = if factor < BYTE_FACTOR || shift > BYTE_SHIFT { PixelRange::Bytes } else { PixelRange::Unit };
-    // Channels that are rescaled one by one may come normalised already: `transform_input` of torchvision's Inception.
+    // Individually rescaled channels may be normalized already, as with `transform_input` of torchvision's Inception.
     finite.then_some(range).filter(|range| *range == PixelRange::Bytes || !rearranged)
 }
 
-/// The image behind the arithmetic at the start of a graph.
+/// The image after the arithmetic at the beginning of a graph.
 #[derive(Clone, Copy)]
 struct Scaled {
     value: ValueId,
-    /// Whether its channels were taken apart or put in another order on the way.
+    /// True if its channels were split or reordered.
     rearranged: bool,
 }
 
-/// How a value comes from the image.
+/// Operations between the image and a value.
 #[derive(Clone, Copy, Default)]
 struct Way {
     arithmetic: bool,
     rearranged: bool,
 }
 
-/// The image after all arithmetic with constants that comes before anything else, if there is any: the one value through
-/// which everything else sees the image.
+/// Returns the image after all initial arithmetic with constants, if there is any: the single value through which the
+/// rest of the graph reads the image.
 fn scaled_image(graph: &Graph, image: ValueId) -> Option<Scaled> {
     let mut ways = BTreeMap::from([(image, Way::default())]);
     let mut seen = BTreeSet::new();
@@ -139,7 +140,7 @@ fn is_passing(node: &Node) -> bool {
 }
 
 impl Model {
-    /// What is plainly wrong with pixels from `min` to `max`, if anything is.
+    /// Returns a warning if pixels from `min` to `max` are clearly in the wrong range.
     #[must_use]
     pub fn range_problem(&self, min: f32, max: f32) -> Option<String> {
         let found = format!("the input's values go from {min} to {max}");

@@ -1,4 +1,4 @@
-//! A network's outline: which sizes it goes through, and where its blocks end.
+//! Outline of a network: its feature map sizes, and the ends of its blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,29 +7,29 @@ use heatlens_graph::ValueId;
 use crate::model::names::enclosing;
 use crate::model::{Grid, Layer, Model};
 
-/// Layers of one size, one after the other.
+/// Consecutive layers of the same size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// Rows and columns.
+    /// Height and width of the layers.
     pub size: [usize; 2],
-    /// Channels of its last layer.
+    /// Number of channels of the last layer.
     pub channels: usize,
-    /// How its last layer is laid out.
+    /// Layout of the last layer.
     pub grid: Grid,
-    /// The first layer's name.
+    /// Name of the first layer.
     pub first: String,
-    /// The last layer's name.
+    /// Name of the last layer.
     pub last: String,
-    /// How many layers there are.
+    /// Number of layers.
     pub layers: usize,
 }
 
-/// Networks with so few layers are listed whole.
+/// Number of layers up to which a network is listed completely.
 const FEW: usize = 24;
-/// More block ends than this are no outline.
+/// Maximum number of block ends in an outline.
 const MANY: usize = 48;
 
-/// The stages that layers go through.
+/// Groups layers into stages.
 #[must_use]
 pub fn stages(layers: &[Layer]) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
@@ -57,8 +57,8 @@ pub fn stages(layers: &[Layer]) -> Vec<Stage> {
 }
 
 impl Model {
-    /// The layers worth naming first: all of a small network; of a large one where its blocks and
-    /// stages end. `default` is always among them.
+    /// Returns the most informative layers: all layers of a small network, or the ends of blocks and stages of a large
+    /// one. `default` is always among them.
     #[must_use]
     pub fn outline<'l>(&self, layers: &'l [Layer], default: Option<&Layer>) -> Vec<&'l Layer> {
         let own: Vec<&Layer> = layers.iter().filter(|l| !l.view).collect();
@@ -68,7 +68,8 @@ impl Model {
         let ends = stage_ends(&own);
         let mut chosen: BTreeSet<ValueId> = block_ends(&own);
         if chosen.len() < 2 {
-            // Names without modules: a block's result is what the next block and a shortcut read.
+            // If names contain no modules, the result of a block is a value read both by the next block and by a
+            // shortcut.
             let uses = self.graph.uses();
             chosen = own.iter().map(|l| l.value).filter(|&v| uses.of(v).len() > 1).collect();
         }
@@ -82,7 +83,7 @@ impl Model {
 }
 
 impl Model {
-    /// The last layer of every size, in order.
+    /// Returns the last layer of each size, in order.
     #[must_use]
     pub fn stage_layers(&self) -> Vec<Layer> {
         let layers = self.layers();
@@ -92,15 +93,15 @@ impl Model {
     }
 }
 
-/// The last layer of every size.
+/// Returns the last layer of each size.
 fn stage_ends(layers: &[&Layer]) -> Vec<ValueId> {
     let changes = layers.windows(2).filter(|pair| pair[0].shape[1..] != pair[1].shape[1..]);
     changes.map(|pair| pair[0].value).chain(layers.last().map(|l| l.value)).collect()
 }
 
-/// The results of modules that stand at the top, right below it, or are numbered.
+/// Returns the results of modules at the top level or directly below it, and of numbered modules.
 fn block_ends(layers: &[&Layer]) -> BTreeSet<ValueId> {
-    // For each module, how many layers lie in it, and the last of them.
+    // Number of layers in each module, and the last of them.
     let mut modules: BTreeMap<&str, (usize, ValueId)> = BTreeMap::new();
     for layer in layers {
         for path in enclosing(&layer.module) {

@@ -1,4 +1,4 @@
-//! What constant matrices and constant indices do to rows and columns: resizing, and cutting windows.
+//! Effect of constant matrices and constant indices on rows and columns: resizing, and cutting windows.
 
 use heatlens_graph::op::gather::Gather;
 use heatlens_graph::{Graph, Node};
@@ -6,7 +6,7 @@ use heatlens_graph::{Graph, Node};
 use super::digits::{Axis, Digit, Part};
 use crate::model::placement::Pick;
 
-/// The rows or columns that an axis is, if it is nothing else.
+/// Returns the rows or columns that an axis runs over, if it runs over nothing else.
 pub(super) fn whole(axis: &Axis) -> Option<(Part, Digit)> {
     match *axis.as_slice() {
         [part @ (Part::Rows(digit) | Part::Columns(digit))] if digit.is_leading() && digit.stride == 1 => {
@@ -16,8 +16,8 @@ pub(super) fn whole(axis: &Axis) -> Option<(Part, Digit)> {
     }
 }
 
-/// What the elements of a node's result are made of, if its input at `index` is a matrix that makes means of neighbours:
-/// its weights add up to one for each element of the result. `along` is the axis of the matrix that is summed over.
+/// Returns the source elements of each element of a node's result, if the node's input at `index` is a constant matrix
+/// of weighted means: the weights of each element must sum to 1. `along` is the axis of the matrix that is summed over.
 pub(super) fn means(graph: &Graph, node: &Node, index: usize, along: usize) -> Option<Vec<Pick>> {
     let matrix = node.inputs.get(index).copied().flatten();
     let (values, columns, along) = through_transpose(graph, matrix?, along)?;
@@ -33,7 +33,8 @@ pub(super) fn means(graph: &Graph, node: &Node, index: usize, along: usize) -> O
     (outputs > 0).then(|| (0..outputs).map(mean).collect()).flatten()
 }
 
-/// A constant matrix, its number of columns, and the axis `along` of it, past a transposition.
+/// Returns a constant matrix, its number of columns, and its axis that corresponds to `along`, following a
+/// transposition.
 fn through_transpose(
     graph: &Graph,
     id: heatlens_graph::ValueId,
@@ -50,28 +51,29 @@ fn through_transpose(
     Some((tensor.as_f32()?, columns, 1 - along.min(1)))
 }
 
-/// What becomes of rows or columns that are picked by an array of indices.
+/// Result of selecting rows or columns by an array of indices.
 pub(super) enum Picked {
-    /// Windows without overlap: the number is cut into digits.
+    /// Windows without overlap: the number is split into digits.
     Digits(Vec<Digit>),
-    /// New rows or columns, which cover the old ones from end to end.
+    /// New rows or columns that cover the old ones from end to end.
     Fresh {
-        /// Along this axis of the indices.
+        /// Axis of the indices that holds the new rows or columns.
         at: usize,
-        /// Old ones from one to the next.
+        /// Distance between neighbours, in old rows or columns.
         step: usize,
-        /// The middle of what the first is made of.
+        /// Centre of the first one, in old rows or columns.
         centre: f64,
-        /// From its first to its last.
+        /// Distance from the first to the last source of one element.
         span: f64,
     },
 }
 
-/// Understands indices that grow evenly along each of their axes: windows (`p·stride + k`), or a choice of every so many.
+/// Interprets indices that grow evenly along each of their axes: windows (`p·stride + k`), or a selection at regular
+/// intervals.
 pub(super) fn picked(gather: &Gather, digit: Digit) -> Option<Picked> {
     let steps = even_steps(gather)?;
     let axes = || gather.shape.iter().zip(&steps);
-    // Digits: each axis counts what the ones with smaller steps fill.
+    // Digits: the step of each axis is the number of values covered by the axes with smaller steps.
     let mut order: Vec<(usize, usize)> =
         axes().map(|(&size, &step)| (step, size)).filter(|&(_, size)| size > 1).collect();
     order.sort_unstable();
@@ -85,7 +87,7 @@ pub(super) fn picked(gather: &Gather, digit: Digit) -> Option<Picked> {
         let cut = |(&size, &step): (&usize, &usize)| Digit { size, stride: step * digit.stride, ..digit };
         return Some(Picked::Digits(axes().map(cut).collect()));
     }
-    // Windows that overlap, or leave gaps: those that go furthest say where, if they leave nothing out at the ends.
+    // Windows with overlaps or gaps: the axis with the largest extent gives the position, if the ends are covered.
     let (at, _) = axes().enumerate().max_by_key(|(_, (size, step))| size.saturating_sub(1) * **step)?;
     let (first, last) = (*gather.indices.iter().min()?, *gather.indices.iter().max()?);
     let step = *steps.get(at)?;
@@ -97,7 +99,7 @@ pub(super) fn picked(gather: &Gather, digit: Digit) -> Option<Picked> {
     (*gather.shape.get(at)? > 1 && covers).then_some(fresh)
 }
 
-/// By how much the index grows along each axis of the indices, if that is the same everywhere.
+/// Returns the step of the index along each axis of the indices, if it is constant.
 fn even_steps(gather: &Gather) -> Option<Vec<usize>> {
     let mut stride = gather.indices.len();
     let first = *gather.indices.first()?;
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn windows_side_by_side_are_digits() {
-        // PyTorch's unfold: place k of window p stands at 4 p + k.
+        // PyTorch's unfold: element k of window p is at 4 p + k.
         let unfold = gather(&[4, 5], |i| i / 5 + 4 * (i % 5));
         let Some(Picked::Digits(digits)) = picked(&unfold, Digit::whole(1, 20)) else { panic!() };
         let sizes: Vec<_> = digits.iter().map(|d| (d.size, d.stride)).collect();

@@ -1,22 +1,22 @@
-//! Cutting and joining axes.
+//! Splitting and merging of axes.
 
 use std::collections::VecDeque;
 
 use heatlens_graph::{Dim, Shape};
 
-/// What one axis runs over, outermost first. An axis of size 1 holds nothing.
+/// Factors of an axis, outermost first. An axis of size 1 has none.
 pub(crate) type Axis = Vec<Part>;
 
 /// A factor of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// The batch: so many where the file fixes it, 1 where it is free.
+    /// Samples: the batch size if the file fixes it, 1 if it is open.
     Samples(usize),
-    /// Rows of the image, or one digit of their number.
+    /// Rows of the image, or one digit of the row number.
     Rows(Digit),
-    /// Columns of the image, or one digit of their number.
+    /// Columns of the image, or one digit of the column number.
     Columns(Digit),
-    /// Places row by row, with tokens that stand for no place around them.
+    /// Tokens for the places of a grid, row by row, with other tokens before and after them.
     Tokens { before: usize, grid: [Digit; 2], after: usize },
     /// Anything else.
     Other(usize),
@@ -25,15 +25,15 @@ pub(crate) enum Part {
 /// One digit of a row or column number: the number is the sum of digit × stride.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digit {
-    /// Which rows or columns: a new number wherever a convolution or pooling makes new ones.
+    /// Identifies the set of rows or columns; convolutions and pooling create a new one.
     pub(crate) field: u32,
     pub(crate) size: usize,
     pub(crate) stride: usize,
-    /// How many rows or columns the field has; [`PART`] if they are not those of the whole image.
+    /// Number of rows or columns of the field; [`PART`] if they do not cover the whole image.
     pub(crate) extent: usize,
 }
 
-/// The extent of a field that is not the whole image: cropped, or with something around it.
+/// Extent of a field that differs from the whole image: cropped or padded.
 const PART: usize = usize::MAX;
 
 impl Digit {
@@ -45,12 +45,12 @@ impl Digit {
         Self { field, size, stride: 1, extent: PART }
     }
 
-    /// Whether it is a number of rows or columns that are not the whole image's.
+    /// True if the rows or columns do not cover exactly the whole image.
     pub(crate) fn is_part(&self) -> bool {
         self.extent == PART
     }
 
-    /// Whether the digit is the first: the whole number, or the row of patches.
+    /// True if the digit is the most significant one: the whole number, or the row of patches.
     pub(crate) fn is_leading(&self) -> bool {
         !self.is_part() && self.size * self.stride == self.extent
     }
@@ -77,7 +77,7 @@ impl Part {
         }
     }
 
-    /// Whether it says where in the image, at least roughly.
+    /// True if the factor determines the position in the image, at least roughly.
     pub(crate) fn is_place(&self) -> bool {
         match self {
             Self::Rows(digit) | Self::Columns(digit) => digit.is_leading() && digit.size > 1,
@@ -86,7 +86,7 @@ impl Part {
         }
     }
 
-    /// The row or column number.
+    /// Returns the digit of a row or column number.
     pub(crate) fn digit(&self) -> Option<Digit> {
         match *self {
             Self::Rows(digit) | Self::Columns(digit) => Some(digit),
@@ -119,12 +119,13 @@ impl Part {
     }
 }
 
-/// Whether an axis is the batch and nothing else (a fixed batch of one is an axis of size 1).
+/// True if an axis holds the batch and nothing else (a fixed batch of one is an axis of size 1).
 pub(crate) fn is_samples(axis: &Axis) -> bool {
     matches!(axis.as_slice(), [] | [Part::Samples(_)])
 }
 
-/// An axis of places row by row: tokens in front, rows and columns, tokens behind.
+/// Interprets an axis as tokens: the number of tokens before the grid, its rows and columns, and the number of tokens
+/// after it.
 pub(crate) fn tokens(axis: &Axis) -> Option<(usize, [Digit; 2], usize)> {
     match *axis.as_slice() {
         [Part::Rows(rows), Part::Columns(columns)] if rows.is_leading() && columns.is_leading() => {
@@ -135,7 +136,7 @@ pub(crate) fn tokens(axis: &Axis) -> Option<(usize, [Digit; 2], usize)> {
     }
 }
 
-/// The axes of a value of which nothing is known but its shape.
+/// Returns the axes of a value of which only the shape is known.
 pub(crate) fn unknown(shape: &Shape) -> Vec<Axis> {
     let axis = |dim: &Dim| match *dim {
         Dim::Fixed(1) => Vec::new(),
@@ -146,7 +147,7 @@ pub(crate) fn unknown(shape: &Shape) -> Vec<Axis> {
     shape.0.iter().map(axis).collect()
 }
 
-/// The axes after a reshape to `shape`.
+/// Returns the axes after a reshape to `shape`.
 pub(crate) fn reshape(axes: &[Axis], shape: &Shape) -> Vec<Axis> {
     let is_there = |part: &&Part| part.size() != 1 || matches!(part, Part::Samples(_));
     let mut queue: VecDeque<Part> = axes.iter().flatten().filter(is_there).copied().collect();
@@ -154,7 +155,7 @@ pub(crate) fn reshape(axes: &[Axis], shape: &Shape) -> Vec<Axis> {
     axes.unwrap_or_else(|| unknown(shape))
 }
 
-/// Takes the factors of one axis from the front.
+/// Takes the factors of one axis from the front of the queue.
 fn take(queue: &mut VecDeque<Part>, dim: Dim) -> Option<Axis> {
     let mut missing = dim.at(1);
     let mut samples = dim.is_batch();

@@ -1,21 +1,21 @@
-//! Where the rows and columns that are followed stand in the image.
+//! Positions of rows and columns in the image.
 
 use std::collections::BTreeMap;
 
 use super::digits::{Axis, Digit, Part};
 use crate::model::placement::Cells;
 
-/// For every field of rows or columns, its cells; `None` where they cannot be told.
+/// The cells of every field of rows or columns; `None` if they are unknown.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     cells: Vec<Option<Cells>>,
-    /// Fields that are another one with other places mixed in, and fields of which nothing is known any more. Each has
-    /// one of either, so that the digits of a number still belong together.
+    /// Fields derived from others by mixing in other places, and by losing the position. There is at most one of each
+    /// per field, so that the digits of a number still belong together.
     mixed: BTreeMap<u32, u32>,
     forgotten: BTreeMap<u32, u32>,
 }
 
-/// Which axis of the image.
+/// Spatial axis of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Rows,
@@ -23,7 +23,7 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// A number of rows, or of columns.
+    /// Returns a factor for this axis.
     pub(crate) fn part(self, digit: Digit) -> Part {
         match self {
             Self::Rows => Part::Rows(digit),
@@ -31,7 +31,7 @@ impl Side {
         }
     }
 
-    /// Whose number it is.
+    /// Returns the axis that a factor belongs to.
     pub(crate) fn of(part: &Part) -> Option<Self> {
         match part {
             Part::Rows(_) => Some(Self::Rows),
@@ -42,18 +42,18 @@ impl Side {
 }
 
 impl Fields {
-    /// A new field.
+    /// Adds a field and returns its number.
     pub(crate) fn add(&mut self, cells: Option<Cells>) -> u32 {
         self.cells.push(cells);
         u32::try_from(self.cells.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// The cells of a field.
+    /// Returns the cells of a field.
     pub(crate) fn cells(&self, field: u32) -> Option<Cells> {
         self.cells.get(field as usize).copied().flatten()
     }
 
-    /// The cells of a number's digit: as many as it has values, each for all that the digits behind it count.
+    /// Returns the cells of a digit: one for each of its values, covering the range of the less significant digits.
     pub(crate) fn of_digit(&self, digit: Digit) -> Option<Cells> {
         (digit.is_leading() || digit.is_part())
             .then(|| self.cells(digit.field))
@@ -61,7 +61,7 @@ impl Fields {
             .map(|cells| if digit.stride > 1 { cells.joined(digit.stride) } else { cells })
     }
 
-    /// The cells of an axis that runs over rows or columns, perhaps cut into parts, and nothing else.
+    /// Returns the cells of an axis that runs over rows or columns, possibly subdivided, and nothing else.
     pub(crate) fn of_axis(&self, axis: &Axis) -> Option<(Side, Cells)> {
         match *axis.as_slice() {
             [part] => Some((Side::of(&part)?, self.of_digit(part.digit()?)?)),
@@ -70,7 +70,7 @@ impl Fields {
         }
     }
 
-    /// The same rows or columns with other places mixed in.
+    /// Returns the field of the same rows or columns with other places mixed in.
     pub(crate) fn mixed(&mut self, field: u32) -> u32 {
         let Some(cells) = self.cells(field).filter(|cells| !cells.mixed) else { return field };
         if let Some(known) = self.mixed.get(&field) {
@@ -81,7 +81,7 @@ impl Fields {
         new
     }
 
-    /// The same rows or columns, of which nobody knows where they stand.
+    /// Returns the field of the same rows or columns at unknown positions.
     pub(crate) fn forgotten(&mut self, field: u32) -> u32 {
         if let Some(known) = self.forgotten.get(&field) {
             return *known;

@@ -1,4 +1,4 @@
-//! The meaning of axes, followed from the image through every node.
+//! Propagation of the meaning of axes from the image through every node.
 
 use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::conv::Conv;
@@ -22,28 +22,28 @@ use super::fields::{Fields, Side};
 use super::meet::{Meeting, keeps_places};
 use crate::model::placement::{Cells, Fit, Pick};
 
-/// What is known of a graph's axes.
+/// Meaning of the axes in a graph.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    /// For every value computed from the image, the meaning of its axes.
+    /// Meaning of the axes of every value computed from the image.
     pub(crate) axes: Vec<Option<Vec<Axis>>>,
-    /// Where the rows and columns in them stand in the image.
+    /// Positions of their rows and columns in the image.
     pub(crate) fields: Fields,
-    /// The nodes that mix places until none is left, in order.
+    /// Nodes that mix places until none is left, in order.
     pub(crate) mixing: Vec<Mixing>,
 }
 
-/// A node whose result no longer says where in the image.
+/// A node whose result no longer depends on the position in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mixing {
     pub(crate) node: NodeId,
-    /// What it reads that still did.
+    /// Input of the node that still has places.
     pub(crate) value: ValueId,
-    /// Whether it is a product over places, as in attention, rather than a reduction.
+    /// True for a product over places, as in attention, rather than a reduction.
     pub(crate) product: bool,
 }
 
-/// Follows the axes of `image` (N×C×H×W) through the graph.
+/// Propagates the axes of `image` (N×C×H×W) through the graph.
 pub(crate) fn follow(graph: &Graph, image: ValueId) -> Followed {
     let axes = vec![None; graph.values().len()];
     let mut walk = Walk { graph, axes, fields: Fields::default(), mixing: Vec::new() };
@@ -86,18 +86,18 @@ impl Walk<'_> {
         self.note_mixing(id, node);
     }
 
-    /// The axes of an input that depends on the image.
+    /// Returns the axes of an input that depends on the image.
     fn of(&self, node: &Node, index: usize) -> Option<&[Axis]> {
         self.axes[node.inputs.get(index).copied().flatten()?.index()].as_deref()
     }
 
-    /// All rows or columns of the image, anew.
+    /// Creates an axis of new rows or columns that cover the whole image.
     fn fresh(&mut self, side: Side, size: usize, cells: Option<Cells>) -> Axis {
         let field = self.fields.add(cells);
         if size > 1 { vec![side.part(Digit::whole(field, size))] } else { Vec::new() }
     }
 
-    /// Rows or columns that are not the whole image's.
+    /// Creates an axis of rows or columns that do not cover exactly the whole image.
     fn part(&mut self, side: Side, size: usize, cells: Option<Cells>) -> Axis {
         if cells.is_none() || size < 2 {
             return if size > 1 { vec![Part::Other(size)] } else { Vec::new() };
@@ -155,23 +155,23 @@ impl Walk<'_> {
         }
         let mut axes = self.elementwise(node, shape);
         if !keeps_places(&**op) {
-            // Whatever the operator does, the rows may stand elsewhere now.
+            // The effect of the operator is unknown, so the rows may have moved.
             axes.iter_mut().for_each(|axis| self.forget(axis));
         }
         Some(axes)
     }
 
-    /// The same rows and columns, of which nobody knows where they stand.
+    /// Replaces the rows and columns by ones at unknown positions.
     fn forget(&mut self, axis: &mut Axis) {
         each_digit(axis, |digit| digit.field = self.fields.forgotten(digit.field));
     }
 
-    /// The same rows and columns with other places mixed in.
+    /// Replaces the rows and columns by ones with other places mixed in.
     fn mix(&mut self, axis: &mut Axis) {
         each_digit(axis, |digit| digit.field = self.fields.mixed(digit.field));
     }
 
-    /// A window that slides over rows and columns makes new ones.
+    /// Returns the axes after a sliding window, with new rows and columns.
     fn window(
         &mut self,
         node: &Node,
@@ -206,7 +206,7 @@ impl Walk<'_> {
                 let cells = cells.map(|(_, cells)| by.cells(cells, axis));
                 *new = self.fresh(side, shape.0.get(2 + axis)?.at(1), cells);
             } else if same {
-                // Within windows: neighbours there need not be neighbours in the image.
+                // Within windows, neighbours need not be neighbours in the image.
                 new.clone_from(old);
                 self.mix(new);
             }
@@ -214,7 +214,7 @@ impl Walk<'_> {
         Some(axes)
     }
 
-    /// Something around rows or columns: they are no longer the whole of it.
+    /// Returns the axes after padding, which no longer cover exactly the whole image.
     fn padded(&mut self, node: &Node, pad: &Pad, shape: &Shape) -> Vec<Axis> {
         let old = self.of(node, 0).map(<[Axis]>::to_vec).unwrap_or_default();
         let mut axes = unknown(shape);
@@ -240,7 +240,8 @@ impl Walk<'_> {
         Some(self.of(node, 0)?.iter().zip(reduced).filter_map(keep).collect())
     }
 
-    /// Rows of the first factor, columns of the second; the axes before them as in element-wise functions.
+    /// Returns the axes of a matrix product: rows of the first factor, columns of the second, and leading axes as in
+    /// element-wise operators.
     fn product(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
         let mut axes = self.elementwise(node, shape);
         let (rank, plain) = (shape.rank(), unknown(shape));
@@ -258,7 +259,7 @@ impl Walk<'_> {
         Some(axes)
     }
 
-    /// Whether a product of two things that depend on the image sums over places, as attention does.
+    /// True if a product of two values that depend on the image sums over places, as in attention.
     fn sums_over_places(&self, node: &Node) -> bool {
         let summed = |input: usize, back: usize| {
             let axes = self.of(node, input)?;
@@ -269,7 +270,8 @@ impl Walk<'_> {
         has_places(a) || has_places(b)
     }
 
-    /// The rows or columns that a constant matrix, the factor at `matrix`, makes of those of the other factor.
+    /// Returns the rows or columns that a constant matrix, the factor at `matrix`, computes from those of the other
+    /// factor.
     fn resized(&mut self, node: &Node, matrix: usize, shape: &Shape) -> Option<Axis> {
         let (back, along) = if matrix == 0 { (2, 1) } else { (1, 0) };
         let other = self.of(node, 1 - matrix)?;
@@ -280,12 +282,13 @@ impl Walk<'_> {
         Some(self.fresh(Side::of(&part)?, size, cells))
     }
 
-    /// Where cells stand that are made of a field's.
+    /// Returns the cells computed from those of a field.
     fn picked(&self, digit: Digit, picks: &[Pick]) -> Option<Cells> {
         Some(self.fields.of_digit(digit)?.picked(&Fit::new(picks, digit.size)?))
     }
 
-    /// Picked by constant indices: whatever takes the place of the axis is unknown, unless it is windows of rows or columns.
+    /// Returns the axes after a selection by constant indices. The new axes are unknown, unless they are windows of
+    /// rows or columns.
     fn gathered(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
         let gather = node.op.downcast_ref::<Gather>()?;
         let mut axes = self.of(node, 0)?.to_vec();
@@ -350,7 +353,7 @@ impl Walk<'_> {
         Some(axes)
     }
 
-    /// Rows or columns with constants around them.
+    /// Returns an axis of rows or columns with constants around them.
     fn surrounded(&mut self, node: &Node, at: usize, shape: &Shape) -> Option<Axis> {
         let mut own = (0..node.inputs.len()).filter_map(|i| Some((i, self.of(node, i)?.get(at)?)));
         let ((input, axis), None) = (own.next()?, own.next()) else { return None };
@@ -382,7 +385,7 @@ impl Walk<'_> {
                 }
             }
             [_] => match (single(axis), self.fields.of_axis(axis)) {
-                // Every other row is a row; a part of the rows is not the image.
+                // Every other row is still a row; a part of the rows does not cover the image.
                 (Some((side, digit)), cells) => {
                     let cells = cells.map(|(_, cells)| cells.every(slice.step, slice.start));
                     match covers(slice, digit) {
@@ -397,12 +400,13 @@ impl Walk<'_> {
         Some(axes)
     }
 
-    /// Axes as in the inputs of the same size, in the one of which most is known; where they stand, in the middle of all.
+    /// Returns the axes of an element-wise result: each as in the input of equal size in which most is known about it,
+    /// with the mean position of all inputs.
     fn elementwise(&mut self, node: &Node, shape: &Shape) -> Vec<Axis> {
         self.met(node, shape, &[])
     }
 
-    /// As [`elementwise`](Self::elementwise), where input i counts `shares[i]`, or 1.
+    /// Same as [`elementwise`](Self::elementwise), with weight `shares[i]` (default 1) for input i.
     fn met(&mut self, node: &Node, shape: &Shape, shares: &[f64]) -> Vec<Axis> {
         let rank = shape.rank();
         let mut meeting = Meeting::new(rank);
@@ -417,9 +421,10 @@ impl Walk<'_> {
         meeting.axes(unknown(shape), &mut self.fields)
     }
 
-    /// Remembers a node behind which no place of the image is left, or which sums over places.
+    /// Records a node that sums over places or leaves none of them.
     fn note_mixing(&mut self, id: NodeId, node: &Node) {
-        // Attention is a product of two things that depend on the image; weights over places are a reduction.
+        // Attention is a product of two values that depend on the image; a product with weights over places is a
+        // reduction.
         let both = self.of(node, 0).is_some() && self.of(node, 1).is_some();
         let product = both && node.op.downcast_ref::<MatMul>().is_some();
         let has_places = |axes: &[Axis]| axes.iter().flatten().any(Part::is_place);
@@ -439,16 +444,16 @@ impl Walk<'_> {
     }
 }
 
-/// What slides over an axis.
+/// Direction of a sliding window.
 enum Sliding<'w> {
-    /// A window.
+    /// A convolution or pooling.
     Over(&'w Window),
-    /// A window the other way: a transposed convolution.
+    /// A transposed convolution.
     Back(&'w Window),
 }
 
 impl Sliding<'_> {
-    /// Where the cells stand that it makes of these along a spatial axis.
+    /// Returns the cells of the result along a spatial axis.
     fn cells(&self, cells: Cells, axis: usize) -> Cells {
         let (Self::Over(window) | Self::Back(window)) = self;
         let of = |list: &[usize], default| list.get(axis).copied().unwrap_or(default);
@@ -461,14 +466,14 @@ impl Sliding<'_> {
     }
 }
 
-/// The rows or columns that an axis is, all of them or a part, if it is nothing else.
+/// Returns the rows or columns that an axis runs over, all of them or a part, if it runs over nothing else.
 fn single(axis: &Axis) -> Option<(Side, Digit)> {
     let [part] = axis.as_slice() else { return None };
     let digit = part.digit().filter(|d| d.stride == 1 && (d.is_leading() || d.is_part()))?;
     Some((Side::of(part)?, digit))
 }
 
-/// Changes the numbers of rows and columns in an axis.
+/// Modifies the digits of row and column numbers in an axis.
 fn each_digit(axis: &mut Axis, mut change: impl FnMut(&mut Digit)) {
     for part in axis {
         match part {
@@ -479,7 +484,7 @@ fn each_digit(axis: &mut Axis, mut change: impl FnMut(&mut Digit)) {
     }
 }
 
-/// Whether a node only gives its elements another shape.
+/// True if a node only changes the shape of its input.
 fn is_reshape(node: &Node) -> bool {
     let op = &node.op;
     op.downcast_ref::<Reshape>().is_some()
@@ -488,7 +493,7 @@ fn is_reshape(node: &Node) -> bool {
         || op.downcast_ref::<Unsqueeze>().is_some()
 }
 
-/// Whether a node adds up (or takes the largest of) what lies at several places.
+/// True if a node sums over several places or takes their maximum.
 fn reduces(node: &Node) -> bool {
     let op = &node.op;
     op.downcast_ref::<Reduce>().is_some()
@@ -500,7 +505,7 @@ fn reduces(node: &Node) -> bool {
         || op.downcast_ref::<MatMul>().is_some()
 }
 
-/// Whether a slice with steps goes over all rows or columns.
+/// True if a strided slice covers all rows or columns.
 fn covers(slice: &Slice, digit: Digit) -> bool {
     slice.step > 1
         && digit.is_leading()
@@ -508,7 +513,7 @@ fn covers(slice: &Slice, digit: Digit) -> bool {
         && slice.len == digit.size.div_ceil(slice.step)
 }
 
-/// `axes` with the one at `at` taken from `other`.
+/// Returns `axes` with the one at `at` replaced by that of `other`.
 fn set(mut axes: Vec<Axis>, at: usize, other: &[Axis]) -> Vec<Axis> {
     if let (Some(axis), Some(new)) = (axes.get_mut(at), other.get(at)) {
         axis.clone_from(new);

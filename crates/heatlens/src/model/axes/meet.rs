@@ -1,4 +1,4 @@
-//! Several inputs that meet element by element: what the axes of the result mean, and where they stand.
+//! Element-wise combination of several inputs: meaning and position of the result's axes.
 
 use heatlens_graph::op::Operator;
 use heatlens_graph::op::batch_normalization::BatchNormalization;
@@ -18,7 +18,7 @@ use super::digits::{Axis, Digit, Part};
 use super::fields::Fields;
 use crate::model::placement::Cells;
 
-/// Whether every element of the result stands where the elements stand that it is made of.
+/// True if every element of the result has the same position as the input elements it is computed from.
 pub(super) fn keeps_places(op: &dyn Operator) -> bool {
     op.downcast_ref::<Unary>().is_some()
         || op.downcast_ref::<Binary>().is_some()
@@ -44,7 +44,7 @@ pub(super) struct Meeting {
 #[derive(Debug)]
 struct Input {
     share: f64,
-    /// For each axis of the result the input's own, where it has as many elements.
+    /// For each axis of the result, that of the input if it has the same size.
     axes: Vec<Option<Axis>>,
 }
 
@@ -53,13 +53,13 @@ impl Meeting {
         Self { rank, inputs: Vec::new() }
     }
 
-    /// One more input that counts `share`.
+    /// Adds an input with weight `share`.
     pub(super) fn add(&mut self, share: f64, axis: impl Fn(usize) -> Option<Axis>) {
         self.inputs.push(Input { share, axes: (0..self.rank).map(axis).collect() });
     }
 
-    /// The axes of the result: each as in the input in which most is known of it, or `plain`. Rows and columns
-    /// stand in the middle of all inputs.
+    /// Returns the axes of the result: each as in the input in which most is known about it, or as in `plain`. Rows and
+    /// columns are at the mean position of all inputs.
     pub(super) fn axes(&self, plain: Vec<Axis>, fields: &mut Fields) -> Vec<Axis> {
         let mut renamed = Vec::new();
         plain.into_iter().enumerate().map(|(at, plain)| self.axis(at, plain, fields, &mut renamed)).collect()
@@ -111,15 +111,16 @@ impl Meeting {
     }
 }
 
-/// How much is known of an axis: what says where in the image counts most, then anything that is not just a number of
-/// elements, then that it is one thing.
+/// Rates the information about an axis: positions in the image count most, then factors that are more than a number of
+/// elements, then an axis that is a single factor.
 fn known(axis: &Axis) -> [usize; 3] {
     let places = axis.iter().filter(|p| p.is_place()).count();
     let named = axis.iter().filter(|p| !matches!(p, Part::Other(_))).count();
     [places, named, usize::from(axis.len() == 1)]
 }
 
-/// The cells of the number in another input's axis that counts what the digit number `side` in part `index` of `axis` counts.
+/// Returns the cells of the number in another input's axis that corresponds to digit number `side` in part `index` of
+/// `axis`.
 fn counterpart(fields: &Fields, axis: &Axis, other: &Axis, index: usize, side: usize) -> Option<Cells> {
     let (part, theirs) = (axis.get(index)?, other.get(index)?);
     let alike = |a: &Digit, b: &Digit| (a.size, a.stride, a.is_part()) == (b.size, b.stride, b.is_part());
@@ -132,7 +133,7 @@ fn counterpart(fields: &Fields, axis: &Axis, other: &Axis, index: usize, side: u
         (Part::Tokens { grid: a, .. }, Part::Tokens { grid: b, .. }) if alike(&a[side], &b[side]) => {
             fields.cells(b[side].field)
         }
-        // All of the rows against some that are cut into parts, or a whole against a part.
+        // All rows against rows that are subdivided, or a whole against a part.
         (Part::Rows(a) | Part::Columns(a), _) if axis.len() == 1 && a.stride == 1 => {
             let (own, _) = fields.of_axis(axis)?;
             fields.of_axis(other).filter(|(theirs, _)| *theirs == own).map(|(_, cells)| cells)
@@ -141,7 +142,8 @@ fn counterpart(fields: &Fields, axis: &Axis, other: &Axis, index: usize, side: u
     }
 }
 
-/// The cells of several inputs as one. What is not known of an input is mixed in; what contradicts is not known at all.
+/// Combines the cells of several inputs. Inputs with unknown cells are marked as mixed in; contradictory cells give
+/// `None`.
 fn meet(
     mut share: f64,
     own: Option<Cells>,

@@ -1,11 +1,10 @@
-//! What the axes of a value run over: samples, rows, columns, or anything else.
+//! Meaning of a value's axes: samples, rows, columns, or anything else.
 //!
-//! A map needs to know which numbers of a layer stand for which place of the image. In a
-//! convolutional network the shape says so; in a transformer places become tokens, get a class
-//! token in front, are cut into windows, shifted and merged. So the meaning of the image's axes is
-//! followed through the graph, node by node. Reshapes only cut and join axes: a row number is
-//! written in digits (7 windows of 8 rows: one digit for the window, one for the row within it),
-//! and where the digits come together again, the rows are there again.
+//! A map requires knowing which elements of a layer correspond to which place of the image. In a convolutional network
+//! this follows from the shape. In a transformer, places become tokens, which are preceded by a class token, split into
+//! windows, shifted and merged. The meaning of the image's axes is therefore propagated through the graph, node by
+//! node. Reshapes only split and merge axes: a row number is written as a sum of digits (for 7 windows of 8 rows, one
+//! digit for the window and one for the row within it), and the rows are restored where the digits are merged again.
 
 mod choose;
 mod digits;
@@ -21,24 +20,24 @@ use heatlens_graph::Shape;
 
 use crate::model::placement::Cells;
 
-/// How a value's numbers are laid out over places of the image.
+/// Layout of a value's elements over the places of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grid {
     /// N×C×h×w.
     Spatial,
     /// N×h×w×C.
     ChannelsLast,
-    /// N×T×C: h·w tokens, row by row, with `before` others (class or register tokens) in front of them
-    /// and `after` behind.
+    /// N×T×C: h·w tokens, row by row, with `before` other tokens (class or register tokens) before and `after` behind
+    /// them.
     Tokens {
-        /// Tokens that stand for no place, in front.
+        /// Number of tokens without a place, before the grid.
         before: usize,
-        /// Tokens that stand for no place, behind.
+        /// Number of tokens without a place, after the grid.
         after: usize,
     },
 }
 
-/// The grid of a value whose axes mean `axes`, and its `[c, h, w]`.
+/// Returns the grid of a value with the axes `axes`, and its shape `[c, h, w]`.
 pub(crate) fn grid(axes: &[Axis], shape: &Shape) -> Option<(Grid, [usize; 3])> {
     let size = |axis: usize| shape.0.get(axis).map_or(0, |d| d.at(1));
     let (samples, axes) = axes.split_first()?;
@@ -56,11 +55,11 @@ pub(crate) fn grid(axes: &[Axis], shape: &Shape) -> Option<(Grid, [usize; 3])> {
         }
         _ => return None,
     };
-    // Without channels there is nothing to see, and rows times columns need not be a number.
+    // Without channels there is no map, and the product of rows and columns may overflow.
     (c > 0 && h * w > 1).then_some((grid, [c, h, w]))
 }
 
-/// Where the rows and columns of such a value stand in the image.
+/// Returns the cells of the rows and columns of such a value.
 pub(crate) fn cells(axes: &[Axis], fields: &Fields) -> [Option<Cells>; 2] {
     let digits = match axes {
         [_, _, h, w] | [_, h, w, _] if is_rows(h) && is_columns(w) => {
@@ -91,7 +90,7 @@ fn is_columns(axis: &Axis) -> bool {
     }
 }
 
-/// Whether an axis holds channels: nothing that says where in the image.
+/// True if an axis holds channels only, without positions in the image.
 fn is_plain(axis: &Axis) -> bool {
     !axis.iter().any(|part| part.is_place() || matches!(part, Part::Samples(_)))
 }

@@ -1,8 +1,8 @@
-//! What Python prints for lists and dictionaries of names, as JSON.
+//! Parsing of lists and dictionaries of names, as printed by Python.
 
 use serde_json::{Map, Value};
 
-/// Parses `{0: 'tench', 1: "great white shark"}` and `['a', 'b']`; `None` if it is something else.
+/// Parses `{0: 'tench', 1: "great white shark"}` and `['a', 'b']`. Returns `None` for anything else.
 pub(super) fn parse(text: &str) -> Option<Value> {
     let mut reader = Reader { rest: text.trim() };
     let value = reader.value(0)?;
@@ -10,7 +10,7 @@ pub(super) fn parse(text: &str) -> Option<Value> {
     reader.rest.is_empty().then_some(value)
 }
 
-/// Collections deeper than this are not read.
+/// Maximum nesting depth.
 const MAX_DEPTH: usize = 8;
 
 struct Reader<'t> {
@@ -75,7 +75,7 @@ impl Reader<'_> {
         Some(Value::Array(items))
     }
 
-    /// Text between quotes; `\` keeps the character behind it.
+    /// Parses a quoted string; `\` escapes the next character.
     fn string(&mut self) -> Option<String> {
         let quote = self.rest.chars().next()?;
         let mut text = String::new();

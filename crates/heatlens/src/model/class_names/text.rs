@@ -1,14 +1,14 @@
-//! Names in plain text and in tables.
+//! Class names in plain text and in tables.
 
 use std::collections::BTreeSet;
 
-/// Text from the bytes of a file: UTF-8 or UTF-16, with a byte order mark or without.
+/// Decodes the bytes of a file: UTF-8 or UTF-16, with or without a byte order mark.
 pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
     match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => utf8(rest),
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        // Of UTF-16 without a mark, one byte of each Latin letter is 0; plain text has no zeros.
+        // In UTF-16 without a byte order mark, one byte of each Latin letter is 0; plain text has no zeros.
         [0, second, ..] if *second != 0 => utf16(bytes, u16::from_be_bytes),
         [first, 0, ..] if *first != 0 => utf16(bytes, u16::from_le_bytes),
         _ => utf8(bytes),
@@ -27,7 +27,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
     String::from_utf16(&units).map_err(|_| "damaged UTF-16 text: save it as UTF-8".to_owned())
 }
 
-/// One name a line, or a table of numbers (or `WordNet` identifiers) and names, with a heading or without.
+/// Parses one name per line, or a table of numbers (or `WordNet` identifiers) and names, with or without a heading.
 pub(super) fn lines(text: &str, expected: usize) -> Vec<String> {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let headed = lines.len() == expected + 1;
@@ -38,13 +38,13 @@ pub(super) fn lines(text: &str, expected: usize) -> Vec<String> {
         .unwrap_or_else(|| lines.iter().map(|line| unquoted(line)).collect())
 }
 
-/// The names of a table whose first or last column numbers them, in the order of the numbers.
+/// Returns the names of a table whose first or last column numbers them, ordered by number.
 fn table(lines: &[&str]) -> Option<Vec<String>> {
     let names = [',', ';', '\t', ':', ' '].into_iter().find_map(|mark| {
         let first: Option<Vec<_>> = lines.iter().map(|line| line.split_once(mark)).collect();
         let first = first?;
         identified(&first).or_else(|| numbered(&first)).or_else(|| {
-            // A number behind a space is part of a name: "class 1".
+            // A number after a space is part of a name: "class 1".
             if matches!(mark, ':' | ' ') {
                 return None;
             }
@@ -57,14 +57,14 @@ fn table(lines: &[&str]) -> Option<Vec<String>> {
     Some(identified(&inner).filter(|inner| inner.len() == names.len()).unwrap_or(names))
 }
 
-/// The names behind WordNet's identifiers, in the order of the lines.
+/// Returns the names that follow WordNet identifiers, in the order of the lines.
 fn identified(rows: &[(&str, &str)]) -> Option<Vec<String>> {
     let all = !rows.is_empty() && rows.iter().all(|(key, _)| is_word_net(&unquoted(key)));
     all.then(|| rows.iter().map(|(_, name)| unquoted(name)).collect())
 }
 
-/// The names in the order of the numbers beside them. Where most names are then equal, the numbers are part of the names:
-/// "0 rings", "1 rings".
+/// Returns the names ordered by their numbers. If most names are equal, the numbers are part of the names: "0 rings",
+/// "1 rings".
 fn numbered(rows: &[(&str, &str)]) -> Option<Vec<String>> {
     let pairs = rows.iter().map(|(key, name)| Some((unquoted(key).parse().ok()?, unquoted(name))));
     let names = super::in_order(pairs)?;
@@ -72,13 +72,13 @@ fn numbered(rows: &[(&str, &str)]) -> Option<Vec<String>> {
     (2 * distinct.len() > names.len()).then_some(names)
 }
 
-/// `n01440764`
+/// True for a WordNet identifier such as `n01440764`.
 fn is_word_net(text: &str) -> bool {
     text.strip_prefix('n')
         .is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A field without the quotes around it (RFC 4180).
+/// Returns a field without surrounding quotes (RFC 4180).
 fn unquoted(text: &str) -> String {
     let text = text.trim();
     let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));

@@ -1,4 +1,4 @@
-//! Keras: `.keras` archives and legacy `.h5` files.
+//! Keras formats: `.keras` archives and legacy `.h5` files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,8 @@ use super::{Cause, Format, InputSize, Opened};
 
 pub(super) const FORMAT: Format = Format { recognises: heatlens_graph::keras::recognises, open };
 
-/// Where the file leaves the size of its images open and nobody chose one, the first usual size that the network takes.
+/// Opens a file. If the file leaves the image size open and none is given, the first common size that the network
+/// accepts is used.
 fn open(path: &Path, input_size: InputSize) -> Result<Opened, Cause> {
     let read = |input_size| open_file_with(path, &OpenOptions { input_size });
     let (opened, assumed_size) = match read(input_size) {

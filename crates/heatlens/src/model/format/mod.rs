@@ -1,4 +1,4 @@
-//! The formats of model files, told apart by what is in them; what a file is called does not matter.
+//! Formats of model files, detected by content, not by file name.
 //!
 //! To add a format, write a file with its [`Format`] and add it to [`FORMATS`].
 
@@ -16,30 +16,30 @@ use heatlens_graph::{Graph, sniff};
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// A model file that was read: its graph, and what a person should know about how.
+/// An opened model file: its graph and notes for the user.
 pub(super) struct Opened {
     pub(super) graph: Graph,
     pub(super) notes: Vec<String>,
-    /// Outputs that cannot be read, and why.
+    /// Outputs that cannot be read, each with the reason.
     pub(super) lost_outputs: BTreeMap<String, String>,
-    /// Height and width of the images, where the file leaves them open and nobody chose.
+    /// Assumed height and width of the images, if the file leaves them open and none are given.
     pub(super) assumed_size: Option<[usize; 2]>,
 }
 
 /// Height and width of the images, for files that leave them open.
 pub(super) type InputSize = Option<[usize; 2]>;
 
-/// A format.
+/// A model file format.
 struct Format {
-    /// Whether a file is of this format, by its first and last bytes.
+    /// Returns true if a file has this format, given its first and last bytes.
     recognises: fn(&[u8]) -> bool,
     open: fn(&Path, InputSize) -> Result<Opened, Cause>,
 }
 
-/// The formats, in the order in which they are asked. ONNX has no mark of its own and comes last.
+/// All formats, in the order in which they are tried. ONNX has no magic number and comes last.
 const FORMATS: [Format; 2] = [keras::FORMAT, onnx::FORMAT];
 
-/// Reads a model file of any format.
+/// Opens a model file of any format.
 pub(super) fn open(path: &Path, size: InputSize) -> Result<Opened, Cause> {
     if path.is_dir() {
         return Err(Box::new(folder(path)?));
@@ -50,14 +50,14 @@ pub(super) fn open(path: &Path, size: InputSize) -> Result<Opened, Cause> {
     (format.open)(path, size).map_err(|error| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match (sniff::looks_like(&ends), sniff::looks_like_by_name(&name)) {
-            // The bytes say nothing, the name does.
+            // The content is unknown, but the name is informative.
             (None, Some((looks_like, advice))) => Box::new(NoModel { looks_like, advice }),
             _ => error,
         }
     })
 }
 
-/// What a folder is.
+/// Identifies a folder.
 fn folder(path: &Path) -> Result<NoModel, io::Error> {
     const MOST: usize = 1000;
     let names: Result<Vec<String>, io::Error> = std::fs::read_dir(path)?
@@ -71,12 +71,12 @@ fn folder(path: &Path) -> Result<NoModel, io::Error> {
     Ok(NoModel { looks_like, advice })
 }
 
-/// The first and the last 64 KiB of a file.
+/// Reads the first and the last 64 KiB of a file.
 fn both_ends(file: &mut File) -> Result<Vec<u8>, io::Error> {
     const WINDOW: u64 = 1 << 16;
     let mut bytes = Vec::new();
     file.by_ref().take(WINDOW).read_to_end(&mut bytes)?;
-    // What cannot be wound back is read as far as it goes.
+    // Files that are not seekable are read from the beginning only.
     if let Ok(length) = file.seek(SeekFrom::End(0)) {
         file.seek(SeekFrom::Start(length.saturating_sub(WINDOW).max(bytes.len() as u64)))?;
         file.take(WINDOW).read_to_end(&mut bytes)?;
@@ -84,7 +84,7 @@ fn both_ends(file: &mut File) -> Result<Vec<u8>, io::Error> {
     Ok(bytes)
 }
 
-/// A file or folder that is something else.
+/// Error for a file or folder that is not a model.
 #[derive(Debug)]
 struct NoModel {
     looks_like: &'static str,

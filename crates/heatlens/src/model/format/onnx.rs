@@ -1,4 +1,4 @@
-//! ONNX, and whatever no other format claims: its reader says what a stranger looks like.
+//! ONNX, also used for unknown files: its reader describes their content.
 
 use std::path::Path;
 

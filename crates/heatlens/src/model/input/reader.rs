@@ -1,7 +1,8 @@
-//! What the first layer behind an input takes for channels.
+//! Detection of the channel axis from the first layer that reads the input.
 //!
-//! Sizes deceive: N×11×60×1 is a picture of one channel or eleven signals of one column. A convolution does not: it reads
-//! channels along axis 1, so the axis that stands there when the first one reads the image holds them.
+//! Sizes are ambiguous: N×11×60×1 may be an image with one channel or eleven signals of one column. A convolution is
+//! not: it reads channels along axis 1, so the input axis that is at axis 1 when the first convolution reads the image
+//! holds the channels.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +23,15 @@ use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::op::unary::Unary;
 use heatlens_graph::{Graph, Node, NodeId, Uses, ValueId};
 
-/// Which axis of the input stands at each axis of a value.
+/// Input axis at each axis of a value.
 type Order = [usize; 4];
 
-/// Behind more nodes than this nobody has looked at the image yet that will.
+/// Maximum number of nodes that are searched for the first layer that reads channels.
 const MOST_NODES: usize = 256;
 
-/// The axis of a four-dimensional input that the first convolution, pooling or normalisation behind it takes for channels.
+/// Returns the axis of a four-dimensional input that the first convolution, pooling or normalization uses as channels.
 pub(super) fn channel_axis(graph: &Graph, uses: &Uses, input: ValueId) -> Option<usize> {
-    // Nodes in their order: the first that reads channels is the first in the file.
+    // Nodes in order: the first one that reads channels is the first in the file.
     let mut open: BTreeMap<NodeId, (ValueId, Order)> = BTreeMap::new();
     let reached = |value: ValueId, order: Order, open: &mut BTreeMap<NodeId, (ValueId, Order)>| {
         for &node in uses.of(value) {
@@ -51,7 +52,7 @@ pub(super) fn channel_axis(graph: &Graph, uses: &Uses, input: ValueId) -> Option
     None
 }
 
-/// Whether a node takes axis 1 for channels.
+/// True if a node uses axis 1 as channels.
 fn reads_channels(node: &Node) -> bool {
     let op = &node.op;
     op.downcast_ref::<Conv>().is_some()
@@ -61,7 +62,7 @@ fn reads_channels(node: &Node) -> bool {
         || op.downcast_ref::<BatchNormalization>().is_some()
 }
 
-/// The order of axes behind a node that keeps the image an image.
+/// Returns the order of axes after a node that preserves the image's axes.
 fn passed(graph: &Graph, node: &Node, value: ValueId, order: Order) -> Option<Order> {
     let op = &node.op;
     let output = *node.outputs.first()?;
@@ -87,7 +88,8 @@ fn passed(graph: &Graph, node: &Node, value: ValueId, order: Order) -> Option<Or
     keeps.then_some(order)
 }
 
-/// The order behind a reshape that only moves an axis of size 1: some exporters write so what others write as a transposition.
+/// Returns the order of axes after a reshape that only moves an axis of size 1, which some exporters write instead of a
+/// transposition.
 fn reshaped(graph: &Graph, from: ValueId, to: ValueId, order: Order) -> Option<Order> {
     let (from, to) = (&graph.fact(from).shape.0, &graph.fact(to).shape.0);
     let axes = |dims: &[heatlens_graph::Dim], one: bool| -> Vec<usize> {

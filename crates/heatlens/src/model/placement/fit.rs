@@ -1,18 +1,18 @@
-//! Cells that are picked from others, or made of them, one by one: the affine map behind the list.
+//! Affine map that fits a list of cells selected from others or computed from them.
 
-/// Candidates whose places agree better than this (in cells) are exact.
+/// Maximum deviation, in cells, of an exact fit.
 const EXACT: f64 = 1e-4;
-/// Places that scatter about the affine map by more cells than this follow no such map.
+/// Maximum deviation, in cells, of an accepted fit.
 const LOOSEST: f64 = 1.0;
 
-/// What a cell is made of.
+/// Source cells of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pick {
-    /// The middle, by weight.
+    /// Weighted mean position.
     pub(crate) centre: f64,
-    /// The first cell that counts.
+    /// First cell with a non-zero weight.
     pub(crate) first: usize,
-    /// The last.
+    /// Last cell with a non-zero weight.
     pub(crate) last: usize,
 }
 
@@ -21,7 +21,7 @@ impl Pick {
         Self { centre: cell as f64, first: cell, last: cell }
     }
 
-    /// The sum of cells with these weights, which add up to one.
+    /// Returns the weighted sum of cells, with weights that sum to one.
     pub(crate) fn weighted(weights: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         let first = weights.clone().position(|w| w != 0.0)?;
         let last = weights.clone().enumerate().filter(|(_, w)| *w != 0.0).last()?.0;
@@ -30,18 +30,18 @@ impl Pick {
     }
 }
 
-/// Cell i is made of cells around `scale`·i + `shift`.
+/// Affine map: cell i is computed from cells around `scale`·i + `shift`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Fit {
     pub(crate) scale: f64,
     pub(crate) shift: f64,
-    /// The first and last cell that count, for i = 0.
+    /// First and last source cell for i = 0.
     pub(crate) between: [f64; 2],
 }
 
 impl Fit {
-    /// The map behind `picks` from an axis of `from` cells. The outer quarters do not count: there resizing stays at
-    /// the border, and reflection turns back.
+    /// Fits the map of `picks` from an axis of `from` cells. The outer quarters are ignored, since resizing is clamped
+    /// at the border and reflection reverses the direction.
     pub(crate) fn new(picks: &[Pick], from: usize) -> Option<Self> {
         let n = picks.len();
         if n < 2 || from < 2 {
@@ -54,7 +54,7 @@ impl Fit {
             let (low, high) = ends(rest.clone());
             (high - low, rest.sum::<f64>() / middle.len() as f64)
         };
-        // A straight line through the middle is exact for everything but nearest neighbours.
+        // A straight line through the middle is exact for everything but nearest-neighbour resizing.
         let mut best = slope(picks, &middle);
         if scatter(best).0 > EXACT {
             let others = [from as f64 / n as f64, (from - 1) as f64 / (n - 1) as f64, best.round()];
@@ -75,7 +75,7 @@ fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
 }
 
-/// The slope of the line of least squares.
+/// Returns the slope of the least-squares line.
 fn slope(picks: &[Pick], middle: &std::ops::Range<usize>) -> f64 {
     let n = middle.len() as f64;
     let (x, y) = middle.clone().fold((0.0, 0.0), |(x, y), i| (x + i as f64 / n, y + picks[i].centre / n));
@@ -84,7 +84,7 @@ fn slope(picks: &[Pick], middle: &std::ops::Range<usize>) -> f64 {
         (above + d * (picks[i].centre - y), below + d * d)
     });
     let slope = if below > 0.0 { above / below } else { 0.0 };
-    // Whole numbers are whole numbers.
+    // Remove rounding errors from integer slopes.
     if (slope - slope.round()).abs() < 1e-9 { slope.round() } else { slope }
 }
 

@@ -1,4 +1,5 @@
-//! The law behind placement: over random weights, the centroid of a cell's squared input gradient is the cell's place.
+//! Test of the placement: over random weights, the centroid of a cell's squared input gradient is at the cell's
+//! position.
 
 use std::path::{Path, PathBuf};
 
@@ -11,17 +12,18 @@ use crate::model::{Cells, Layer, Model};
 use crate::random::{Key, Use};
 use crate::trust::randomise::Randomiser;
 
-/// Weights drawn anew, each also with its convolutions' windows turned round, and images under each.
+/// Number of random weights, each of which is also used with flipped convolution kernels.
 const DRAWS: u64 = 3;
-/// As many again where these few leave a cell off its place: chance cancels out, a wrong place does not.
+/// Number of draws if these few leave a cell off its position: random deviations average out, a wrong position does
+/// not.
 const MORE_DRAWS: u64 = 16;
 const IMAGES: usize = 4;
-/// Cells of a layer that are looked at.
+/// Number of cells tested per layer.
 const CELLS: usize = 4;
-/// Layers of a network that are looked at.
+/// Number of layers tested per network.
 const LAYERS: usize = 6;
 
-/// The numbers of the cells of an axis that see nothing but the image, in its middle.
+/// Returns the central cells of an axis whose receptive fields lie within the image.
 fn interior(layer: &Layer, axis: usize, side: usize) -> Vec<usize> {
     let Some(cells) = layer.cells[axis] else { return Vec::new() };
     let inside = |i: &usize| {
@@ -33,12 +35,13 @@ fn interior(layer: &Layer, axis: usize, side: usize) -> Vec<usize> {
     found.into_iter().skip(skip).take(CELLS).collect()
 }
 
-/// By how many pixels the centroid of the squared input gradient misses the place of a cell, on the average over
-/// interior cells and `draws` of the weights: rows and columns. `None` where no cell sees the image alone.
+/// Returns the mean distance, in rows and columns, between the centroid of the squared input gradient and the position
+/// of a cell, over interior cells and `draws` random weights. Returns `None` if the receptive field of every cell
+/// exceeds the image.
 fn missed(model: &Model, layer: &Layer, draws: u64) -> Option<[f64; 2]> {
     let [c, h, w] = model.shape();
     let [rows, columns] = [interior(layer, 0, h), interior(layer, 1, w)];
-    // The diagonal is enough.
+    // The diagonal is sufficient.
     let cells: Vec<[usize; 2]> = rows.into_iter().zip(columns).map(|(r, c)| [r, c]).collect();
     if cells.is_empty() {
         return None;
@@ -70,7 +73,7 @@ fn missed(model: &Model, layer: &Layer, draws: u64) -> Option<[f64; 2]> {
                 }
             }
             let found = program.run(&[&pixels, &directions], IMAGES).unwrap().swap_remove(0);
-            // Each image counts the same, however steep its gradient is.
+            // Every image has the same weight, however steep its gradient is.
             for image in found.chunks(c * h * w) {
                 let total: f64 = image.iter().map(|&g| f64::from(g).powi(2)).sum();
                 for (i, &g) in image.iter().enumerate() {
@@ -92,8 +95,8 @@ fn missed(model: &Model, layer: &Layer, draws: u64) -> Option<[f64; 2]> {
     Some(missed)
 }
 
-/// Turns every convolution's windows round: as likely weights as before, under which a cell's gradient is as far off its
-/// place as before, but on the other side. Chance takes far fewer draws to cancel out.
+/// Flips every convolution kernel. The resulting weights are equally likely, and the deviation of a cell's gradient
+/// from its position changes sign, so that random deviations average out with far fewer draws.
 fn turn(model: &mut Model) {
     let weights: Vec<_> = model
         .graph
@@ -111,7 +114,7 @@ fn turn(model: &mut Model) {
     }
 }
 
-/// Some layers of a network, evenly from the first to the last.
+/// Returns some layers of a network, evenly spaced from first to last.
 fn some(model: &Model) -> Vec<Layer> {
     let layers: Vec<Layer> = model.layers().into_iter().filter(|l| !l.view).collect();
     let few = LAYERS.min(layers.len().max(1));
@@ -125,8 +128,9 @@ fn families() -> Vec<PathBuf> {
     found
 }
 
-/// A cell whose place is all it depends on misses it by less than half a pixel. With other places mixed in (attention,
-/// gates, branches that were not followed) random weights pull it towards the middle of the image, but not out of its cell.
+/// A cell that depends on its receptive field only is less than half a pixel off. If other places are mixed in
+/// (attention, gates, branches that were not followed), random weights pull the centroid towards the middle of the
+/// image, but by less than half a cell.
 #[test]
 fn over_the_zoo_a_cell_stands_where_its_gradient_comes_from() {
     let (mut told, mut wrong, mut strict, mut loose) = (Vec::new(), Vec::new(), 0, 0);
@@ -165,14 +169,15 @@ fn over_the_zoo_a_cell_stands_where_its_gradient_comes_from() {
     );
 }
 
-/// A network without rectifiers whose kernels are the same from either side: each window and its step, dilation and padding.
+/// Returns a network without rectifiers and with symmetric kernels. Each window is given with its stride, dilation and
+/// padding.
 fn symmetric(windows: &[[usize; 4]], seed: u64) -> Model {
     let mut rng = Key::new(seed, Use::Audit).rng();
     let mut graph = Graph::new("symmetric");
     let mut x = graph.add_input("image", Fact::f32(Shape::batched(&[1, SIDE, SIDE])));
     let mut b = Builder::new(&mut graph, "net");
     for &[kernel, stride, dilation, pad] in windows {
-        // Half of the numbers are drawn, the others are their mirror images.
+        // Half of the values are random, the others are mirrored.
         let half: Vec<f32> = (0..kernel.div_ceil(2).pow(2)).map(|_| rng.normal() as f32).collect();
         let side = kernel.div_ceil(2);
         let fold = |i: usize| i.min(kernel - 1 - i);
@@ -189,7 +194,7 @@ fn symmetric(windows: &[[usize; 4]], seed: u64) -> Model {
 
 const SIDE: usize = 48;
 
-/// With kernels that are the same from either side a cell's gradient is, too: its centroid is the place exactly.
+/// With symmetric kernels a cell's gradient is symmetric as well, so its centroid is exactly at the position.
 #[test]
 fn with_symmetric_kernels_the_place_is_exact() {
     let networks: [&[[usize; 4]]; 4] = [

@@ -1,10 +1,11 @@
-//! Where in the image a layer's cells stand, read from the graph.
+//! Positions of a layer's cells in the image, derived from the graph.
 //!
-//! A window of k elements, d apart, that moves by s over an axis padded by p in front looks, at cell i, at elements
-//! s·i − p … s·i − p + d(k − 1): their middle is s·i + d(k − 1)/2 − p. One affine map for each operator, one after the
-//! other, is where a cell stands in the image: pixel = step·i + offset (Dumoulin and Visin 2016, arXiv:1603.07285;
-//! Araujo et al. 2019, Computing Receptive Fields of Convolutional Neural Networks, Distill). Enlarging a map
-//! evenly over the image agrees with this for patches side by side only; padding, and its lack, move the cells.
+//! A window of k elements with dilation d and stride s, over an axis with p elements of padding at the beginning,
+//! covers at cell i the elements s·i − p … s·i − p + d(k − 1), whose centre is s·i + d(k − 1)/2 − p. The composition of
+//! these affine maps, one per operator, gives a cell's position in the image: pixel = step·i + offset (Dumoulin and
+//! Visin 2016, arXiv:1603.07285; Araujo et al. 2019, Computing Receptive Fields of Convolutional Neural Networks,
+//! Distill). Upsampling a map evenly over the image agrees with this for adjacent patches only; padding, and its
+//! absence, shift the cells.
 
 mod cells;
 mod fit;
@@ -17,8 +18,8 @@ pub use cells::Cells;
 pub(crate) use fit::{Fit, Pick};
 pub use placement::{Placement, Placing};
 
-/// Where the cells of rows and columns stand, in words: "8 px apart, first at 0.0, sees 47 px". Where rows and columns
-/// differ, both are said, rows first.
+/// Describes the positions of rows and columns: "8 px apart, first at 0.0, sees 47 px". If rows and columns differ,
+/// both are given, rows first.
 #[must_use]
 pub fn describe(cells: &[Option<Cells>; 2]) -> String {
     let [Some(rows), Some(columns)] = cells else { return "at unknown places".to_owned() };
@@ -41,7 +42,7 @@ pub fn describe(cells: &[Option<Cells>; 2]) -> String {
     text
 }
 
-/// A number with at most two decimals.
+/// Formats a number with at most two decimals.
 fn short(value: f64) -> String {
     ((value * 100.0).round() / 100.0).to_string()
 }

@@ -1,26 +1,26 @@
-//! How a map lies on the image that it is of.
+//! Placement of a map on its image.
 
 use std::str::FromStr;
 
 use super::Cells;
 use crate::nearest::named;
 
-/// How maps of a layer's size are laid over the image.
+/// Method of placing layer maps over the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placing {
-    /// Each cell where it looks: at the centre of its receptive field.
+    /// Each cell is centred on its receptive field.
     #[default]
     ReceptiveField,
-    /// Evenly over the image, as other libraries do.
+    /// Cells are evenly spaced over the image, as in other libraries.
     Resize,
 }
 
 impl Placing {
-    /// Both ways, and what people type for them.
+    /// All methods, with their names on the command line.
     pub const ALL: [(&'static str, Self); 2] =
         [("receptive-field", Self::ReceptiveField), ("resize", Self::Resize)];
 
-    /// What people type.
+    /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, placing)| *placing == self).map_or("", |(name, _)| name)
@@ -35,45 +35,45 @@ impl FromStr for Placing {
     }
 }
 
-/// Where the cells of a map stand on the model's input.
+/// Positions of a map's cells on the model's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placement {
-    /// Rows and columns; `None` where they are spread evenly.
+    /// Cells of rows and columns; `None` if they are evenly spaced.
     cells: [Option<Cells>; 2],
-    /// Rows and columns of the model's input.
+    /// Height and width of the model's input.
     image: [usize; 2],
 }
 
 impl Placement {
-    /// Spread evenly over the image.
+    /// Cells evenly spaced over the image.
     pub const EVEN: Self = Self { cells: [None; 2], image: [0; 2] };
 
-    /// Cells on an input of `image` rows and columns.
+    /// Creates the placement of cells on an input of `image` rows and columns.
     #[must_use]
     pub fn new(cells: [Option<Cells>; 2], image: [usize; 2]) -> Self {
         Self { cells, image }
     }
 
-    /// Rows and columns, where they are known and not spread evenly.
+    /// Returns the cells of rows and columns, if they are known and not evenly spaced.
     #[must_use]
     pub fn cells(&self) -> Option<[Cells; 2]> {
         let [rows, columns] = self.cells;
         Some([rows?, columns?])
     }
 
-    /// Whether both axes are placed by what the cells see.
+    /// Returns the method of placement: by receptive field if the cells of both axes are known.
     #[must_use]
     pub fn placing(&self) -> Placing {
         if self.cells().is_some() { Placing::ReceptiveField } else { Placing::Resize }
     }
 
-    /// Whether the cells of an axis are spread evenly.
+    /// True if the cells of an axis are evenly spaced.
     pub(crate) fn is_spread(&self, axis: usize) -> bool {
         self.cells[axis].is_none()
     }
 
-    /// Where a point of the image falls among the `n` cells of an axis: at the share `above` ÷ `below` of the axis, from
-    /// its first edge to its last. Cell i's own centre is i.
+    /// Converts a point of the image to a position among the `n` cells of an axis. The point is at the fraction `above`
+    /// ÷ `below` of the axis, between its edges; the centre of cell i is i.
     pub(crate) fn cell(&self, axis: usize, above: f64, below: f64, n: usize) -> f64 {
         match self.cells[axis] {
             Some(cells) if !is_even(cells, n, self.image[axis]) => {
@@ -83,7 +83,8 @@ impl Placement {
         }
     }
 
-    /// At which share of the axis the centre of cell `i` of `n` stands, from the axis' first edge (0) to its last (1).
+    /// Returns the position of the centre of cell `i` of `n` as a fraction of the axis, from its first edge (0) to its
+    /// last (1).
     pub(crate) fn share(&self, axis: usize, i: usize, n: usize) -> f64 {
         match self.cells[axis] {
             Some(cells) => (cells.pixel(i as f64) + 0.5) / self.image[axis] as f64,
@@ -92,7 +93,7 @@ impl Placement {
     }
 }
 
-/// Whether so many cells are spread evenly, to rounding: then the same bits must come out.
+/// True if `n` cells are evenly spaced up to rounding errors, in which case the result must be bit-identical.
 fn is_even(cells: Cells, n: usize, side: usize) -> bool {
     let step = side as f64 / n as f64;
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
@@ -110,7 +111,7 @@ mod tests {
         // Pixel 6 lies between cell 1 (at 4) and cell 2 (at 8).
         assert_eq!(placed.cell(0, 6.5, 16.0, 4), 1.5);
         assert_eq!(placed.cell(0, 0.5, 16.0, 4), 0.0);
-        // Drawn twice as large, the same pixel is the picture's 12.5th.
+        // At twice the size, the same pixel is at 12.5.
         assert_eq!(placed.cell(0, 13.0, 32.0, 4), 1.5);
         assert_eq!(placed.cell(1, 6.5, 16.0, 4), 1.125);
         assert_eq!(placed.share(0, 2, 4), 8.5 / 16.0);
