@@ -1,4 +1,4 @@
-//! How fast a model and its explanations run on this machine.
+//! Benchmarks of a model and its explanations on this machine.
 
 mod report;
 
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 pub use heatlens_cpu::{StepTime, instruction_set, peak_flops};
 pub use report::{Report, Row, measure};
 
-/// How long something took, over several runs.
+/// Durations of several runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
     sorted: Vec<Duration>,
 }
 
 impl Timing {
-    /// Does the work once to warm up and then `repeats` times (once at least).
+    /// Runs the work once to warm up and then `repeats` times (at least once).
     ///
     /// # Errors
-    /// What the work fails with.
+    /// If the work fails.
     pub fn of<E>(repeats: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<Self, E> {
         work()?;
         let mut sorted = Vec::with_capacity(repeats);
@@ -30,35 +30,35 @@ impl Timing {
         Ok(Self { sorted })
     }
 
-    /// The middle one; the lower of two.
+    /// Returns the median; the lower one of two.
     #[must_use]
     pub fn median(&self) -> Duration {
         self.sorted[(self.sorted.len() - 1) / 2]
     }
 
-    /// The shortest.
+    /// Returns the shortest duration.
     #[must_use]
     pub fn fastest(&self) -> Duration {
         self.sorted[0]
     }
 
-    /// The longest.
+    /// Returns the longest duration.
     #[must_use]
     pub fn slowest(&self) -> Duration {
         self.sorted[self.sorted.len() - 1]
     }
 }
 
-/// The seconds that a piece of work takes.
+/// Returns the duration of some work in seconds.
 ///
 /// # Errors
-/// What the work fails with.
+/// If the work fails.
 pub fn seconds<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<f64, E> {
     let started = Instant::now();
     work().map(|_| started.elapsed().as_secs_f64())
 }
 
-/// A time as one says it.
+/// Formats a duration for the user.
 #[must_use]
 pub fn in_words(seconds: f64) -> String {
     match seconds {
@@ -70,20 +70,20 @@ pub fn in_words(seconds: f64) -> String {
     }
 }
 
-/// The kernels of one operator, taken together.
+/// Total of all kernels of one operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorTime {
-    /// The operator.
+    /// Name of the operator.
     pub op: &'static str,
-    /// How many nodes.
+    /// Number of nodes.
     pub nodes: usize,
-    /// Time in all of them.
+    /// Total time.
     pub time: Duration,
-    /// Multiplications and additions in all of them.
+    /// Total number of multiplications and additions.
     pub flops: u64,
 }
 
-/// The steps by operator, the one that takes longest first.
+/// Groups the steps by operator, the slowest first.
 ///
 /// ```
 /// use heatlens::bench::{StepTime, by_operator};

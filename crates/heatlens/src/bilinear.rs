@@ -1,30 +1,30 @@
-//! Bilinear interpolation, here and nowhere else: pixel centres at half integers (PyTorch's
-//! `align_corners=False`, ONNX's `half_pixel`), the border repeated, without antialiasing. Where the points of a plane
-//! stand otherwise than evenly, a [`Placement`] says so.
+//! The only implementation of bilinear interpolation: pixel centres at half integers (PyTorch's `align_corners=False`,
+//! ONNX's `half_pixel`), clamped at the border, without antialiasing. Points that are not evenly spaced are given by a
+//! [`Placement`].
 
 use crate::model::Placement;
 
-/// Where a point lies between others; beyond the first and the last it stays at them.
+/// Position between two neighbouring points, clamped to the first and the last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tap {
-    /// The point before it.
+    /// Index of the point before the position.
     pub left: usize,
-    /// The point behind it.
+    /// Index of the point after the position.
     pub right: usize,
-    /// How much of the point behind it.
+    /// Fraction of the second point.
     pub share: f32,
-    /// How much of both: less than 1 far beyond the first or last point.
+    /// Sum of both weights: less than 1 far beyond the first or last point.
     pub strength: f32,
 }
 
 impl Tap {
-    /// The place of point `i` of `to` between `from` points, both spread evenly: (i + ½)·from/to − ½.
+    /// Returns the position of point `i` of `to` among `from` points, both evenly spaced: (i + ½)·from/to − ½.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn new(i: usize, from: usize, to: usize) -> Self {
         Self::at((i as f64 + 0.5) * from as f64 / to.max(1) as f64 - 0.5, from)
     }
 
-    /// The place `at` between `from` points.
+    /// Returns the position `at` among `from` points.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(crate) fn at(at: f64, from: usize) -> Self {
         let last = from.saturating_sub(1);
@@ -33,27 +33,27 @@ impl Tap {
         Self { left, right: (left + 1).min(last), share: (at - at.floor()) as f32, strength: 1.0 }
     }
 
-    /// The place `at` between `from` cells of a map: the outermost stay for one cell, and fade over one more
-    /// ([decision 16](../../../docs/decisions/016-placement.md)).
+    /// Returns the position `at` among `from` cells of a map. Beyond the outermost cells the value is constant for one
+    /// cell and fades over the next one ([decision 16](../../../docs/decisions/016-placement.md)).
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     pub(crate) fn of_cells(at: f64, from: usize) -> Self {
         let beyond = (-at).max(at - from.saturating_sub(1) as f64);
         Self { strength: (2.0 - beyond).clamp(0.0, 1.0) as f32, ..Self::at(at, from) }
     }
 
-    /// The weights of the points before and behind it.
+    /// Returns the weights of the points before and after the position.
     pub(crate) fn weights(&self) -> [f32; 2] {
         [(1.0 - self.share) * self.strength, self.share * self.strength]
     }
 
-    /// The value there, of what the points have.
+    /// Interpolates between the values of the points.
     pub(crate) fn mix(self, value: impl Fn(usize) -> f32) -> f32 {
         let [left, right] = self.weights();
         value(self.left) * left + value(self.right) * right
     }
 }
 
-/// The enlargement of planes h×w to H×W.
+/// Upsampling of planes from h×w to H×W.
 #[derive(Clone, Debug)]
 pub(crate) struct Enlargement {
     width: usize,
@@ -62,7 +62,7 @@ pub(crate) struct Enlargement {
 }
 
 impl Enlargement {
-    /// From `[h, w]` to `[H, W]`.
+    /// Resizes from `[h, w]` to `[H, W]`.
     pub(crate) fn new([h, w]: [usize; 2], [height, width]: [usize; 2]) -> Self {
         Self {
             width: w,
@@ -71,7 +71,7 @@ impl Enlargement {
         }
     }
 
-    /// From `[h, w]` cells placed on the image to the whole image at `[H, W]`.
+    /// Resizes `[h, w]` cells placed on the image to the whole image at `[H, W]`.
     pub(crate) fn placed([h, w]: [usize; 2], placement: &Placement, [height, width]: [usize; 2]) -> Self {
         Self {
             width: w,
@@ -80,20 +80,20 @@ impl Enlargement {
         }
     }
 
-    /// From one map's cells to where another's stand: `from` and `to` are rows, columns and placement.
+    /// Resamples a map at the cells of another one; `from` and `to` are size and placement.
     pub(crate) fn between(from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Self {
         let taps = |axis: usize| between(axis, from, to);
         Self { width: from.0[1], rows: taps(0), columns: taps(1) }
     }
 
-    /// The cells of a map of the mirrored image (left to right), at the cells of the image's own.
+    /// Resamples a map of the mirrored image (left to right) at the cells of the original.
     pub(crate) fn mirrored([h, w]: [usize; 2], placement: &Placement) -> Self {
         let mirror = |i: usize| placement.cell(1, 1.0 - placement.share(1, i, w), 1.0, w);
         let columns = (0..w).map(|i| Tap::at(mirror(i), w)).collect();
         Self { width: w, rows: (0..h).map(|i| Tap::new(i, h, h)).collect(), columns }
     }
 
-    /// Part of a larger enlargement, to `full`: the window of `size` whose corner lies at `corner`.
+    /// Returns the window of `size` at `corner` of a larger upsampling to `full`.
     pub(crate) fn window([h, w]: [usize; 2], full: [usize; 2], corner: [usize; 2], size: [usize; 2]) -> Self {
         let taps = |from, axis: usize| {
             (corner[axis]..corner[axis] + size[axis]).map(|i| Tap::new(i, from, full[axis])).collect()
@@ -101,7 +101,7 @@ impl Enlargement {
         Self { width: w, rows: taps(h, 0), columns: taps(w, 1) }
     }
 
-    /// The plane enlarged.
+    /// Applies the upsampling to a plane.
     pub(crate) fn apply(&self, plane: &[f32]) -> Vec<f32> {
         let mut large = Vec::with_capacity(self.rows.len() * self.columns.len());
         for row in &self.rows {
@@ -117,8 +117,8 @@ impl Enlargement {
         large
     }
 
-    /// The other way: the derivative with respect to the small plane (of so many numbers), given the
-    /// one with respect to the large plane.
+    /// Applies the transpose: returns the derivative with respect to the small plane (of `len` elements), given the one
+    /// with respect to the large plane.
     pub(crate) fn transposed(&self, large: &[f32], len: usize) -> Vec<f64> {
         let mut small = vec![0.0; len];
         for (row, line) in self.rows.iter().zip(large.chunks(self.columns.len().max(1))) {
@@ -134,7 +134,7 @@ impl Enlargement {
     }
 }
 
-/// Resizes a plane `[h, w]` to `[H, W]`. A plane whose length is not h·w, or of no pixels, gives zeros.
+/// Resizes a plane `[h, w]` to `[H, W]`. Returns zeros if the length of the plane is not h·w, or if it has no pixels.
 #[must_use]
 pub fn resize(plane: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
     if plane.is_empty() || from[0].checked_mul(from[1]) != Some(plane.len()) {
@@ -143,14 +143,14 @@ pub fn resize(plane: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
     Enlargement::new(from, to).apply(plane)
 }
 
-/// Where `to` points spread evenly over the image lie between `from` cells.
+/// Returns the positions of `to` evenly spaced points of the image among `from` cells.
 pub(crate) fn over_image(placement: &Placement, axis: usize, from: usize, to: usize) -> Vec<Tap> {
     let at = |i: usize| placement.cell(axis, i as f64 + 0.5, to.max(1) as f64, from);
     (0..to).map(|i| Tap::of_cells(at(i), from)).collect()
 }
 
-/// Where one map's cells lie between another's. Beyond the outermost these stay: a cell that was not there is not a cell
-/// without heat.
+/// Returns the positions of one map's cells among those of another. Beyond the outermost cells the value is constant,
+/// since a missing cell is not a cell without heat.
 pub(crate) fn between(axis: usize, from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Vec<Tap> {
     let (size, placement) = (from.0[axis], from.1);
     let n = to.0[axis];
@@ -161,7 +161,7 @@ pub(crate) fn between(axis: usize, from: ([usize; 2], &Placement), to: ([usize; 
     (0..n).map(|i| Tap::at(at(i), size)).collect()
 }
 
-/// The matrix of what points are made of, row-major `to`×`from`.
+/// Returns the interpolation matrix of some positions, row-major `to`×`from`.
 pub(crate) fn as_matrix(taps: &[Tap], from: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; from * taps.len()];
     for (tap, row) in taps.iter().zip(matrix.chunks_mut(from.max(1))) {
@@ -172,7 +172,7 @@ pub(crate) fn as_matrix(taps: &[Tap], from: usize) -> Vec<f32> {
     matrix
 }
 
-/// The matrix that interpolates `from` points to `to` points, row-major `to`×`from`.
+/// Returns the matrix that interpolates `from` points to `to` points, row-major `to`×`from`.
 #[must_use]
 pub fn matrix(from: usize, to: usize) -> Vec<f32> {
     let taps: Vec<Tap> = (0..to).map(|i| Tap::new(i, from, to)).collect();
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(part, cut);
     }
 
-    /// Cells 8 pixels apart, the first at pixel 0, on 16 pixels; columns spread evenly.
+    /// Returns cells 8 pixels apart, the first at pixel 0, on 16 pixels; columns are evenly spaced.
     fn strided() -> Placement {
         Placement::new([Some(Cells::PIXELS.windows(3, 8, 1, 1)), None], [16, 16])
     }
@@ -223,7 +223,7 @@ mod tests {
         let [rows, columns] = [0, 1]
             .map(|axis| as_matrix(&over_image(&strided(), axis, [2, 1][axis], [16, 2][axis]), [2, 1][axis]));
         assert_eq!((rows[8..12].to_vec(), columns), (vec![0.5, 0.5, 0.375, 0.625], vec![1.0; 2]));
-        // Cells at 6, 8 and 10: they stay for two pixels, and are gone two pixels further on.
+        // Cells at 6, 8 and 10: the value is constant for two pixels, and zero two pixels further on.
         let inner = Placement::new([Some(Cells::PIXELS.windows(13, 2, 1, 0)), None], [17, 17]);
         let large = Enlargement::placed([3, 1], &inner, [17, 1]).apply(&[4.0, 6.0, 8.0]);
         let expected = [0.0, 0.0, 0.0, 2.0, 4.0, 4.0, 4.0, 5.0, 6.0, 7.0, 8.0, 8.0, 8.0, 4.0, 0.0, 0.0, 0.0];
@@ -235,11 +235,11 @@ mod tests {
         let dense = Placement::new([Some(Cells::PIXELS.windows(5, 2, 1, 1)), None], [16, 16]);
         let places: Vec<f32> = [0.0, 8.0].to_vec();
         let brought = Enlargement::between(([2, 1], &strided()), ([7, 1], &dense)).apply(&places);
-        // The dense cells stand at 1, 3, …, 13.
+        // The dense cells are at 1, 3, …, 13.
         assert_eq!(brought, [1.0, 3.0, 5.0, 7.0, 8.0, 8.0, 8.0]);
         let rows = as_matrix(&super::between(0, ([2, 1], &strided()), ([7, 1], &dense)), 2);
         assert_eq!(rows[..4], [0.875, 0.125, 0.625, 0.375]);
-        // Of the mirrored image: what was seen at x is at 15 − x.
+        // In the mirrored image, position x corresponds to 15 − x.
         let across = Placement::new([None, Some(Cells::PIXELS.windows(3, 8, 1, 1))], [16, 16]);
         let put_back = Enlargement::mirrored([1, 2], &across).apply(&places);
         assert_eq!(put_back, [8.0, 7.0]);

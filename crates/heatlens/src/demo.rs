@@ -1,8 +1,8 @@
-//! The demo: the whole job on images whose answer is known.
+//! The demo: all steps on images with known ground truth.
 //!
-//! [`write_data`] puts the images on disk as a person would have them, [`settings`] trains the
-//! two-class network on them, and [`localise`] counts how much of each method's heat falls on the
-//! object, which nobody told the model about.
+//! [`write_data`] writes the images to disk in the form of a typical data set, [`settings`] trains the two-class
+//! network on them, and [`localise`] measures how much of each method's heat falls on the object, whose position the
+//! model is never given.
 
 mod data;
 mod held_out;
@@ -25,18 +25,18 @@ pub use data::{DemoFolders, write_data};
 pub use held_out::explain_held_out;
 pub use table::{table, text};
 
-/// Images to train on and to judge by, written as files.
+/// Number of images for training and validation, written as files.
 pub const IMAGES: usize = 2800;
 
-/// Share of them that the model is judged by.
+/// Fraction of these images used for validation.
 pub const VALIDATION: f64 = 1.0 / 7.0;
 
-/// Images nobody trained on, to be explained.
+/// Number of held-out images to explain.
 pub const SHOWN: usize = 60;
 
-/// How the demo trains: the two-class network as it is, with the larger step and the longer
-/// training that global average pooling wants. At a step of 5e-3 one seed in five died: all its
-/// ReLUs fell silent in the first epochs.
+/// Returns the training settings of the demo: the two-class network, with the higher learning rate and the longer
+/// training required by global average pooling. At a learning rate of 5e-3 one seed in five failed: all its ReLUs died
+/// in the first epochs.
 #[must_use]
 pub fn settings(seed: u64) -> Option<Settings> {
     Some(Settings {
@@ -55,27 +55,27 @@ pub fn settings(seed: u64) -> Option<Settings> {
     })
 }
 
-/// How much of a method's heat falls on the object.
+/// Fraction of a method's heat that falls on the object.
 #[derive(Clone, Debug)]
 pub struct Localisation {
-    /// The method.
+    /// Method that computed the maps.
     pub method: &'static Method,
-    /// The mean share over the images with the object, from 0 to 1.
+    /// Mean fraction over the images with the object, 0 to 1.
     pub share: f64,
-    /// The mean share of evenly spread heat.
+    /// Mean fraction of evenly distributed heat.
     pub chance: f64,
-    /// The share of images whose hottest pixel lies on the object.
+    /// Fraction of images whose hottest pixel lies on the object.
     pub peak: f64,
 }
 
 impl Localisation {
-    /// How many times the share of chance it is.
+    /// Returns the ratio of the fraction to that of evenly distributed heat.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         self.share / self.chance
     }
 
-    /// The method's title, with a mark where the literature warns against it.
+    /// Returns the method's title, marked if the literature warns against the method.
     #[must_use]
     pub fn title(&self) -> String {
         let mark = if self.group() == Group::WarnedAgainst { " †" } else { "" };
@@ -93,7 +93,7 @@ impl Localisation {
     }
 }
 
-/// The order of the demo's table: no method that the literature warns against stands above the others.
+/// Groups of the demo's table, in order: methods that the literature warns against come after the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     Explanation,
@@ -101,7 +101,7 @@ enum Group {
     Control,
 }
 
-/// What the table of [`localise`] allows to conclude.
+/// Returns the conclusion from the table of [`localise`].
 #[must_use]
 pub fn conclusion(rows: &[Localisation]) -> String {
     let of = |group: Group| rows.iter().filter(move |row| row.group() == group);
@@ -124,8 +124,8 @@ pub fn conclusion(rows: &[Localisation]) -> String {
     )
 }
 
-/// Measures every method that explains in one pass on the images that have the object, for the class of the object. An
-/// image without any heat counts as a share of 0.
+/// Measures all single-pass methods on the images with the object, for the class of the object. An image without any
+/// heat counts as a fraction of 0.
 ///
 /// # Errors
 /// If the model cannot be explained.
@@ -163,7 +163,7 @@ pub fn localise(model: &Model, images: &[DemoImage]) -> Result<Vec<Localisation>
     Ok(rows)
 }
 
-/// The names of the two classes, as the model is given them.
+/// Returns the names of the two classes, as given to the model.
 #[must_use]
 pub fn class_names() -> Vec<String> {
     CLASS_NAMES.iter().map(|&name| name.to_owned()).collect()

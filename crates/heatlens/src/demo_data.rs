@@ -1,11 +1,10 @@
-//! A data set whose answer is known: *find the ring in the clutter*.
+//! Synthetic data set with known ground truth: *find the ring in the clutter*.
 //!
-//! Every image is a dark, noisy field with two to four small objects and up to two strokes. In
-//! class 1 one of the objects is a ring; all others are discs and crosses. The three are drawn
-//! with the same amount of ink in the same greys, and their number varies, so that neither the
-//! brightness of an image nor what else is in it gives the class away: only the ring does. It is
-//! small enough to fit into what one position of the demo's network sees (10 pixels), and its mask
-//! comes with the image, so the heat that falls on it can be counted.
+//! Every image is a dark, noisy field with two to four small objects and up to two strokes. In class 1 one of the
+//! objects is a ring; all others are discs and crosses. All three shapes have the same area and the same greys, and the
+//! number of objects varies, so that neither the brightness of an image nor its other content reveals the class: only
+//! the ring does. It fits into the receptive field of one position of the demo's network (10 pixels), and its mask is
+//! known, so the heat that falls on it can be measured.
 
 use std::f64::consts::{PI, TAU};
 
@@ -17,40 +16,39 @@ pub const SIDE: usize = 48;
 /// Names of the two classes, in order.
 pub const CLASS_NAMES: [&str; 2] = ["no ring", "ring"];
 
-/// Radius of the ring's middle line and width of all strokes, in pixels.
+/// Radius of the ring's centre line and width of all strokes, in pixels.
 const RING_RADIUS: f64 = 2.7;
 const STROKE: f64 = 1.4;
-/// What every object covers, in pixels.
+/// Area of every object in pixels.
 const INK: f64 = TAU * RING_RADIUS * STROKE;
-/// Objects keep this distance from the border and twice as much, less the ring, from each other.
+/// Minimum distance of object centres from the border and from each other, in pixels.
 const MARGIN: f64 = 8.0;
 const APART: f64 = 11.0;
-/// Greys of the field and of what is drawn on it, from 0 (black) to 1 (white).
+/// Greys of the field and of the objects, from 0 (black) to 1 (white).
 const FIELD: (f64, f64) = (0.05, 0.10);
 const DRAWN: (f64, f64) = (0.7, 1.0);
 const GRADIENT: f64 = 0.12;
 const NOISE: f64 = 0.02;
 
-/// One image with its answer.
+/// An image with its ground truth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemoImage {
-    /// Greys, [`SIDE`] × [`SIDE`] row by row: whole 255ths, so that an 8-bit file holds them exactly.
+    /// Greys, [`SIDE`] × [`SIDE`], row by row, in 8 bits, so that an image file holds them exactly.
     pub pixels: Vec<u8>,
-    /// 1 if there is a ring, else 0.
+    /// 1 if there is a ring, otherwise 0.
     pub label: usize,
-    /// Where the ring is: its disc with the hole, as wide as its outer edge and half a pixel more. Nowhere in
-    /// class 0.
+    /// Mask of the ring: a disc including the hole, half a pixel larger than the outer edge. Empty in class 0.
     pub mask: Vec<bool>,
 }
 
-/// The images of a data set: `0..n`, classes taking turns. Image i depends on `seed` and i alone.
+/// Generates images `0..n`, with alternating classes. Image i depends on `seed` and i alone.
 #[must_use]
 pub fn generate(n: usize, seed: u64) -> Vec<DemoImage> {
     (0..n).map(|index| DemoImage::draw(seed, index)).collect()
 }
 
 impl DemoImage {
-    /// Draws image `index`; the odd ones have a ring.
+    /// Draws image `index`; those with an odd index have a ring.
     #[must_use]
     pub fn draw(seed: u64, index: usize) -> Self {
         let mut rng = Key::new(seed, Use::DemoData).at(index as u64).rng();
@@ -80,17 +78,17 @@ impl DemoImage {
         Self { pixels: canvas.noisy_bytes(&mut rng), label, mask }
     }
 
-    /// The greys from 0 to 1, as training and explaining see them.
+    /// Returns the greys from 0 to 1, as used in training and explanation.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         self.pixels.iter().map(|&p| f32::from(p) / 255.0).collect()
     }
 }
 
-/// (y, x) in pixels.
+/// Position (y, x) in pixels.
 type Point = [f64; 2];
 
-/// The centres of the pixels, row by row.
+/// Returns the centres of the pixels, row by row.
 #[allow(clippy::cast_precision_loss)]
 fn pixels() -> impl Iterator<Item = Point> {
     (0..SIDE * SIDE).map(|i| [(i / SIDE) as f64, (i % SIDE) as f64])
@@ -100,7 +98,7 @@ fn distance(p: Point, q: Point) -> f64 {
     ((p[0] - q[0]).powi(2) + (p[1] - q[1]).powi(2)).sqrt()
 }
 
-/// The distance to a straight stroke around `centre`.
+/// Returns the distance to a straight stroke centred at `centre`.
 fn distance_to_stroke(p: Point, centre: Point, angle: f64, half_length: f64) -> f64 {
     let along = [libm::sin(angle), libm::cos(angle)];
     let t = (p[0] - centre[0]) * along[0] + (p[1] - centre[1]) * along[1];
@@ -114,13 +112,13 @@ fn place(rng: &mut Rng) -> Point {
     [rng.between(MARGIN, end), rng.between(MARGIN, end)]
 }
 
-/// Where the objects go: two to four places apart from each other.
+/// Returns the positions of the objects: two to four places with a minimum distance.
 fn places(rng: &mut Rng) -> Vec<Point> {
     let count = 2 + rng.below(3);
     let mut places: Vec<Point> = Vec::new();
     while places.len() < count {
         let tried = place(rng);
-        // Four circles of this size never fill the field, so a free place always turns up.
+        // Four circles of this size never fill the field, so a free place is always found.
         if places.iter().all(|&other| distance(tried, other) > APART) {
             places.push(tried);
         }
@@ -128,11 +126,11 @@ fn places(rng: &mut Rng) -> Vec<Point> {
     places
 }
 
-/// Greys in the making.
+/// Image being drawn, as greys.
 struct Canvas(Vec<f64>);
 
 impl Canvas {
-    /// An empty field, a little brighter towards one side.
+    /// Returns an empty field with a slight brightness gradient.
     #[allow(clippy::cast_precision_loss)]
     fn field(rng: &mut Rng) -> Self {
         let (grey, slope) = (rng.between(FIELD.0, FIELD.1), rng.between(0.0, GRADIENT));
@@ -142,8 +140,8 @@ impl Canvas {
         Self(pixels().map(|[y, x]| grey + along_y * part(y) + along_x * part(x)).collect())
     }
 
-    /// Paints what lies `inside` an outline: the distance to it, positive within. Half a pixel on
-    /// either side of the outline is blended. Nothing gets darker.
+    /// Paints a shape, given the signed distance to its outline (positive `inside`). The outline is blended over half a
+    /// pixel on either side. Pixels never become darker.
     fn paint(&mut self, grey: f64, inside: impl Fn(Point) -> f64) {
         for (value, point) in self.0.iter_mut().zip(pixels()) {
             let cover = (inside(point) + 0.5).clamp(0.0, 1.0);
@@ -163,7 +161,7 @@ mod tests {
     use super::*;
     use crate::stats::classifier::binary_auc;
 
-    /// How well one number for each image tells the classes, whichever way round.
+    /// Returns how well one number per image separates the classes, in either direction.
     fn giveaway(images: &[DemoImage], number: impl Fn(&[f32]) -> f32) -> f64 {
         let numbers: Vec<f32> = images.iter().map(|i| number(&i.to_f32())).collect();
         let positive: Vec<bool> = images.iter().map(|i| i.label == 1).collect();

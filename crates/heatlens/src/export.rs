@@ -1,7 +1,7 @@
-//! Models that explain themselves: a file with one more output, the map.
+//! Self-explaining models: files with the map as an additional output.
 //!
-//! The map is computed inside the graph, in standard operators only, so any runtime that runs the
-//! model also draws where it looks. [`Model::to_onnx`] writes a model without one.
+//! The map is computed inside the graph with standard operators, so that any runtime that runs the model also computes
+//! the map. [`Model::to_onnx`] writes a model without it.
 
 mod path;
 
@@ -19,31 +19,31 @@ use crate::target::Class;
 
 pub use path::check_path;
 
-/// What the output that holds the map is called.
+/// Name of the output that holds the map.
 pub const EXPLANATION: &str = "explanation";
 
-/// Keys under which a file says what its map is.
+/// Prefix of the metadata keys that describe the map.
 const METADATA: &str = "heatlens.explanation.";
 
-/// Which map a file computes beside its scores.
+/// Map that a file computes in addition to its scores.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// The method.
+    /// Method that computes the map.
     pub method: &'static Method,
-    /// The layer; the model's default layer if there is none.
+    /// Layer to use; the model's default layer if `None`.
     pub layer: Option<Layer>,
-    /// The class: one of them, or whichever is predicted.
+    /// Class to explain: a fixed one, or the predicted one.
     pub target: Target,
-    /// Whether the logit or the probability is explained.
+    /// Explained score: logit or probability.
     pub score: Score,
-    /// How a map at a layer's resolution is laid over the image.
+    /// Placement of a layer map over the image.
     pub placing: Placing,
-    /// Whether a map at a layer's resolution is enlarged to the image's.
+    /// True if a layer map is upsampled to the size of the image.
     pub image_size: bool,
 }
 
 impl Explanation {
-    /// This method at the default layer, for the logit of the predicted class, at its own size.
+    /// Returns the map of this method at the default layer, for the logit of the predicted class, at the layer's size.
     #[must_use]
     pub fn new(method: &'static Method) -> Self {
         Self {
@@ -57,11 +57,11 @@ impl Explanation {
     }
 }
 
-/// The model as an ONNX file with one more output, called [`EXPLANATION`]: N×h×w for a layer's map,
-/// N×C×H×W for an image's, signed, as [`crate::explain::Explainer`] gives them.
+/// Returns the model as an ONNX file with an additional output called [`EXPLANATION`]: N×h×w for a layer map, N×C×H×W
+/// for a pixel map, signed, as computed by [`crate::explain::Explainer`].
 ///
 /// # Errors
-/// If the method does not apply, several classes are asked for, or an operator has no standard form.
+/// If the method does not apply, several classes are requested, or an operator has no standard form.
 ///
 /// ```
 /// use heatlens::export::{Explanation, with_explanation};
@@ -112,14 +112,14 @@ pub fn with_explanation(model: &Model, explanation: &Explanation) -> Result<Vec<
     Ok(model.write(graph)?)
 }
 
-/// The graph with `map` as its last output, and nothing in it that no output needs.
+/// Returns the graph with `map` as its last output, without nodes that no output needs.
 fn with_output(graph: &Graph, map: ValueId) -> Result<Graph, GraphError> {
     let names: Vec<&str> = graph.outputs().iter().map(|&o| graph.value(o).name.as_str()).collect();
     let wanted: Vec<ValueId> = graph.outputs().iter().copied().chain([map]).collect();
     let mut simple = simplify(graph, &wanted)?.graph;
     let mut outputs = simple.outputs().to_vec();
     for (i, name) in names.into_iter().chain([EXPLANATION]).enumerate() {
-        // Values that are computed once under another name get their own back.
+        // Outputs that were merged with a value of another name get their name back.
         if simple.value(outputs[i]).name != name {
             let named = [name.to_owned()];
             let node =

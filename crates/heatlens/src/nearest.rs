@@ -1,7 +1,7 @@
-//! The names that come nearest to one that nobody knows, and words that stand for something.
+//! Similar names for an unknown one, and lookup of options by name.
 
-/// Up to `most` of the names, the most similar first; equally similar ones in their order. Capitals do not count, and a
-/// name that holds what was asked for comes before one that is merely spelled alike.
+/// Returns up to `most` of the names, the most similar first; ties keep their order. Case is ignored, and names that
+/// contain the requested one come before those that are merely similar.
 pub(crate) fn nearest<'n>(
     asked: &str,
     names: impl IntoIterator<Item = &'n str>,
@@ -18,7 +18,7 @@ pub(crate) fn nearest<'n>(
     scored.into_iter().take(most).map(|(_, name)| name).collect()
 }
 
-/// What `word` stands for, or which words were expected.
+/// Returns the value called `word`, or a message that lists the valid names.
 pub(crate) fn named<T>(word: &str, all: impl IntoIterator<Item = (&'static str, T)>) -> Result<T, String> {
     let mut words = Vec::new();
     for (name, value) in all {

@@ -1,4 +1,4 @@
-//! Scores only: the network without any explanation.
+//! Prediction of scores, without explanations.
 
 mod detections;
 mod first_look;
@@ -29,7 +29,7 @@ impl Predictor {
         Ok(Self { program: ImageProgram::compile(&model.graph, model.image, &[model.head.logits])? })
     }
 
-    /// The logits of `n` images, N×K, given as c·h·w values each.
+    /// Returns the logits of `n` images, N×K, given as `c*h*w` values each.
     ///
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
@@ -37,22 +37,22 @@ impl Predictor {
         Ok(self.program.run(&[pixels], n)?.swap_remove(0))
     }
 
-    /// What each kernel takes for `n` images.
+    /// Returns the time of each kernel for `n` images.
     ///
     /// # Errors
-    /// As [`logits`](Self::logits).
+    /// As for [`logits`](Self::logits).
     pub fn profile(&self, pixels: &[f32], n: usize) -> Result<Vec<StepTime>, ExplainError> {
         Ok(self.program.profile(&[pixels], n)?)
     }
 
-    /// Bytes of buffers that one image takes; weights not counted.
+    /// Returns the buffer size per image in bytes, without weights.
     #[must_use]
     pub fn bytes_per_image(&self) -> u128 {
         self.program.bytes_per_image()
     }
 }
 
-/// Classes and their probabilities, the likeliest first; of equal ones the first.
+/// Returns the classes and their probabilities, in descending order; the first class of ties comes first.
 #[must_use]
 pub fn ranking(probabilities: &[f64]) -> Vec<(usize, f64)> {
     let mut ranked: Vec<(usize, f64)> = probabilities.iter().copied().enumerate().collect();

@@ -1,41 +1,40 @@
-//! Random numbers that depend on what they are for, never on when or where they are drawn.
+//! Random numbers that depend on their purpose alone, not on the time or order of drawing.
 //!
-//! A [`Key`] names a use and the coordinates of a draw (the epoch, the sample); each key has a
-//! ChaCha8 stream of its own (Bernstein 2008). So a resumed run, another thread count or another
-//! order of work sees the same numbers. The conversions to floats and ranges stand here, on the
-//! generator's specified words and `libm`'s functions, so no platform and no version of a crate
-//! changes a bit.
+//! A [`Key`] identifies a use and the coordinates of a draw (such as epoch and sample); each key has its own ChaCha8
+//! stream (Bernstein 2008). Resumed runs, other thread counts and other orders of work therefore see the same numbers.
+//! Conversions to floats and ranges are implemented here, using the specified words of the generator and functions of
+//! `libm`, so that results are bit-identical on all platforms and with all versions of crates.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-/// What random numbers are for. The discriminants are part of every key: never renumber them.
+/// Purpose of random numbers. The discriminants are part of every key: never renumber them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// Fresh weights.
+    /// Initial weights.
     Weights = 1,
-    /// The order of the samples in an epoch.
+    /// Order of the samples in an epoch.
     Shuffle = 2,
-    /// Changing images at random while training.
+    /// Random augmentation of training images.
     Augment = 3,
     /// The demo's images.
     DemoData = 4,
-    /// Which images are held out.
+    /// Selection of held-out images.
     Split = 5,
     /// Noise, masks, samples and references of explanation methods.
     Explain = 6,
     /// Orders, noise, weights and samples of an audit.
     Audit = 7,
-    /// Starting points of clusters.
+    /// Initial points of clusters.
     Clusters = 8,
 }
 
-/// Names one stream of random numbers.
+/// Identifies one stream of random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key of a use under a seed.
+    /// Returns the key of a use under a seed.
     #[must_use]
     pub fn new(seed: u64, what: Use) -> Self {
         let mut key = [0; 32];
@@ -44,13 +43,13 @@ impl Key {
         Self(key)
     }
 
-    /// The key of one coordinate below this one: an epoch, a sample. `at(a).at(b)` and
-    /// `at(b).at(a)` differ, and so does the key itself.
+    /// Returns the key of a coordinate below this one, such as an epoch or a sample. `at(a).at(b)` and `at(b).at(a)`
+    /// differ from each other and from the key itself.
     #[must_use]
     pub fn at(self, coordinate: u64) -> Self {
-        // The child's 256-bit key is read from the parent's stream of that number, so any count of
-        // coordinates fits. The middle of the stream, because the start of stream 0 is the
-        // parent's own numbers.
+        // The child's 256-bit key is read from the parent's stream with this number, so any number of coordinates is
+        // possible. It is read from the middle of the stream, because the start of stream 0 holds the parent's own
+        // numbers.
         let mut parent = ChaCha8Rng::from_seed(self.0);
         parent.set_stream(coordinate);
         parent.set_word_pos(1 << 67);
@@ -59,7 +58,7 @@ impl Key {
         Self(key)
     }
 
-    /// The stream of this key, from its start.
+    /// Returns the stream of this key, from its start.
     #[must_use]
     pub fn rng(self) -> Rng {
         Rng(ChaCha8Rng::from_seed(self.0))
@@ -71,24 +70,24 @@ impl Key {
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {
-    /// Uniform in [0, 1): a multiple of 2⁻²⁴, so every value is exact in `f32`.
+    /// Draws uniformly from [0, 1): a multiple of 2⁻²⁴, so every value is exact in `f32`.
     #[allow(clippy::cast_precision_loss)]
     pub fn uniform(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
     }
 
-    /// Uniform in [0, 1): a multiple of 2⁻⁵³.
+    /// Draws uniformly from [0, 1): a multiple of 2⁻⁵³.
     #[allow(clippy::cast_precision_loss)]
     pub fn uniform_f64(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform between `low` and `high`.
+    /// Draws uniformly between `low` and `high`.
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform_f64()
     }
 
-    /// Uniform in `0..bound`, without bias; 0 if `bound` is 0. Lemire 2019, "Fast Random Integer
+    /// Draws uniformly from `0..bound`, without bias; returns 0 if `bound` is 0. Lemire 2019, "Fast Random Integer
     /// Generation in an Interval", algorithm 5.
     #[allow(clippy::cast_possible_truncation)]
     pub fn below(&mut self, bound: usize) -> usize {
@@ -96,7 +95,7 @@ impl Rng {
             return 0;
         }
         let bound = bound as u64;
-        // Low words under 2⁶⁴ mod bound would make some results likelier than others.
+        // Low words below 2⁶⁴ mod bound would make some results more likely than others.
         let rejected = bound.wrapping_neg() % bound;
         loop {
             let product = u128::from(self.0.next_u64()) * u128::from(bound);
@@ -106,19 +105,19 @@ impl Rng {
         }
     }
 
-    /// True with probability one half.
+    /// Returns true with probability one half.
     pub fn coin(&mut self) -> bool {
         self.0.next_u32() >> 31 == 1
     }
 
-    /// Normal with mean 0 and variance 1 (Box and Muller 1958).
+    /// Draws from the normal distribution with mean 0 and variance 1 (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         // 1 − u is in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * libm::log(1.0 - self.uniform_f64())).sqrt();
         radius * libm::cos(std::f64::consts::TAU * self.uniform_f64())
     }
 
-    /// Puts the items in a random order, each order equally likely (Fisher–Yates).
+    /// Shuffles the items; all orders are equally likely (Fisher–Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let chosen = self.below(last + 1);
@@ -145,7 +144,7 @@ mod tests {
         assert_eq!([rng.below(10), rng.below(1000), rng.below(usize::MAX)], BELOW);
     }
 
-    // Also from an independent ChaCha8 written from Bernstein's paper.
+    // Verified with an independent ChaCha8 written from Bernstein's paper.
     const FIRST: [u64; 3] = [4_606_029_925_845_525_861, 5_881_008_411_243_030_533, 6_840_029_072_272_234_182];
     const UNIFORM: u32 = 0x3f2a_17c6;
     const NORMAL: u64 = 4_605_862_999_583_498_047;

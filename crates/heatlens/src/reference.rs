@@ -1,4 +1,4 @@
-//! The embedding that images are held against: another image's, or a stored one.
+//! Reference embedding that images are compared with: that of another image, or a stored one.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::explain::ExplainError;
 use crate::model::{Model, ModelError};
 use crate::predict::Predictor;
 
-/// Why there is no embedding.
+/// Reason why there is no reference embedding.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
@@ -24,8 +24,8 @@ pub enum ReferenceError {
     Model(#[from] ModelError),
 }
 
-/// The embedding in an `.npy` file with as many numbers as the model gives, or the model's embedding of the first image of
-/// any other file.
+/// Returns the embedding in an `.npy` file of the model's embedding size, or the model's embedding of the first image
+/// in any other file.
 ///
 /// # Errors
 /// If the file cannot be read, or holds neither.

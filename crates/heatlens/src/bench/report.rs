@@ -1,4 +1,4 @@
-//! A model and its explanations, measured.
+//! Measurements of a model and its explanations.
 
 use std::time::Duration;
 
@@ -10,52 +10,52 @@ use crate::method::Method;
 use crate::model::Model;
 use crate::predict::Predictor;
 
-/// Operators and nodes that are listed, at most.
+/// Maximum number of operators and of nodes listed.
 const LISTED: usize = 10;
 
-/// The time of the forward pass and of explanations on this machine. Results that depend on the machine alone (threads,
-/// instruction set, peak) are measured beside them.
+/// Times of the forward pass and of explanations on this machine, together with properties of the machine (threads,
+/// instruction set, peak performance).
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Images that went in together.
+    /// Batch size.
     pub batch_size: usize,
-    /// Runs that count, after one to warm up.
+    /// Number of timed runs, after one to warm up.
     pub repeat: usize,
-    /// The most floating-point operations a second of all threads together.
+    /// Peak floating-point operations per second of all threads together.
     pub peak: f64,
-    /// The forward pass first, then methods, one by one and together.
+    /// The forward pass, followed by the methods, one by one and together.
     pub rows: Vec<Row>,
 }
 
-/// The measurements of one kind of work.
+/// Measurements of one kind of work.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// `forward pass`, a method's id, or `together`.
     pub name: String,
-    /// The time of a batch.
+    /// Duration of a batch.
     pub timing: Timing,
     /// Kernels of the shared program, for the whole batch.
     pub steps: Vec<StepTime>,
-    /// Bytes of buffers for one image.
+    /// Buffer size per image in bytes.
     pub bytes_per_image: u128,
 }
 
 impl Row {
-    /// Floating-point operations for a batch.
+    /// Returns the number of floating-point operations per batch.
     #[must_use]
     pub fn flops(&self) -> u64 {
         self.steps.iter().map(|s| s.flops).sum()
     }
 
-    /// Floating-point operations a second.
+    /// Returns the floating-point operations per second.
     #[must_use]
     pub fn speed(&self) -> f64 {
         self.flops() as f64 / self.timing.median().as_secs_f64()
     }
 }
 
-/// Measures the model and the methods of `options`, one by one and together, on `batch_size` images of noise. Methods of
-/// which some may not apply (`options.skip_inapplicable`) are measured together only.
+/// Measures the model and the methods of `options`, one by one and together, on `batch_size` images of noise. If some
+/// methods may not apply (`options.skip_inapplicable`), they are measured together only.
 ///
 /// # Errors
 /// If an operator has no kernel or a method does not apply.
@@ -92,7 +92,7 @@ pub fn measure(
     Ok(Report { batch_size, repeat, peak: peak_flops(), rows })
 }
 
-/// Images of noise: what they show does not change the time.
+/// Returns images of noise; their content does not affect the time.
 fn noise(model: &Model, n: usize) -> Vec<f32> {
     let mut state = 1u32;
     let mut next = || {
@@ -102,7 +102,7 @@ fn noise(model: &Model, n: usize) -> Vec<f32> {
     (0..n * model.shape().iter().product::<usize>()).map(|_| next()).collect()
 }
 
-/// Milliseconds.
+/// Converts a duration to milliseconds.
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -112,7 +112,7 @@ fn percent(part: Duration, whole: Duration) -> f64 {
 }
 
 impl Report {
-    /// Returns the report for people, in lines; operators and nodes are those of the last row.
+    /// Returns the report as text; operators and nodes are those of the last row.
     #[must_use]
     pub fn text(&self) -> String {
         let mut lines = vec![
@@ -176,7 +176,7 @@ impl Report {
         lines
     }
 
-    /// Returns the report for programs, with times in milliseconds.
+    /// Returns the report as JSON, with times in milliseconds.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let operator =

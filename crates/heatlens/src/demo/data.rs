@@ -13,17 +13,17 @@ use crate::render::save_png;
 use crate::run::RunError;
 use crate::train::{TrainError, TrainingSet};
 
-/// Where the demo's data lie.
+/// Paths of the demo's data.
 #[derive(Clone, Debug)]
 pub struct DemoFolders {
-    /// One folder for each class, to train on.
+    /// Training images, in one folder per class.
     pub train: PathBuf,
-    /// `X`, `y` and `mask` of the images to explain.
+    /// Archive with `X`, `y` and `mask` of the images to explain.
     pub shown: PathBuf,
 }
 
 impl DemoFolders {
-    /// Reads the images to train on, in grey, and holds some of them out.
+    /// Reads the training images, in grey, and holds out some of them.
     ///
     /// # Errors
     /// If an image is missing or cannot be read.
@@ -34,8 +34,8 @@ impl DemoFolders {
     }
 }
 
-/// Writes the images to train on as PNG files in class folders, and those to explain as one
-/// archive that also holds the answers. Returns the places and the latter images.
+/// Writes the training images as PNG files in class folders, and the images to explain as one archive that includes the
+/// ground truth. Returns the paths and the images to explain.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -57,7 +57,8 @@ pub fn write_data(folder: impl AsRef<Path>, seed: u64) -> Result<(DemoFolders, V
     Ok((DemoFolders { train, shown }, images))
 }
 
-/// Images behind those to train on: two with the object, then one without.
+/// Returns the indices of the images to explain, which follow the training images: two with the object, then one
+/// without.
 fn shown_order() -> impl Iterator<Item = usize> {
     let with = (0..).map(|i| IMAGES + 2 * i + 1);
     let without = (0..).map(|i| IMAGES + 2 * i);

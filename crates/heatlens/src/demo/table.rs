@@ -1,9 +1,9 @@
-//! The demo's result as a table, for the terminal and for the page.
+//! The demo's result as a table, for the terminal and for the report.
 
 use super::{Localisation, conclusion};
 use crate::report::Table;
 
-/// Returns the table for people, in lines, with what it allows to conclude.
+/// Returns the table as text, with the conclusion.
 #[must_use]
 pub fn text(rows: &[Localisation]) -> String {
     let mut lines = vec![
@@ -19,7 +19,7 @@ pub fn text(rows: &[Localisation]) -> String {
     lines.join("\n")
 }
 
-/// Returns the same table for the page.
+/// Returns the table for the report.
 #[must_use]
 pub fn table(rows: &[Localisation]) -> Table {
     let columns = ["method", "heat on the ring", "by chance", "times chance", "peak on the ring"];

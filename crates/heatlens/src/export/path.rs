@@ -1,9 +1,9 @@
-//! Where a model file may be written.
+//! Checks of the path of an output model file.
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
-/// Endings of other kinds of model files.
+/// Extensions of other kinds of model files.
 const OTHERS: [&str; 13] = [
     "h5",
     "hdf5",
@@ -20,12 +20,13 @@ const OTHERS: [&str; 13] = [
     "npz",
 ];
 
-/// Checks, before any work, that an ONNX file can be written to `path` under a name that programs will open it by.
+/// Checks, before any work is done, that an ONNX file can be written to `path` and opened by other programs under that
+/// name.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidFilename`] if `path` is a folder or ends as another kind of model file does;
-/// [`ErrorKind::NotFound`] if its folder does not exist; [`ErrorKind::AlreadyExists`] if there is a file that
-/// `replace` does not give up.
+/// [`ErrorKind::InvalidFilename`] if `path` is a folder or has the extension of another kind of model file;
+/// [`ErrorKind::NotFound`] if its folder does not exist; [`ErrorKind::AlreadyExists`] if the file exists and `replace`
+/// is false.
 pub fn check_path(path: &Path, replace: bool) -> Result<(), Error> {
     let name = path.display();
     let unfit = |reason: String| Err(Error::new(ErrorKind::InvalidFilename, reason));

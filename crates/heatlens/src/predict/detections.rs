@@ -1,4 +1,4 @@
-//! A detector's boxes in many images, as a table or as COCO's tools read them.
+//! A detector's boxes in many images, as CSV or COCO JSON.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,15 @@ use crate::explain::ExplainError;
 use crate::model::Model;
 use crate::run::Monitor;
 
-/// The boxes in the images of a data set, in its order; the surest of an image first.
+/// The boxes in the images of a data set, in the order of the images; within an image the most confident box comes
+/// first.
 #[derive(Clone, Debug)]
 pub struct Detections {
     class_names: Vec<String>,
     images: Vec<Image>,
-    /// Images that could not be read: where they come from, and why.
+    /// Images that could not be read, each with its source and the reason.
     pub broken: Vec<(String, String)>,
-    /// Whether the monitor asked to stop; the images end there.
+    /// True if the monitor requested a stop; the images end there.
     pub stopped: bool,
 }
 
@@ -25,15 +26,15 @@ struct Image {
     input: String,
     index: usize,
     size: [usize; 2],
-    /// Each with left, top, right and bottom in pixels of the image.
+    /// Detections, each with left, top, right and bottom in pixels of the image.
     found: Vec<(Detection, [f64; 4])>,
 }
 
 impl Detections {
-    /// Runs the model on every image of `data`. `monitor` hears at once which cannot be read.
+    /// Runs the model on every image of `data`. Unreadable images are reported to `monitor` immediately.
     ///
     /// # Errors
-    /// If the model is no detector, an operator has no kernel, or the images do not have the model's size.
+    /// If the model is not a detector, an operator has no kernel, or the images do not have the model's input size.
     pub fn of(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Self, ExplainError> {
         let detector = Detector::new(model)?;
         let [_, h, w] = model.shape();
@@ -70,7 +71,7 @@ impl Detections {
         Ok(all)
     }
 
-    /// Returns a line for each box as CSV, with a header.
+    /// Returns the boxes as CSV, one per line, with a header.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut text = "input,index,rank,class,p,x,y,width,height\n".to_owned();
@@ -91,7 +92,7 @@ impl Detections {
         text
     }
 
-    /// Returns COCO's object of images, annotations and categories; ids count from 1.
+    /// Returns COCO's object of images, annotations and categories; ids start at 1.
     #[must_use]
     pub fn to_coco(&self) -> Value {
         let image = |(id, image): (usize, &Image)| {

@@ -1,28 +1,28 @@
-//! A look at a few images before all of them: do their values and the model's answers make sense, and would another way of
-//! preparing them make more?
+//! Plausibility check on a few images: checks their values and the model's predictions, and tries other preprocessing.
 
 use crate::data::{Dataset, Preset};
 use crate::explain::ExplainError;
 use crate::model::Model;
 use crate::predict::Predictor;
 
-/// Images that are looked at, evenly spread over all.
+/// Number of images examined, evenly spread over all.
 const IMAGES: usize = 6;
-/// Fewer images say nothing about how much answers differ.
+/// Minimum number of images for comparing predictions.
 const FEWEST: usize = 3;
-/// Probabilities that differ by less from image to image are all but the same.
+/// Difference of probabilities below which predictions are considered equal.
 const ALIKE: f64 = 0.1;
-/// From this on a model is sure of a class, and may be so of every image of it.
+/// Confidence from which equal predictions may be correct, if all images are of the same class.
 const SURE: f64 = 0.9;
-/// A preset is named if mean top probability and information are both larger by so much.
+/// Minimum increase of both mean top probability and information for a preset to be recommended.
 const FAR_MORE: f64 = 0.2;
-/// With many classes it is named as a hint from so much on.
+/// Minimum increase of each for a hint, if there are many classes.
 const MORE: [f64; 2] = [0.05, 0.02];
 const MANY_CLASSES: usize = 10;
 
-/// What should be known about the data and the model's answers to them, a sentence each; nothing where all is as expected.
+/// Returns notes on problems with the data or the model's predictions, one sentence each; empty if everything is as
+/// expected.
 ///
-/// Where it is assumed how images are prepared, the common presets are tried on the first images.
+/// If the preprocessing is an assumption, the common presets are tried on the first images.
 ///
 /// # Errors
 /// If an operator has no kernel.
@@ -52,10 +52,10 @@ pub fn first_look(model: &Model, data: &dyn Dataset) -> Result<Vec<String>, Expl
     Ok(notes)
 }
 
-/// A model's answers to some images.
+/// Predictions for some images.
 #[derive(Clone, Debug)]
 struct Answers {
-    /// The probabilities of all classes, for each image.
+    /// Probabilities of all classes, for each image.
     rows: Vec<Vec<f64>>,
 }
 
@@ -69,14 +69,15 @@ impl Answers {
         Ok(Self { rows: images.map(row).collect::<Result<_, ExplainError>>()? })
     }
 
-    /// The mean of each image's largest probability.
+    /// Returns the mean top probability.
     fn confidence(&self) -> f64 {
         let top = |row: &Vec<f64>| row.iter().copied().fold(0.0, f64::max);
         self.rows.iter().map(top).sum::<f64>() / self.rows.len().max(1) as f64
     }
 
-    /// How much an answer tells about which image it is for, in nats: the entropy of the mean answer less the mean
-    /// entropy. 0 where all answers are the same, however sure; large where each is sure of another class.
+    /// Returns the mutual information between predictions and images, in nats: the entropy of the mean prediction minus
+    /// the mean entropy. It is 0 if all predictions are equal, however confident, and large if each is confident of a
+    /// different class.
     fn information(&self) -> f64 {
         let entropy = |row: &[f64]| -row.iter().filter(|p| **p > 0.0).map(|p| p * p.ln()).sum::<f64>();
         let n = self.rows.len().max(1) as f64;
@@ -86,7 +87,7 @@ impl Answers {
         entropy(&mean) - self.rows.iter().map(|row| entropy(row)).sum::<f64>() / n
     }
 
-    /// The largest difference of a class's probability between two images.
+    /// Returns the largest difference of a class's probability between two images.
     fn spread(&self) -> f64 {
         let classes = self.rows.first().map_or(0, Vec::len);
         let spread = |k: usize| {
@@ -96,8 +97,8 @@ impl Answers {
         (0..classes).map(spread).fold(0.0, f64::max)
     }
 
-    /// The note that all images get next to the same answer. A model that is sure of one class may be right, unless the
-    /// images are of several.
+    /// Returns a note if the predictions for all images are almost equal. A model that is confident of one class may be
+    /// right, unless the images have several classes.
     fn alike(&self, several_classes: bool) -> Option<String> {
         let (spread, confidence) = (self.spread(), self.confidence());
         let strange = spread < ALIKE && (several_classes || confidence < SURE);
@@ -110,14 +111,14 @@ impl Answers {
     }
 }
 
-/// The same images prepared in all common ways.
+/// Predictions for the same images with all common presets.
 struct Comparison {
     assumed: Answers,
     others: Vec<(Preset, Answers)>,
 }
 
 impl Comparison {
-    /// `images` are pixels from 0 to 1, which is what is assumed.
+    /// Compares presets on `images`, given as pixels from 0 to 1, the assumed range.
     fn new(
         predictor: &Predictor,
         model: &Model,
@@ -127,7 +128,7 @@ impl Comparison {
         let mut others = Vec::new();
         for preset in [Preset::Imagenet, Preset::Tf, Preset::Caffe, Preset::Raw] {
             let mut settings = model.preprocessing.clone();
-            // Presets for colour do not exist for grey.
+            // Presets for colour images do not apply to grey ones.
             if preset.apply(&mut settings).is_err() {
                 continue;
             }
@@ -141,9 +142,10 @@ impl Comparison {
         Ok(Self { assumed, others })
     }
 
-    /// The note about the preset whose answers are the most confident and tell the images apart best, if there is one.
+    /// Returns a note on the preset with the highest confidence and information, if it is sufficiently better.
     ///
-    /// Larger inputs make many networks more confident whatever is right, so that small differences are a hint at most.
+    /// Larger input values make many networks more confident, whether they are correct or not, so small differences are
+    /// a hint at most.
     fn note(&self) -> Option<String> {
         let assumed = &self.assumed;
         let gains = |answers: &Answers| {

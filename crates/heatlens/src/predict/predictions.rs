@@ -1,4 +1,4 @@
-//! A model's answers to many images, as a table.
+//! A model's predictions for many images, as a table.
 
 use serde_json::{Value, json};
 
@@ -8,17 +8,17 @@ use crate::explain::ExplainError;
 use crate::model::{HeadKind, Model};
 use crate::run::Monitor;
 
-/// A model's answers to the images of a data set, in its order.
+/// A model's predictions for the images of a data set, in the order of the images.
 ///
-/// In tables, `top` names so many classes for each image, the likeliest first; `None` gives all in their own order. A
-/// model of quantities has neither classes nor probabilities, only values.
+/// In tables, `top` is the number of classes per image, the most probable first; `None` lists all classes in their own
+/// order. A model of quantities has values instead of classes and probabilities.
 #[derive(Clone, Debug)]
 pub struct Predictions<'m> {
     model: &'m Model,
     rows: Vec<Row>,
-    /// Images that could not be read: where they come from, and why. They have no row.
+    /// Images that could not be read, each with its source and the reason. They have no row.
     pub broken: Vec<(String, String)>,
-    /// Whether the monitor asked to stop; the rows end there.
+    /// True if the monitor requested a stop; the rows end there.
     pub stopped: bool,
 }
 
@@ -31,10 +31,10 @@ struct Row {
 }
 
 impl<'m> Predictions<'m> {
-    /// Runs the model on every image of `data`. `monitor` hears at once which cannot be read.
+    /// Runs the model on every image of `data`. Unreadable images are reported to `monitor` immediately.
     ///
     /// # Errors
-    /// If an operator has no kernel, or the images do not have the model's size.
+    /// If an operator has no kernel, or the images do not have the model's input size.
     pub fn of(model: &'m Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Self, ExplainError> {
         let predictor = Predictor::new(model)?;
         let mut found = Self { model, rows: Vec::new(), broken: Vec::new(), stopped: false };
@@ -71,7 +71,7 @@ impl<'m> Predictions<'m> {
         rows.map(line).collect()
     }
 
-    /// Returns the table as an object of `classes` and `images`, with logits.
+    /// Returns the table as a JSON object of `classes` and `images`, with logits.
     #[must_use]
     pub fn to_json(&self, top: Option<usize>) -> Value {
         let top = self.shown(top);
@@ -102,7 +102,7 @@ impl<'m> Predictions<'m> {
             Some(top) => header.extend((1..=top).flat_map(|n| [format!("class {n}"), format!("p {n}")])),
             None => {
                 header.push("predicted".to_owned());
-                // Of a segmentation it is the share of pixels.
+                // For a segmentation the value is the share of pixels.
                 let value = if head.kind == HeadKind::Segmentation { "share" } else { "p" };
                 header.extend(names.iter().map(|name| format!("{value}({name})")));
             }
@@ -159,7 +159,7 @@ impl<'m> Predictions<'m> {
     }
 }
 
-/// A field of a table, in quotes where it needs them.
+/// Quotes a field of a table, if necessary.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\""))
