@@ -50,7 +50,7 @@ pub(super) struct Assembly {
     prepared: Vec<(&'static str, ValueId)>,
     shared: Shared,
     pub(super) maps: Vec<MapSpec>,
-    /// The output of a detector's boxes, N×4×P.
+    /// Output with the boxes of a detector, N×4×P.
     pub(super) boxes: Option<usize>,
     pub(super) notes: Vec<String>,
     /// True if the layers belong to the levels of a detector, one of which is responsible for each box.
@@ -87,10 +87,8 @@ struct Aim {
     seed: ValueId,
     /// Target of the goal as one row, N×T.
     row: ValueId,
-    /// The output that says how much each place counts, where there are scores at many.
+    /// Output with the weight of each place, for dense heads.
     places: Option<usize>,
-    /// Output with the number of places that count, for dense heads.
-    /// Output with the number of counting places per level of a detector.
     /// Output that holds the seed, if the target is an input.
     seed_output: Option<usize>,
 }
@@ -215,7 +213,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Adds an output with the number of places that count in a row, N×1.
+    /// Adds an output with the weight of each place, N×P.
     fn add_places(&mut self, dense: &Dense, row: ValueId) -> Result<usize, ExplainError> {
         let mut b = Builder::new(&mut self.graph, "target");
         let width = b.shape(row).0.get(1).map_or(0, |d| d.at(1));

@@ -20,6 +20,7 @@ impl Attribution {
     }
 
     /// Draws the map over a picture of the view's size. Each concept of a concept map has its own colour.
+    /// The box or the pixels whose score is explained are outlined.
     #[must_use]
     pub fn draw_over(&self, picture: &RgbImage, view: &View, style: HeatStyle) -> RgbImage {
         let mut drawn = match (self.method.kind, self.shape.as_slice()) {

@@ -32,10 +32,8 @@ pub struct MapSpec {
     pub(super) source: MapSource,
     /// Outputs from which the reason for an empty map is derived.
     pub(super) probes: Option<Probes<usize>>,
-    /// The output that says how much each place counts, where there are scores at many.
+    /// Output with the weight of each place, for dense heads.
     pub(super) places: Option<usize>,
-    /// Output with the number of places that count, for dense heads.
-    /// Output with the number of counting places per level, if each level has its own layer.
     /// Output that holds the seed, if the class is determined with it.
     pub(super) seed: Option<usize>,
 }

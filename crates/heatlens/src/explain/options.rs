@@ -34,7 +34,8 @@ pub struct ExplainOptions {
     pub skip_inapplicable: bool,
     /// True if intermediate tensors are returned as well.
     pub tensors: bool,
-    /// The probability from which a class counts as there: maps of less probable classes are [absent](crate::explain::ZeroMap::is_absent).
+    /// Probability that a class must exceed; maps of other classes are
+    /// [absent](crate::explain::ZeroMap::is_absent).
     pub at_least: Option<f64>,
     /// True if the class to explain is given with each image, for
     /// [`Explainer::explain_for`](super::Explainer::explain_for).

@@ -354,7 +354,6 @@ impl ExplainRequest {
         Ok(choices)
     }
 
-    /// Returns the classes or the detection to explain.
     /// Returns the named layers; `all` selects those that `inspect` lists, without mere copies.
     fn layers(&self, model: &Model) -> Result<Vec<Layer>, RunError> {
         if self.layers == ["all"] {

@@ -24,9 +24,8 @@ pub struct ExplainedImage<'a> {
     pub truth: Option<&'a Mask>,
     /// Picture files of the image, relative to the run's folder.
     pub files: &'a [String],
-    /// Its line in the manifest, without the line break.
+    /// Manifest line of the image, without the line break.
     pub line: &'a str,
-    /// Manifest line of the image, if another run or an earlier part of this one wrote it.
     /// True if the line, the cache record and the pictures are in the run's folder already.
     pub written: bool,
 }
@@ -38,7 +37,7 @@ impl ExplainedImage<'_> {
         self.data.label(self.item)
     }
 
-    /// The quantity that is explained, in words; `None` for a model of classes.
+    /// Returns the explained quantity in words; `None` for a model of classes.
     #[must_use]
     pub fn quantity(&self) -> Option<String> {
         let class = self.explanation.attributions.first().map_or(0, |map| map.class);
