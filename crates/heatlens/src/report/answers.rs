@@ -1,20 +1,20 @@
-//! What the model predicted for each image.
+//! Predictions of the model for each image.
 
 use crate::explain::Explanation;
 
-/// Classes that are kept of each image.
+/// Number of classes kept per image.
 const TOP: usize = 5;
 
 /// The prediction for one image.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The image's short name.
+    /// Short name of the image.
     pub name: String,
-    /// Its class, where it is known.
+    /// Class of the image, if known.
     pub label: Option<usize>,
-    /// The class predicted.
+    /// Predicted class.
     pub predicted: usize,
-    /// The most probable classes with their probabilities, falling; at most five.
+    /// At most five classes with their probabilities, most probable first.
     pub top: Vec<(usize, f64)>,
 }
 
@@ -23,35 +23,35 @@ pub struct Answer {
 pub struct Answers {
     /// Names of the classes.
     pub class_names: Vec<String>,
-    /// One for each image.
+    /// One row per image.
     pub rows: Vec<Answer>,
 }
 
 impl Answer {
-    /// The prediction behind an explanation.
+    /// Returns the prediction an explanation was made for.
     #[must_use]
     pub fn of(name: String, label: Option<usize>, explanation: &Explanation) -> Self {
         let mut top: Vec<(usize, f64)> = explanation.probabilities.iter().copied().enumerate().collect();
-        top.sort_by(|a, b| b.1.total_cmp(&a.1)); // stable: the first of equals
+        top.sort_by(|a, b| b.1.total_cmp(&a.1)); // stable: ties keep class order
         top.truncate(TOP);
         Self { name, label, predicted: explanation.predicted, top }
     }
 }
 
 impl Answers {
-    /// No answers yet, for these classes.
+    /// Creates an empty list for these classes.
     #[must_use]
     pub fn new(class_names: &[String]) -> Self {
         Self { class_names: class_names.to_vec(), rows: Vec::new() }
     }
 
-    /// A class's name, or its number.
+    /// Returns the name of a class, or its index if it has none.
     #[must_use]
     pub fn class_name(&self, class: usize) -> String {
         self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// The names of the classes that occur as a label or a prediction, rising by class.
+    /// Returns the names of the classes that occur as a label or a prediction, in class order.
     #[must_use]
     pub fn occurring(&self) -> Vec<String> {
         let mut classes: Vec<usize> =

@@ -1,4 +1,4 @@
-//! What the page shows of one image.
+//! The part of the page that shows one image.
 
 use image::RgbImage;
 
@@ -13,89 +13,89 @@ use crate::run::{BaseImage, ExplainedImage, RunError};
 /// One image of the gallery.
 #[derive(Clone, Debug)]
 pub struct Card {
-    /// Its number in the data.
+    /// Index of the image in the data.
     pub item: usize,
-    /// Its short name.
+    /// Short name of the image.
     pub name: String,
-    /// Where it comes from.
+    /// Source of the image.
     pub source: String,
-    /// Its class, where it is known.
+    /// Name of the true class, if known.
     pub label: Option<String>,
-    /// What the model says.
+    /// Name of the predicted class.
     pub predicted: String,
-    /// How sure the model is, from 0 to 1.
+    /// Probability of the predicted class, 0 to 1.
     pub probability: f64,
     /// The quantity that is explained, where the model gives quantities and not classes.
     pub quantity: Option<String>,
-    /// Whether the model is right, where that is known.
+    /// True if the prediction is correct; `None` if the image has no label.
     pub right: Option<bool>,
     /// The image.
     pub image: Picture,
-    /// Its maps, in the order of the gallery's list.
+    /// Maps of the image, in the order of [`Gallery::maps`](super::Gallery::maps).
     pub maps: Vec<CardMap>,
-    /// How the main map fares when what it points at is blanked.
+    /// Occlusion check of the main map.
     pub check: Option<Check>,
-    /// The outline of the true object, where it is known.
+    /// Outline of the true object, if known.
     pub truth: Option<Outline>,
 }
 
-/// An outline as a path of an SVG picture.
+/// An outline as an SVG path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
-    /// Width and height of the drawing.
+    /// Width and height of the SVG view box.
     pub size: (usize, usize),
-    /// The path.
+    /// SVG path data.
     pub path: String,
 }
 
 /// One map of one image.
 #[derive(Clone, Debug)]
 pub struct CardMap {
-    /// The class it is for.
+    /// Name of the explained class.
     pub class: String,
-    /// What is drawn.
+    /// The drawn map.
     pub drawn: Drawn,
     /// The outline of the box or the pixels that are explained.
     pub focus: Option<Outline>,
 }
 
-/// How a map is shown.
+/// The drawn form of a map.
 #[derive(Clone, Debug)]
 pub enum Drawn {
-    /// Heat of 0 or more, alone and over the image, and the evidence of both signs.
+    /// Heat of 0 or more, alone and as an overlay, and evidence of both signs.
     Heat {
         /// The heat alone.
         heat: Picture,
-        /// The heat to lie over the image.
+        /// The heat as a translucent overlay for the image.
         veil: Picture,
-        /// Both signs.
+        /// The map with both signs.
         signed: Picture,
-        /// The raw number behind the brightest colour.
+        /// Raw value of the brightest colour.
         high: String,
-        /// The raw number behind the strongest red or blue.
+        /// Raw value of the strongest red or blue.
         largest: String,
     },
-    /// A picture of its own: a gradient around grey, or several patterns.
+    /// A stand-alone picture: a gradient around grey, or several patterns.
     Whole {
         /// The picture.
         picture: Picture,
-        /// What its colours mean.
+        /// Meaning of the colours.
         meaning: &'static str,
     },
-    /// Nothing to draw.
+    /// A map without anything to draw.
     Empty {
-        /// Why.
+        /// Reason for that.
         reason: String,
     },
 }
 
-/// What grey, lighter and darker stand for.
+/// Meaning of grey, lighter and darker.
 const GRADIENT: &str = "grey: no influence · lighter: raises the score · darker: lowers it";
-/// What the colours of several patterns stand for.
+/// Meaning of the colours of several patterns.
 const CONCEPTS: &str = "each colour is one pattern; brighter where it is stronger";
 
 impl Card {
-    /// Draws everything for one image.
+    /// Draws the image, its maps and its outline, and runs the occlusion check.
     pub(super) fn new(
         seen: &ExplainedImage<'_>,
         base: &BaseImage,
@@ -125,7 +125,7 @@ impl Card {
         })
     }
 
-    /// Bytes that its pictures take in the page.
+    /// Returns the total length of the pictures' data URIs in bytes.
     pub(super) fn bytes(&self) -> usize {
         let of_map = |map: &CardMap| match &map.drawn {
             Drawn::Heat { heat, veil, signed, .. } => heat.uri.len() + veil.uri.len() + signed.uri.len(),
@@ -184,23 +184,23 @@ fn drawn(picture: std::io::Result<Picture>) -> Result<Picture, RunError> {
     picture.map_err(RunError::writing("report.html".as_ref()))
 }
 
-/// What is common to one map of all images.
+/// Properties that one map shares across all images.
 #[derive(Clone, Debug)]
 pub struct MapInfo {
-    /// The method's title, with layer and class where there are several.
+    /// Title of the method, with layer and class if there are several.
     pub title: String,
-    /// The method's id.
+    /// Id of the method.
     pub method: &'static str,
-    /// The method's sentence.
+    /// One-sentence summary of the method.
     pub summary: &'static str,
-    /// What to know before believing it.
+    /// Caveat of the method, if it has one.
     pub caution: Option<&'static str>,
-    /// The layer, for methods that use one.
+    /// Layer, for methods that use one.
     pub layer: Option<String>,
 }
 
 impl MapInfo {
-    /// Describes a map.
+    /// Describes the map at index `at` of every image.
     pub(super) fn new(at: usize, spec: &MapSpec, seen: &ExplainedImage<'_>) -> Self {
         Self {
             title: seen.map_title(at),

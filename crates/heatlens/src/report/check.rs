@@ -1,31 +1,33 @@
-//! A test of one map that anybody can follow: blank what it calls hot, and see whether the model cares.
+//! A simple occlusion check of one map: blank the hottest and the coldest tenth and compare how far the score
+//! falls.
 
 use crate::explain::ExplainError;
 use crate::explain::{Attribution, Explanation};
 use crate::model::{Head, Model};
 use crate::predict::Predictor;
 
-/// The share of the image that is blanked.
+/// Share of the image that is blanked.
 const SHARE: f64 = 0.1;
 
-/// How far the score of the explained class falls when a tenth of the image becomes its mean colour.
+/// Drop in the score of the explained class when a tenth of the image is replaced by its mean colour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Check {
-    /// The hottest tenth.
+    /// Drop for the hottest tenth.
     pub hottest: f64,
-    /// The coldest tenth.
+    /// Drop for the coldest tenth.
     pub coldest: f64,
 }
 
 impl Check {
-    /// How much more the hottest tenth matters; at most 0 for a map that points nowhere in particular.
+    /// Returns how much more the hottest tenth matters than the coldest; at most 0 if the map points nowhere in
+    /// particular.
     #[must_use]
     pub fn lead(&self) -> f64 {
         self.hottest - self.coldest
     }
 }
 
-/// Blanks images and asks the model again.
+/// Blanks parts of images and predicts again.
 #[derive(Debug)]
 pub(super) struct Checker {
     predictor: Predictor,
@@ -37,7 +39,7 @@ impl Checker {
         Ok(Self { predictor: Predictor::new(model)?, model: model.clone() })
     }
 
-    /// Checks one map of an image; `None` if it has no heat.
+    /// Checks one map of an image; `None` if the map has no positive heat.
     pub(super) fn check(
         &self,
         pixels: &[f32],
@@ -60,14 +62,14 @@ impl Checker {
     }
 }
 
-/// Places from the coldest to the hottest; equal ones in the order of the pixels.
+/// Returns the pixel indices from the coldest to the hottest; ties keep pixel order.
 fn by_heat(heat: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..heat.len()).collect();
     order.sort_by(|&a, &b| heat[a].total_cmp(&heat[b]));
     order
 }
 
-/// The image with some places in the mean colour of the whole.
+/// Returns the image with the given pixels set to the mean of each channel.
 fn blanked(pixels: &[f32], channels: usize, places: &[usize]) -> Vec<f32> {
     let mut changed = pixels.to_vec();
     let area = pixels.len() / channels.max(1);

@@ -1,5 +1,5 @@
-//! Gathers, while images are explained, what the page shows of them. Memory and page are bounded: beyond a number of
-//! images the page shows a choice, and says so.
+//! Collects the page's images while they are explained. Memory and page size are bounded: if there are too many
+//! images, the page shows a selection and says so.
 
 use rayon::prelude::*;
 
@@ -10,31 +10,31 @@ use crate::report::card::{Card, MapInfo};
 use crate::report::check::Checker;
 use crate::run::{ExplainedImage, RunError, Sink};
 
-/// Most images in one page.
+/// Maximum number of images on one page.
 pub const MAX_IMAGES: usize = 200;
-/// Most maps in one page: with many maps for each image, fewer images are shown.
+/// Maximum number of maps on one page; with many maps per image, fewer images are shown.
 pub const MAX_MAPS: usize = 800;
-/// Most bytes that the pictures of the images take in one page: with the rest of it, it can be mailed.
+/// Maximum size of the image pictures on one page, in bytes, so that the page can be mailed.
 pub const MAX_BYTES: usize = 7 << 20;
-/// Images that are shown however many maps each has.
+/// Number of images shown however many maps each has.
 const MIN_IMAGES: usize = 12;
 
 /// The images of the page.
 #[derive(Clone, Debug, Default)]
 pub struct Gallery {
-    /// What each image has.
+    /// Descriptions of the maps that every image has.
     pub maps: Vec<MapInfo>,
-    /// The map that is seen first, and that the checks are of.
+    /// Index of the map shown first, which is also the one the occlusion checks use.
     pub main: usize,
-    /// The images shown, in the order of the data.
+    /// Images shown, in data order.
     pub cards: Vec<Card>,
-    /// How many there are in all.
+    /// Total number of images, including those not shown.
     pub total: usize,
-    /// The colours of heat.
+    /// Colormap of the heat maps.
     pub colormap: Colormap,
 }
 
-/// A sink that makes the page's images.
+/// Sink that collects the images and predictions of the page.
 #[derive(Debug)]
 pub struct Collector {
     checker: Checker,
@@ -48,7 +48,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Gets ready for the images of one run; `style` is how heat is drawn.
+    /// Creates a collector for the images of one run; `style` controls how heat is drawn.
     ///
     /// # Errors
     /// If the model cannot be compiled on its own.
@@ -66,8 +66,8 @@ impl Collector {
         })
     }
 
-    /// The images to show and what the model said of all. If there are too many, up to half of those shown are the
-    /// first that the model got wrong, the others the first of the rest.
+    /// Returns the images to show and the predictions for all images. If there are too many images, up to half of
+    /// those shown are the first misclassified ones; the rest are the first of the others.
     #[must_use]
     pub fn finish(mut self) -> (Gallery, Answers) {
         let half = self.limit.div_ceil(2).max(self.limit.saturating_sub(self.others.len()));
@@ -82,7 +82,7 @@ impl Collector {
     }
 }
 
-/// Leaves out the last of the longer list until the pictures of both take no more than so many bytes, or few are left.
+/// Drops the last card of the longer list until the pictures take at most `most` bytes or only 12 cards are left.
 pub(super) fn fit(wrong: &mut Vec<Card>, others: &mut Vec<Card>, most: usize) {
     let mut bytes: usize = wrong.iter().chain(others.iter()).map(Card::bytes).sum();
     while bytes > most && wrong.len() + others.len() > MIN_IMAGES {

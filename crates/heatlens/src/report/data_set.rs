@@ -1,4 +1,4 @@
-//! The pictures of the page's part on the data set as a whole.
+//! Pictures for the page's section on the data set as a whole.
 
 use crate::data::Dataset;
 use crate::dataset::{Findings, Grid, Observations, Shortcut};
@@ -7,54 +7,54 @@ use crate::report::picture::Picture;
 use crate::run::RunError;
 use crate::stats::text::percent;
 
-/// Most images that stand for clusters in one page.
+/// Maximum number of exemplar images on one page.
 const MOST_EXEMPLARS: usize = 96;
 
-/// What was found, with pictures.
+/// Findings about the data set, with pictures.
 #[derive(Clone, Debug)]
 pub struct DataSetPart {
-    /// What was found.
+    /// Findings about the data set.
     pub findings: Findings,
-    /// For each class the mean map of each outcome, then of each cluster with its exemplars.
+    /// Pictures of each class: the mean map of each outcome, then each cluster with its exemplars.
     pub pictures: Vec<ClassPictures>,
-    /// Width and height of the model's input.
+    /// Width and height of the model input.
     pub size: (u32, u32),
 }
 
 /// The pictures of one class.
 #[derive(Clone, Debug)]
 pub struct ClassPictures {
-    /// The mean map of each outcome.
+    /// Mean map of each outcome.
     pub outcomes: Vec<Option<Picture>>,
-    /// Each cluster.
+    /// Pictures of each cluster.
     pub clusters: Vec<ClusterPictures>,
 }
 
 /// The pictures of one cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterPictures {
-    /// Its mean map.
+    /// Mean map of the cluster.
     pub mean: Option<Picture>,
-    /// Images that stand for it.
+    /// Exemplars of the cluster.
     pub exemplars: Vec<Exemplar>,
 }
 
-/// An image that stands for a cluster.
+/// A representative image of a cluster.
 #[derive(Clone, Debug)]
 pub struct Exemplar {
-    /// Its name.
+    /// Name of the image.
     pub name: String,
     /// The image.
     pub image: Picture,
-    /// Its heat, to lie over it.
+    /// Heat of the image as a translucent overlay.
     pub veil: Picture,
 }
 
 impl DataSetPart {
-    /// Draws what was found in the colours of `style`; exemplars are read from `data` again.
+    /// Draws the findings in the colours of `style`; exemplars are read from `data` again.
     ///
     /// # Errors
-    /// If a picture cannot be drawn or an image that was explained cannot be read any more.
+    /// If a picture cannot be drawn, or an image that was explained can no longer be read.
     pub fn new(
         findings: Findings,
         seen: &Observations,
@@ -84,13 +84,13 @@ impl DataSetPart {
         Ok(Self { findings, pictures, size })
     }
 
-    /// One sentence for each class that is given away.
+    /// Returns one sentence for each suspected shortcut.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         self.findings.shortcuts().map(|(class, _, shortcut)| sentence(&class.name, shortcut))
     }
 }
 
-/// What a shortcut is, for a person.
+/// Describes a shortcut in one sentence for the user.
 pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
     let hangs = s.trial.as_ref().map_or(String::new(), |trial| {
         format!(
@@ -105,7 +105,7 @@ pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
     )
 }
 
-/// How maps over the model's view are drawn.
+/// View and style for drawing maps.
 struct Drawing {
     view: View,
     style: HeatStyle,

@@ -1,11 +1,12 @@
-//! The verdict on a model as the first thing on the page.
+//! The verdict on a model, shown first on the page.
 
 use crate::report::parts::{Headline, Tone};
 use crate::trust::audit::ModelVerdict;
 use crate::trust::chance::Verdict;
 
 impl Headline {
-    /// The title and sentences of a verdict; `unseen` says that the model was certainly not trained on its images.
+    /// Builds title and sentences of a verdict; `unseen` is true if the model was certainly not trained on these
+    /// images.
     #[must_use]
     pub fn of(verdict: &ModelVerdict, unseen: bool) -> Self {
         let tone = match verdict.judgement.verdict {
@@ -21,7 +22,7 @@ impl Headline {
         Self { tone, title: verdict.title(), sentences }
     }
 
-    /// The headline of a model that may rely on a shortcut.
+    /// Returns the headline qualified by a suspected shortcut.
     #[must_use]
     pub fn doubted(mut self) -> Self {
         if self.tone == Tone::Good {
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn one_answer_for_all_is_never_green_however_good_the_ranking() {
-        // Every image is called "defect", and yet all defects score above all others.
+        // Every image is predicted as "defect", yet all defects score above all others.
         let labels = alternating(50);
         let logits: Vec<f32> = labels.iter().map(|&l| if l == 1 { 3.0 } else { 1.0 }).collect();
         let found = headline(&labels, &logits, true, true);
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!(found.title, "Accuracy 50 % at threshold 0.5, which is off");
         let text = found.sentences.join(" ");
         assert!(text.contains("the ranking is good (ROC-AUC 1.00)"), "{text}");
-        // The middle of 1 and 3 is 2: σ(2) = 0.88.
+        // The midpoint of 1 and 3 is 2: σ(2) = 0.88.
         assert!(
             text.contains(
                 "at threshold 0.88 ('defect' from that probability on) accuracy would be 100 % (50 of 50)"
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_threshold_that_loses_much_is_not_green_even_above_the_baseline() {
-        // 40 of 100 "ok" are called "defect", and all of them score below every defect.
+        // 40 of 100 "ok" are predicted as "defect", and all of them score below every defect.
         let labels = alternating(200);
         let logit = |(i, &l): (usize, &usize)| {
             if l == 1 {
@@ -126,7 +127,7 @@ mod tests {
         let labels = alternating(4);
         let few = headline(&labels, &answers(&labels, 0), true, true);
         assert_eq!((few.tone, few.title.as_str()), (Tone::Unsure, "Inconclusive: only 4 labelled images"));
-        // Perfect on 4 + 4 is the first to be significant: 2 · 2⁻⁸.
+        // 4 + 4 all correct is the smallest significant result: 2 · 2⁻⁸.
         assert!(few.sentences[1].contains("Use at least 8."), "{:?}", few.sentences);
         let labels = alternating(12);
         let wide = headline(&labels, &answers(&labels, 0), true, true);

@@ -1,8 +1,9 @@
-//! `report.html`: everything that is known of a model's maps on one page that can be sent to a colleague.
+//! `report.html`: all results for a model's maps on one page that can be sent to a colleague.
 //!
-//! [`Collector`] listens while images are explained and keeps what the page shows, within bounds. [`Report`] is what
-//! the page says, [`Report::to_html`] writes it: one file, pictures inside, no network (the page forbids it itself).
-//! The page is written with `maud`, so that every name and value is escaped unless the code says otherwise.
+//! [`Collector`] is a sink that keeps, within bounds, the images and predictions to show. [`Report`] holds the
+//! content of the page, and [`Report::to_html`] renders it: one file with embedded pictures and no network access
+//! (its content security policy forbids it). The page is written with `maud`, so every name and value is escaped
+//! unless the code says otherwise.
 
 mod answers;
 mod card;
@@ -32,41 +33,41 @@ use crate::data::write_atomically;
 use crate::run::RunError;
 use crate::trust::audit::{Audit, ModelVerdict};
 
-/// What a page says.
+/// Content of a page.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What was explained: the model's name and the data's.
+    /// Names of the model and the data.
     pub title: String,
-    /// The verdict, as the page's first words.
+    /// The verdict, shown first.
     pub headline: Headline,
     /// The verdict in numbers.
     pub verdict: ModelVerdict,
-    /// What else must be known before a picture is believed.
+    /// Warnings to read before trusting a picture.
     pub warnings: Vec<String>,
-    /// The predictions for all images.
+    /// Predictions for all images.
     pub answers: Answers,
-    /// How it was trained.
+    /// Training history, if the model was trained with heatlens.
     pub training: Option<Training>,
-    /// How far each method can be believed.
+    /// Audit of the methods.
     pub audit: Option<Audit>,
-    /// The images and their maps.
+    /// Images and their maps.
     pub gallery: Gallery,
-    /// What the model looks at across the data set.
+    /// Findings about the data set as a whole.
     pub data_set: Option<DataSetPart>,
-    /// Other tables.
+    /// Further tables.
     pub tables: Vec<Table>,
-    /// Where all this comes from.
+    /// Provenance of the page.
     pub provenance: Vec<Fact>,
 }
 
 impl Report {
-    /// The whole page. The same report gives the same bytes.
+    /// Renders the page. The same report gives the same bytes.
     #[must_use]
     pub fn to_html(&self) -> String {
         page::page(self).into_string()
     }
 
-    /// Writes the page, whole or not at all.
+    /// Writes the page atomically.
     ///
     /// # Errors
     /// If the file cannot be written.

@@ -1,4 +1,4 @@
-//! The outline of a mask as a path: one stroke along each border of a pixel that parts inside from outside.
+//! The outline of a mask as an SVG path: one stroke along each pixel border that separates inside from outside.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,11 @@ use crate::localise::Mask;
 use crate::render::fitted;
 use crate::report::card::Outline;
 
-/// The longer side of an outline in the page, at most: as fine as the image there.
+/// Maximum length of an outline's longer side, equal to that of the image on the page.
 pub(super) const OUTLINE_SIDE: usize = 288;
 
-/// A large mask at the size that the page shows: the nearest pixels.
+/// Returns the mask reduced to the size on the page by nearest-neighbour sampling; small masks are returned
+/// unchanged.
 pub(super) fn reduced(mask: &Mask) -> Mask {
     let Mask { height: h, width: w, inside } = mask;
     if (*h).max(*w) <= OUTLINE_SIDE {
@@ -21,13 +22,13 @@ pub(super) fn reduced(mask: &Mask) -> Mask {
     Mask { height, width, inside: (0..height * width).map(|i| nearest(i).unwrap_or(false)).collect() }
 }
 
-/// The path of a mask's outline; `None` for an empty mask.
+/// Returns the outline of a mask, or `None` if the mask is empty.
 pub(super) fn outline(mask: &Mask) -> Option<Outline> {
     let Mask { height: h, width: w, inside: mask } = mask;
     let (h, w) = (*h, *w);
     let inside = |y: usize, x: usize| y < h && x < w && mask.get(y * w + x).copied().unwrap_or(false);
     let mut path = String::new();
-    // A border lies between a place and the one above it, or the one left of it.
+    // A border lies between a pixel and the one above it, or the one to its left.
     for y in 0..=h {
         let differs = |x: usize| inside(y, x) != (y > 0 && inside(y - 1, x));
         strokes(w, differs, |from, to| {
@@ -43,7 +44,7 @@ pub(super) fn outline(mask: &Mask) -> Option<Outline> {
     (!path.is_empty()).then_some(Outline { size: (w, h), path })
 }
 
-/// Runs of neighbouring positions below `length` at which `on` holds.
+/// Calls `draw` with the start and end of each run of positions below `length` for which `on` is true.
 fn strokes(length: usize, on: impl Fn(usize) -> bool, mut draw: impl FnMut(usize, usize)) {
     let mut start = None;
     for at in 0..=length {

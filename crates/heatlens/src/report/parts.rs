@@ -1,62 +1,62 @@
-//! What the page is made from: plain values, filled in by whoever knows them.
+//! Plain data types that the page is rendered from.
 
 use crate::train::history::History;
 
-/// How a verdict is to be taken.
+/// Tone of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Go on.
+    /// The result can be trusted.
     Good,
-    /// Do not believe what follows.
+    /// The results that follow should not be trusted.
     Bad,
-    /// It cannot be told.
+    /// The data do not settle it.
     Unsure,
 }
 
-/// The first thing on the page.
+/// The first part of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headline {
-    /// How it is to be taken.
+    /// Tone of the verdict.
     pub tone: Tone,
-    /// A few words.
+    /// Short title.
     pub title: String,
-    /// Whole sentences with the numbers behind it.
+    /// Sentences with the supporting numbers.
     pub sentences: Vec<String>,
 }
 
-/// How the model was trained, if it was trained here.
+/// Training history of a model trained with heatlens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Training {
-    /// Its epochs.
+    /// Epochs.
     pub history: History,
-    /// The epoch whose weights the model has.
+    /// Epoch whose weights were saved.
     pub kept_epoch: Option<u64>,
-    /// The verdict when training ended: `learned`, `chance` or `unknown`.
+    /// Verdict at the end of training: `learned`, `chance` or `unknown`.
     pub verdict: Option<String>,
-    /// The title of that verdict.
+    /// Title of that verdict.
     pub title: Option<String>,
-    /// The sentences of that verdict.
+    /// Sentences of that verdict.
     pub sentence: Option<String>,
 }
 
-/// A table of anything else worth showing.
+/// An additional table.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// What it shows.
+    /// Title of the table.
     pub title: String,
-    /// How to read it.
+    /// Introduction that says how to read the table.
     pub lead: String,
-    /// The columns' names; the first column names the rows, the others hold numbers.
+    /// Column names; the first column names the rows, the others hold numbers.
     pub columns: Vec<String>,
-    /// The rows.
+    /// Cells by row.
     pub rows: Vec<Vec<String>>,
 }
 
-/// A line of the page's last part: where all this comes from.
+/// An entry in the provenance section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// Its name.
+    /// Name of the entry.
     pub name: &'static str,
-    /// What it is.
+    /// Value of the entry.
     pub value: String,
 }

@@ -1,4 +1,4 @@
-//! Pictures that lie inside the page, as small as their content allows.
+//! Pictures embedded in the page, encoded as small as their content allows.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,38 +7,39 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 use crate::render::{Colormap, FileFormat, HeatStyle, Map, View, fitted, scaled, size_of};
 
-/// The longer side of a photograph in the page, at most.
+/// Maximum length of a photograph's longer side, in pixels.
 const PHOTO_SIDE: usize = 288;
-/// The longer side of a map of single pixels in the page, at most: it is noise to any codec, and read at a glance.
+/// Maximum length of a pixel-level map's longer side, in pixels: such maps compress like noise and are read at a
+/// glance.
 const GRADIENT_SIDE: usize = 192;
-/// Pictures up to this size are kept pixel for pixel.
+/// Longest side up to which a picture is stored losslessly at full size.
 const SMALL_SIDE: usize = 96;
-/// The longer side of a heat map in the page: it is smooth, so the browser can enlarge it.
+/// Length of a heat map's longer side, in pixels: heat maps are smooth, so the browser can enlarge them.
 const HEAT_SIDE: usize = 80;
-/// Quality of photographs and of maps of single pixels, of 100.
+/// JPEG quality of photographs, of 100; [`GRADIENT_QUALITY`] is that of pixel-level maps.
 const PHOTO_QUALITY: u8 = 80;
 const GRADIENT_QUALITY: u8 = 65;
 
-/// A picture as text that a page can hold.
+/// A picture as a data URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// A `data:` address: letters, digits and `+/=:;,` only.
+    /// `data:` URI: letters, digits and `+/=:;,` only.
     pub uri: String,
-    /// Columns.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
-    /// Whether its pixels are to be seen as squares when it is enlarged.
+    /// True if pixels are shown as squares when the picture is enlarged.
     pub pixelated: bool,
 }
 
 impl Picture {
-    /// A photograph: a small one pixel for pixel, a larger one shrunk to a thumbnail.
+    /// Encodes a photograph: a small one losslessly, a larger one as a thumbnail.
     pub(super) fn photo(image: &RgbImage) -> std::io::Result<Self> {
         Self::of_pixels(image, PHOTO_SIDE, PHOTO_QUALITY)
     }
 
-    /// A map of single pixels: a small one pixel for pixel, a larger one shrunk.
+    /// Encodes a pixel-level map: a small one losslessly, a larger one as a thumbnail.
     pub(super) fn gradient(image: &RgbImage) -> std::io::Result<Self> {
         Self::of_pixels(image, GRADIENT_SIDE, GRADIENT_QUALITY)
     }
@@ -62,12 +63,13 @@ impl Picture {
         Ok(Self { uri: data_uri(kind, bytes), width, height, pixelated })
     }
 
-    /// A map from 0 to 1 (or −1 to 1 for signed colours) where it lies on an image.
+    /// Encodes a map with values from 0 to 1 (−1 to 1 for signed colours), placed on the original image.
     pub(super) fn heat(map: &Map, view: &View, colors: Colormap) -> std::io::Result<Self> {
         Self::of_palette(map, view, colors, |_| 255)
     }
 
-    /// A map from 0 to 1 to be laid over an image: as much of the image is covered as in an overlay.
+    /// Encodes a map with values from 0 to 1 as an overlay that covers as much of the image as [`HeatStyle::cover`]
+    /// says.
     pub(super) fn veil(map: &Map, view: &View, style: HeatStyle) -> std::io::Result<Self> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
         let alpha = |value: f32| (255.0 * style.cover(value)).round() as u8;

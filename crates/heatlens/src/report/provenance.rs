@@ -1,4 +1,4 @@
-//! Where a page comes from: the model's file, what is beside it, and how it was asked.
+//! Provenance of a page: the model file, the files beside it, and the settings of the run.
 
 use std::fmt::Write as _;
 use std::io::{self, Read};
@@ -11,13 +11,13 @@ use crate::explain::Explainer;
 use crate::report::parts::{Fact, Headline, Tone, Training};
 use crate::train::history::History;
 
-/// Class names that are listed; of more, the first.
+/// Maximum number of class names listed.
 const MOST_NAMES: usize = 20;
 
-/// The SHA-256 of a file's bytes, as `sha256sum` prints it.
+/// Returns the SHA-256 hash of a file in hexadecimal, as printed by `sha256sum`.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the file cannot be read.
 pub fn fingerprint(path: impl AsRef<Path>) -> io::Result<String> {
     let path = path.as_ref();
     let mut file = heatlens_graph::open_regular(path)?;
@@ -32,7 +32,7 @@ pub fn fingerprint(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(hexadecimal(&hash.finalize()))
 }
 
-/// Bytes as two digits each.
+/// Formats each byte as two hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in bytes {
@@ -42,10 +42,10 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl Training {
-    /// What `train` left in the model's folder; `None` if it left nothing.
+    /// Reads the training history from the model's folder; `None` if there is none.
     ///
     /// # Errors
-    /// If a `history.csv` is there that `train` did not write.
+    /// If `history.csv` exists but was not written by `train`.
     pub fn beside(model: impl AsRef<Path>) -> Result<Option<Self>, crate::train::history::HistoryError> {
         let model = model.as_ref();
         let folder = model.parent().unwrap_or(Path::new(""));
@@ -67,7 +67,7 @@ impl Training {
         }))
     }
 
-    /// The verdict of that time, for images whose classes are not known.
+    /// Returns the verdict at the end of training, for images without labels.
     #[must_use]
     pub fn headline(&self) -> Option<Headline> {
         let sentence = self.sentence.clone()?;
@@ -82,7 +82,7 @@ impl Training {
     }
 }
 
-/// What made the maps, as lines of the page.
+/// Returns the input, classes, methods, layers and version behind the maps, as entries of the provenance section.
 #[must_use]
 pub fn facts(explainer: &Explainer) -> Vec<Fact> {
     let model = explainer.model();

@@ -1,4 +1,4 @@
-//! Pages made from plain values: what stands on them, and that nothing can break out of its place.
+//! Tests the content and escaping of pages made from plain values.
 
 use super::*;
 use crate::train::history::{History, Record};
@@ -84,7 +84,7 @@ fn every_value_is_escaped() {
     ] {
         assert!(html.contains(text), "{text}");
     }
-    // The page's own script, and no other.
+    // The page's own script and no other.
     assert_eq!(html.matches("<script").count(), 1);
 }
 
@@ -107,7 +107,7 @@ fn a_page_of_large_pictures_shows_fewer() {
     let (mut wrong, mut others) = (cards(false, 10), cards(true, 40));
     collect::fit(&mut wrong, &mut others, 2_500_000);
     assert_eq!((wrong.len(), others.len()), (10, 15));
-    // A dozen are shown at any size.
+    // 12 images are shown at any size.
     collect::fit(&mut wrong, &mut others, 0);
     assert_eq!(wrong.len() + others.len(), 12);
     let (mut wrong, mut others) = (cards(false, 1), cards(true, 2));

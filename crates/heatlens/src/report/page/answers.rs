@@ -1,5 +1,5 @@
-//! Accuracy and errors: the figures under the verdict, learning curves, confusion matrix, ROC and precision-recall
-//! curve, reliability diagram, and the top five of models with many classes.
+//! Accuracy and errors: the figures below the verdict, learning curves, confusion matrix, ROC and precision-recall
+//! curves, reliability diagram, and the top-five predictions of models with many classes.
 
 use maud::{Markup, html};
 
@@ -14,14 +14,14 @@ use crate::stats::text::{percent, percent_interval, with_interval};
 use crate::train::history::Record;
 use crate::trust::audit::ModelVerdict;
 
-/// More classes than this make no matrix for a page.
+/// Maximum number of classes of a confusion matrix on the page.
 const MOST_CLASSES: usize = 12;
-/// Errors that are listed instead.
+/// Number of confusions listed instead.
 const MOST_ERRORS: usize = 15;
-/// Images whose top five classes are listed.
+/// Maximum number of images with listed top-five classes.
 const MOST_ROWS: usize = 50;
 
-/// The numbers under the verdict.
+/// Renders the figures below the verdict.
 pub(super) fn facts(report: &Report) -> Markup {
     let (answers, verdict) = (&report.answers, &report.verdict);
     let judged = verdict.judgement.images > 0;
@@ -62,7 +62,7 @@ fn fact(value: &str, name: &str, interval: Option<String>) -> Markup {
     html! { li { b { (value) } span { (name) @if let Some(interval) = interval { br; "95 % CI " (interval) } } } }
 }
 
-/// Learning curve, errors, curves and calibration.
+/// Renders learning curves, errors, ROC and precision-recall curves, and calibration.
 pub(super) fn section(report: &Report) -> Markup {
     let verdict = &report.verdict;
     let judged = verdict.judgement.images > 0;
@@ -87,7 +87,7 @@ pub(super) fn section(report: &Report) -> Markup {
 }
 
 fn curves(training: &Training, report: &Report) -> Markup {
-    // Where the images have no labels, it is the page's verdict already.
+    // If the images have no labels, the headline already has this sentence.
     let sentence = training.sentence.as_ref().filter(|s| !report.headline.sentences.contains(s));
     let records = &training.history.records;
     let column = |pick: fn(&Record) -> Option<f64>| records.iter().map(pick).collect::<Vec<_>>();
@@ -144,7 +144,7 @@ fn matrix(verdict: &ModelVerdict) -> Markup {
     }
 }
 
-/// Of many classes, the errors that are made most often.
+/// Lists the most frequent confusions, for models with many classes.
 fn errors(verdict: &ModelVerdict) -> Markup {
     let errors = verdict.confusion.errors(MOST_ERRORS);
     html! {
@@ -224,7 +224,7 @@ fn reliability(calibration: &Calibration) -> Markup {
     }
 }
 
-/// What a model of many classes takes each image for.
+/// Lists the top-five predictions of each image.
 fn top_five(answers: &Answers) -> Markup {
     let shown = answers.rows.len().min(MOST_ROWS);
     let place = |at: usize| format!("{}.", at + 1);

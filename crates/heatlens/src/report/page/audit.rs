@@ -1,4 +1,4 @@
-//! How far each method can be believed.
+//! The audit section: which methods to trust.
 
 use maud::{Markup, html};
 
@@ -9,10 +9,10 @@ use crate::report::parts::Tone;
 use crate::stats::Estimate;
 use crate::trust::audit::{Audit, MethodAudit, MethodVerdict};
 
-/// Problems that are shown at once; the rest is folded.
+/// Number of problems shown at once; the rest is folded.
 const SHOWN: usize = 10;
 
-/// Metrics that have a column where they were measured; `audit.json` has them all.
+/// Metrics shown as columns if they were measured; `audit.json` has all of them.
 const COLUMNS: [&str; 7] = [
     "insertion",
     "deletion",
@@ -23,7 +23,7 @@ const COLUMNS: [&str; 7] = [
     "pointing_game",
 ];
 
-/// The table of methods.
+/// Renders the table of methods.
 pub(super) fn section(audit: &Audit) -> Markup {
     let (columns, problems) = (columns(audit), &audit.model.problems);
     html! {
@@ -75,7 +75,7 @@ fn sentences(audit: &Audit) -> Vec<String> {
     sentences
 }
 
-/// A note as a sentence of its own.
+/// Returns a note as a complete sentence.
 fn capitalised(note: &str) -> String {
     let mut letters = note.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
@@ -83,21 +83,21 @@ fn capitalised(note: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
-/// One measure of all methods.
+/// One measure for all methods.
 struct Column {
     name: &'static str,
-    /// What it means, in a sentence.
+    /// Meaning in one sentence.
     meaning: &'static str,
     better: Better,
-    /// Its numbers are shares, shown in per cent.
+    /// True if the values are shares, shown in per cent.
     percent: bool,
-    /// It does not tell the methods apart on this model.
+    /// True if the measure does not separate the methods on this model.
     says_nothing: bool,
-    /// One for each method.
+    /// One value per method.
     cells: Vec<Option<Estimate>>,
 }
 
-/// The score, the similarity that random weights leave, and the metrics that were measured.
+/// Returns the score, the similarity after weight randomization, and the measured metrics.
 fn columns(audit: &Audit) -> Vec<Column> {
     let of = |cell: &dyn Fn(&MethodAudit) -> Option<Estimate>| audit.methods.iter().map(cell).collect();
     let kept = |method: &MethodAudit| {
@@ -133,7 +133,7 @@ fn columns(audit: &Audit) -> Vec<Column> {
 }
 
 impl Column {
-    /// The name; its arrow does not stand alone in a line.
+    /// Renders the name, with its arrow kept on the same line as the last word.
     fn title(&self) -> Markup {
         let (words, last) = self.name.rsplit_once(' ').unwrap_or(("", self.name));
         let direction = match self.better {
@@ -148,14 +148,14 @@ impl Column {
         }
     }
 
-    /// What its bars reach from and to.
+    /// Returns the range that the bars cover.
     fn range(&self) -> (f64, f64) {
         let cells = self.cells.iter().flatten();
         cells.fold((0.0, 0.0), |(low, high), cell| (cell.low.min(low), cell.high.max(high)))
     }
 }
 
-/// A method's verdict: a word or two, a sentence, and how it is to be taken.
+/// Returns a method's verdict as a few words, a sentence and a tone.
 fn verdict(method: &MethodAudit) -> (&'static str, &'static str, Tone) {
     if method.control {
         return ("control", "looks at no model: an explanation must beat it", Tone::Unsure);
@@ -168,7 +168,7 @@ fn verdict(method: &MethodAudit) -> (&'static str, &'static str, Tone) {
     (method.verdict.words(), method.verdict.sentence(), tone)
 }
 
-/// What each verdict in the table means, once.
+/// Returns each verdict that occurs in the table once, with its meaning.
 fn verdicts(audit: &Audit) -> Vec<(&'static str, &'static str)> {
     let mut known: Vec<(&str, &str)> = Vec::new();
     for (words, sentence, _) in audit.methods.iter().map(verdict) {

@@ -1,4 +1,4 @@
-//! What the model looks at across the data set.
+//! The section on where the model looks across the data set.
 
 use maud::{Markup, html};
 
@@ -10,10 +10,10 @@ use crate::report::data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemp
 use crate::report::picture::Picture;
 use crate::stats::text::{p_value, percent};
 
-/// Mean maps of fewer images are drawn small.
+/// Mean maps of fewer images are drawn smaller.
 const FEW: usize = 5;
 
-/// The section.
+/// Renders the section.
 pub(super) fn section(part: &DataSetPart) -> Markup {
     let found = &part.findings;
     html! {
@@ -92,7 +92,7 @@ fn one_class(
     }
 }
 
-/// The class that shows the same mean maps already: with two classes, whose outcomes are each other's.
+/// Returns the first class's name if this is the second of two classes with the same mean maps, outcomes swapped.
 fn swapped(classes: &[ClassFindings], at: usize) -> Option<&str> {
     match classes {
         [first, second] if at == 1 && mirrored(first, second) => Some(&first.name),
@@ -100,7 +100,7 @@ fn swapped(classes: &[ClassFindings], at: usize) -> Option<&str> {
     }
 }
 
-/// Whether every mean map of the second class is one of the first.
+/// Returns true if every mean map of the second class is also one of the first.
 fn mirrored(first: &ClassFindings, second: &ClassFindings) -> bool {
     second.outcomes.iter().all(|o| first.outcomes.iter().any(|f| f.images == o.images && f.mean == o.mean))
 }
@@ -115,7 +115,7 @@ fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
-/// A mean map, with the place of a shortcut.
+/// Renders a mean map, with the region of a shortcut marked.
 fn heat(part: &DataSetPart, picture: Option<&Picture>, shortcut: Option<&Shortcut>) -> Markup {
     let shape = format!("aspect-ratio:{}/{}", part.size.0, part.size.1);
     html! {

@@ -1,4 +1,4 @@
-//! The images, each under its map, with ways to sort, filter and fade.
+//! The gallery of images and maps, with controls to sort, filter and fade.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::report::check::Check;
 use crate::report::collect::{Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
 use crate::trust::literature::is_finding;
 
-/// The gallery with its controls.
+/// Renders the gallery with its controls.
 pub(super) fn section(gallery: &Gallery, absence: Option<&str>) -> Markup {
     let shown = gallery.cards.len();
     html! {
@@ -67,7 +67,7 @@ fn controls(gallery: &Gallery) -> Markup {
     }
 }
 
-/// Every class that an image has or is said to have.
+/// Returns every class that occurs as a label or a prediction.
 fn classes(cards: &[Card]) -> Vec<&str> {
     let mut classes: Vec<&str> =
         cards.iter().flat_map(|c| c.label.as_deref().into_iter().chain([c.predicted.as_str()])).collect();
@@ -115,7 +115,7 @@ fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-/// The pictures as variables, so that each lies in the page once however often it is shown.
+/// Returns the pictures as CSS variables, so that each is embedded only once.
 fn pictures(card: &Card) -> String {
     let mut style = format!("--image:url({})", card.image.uri);
     for (i, map) in card.maps.iter().enumerate() {
@@ -155,7 +155,7 @@ fn outlined(outline: Option<&Outline>, kind: &str, title: &str) -> Markup {
     }
 }
 
-/// What the colours of the map on show mean.
+/// Renders the meaning of the displayed map's colours.
 fn legend(map: &CardMap) -> Markup {
     html! { @match &map.drawn {
         Drawn::Heat { high, .. } => (bar("heat-bar", "0", high, &format!("evidence for {}", map.class))),
@@ -205,7 +205,7 @@ fn blanking(gallery: &Gallery, check: Check) -> String {
     )
 }
 
-/// All maps of a card: those of one method at several layers as a strip, the others side by side.
+/// Renders all maps of a card: one method at several layers as a strip, others side by side.
 fn tiles(gallery: &Gallery, card: &Card) -> Markup {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let alone =
@@ -253,7 +253,7 @@ fn layer(info: &MapInfo) -> Markup {
     html! { @if let Some(layer) = new { span.layer { (layer) } } }
 }
 
-/// How to read the maps, once for all.
+/// Explains once how to read the maps.
 fn reading(gallery: &Gallery) -> Markup {
     let mut seen: Vec<&str> = Vec::new();
     let methods = gallery.maps.iter().filter(|map| {

@@ -1,4 +1,4 @@
-//! The page: its frame, and one file for each part.
+//! The frame of the page; each section has a module.
 
 mod answers;
 mod audit;
@@ -15,11 +15,11 @@ use crate::trust::absence::{means_absence, paragraph};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// Nothing is fetched from anywhere, even if a name should slip through as markup.
+/// Forbids all network access, even if a name were to slip through as markup.
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-/// The page of a report.
+/// Renders the page of a report.
 pub(super) fn page(report: &Report) -> Markup {
     html! {
         (DOCTYPE)
@@ -52,7 +52,7 @@ pub(super) fn page(report: &Report) -> Markup {
     }
 }
 
-/// The colours of the maps as CSS gradients, so that a legend shows exactly what a map uses.
+/// Returns the colormaps as CSS gradients, so that legends match the maps exactly.
 fn color_bars(heat: Colormap) -> String {
     let gradient = |name: &str, colors: Colormap| {
         let stop = |i: u8| {
@@ -88,7 +88,7 @@ fn header(report: &Report) -> Markup {
     }
 }
 
-/// Why the heat of classes such as "ok" is spread, if there is one among those that occur.
+/// Explains why heat for classes such as "ok" is diffuse, if such a class occurs.
 fn absence(report: &Report) -> Option<String> {
     let occurs = report.answers.occurring().iter().any(|name| means_absence(name));
     paragraph(&report.answers.class_names).filter(|_| occurs)
@@ -113,12 +113,12 @@ fn verdict(headline: &Headline, warnings: &[String], report: &Report) -> Markup 
     }
 }
 
-/// Content wider than its place: it scrolls, by keyboard too, and its name says what it is.
+/// Wraps content that may be wider than its container in a scrollable region with a name, reachable by keyboard.
 fn scroll(name: &str, content: &Markup) -> Markup {
     html! { div.scroll tabindex="0" role="region" aria-label=(name) { (content) } }
 }
 
-/// A tone as a class of the style sheet.
+/// Returns the CSS class of a tone.
 fn tone(tone: Tone) -> &'static str {
     match tone {
         Tone::Good => "good",

@@ -1,4 +1,4 @@
-//! Plots as vector graphics.
+//! Plots as SVG.
 
 use maud::{Markup, Render, html};
 
@@ -6,14 +6,14 @@ use crate::stats::Estimate;
 use crate::stats::calibration::ReliabilityBin;
 use crate::stats::curve::Point;
 
-/// Size of a plot, and the space around its axes.
+/// Size of a plot and its margins, in SVG units.
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 36.0;
-/// More points than this are thinned out: no screen shows them.
+/// Maximum number of points drawn; longer curves are thinned out.
 const MOST_POINTS: usize = 400;
 
 /// Bins of fewer images are drawn hollow.
@@ -22,19 +22,19 @@ const FEW_IN_BIN: usize = 10;
 /// One line of a plot.
 pub(super) struct Line {
     pub(super) name: &'static str,
-    /// Its class in the style sheet: colour and dashes.
+    /// CSS class, which sets colour and dashes.
     pub(super) class: &'static str,
     pub(super) values: Vec<Option<f64>>,
 }
 
-/// Numbers by epoch.
+/// Values by epoch.
 pub(super) struct LineChart {
-    /// What it shows, for those who do not see it.
+    /// Accessible name.
     pub(super) name: &'static str,
     pub(super) lines: Vec<Line>,
-    /// What the upright axis covers; the values' range if not given.
+    /// Range of the vertical axis; derived from the values if not given.
     pub(super) range: Option<(f64, f64)>,
-    /// An epoch to mark, from 1.
+    /// Epoch to mark, starting at 1.
     pub(super) marker: Option<usize>,
 }
 
@@ -71,16 +71,16 @@ fn usable(value: &Option<f64>) -> bool {
 
 /// A curve in the unit square, such as ROC.
 pub(super) struct UnitCurve<'a> {
-    /// What it shows, for those who do not see it.
+    /// Accessible name.
     pub(super) name: &'a str,
     pub(super) points: &'a [Point],
-    /// What the horizontal and the vertical axis show.
+    /// Labels of the horizontal and the vertical axis.
     pub(super) axes: [&'a str; 2],
-    /// The ends of the line of a classifier that cannot tell.
+    /// Ends of the reference line of an uninformative classifier.
     pub(super) reference: [(f64, f64); 2],
-    /// The names of the curve and of that line.
+    /// Legend entries of the curve and the reference line.
     pub(super) legend: [&'a str; 2],
-    /// The point of the threshold in use.
+    /// Operating point at the threshold in use.
     pub(super) mark: Option<(f64, f64)>,
 }
 
@@ -156,7 +156,7 @@ impl Render for Reliability<'_> {
 /// A mean with its interval, in a cell of a table.
 pub(super) struct IntervalBar {
     pub(super) cell: Estimate,
-    /// Whether it is a share, to be shown in per cent.
+    /// True if the value is a share, shown in per cent.
     pub(super) percent: bool,
     pub(super) range: (f64, f64),
 }
@@ -182,7 +182,7 @@ impl Render for IntervalBar {
     }
 }
 
-/// The ranges that the axes show.
+/// The ranges of both axes.
 struct Axes {
     x: (f64, f64),
     y: (f64, f64),
@@ -198,7 +198,7 @@ impl Axes {
         HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
     }
 
-    /// Lines and numbers.
+    /// Renders grid lines and tick labels.
     fn grid(&self, x_name: &str) -> Markup {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         html! {
@@ -213,7 +213,7 @@ impl Axes {
         }
     }
 
-    /// The line through the values at 1, 2, 3 and so on; a gap where there is none.
+    /// Returns the path through the values at x = 1, 2, 3 and so on, with gaps at missing values.
     fn path(&self, values: &[Option<f64>]) -> String {
         let step = values.len().div_ceil(MOST_POINTS).max(1);
         let mut path = String::new();
@@ -233,7 +233,7 @@ impl Axes {
     }
 }
 
-/// A position with one digit behind the point: finer than any screen.
+/// Rounds a coordinate to one decimal.
 fn round(v: f64) -> f64 {
     (v * 10.0).round() / 10.0
 }
@@ -242,7 +242,7 @@ fn point(x: f64, y: f64) -> String {
     format!("{} {}", round(x), round(y))
 }
 
-/// About five round numbers within a range, with their texts.
+/// Returns about five round numbers within a range, with their labels.
 fn ticks((low, high): (f64, f64)) -> Vec<(f64, String)> {
     let span = high - low;
     if !(span > 0.0 && span.is_finite()) {
