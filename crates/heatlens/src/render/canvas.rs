@@ -1,4 +1,4 @@
-//! Drawing on pictures: rectangles, lines, other pictures.
+//! Drawing primitives: rectangles, lines, and pasting of pictures.
 
 use image::{Rgb, RgbImage};
 
@@ -6,7 +6,7 @@ pub(super) const PAPER: [u8; 3] = [255; 3];
 pub(super) const INK: [u8; 3] = [33, 37, 41];
 pub(super) const MUTED: [u8; 3] = [108, 117, 125];
 pub(super) const RULE: [u8; 3] = [222, 226, 230];
-/// The ground of a picture that has nothing to show.
+/// Background of a picture without anything to show.
 pub(super) const NEUTRAL: [u8; 3] = [236, 238, 240];
 
 /// Mixes `color` into a pixel; `opacity` from 0 to 1.
@@ -14,12 +14,12 @@ pub(super) const NEUTRAL: [u8; 3] = [236, 238, 240];
 pub(super) fn blend(pixel: &mut Rgb<u8>, color: [u8; 3], opacity: f32) {
     let opacity = opacity.clamp(0.0, 1.0);
     for (under, over) in pixel.0.iter_mut().zip(color) {
-        // Half added and cut off: rounded, without a call for it.
+        // Adding 0.5 and truncating rounds without a function call.
         *under = (f32::from(*under) * (1.0 - opacity) + f32::from(over) * opacity + 0.5) as u8;
     }
 }
 
-/// Mixes `color` into the pixel at (x, y), if there is one.
+/// Mixes `color` into the pixel at (x, y); does nothing outside the picture.
 pub(super) fn blend_at(picture: &mut RgbImage, x: i32, y: i32, color: [u8; 3], opacity: f32) {
     if let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y))
         && let Some(pixel) = picture.get_pixel_mut_checked(x, y)
@@ -28,7 +28,7 @@ pub(super) fn blend_at(picture: &mut RgbImage, x: i32, y: i32, color: [u8; 3], o
     }
 }
 
-/// Fills a rectangle, as far as it lies in the picture.
+/// Fills a rectangle, clipped to the picture.
 pub(super) fn fill(
     picture: &mut RgbImage,
     x: i32,
@@ -51,7 +51,7 @@ pub(super) fn fill(
     }
 }
 
-/// Draws the border of a rectangle, one pixel wide.
+/// Draws a rectangle's border, one pixel wide.
 pub(super) fn frame(picture: &mut RgbImage, x: i32, y: i32, width: u32, height: u32, color: [u8; 3]) {
     let (right, bottom) = (x.saturating_add_unsigned(width) - 1, y.saturating_add_unsigned(height) - 1);
     fill(picture, x, y, width, 1, color, 1.0);
@@ -60,7 +60,7 @@ pub(super) fn frame(picture: &mut RgbImage, x: i32, y: i32, width: u32, height: 
     fill(picture, right, y, 1, height, color, 1.0);
 }
 
-/// Draws a smooth line; a pixel is covered by how far its centre lies inside the line.
+/// Draws an anti-aliased line; coverage follows from the distance between a pixel's centre and the line.
 #[expect(clippy::cast_possible_truncation, reason = "positions within a picture")]
 pub(super) fn line(picture: &mut RgbImage, from: [f32; 2], to: [f32; 2], width: f32, color: [u8; 3]) {
     let reach = width / 2.0 + 1.0;
@@ -79,7 +79,7 @@ pub(super) fn line(picture: &mut RgbImage, from: [f32; 2], to: [f32; 2], width: 
     }
 }
 
-/// Draws a line of dashes of 6 with gaps of 4 pixels.
+/// Draws a dashed line: dashes of 6 pixels, gaps of 4.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -101,12 +101,12 @@ pub(super) fn dashes(picture: &mut RgbImage, from: [f32; 2], to: [f32; 2], width
     }
 }
 
-/// A blank sheet of paper.
+/// Creates a blank white picture.
 pub(super) fn paper(width: u32, height: u32) -> RgbImage {
     RgbImage::from_pixel(width, height, Rgb(PAPER))
 }
 
-/// Copies a picture onto another, as far as it fits.
+/// Copies a picture onto another, clipped to the target.
 pub(super) fn paste(picture: &mut RgbImage, other: &RgbImage, x: u32, y: u32) {
     image::imageops::replace(picture, other, i64::from(x), i64::from(y));
 }

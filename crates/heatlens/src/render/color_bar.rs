@@ -1,4 +1,4 @@
-//! The bar under a picture that says what its colours mean.
+//! Colour bar below a picture, with the meaning of its colours.
 
 use image::{Rgb, RgbImage};
 
@@ -9,30 +9,30 @@ use super::{Colormap, HeatStyle};
 const TEXT: f32 = 14.0;
 const MARGIN: f32 = 10.0;
 const BAR: f32 = 14.0;
-/// A picture up to this many pixels wide has text of this size; a wider one has larger text, so that it can be read when
-/// the picture is shown smaller.
+/// Widest picture, in pixels, with text of the base size. The text of a wider one grows with the width, so that it
+/// stays readable when the picture is shown smaller.
 const PLAIN_WIDTH: u32 = 640;
-/// Columns of the paper, at least: for the text under a narrow picture.
+/// Minimum width in pixels, so that there is room for the text below a narrow picture.
 const LEAST_WIDTH: u32 = 200;
 
-/// A colour bar with the meaning of its two ends.
+/// A colour bar with labels for both ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColorBar {
-    /// The colours, from the map's lowest to its highest value.
+    /// Colormap, from the map's lowest to its highest value.
     pub colormap: Colormap,
-    /// Under the left end, e.g. "0" or "−0.31".
+    /// Label of the left end, e.g. "0" or "−0.31".
     pub low: String,
-    /// Under the right end, e.g. "0.42".
+    /// Label of the right end, e.g. "0.42".
     pub high: String,
-    /// What the colours stand for, in words, e.g. "evidence for class 1".
+    /// Meaning of the colours, e.g. "evidence for class 1".
     pub meaning: String,
-    /// How the colours lie over an image, for the bar of an overlay: it then shows every colour that heat has there, from
-    /// a white ground at its upper edge to a black one at its lower edge.
+    /// Style of the overlay, if the bar belongs to one. The bar then shows every colour that heat takes there, from
+    /// a white background at its upper edge to a black one at its lower edge.
     pub over_image: Option<HeatStyle>,
 }
 
 impl ColorBar {
-    /// The bar of a positive map whose raw values reach `largest`.
+    /// Returns the bar of a non-negative map with raw values up to `largest`.
     pub fn positive(colormap: Colormap, largest: f32, meaning: impl Into<String>) -> Self {
         Self {
             colormap,
@@ -43,7 +43,7 @@ impl ColorBar {
         }
     }
 
-    /// The bar of a signed map whose raw values reach `largest` on the farther side of 0.
+    /// Returns the bar of a signed map whose largest absolute raw value is `largest`.
     pub fn signed(largest: f32, meaning: impl Into<String>) -> Self {
         let number = format_number(largest);
         Self {
@@ -55,13 +55,13 @@ impl ColorBar {
         }
     }
 
-    /// The same bar for heat that is drawn over an image.
+    /// Returns the same bar for heat drawn over an image.
     #[must_use]
     pub fn over_image(self, style: HeatStyle) -> Self {
         Self { over_image: Some(style), ..self }
     }
 
-    /// The picture with this bar under it, on paper. The picture stays in the upper left corner.
+    /// Returns the picture with this bar below it. The picture stays in the upper left corner.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -93,7 +93,7 @@ impl ColorBar {
         sheet
     }
 
-    /// The colours alone, as they are drawn: of as many steps as a picture has.
+    /// Draws the colours alone, in the same discrete steps as the pictures.
     pub(super) fn bar(&self, width: u32, height: u32) -> RgbImage {
         let (low, colors) = (self.colormap.low(), self.colormap.table());
         RgbImage::from_fn(width, height, |x, y| {
@@ -109,7 +109,7 @@ impl ColorBar {
     }
 }
 
-/// A number with three significant digits, as people write it: 0.0123, 4.57, 1.20e-7.
+/// Formats a number with three significant digits: 0.0123, 4.57, 1.20e-7.
 pub fn format_number(value: f32) -> String {
     let size = value.abs();
     if value == 0.0 {
@@ -142,7 +142,7 @@ mod tests {
         let (left, right) = (sheet.get_pixel(margin + 3, y).0, sheet.get_pixel(319 - margin - 3, y).0);
         assert!(left[2] > left[0] && right[0] > right[2], "{left:?} {right:?}");
         assert!(sheet.height() > 100 + BAR as u32);
-        // Too small for anything: no panic.
+        // Too small for any content: must not panic.
         ColorBar::positive(Colormap::Inferno, 1.0, "meaning").under(&RgbImage::new(1, 1));
     }
 

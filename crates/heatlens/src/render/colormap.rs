@@ -1,16 +1,17 @@
-//! From a number to a colour.
+//! Colormaps.
 //!
-//! The default for heat is `Inferno`: its lightness rises evenly with the value, so that equal steps look equal, also
-//! in grey print and to colour-blind eyes, and it starts at black: no heat, no light. Signed maps use `RedBlue`, whose
-//! two ends stay apart in every common colour blindness and whose middle is a neutral light grey. `Turbo` and `Jet` are
-//! rainbows: they show small differences, but order colours by habit only, and `Jet` invents edges where the data have
-//! none; they are there for readers and older pictures that expect them.
+//! The default for heat is `Inferno`. Its lightness rises evenly with the value, so equal steps look equal, also in
+//! greyscale print and to colour-blind readers, and it starts at black, so pixels without heat are dark. Signed
+//! maps use `RedBlue`, whose ends remain distinguishable under all common forms of colour blindness and whose
+//! middle is a neutral light grey. `Turbo` and `Jet` are rainbow maps: they show small differences but have no
+//! natural order, and `Jet` shows edges that the data do not have. They are provided for comparison with older
+//! pictures.
 //!
 //! Inferno, magma, plasma and viridis are the published tables of 256 colours.
 
 use serde::{Deserialize, Serialize};
 
-/// A colour map; see the module for which to use.
+/// A colormap; see the module documentation for how to choose one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Colormap {
@@ -23,7 +24,7 @@ pub enum Colormap {
     Plasma,
     /// Dark blue through green to yellow, for values from 0 to 1.
     Viridis,
-    /// A rainbow from dark blue to dark red with smooth lightness, for values from 0 to 1.
+    /// Rainbow from dark blue to dark red with smooth lightness, for values from 0 to 1.
     Turbo,
     /// The older rainbow, blue through green to red, for values from 0 to 1; not perceptually uniform.
     Jet,
@@ -34,8 +35,8 @@ pub enum Colormap {
 }
 
 /// Evenly spaced colours of Turbo (A. Mikhailov, Google, Apache-2.0),
-/// <https://research.google/blog/turbo-an-improved-rainbow-colormap-for-visualization/>; straight lines between them
-/// are at most 2 of 255 levels off the table of 256.
+/// <https://research.google/blog/turbo-an-improved-rainbow-colormap-for-visualization/>. Linear interpolation
+/// between them differs from the table of 256 by at most 2 of 255 levels.
 const TURBO: [[u8; 3]; 33] = [
     [48, 18, 59],
     [57, 42, 115],
@@ -72,7 +73,7 @@ const TURBO: [[u8; 3]; 33] = [
     [122, 4, 3],
 ];
 
-/// ColorBrewer's `RdBu` of 11 classes from blue to red (C. Brewer, Apache-2.0), <https://colorbrewer2.org>.
+/// ColorBrewer's `RdBu` with 11 classes, from blue to red (C. Brewer, Apache-2.0), <https://colorbrewer2.org>.
 const RED_BLUE: [[u8; 3]; 11] = [
     [5, 48, 97],
     [33, 102, 172],
@@ -88,7 +89,7 @@ const RED_BLUE: [[u8; 3]; 11] = [
 ];
 
 impl Colormap {
-    /// The maps for heat, the default first: what people type, how each looks.
+    /// Names, descriptions and values of the colormaps for heat, the default first.
     pub const HEAT: [(&'static str, &'static str, Self); 7] = [
         (
             "inferno",
@@ -103,7 +104,7 @@ impl Colormap {
         ("grey", "Black to white", Self::Grey),
     ];
 
-    /// The colour of `value`; values beyond the map's range take the colour of its end.
+    /// Returns the colour of `value`; values outside the map's range are clamped.
     pub fn color(self, value: f32) -> [u8; 3] {
         let low = f64::from(self.low());
         let t = ((f64::from(value) - low) / (1.0 - low)).clamp(0.0, 1.0);
@@ -119,20 +120,20 @@ impl Colormap {
         }
     }
 
-    /// The colours looked up instead of computed: for whole pictures.
+    /// Returns a lookup table of the colours, for drawing whole pictures.
     pub fn table(self) -> Table {
         let (low, steps) = (self.low(), Table::STEPS);
         let value = |step: u16| low + (1.0 - low) * f32::from(step) / f32::from(steps);
         Table { low, colors: (0..=steps).map(|step| self.color(value(step))).collect() }
     }
 
-    /// The least value the map shows: −1 for signed maps, otherwise 0. The largest is 1.
+    /// Returns the lowest value of the map: −1 for signed maps, otherwise 0. The highest is 1.
     pub fn low(self) -> f32 {
         if self == Self::RedBlue { -1.0 } else { 0.0 }
     }
 }
 
-/// The colours of evenly spaced values; 0 is one of them.
+/// Colours of evenly spaced values, 0 among them.
 #[derive(Debug, Clone)]
 pub struct Table {
     low: f32,
@@ -140,29 +141,29 @@ pub struct Table {
 }
 
 impl Table {
-    /// Steps from the least value to 1: so many that no step is seen, so few that a heat map with its caption has no
-    /// more than 256 colours, one byte a pixel in a PNG.
+    /// Number of steps from the lowest value to 1: enough that no step is visible, and few enough that a heat map
+    /// with its caption stays within 256 colours, one byte per pixel in a PNG.
     const STEPS: u16 = 200;
 
-    /// The step nearest to `value`; values beyond the map's range take its end.
+    /// Returns the index of the step nearest to `value`, clamped to the map's range.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the table")]
     pub fn step(&self, value: f32) -> usize {
         let share = ((value - self.low) / (1.0 - self.low)).clamp(0.0, 1.0);
         (share * f32::from(Self::STEPS) + 0.5) as usize
     }
 
-    /// The value of each step, in order.
+    /// Returns the values of the steps in order.
     pub fn values(&self) -> impl Iterator<Item = f32> {
         let low = self.low;
         (0..=Self::STEPS).map(move |step| low + (1.0 - low) * f32::from(step) / f32::from(Self::STEPS))
     }
 
-    /// The colour of each step, in order.
+    /// Returns the colours of the steps in order.
     pub fn colors(&self) -> &[[u8; 3]] {
         &self.colors
     }
 
-    /// The colour of the step nearest to `value`.
+    /// Returns the colour of the step nearest to `value`.
     pub fn color(&self, value: f32) -> [u8; 3] {
         self.colors[self.step(value)]
     }
@@ -172,7 +173,7 @@ fn published(gradient: &colorous::Gradient, t: f64) -> [u8; 3] {
     gradient.eval_continuous(t).into_array()
 }
 
-/// Straight lines between evenly spaced colours.
+/// Interpolates linearly between evenly spaced colours.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a position among the colours")]
 fn between(colors: &[[u8; 3]], t: f64) -> [u8; 3] {
     let position = t * (colors.len() - 1) as f64;

@@ -1,4 +1,4 @@
-//! Several non-negative maps in one picture, each in a colour of its own.
+//! Several non-negative maps in one picture, each in a different colour.
 
 use image::{Rgb, RgbImage};
 
@@ -6,7 +6,7 @@ use super::heatmap::fade_unseen;
 use super::{Map, View};
 use crate::model::Placement;
 
-/// Colours that readers with any colour vision tell apart (Okabe and Ito 2008).
+/// Colours distinguishable with any colour vision (Okabe and Ito 2008).
 const COLORS: [[u8; 3]; 8] = [
     [230, 159, 0],
     [86, 180, 233],
@@ -18,9 +18,9 @@ const COLORS: [[u8; 3]; 8] = [
     [255, 255, 255],
 ];
 
-/// Draws maps of `h`×`w` cells, one after the other in `values`, over a picture of the whole of the model's input: at every pixel the strongest
-/// map's colour, the stronger the more opaque. Each map counts by its own maximum. Values that are not
-/// finite count as 0. The picture has the view's size.
+/// Draws maps over a picture of the whole image; `values` has the shape `n h w`. Every pixel takes the colour of
+/// its strongest map, the stronger the more opaque. Each map is scaled by its own maximum, and non-finite values
+/// count as 0. The result has the size of the view.
 pub fn concepts(
     values: &[f32],
     [h, w]: [usize; 2],

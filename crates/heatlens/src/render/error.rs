@@ -1,36 +1,36 @@
-//! What can go wrong with a picture.
+//! Errors of drawing and saving pictures.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a picture cannot be drawn or saved.
+/// An error in drawing or saving a picture.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RenderError {
     /// The file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Underlying I/O error.
         source: io::Error,
     },
-    /// Sizes do not belong together.
+    /// Mismatched sizes.
     #[error("cannot draw {found}, expected {expected}")]
     Shape {
-        /// What was found.
+        /// Size found.
         found: String,
-        /// What was expected.
+        /// Size expected.
         expected: String,
     },
-    /// A map holds NaN or an infinite number.
+    /// NaN or infinite value in a map.
     #[error("cannot draw a map that holds {value} at {position:?}")]
     NotFinite {
-        /// Line and column (or channel, line and column) of the first such number.
+        /// Row and column (or channel, row and column) of the first such value.
         position: Vec<usize>,
-        /// The value found.
+        /// The value.
         value: f32,
     },
 }

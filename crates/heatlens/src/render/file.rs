@@ -1,4 +1,4 @@
-//! Pictures as files, as small as their content allows.
+//! Picture files, as small as their content allows.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,22 +11,22 @@ use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 use super::RenderError;
 use crate::data::write_atomically;
 
-/// Colours that a palette can hold.
+/// Maximum number of colours in a palette.
 const PALETTE: usize = 256;
-/// Quality of photographs, of 100: differences are not seen at twice the size.
+/// JPEG quality of photographs, of 100: artefacts are not visible at twice the size.
 const JPEG_QUALITY: u8 = 90;
 
-/// How a picture is stored.
+/// File format of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
-    /// Without loss.
+    /// Lossless PNG.
     Png,
-    /// With losses that the eye does not see, at a third of the size or less for photographs.
+    /// JPEG with losses that are not visible, at a third of the size or less for photographs.
     Jpeg,
 }
 
 impl FileFormat {
-    /// The ending of the file's name.
+    /// Returns the file name extension.
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -35,10 +35,10 @@ impl FileFormat {
         }
     }
 
-    /// The bytes of a file. The same picture gives the same bytes.
+    /// Encodes a picture. The same picture gives the same bytes.
     ///
     /// # Errors
-    /// If the picture has no pixels, or more than the format can hold (JPEG: sides of 65,535).
+    /// If the picture is empty or larger than the format allows (JPEG: sides of 65,535).
     pub fn encode(self, picture: &RgbImage) -> io::Result<Vec<u8>> {
         match self {
             Self::Png => png_bytes(picture),
@@ -53,8 +53,8 @@ impl FileFormat {
     }
 }
 
-/// Writes a picture: under a temporary name beside `path`, then renamed, so that nothing half-written remains. The same
-/// picture gives the same bytes.
+/// Writes a picture atomically: to a temporary file beside `path`, which is then renamed. The same picture gives
+/// the same bytes.
 ///
 /// # Errors
 /// If the picture cannot be encoded or the file cannot be written.
@@ -76,7 +76,8 @@ pub fn save_png(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Render
     save_picture(picture, FileFormat::Png, path)
 }
 
-/// Grey alone, a palette of up to 256 colours, or all colours: whatever holds the picture exactly in the fewest bytes.
+/// Encodes a picture losslessly in greyscale, with a palette of up to 256 colours, or in RGB: the first of these
+/// that fits.
 fn png_bytes(picture: &RgbImage) -> io::Result<Vec<u8>> {
     let (width, height) = picture.dimensions();
     let mut bytes = Vec::new();
@@ -106,8 +107,8 @@ fn png_bytes(picture: &RgbImage) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The picture's colours, red, green and blue one after the other, and the number of each pixel's colour; `None` for
-/// more than 256.
+/// Returns the palette (red, green and blue of each colour in turn) and each pixel's palette index; `None` if there
+/// are more than 256 colours.
 fn palette(picture: &RgbImage) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut numbers = BTreeMap::new();
     let mut indices = Vec::with_capacity(picture.pixels().len());
@@ -148,7 +149,7 @@ mod tests {
         for (picture, kind) in [
             (colours(30), image::ColorType::Rgb8),
             (grey, image::ColorType::L8),
-            // A palette, which the reader resolves.
+            // Palette, resolved by the decoder.
             (colours(5), image::ColorType::Rgb8),
         ] {
             save_png(&picture, &a).unwrap();
@@ -188,7 +189,7 @@ mod tests {
         let message = save_png(&picture, Path::new("/no/such/folder/a.png")).unwrap_err().to_string();
         assert!(message.starts_with("cannot write /no/such/folder/a.png"), "{message}");
         let folder = tempfile::tempdir().unwrap();
-        // A folder stands where the picture should go: the last step, the rename, fails.
+        // A folder in place of the target file makes the last step, the rename, fail.
         std::fs::create_dir_all(folder.path().join("a.png/inside")).unwrap();
         assert!(save_png(&picture, &folder.path().join("a.png")).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

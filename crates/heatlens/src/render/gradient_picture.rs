@@ -1,4 +1,4 @@
-//! Maps of the input's own shape (gradients, guided back-propagation, guided Grad-CAM) as pictures.
+//! Pictures of input-shaped maps (gradients, guided backpropagation, guided Grad-CAM).
 
 use image::{Rgb, RgbImage};
 
@@ -6,19 +6,19 @@ use super::heatmap::{dimensions, fade_unseen};
 use super::size::whole_factor;
 use super::{Map, RenderError, View, reason_picture, scaled};
 
-/// The share of values whose size sets the scale: a few extreme pixels must not turn all others grey.
+/// Percentile of |v| that sets the scale, so that a few extreme pixels do not turn all others grey.
 const PERCENTILE: f64 = 0.995;
 
-/// How a map of several channels becomes one of a single channel.
+/// Reduction of several channels to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelReduction {
-    /// Signed sum over channels: evidence that cancels between channels disappears.
+    /// Signed sum over channels: opposite evidence in different channels cancels.
     Sum,
-    /// Sum of sizes over channels: how much the pixel matters at all, never negative.
+    /// Sum of absolute values over channels: total influence of the pixel, never negative.
     AbsoluteSum,
 }
 
-/// Reduces a map of `[c, h, w]` to h × w.
+/// Reduces a map of shape `c h w` to `h w`.
 pub fn reduce_channels(
     values: &[f32],
     [c, h, w]: [usize; 3],
@@ -37,10 +37,11 @@ pub fn reduce_channels(
     Map::new(h, w, sums)
 }
 
-/// Draws a signed map of `[c, h, w]` around mid-grey: 0 is grey, positive lighter, negative darker, and the 99.5th
-/// percentile of |v| (or, should that be 0, the largest) is full white or black. Three channels are drawn in
-/// colour, other counts as their sum in grey. The picture has the view's size; enlarged by a whole number, each value is
-/// a square. A map of zeros becomes a neutral picture that says `reason`.
+/// Draws a signed map of shape `c h w` around mid-grey: 0 is grey, positive values are lighter, negative ones
+/// darker. The 99.5th percentile of |v|, or the largest if that is 0, is white or black. Maps of three channels are
+/// drawn in colour, others as their sum over channels in grey. The picture has the size of the view; when enlarged
+/// by an integer factor, each value becomes a square. A map of zeros becomes a neutral picture with the text
+/// `reason`.
 pub fn gradient_picture(
     values: &[f32],
     shape @ [c, h, w]: [usize; 3],
@@ -67,7 +68,7 @@ pub fn gradient_picture(
     Ok(picture)
 }
 
-/// One plane in grey or three in colour, of one size; `scale` is white, `-scale` black.
+/// Draws one plane in grey or three in colour, all of one size; `scale` is white and `-scale` black.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
 fn grey_around_zero(planes: &[Map], scale: f32) -> RgbImage {
     let Some(first) = planes.first() else { return RgbImage::new(0, 0) };
@@ -97,7 +98,7 @@ fn check(values: &[f32], [c, h, w]: [usize; 3]) -> Result<(), RenderError> {
     }
 }
 
-/// The size that is drawn as black or white; `None` where all is 0.
+/// Returns the absolute value drawn as black or white; `None` if all values are 0.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
 fn symmetric_scale(values: &[f32]) -> Option<f32> {
     let mut sizes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
@@ -124,7 +125,7 @@ mod tests {
         let crop = View::new([4, 10], [8, 8], crate::data::Resize::Crop);
         let placed = gradient_picture(&values, [1, 1, 2], &crop, "").unwrap();
         assert_eq!(placed.dimensions(), (10, 4));
-        // Three columns on each side are not seen; the frame is the outermost pixel of what is.
+        // Three columns on each side are not seen; the frame is the outermost pixel of the seen part.
         let line: Vec<u8> = (0..10).map(|x| placed.get_pixel(x, 1).0[0]).collect();
         assert_eq!([line[0], line[4], line[5], line[9]], [236, 64, 191, 236], "{line:?}");
     }
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(picture.as_raw(), &[0, 0, 0, 128, 128, 128, 191, 191, 191, 255, 255, 255]);
         let colour = drawn(&[1.0, -1.0, 0.0], [3, 1, 1]).unwrap();
         assert_eq!(colour.as_raw(), &[255, 0, 128]);
-        // Two channels: their sum.
+        // Two channels are summed.
         assert_eq!(drawn(&[1.0, 0.0, -1.0, 5.0], [2, 1, 2]).unwrap().as_raw()[..3], [128; 3]);
     }
 
@@ -145,7 +146,7 @@ mod tests {
         values[5] = 1000.0;
         let picture = drawn(&values, [1, 100, 100]).unwrap();
         assert_eq!(picture.get_pixel(50, 50).0, [255; 3]);
-        // All but one in a thousand are 0: the percentile is 0, the largest still shows.
+        // All but one in a thousand are 0: the percentile is 0, but the largest value is visible.
         let mut values = vec![0.0; 1000];
         values[5] = 1e-30;
         assert_eq!(drawn(&values, [1, 1, 1000]).unwrap().get_pixel(5, 0).0, [255; 3]);

@@ -1,4 +1,4 @@
-//! Layer maps as pictures, by themselves and over the image they explain.
+//! Layer maps as pictures, alone and over the image they explain.
 
 use image::{Rgb, RgbImage};
 
@@ -7,7 +7,7 @@ use super::text::{draw_text, line_height, text_width, wrap};
 use super::{Colormap, RenderError, View};
 use crate::model::Placement;
 
-/// A map of finite numbers, row after row.
+/// A map of finite values in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Map {
     height: usize,
@@ -17,7 +17,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// A map of `height · width` finite values, at least one.
+    /// Creates a map of `height · width` finite values, at least one.
     pub fn new(height: usize, width: usize, values: Vec<f32>) -> Result<Self, RenderError> {
         if values.is_empty() || height.checked_mul(width) != Some(values.len()) {
             let found = format!("a map of {} values as {height} × {width}", values.len());
@@ -32,61 +32,62 @@ impl Map {
         Ok(Self { height, width, values, placement: Placement::EVEN })
     }
 
-    /// The same map, its cells placed on the model's input. Without, they are spread evenly over it.
+    /// Returns the map with its cells at `placement` on the model input. By default, they are spread evenly over
+    /// it.
     #[must_use]
     pub fn placed(self, placement: Placement) -> Self {
         Self { placement, ..self }
     }
 
-    /// Where its cells stand.
+    /// Returns the positions of the cells on the model input.
     pub fn placement(&self) -> &Placement {
         &self.placement
     }
 
-    /// Lines.
+    /// Number of rows.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Columns.
+    /// Number of columns.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The values, row after row.
+    /// Returns the values in row-major order.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The values, row after row, for good.
+    /// Consumes the map and returns its values in row-major order.
     pub fn into_values(self) -> Vec<f32> {
         self.values
     }
 
-    /// The evidence for: negative values become 0, the largest 1. `None` where nothing is positive.
+    /// Returns the positive evidence: negative values become 0, the largest 1. `None` if no value is positive.
     pub fn positive(&self) -> Option<Self> {
         let largest = self.values.iter().fold(0.0_f32, |largest, &value| largest.max(value));
         (largest > 0.0).then(|| self.mapped(|value| value.max(0.0) / largest))
     }
 
-    /// The evidence for and against: divided by the largest absolute value, so that 0 stays 0. `None` where all
-    /// is 0.
+    /// Returns evidence of both signs, divided by the largest absolute value so that 0 stays 0. `None` if all
+    /// values are 0.
     pub fn symmetric(&self) -> Option<Self> {
         let largest = self.values.iter().fold(0.0_f32, |largest, &value| largest.max(value.abs()));
         (largest > 0.0).then(|| self.mapped(|value| value / largest))
     }
 
-    /// The map of a model that sees all of an image of this size, on that image: [`View::project`].
+    /// Upsamples the map to an image of this size that the model sees in full; see [`View::project`].
     pub fn resized(&self, height: usize, width: usize) -> Self {
         View::whole([height, width]).project(self)
     }
 
-    /// A map with nothing to draw.
+    /// Returns a map of a single 0, for which nothing is drawn.
     pub(crate) fn nothing() -> Self {
         Self::finite(1, 1, vec![0.0])
     }
 
-    /// A map of values that are known to be finite, and as many as it has places.
+    /// Creates a map without checks; the caller guarantees `height · width` finite values.
     pub(super) fn finite(height: usize, width: usize, values: Vec<f32>) -> Self {
         Self { height, width, values, placement: Placement::EVEN }
     }
@@ -101,49 +102,51 @@ impl Map {
     }
 }
 
-/// How heat is drawn.
+/// Style of drawn heat.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeatStyle {
-    /// The colours; `RedBlue` draws a signed map, every other the positive part.
+    /// Colormap; `RedBlue` draws signed maps, all others the positive part.
     pub colormap: Colormap,
-    /// How much of the image strong heat covers in an overlay, 0 to 1.
+    /// Opacity of strong heat in an overlay, 0 to 1.
     pub opacity: f32,
 }
 
 impl HeatStyle {
-    /// Evidence for the class.
+    /// Positive evidence.
     pub const POSITIVE: Self = Self { colormap: Colormap::Inferno, opacity: 0.75 };
-    /// Evidence for and against.
+    /// Evidence of both signs.
     pub const SIGNED: Self = Self { colormap: Colormap::RedBlue, opacity: 0.75 };
 
-    /// How much of the image heat of `value` covers: nothing at 0, then more along a smooth step, and `opacity` from half
-    /// of the strongest heat on.
+    /// Returns the opacity of heat of `value`: 0 at 0, rising along a smooth step to `opacity` at half of the
+    /// strongest heat.
     #[must_use]
     pub fn cover(self, value: f32) -> f32 {
         self.opacity * smooth_step(value.abs() / FULL_COVER)
     }
 
-    /// The map as values from −1 (or 0) to 1 on the picture: normalised first, then enlarged, so that the strongest
-    /// place of the layer sets the scale. `None` where there is nothing to draw.
+    /// Normalizes the map to −1 (or 0) to 1, then upsamples it, so that the layer's strongest cell sets the scale.
+    /// `None` if there is nothing to draw.
     fn normalised(self, raw: &Map, view: &View) -> Option<Map> {
         let map = if self.colormap == Colormap::RedBlue { raw.symmetric() } else { raw.positive() };
         Some(view.project(&map?))
     }
 }
 
-/// The heat from which on it covers the image as much as it ever does.
+/// Heat from which on the overlay has its full opacity.
 const FULL_COVER: f32 = 0.5;
-/// The heat from which on the image under it is grey: earlier than covered, so that colours under strong heat are heat.
+/// Heat from which on the image beneath is grey: lower than [`FULL_COVER`], so that colours under strong heat are
+/// heat.
 const ALL_GREY: f32 = 0.35;
 
-/// From 0 at 0 to 1 at 1, level at both ends; constant beyond.
+/// Smooth step from 0 at 0 to 1 at 1, with zero slope at both ends; constant beyond.
 fn smooth_step(t: f32) -> f32 {
     let t = t.clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 
-/// Draws `raw` on a picture of the view's size. A map with nothing to draw (all 0, or nothing positive) becomes a neutral
-/// picture that says `reason`, never a black one. What the model does not see is neutral, behind a frame.
+/// Draws `raw` at the size of the view. A map with nothing to draw (all 0, or nothing positive) becomes a neutral
+/// picture with the text `reason`, never a black one. The part that the model does not see is neutral, and the seen
+/// part is framed.
 pub fn heatmap(raw: &Map, view: &View, style: HeatStyle, reason: &str) -> RgbImage {
     let (width, height) = dimensions(view);
     let Some(map) = style.normalised(raw, view) else {
@@ -157,10 +160,10 @@ pub fn heatmap(raw: &Map, view: &View, style: HeatStyle, reason: &str) -> RgbIma
     picture
 }
 
-/// Draws `raw` over a picture of the view's size. The heat's own strength |v| (from 0 to 1) sets how much it
-/// [covers](HeatStyle::cover): where there is no heat the image is untouched, and under heat it becomes grey, so that
-/// colour there is heat. What the model does not see is faded, behind a frame. A map with nothing to draw leaves the image
-/// as it is, with `reason` written on it.
+/// Draws `raw` over a picture of the view's size. The absolute value of the heat (0 to 1) sets the
+/// [opacity](HeatStyle::cover): pixels without heat are unchanged, and the image turns grey under heat, so that
+/// colour there is heat. The part that the model does not see is faded, and the seen part is framed. A map with
+/// nothing to draw leaves the image unchanged, with the text `reason` on it.
 pub fn overlay(raw: &Map, image: &RgbImage, view: &View, style: HeatStyle, reason: &str) -> RgbImage {
     let mut picture = image.clone();
     let Some(map) = style.normalised(raw, view) else {
@@ -191,13 +194,13 @@ fn grey(pixel: Rgb<u8>) -> u8 {
     (0.299 * r + 0.587 * g + 0.114 * b + 0.5) as u8
 }
 
-/// Columns and rows of a picture of the view's size; beyond 32 bits nothing is shown.
+/// Returns width and height of a picture of the view's size; 0 for sides beyond 32 bits.
 pub(super) fn dimensions(view: &View) -> (u32, u32) {
     let [height, width] = view.original.map(|side| u32::try_from(side).unwrap_or(0));
     (width, height)
 }
 
-/// Fades what a model does not see of an image towards the neutral colour, and frames what it sees.
+/// Fades the part of an image that the model does not see towards the neutral colour, and frames the seen part.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "sides of a picture")]
 pub(super) fn fade_unseen(picture: &mut RgbImage, view: &View, opacity: f32) {
     if view.is_whole() {
@@ -219,14 +222,14 @@ pub(super) fn fade_unseen(picture: &mut RgbImage, view: &View, opacity: f32) {
     }
 }
 
-/// A neutral picture that carries a sentence: what stands where a map has nothing to show.
+/// Returns a neutral picture with a sentence, drawn in place of an empty map.
 pub fn reason_picture(width: u32, height: u32, reason: &str) -> RgbImage {
     let mut picture = RgbImage::from_pixel(width, height, Rgb(NEUTRAL));
     write_reason(&mut picture, reason);
     picture
 }
 
-/// Writes a sentence on a light ground in the middle of a picture, in the largest size in which it fits.
+/// Writes a sentence on a light background in the middle of a picture, in the largest font size that fits.
 fn write_reason(picture: &mut RgbImage, reason: &str) {
     let (width, height) = picture.dimensions();
     let room = width.saturating_sub(width / 10) as f32;

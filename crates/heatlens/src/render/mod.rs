@@ -1,10 +1,12 @@
-//! Pictures for people: heat maps, overlays, signed gradients, contact sheets and learning curves.
+//! Pictures: heat maps, overlays, signed gradients, contact sheets and learning curves.
 //!
-//! A raw map becomes a [`Map`]; [`heatmap`] and [`overlay`] draw it, [`ColorBar::under`] says what its colours mean,
-//! [`Sheet`] puts many pictures side by side and [`LearningCurve`] shows a training run. [`View`] says where the part of an
-//! image that a model sees lies on a picture of it. [`save_picture`] writes a picture whole or not at all. `colormap` says which colours and why; `canvas` and `text` hold the drawing itself.
+//! A raw map becomes a [`Map`]; [`heatmap`] and [`overlay`] draw it, and [`ColorBar::under`] adds the meaning of
+//! its colours. [`Sheet`] arranges many pictures side by side, and [`LearningCurve`] shows a training run. [`View`]
+//! maps the part of an image that a model sees onto a picture of that image. [`save_picture`] writes a picture
+//! atomically. The module `colormap` has the colours and the reasons for them; `canvas` and `text` have the drawing
+//! primitives.
 //!
-//! Nothing here decides what a picture means: the words come from the caller. The same input gives the same bytes.
+//! All texts in the pictures come from the caller. The same input gives the same bytes.
 
 mod canvas;
 mod color_bar;

@@ -1,4 +1,4 @@
-//! The learning curve: what training did, epoch by epoch.
+//! Learning curves: the metrics of a training run by epoch.
 
 use image::RgbImage;
 
@@ -8,39 +8,39 @@ use super::text::{draw_text, line_height, shorten, text_width};
 const PANEL: [f32; 2] = [600.0, 400.0];
 const TITLE: f32 = 24.0;
 const TEXT: f32 = 15.0;
-/// Space around the axes within a panel: left, top, right, bottom.
+/// Margins around the axes within a panel: left, top, right, bottom.
 const AROUND: [f32; 4] = [72.0, 70.0, 24.0, 56.0];
-/// Colours that stay apart in every colour blindness (Okabe and Ito 2008): blue, vermilion, green, purple.
+/// Colours distinguishable under any colour blindness (Okabe and Ito 2008): blue, vermilion, green, purple.
 const COLORS: [[u8; 3]; 4] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167]];
 
 /// One line of a plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// The name in the legend.
+    /// Name in the legend.
     pub name: String,
-    /// One value for each epoch, the first epoch first; what is not finite is left out.
+    /// One value per epoch, starting with the first; non-finite values are left out.
     pub values: Vec<f32>,
 }
 
 /// One pair of axes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// What the vertical axis shows.
+    /// Label of the vertical axis.
     pub title: String,
-    /// The lines.
+    /// Lines.
     pub curves: Vec<Curve>,
-    /// A level to compare with and its name, such as the accuracy of chance; dashed.
+    /// A dashed reference level and its name, such as the accuracy of chance.
     pub reference: Option<(f32, String)>,
 }
 
 /// A learning curve of one or more panels side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LearningCurve {
-    /// What was trained.
+    /// Title, such as the name of the run.
     pub title: String,
     /// The panels, usually loss and accuracy.
     pub panels: Vec<Panel>,
-    /// An epoch (the first is 1) to mark in every panel and what it is, such as the one that was kept.
+    /// An epoch (starting at 1) to mark in every panel and its name, such as the epoch whose weights were saved.
     pub mark: Option<(usize, String)>,
 }
 
@@ -60,7 +60,7 @@ impl LearningCurve {
     }
 }
 
-/// Where values lie in the picture.
+/// Transform from values to positions in the picture.
 struct Axes {
     left: f32,
     top: f32,
@@ -90,7 +90,7 @@ impl Axes {
         }
     }
 
-    /// The point of `value` after epoch `epoch` (the first is 1).
+    /// Returns the position of `value` at epoch `epoch` (starting at 1).
     fn point(&self, epoch: usize, value: f32) -> [f32; 2] {
         let inset = 12.0;
         let span = (self.epochs - 1).max(1) as f32;
@@ -153,7 +153,7 @@ impl Axes {
         }
     }
 
-    /// One line above the axes: a dash of each colour and its name.
+    /// Draws the legend in one row above the axes: a dash of each colour and its name.
     #[expect(clippy::cast_possible_truncation, reason = "positions within a picture")]
     fn draw_legend(&self, picture: &mut RgbImage, panel: &Panel, mark: Option<&(usize, String)>) {
         let y = self.top - 34.0;
@@ -186,11 +186,11 @@ impl Axes {
     }
 }
 
-/// Round values between `low` and `high`, four to nine, with their labels.
+/// Returns four to nine round values between `low` and `high`, with their labels.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a handful of ticks")]
 fn value_ticks(low: f32, high: f32) -> Vec<(f32, String)> {
     let (low, high) = (f64::from(low), f64::from(high));
-    // The largest round step that leaves room for at least four ticks.
+    // The largest round step that fits at least four ticks.
     let widest = (high - low) / 3.5;
     let power = 10_f64.powf(widest.log10().floor());
     let step = [5.0, 2.0, 1.0]
@@ -207,7 +207,7 @@ fn value_ticks(low: f32, high: f32) -> Vec<(f32, String)> {
         .collect()
 }
 
-/// Epochs to name: the first, then round ones, at most about ten.
+/// Returns the epochs to label: the first, then round ones, at most about ten.
 fn epoch_ticks(epochs: usize) -> Vec<usize> {
     let step = [1, 2, 5, 10, 20, 50, 100, 200, 500]
         .into_iter()

@@ -1,5 +1,5 @@
-//! The contact sheet: a row for each image, a column for each way of looking at it. More columns than
-//! a screen shows go to further lines of the row, each line under its own names.
+//! Contact sheet with a row per image and a column per picture type. If there are more columns than fit on a
+//! screen, each row takes several lines, each below its own column names.
 
 use image::RgbImage;
 
@@ -9,18 +9,18 @@ use super::size::size_of;
 use super::text::{draw_text, line_height, shorten, text_width, wrap};
 use super::{ColorBar, scaled};
 
-/// Lines of pictures on one sheet; more rows go to further sheets.
+/// Maximum number of lines of pictures on one sheet; further rows go to further sheets.
 pub const MAX_SHEET_ROWS: usize = 24;
-/// Most columns of a sheet: more than this nobody reads, and a sheet of thousands cannot be opened.
+/// Maximum number of columns of a sheet: more are not readable, and a sheet of thousands cannot be opened.
 pub const MAX_SHEET_COLUMNS: usize = 60;
-/// Pictures side by side.
+/// Maximum number of pictures side by side.
 const MOST_ACROSS: usize = 10;
 
-/// Side of a square picture; others have the same area, within limits.
+/// Side of a square picture in pixels; others have the same area, within limits.
 const SIDE: f64 = 200.0;
 const MOST_WIDE: f64 = 320.0;
 const MOST_HIGH: f64 = 260.0;
-/// A column holds a name and a row a caption, however small the pictures.
+/// Minimum width of a column and height of a row, so that names and captions fit.
 const LEAST_COLUMN: u32 = 96;
 const LEAST_ROW: u32 = 100;
 const GAP: u32 = 14;
@@ -33,60 +33,60 @@ const TEXT_SIZE: f32 = 14.0;
 /// One image and its pictures.
 #[derive(Debug, Clone)]
 pub struct SheetRow {
-    /// Lines beside the pictures, the first stands out: name, true label, predicted class, probability.
+    /// Lines beside the pictures, the first highlighted: name, true label, predicted class, probability.
     pub caption: Vec<String>,
-    /// One picture for each column, of any size; `None` leaves the place empty.
+    /// One picture per column, of any size; `None` leaves the cell empty.
     pub pictures: Vec<Option<RgbImage>>,
-    /// Where the answer lies, if known: height and width of a mask that covers the whole picture, and for each of its pixels
-    /// whether it belongs. Outlined in green.
+    /// Ground truth, if known: height and width of a mask that covers the whole picture, and its pixels in
+    /// row-major order, true inside the object. Outlined in green.
     pub truth: Option<(usize, usize, Vec<bool>)>,
 }
 
 /// A contact sheet.
 #[derive(Debug, Clone)]
 pub struct Sheet {
-    /// What the sheet shows.
+    /// Title.
     pub title: String,
-    /// How to read it, for somebody who has never seen one.
+    /// Instructions for reading the sheet, for first-time readers.
     pub legend: String,
-    /// The columns' names.
+    /// Column names.
     pub columns: Vec<String>,
-    /// Bars that explain the colours, drawn under the legend.
+    /// Colour bars, drawn below the legend.
     pub color_bars: Vec<ColorBar>,
-    /// The images.
+    /// Images.
     pub rows: Vec<SheetRow>,
 }
 
-/// How many rows one sheet holds: [`MAX_SHEET_ROWS`], or fewer where so many columns take several lines.
+/// Returns the maximum number of rows on one sheet: [`MAX_SHEET_ROWS`], or fewer if a row takes several lines.
 #[must_use]
 pub fn sheet_rows(columns: usize) -> usize {
     (MAX_SHEET_ROWS / Lines::of(columns).count).max(1)
 }
 
-/// How a row's columns are shared out to lines.
+/// Division of a row's columns into lines.
 #[derive(Debug, Clone, Copy)]
 struct Lines {
     count: usize,
-    /// Columns of a line.
+    /// Columns per line.
     across: usize,
 }
 
 impl Lines {
-    /// As few lines as need be, evenly filled.
+    /// Returns as few lines as possible, evenly filled.
     fn of(columns: usize) -> Self {
         let count = columns.div_ceil(MOST_ACROSS).max(1);
         Self { count, across: columns.div_ceil(count) }
     }
 }
 
-/// Where the pictures of a sheet stand.
+/// Positions of the pictures on a sheet.
 struct Layout {
     lines: Lines,
-    /// Width of a column.
+    /// Width of a column in pixels.
     column: u32,
-    /// Height of the pictures of each row.
+    /// Height of each row's pictures in pixels.
     rows: Vec<u32>,
-    /// Height of the names above each line; 0 where only the first row has any.
+    /// Height of the names above each line; 0 if only the first row has names.
     names: u32,
 }
 
@@ -104,17 +104,17 @@ impl Layout {
         Self { lines, column, rows: sizes.iter().map(row).collect(), names }
     }
 
-    /// Distance between the lines of a row.
+    /// Returns the distance between the lines of a row.
     fn line(&self, row: usize) -> u32 {
         self.rows[row] + GAP + self.names
     }
 
-    /// Height of a row with all its lines.
+    /// Returns the height of a row with all its lines.
     fn height(&self, row: usize) -> u32 {
         u32::try_from(self.lines.count).unwrap_or(1) * self.line(row)
     }
 
-    /// Where the picture of a column is, in a row that starts at `top`.
+    /// Returns the position of a column's picture in a row that starts at `top`.
     fn place(&self, column: usize, row: usize, top: u32) -> (u32, u32) {
         let across = self.lines.across.max(1);
         let at = |place: usize| u32::try_from(place).unwrap_or(0);
@@ -123,7 +123,7 @@ impl Layout {
     }
 }
 
-/// Rows and columns that a picture of `[rows, columns]` takes on the sheet.
+/// Returns the height and width on the sheet of a picture of `[rows, columns]` pixels.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of a cell")]
 fn cell([rows, columns]: [usize; 2]) -> [u32; 2] {
     let aspect = columns.max(1) as f64 / rows.max(1) as f64;
@@ -133,7 +133,7 @@ fn cell([rows, columns]: [usize; 2]) -> [u32; 2] {
 }
 
 impl Sheet {
-    /// Draws the sheet, in as many parts as [`sheet_rows`] asks for; none if there are no rows.
+    /// Draws the sheet, split into parts of at most [`sheet_rows`] rows; no parts if there are no rows.
     pub fn draw(&self) -> Vec<RgbImage> {
         let most = sheet_rows(self.columns.len());
         let parts = self.rows.len().div_ceil(most);
@@ -178,7 +178,7 @@ impl Sheet {
         sheet
     }
 
-    /// The columns' names, each above its picture of the row that starts at `top`.
+    /// Draws the column names above the pictures of the row that starts at `top`.
     fn draw_names(&self, sheet: &mut RgbImage, layout: &Layout, row: usize, top: u32) {
         for (column, name) in self.columns.iter().enumerate() {
             let (x, y) = layout.place(column, row, top);
@@ -188,7 +188,7 @@ impl Sheet {
         }
     }
 
-    /// The bars side by side: colours, then what they mean.
+    /// Draws the colour bars side by side, each followed by its meaning.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
     fn draw_bars(&self, sheet: &mut RgbImage, y: f32, room: f32) {
         let share = room / self.color_bars.len().max(1) as f32;
@@ -205,7 +205,7 @@ impl Sheet {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions within a picture")]
 fn draw_row(sheet: &mut RgbImage, content: &SheetRow, layout: &Layout, row: usize, top: u32, columns: usize) {
     let width = sheet.width() - 2 * MARGIN;
-    // Above the names, where each line has some.
+    // Above the names, if each line has names.
     let rule = top - GAP / 2 - layout.names;
     fill(sheet, MARGIN as i32, rule as i32, width, 1, RULE, 1.0);
     let texts = content.caption.iter().enumerate().flat_map(|(place, text)| {
@@ -236,7 +236,7 @@ fn draw_row(sheet: &mut RgbImage, content: &SheetRow, layout: &Layout, row: usiz
     }
 }
 
-/// A picture at the size it has on the sheet. `None` for a picture without pixels.
+/// Scales a picture to its size on the sheet. `None` for an empty picture.
 fn fit(picture: &RgbImage) -> Option<RgbImage> {
     let [rows, columns] = size_of(picture);
     let to = cell([rows, columns]).map(|side| side as usize);
@@ -298,7 +298,7 @@ mod tests {
         for pixel in parts[0].pixels().filter(|pixel| pixel.0[1..] == [0, 0]) {
             counts[usize::from(pixel.0[0])] += 1;
         }
-        // Whole, in both rows.
+        // Shown in full, in both rows.
         assert!(counts[100..123].iter().all(|&count| count == 2 * 200 * 200), "{counts:?}");
     }
 
@@ -312,7 +312,7 @@ mod tests {
             wide.rows[0].pictures = vec![Some(picture); 8];
             wide.draw()[0].width()
         };
-        // Portraits stand closer than landscapes.
+        // Columns of portraits are narrower than those of landscapes.
         assert_eq!(width(RgbImage::new(320, 240)) - width(RgbImage::new(240, 320)), 8 * (231 - 173));
     }
 

@@ -1,4 +1,4 @@
-//! How large a picture of an image is, and bringing pictures to a size.
+//! The size of pictures, and scaling to a size.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,29 +8,29 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-/// The longer side that a small image is brought to, at least.
+/// Minimum length of the longer side; small images are enlarged to it.
 const SHOWN_SIDE: usize = 320;
-/// The longer side of a picture, at most, unless another size is asked for.
+/// Maximum length of the longer side, unless another size is requested.
 const MAX_SHOWN_SIDE: usize = 4096;
-/// The longer side that can be asked for, at most.
+/// Maximum length of the longer side that can be requested.
 const MAX_ASKED_SIDE: usize = 16_384;
 
-/// The size of the pictures of an image; all keep its aspect ratio.
+/// Size of the pictures of an image; the aspect ratio is preserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum PictureSize {
-    /// The image's own size. An image whose longer side is below 320 pixels is enlarged by the smallest whole number that
-    /// brings it there, each pixel to a square; one above 4096 pixels is reduced to that.
+    /// The size of the image itself. An image whose longer side is below 320 pixels is enlarged by the smallest
+    /// integer factor that reaches it, each pixel becoming a square; one above 4096 pixels is reduced to that.
     #[default]
     Auto,
-    /// The image's own size, whatever it is.
+    /// The size of the image itself, without limits.
     Original,
-    /// The longer side in pixels.
+    /// Length of the longer side in pixels.
     Longest(u32),
 }
 
 impl PictureSize {
-    /// Rows and columns of the picture of an image of `[rows, columns]`; no side is below 1.
+    /// Returns the rows and columns of the picture of an image of `[rows, columns]`, at least 1 each.
     #[must_use]
     pub fn of(self, original: [usize; 2]) -> [usize; 2] {
         let longer = original[0].max(original[1]).max(1);
@@ -86,7 +86,7 @@ impl TryFrom<String> for PictureSize {
     }
 }
 
-/// The size with the longer side of `side` pixels and the aspect ratio of `[rows, columns]`; no side is below 1.
+/// Returns the size with a longer side of `side` pixels and the aspect ratio of `[rows, columns]`, at least 1 by 1.
 pub(crate) fn fitted([rows, columns]: [usize; 2], side: usize) -> [usize; 2] {
     let longer = rows.max(columns).max(1) as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most `side`")]
@@ -95,20 +95,22 @@ pub(crate) fn fitted([rows, columns]: [usize; 2], side: usize) -> [usize; 2] {
     [scaled(rows), scaled(columns)]
 }
 
-/// Rows and columns of a picture.
+/// Returns the rows and columns of a picture.
 pub(crate) fn size_of(picture: &RgbImage) -> [usize; 2] {
     [picture.height() as usize, picture.width() as usize]
 }
 
-/// The whole number by which a picture of `[rows, columns]` is enlarged to `to`, if there is one for both sides.
+/// Returns the integer factor that enlarges a picture of `[rows, columns]` to `to`, if both sides have the same
+/// one.
 pub(super) fn whole_factor([rows, columns]: [usize; 2], to: [usize; 2]) -> Option<u32> {
     let factor = to[0] / rows.max(1);
     let whole = factor > 0 && [rows * factor, columns * factor] == to;
     if whole { u32::try_from(factor).ok() } else { None }
 }
 
-/// The picture at `[rows, columns]`: enlarged by a whole number every pixel becomes a square, so that what is seen is
-/// what the model got; otherwise by a bilinear filter that averages when it shrinks. A picture without pixels stays.
+/// Scales a picture to `[rows, columns]`. An integer enlargement turns each pixel into a square, so that the
+/// model's input is shown exactly; otherwise the filter is bilinear, with averaging when shrinking. An empty
+/// picture is returned unchanged.
 #[must_use]
 pub fn scaled(picture: &RgbImage, to: [usize; 2]) -> RgbImage {
     if picture.is_empty() {
@@ -125,7 +127,7 @@ pub fn scaled(picture: &RgbImage, to: [usize; 2]) -> RgbImage {
     filtered(picture, to).unwrap_or_else(|| picture.clone())
 }
 
-/// `None` for sizes of 0 or beyond 32 bits.
+/// Scales bilinearly; `None` for sizes of 0 or beyond 32 bits.
 fn filtered(picture: &RgbImage, [rows, columns]: [usize; 2]) -> Option<RgbImage> {
     let (width, height) = (u32::try_from(columns).ok()?, u32::try_from(rows).ok()?);
     let source = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3).ok()?;
@@ -145,7 +147,7 @@ mod tests {
         let auto = |rows, columns| PictureSize::Auto.of([rows, columns]);
         assert_eq!(auto(1800, 2400), [1800, 2400]);
         assert_eq!(auto(240, 320), [240, 320]);
-        // Small ones by a whole number.
+        // Small images are enlarged by an integer factor.
         assert_eq!([auto(48, 48), auto(72, 72), auto(40, 200)], [[336, 336], [360, 360], [80, 400]]);
         assert_eq!([auto(1, 1), auto(0, 0), auto(4000, 1)], [[320, 320], [320, 320], [4000, 1]]);
         assert_eq!(auto(3000, 12_000), [1024, 4096]);

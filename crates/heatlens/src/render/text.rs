@@ -1,4 +1,4 @@
-//! Text in pictures: DejaVu Sans, which the binary carries, so that pictures look alike on every machine.
+//! Text in pictures, in DejaVu Sans, which is embedded so that pictures are the same on every machine.
 
 use std::sync::OnceLock;
 
@@ -7,33 +7,33 @@ use image::RgbImage;
 
 use super::canvas::blend_at;
 
-/// Shades from the ground to the ink at the edge of a letter: so few that text leaves a palette to the picture.
+/// Anti-aliasing levels at the edge of a letter: few, so that text leaves palette entries for the picture.
 const SHADES: f32 = 8.0;
 
-/// The font; `None` only if its data, which are part of the binary, were damaged.
+/// Returns the font; `None` only if the embedded data were damaged.
 fn font() -> Option<&'static FontRef<'static>> {
     static FONT: OnceLock<Option<FontRef<'static>>> = OnceLock::new();
     FONT.get_or_init(|| FontRef::try_from_slice(dejavu::sans::regular()).ok()).as_ref()
 }
 
-/// Distance between lines of text of `size` pixels.
+/// Returns the line height of text of `size` pixels.
 pub(super) fn line_height(size: f32) -> f32 {
     (size * 1.25).round()
 }
 
-/// Width of one line of text in pixels.
+/// Returns the width of one line of text in pixels.
 pub(super) fn text_width(text: &str, size: f32) -> f32 {
     let mut end = 0.0;
     place(text, size, |_, after| end = after);
     end
 }
 
-/// Draws one line of text whose box has its top left corner at (x, y).
+/// Draws one line of text with the top left corner of its box at (x, y).
 #[expect(clippy::cast_possible_truncation, reason = "positions within a picture")]
 pub(super) fn draw_text(picture: &mut RgbImage, x: f32, y: f32, size: f32, color: [u8; 3], text: &str) {
     let Some(font) = font() else { return };
     let scaled = font.as_scaled(PxScale::from(size));
-    // Whole pixels keep the same letter the same everywhere.
+    // Rounding to whole pixels makes every occurrence of a letter identical.
     let (x, baseline) = (x.round(), y.round() + scaled.ascent().round());
     place(text, size, |mut glyph, _| {
         glyph.position = point(x + glyph.position.x, baseline);
@@ -47,7 +47,7 @@ pub(super) fn draw_text(picture: &mut RgbImage, x: f32, y: f32, size: f32, color
     });
 }
 
-/// Hands over each glyph at its position from 0 on, and where it ends.
+/// Calls `each` with every glyph at its position, starting at x = 0, and the x coordinate where it ends.
 fn place(text: &str, size: f32, mut each: impl FnMut(ab_glyph::Glyph, f32)) {
     let Some(font) = font() else { return };
     let scale = PxScale::from(size);
@@ -64,7 +64,7 @@ fn place(text: &str, size: f32, mut each: impl FnMut(ab_glyph::Glyph, f32)) {
     }
 }
 
-/// Breaks text into lines no wider than `width` pixels; a longer word is cut into pieces.
+/// Breaks text into lines no wider than `width` pixels; longer words are split.
 pub(super) fn wrap(text: &str, size: f32, width: f32) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -91,7 +91,7 @@ pub(super) fn wrap(text: &str, size: f32, width: f32) -> Vec<String> {
     lines
 }
 
-/// Text cut to `width` pixels, with "…" where something is missing.
+/// Truncates text to `width` pixels, with "…" in place of the rest.
 pub(super) fn shorten(text: &str, size: f32, width: f32) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! What part of an image a model sees, and the one way by which a map gets onto a picture of that image.
+//! The part of an image that a model sees, and the projection of maps onto pictures of that image.
 
 use std::ops::Range;
 
@@ -6,30 +6,31 @@ use super::Map;
 use crate::bilinear::Tap;
 use crate::data::Resize;
 
-/// How a model's view lies on an image, or on a picture of it in another size.
+/// Position of the model's view on an image, or on a picture of it at another size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
     /// Rows and columns of the image.
     pub original: [usize; 2],
-    /// The part of it that the model sees: first row, first column, rows and columns, in pixels of the image.
+    /// The part that the model sees: first row, first column, rows and columns, in pixels of the image.
     pub seen: [f64; 4],
 }
 
 impl View {
-    /// The view of a model of `model` rows and columns on an image of `original`.
+    /// Returns the view of a model with input size `model` on an image of size `original`, both as rows and
+    /// columns.
     #[must_use]
     pub fn new(original: [usize; 2], model: [usize; 2], resize: Resize) -> Self {
         let seen = resize.window(original, model);
         Self { original, seen }
     }
 
-    /// The view of a model that sees all of an image of `size` rows and columns.
+    /// Returns the view of a model that sees all of an image of `size` rows and columns.
     #[must_use]
     pub fn whole(size: [usize; 2]) -> Self {
         Self { original: size, seen: [0.0, 0.0, size[0] as f64, size[1] as f64] }
     }
 
-    /// The same view on a picture of the image in another size.
+    /// Returns the same view on a picture of the image at another size.
     #[must_use]
     pub fn scaled(&self, size: [usize; 2]) -> Self {
         let [down, across] = [0, 1].map(|axis| size[axis] as f64 / self.original[axis].max(1) as f64);
@@ -37,19 +38,19 @@ impl View {
         Self { original: size, seen: [top * down, left * across, height * down, width * across] }
     }
 
-    /// Whether the model sees all of the image.
+    /// Returns true if the model sees the whole image.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        // A crop of the image's own shape is all of it but for rounding.
+        // A crop with the image's own aspect ratio covers all of it up to rounding.
         let all = Self::whole(self.original).seen;
         self.seen.iter().zip(all).all(|(seen, all)| (seen - all).abs() < 1e-6)
     }
 
-    /// The map at the size of the image: bilinear, each cell where it [stands](crate::model::Placement), inside of what
-    /// the model saw, 0 outside.
+    /// Upsamples the map bilinearly to the size of the image, with each cell at its
+    /// [position](crate::model::Placement); 0 outside of the part that the model sees.
     ///
-    /// Row and column are interpolated by themselves, as everywhere in this program. Every map that is drawn, cut into
-    /// boxes or masks, or laid over an image gets there by this function.
+    /// Rows and columns are interpolated separately. This function projects every map that is drawn, thresholded
+    /// into boxes or masks, or laid over an image.
     #[must_use]
     pub fn project(&self, map: &Map) -> Map {
         let [rows, columns] = self.original;
@@ -70,7 +71,7 @@ impl View {
         Map::finite(rows, columns, projected)
     }
 
-    /// The rows and the columns of the image whose centres the model sees.
+    /// Returns the rows and columns of the image whose centres the model sees.
     #[must_use]
     pub fn window(&self) -> [Range<usize>; 2] {
         let [top, left, height, width] = self.seen;
@@ -83,8 +84,8 @@ impl View {
     }
 }
 
-/// For each of `n` pixels where it lies among the map's cells along an axis, if the model sees `length` pixels from
-/// `start` on; `None` outside.
+/// Returns, for each of `n` pixels, its interpolation weights among the map's cells along an axis if the model sees
+/// `length` pixels from `start` on; `None` outside.
 fn taps(n: usize, [start, length]: [f64; 2], map: &Map, axis: usize) -> Vec<Option<Tap>> {
     let cells = [map.height(), map.width()][axis];
     let tap = |pixel: usize| {
@@ -94,7 +95,7 @@ fn taps(n: usize, [start, length]: [f64; 2], map: &Map, axis: usize) -> Vec<Opti
     (0..n).map(tap).collect()
 }
 
-/// How far a pixel's centre lies behind `start`, if it lies within `length` from there.
+/// Returns the distance of a pixel's centre from `start` if it is within `length`, otherwise `None`.
 fn is_inside(pixel: usize, start: f64, length: f64) -> Option<f64> {
     let from_start = pixel as f64 + 0.5 - start;
     (0.0..=length).contains(&from_start).then_some(from_start)
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_was_cut_off_has_no_heat() {
-        // A square model on an image of 4 × 10: the middle 4 columns are seen.
+        // A square model on an image of 4 × 10 sees the middle 4 columns.
         let view = View::new([4, 10], [8, 8], Resize::Crop);
         assert_eq!(view.seen, [0.0, 3.0, 4.0, 4.0]);
         let projected = view.project(&Map::new(1, 1, vec![2.0]).unwrap());
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_crop_is_the_one_that_the_model_gets() {
-        // A bright block in the part that is kept: the model's own view, laid back, covers it.
+        // A bright block in the cropped part: projecting the model's view back covers it.
         let (rows, columns) = (20, 50);
         let bright = |i: usize| {
             f32::from(u8::from((30..34).contains(&(i % columns)) && (8..12).contains(&(i / columns))))
