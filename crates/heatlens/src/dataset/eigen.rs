@@ -1,19 +1,19 @@
-//! All eigenvalues and eigenvectors of a small symmetric matrix.
+//! Eigenvalues and eigenvectors of a small symmetric matrix.
 //!
-//! Jacobi's method (1846) in its cyclic form: turn two axes at a time until nothing is left off the diagonal. It is
-//! the shortest of the accurate methods; the matrices here have a few hundred rows at most.
+//! Cyclic Jacobi method (1846): rotates two axes at a time until the off-diagonal elements vanish. It is the
+//! shortest of the accurate methods; the matrices here have at most a few hundred rows.
 
-/// Rounds after which what is left off the diagonal is rounding noise; seven or eight are usual.
+/// Maximum number of sweeps; seven or eight usually suffice, and further ones only change rounding noise.
 const MOST_SWEEPS: usize = 30;
 
-/// The eigenvalues in ascending order, and the unit eigenvector of each.
+/// Eigenvalues in ascending order, with a unit eigenvector for each.
 #[derive(Clone, Debug)]
 pub(super) struct Eigen {
     pub(super) values: Vec<f64>,
     pub(super) vectors: Vec<Vec<f64>>,
 }
 
-/// Solves a symmetric matrix of n·n numbers.
+/// Decomposes a symmetric n × n matrix.
 pub(super) fn eigen(mut a: Vec<f64>, n: usize) -> Eigen {
     let mut vectors = identity(n);
     let scale: f64 = a.iter().map(|v| v * v).sum();
@@ -41,7 +41,7 @@ fn identity(n: usize) -> Vec<f64> {
     (0..n * n).map(|i| f64::from(u8::from(i / n == i % n))).collect()
 }
 
-/// Turns axes p and q so that the element between them vanishes (Golub and Van Loan, Matrix Computations, 8.5.2).
+/// Rotates axes p and q so that the element between them vanishes (Golub and Van Loan, Matrix Computations, 8.5.2).
 /// Row i of `vectors` is the i-th axis.
 fn turn(a: &mut [f64], vectors: &mut [f64], n: usize, p: usize, q: usize) {
     let between = a[p * n + q];
@@ -61,7 +61,7 @@ fn turn(a: &mut [f64], vectors: &mut [f64], n: usize, p: usize, q: usize) {
     mix(vectors, n, p, q, c, s);
 }
 
-/// Rows p and q become c·p − s·q and s·p + c·q.
+/// Replaces rows p and q by c·p − s·q and s·p + c·q.
 fn mix(rows: &mut [f64], n: usize, p: usize, q: usize, c: f64, s: f64) {
     let (before, after) = rows.split_at_mut(q * n);
     for (x, y) in before[p * n..(p + 1) * n].iter_mut().zip(&mut after[..n]) {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_laplacian_of_a_ring_has_its_known_spectrum() {
-        // Eigenvalues of a cycle of n: 2 − 2 cos(2πk ÷ n), in pairs.
+        // Eigenvalues of a cycle of n nodes: 2 − 2 cos(2πk ÷ n), in pairs.
         let n = 12;
         let near = |i: usize, j: usize| (i + 1) % n == j || (j + 1) % n == i;
         let value = |i: usize, j: usize| {

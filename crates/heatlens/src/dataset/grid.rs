@@ -1,26 +1,26 @@
-//! A map on a coarse grid: what maps of any size have in common.
+//! A map on a coarse grid, comparable across maps of any size.
 
 use std::ops::Range;
 
 use crate::render::{Map, RenderError};
 
-/// Rows and columns of the grid.
+/// Number of rows and of columns.
 pub const SIDE: usize = 16;
-/// Cells of the grid.
+/// Number of cells.
 pub const CELLS: usize = SIDE * SIDE;
-/// How many cells deep the border is.
+/// Width of the border in cells.
 const BORDER: usize = 2;
-/// Pixels along a cell's side, where cells do not stand evenly.
+/// Pixels per cell side to which unevenly placed maps are upsampled.
 const FINE: usize = 8;
-/// Side of a corner in cells.
+/// Side of a corner region in cells.
 const CORNER: usize = 4;
 
-/// Shares of heat, cell by cell; they sum to 1.
+/// Share of the heat in each cell; the shares sum to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid(Vec<f32>);
 
 impl Grid {
-    /// A map's heat, each cell the sum over the area it covers; `None` where there is no heat.
+    /// Sums a map's heat over the area of each cell; `None` if the map has no heat.
     #[must_use]
     pub fn of(heat: &Map) -> Option<Self> {
         let laid;
@@ -45,7 +45,7 @@ impl Grid {
         Self::normalised(&cells)
     }
 
-    /// The mean of several grids; `None` if there are none.
+    /// Returns the mean of several grids; `None` if there are no grids.
     #[must_use]
     pub fn mean<'a>(grids: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let mut sums = vec![0.0; CELLS];
@@ -62,20 +62,20 @@ impl Grid {
         (total > 0.0 && total.is_finite()).then(|| Self(cells.iter().map(share).collect()))
     }
 
-    /// The cells, row after row.
+    /// Returns the cells in row-major order.
     #[must_use]
     pub fn cells(&self) -> &[f32] {
         &self.0
     }
 
-    /// The share of heat in the cells that `inside` (row, column) picks.
+    /// Returns the share of the heat in the cells for which `inside(row, column)` is true.
     #[must_use]
     pub fn share(&self, inside: impl Fn(usize, usize) -> bool) -> f64 {
         let picked = self.0.iter().enumerate().filter(|(i, _)| inside(i / SIDE, i % SIDE));
         picked.map(|(_, &v)| f64::from(v)).sum()
     }
 
-    /// The share of heat in some rows and columns, which lie in the grid.
+    /// Returns the share of the heat in a rectangle of cells.
     #[must_use]
     pub fn rectangle(&self, rows: Range<usize>, columns: Range<usize>) -> f64 {
         let lines = self.0.chunks_exact(SIDE).take(rows.end).skip(rows.start);
@@ -85,7 +85,7 @@ impl Grid {
             .sum()
     }
 
-    /// As a map to be drawn.
+    /// Converts the grid to a map for drawing.
     ///
     /// # Errors
     /// Never: the cells are finite and complete.
@@ -94,7 +94,7 @@ impl Grid {
     }
 }
 
-/// For each of `n` pixels the cells it lies in, with the part of the pixel in each.
+/// Returns, for each of `n` pixels, the cells it overlaps and the part of the pixel in each.
 fn overlaps(n: usize) -> Vec<Vec<(usize, f64)>> {
     let cell = n as f64 / SIDE as f64;
     let part = |pixel: usize, c: usize| {
@@ -109,21 +109,21 @@ fn overlaps(n: usize) -> Vec<Vec<(usize, f64)>> {
     (0..n).map(cells).collect()
 }
 
-/// Whether a cell lies on the border of the image.
+/// Returns true if the cell lies on the border of the image.
 #[must_use]
 pub fn on_border(row: usize, column: usize) -> bool {
     let edge = |at: usize| !(BORDER..SIDE - BORDER).contains(&at);
     edge(row) || edge(column)
 }
 
-/// Whether a cell lies in a corner of the image.
+/// Returns true if the cell lies in a corner of the image.
 #[must_use]
 pub fn in_corner(row: usize, column: usize) -> bool {
     let edge = |at: usize| !(CORNER..SIDE - CORNER).contains(&at);
     edge(row) && edge(column)
 }
 
-/// The share of the image that some cells cover: what evenly spread heat would have there.
+/// Returns the share of the image that the selected cells cover, which is the share uniform heat would have there.
 #[must_use]
 pub fn area(inside: impl Fn(usize, usize) -> bool) -> f64 {
     (0..CELLS).filter(|i| inside(i / SIDE, i % SIDE)).count() as f64 / CELLS as f64
@@ -145,11 +145,11 @@ mod tests {
 
     #[test]
     fn heat_stays_where_it_is() {
-        // A map of 2 × 2: each value fills a quarter of the grid.
+        // Each value of a 2 × 2 map fills a quarter of the grid.
         let grid = Grid::of(&Map::new(2, 2, vec![0.0, 3.0, 1.0, 0.0]).unwrap()).unwrap();
         assert!((grid.share(|row, column| row < 8 && column >= 8) - 0.75).abs() < 1e-6);
         assert!((grid.share(|row, column| row >= 8 && column < 8) - 0.25).abs() < 1e-6);
-        // A hot pixel between two cells: 24 pixels on 16 cells, pixel 1 covers 2/3 of a cell and 1/3 of the next.
+        // A hot pixel between two cells: of 24 pixels on 16 cells, pixel 1 lies half in cell 0 and half in cell 1.
         let mut values = vec![0.0; 24];
         values[1] = 1.0;
         let grid = Grid::of(&Map::new(1, 24, values).unwrap()).unwrap();

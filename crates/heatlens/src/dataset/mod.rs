@@ -1,9 +1,10 @@
-//! What a model looks at across a whole data set.
+//! Analysis of all explanations of a data set.
 //!
-//! [`Observations`] listens while images are explained and keeps one map of each on a coarse [`Grid`]. From these come
-//! [`Findings`]: mean maps for each class and outcome, the share of heat on borders and in corners, clusters of
-//! explanations that are alike (`spectral`), and clusters whose heat lies where it would give the class away (`shortcut`).
-//! Whether it does, [`Findings::try_out`] finds by filling the place in ([`trial`]). The same images and seed give the same
+//! [`Observations`] is a sink that keeps one map of each explained image on a coarse [`Grid`]. [`Findings`] are
+//! derived from these: mean maps by class and outcome, the share of heat on borders and in corners, clusters of
+//! similar explanations (`spectral`), and clusters whose heat lies in a region that may give the class away
+//! (`shortcut`). [`Findings::try_out`] tests these regions by filling them in ([`trial`]). The same images and seed
+//! give the same findings.
 //! findings.
 
 mod eigen;
@@ -26,61 +27,61 @@ use crate::random::{Key, Use};
 use crate::run::RunError;
 use shortcut::Evidence;
 
-/// Most classes whose clusters are looked for: those that the model gives most often.
+/// Maximum number of classes whose explanations are clustered: the most frequently predicted ones.
 pub const MAX_CLASSES: usize = 12;
-/// Most explanations of a class that are clustered: of more, these many at even distances.
+/// Maximum number of explanations clustered per class; of more, an evenly spaced subset is used.
 pub const MAX_CLUSTERED: usize = 200;
-/// Images that stand for a cluster.
+/// Number of exemplar images per cluster.
 const EXEMPLARS: usize = 6;
-/// A cluster of fewer images is no strategy.
+/// Minimum size of a cluster.
 const SMALLEST_CLUSTER: usize = 2;
 
-/// What came out.
+/// Results of the analysis of a data set.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// The map that was looked at.
+    /// Name of the map analysed.
     pub map: String,
-    /// Images looked at.
+    /// Number of images analysed.
     pub images: usize,
-    /// Images without any heat.
+    /// Number of images without heat.
     pub without_heat: usize,
-    /// Images beyond [`MAX_OBSERVED`].
+    /// Number of images beyond [`MAX_OBSERVED`].
     pub left_out: usize,
-    /// The classes that the model gives, the most frequent first.
+    /// Predicted classes, the most frequent first.
     pub classes: Vec<ClassFindings>,
-    /// Classes beyond [`MAX_CLASSES`].
+    /// Number of classes beyond [`MAX_CLASSES`].
     pub classes_left_out: usize,
 }
 
-/// What the model looks at for one class.
+/// Results for one predicted class.
 #[derive(Clone, Debug)]
 pub struct ClassFindings {
-    /// Its number.
+    /// Index of the class.
     pub class: usize,
-    /// Its name.
+    /// Name of the class.
     pub name: String,
-    /// The mean maps.
+    /// Mean map of each outcome.
     pub outcomes: Vec<OutcomeMap>,
-    /// Explanations that are alike, the largest cluster first.
+    /// Clusters of similar explanations, the largest first.
     pub clusters: Vec<Cluster>,
-    /// How many explanations were clustered.
+    /// Number of explanations clustered.
     pub clustered: usize,
-    /// How many there are.
+    /// Total number of explanations with heat.
     pub explanations: usize,
 }
 
-/// How an image stands to a class.
+/// Relation of an image's label and prediction to a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is of the class, and the model says so.
+    /// Labelled and predicted as the class.
     TruePositive,
-    /// It is not, but the model says so.
+    /// Predicted as the class but labelled otherwise.
     FalsePositive,
-    /// It is, but the model says otherwise.
+    /// Labelled as the class but predicted otherwise.
     FalseNegative,
-    /// It is not, and the model does not say so.
+    /// Neither labelled nor predicted as the class.
     TrueNegative,
-    /// The model says so; what it is, is not known.
+    /// Predicted as the class, label unknown.
     Said,
 }
 
@@ -96,7 +97,7 @@ impl Outcome {
         }
     }
 
-    /// The usual two letters.
+    /// Returns the usual abbreviation.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
@@ -109,32 +110,32 @@ impl Outcome {
     }
 }
 
-/// The mean map of the images of one outcome.
+/// Mean map of the images of one outcome.
 #[derive(Clone, Debug)]
 pub struct OutcomeMap {
     /// The outcome.
     pub outcome: Outcome,
-    /// Images.
+    /// Number of images.
     pub images: usize,
-    /// The mean of those with heat, each image counting the same.
+    /// Mean of the images with heat, equally weighted.
     pub mean: Option<Grid>,
 }
 
-/// Explanations that are alike.
+/// A cluster of similar explanations.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// How many.
+    /// Number of images.
     pub images: usize,
-    /// Their mean.
+    /// Mean map of the cluster.
     pub mean: Grid,
-    /// Items that stand for it: the hottest at the shortcut, or else those nearest to the mean.
+    /// Exemplars: the hottest images at the shortcut if there is one, otherwise those nearest to the mean.
     pub exemplars: Vec<usize>,
-    /// Whether it gives the class away.
+    /// Suspected shortcut, if the heat of the cluster lies in a region that may give the class away.
     pub shortcut: Option<Shortcut>,
 }
 
 impl Findings {
-    /// Looks at everything that was observed.
+    /// Analyses all observations.
     #[must_use]
     pub fn of(seen: &Observations, seed: u64) -> Self {
         let rows = &seen.rows;
@@ -162,10 +163,10 @@ impl Findings {
         }
     }
 
-    /// Fills in every place at which a cluster's heat lies, in the images that were `seen`, and asks the model again.
+    /// Tests each region found by filling it in, in the images of `seen`, and predicting again.
     ///
     /// # Errors
-    /// If an image cannot be read any more.
+    /// If an image can no longer be read.
     pub fn try_out(&mut self, seen: &Observations, prober: &Prober<'_>) -> Result<(), RunError> {
         for class in &mut self.classes {
             let mut known: Vec<(Place, Trial)> = Vec::new();
@@ -190,7 +191,7 @@ impl Findings {
         Ok(())
     }
 
-    /// Takes over what another map's findings suspect of classes of which these suspect nothing.
+    /// Adds the suspected shortcuts of another map's findings, for classes without a suspected shortcut.
     pub fn take(&mut self, other: Self) {
         for theirs in other.classes {
             let Some(own) = self.classes.iter_mut().find(|own| own.class == theirs.class) else { continue };
@@ -209,12 +210,12 @@ impl Findings {
         }
     }
 
-    /// Every cluster that is suspected to give its class away.
+    /// Returns every cluster with a suspected shortcut.
     pub fn shortcuts(&self) -> impl Iterator<Item = (&ClassFindings, &Cluster, &Shortcut)> {
         self.places().filter(|(_, _, shortcut)| shortcut.is_suspected())
     }
 
-    /// Every cluster whose heat lies at one place, on which the class does not hang.
+    /// Returns every cluster whose heat lies in one region on which the prediction does not depend.
     pub fn habits(&self) -> impl Iterator<Item = (&ClassFindings, &Cluster, &Shortcut)> {
         self.places().filter(|(_, _, shortcut)| !shortcut.is_suspected())
     }
@@ -227,13 +228,13 @@ impl Findings {
         })
     }
 
-    /// The suspected shortcuts as JSON; `source` says where an item comes from.
+    /// Returns the suspected shortcuts as JSON; `source` returns the source of an item.
     #[must_use]
     pub fn shortcuts_json(&self, source: impl Fn(usize) -> String) -> Value {
         self.shortcuts().map(|found| place_json(found, &source)).collect()
     }
 
-    /// Where the model always looks, without the class hanging on it, as JSON.
+    /// Returns the regions the model always looks at without depending on them, as JSON.
     #[must_use]
     pub fn habits_json(&self, source: impl Fn(usize) -> String) -> Value {
         self.habits().map(|found| place_json(found, &source)).collect()
@@ -261,7 +262,7 @@ fn place_json(
     })
 }
 
-/// The explanations of a class that are clustered, as rows.
+/// Returns the rows of a class's explanations to cluster, and the total number of explanations.
 fn clustered(rows: &[Observation], class: usize) -> (Vec<usize>, usize) {
     let all: Vec<usize> =
         (0..rows.len()).filter(|&i| rows[i].predicted == class && rows[i].grid.is_some()).collect();
@@ -300,7 +301,7 @@ fn class_findings(seen: &Observations, class: usize, classes: usize, key: Key) -
     }
 }
 
-/// The first partition in which a cluster gives the class away; the first of all if there is none.
+/// Returns the first partition in which a cluster has a shortcut, or the first of all if there is none.
 fn telling(partitions: impl Iterator<Item = Vec<Cluster>>) -> Vec<Cluster> {
     let mut first = None;
     for partition in partitions {
@@ -331,7 +332,7 @@ fn outcomes(rows: &[Observation], class: usize) -> Vec<OutcomeMap> {
 
 fn cluster(rows: &[Observation], members: &[usize], shortcut: Option<Shortcut>) -> Option<Cluster> {
     let mean = Grid::mean(members.iter().filter_map(|&i| rows[i].grid.as_ref()))?;
-    // The most telling first: the hottest at the shortcut, or else those nearest to the mean.
+    // The hottest at the shortcut first, or else the nearest to the mean.
     let distance = |grid: &Grid| match &shortcut {
         Some(shortcut) => -shortcut.place.share(grid),
         None => grid.cells().iter().zip(mean.cells()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>(),

@@ -1,38 +1,38 @@
-//! Keeps one coarse map of every image while images are explained.
+//! Sink that keeps one coarse map of every explained image.
 
 use crate::dataset::grid::Grid;
 use crate::explain::Explanation;
 use crate::render::Map;
 use crate::run::{ExplainedImage, RunError, Sink};
 
-/// Most images that are looked at: the first.
+/// Maximum number of images kept: the first ones.
 pub const MAX_OBSERVED: usize = 20_000;
 
-/// What is kept of one image.
+/// Data kept of one image.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// Its number in the data.
+    /// Index of the image in the data.
     pub item: usize,
-    /// Its class, where it is known.
+    /// Label, if known.
     pub label: Option<usize>,
-    /// What the model says.
+    /// Predicted class.
     pub predicted: usize,
-    /// Where the heat lies, if there is any.
+    /// Heat on the grid; `None` if the image has no heat.
     pub grid: Option<Grid>,
 }
 
-/// What is kept of all images: of each its main map, or the one at a given number.
+/// Data kept of all images: the main map of each, or the map at a given index.
 #[derive(Clone, Debug, Default)]
 pub struct Observations {
-    /// The number of the map; the main map if there is none.
+    /// Index of the map; the main map if `None`.
     pub at: Option<usize>,
-    /// The name of that map; empty if there is none.
+    /// Name of the map; empty if there is none.
     pub map: String,
-    /// Names of the classes.
+    /// Class names.
     pub class_names: Vec<String>,
-    /// One for each image.
+    /// Rows, one per image.
     pub rows: Vec<Observation>,
-    /// Images beyond [`MAX_OBSERVED`].
+    /// Number of images beyond [`MAX_OBSERVED`].
     pub left_out: usize,
 }
 
@@ -44,7 +44,7 @@ impl Observations {
         }
     }
 
-    /// Takes one image; images without a map that has heat at every place are not counted.
+    /// Adds one image; images without a spatial map are skipped.
     pub fn push(&mut self, item: usize, label: Option<usize>, explanation: &Explanation) {
         let Some((_, heat)) = self.map_of(explanation) else { return };
         if self.rows.len() >= MAX_OBSERVED {

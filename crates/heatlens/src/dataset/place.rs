@@ -1,24 +1,24 @@
-//! Places on the border of an image where something could give a class away: a mark in a corner or at an edge, a ruler
-//! along a side.
+//! Regions at the border of an image where something could give a class away: a mark in a corner or at an edge, a
+//! ruler along a side.
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::dataset::grid::{Grid, SIDE};
 
-/// Side of a window in cells: a quarter of the image's.
+/// Side of a window in cells: a quarter of the image's side.
 const WINDOW: usize = 4;
-/// The last row or column at which a window begins.
+/// Last row or column at which a window can begin.
 const LAST: usize = SIDE - WINDOW;
-/// A window begins or ends at most so many cells from an edge.
+/// Maximum distance in cells between a window and an edge.
 const REACH: usize = 1;
-/// Depth of a strip along an edge.
+/// Depth of a strip along an edge, in cells.
 const STRIP: usize = 3;
 
-/// One place.
+/// A region at the border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A square of a quarter of the image's sides, by its first row and column.
+    /// A square with a quarter of the image's sides, given by its first row and column.
     Window {
         /// First row.
         row: usize,
@@ -32,13 +32,13 @@ pub enum Place {
 /// An edge of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
-    /// Above.
+    /// The top edge.
     Top,
-    /// Below.
+    /// The bottom edge.
     Bottom,
-    /// On the left.
+    /// The left edge.
     Left,
-    /// On the right.
+    /// The right edge.
     Right,
 }
 
@@ -47,7 +47,7 @@ impl Edge {
 }
 
 impl Place {
-    /// Every window that lies at an edge, and the four strips.
+    /// Returns every window at an edge, and the four strips.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let outer = |at: usize| at <= REACH || at >= LAST - REACH;
@@ -56,8 +56,8 @@ impl Place {
         windows.map(|(row, column)| Self::Window { row, column }).chain(Edge::ALL.map(Self::Strip)).collect()
     }
 
-    /// The places that the image's mirrorings and quarter turns make of this one, itself first: where the same thing
-    /// could be just as well if no side of the image were special.
+    /// Returns the images of this region under reflections and quarter turns, itself first. If no side of the image
+    /// were special, an object would be equally likely in each of them.
     #[must_use]
     pub fn equivalents(self) -> Vec<Self> {
         let mut found = vec![self];
@@ -84,21 +84,22 @@ impl Place {
         found
     }
 
-    /// The share of an image's heat that lies here.
+    /// Returns the share of an image's heat in this region.
     #[must_use]
     pub fn share(self, grid: &Grid) -> f64 {
         let (rows, columns) = self.extent();
         grid.rectangle(rows, columns)
     }
 
-    /// Whether an image is hot here: its share of heat is at least the square root of the share of the area.
+    /// Returns true if the region is hot: its share of the heat is at least the square root of its share of the
+    /// area.
     #[must_use]
     pub fn is_hot(self, grid: &Grid) -> bool {
         let [_, _, height, width] = self.rectangle();
         self.share(grid) >= (height * width).sqrt()
     }
 
-    /// Its rows and its columns.
+    /// Returns the rows and the columns of the region.
     #[must_use]
     pub fn extent(self) -> (Range<usize>, Range<usize>) {
         let far = SIDE - STRIP;
@@ -111,7 +112,7 @@ impl Place {
         }
     }
 
-    /// First row, first column, rows and columns, as shares of the image's sides.
+    /// Returns first row, first column, height and width as shares of the image's sides.
     #[must_use]
     pub fn rectangle(self) -> [f64; 4] {
         let (rows, columns) = self.extent();
@@ -171,7 +172,7 @@ mod tests {
             assert!(top + height <= 1.0 && left + width <= 1.0, "{place:?}");
             assert!((place.share(&even) - height * width).abs() < 1e-6, "{place:?}");
         }
-        // Heat in one cell of the top row: in the strip above, in no other.
+        // Heat in one cell of the top row lies in the top strip and in no other.
         let mut values = vec![0.0; SIDE * SIDE];
         values[9] = 1.0;
         let spot = Grid::of(&Map::new(SIDE, SIDE, values).unwrap()).unwrap();

@@ -1,22 +1,25 @@
-//! Does a cluster of explanations give the class away?
+//! Test for clusters of explanations that give the class away.
 //!
-//! A cluster is called a shortcut if at least half of its images are *hot* at one place at the edge of the image (a
-//! window of a quarter of its sides, or a strip along a side), and
+//! A cluster is called a shortcut if at least half of its images are *hot* in one region at the edge of the image
+//! (a window of a quarter of its sides, or a strip along a side), and
 //!
-//! 1. *it is common*: at least five images and a fifth of those that the model gives this class are hot there;
-//! 2. *no other side is like it*: were it an object that may be anywhere, as many images would be hot at each of the
-//!    places that mirroring and turning the image makes of this one; at least three times as many as at those on
-//!    average, and a binomial test;
-//! 3. *it goes with the class*: images that the model gives other classes are hot there at most a third as often, and
-//!    Fisher's exact test.
+//! 1. *the region is common*: at least five images, and at least a fifth of those predicted as this class, are hot
+//!    there;
+//! 2. *it is one-sided*: at least three times as many images are hot there as on average in the regions that
+//!    reflections and rotations of the image make of it, and a binomial test rejects that all of these are equally
+//!    likely, as they would be for an object that may be anywhere;
+//! 3. *it is specific to the class*: images predicted as other classes are hot there at most a third as often, and
+//!    Fisher's exact test rejects equal rates.
 //!
-//! Hot at a place is an image whose share of heat there is at least the square root of the place's share of the area,
-//! midway (by factors) between evenly spread heat and all of it: a quarter in a window, four times its share.
+//! An image is hot in a region if its share of heat there is at least the square root of the region's share of the
+//! area. This is the geometric mean of uniform heat and all of the heat: a quarter in a window, four times its
+//! share.
 //!
-//! Both tests must hold, so the larger p-value counts. What is tested is a place and a class, whatever the clusters, so
-//! it is multiplied by the number of places and of classes (Bonferroni). Without a shortcut, objects that are as
-//! likely on one side as on another are flagged with a probability of at most [`ALPHA`] for a whole data set; the
-//! sizes asked for in 1 and 2 leave room for maps that lie a little askew. What lies in the middle is never flagged:
+//! Both tests must reject, so the larger p-value counts. The hypotheses are pairs of a region and a class, whatever
+//! the clusters, so the p-value is multiplied by the number of regions and of classes (Bonferroni). Without a
+//! shortcut, objects that are equally likely on all sides are flagged with a probability of at most [`ALPHA`] for a
+//! whole data set; the minimum sizes in 1 and 2 allow for maps that are slightly off-centre. The middle is never
+//! flagged: its location cannot be distinguished from an object in the middle.
 //! its place cannot tell it from an object in the middle.
 
 use crate::dataset::grid::Grid;
@@ -25,61 +28,62 @@ use crate::dataset::trial::Trial;
 use crate::stats::binomial;
 use crate::stats::fisher::fisher;
 
-/// How likely a data set without a shortcut may be flagged.
+/// Probability of flagging a data set without a shortcut, at most.
 pub const ALPHA: f64 = 0.01;
-/// The fewest images, and the least part of the class.
+/// Minimum number of hot images; [`LEAST`] is their minimum share of the class.
 const FEWEST: usize = 5;
 const LEAST: f64 = 0.2;
-/// How many times as many images must be hot there as at the other sides, and as in other classes.
+/// Minimum ratio of the hot images here to those on other sides, and to those of other classes.
 const TIMES: f64 = 3.0;
 
-/// A place that gives a class away.
+/// A region that may give a class away.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shortcut {
-    /// Where.
+    /// The region.
     pub place: Place,
-    /// Images of the class that are hot there.
+    /// Number of images predicted as the class that are hot there.
     pub images: usize,
-    /// Images that the model gives this class.
+    /// Number of images predicted as the class.
     pub of: usize,
-    /// Images of other classes that are.
+    /// Number of images predicted as other classes that are hot there.
     pub elsewhere: usize,
-    /// Images of other classes.
+    /// Number of images predicted as other classes.
     pub of_others: usize,
-    /// The p-value after correction.
+    /// p-value after multiple-testing correction.
     pub p_value: f64,
-    /// What came of filling the place in, if that was tried.
+    /// Result of filling the region in, if that was tried.
     pub trial: Option<Trial>,
-    /// The map that showed it, where it is not the findings' own.
+    /// Map that showed the shortcut, if it is not the main map of the findings.
     pub by: Option<String>,
 }
 
 impl Shortcut {
-    /// Whether nothing speaks against it: filled in, the place took the class's evidence away, or was not tried.
+    /// Returns true unless a trial cleared the region: filling it in removed the evidence for the class, or was not
+    /// tried.
     #[must_use]
     pub fn is_suspected(&self) -> bool {
         self.trial.as_ref().is_none_or(Trial::agrees)
     }
 }
 
-/// What the rule compares.
+/// Data for the test of one cluster.
 pub(super) struct Evidence<'a> {
-    /// The cluster.
+    /// Maps of the cluster.
     pub(super) cluster: &'a [&'a Grid],
-    /// All images that the model gives the cluster's class, those without heat too.
+    /// Maps of all images predicted as the cluster's class; `None` for images without heat.
     pub(super) class: &'a [Option<&'a Grid>],
-    /// All other images.
+    /// Maps of all other images.
     pub(super) others: &'a [Option<&'a Grid>],
-    /// Classes looked at.
+    /// Number of classes analysed.
     pub(super) classes: usize,
 }
 
 impl Evidence<'_> {
-    /// The place that gives the class away, if there is one.
+    /// Returns the region that gives the class away, if there is one.
     pub(super) fn shortcut(&self) -> Option<Shortcut> {
         let places = Place::all();
         let there = |place: Place| self.cluster.iter().filter(|g| place.is_hot(g)).count();
-        // The first of the most common places.
+        // The first of the most common regions.
         let (count, place) =
             places.iter().rev().map(|&place| (there(place), place)).max_by_key(|found| found.0)?;
         if 2 * count < self.cluster.len() {
@@ -88,7 +92,7 @@ impl Evidence<'_> {
         self.at(place, places.len())
     }
 
-    /// Judges one of so many places.
+    /// Tests one of `places` regions.
     fn at(&self, place: Place, places: usize) -> Option<Shortcut> {
         let equivalents = place.equivalents();
         let (mut here, mut at_any, mut hits) = (0, 0, 0);
@@ -104,8 +108,9 @@ impl Evidence<'_> {
         let common = here >= FEWEST && share(here, of) >= LEAST;
         let one_sided = here as f64 >= TIMES * share(hits - here, equivalents.len() - 1);
         let own = of_others > 0 && share(here, of) >= TIMES * share(elsewhere, of_others);
-        // Places overlap: an image that is hot at two of eight has one chance in four to be hot here. Trials of unequal
-        // chances spread less than as many of their mean (Hoeffding 1956), so the test errs on the cautious side.
+        // Regions overlap: an image that is hot in two of eight has a probability of one in four to be hot here.
+        // Trials with unequal probabilities vary less than as many with the mean probability (Hoeffding 1956), so
+        // the test is conservative.
         let chance = hits as f64 / (equivalents.len() as f64 * at_any.max(1) as f64);
         let p = binomial::upper_tail(here as u64, at_any, chance).max(fisher(here, of, elsewhere, of_others));
         let p_value = (p * (places * self.classes.max(1)) as f64).min(1.0);

@@ -1,4 +1,4 @@
-//! The rule on places where the heat is known.
+//! Tests of the shortcut rule on maps with known heat.
 
 use super::*;
 use crate::dataset::grid::SIDE;
@@ -9,7 +9,7 @@ fn spot(row: usize, column: usize) -> Grid {
     Grid::of(&Map::new(SIDE, SIDE, (0..SIDE * SIDE).map(heat).collect()).unwrap()).unwrap()
 }
 
-/// The rule for a class whose first maps are the cluster.
+/// Applies the rule to a class whose first maps are the cluster.
 fn rule(cluster: usize, class: &[Grid], others: &[Grid]) -> Option<Shortcut> {
     let all = |grids: &'static [Grid]| grids.iter().map(Some).collect::<Vec<_>>();
     let (class, others): (&'static [Grid], &'static [Grid]) = (class.to_vec().leak(), others.to_vec().leak());
@@ -24,7 +24,7 @@ fn a_corner_that_goes_with_the_class_is_found() {
     let found = rule(15, &class, &others).unwrap();
     assert_eq!(found.place.to_string(), "the top right corner");
     assert_eq!((found.images, found.of, found.elsewhere, found.of_others), (15, 30, 0, 30));
-    // By hand: all 15 on one of four sides, (1/4)^15; Fisher: C(30,15) / C(60,15); the larger, times 92 places.
+    // By hand: all 15 on one of four sides, (1/4)^15; Fisher: C(30,15) / C(60,15); the larger, times 92 regions.
     let fisher: f64 = (0..15).map(|i| f64::from(30 - i) / f64::from(60 - i)).product();
     assert!((found.p_value / (fisher * 92.0) - 1.0).abs() < 1e-6, "{found:?}");
 }
@@ -38,7 +38,7 @@ fn what_other_classes_have_too_gives_nothing_away() {
 
 #[test]
 fn what_may_be_on_any_side_is_no_shortcut() {
-    // As often in each corner: a cluster of one corner is picked from them.
+    // Equally often in each corner; the cluster has those of one corner.
     let corners = [(1, 1), (1, 14), (14, 1), (14, 14)];
     let mut class: Vec<Grid> = (0..40).map(|i| spot(corners[i / 10].0, corners[i / 10].1)).collect();
     let others: Vec<Grid> = (0..40).map(|i| spot(8, i % 9 + 4)).collect();
@@ -59,6 +59,6 @@ fn four_images_are_too_few() {
     let others: Vec<Grid> = (0..400).map(|i| spot(8, i % 9 + 4)).collect();
     let class = |n: usize| (0..n).map(|_| spot(1, 14)).collect::<Vec<_>>();
     assert!(rule(4, &class(4), &others).is_none());
-    // Eight of eight: (1/4)^8 · 92 = 0.0014.
+    // 8 of 8: (1/4)^8 · 92 = 0.0014.
     assert!(rule(8, &class(8), &others).is_some());
 }

@@ -1,24 +1,25 @@
-//! Spectral relevance analysis (Lapuschkin et al. 2019, Unmasking Clever Hans predictors, Nature Communications 10:1096):
-//! which strategies does a model use for a class? Explanations that are alike form a cluster.
+//! Spectral relevance analysis (Lapuschkin et al. 2019, Unmasking Clever Hans predictors, Nature Communications
+//! 10:1096): clusters of similar explanations reveal the strategies that a model uses for a class.
 //!
-//! Small maps are joined to their nearest neighbours, the graph's normalised Laplacian is taken apart, the largest gap
-//! between its smallest eigenvalues says how many clusters there are, and k-means on its eigenvectors finds them
-//! (von Luxburg 2007, A Tutorial on Spectral Clustering).
+//! A graph connects each coarse map to its nearest neighbours. The largest gap between the smallest eigenvalues of
+//! its normalized Laplacian gives the number of clusters, and k-means on the eigenvectors finds them (von Luxburg
+//! 2007, A Tutorial on Spectral Clustering).
 
 use crate::dataset::eigen::eigen;
 use crate::dataset::grid::Grid;
 use crate::random::{Key, Rng};
 
-/// Neighbours of each map, at most.
+/// Maximum number of neighbours of each map.
 const NEIGHBOURS: usize = 10;
-/// More clusters than this are not looked for.
+/// Maximum number of clusters.
 const MOST_CLUSTERS: usize = 8;
-/// Tries of k-means, of which the best counts.
+/// Number of k-means runs, of which the best counts; [`ROUNDS`] is the maximum number of iterations of each.
 const STARTS: usize = 5;
 const ROUNDS: usize = 100;
 
-/// Some grids in clusters: for each grid the number of its cluster, from the largest cluster (0) down. First as many
-/// clusters as the largest gap says, then every other number: a gap may be hard to see.
+/// Returns partitions of the grids. Each has a cluster number per grid, 0 for the largest cluster. The first
+/// partition has as many clusters as the largest eigengap suggests, followed by all other numbers of clusters,
+/// because the gap may be hard to see.
 pub(super) fn partitions(grids: &[&Grid], key: Key) -> Vec<Vec<usize>> {
     let n = grids.len();
     if n < 4 {
@@ -29,7 +30,7 @@ pub(super) fn partitions(grids: &[&Grid], key: Key) -> Vec<Vec<usize>> {
     let best = eigengap(&solved.values, most);
     let counts = [best].into_iter().chain((1..=most).filter(|k| *k != best));
     let partition = |k: usize| {
-        // Each image as a point: its entries in the first k eigenvectors, brought to length 1 (Ng et al. 2001).
+        // Each image as a point: its entries in the first k eigenvectors, scaled to length 1 (Ng et al. 2001).
         let point = |i: usize| {
             let entries: Vec<f64> = solved.vectors[..k].iter().map(|v| v[i]).collect();
             let length = entries.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
@@ -41,7 +42,7 @@ pub(super) fn partitions(grids: &[&Grid], key: Key) -> Vec<Vec<usize>> {
     counts.map(partition).collect()
 }
 
-/// 1 where one of two maps is among the other's nearest neighbours.
+/// Returns the adjacency matrix: 1 if one of two maps is among the other's nearest neighbours.
 fn affinity(grids: &[&Grid]) -> Vec<f64> {
     let n = grids.len();
     let neighbours = NEIGHBOURS.min(n - 1);
@@ -62,7 +63,7 @@ fn distance(a: &Grid, b: &Grid) -> f64 {
     a.cells().iter().zip(b.cells()).map(|(x, y)| f64::from(x - y).powi(2)).sum()
 }
 
-/// I − D^(−½) A D^(−½).
+/// Returns the normalized Laplacian I − D^(−½) A D^(−½).
 fn laplacian(affinity: &[f64], n: usize) -> Vec<f64> {
     let root: Vec<f64> =
         affinity.chunks_exact(n).map(|row| row.iter().sum::<f64>().max(f64::MIN_POSITIVE).sqrt()).collect();
@@ -71,10 +72,10 @@ fn laplacian(affinity: &[f64], n: usize) -> Vec<f64> {
     (0..n * n).map(|at| element(at / n, at % n)).collect()
 }
 
-/// How many clusters: the place of the largest gap between neighbouring eigenvalues.
+/// Returns the number of clusters: the position of the largest gap between consecutive eigenvalues.
 fn eigengap(values: &[f64], most: usize) -> usize {
     let gap = |k: &usize| values[*k] - values[*k - 1];
-    // The first of equal gaps: fewer clusters say the same.
+    // The first of equal gaps: fewer clusters explain the same.
     (1..=most).rev().max_by(|a, b| gap(a).total_cmp(&gap(b))).unwrap_or(1)
 }
 
@@ -83,7 +84,8 @@ fn k_means(points: &[Vec<f64>], k: usize, key: Key) -> Vec<usize> {
     tries.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(vec![0; points.len()], |best| best.1)
 }
 
-/// Lloyd's algorithm from well-spread centres (k-means++, Arthur and Vassilvitskii 2007): cost and assignment.
+/// Runs Lloyd's algorithm from spread-out centres (k-means++, Arthur and Vassilvitskii 2007); returns cost and
+/// assignment.
 fn one_try(points: &[Vec<f64>], k: usize, rng: &mut Rng) -> (f64, Vec<usize>) {
     let mut centres = vec![points[rng.below(points.len())].clone()];
     while centres.len() < k {
@@ -114,14 +116,14 @@ fn one_try(points: &[Vec<f64>], k: usize, rng: &mut Rng) -> (f64, Vec<usize>) {
     (points.iter().map(|p| nearest(p, &centres).0).sum(), assigned)
 }
 
-/// The squared distance to the nearest centre, and which it is.
+/// Returns the squared distance to the nearest centre and the index of that centre.
 fn nearest(point: &[f64], centres: &[Vec<f64>]) -> (f64, usize) {
     let distance = |c: &Vec<f64>| c.iter().zip(point).map(|(x, y)| (x - y).powi(2)).sum::<f64>();
     let all = centres.iter().enumerate().map(|(i, c)| (distance(c), i));
     all.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
 }
 
-/// Numbers the clusters from the largest down; equal ones by their first member.
+/// Renumbers the clusters by falling size; ties by their first member.
 fn by_size(assigned: &[usize], k: usize) -> Vec<usize> {
     let size = |c: usize| assigned.iter().filter(|a| **a == c).count();
     let first = |c: usize| assigned.iter().position(|a| *a == c).unwrap_or(usize::MAX);
@@ -156,7 +158,7 @@ mod tests {
             let key = Key::new(seed, Use::Explain);
             let mut rng = key.at(9).rng();
             let places = [(2.0, 2.0), (8.0, 8.0), (13.0, 3.0)];
-            // 30, 20 and 12 maps, mixed.
+            // 30, 20 and 12 maps, shuffled.
             let kinds: Vec<usize> =
                 (0..62).map(|i| if i % 3 == 2 && i < 36 { 2 } else { usize::from(i % 5 < 2) }).collect();
             let grids: Vec<Grid> = kinds.iter().map(|&k| blob(places[k].0, places[k].1, &mut rng)).collect();
@@ -177,7 +179,7 @@ mod tests {
         let grids: Vec<Grid> = (0..3).map(|_| blob(5.0, 5.0, &mut rng)).collect();
         assert_eq!(clusters(&grids.iter().collect::<Vec<_>>(), Key::new(0, Use::Explain)), [0, 0, 0]);
         assert!(clusters(&[], Key::new(0, Use::Explain)).is_empty());
-        // All the same: every gap but the first is of equal size.
+        // All maps equal: every gap but the first has the same size.
         let same = vec![&grids[0]; 9];
         assert_eq!(clusters(&same, Key::new(0, Use::Explain)), [0; 9]);
     }

@@ -1,18 +1,18 @@
-//! Whole data sets of drawn heat, with and without a shortcut: how often is the rule wrong?
+//! Error rates of the shortcut rule on synthetic data sets with and without a shortcut.
 
 use super::*;
 use crate::dataset::grid::SIDE;
 use crate::random::Rng;
 use crate::render::Map;
 
-/// Where a drawn image has its heat.
+/// Location of the heat in a synthetic image.
 #[derive(Clone, Copy, PartialEq)]
 enum Heat {
-    /// A spot that may be anywhere.
+    /// A spot at any position.
     Anywhere,
     /// Spread over the whole image.
     Spread,
-    /// Around the middle, as objects in photographs.
+    /// Around the middle, as for objects in photographs.
     Middle,
     /// A mark in the bottom right corner.
     Corner,
@@ -40,7 +40,7 @@ fn draw(kind: Heat, rng: &mut Rng) -> Grid {
     Grid::of(&Map::new(SIDE, SIDE, (0..SIDE * SIDE).map(heat).collect()).unwrap()).unwrap()
 }
 
-/// A data set of two classes; a share of class 1 has its heat at the shortcut.
+/// Creates a data set of two classes; a share of class 1 has its heat at the shortcut.
 fn data_set(seed: u64, n: usize, kinds: [Heat; 2], shortcut: Option<(Heat, f64)>) -> Observations {
     let mut rng = Key::new(seed, Use::DemoData).at(n as u64).rng();
     let row = |item: usize| {
@@ -59,7 +59,7 @@ fn data_set(seed: u64, n: usize, kinds: [Heat; 2], shortcut: Option<(Heat, f64)>
     }
 }
 
-/// How many of so many data sets are flagged for class 1, and for class 0.
+/// Returns the number of data sets, out of `sets`, that are flagged for class 1 and for class 0.
 fn flagged(sets: u64, n: usize, kinds: [Heat; 2], shortcut: Option<(Heat, f64)>) -> [usize; 2] {
     let mut counts = [0, 0];
     for seed in 0..sets {

@@ -1,17 +1,17 @@
-//! Does a class hang on what lies at a place?
+//! Test of whether a prediction depends on a region.
 //!
-//! That heat gathers somewhere proposes a place; it proves nothing: the upper stroke of a seven lies always at the top. So the
-//! place is filled in, in images that are hot there, in three ways: with each channel's mean, with the mean of what surrounds
-//! the place, and with the same place of an image that the model gives another class. The model is asked again. What counts is
-//! the evidence for the class, its log odds. By a fill the class *hangs on* the place if
+//! Heat in a region only suggests a shortcut: the upper stroke of a seven is always at the top. The region is
+//! therefore filled in, in images that are hot there, in three ways: with the mean of each channel, with the mean
+//! of the surroundings, and with the same region of an image predicted as another class. The model then predicts
+//! again. The evidence for a class is its log odds. For one fill, the class *depends on* the region if
 //!
-//! 1. it loses at least a quarter of its evidence there, in the median;
-//! 2. it loses more than at the places matched, those that mirroring and turning the image makes of this one: in more images
-//!    than by chance (sign test);
-//! 3. it loses more than other classes lose when the same is done to their images (rank test).
+//! 1. the median loss of evidence is at least a quarter;
+//! 2. it loses more than at the matched regions, those that reflections and rotations of the image make of this
+//!    one, in more images than expected by chance (sign test);
+//! 3. it loses more than other classes do when their images are filled in the same way (rank test).
 //!
-//! A place is suspected if the class hangs on it by at least two of the fills; otherwise the model always looks there, and no
-//! more can be said.
+//! A region is suspected if the class depends on it for at least two of the fills. Otherwise the model always looks
+//! there, and nothing more can be concluded.
 
 use std::ops::Range;
 
@@ -26,31 +26,31 @@ use crate::run::RunError;
 use crate::stats::binomial;
 use crate::stats::rank_test;
 
-/// Images of a group that are tried.
+/// Maximum number of images tried per group.
 const IMAGES: usize = 24;
-/// The least share of the evidence that a class must lose.
+/// Minimum share of the evidence that a class must lose.
 const LEAST: f64 = 0.25;
-/// How likely each test may be wrong.
+/// Significance level of each test.
 const ALPHA: f64 = 0.01;
-/// How many fills must agree.
+/// Minimum number of fills that must agree.
 const AGREEING: usize = 2;
 
-/// What fills a place in.
+/// Content that replaces a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
-    /// Each channel's mean over the image.
+    /// Mean of each channel over the image.
     Mean,
-    /// Each channel's mean over a frame around the place.
+    /// Mean of each channel over a frame around the region.
     Surroundings,
-    /// The same place of an image of another class.
+    /// The same region of an image predicted as another class.
     Another,
 }
 
 impl Fill {
-    /// Every way.
+    /// All fills.
     pub const ALL: [Self; 3] = [Self::Mean, Self::Surroundings, Self::Another];
 
-    /// Its name.
+    /// Returns the name of the fill.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -61,46 +61,46 @@ impl Fill {
     }
 }
 
-/// What came of one way to fill a place in; evidence lost is given as a share of all, in the median over images.
+/// Result of one fill; losses of evidence are shares of the evidence, as medians over images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
-    /// How it was filled in.
+    /// Fill used.
     pub fill: Fill,
-    /// What the class loses.
+    /// Loss of the class in this region.
     pub here: f64,
-    /// What it loses at the places matched, in the mean of them.
+    /// Mean loss of the class over the matched regions.
     pub matched: f64,
-    /// What other classes lose here.
+    /// Loss of other classes in this region.
     pub others: f64,
-    /// The larger of the two tests' p-values.
+    /// Larger p-value of the two tests.
     pub p_value: f64,
 }
 
 impl Loss {
-    /// Whether the class hangs on the place.
+    /// Returns true if the class depends on the region for this fill.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.here >= LEAST && self.here > self.matched && self.here > self.others && self.p_value <= ALPHA
     }
 }
 
-/// A place filled in.
+/// Result of filling in a region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// For each fill what was lost.
+    /// Losses, one entry per fill.
     pub losses: Vec<Loss>,
-    /// Images of the class that were tried.
+    /// Number of images of the class that were tried.
     pub images: usize,
 }
 
 impl Trial {
-    /// Whether the class hangs on the place.
+    /// Returns true if the class depends on the region for enough of the fills.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.losses.iter().filter(|loss| loss.agrees()).count() >= AGREEING
     }
 
-    /// The largest share of evidence that the class loses.
+    /// Returns the largest share of evidence that the class loses.
     #[must_use]
     pub fn most(&self) -> f64 {
         self.losses.iter().map(|loss| loss.here).fold(0.0, f64::max)
@@ -117,7 +117,7 @@ impl Trial {
     }
 }
 
-/// Fills places in and asks the model again.
+/// Fills regions in and predicts again.
 #[derive(Debug)]
 pub struct Prober<'a> {
     predictor: Predictor,
@@ -125,14 +125,14 @@ pub struct Prober<'a> {
     data: &'a dyn Dataset,
 }
 
-/// An image, and what it was given.
+/// An image and its predicted class.
 struct Subject {
     pixels: Vec<f32>,
     class: usize,
 }
 
 impl<'a> Prober<'a> {
-    /// Gets ready.
+    /// Compiles the model for predictions.
     ///
     /// # Errors
     /// If the model cannot be compiled.
@@ -140,11 +140,11 @@ impl<'a> Prober<'a> {
         Ok(Self { predictor: Predictor::new(model)?, model, data })
     }
 
-    /// Fills `place` in: in images `own`, which the model gives one class, and in images `others`, each with the class that it
-    /// gives them. At most [`IMAGES`] of each are tried, at even distances.
+    /// Fills `place` in, in the images `own`, which share one predicted class, and in the images `others`. Both are
+    /// lists of item and predicted class, of which at most [`IMAGES`], evenly spaced, are tried.
     ///
     /// # Errors
-    /// If an image cannot be read any more.
+    /// If an image can no longer be read.
     pub(super) fn try_out(
         &self,
         place: Place,
@@ -173,14 +173,14 @@ impl<'a> Prober<'a> {
         Ok(Trial { losses, images: own.len() })
     }
 
-    /// Some of the images, at even distances.
+    /// Loads at most [`IMAGES`] of the images, evenly spaced.
     fn some(&self, items: &[(usize, usize)]) -> Result<Vec<Subject>, RunError> {
         let taken = items.len().min(IMAGES);
         let chosen = (0..taken).map(|i| items[i * items.len() / taken]);
         chosen.map(|(item, class)| Ok(Subject { pixels: self.data.load(item)?.pixels, class })).collect()
     }
 
-    /// For each image the share of its class's evidence that is lost with a place filled in.
+    /// Returns the share of its class's evidence that each image loses when a region is filled in.
     fn lost(
         &self,
         images: &[Subject],
@@ -191,7 +191,7 @@ impl<'a> Prober<'a> {
         let mut pixels = Vec::new();
         for (i, image) in images.iter().enumerate() {
             pixels.extend_from_slice(&image.pixels);
-            // Where images are their own donors, the next one gives.
+            // If images are their own donors, the donor is the next image.
             let donor = &donors[(i + 1) % donors.len().max(1)].pixels;
             pixels.extend(self.filled(&image.pixels, donor, place, fill));
         }
@@ -205,13 +205,13 @@ impl<'a> Prober<'a> {
         Ok(images.iter().enumerate().map(share).collect())
     }
 
-    /// The image with a place filled in.
+    /// Returns the image with a region filled in.
     fn filled(&self, pixels: &[f32], donor: &[f32], place: Place, fill: Fill) -> Vec<f32> {
         let [_, h, w] = self.model.shape();
         let [top, left, height, width] = place.rectangle();
         let rows = range(top, height, h);
         let columns = range(left, width, w);
-        // The frame is as deep as half the place's shorter side.
+        // The frame is half as deep as the region's shorter side.
         let depth = (rows.len().min(columns.len()) / 2).max(1);
         let around = [grown(&rows, depth, h), grown(&columns, depth, w)];
         let mut filled = pixels.to_vec();
@@ -237,7 +237,7 @@ impl<'a> Prober<'a> {
         filled
     }
 
-    /// What speaks for a class: its log odds.
+    /// Returns the evidence for a class: its log odds.
     fn evidence(&self, logits: &[f32], class: usize) -> f64 {
         let head = &self.model.head;
         match logits {
@@ -254,7 +254,7 @@ impl<'a> Prober<'a> {
     }
 }
 
-/// The pixels of an axis under a share of it.
+/// Returns the pixels that a share of an axis covers.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares of a side")]
 fn range(start: f64, len: f64, side: usize) -> Range<usize> {
     let at = |share: f64| ((share * side as f64).round() as usize).min(side);
@@ -288,7 +288,7 @@ mod tests {
     const SIDE: usize = 16;
     const IMAGES: usize = 60;
 
-    /// Images of two classes: those of class 1 are bright in a corner and in the middle, and so is their heat.
+    /// Images of two classes: those of class 1 are bright and hot in a corner and in the middle.
     fn images() -> Vec<f32> {
         let bright = |y: usize, x: usize| (y < 4 && x < 4) || (7..10).contains(&y) && (7..10).contains(&x);
         let pixel = |i: usize| {
@@ -299,7 +299,7 @@ mod tests {
         (0..IMAGES * SIDE * SIDE).map(pixel).collect()
     }
 
-    /// A model that counts bright pixels: in the corner times `corner`, in the middle times `middle`.
+    /// Model that counts bright pixels, weighted by `corner` in the corner and `middle` in the middle.
     fn model(corner: f32, middle: f32) -> Model {
         let mut graph = Graph::new("counts");
         let x = graph.add_input("image", Fact::f32(Shape::batched(&[1, SIDE, SIDE])));
@@ -349,7 +349,7 @@ mod tests {
         assert!(trial.most() > 1.0 && found.habits().next().is_none(), "{trial:?}");
     }
 
-    /// The same heat, but the model counts what lies in the middle.
+    /// The same heat, but the model counts pixels in the middle only.
     #[test]
     fn a_place_that_only_is_looked_at_is_no_alarm() {
         let found = found(&model(0.0, 5.0));
