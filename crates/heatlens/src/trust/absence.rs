@@ -1,6 +1,6 @@
-//! Classes that mean that something is absent, such as "ok" or "no ring". Their evidence has no place.
+//! Classes that denote absence, such as "ok" or "no ring". The evidence for them has no location.
 
-/// Names of classes that mean absence, as whole words.
+/// Whole class names that denote absence.
 const NAMES: [&str; 16] = [
     "absent",
     "background",
@@ -22,7 +22,7 @@ const NAMES: [&str; 16] = [
 /// First words of such names: "no ring", "without crack", "non-ship".
 const BEGINNINGS: [&str; 5] = ["no", "non", "not", "without", "undamaged"];
 
-/// Whether a class of this name means that something is absent.
+/// Returns true if a class of this name denotes absence.
 #[must_use]
 pub fn means_absence(name: &str) -> bool {
     let lower = name.to_lowercase();
@@ -30,14 +30,15 @@ pub fn means_absence(name: &str) -> bool {
     let Some(first) = words.next() else { return false };
     match words.next() {
         None => NAMES.contains(&first) || first == "no" || first == "undamaged",
-        // "no ring", "normal tissue", but not "good morning" or "background dog".
+        // "no ring" and "normal tissue", but not "good morning" or "background dog".
         Some(_) => {
             BEGINNINGS.contains(&first) || matches!(first, "normal" | "healthy" | "negative" | "benign")
         }
     }
 }
 
-/// With two classes the one that is looked for: class 1, unless that means absence and class 0 does not.
+/// Returns the positive class of a two-class model: class 1, unless its name denotes absence and that of class 0
+/// does not.
 #[must_use]
 pub fn positive_class(class_names: &[String]) -> usize {
     match class_names {
@@ -46,7 +47,7 @@ pub fn positive_class(class_names: &[String]) -> usize {
     }
 }
 
-/// Why the heat of such classes is spread, for every model that has one; `None` for others.
+/// Explains the diffuse heat of classes that denote absence; `None` if the model has no such class.
 #[must_use]
 pub fn paragraph(class_names: &[String]) -> Option<String> {
     let absent: Vec<&String> = class_names.iter().filter(|name| means_absence(name)).collect();

@@ -1,4 +1,4 @@
-//! Which channels of a network are ever active.
+//! Search for channels that are never active.
 
 use heatlens_graph::op::clip::Clip;
 use heatlens_graph::op::reduce::ReduceFunction;
@@ -10,11 +10,11 @@ use crate::model::Model;
 use crate::model::program::ImageProgram;
 use crate::trust::health::{DeadChannels, dead_channels, update_peaks};
 
-/// Images run together; only memory depends on it.
+/// Number of images per batch; only memory use depends on it.
 const BATCH: usize = 64;
 
-/// The channels behind rectifiers that are zero on all of `images` (c·h·w values each, `n` of
-/// them), layer by layer.
+/// Returns, layer by layer, the channels after a rectifier that are zero on all of `images` (`n` images of c·h·w
+/// values each).
 ///
 /// # Errors
 /// If an operator has no kernel or the images do not fit the model.
@@ -54,7 +54,7 @@ fn rectifies(node: &Node) -> bool {
         || node.op.downcast_ref::<Clip>().is_some()
 }
 
-/// max |x| of each channel.
+/// Computes max |x| of each channel.
 fn largest(b: &mut Builder<'_>, x: ValueId, axes: &[usize]) -> Result<ValueId, ExplainError> {
     let size = b.unary(UnaryFunction::Abs, x)?;
     if axes.is_empty() { Ok(size) } else { Ok(b.reduce(ReduceFunction::Max, size, axes, false)?) }

@@ -1,6 +1,6 @@
-//! What an audit found: is the model worth explaining, and which method is faithful to it.
+//! Results of an audit: whether the model is worth explaining, and which method is faithful to it.
 //!
-//! The numbers are made by the audit's run; this file holds them, and writes `audit.json`.
+//! The values come from the audit's run; this module holds them and writes `audit.json`.
 
 mod auditor;
 mod conclude;
@@ -21,19 +21,19 @@ pub use judge::{Judged, judge};
 pub use model_verdict::{BetterThreshold, ModelVerdict, Purpose};
 pub use record::Record;
 
-/// What is to be thought of a method on this model and these images.
+/// Verdict on a method for this model and these images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodVerdict {
-    /// It is more faithful than every control, and its maps change with the model's weights.
+    /// More faithful than every control, with maps that change with the model's weights.
     Faithful,
-    /// It depends on the model, but is not measurably more faithful than the controls.
+    /// Dependent on the model, but not measurably more faithful than the controls.
     Weak,
-    /// Its maps are much the same for a network with random weights.
+    /// Similar maps for networks with random weights.
     IgnoresModel,
 }
 
 impl MethodVerdict {
-    /// The verdict in one word, for machines.
+    /// Returns the identifier used in JSON.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl MethodVerdict {
         }
     }
 
-    /// The verdict in words.
+    /// Returns the verdict in a few words.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl MethodVerdict {
         }
     }
 
-    /// The verdict in a sentence.
+    /// Returns the verdict as a sentence.
     #[must_use]
     pub fn sentence(self) -> &'static str {
         match self {
@@ -66,104 +66,105 @@ impl MethodVerdict {
     }
 }
 
-/// How much maps change when the network's weights are replaced by random ones; all numbers are similarities
-/// from −1 or 0 (nothing in common) to 1 (the same).
+/// Results of the model parameter randomization test. All values are similarities from −1 or 0 (nothing in common)
+/// to 1 (identical).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Randomisation {
-    /// All layers randomised, against the model as it is: the mean of rank correlation and structural similarity.
+    /// Similarity to the original maps with all layers randomized: mean of rank correlation and structural
+    /// similarity.
     pub similarity: Estimate,
-    /// The rank correlation of |map| alone.
+    /// Rank correlation of |map| alone.
     pub rank_correlation: f64,
-    /// The structural similarity alone.
+    /// Structural similarity alone.
     pub structure: f64,
-    /// Two networks with different random weights, against each other.
+    /// Similarity between two networks with different random weights.
     pub floor: f64,
-    /// What that is worth beside the method's own yardsticks: from the model to random networks, and from one of these
-    /// to the next, if there are several. The verdict goes by these.
+    /// Similarity retained, relative to the method's own reference bounds: from the model to random networks, and
+    /// between random networks if there are several. The verdict is based on these.
     pub kept: Vec<Kept>,
-    /// The share of layers randomised, from the output down, and the similarity that is left.
+    /// Cascading randomization: share of layers randomized, from the output down, and the remaining similarity.
     pub cascade: Vec<(f64, f64)>,
-    /// A part of the layers randomised alone (from the share, to the share, counted from the output), and the similarity that is left.
+    /// Independent randomization of a part of the layers (from share, to share, counted from the output), and the
+    /// remaining similarity.
     pub independent: Vec<(f64, f64, f64)>,
 }
 
-/// One method's row.
+/// Results for one method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodAudit {
-    /// The method.
+    /// Id of the method.
     pub id: String,
-    /// Its title for people.
+    /// Title for display.
     pub title: String,
-    /// Whether it is a control, which looks at no model.
+    /// True for controls, which ignore the model by design.
     pub control: bool,
-    /// What is to be thought of it.
+    /// Verdict on the method.
     pub verdict: MethodVerdict,
-    /// What the ranking goes by: the share of the other methods that it beats, from 0 to 1, over images and the
-    /// metrics of faithfulness.
+    /// Score used for the ranking: share of the other methods that it beats, 0 to 1, over images and the metrics of
+    /// faithfulness.
     pub score: Estimate,
-    /// Every metric by its id.
+    /// Metrics by id.
     pub metrics: BTreeMap<String, Estimate>,
-    /// How its maps change with the weights; `None` if that was not measured.
+    /// Model parameter randomization test; `None` if it was not run.
     pub randomisation: Option<Randomisation>,
 }
 
-/// How far the methods' maps agree with each other.
+/// Agreement between the maps of different methods.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Agreement {
-    /// The methods, in the order of rows and columns.
+    /// Method ids, in the order of rows and columns.
     pub ids: Vec<String>,
-    /// The mean rank correlation of their maps over the images.
+    /// Mean rank correlation of the maps over the images.
     pub correlation: Vec<Vec<f64>>,
 }
 
-/// What similarities under random weights are held against.
+/// Reference bounds of similarities under random weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Yardstick {
-    /// A control that never changes: 1, or the comparison is broken.
+    /// Similarity of a control whose maps never change: must be 1, or the comparison is broken.
     pub edges: f64,
-    /// What two random networks have in common at least.
+    /// Smallest similarity between random networks.
     pub floor: f64,
 }
 
-/// Everything that an audit found.
+/// All results of an audit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audit {
-    /// Whether the model is worth explaining.
+    /// Verdict on the model.
     pub model: ModelVerdict,
-    /// The methods, the best first.
+    /// Methods, the best first.
     pub methods: Vec<MethodAudit>,
-    /// The method to use; `None` if none is to be trusted, or the model knows nothing.
+    /// Id of the recommended method; `None` if no method can be trusted or the model is at chance.
     pub recommended: Option<String>,
-    /// How far the methods agree.
+    /// Agreement between the methods.
     pub agreement: Agreement,
-    /// What similarities under random weights are held against; `None` if that was not measured.
+    /// Reference bounds of the randomization test; `None` if it was not run.
     pub yardstick: Option<Yardstick>,
-    /// Metrics that do not tell the methods apart on this model, by their ids: they count in no ranking and no verdict.
+    /// Ids of metrics that do not separate the methods on this model; excluded from ranking and verdicts.
     pub uninformative: Vec<String>,
-    /// Clusters of explanations that give a class away, as the data set's analysis writes them; empty if it was not
-    /// made.
+    /// Clusters with a suspected shortcut, in the JSON format of the data set analysis; empty if it was not run.
     pub shortcuts: Vec<Value>,
-    /// Clusters whose heat lies at one place on which the class does not hang.
+    /// Clusters whose heat lies in one region on which the prediction does not depend.
     pub always_looked_at: Vec<Value>,
-    /// Images that the methods were measured on.
+    /// Number of images the methods were measured on.
     pub images: usize,
-    /// The seed of everything random.
+    /// Random seed.
     pub seed: u64,
-    /// What a person should know: methods left out, metrics that could not be measured.
+    /// Notes for the user, such as omitted methods or metrics that could not be measured.
     pub notes: Vec<String>,
-    /// Seconds by metric. Written to a file of its own, so that equal audits give equal bytes.
+    /// Seconds by metric. Written to a separate file, so that equal audits give equal bytes.
     pub seconds: BTreeMap<String, f64>,
 }
 
 impl Audit {
-    /// The row of the recommended method.
+    /// Returns the results of the recommended method.
     #[must_use]
     pub fn best(&self) -> Option<&MethodAudit> {
         let wanted = self.recommended.as_ref()?;
         self.methods.iter().find(|m| m.id == *wanted)
     }
 
-    /// Everything but the times.
+    /// Returns everything except the times as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -200,20 +201,20 @@ impl MethodAudit {
 }
 
 impl Randomisation {
-    /// Whether too much of the maps is the same whatever the weights.
+    /// Returns true if too much of the maps is independent of the weights.
     #[must_use]
     pub fn ignores_model(&self) -> bool {
         self.kept.iter().any(Kept::too_much)
     }
 
-    /// What remains of a map when the weights change, from 0 to 1: from the model to random networks, or from one of
-    /// these to the next, whichever is more.
+    /// Returns the similarity retained when the weights change, 0 to 1: the larger of model to random networks and
+    /// one random network to another.
     #[must_use]
     pub fn share_kept(&self) -> f64 {
         self.kept.iter().map(Kept::share).fold(0.0, f64::max)
     }
 
-    /// From [`to_json`](Self::to_json); `None` if it is nothing of the kind.
+    /// Parses the output of [`to_json`](Self::to_json); `None` if it is malformed.
     pub(crate) fn from_json(value: &Value) -> Option<Self> {
         let number = |v: &Value, key: &str| v[key].as_f64();
         let cascade = value["cascade"].as_array()?.iter();

@@ -1,16 +1,18 @@
-//! Is the model better than chance? If not, its heat maps are evidence of nothing, and that is said plainly.
+//! Test of whether a model is better than chance. If it is not, its heat maps are not evidence of anything, and the
+//! verdict says so.
 //!
-//! Two null hypotheses are tested on the labelled images, because either test can miss what the other finds. Both are
-//! one-sided, and exact for small samples.
+//! Two null hypotheses are tested on the labelled images, because either test can miss what the other detects. Both
+//! are one-sided, and exact for small samples.
 //!
-//! 1. *Accuracy*: a binomial test of the right answers against the majority-class baseline, the share of the largest
-//!    class among these labels (the best a constant answer could do on them). If predictions don't depend on the labels,
-//!    the expected accuracy is at most that share, so the test errs on the cautious side.
-//! 2. *Ranking*: the rank test behind the ROC-AUC, so that a model which ranks well but cuts at the wrong threshold is not
-//!    called chance. With more than two classes, each class against the rest.
+//! 1. *Accuracy*: a binomial test of the correct predictions against the majority-class baseline, the share of the
+//!    largest class among these labels (the best a constant prediction could do on them). If predictions do not
+//!    depend on the labels, the expected accuracy is at most that share, so the test is conservative.
+//! 2. *Ranking*: the rank test that corresponds to the ROC-AUC, so that a model which ranks well but has the wrong
+//!    threshold is not called chance. With more than two classes, each class is tested against the rest.
 //!
-//! The smaller p-value is multiplied by the number of tests (Bonferroni), and by the number of checkpoints if the model
-//! was selected among several by its score on these very images. A model without signal passes with a probability of at
+//! The smaller p-value is multiplied by the number of tests (Bonferroni), and by the number of checkpoints if the
+//! model was selected among several by its score on these same images. A model without signal passes with a
+//! probability of at most 1 %.
 //! most 1 %.
 
 use std::fmt;
@@ -20,42 +22,42 @@ use crate::stats::interval::share_interval;
 use crate::stats::text::{p_value, percent, percent_interval};
 use crate::stats::{binomial, rank_test};
 
-/// The significance level: the probability at most that a model without signal passes as one that has learned.
+/// Significance level: maximum probability that a model without signal passes as one that has learned.
 pub const ALPHA: f64 = 0.01;
-/// A ROC-AUC from which on a ranking is called good.
+/// Minimum ROC-AUC of a ranking called good.
 const GOOD_AUC: f64 = 0.8;
-/// More images than this are not counted when asking how many would do.
+/// Maximum number of images considered when computing how many would suffice.
 const MOST_NEEDED: usize = 100_000;
 
-/// What the judgement rests on.
+/// Data for the judgement.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// Logits of the validation images, N×K row by row; K = 1 is a two-class model.
+    /// Logits of the validation images, shape `n k`; k = 1 is a two-class model.
     pub logits: &'a [f32],
-    /// K.
+    /// Number of outputs, k.
     pub outputs: usize,
-    /// The class of each validation image, from 0; empty if unknown.
+    /// Label of each validation image, from 0; empty if unknown.
     pub labels: &'a [usize],
-    /// Names of the classes; a missing one is called by its number.
+    /// Class names; a class without a name is called by its index.
     pub class_names: &'a [String],
-    /// Among how many checkpoints this one was chosen by its score on these images: the epochs run
-    /// where the best validation loss is kept, 1 where the last epoch is.
+    /// Number of checkpoints among which this one was selected by its score on these images: the number of epochs
+    /// run if the one with the best validation loss is kept, 1 if the last is.
     pub selected_among: usize,
 }
 
-/// The outcome of the tests.
+/// Outcome of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Chance would do as well with probability at most [`ALPHA`].
+    /// A model at chance would do as well with a probability of at most [`ALPHA`].
     Learned,
     /// Not distinguishable from a model without signal.
     Chance,
-    /// These images cannot decide.
+    /// These images cannot settle the question.
     Unknown(Untestable),
 }
 
 impl Verdict {
-    /// The verdict in one word, for machines.
+    /// Returns the identifier used in JSON.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
@@ -66,48 +68,48 @@ impl Verdict {
     }
 }
 
-/// Why nothing can be said.
+/// Reason why no conclusion is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Untestable {
     /// There are no labels.
     NoLabels,
-    /// The logits are not one row for each label.
+    /// The number of logits or a label does not match the number of classes.
     Mismatch,
-    /// All images are of one class.
+    /// All images have the same label.
     OneClass,
-    /// Even a perfect model would not reach [`ALPHA`] on so few images.
+    /// Even a perfect model would not reach [`ALPHA`] on this few images.
     TooFew,
-    /// The model's output is infinite or not a number.
+    /// The model's output is infinite or NaN.
     NotFinite,
 }
 
-/// The verdict and the numbers behind it. Its `Display` is the accuracy with its baseline, then the significance.
+/// The verdict with its numbers. `Display` writes the accuracy with its baseline, then the significance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// The outcome.
+    /// Outcome.
     pub verdict: Verdict,
-    /// Validation images.
+    /// Number of labelled images.
     pub images: usize,
-    /// Right answers among them.
+    /// Number of correct predictions.
     pub right: usize,
-    /// The name of the largest class.
+    /// Name of the largest class.
     pub largest_class: String,
-    /// Its images.
+    /// Number of images of the largest class.
     pub largest: usize,
-    /// One-sided p-value of the right answers.
+    /// One-sided p-value of the accuracy.
     pub accuracy_p: f64,
-    /// ROC-AUC; with more than two classes that of the class ranked most significantly.
+    /// ROC-AUC; with more than two classes, that of the class with the most significant ranking.
     pub auc: f64,
-    /// The name of that class; `None` with two.
+    /// Name of that class; `None` for two classes.
     pub ranked: Option<String>,
     /// One-sided p-value of the ranking, before correction.
     pub ranking_p: f64,
-    /// What the smaller of the two p-values was multiplied with.
+    /// Factor of the multiple-testing correction.
     pub comparisons: usize,
-    /// The corrected p-value, at most 1.
+    /// Corrected p-value, at most 1.
     pub p_value: f64,
-    /// The number of images, in the same proportions of classes, on which a perfect model would be significant.
+    /// Number of images, with the same class proportions, on which a perfect model would be significant.
     pub needed: usize,
 }
 
@@ -124,7 +126,7 @@ impl Judgement {
         result
     }
 
-    /// Whether there was a test at all: on few images there is one that cannot succeed.
+    /// Returns true if a test was run, including one that cannot succeed because there are too few images.
     #[must_use]
     pub fn tested(&self) -> bool {
         !matches!(self.verdict, Verdict::Unknown(reason) if reason != Untestable::TooFew)
@@ -151,7 +153,7 @@ impl Judgement {
     fn test(&mut self, evidence: &Evidence<'_>, logits: &[f32], outputs: usize, labels: &[usize]) {
         let counts = class_counts(labels, outputs.max(2));
         let n = labels.len();
-        // The first of equally large classes.
+        // The first of the largest classes.
         let largest = (0..counts.len()).rev().max_by_key(|&c| counts[c]).unwrap_or_default();
         self.largest = counts[largest];
         let name =
@@ -187,7 +189,7 @@ impl Judgement {
 }
 
 impl Default for Judgement {
-    /// Of no images nothing is known.
+    /// Judgement without any images.
     fn default() -> Self {
         Self::unknown(0)
     }
@@ -220,7 +222,7 @@ fn class_counts(labels: &[usize], classes: usize) -> Vec<usize> {
     counts
 }
 
-/// The classes that are each tested against the rest; one of two is enough.
+/// Returns the classes to test against the rest; of two classes, one suffices.
 fn ranked_classes(counts: &[usize]) -> Vec<usize> {
     match counts.len() {
         2 => vec![1],
@@ -236,7 +238,7 @@ fn one_against_rest(logits: &[f32], outputs: usize, labels: &[usize], class: usi
     (class_scores(logits, outputs, class), labels.iter().map(|&l| l == class).collect())
 }
 
-/// The smallest p-value that a perfect model would get.
+/// Returns the smallest p-value a perfect model could reach.
 #[allow(clippy::cast_precision_loss)]
 fn attainable(counts: &[usize], n: usize) -> f64 {
     let n = n as f64;
@@ -245,7 +247,8 @@ fn attainable(counts: &[usize], n: usize) -> f64 {
     rankings.fold((largest / n).powf(n), f64::min)
 }
 
-/// The least number of images in the same proportions on which a perfect model would be significant.
+/// Returns the smallest number of images, with the same class proportions, on which a perfect model would be
+/// significant.
 fn images_needed(counts: &[usize], enough: impl Fn(&[usize]) -> bool) -> usize {
     let n: usize = counts.iter().sum();
     if enough(counts) {
@@ -256,13 +259,13 @@ fn images_needed(counts: &[usize], enough: impl Fn(&[usize]) -> bool) -> usize {
 }
 
 impl Judgement {
-    /// Whether the accuracy alone, corrected, is better than that of the majority class.
+    /// Returns true if the corrected accuracy alone is better than the majority-class baseline.
     #[must_use]
     pub fn accuracy_is_better(&self) -> bool {
         self.tested() && self.corrected(self.accuracy_p) <= ALPHA
     }
 
-    /// The accuracy with its 95 % interval and the majority-class baseline, to quote; `None` without a test.
+    /// Returns the accuracy with its 95 % interval and the majority-class baseline; `None` without a test.
     #[must_use]
     pub fn accuracy_sentence(&self) -> Option<String> {
         let accuracy = share_interval(self.right, self.images).filter(|_| self.tested())?;
@@ -278,7 +281,7 @@ impl Judgement {
         ))
     }
 
-    /// What the significance tests say, or why there is none.
+    /// Returns the result of the significance tests, or the reason why there is none.
     #[must_use]
     pub fn significance_sentence(&self) -> String {
         let p = format!(

@@ -1,4 +1,4 @@
-//! Both kinds of error, by simulation; the sentences, word for word.
+//! Simulations of both error rates, and the exact wording of the sentences.
 
 use super::*;
 use crate::random::{Key, Rng, Use};
@@ -7,7 +7,7 @@ fn judge(logits: &[f32], outputs: usize, labels: &[usize], selected_among: usize
     Judgement::of(Evidence { logits, outputs, labels, class_names: &[], selected_among })
 }
 
-/// The share of `runs` simulated validation sets on which the verdict is `Learned`.
+/// Returns the share of `runs` simulated validation sets on which the verdict is `Learned`.
 fn share_learned(runs: u64, outputs: usize, simulate: impl Fn(&mut Rng) -> (Vec<f32>, Vec<usize>)) -> f64 {
     let learned = (0..runs).filter(|&run| {
         let (logits, labels) = simulate(&mut Key::new(1, Use::Shuffle).at(run).rng());
@@ -18,7 +18,7 @@ fn share_learned(runs: u64, outputs: usize, simulate: impl Fn(&mut Rng) -> (Vec<
     share
 }
 
-/// Two classes; the logits of class 1 lie `distance` standard deviations above those of class 0.
+/// Simulates two classes; the logits of class 1 lie `distance` standard deviations above those of class 0.
 #[allow(clippy::cast_possible_truncation)]
 fn two_classes(rng: &mut Rng, n: usize, share: f64, distance: f64, bias: f64) -> (Vec<f32>, Vec<usize>) {
     let labels: Vec<usize> = (0..n).map(|_| usize::from(rng.uniform_f64() < share)).collect();
@@ -31,7 +31,7 @@ fn two_classes(rng: &mut Rng, n: usize, share: f64, distance: f64, bias: f64) ->
 
 #[test]
 fn random_labels_pass_at_most_once_in_a_hundred() {
-    // 0.01 and three standard errors of 1000 runs.
+    // 0.01 plus three standard errors of 1000 runs.
     let bound = 0.0194;
     for (n, share, bias) in
         [(30, 0.5, 0.0), (100, 0.5, 0.0), (100, 0.8, 0.5), (300, 0.5, 0.0), (100, 0.5, 3.0)]
@@ -75,7 +75,8 @@ fn choosing_the_best_of_many_checkpoints_is_corrected_for() {
 
 #[test]
 fn a_model_that_has_learned_is_never_called_chance() {
-    // AUC 0.92, accuracy 0.84; then badly cut, so that every answer is 1; then one in ten positive.
+    // AUC 0.92, accuracy 0.84; then with a wrong threshold, so that class 1 is always predicted; then one in ten
+    // positive.
     let good = share_learned(500, 1, |rng| two_classes(rng, 100, 0.5, 2.0, 0.0));
     let badly_cut = share_learned(500, 1, |rng| two_classes(rng, 100, 0.5, 2.0, 10.0));
     let rare = share_learned(500, 1, |rng| two_classes(rng, 200, 0.1, 2.0, 0.0));
@@ -87,13 +88,13 @@ fn a_model_that_has_learned_is_never_called_chance() {
 
 #[test]
 fn the_sentences() {
-    // The first 52 are of class 1. Right: the first 27 of them, and the last 26 of class 0.
+    // The first 52 are of class 1. Correct: the first 27 of them, and the last 26 of class 0.
     let labels: Vec<usize> = (0..100).map(|i| usize::from(i < 52)).collect();
     let logits: Vec<f32> =
         (0..100).map(|i| if i < 27 || (52..74).contains(&i) { 1.0 } else { -1.0 }).collect();
     let chance = judge(&logits, 1, &labels, 1);
     assert_eq!(chance.verdict, Verdict::Chance);
-    // Wilson for 53 of 100.
+    // Wilson's interval for 53 of 100.
     assert_eq!(
         chance.to_string(),
         "Accuracy 53 % (right 53 times in 100 images; 95 % CI 43.3–62.5 %); always answering '1' would give 52 %. \
@@ -126,7 +127,7 @@ fn what_cannot_be_told_is_not_told() {
     assert_eq!(verdict(&[1.0, 1.0], &[1, 2]), unknown(Untestable::Mismatch));
     assert_eq!(verdict(&[1.0, 1.0], &[1, 1]), unknown(Untestable::OneClass));
     assert_eq!(verdict(&[1.0, f32::NAN], &[1, 0]), unknown(Untestable::NotFinite));
-    // Perfect on 4 + 4 is 2 · 1/256; on 3 + 3 it is 2 · 1/64, and no better by rank.
+    // 4 + 4 all correct: 2 · 1/256. 3 + 3: 2 · 1/64, and no better by rank.
     let perfect = |half: usize| {
         let labels: Vec<usize> = (0..2 * half).map(|i| usize::from(i < half)).collect();
         let logits: Vec<f32> = labels.iter().map(|&l| if l == 1 { 1.0 } else { -1.0 }).collect();
@@ -140,7 +141,7 @@ fn what_cannot_be_told_is_not_told() {
 
 #[test]
 fn of_several_classes_the_one_that_is_ranked_best_is_named() {
-    // The third class is always told apart, the others never.
+    // The third class is always separated, the others never are.
     let labels: Vec<usize> = (0..90).map(|i| i % 3).collect();
     let row = |(i, &l): (usize, &usize)| {
         [(i * 7 % 13) as f32 / 13.0, (i * 5 % 11) as f32 / 11.0, if l == 2 { 9.0 } else { -9.0 }]
@@ -148,7 +149,7 @@ fn of_several_classes_the_one_that_is_ranked_best_is_named() {
     let logits: Vec<f32> = labels.iter().enumerate().flat_map(row).collect();
     let found = judge(&logits, 3, &labels, 1);
     assert_eq!((found.verdict, found.ranked.as_deref(), found.auc), (Verdict::Learned, Some("2"), 1.0));
-    // Ranked before the others but never answered: only the ranking is better than chance.
+    // Ranked before the others but never predicted: only the ranking is better than chance.
     let never: Vec<f32> = logits
         .chunks(3)
         .zip(&labels)

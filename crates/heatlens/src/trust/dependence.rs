@@ -1,12 +1,13 @@
-//! Does a method look at the model's weights? Its maps are compared with those for networks with random weights.
+//! Model parameter randomization test (Adebayo et al. 2018): a method's maps for the model are compared with those
+//! for networks with random weights.
 //!
-//! Alike means: the mean of the rank correlation of the heat and of the structural similarity of the pictures. Each
-//! method has its own two yardsticks. The upper one is how alike it is to itself when the image gets noise that nobody
-//! sees: no map can be expected to stay more alike than that. The lower one is how alike its maps for *different* images
-//! are: borders and the network's shape make any two of them alike. If more than a third of the way from the lower one to
-//! the upper one remains when the weights are drawn anew, from the model to random networks or from one random network to
-//! the next, the method says much the same whatever the weights: it ignores the model. `edges`, a control that sees the
-//! image alone, must stay exactly the same.
+//! The similarity of two maps is the mean of the rank correlation of their heat and the structural similarity of
+//! the pictures. Each method has its own reference bounds. The upper bound is the similarity to its own maps under
+//! imperceptible noise in the image: no map can be expected to remain more similar than that. The lower bound is
+//! the similarity of its maps for *different* images, because borders and the architecture make any two maps
+//! similar. If more than a third of the range between the bounds is retained when the weights are randomized, from
+//! the model to random networks or from one random network to another, the method's maps are mostly independent of
+//! the weights: it ignores the model. `edges`, a control that depends on the image alone, must remain identical.
 
 mod kept;
 mod picture;
@@ -25,72 +26,73 @@ use kept::Comparison;
 pub use kept::Kept;
 use picture::{Alike, Picture, compare, mean_of};
 
-/// Noise that nobody sees: the largest change of a pixel as a share of the image's range, as for the sensitivities.
+/// Imperceptible noise: the largest change of a pixel as a share of the image's range, as for the sensitivity
+/// metrics.
 const UNSEEN: f32 = 0.02;
-/// Images explained together.
+/// Number of images explained together.
 const TOGETHER: usize = 8;
-/// Random networks for a part of the layers; the verdict does not go by these.
+/// Number of random networks for partial randomization, which does not affect the verdict.
 const PART_SEEDS: usize = 5;
 
-/// How much is compared.
+/// Amount of work of the randomization test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DependencePlan {
-    /// Random networks.
+    /// Number of random networks.
     pub seeds: usize,
-    /// Images for the comparison with all layers random.
+    /// Number of images with all layers randomized.
     pub images: usize,
-    /// Images for those with a part of the layers random.
+    /// Number of images with a part of the layers randomized.
     pub images_by_part: usize,
 }
 
 impl DependencePlan {
-    /// What an audit does by default.
+    /// Default of an audit.
     #[must_use]
     pub fn quick() -> Self {
-        // Maps differ more from one random network to the next than from image to image.
+        // Maps differ more between random networks than between images.
         Self { seeds: 10, images: 8, images_by_part: 2 }
     }
 
-    /// For closer intervals.
+    /// More work, for narrower intervals.
     #[must_use]
     pub fn full() -> Self {
         Self { seeds: 20, images: 16, images_by_part: 12 }
     }
 
-    /// How many images are explained, all methods together.
+    /// Returns the number of explanations needed if `images` images are available, all methods together.
     #[must_use]
     pub fn explained(&self, images: usize) -> usize {
         let (all, part) = (self.images.min(images), self.images_by_part.min(images));
-        // Each image with and without noise; then the parts.
+        // Each image with and without noise, then the partial randomizations.
         2 * all * (1 + self.seeds) + 7 * self.seeds.min(PART_SEEDS) * part
     }
 }
 
-/// What came out.
+/// Result of the randomization test.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dependence {
-    /// How alike `edges` stays: 1, or the comparison itself is broken.
+    /// Similarity of `edges` to itself: must be 1, or the comparison is broken.
     pub edges: f64,
-    /// What two random networks have in common at least, as the method shows them that tells them apart best.
+    /// Smallest similarity between random networks among the audited methods.
     pub floor: f64,
-    /// The audited methods by id.
+    /// Results of the audited methods by id.
     pub methods: Vec<(String, Randomisation)>,
 }
 
 impl Dependence {
-    /// What was measured for a method.
+    /// Returns the result of a method.
     #[must_use]
     pub fn of(&self, id: &str) -> Option<&Randomisation> {
         self.methods.iter().find(|(known, _)| known == id).map(|(_, found)| found)
     }
 }
 
-/// The images that are compared, and for which class.
+/// Images to compare, with the classes to explain.
 #[derive(Clone, Copy, Debug)]
 pub struct Subjects<'a> {
-    /// c·h·w values each.
+    /// Pixels of all images, c·h·w values each.
     pub pixels: &'a [f32],
-    /// The class of each, as the model predicts it.
+    /// Predicted class of each image.
     pub classes: &'a [usize],
 }
 
@@ -102,8 +104,8 @@ impl Subjects<'_> {
     }
 }
 
-/// Compares the methods' maps with those for random networks. `advance` is told of so many images explained and
-/// answers whether to go on; `None` if not.
+/// Compares the methods' maps with those for random networks. `advance` is called with the number of images just
+/// explained and returns false to stop, which returns `None`.
 ///
 /// # Errors
 /// If a method does not apply, or a random network cannot be computed.
@@ -134,7 +136,7 @@ pub fn measure(
                 &random
             }
         };
-        // As they are and with noise, together: a network is compiled once.
+        // With and without noise together, so that each network is compiled once.
         let both = [whole.pixels, &noisy(whole, key.at(pictures.len() as u64))].concat();
         let both = Subjects { pixels: &both, classes: &whole.classes.repeat(2) };
         let Some(mut maps) = bench.maps(network, both, advance)? else { return Ok(None) };
@@ -154,7 +156,7 @@ pub fn measure(
     for pair in cuts.windows(2) {
         for cascade in [true, false] {
             let from = if cascade { 0 } else { pair[0] };
-            // All layers are known already.
+            // Randomization of all layers is done already.
             if from == 0 && pair[1] == bench.randomiser.layers() || (cascade && pair[0] == 0) {
                 continue;
             }
@@ -170,7 +172,7 @@ pub fn measure(
     Ok(Some(bench.conclude(methods, &tallies)))
 }
 
-/// The images with uniform noise.
+/// Adds uniform noise to the images.
 fn noisy(subjects: Subjects<'_>, key: Key) -> Vec<f32> {
     let len = subjects.pixels.len() / subjects.classes.len().max(1);
     let noisy = |(i, image): (usize, &[f32])| {
@@ -182,7 +184,7 @@ fn noisy(subjects: Subjects<'_>, key: Key) -> Vec<f32> {
     subjects.pixels.chunks(len.max(1)).enumerate().flat_map(noisy).collect()
 }
 
-/// Where the layers are cut into quarters.
+/// Returns the boundaries that divide the layers into quarters.
 fn cuts(layers: usize) -> Vec<usize> {
     let mut cuts: Vec<usize> = (0..=4).map(|k| (layers * k).div_ceil(4)).collect();
     cuts.dedup();
@@ -199,13 +201,13 @@ struct Bench<'a> {
 
 #[derive(Clone, Default)]
 struct Tally {
-    /// By network, the model first, and by image: how alike a map is to that of the image with noise.
+    /// By network, the model first, and by image: similarity of a map to that of the image with noise.
     own: Vec<Vec<f64>>,
     against_original: Vec<Comparison>,
     against_random: Vec<Comparison>,
-    /// Against the original, by seed, then by image.
+    /// Similarity to the original, by seed, then by image.
     measures: Vec<Vec<Alike>>,
-    /// Layers, counted from the scores, by image.
+    /// Range of randomized layers, counted from the scores, and similarities by image.
     parts: Vec<((usize, usize), Vec<Alike>)>,
 }
 
@@ -215,7 +217,7 @@ impl Bench<'_> {
         self.randomiser.randomised(layers, self.key.at(seed as u64), pixels, classes.len())
     }
 
-    /// For each method the pictures of all images.
+    /// Returns the pictures of all images for each method.
     fn maps(
         &self,
         model: &Model,
@@ -270,10 +272,10 @@ fn same(comparisons: &[Comparison]) -> f64 {
 }
 
 impl Tally {
-    /// The maps of two networks, the first of which may be the model (0).
+    /// Compares the maps of two networks, the first of which may be the model (0).
     fn compare(&mut self, networks: [usize; 2], a: &[Picture], b: &[Picture]) {
         let measures = compare(a, b, 0);
-        // Which other image: another for each pair of networks, never the same one.
+        // The offset to another image varies with the pair of networks and is never 0.
         let others = a.len().saturating_sub(1);
         let other = match others {
             0 => vec![0.0; a.len()],
@@ -306,7 +308,7 @@ impl Tally {
         }
         let left = |all: &[Alike]| mean(all.iter().copied().map(mean_of));
         let similarity = Bootstrap::new(images, key).mean(&by_image).unwrap_or(none);
-        // The first quarter alone is the first step of the cascade too.
+        // Randomizing the first quarter alone is also the first step of the cascade.
         let cascade = parts.iter().filter(|((from, _), _)| *from == 0);
         let mut cascade: Vec<(f64, f64)> = cascade.map(|((_, to), all)| (share(*to), left(all))).collect();
         cascade.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -327,14 +329,14 @@ impl Tally {
 }
 
 impl Dependence {
-    /// To be kept while an audit goes on.
+    /// Returns the results as JSON, for resuming an audit.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let row = |(id, r): &(String, Randomisation)| json!([id, r.to_json()]);
         json!({ "edges": self.edges, "floor": self.floor, "methods": self.methods.iter().map(row).collect::<Vec<_>>() })
     }
 
-    /// From [`to_json`](Self::to_json); `None` if it is nothing of the kind.
+    /// Parses the output of [`to_json`](Self::to_json); `None` if it is malformed.
     #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         let row = |v: &Value| Some((v[0].as_str()?.to_owned(), Randomisation::from_json(&v[1])?));

@@ -1,20 +1,22 @@
-//! Images that are there twice: within a set they make it look larger than it is, between training and judging they
-//! let a model remember instead of know.
+//! Duplicate images: within a set they inflate its size, and between training and evaluation images they reward
+//! memorization.
 //!
-//! Candidates by the difference hash (Krawetz 2013): is each of 9×8 grey means darker than its right neighbour? Those
+//! Candidates are found by the difference hash (Krawetz 2013), which records for each of 8×8 cells of grey means
+//! whether its right neighbour is brighter. Images whose hashes nearly agree are then compared as thumbnails, so
+//! that plain images with the same layout do not count.
 //! whose hashes nearly agree are compared as thumbnails, so that plain images of the same layout do not count.
 
 use image::RgbImage;
 
-/// Bits in which the hashes of one image, saved twice, may differ; those of two images differ in 32 on average.
+/// Maximum number of differing bits between the hashes of two copies; different images differ in 32 on average.
 const BITS: u32 = 12;
-/// Side of a thumbnail.
+/// Side of a thumbnail in pixels.
 const SIDE: usize = 16;
-/// The mean difference of greys (from 0 to 255), as a share of the thumbnail's own deviation, up to which two
-/// thumbnails count as one.
+/// Maximum mean difference of greys (0 to 255) between the thumbnails of two copies, as a share of the thumbnail's
+/// mean absolute deviation.
 const DIFFERENCE: f32 = 0.08;
 
-/// What is left of an image to know it again.
+/// A hash and a thumbnail to recognize an image by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fingerprint {
     hash: u64,
@@ -23,7 +25,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of a picture of at least one pixel.
+    /// Computes the fingerprint of a non-empty picture.
     #[must_use]
     pub fn of(picture: &RgbImage) -> Self {
         let small = means(picture, 8, 9);
@@ -35,13 +37,13 @@ impl Fingerprint {
         #[allow(clippy::cast_precision_loss)]
         let count = thumbnail.len() as f32;
         let mean = thumbnail.iter().sum::<f32>() / count;
-        // A copy may be a little brighter as a whole.
+        // A copy may be slightly brighter overall.
         let thumbnail: Vec<f32> = thumbnail.iter().map(|v| v - mean).collect();
         let deviation = thumbnail.iter().map(|v| v.abs()).sum::<f32>() / count;
         Self { hash, thumbnail, deviation }
     }
 
-    /// Whether the other is of the same image, perhaps compressed anew or of another size.
+    /// Returns true if the other fingerprint is of the same image, possibly recompressed or resized.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         if (self.hash ^ other.hash).count_ones() > BITS {
@@ -55,7 +57,7 @@ impl Fingerprint {
     }
 }
 
-/// The means of greys over a grid of cells.
+/// Returns the mean greys over a grid of cells.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn means(picture: &RgbImage, rows: usize, columns: usize) -> Vec<f32> {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
@@ -77,14 +79,14 @@ fn means(picture: &RgbImage, rows: usize, columns: usize) -> Vec<f32> {
     cells
 }
 
-/// Pairs of a set's images that match, each image with the first like it.
+/// Returns the pairs of matching images of a set, each image with the first that matches.
 #[must_use]
 pub fn within(set: &[Fingerprint]) -> Vec<(usize, usize)> {
     let first_like = |i: usize| (0..i).find(|&j| set[j].matches(&set[i])).map(|j| (j, i));
     (0..set.len()).filter_map(first_like).collect()
 }
 
-/// For each image of `set` that is in `other` too: both places.
+/// Returns the indices in both sets for each image of `set` that also occurs in `other`.
 #[must_use]
 pub fn between(set: &[Fingerprint], other: &[Fingerprint]) -> Vec<(usize, usize)> {
     let first_like = |i: usize| other.iter().position(|o| o.matches(&set[i])).map(|j| (i, j));
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn plain_images_of_one_layout_are_not_one_image() {
-        // Left dark, right bright, with an object in different places.
+        // Dark on the left, bright on the right, with an object at different positions.
         let plain = |at: u32| {
             RgbImage::from_fn(64, 64, |x, y| {
                 Rgb([if x.abs_diff(at) < 6 && y.abs_diff(32) < 6 { 255 } else { 100 + x as u8 }; 3])

@@ -1,38 +1,37 @@
-//! Names what is wrong with a model's numbers, with what to do about it: outputs that are saturated
-//! or the same for every image, layers that are silent, and maps that are empty.
+//! Problems in a model's outputs and activations, with advice: saturated or constant outputs, and dead layers.
 
 use std::fmt;
 
-/// Below this the probability of all other classes together is lost when the winner's is rounded to
-/// `f32`: half the distance from 1 to the next smaller number.
+/// Total probability of all other classes below which the winner's rounds to 1 in `f32`: half the distance from 1
+/// to the next smaller number.
 const LOST_BESIDE_ONE: f64 = 1.0 / (1u64 << 25) as f64;
 
-/// What can be wrong with a model's outputs over a set of images.
+/// A problem in a model's outputs over a set of images.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum OutputProblem {
-    /// Outputs that are infinite or not a number.
+    /// Infinite or NaN outputs.
     NotFinite {
-        /// Images concerned.
+        /// Number of affected images.
         images: usize,
-        /// Images seen.
+        /// Number of images.
         of: usize,
     },
     /// Logits so large that the probability rounds to exactly 0 or 1 in `f32`.
     Saturated {
-        /// Images concerned.
+        /// Number of affected images.
         images: usize,
-        /// Images seen.
+        /// Number of images.
         of: usize,
     },
     /// The same logits for every image.
     Constant {
-        /// Images seen.
+        /// Number of images.
         of: usize,
     },
 }
 
-/// Looks for problems in logits, N×K row by row.
+/// Finds problems in logits of shape `n k`.
 #[must_use]
 pub fn output_problems(logits: &[f32], outputs: usize) -> Vec<OutputProblem> {
     let rows: Vec<&[f32]> = logits.chunks_exact(outputs.max(1)).collect();
@@ -53,7 +52,7 @@ pub fn output_problems(logits: &[f32], outputs: usize) -> Vec<OutputProblem> {
     problems
 }
 
-/// Whether the likeliest class of a row of finite logits gets probability 1 exactly in `f32`.
+/// Returns true if the most probable class of a row of finite logits has a probability of exactly 1 in `f32`.
 #[must_use]
 pub fn is_saturated(row: &[f32]) -> bool {
     if row.iter().any(|z| !z.is_finite()) {
@@ -67,7 +66,7 @@ pub fn is_saturated(row: &[f32]) -> bool {
     row.len() > 1 && all - 1.0 < LOST_BESIDE_ONE
 }
 
-/// Equal up to the noise of `f32` sums.
+/// Returns true if the rows are equal up to the rounding of `f32` sums.
 fn same(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(x, y)| (x - y).abs() <= 1e-6 * x.abs().max(y.abs()))
 }
@@ -91,37 +90,37 @@ impl fmt::Display for OutputProblem {
     }
 }
 
-/// Channels that are named; the rest is counted.
+/// Maximum number of channels named; the rest is counted.
 const NAMED: usize = 10;
-/// Layers with dead channels that are named.
+/// Maximum number of layers with dead channels named.
 const NAMED_LAYERS: usize = 3;
 
 /// A layer, or some of its channels, that is zero on every image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadChannels {
-    /// The layer's name.
+    /// Name of the layer.
     pub layer: String,
-    /// The silent channels, ascending.
+    /// Dead channels, ascending.
     pub dead: Vec<usize>,
-    /// Channels of the layer.
+    /// Number of channels of the layer.
     pub of: usize,
 }
 
-/// Takes one sample's activations, `[c, …]` with c as many as there are peaks, into the largest
-/// magnitude seen for each channel. Start from zeros.
+/// Updates the largest magnitude of each channel with one sample's activations of shape `c …`, with c =
+/// `peaks.len()`. Start from zeros.
 pub fn update_peaks(peaks: &mut [f32], activations: &[f32]) {
     let area = activations.len() / peaks.len().max(1);
     if area == 0 {
         return;
     }
     for (peak, channel) in peaks.iter_mut().zip(activations.chunks_exact(area)) {
-        // A not-a-number is no silence either.
+        // A channel with NaN is not dead.
         let alive = |top: f32, a: &f32| if a.is_nan() { f32::INFINITY } else { top.max(a.abs()) };
         *peak = channel.iter().fold(*peak, alive);
     }
 }
 
-/// The channels whose peak over the data is zero, if any.
+/// Returns the channels whose peak over the data is zero, if any.
 #[must_use]
 pub fn dead_channels(layer: &str, peaks: &[f32]) -> Option<DeadChannels> {
     let dead: Vec<usize> = (0..peaks.len()).filter(|&c| peaks[c] == 0.0).collect();
@@ -129,15 +128,15 @@ pub fn dead_channels(layer: &str, peaks: &[f32]) -> Option<DeadChannels> {
 }
 
 impl DeadChannels {
-    /// Whether no channel of the layer is ever active.
+    /// Returns true if no channel of the layer is ever active.
     #[must_use]
     pub fn whole_layer(&self) -> bool {
         self.dead.len() == self.of
     }
 }
 
-/// Names dead channels: one sentence for layers that are dead as a whole, one for the others. The advice how to train
-/// belongs to those who do; a network from elsewhere is taken as it is.
+/// Describes dead channels: one sentence for layers that are entirely dead, one for the others. Advice on training
+/// is only given in training.
 #[must_use]
 pub fn dead_channel_problems(dead: &[DeadChannels], in_training: bool) -> Vec<String> {
     let (whole, part): (Vec<&DeadChannels>, Vec<&DeadChannels>) = dead.iter().partition(|d| d.whole_layer());
@@ -169,7 +168,7 @@ pub fn dead_channel_problems(dead: &[DeadChannels], in_training: bool) -> Vec<St
     .collect()
 }
 
-/// The first few of a list, and how many more there are.
+/// Lists the first few layers and the number of further ones.
 fn list(layers: &[&DeadChannels], name: impl Fn(&DeadChannels) -> String) -> String {
     let shown: Vec<String> = layers.iter().take(NAMED_LAYERS).map(|d| name(d)).collect();
     match layers.len() - shown.len() {

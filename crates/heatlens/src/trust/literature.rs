@@ -1,17 +1,17 @@
-//! What the literature says of a method beside what was measured on this model, in one sentence.
+//! One sentence that combines a method's caveats from the literature with its measurement on this model.
 
 use crate::method::Method;
 use crate::trust::audit::{Audit, MethodAudit};
 
-/// Whether a method's caution reports a published finding, which may or may not hold on the model at hand. Others state
-/// what the formula cannot do, which holds on any.
+/// Returns true if a method's caveat is a published finding, which may or may not apply to the model at hand. Other
+/// caveats are limitations of the formula, which apply to every model.
 #[must_use]
 pub fn is_finding(caution: &str) -> bool {
     caution.contains("et al.")
 }
 
-/// What to know before believing a method's maps; `None` where there is nothing. A published finding stands beside the
-/// measurement on this model, or beside the remark that there is none.
+/// Returns the caveat of a method, `None` if it has none. A published finding is combined with the measurement on
+/// this model, or with a remark that there is none.
 #[must_use]
 pub fn sentence(method: &Method, audit: Option<&Audit>) -> Option<String> {
     let (title, caution) = (method.title, method.caution?);
@@ -66,7 +66,7 @@ mod tests {
             measured.starts_with("Guided Grad-CAM: measured on this model: faithful; in the literature: "),
             "{measured}"
         );
-        // What a formula cannot do needs no measurement.
+        // Limitations of a formula need no measurement.
         let full = sentence(find("full_grad").unwrap(), Some(&audit)).unwrap();
         assert!(!full.contains("literature"), "{full}");
         assert_eq!(sentence(find("grad_cam").unwrap(), None), None);

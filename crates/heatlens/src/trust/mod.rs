@@ -1,8 +1,8 @@
-//! Whether a picture of where a model looks can be believed.
+//! Evaluation: can an explanation of this model be trusted?
 //!
-//! [`audit`] holds what is found about a model and the methods that explain it; [`chance`] tests whether the model is
-//! better than chance; [`activity`] finds channels that are never active, [`health`] names what is broken in a model's
-//! numbers. The statistics behind them are in [`crate::stats`].
+//! [`audit`] holds the results for a model and the methods that explain it; [`chance`] tests whether the model is
+//! better than chance; [`activity`] finds channels that are never active; [`health`] describes problems in a
+//! model's numbers. The statistics are in [`crate::stats`].
 
 pub mod absence;
 pub mod activity;

@@ -1,9 +1,10 @@
-//! Networks with random weights, for the question whether a method looks at the weights at all (Adebayo et al. 2018).
+//! Networks with random weights, for the model parameter randomization test (Adebayo et al. 2018).
 //!
-//! A layer is a convolution or a matrix product with what belongs to it. Randomised, its kernel is drawn from a
-//! normal distribution of the same mean square, so that activations keep their size; its bias becomes 0, its
-//! normalisation's shift 0 and scale constant. Then the normalisations' statistics are computed anew over images, one
-//! after the other: without that a random network shows what it makes of statistics that are not its own.
+//! A layer is a convolution or a matrix product with its bias and normalization. Its kernel is drawn from a normal
+//! distribution with the same mean square, so that the scale of the activations is preserved; its bias becomes 0,
+//! and the shift and scale of its normalization 0 and constant. Then the statistics of the normalizations are
+//! recomputed over images, one after the other. Otherwise, a random network would be evaluated with statistics that
+//! do not match it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,10 +24,10 @@ use crate::random::Key;
 use crate::train::TrainError;
 use crate::train::evaluate::Evaluation;
 
-/// What becomes of a stored array.
+/// Treatment of a stored array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// Drawn anew.
+    /// Drawn at random.
     Kernel,
     /// Set to 0.
     Shift,
@@ -34,54 +35,54 @@ enum Role {
     Scale,
 }
 
-/// The arrays of one layer.
+/// Arrays of one layer.
 #[derive(Clone, Debug, Default)]
 struct Weights(Vec<(ValueId, Role)>);
 
-/// A model whose layers can be randomised.
+/// A model whose layers can be randomized.
 #[derive(Debug)]
 pub struct Randomiser {
     model: Model,
-    /// From the image to the scores.
+    /// Layers, from the image to the scores.
     layers: Vec<Weights>,
     statistics: Option<Statistics>,
 }
 
-/// The program that computes all normalisations' statistics.
+/// Program that computes the statistics of all normalizations.
 #[derive(Debug)]
 struct Statistics {
     program: Evaluation,
-    /// Arrays that it takes, by name.
+    /// Arrays it takes as inputs, with their names.
     arrays: Vec<(ValueId, String)>,
-    /// The name under which it takes 1 ÷ the number of images.
+    /// Name of the input that takes 1 ÷ the number of images.
     inverse_batch: Option<String>,
-    /// Where the results belong.
+    /// Stored arrays that receive the results.
     stored: Vec<ValueId>,
 }
 
 impl Randomiser {
-    /// Finds the layers, and compiles the statistics if there are normalisations.
+    /// Finds the layers, and compiles the statistics if there are normalizations.
     ///
     /// # Errors
-    /// If a normalisation or an operator before it has no kernel.
+    /// If a normalization or an operator before it has no kernel.
     pub fn new(model: &Model) -> Result<Self, ExplainError> {
         let layers = layers(model);
         let statistics = match model.batch {
             None => Statistics::new(model, &layers)?,
-            // The images of a group cannot be told apart from the samples of a batch.
+            // The images of a group cannot be distinguished from the samples of a batch.
             Some(_) => None,
         };
         Ok(Self { model: model.clone(), layers, statistics })
     }
 
-    /// How many layers there are.
+    /// Returns the number of layers.
     #[must_use]
     pub fn layers(&self) -> usize {
         self.layers.len()
     }
 
-    /// The model with some layers randomised, counted from the scores (0) to the image; statistics computed over `n`
-    /// images.
+    /// Returns the model with a range of layers randomized, counted from the scores (0) towards the image, and
+    /// statistics recomputed over `n` images.
     ///
     /// # Errors
     /// If the images do not fit the model.
@@ -131,7 +132,7 @@ fn stored(model: &Model, value: ValueId) -> Option<(Vec<usize>, Vec<f32>)> {
     Some((tensor.shape().to_vec(), tensor.as_f32()?.to_vec()))
 }
 
-/// The layers in order; a normalisation belongs to the layer before it.
+/// Returns the layers in order; a normalization belongs to the layer before it.
 fn layers(model: &Model) -> Vec<Weights> {
     let graph = &model.graph;
     let from_image = depends_on(graph, &[model.image]);
@@ -151,14 +152,14 @@ fn layers(model: &Model) -> Vec<Weights> {
         match layers.last_mut() {
             _ if has_kernel => layers.push(found),
             Some(last) => last.0.append(&mut found.0),
-            // What comes before the first layer prepares the image.
+            // Arrays before the first layer prepare the image.
             None => {}
         }
     }
     layers
 }
 
-/// What a node's inputs are to it.
+/// Returns the roles of a node's inputs.
 fn roles(node: &Node) -> [Option<Role>; 3] {
     let op = &node.op;
     if op.downcast_ref::<Conv>().is_some() {
@@ -174,7 +175,7 @@ fn roles(node: &Node) -> [Option<Role>; 3] {
     }
 }
 
-/// The stored float arrays that a value is made of, if it does not depend on the image.
+/// Returns the stored float arrays from which a value is computed, if it does not depend on the image.
 fn constants_behind(model: &Model, value: ValueId, from_image: &[bool]) -> Vec<ValueId> {
     let (mut open, mut found) = (vec![value], Vec::new());
     while let Some(value) = open.pop().filter(|v| !from_image[v.index()]) {
@@ -278,7 +279,7 @@ mod tests {
         let randomiser = Randomiser::new(&model).unwrap();
         let pixels = images(12);
         let random = randomiser.randomised(0..4, Key::new(2, Use::Audit), &pixels, 12).unwrap();
-        // The inputs of the second normalisation have the mean and the variance that are stored.
+        // The inputs of the second normalization have the stored mean and variance.
         let graph = &random.graph;
         let node = graph.nodes().iter().find(|n| n.name == "batch_normalization_2").unwrap();
         let array = |i: usize| graph.constant(node.inputs[i].unwrap()).unwrap().as_f32().unwrap().to_vec();

@@ -1,4 +1,4 @@
-//! The audit's work, part by part: which images, what is measured on them, and what comes of it.
+//! The steps of an audit: choice of images, measurement, comparison with random networks.
 
 use crate::explain::ExplainError;
 use crate::method::{self, MapKind, Method};
@@ -7,28 +7,28 @@ use crate::model::Model;
 use crate::random::{Key, Use};
 use crate::trust::dependence::{self, Dependence, DependencePlan, Subjects};
 
-/// What an audit asks.
+/// Settings of an audit.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The methods; the controls are added.
+    /// Methods, including the controls.
     pub methods: Vec<&'static Method>,
-    /// What was set on them, and the seed of everything.
+    /// Method settings, including the random seed.
     pub method_settings: method::Settings,
-    /// How much is measured on each image.
+    /// Amount of work per image.
     pub plan: Plan,
-    /// How much is compared with random networks.
+    /// Amount of work of the randomization test.
     pub dependence: DependencePlan,
 }
 
 impl Settings {
-    /// Minutes of work.
+    /// Settings that take minutes.
     #[must_use]
     pub fn quick(methods: &[&'static Method], method_settings: method::Settings) -> Self {
         let (plan, dependence) = (Plan::quick(), DependencePlan::quick());
         Self { methods: with_controls(methods), method_settings, plan, dependence }
     }
 
-    /// As much as the papers do.
+    /// Settings as thorough as in the literature.
     #[must_use]
     pub fn full(methods: &[&'static Method], method_settings: method::Settings) -> Self {
         let (plan, dependence) = (Plan::full(), DependencePlan::full());
@@ -36,7 +36,7 @@ impl Settings {
     }
 }
 
-/// The methods with the controls behind them, each once.
+/// Returns the methods followed by the controls, without duplicates.
 fn with_controls(methods: &[&'static Method]) -> Vec<&'static Method> {
     let mut all: Vec<&'static Method> = Vec::new();
     for &method in methods.iter().chain(&method::controls()) {
@@ -47,7 +47,7 @@ fn with_controls(methods: &[&'static Method]) -> Vec<&'static Method> {
     all
 }
 
-/// An audit, ready to be worked off.
+/// An audit ready to run.
 #[derive(Debug)]
 pub struct Auditor {
     model: Model,
@@ -56,7 +56,7 @@ pub struct Auditor {
 }
 
 impl Auditor {
-    /// Compiles everything.
+    /// Compiles the model, the methods and the metrics.
     ///
     /// # Errors
     /// If no method applies, or an operator has no kernel.
@@ -66,43 +66,43 @@ impl Auditor {
         Ok(Self { model: model.clone(), settings, laboratory })
     }
 
-    /// The model.
+    /// Returns the model.
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The methods that apply, in order.
+    /// Returns the applicable methods, in order.
     #[must_use]
     pub fn methods(&self) -> Vec<&'static Method> {
         self.laboratory.methods()
     }
 
-    /// What was left out, and why.
+    /// Returns notes on omitted methods and metrics, with reasons.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         self.laboratory.notes()
     }
 
-    /// The passes for one image.
+    /// Returns the number of passes per image.
     #[must_use]
     pub fn workload(&self) -> Workload {
         self.laboratory.workload()
     }
 
-    /// Images that all methods explain for the comparison with random networks, if there are so many.
+    /// Returns the number of explanations of the randomization test if `images` images are available.
     #[must_use]
     pub fn dependence_maps(&self, images: usize) -> usize {
         self.settings.dependence.explained(images)
     }
 
-    /// Images that the comparison with random networks looks at.
+    /// Returns the maximum number of images of the randomization test.
     #[must_use]
     pub fn dependence_images(&self) -> usize {
         self.settings.dependence.images
     }
 
-    /// At most `wanted` of `available` images, drawn at random, in order.
+    /// Draws at most `wanted` of `available` images at random; returns their indices in ascending order.
     #[must_use]
     pub fn choose(&self, available: usize, wanted: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..available).collect();
@@ -112,7 +112,7 @@ impl Auditor {
         all
     }
 
-    /// The logits of images.
+    /// Returns the logits of `n` images.
     ///
     /// # Errors
     /// If `pixels` does not hold `n` images.
@@ -120,7 +120,7 @@ impl Auditor {
         self.laboratory.logits(pixels, n)
     }
 
-    /// Explains an image by all methods, to see how long that takes.
+    /// Explains one image by all methods, to estimate the run time.
     ///
     /// # Errors
     /// If the image does not fit.
@@ -128,7 +128,7 @@ impl Auditor {
         self.laboratory.maps(pixels, 0).map(drop)
     }
 
-    /// Measures the methods on image number `item`; `None` if the listener asked to stop.
+    /// Measures all methods on image `item`; `None` if the listener requested a stop.
     ///
     /// # Errors
     /// If the image does not fit.
@@ -144,7 +144,7 @@ impl Auditor {
         self.laboratory.measure(&scene, listener)
     }
 
-    /// Compares the methods' maps with those for random networks; `None` if `advance` asked to stop.
+    /// Runs the model parameter randomization test; `None` if `advance` requested a stop.
     ///
     /// # Errors
     /// If the images do not fit.

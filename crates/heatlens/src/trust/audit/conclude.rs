@@ -1,4 +1,4 @@
-//! From what was measured on each image to a ranking, verdicts and one method to use.
+//! Ranking, verdicts and recommendation from the measurements on each image.
 
 use std::collections::BTreeMap;
 
@@ -13,35 +13,36 @@ use crate::trust::audit::{
 use crate::trust::chance::Verdict;
 use crate::trust::dependence::Dependence;
 
-/// A metric counts only if the methods differ by it at this level; it guards against noise, and proves nothing.
+/// Significance level at which a metric must separate the methods to count; a guard against noise, not a proof.
 const SEPARATES: f64 = 0.05;
-/// Values within this share of an image's largest are equal.
+/// Tolerance within which values are ties, as a share of an image's largest value.
 const SAME: f64 = 0.005;
 
-/// All that an audit has found out.
+/// All measurements of an audit.
 #[derive(Debug)]
 pub struct Findings<'a> {
-    /// Whether the model is worth explaining.
+    /// Verdict on the model.
     pub model: ModelVerdict,
-    /// The methods, in the order of the records' values.
+    /// Methods, in the order of the records' values.
     pub methods: &'a [&'static Method],
-    /// What was measured on each image.
+    /// Measurements, one record per image.
     pub records: &'a [Record],
-    /// Whether the methods look at the weights, if that was measured.
+    /// Result of the randomization test, if it was run.
     pub dependence: Option<&'a Dependence>,
-    /// The seed of the audit.
+    /// Random seed of the audit.
     pub seed: u64,
-    /// What a person should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
 /// Ranks the methods and judges each.
 ///
-/// The ranking goes by the share of other methods that a method beats, image by image, over the metrics of
-/// faithfulness: metrics of different units count alike, and one image with a huge number counts as one. Intervals
-/// are bootstrapped over images, the same draws for all methods. Metrics that do not tell the methods apart are left out:
-/// where blanking any part gives the same answer, deletion is the same for all, random maps included. A method is faithful if it looks at the weights and
-/// its lead over every control is above 0 with its whole interval.
+/// The ranking score is the share of other methods that a method beats, image by image, over the metrics of
+/// faithfulness. Metrics of different units therefore have equal weight, and a single outlier counts as one image.
+/// Confidence intervals are bootstrapped over images, with the same draws for all methods. Metrics that do not
+/// separate the methods are excluded: if blanking any part has the same effect, deletion is the same for all,
+/// random maps included. A method is faithful if it passes the randomization test and the interval of its lead over
+/// every control is entirely above 0.
 #[must_use]
 pub fn conclude(findings: Findings<'_>) -> Audit {
     let Findings { model, methods, records, dependence, seed, mut notes } = findings;
@@ -81,7 +82,7 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
         });
     }
     let agreement = agreement(methods, records);
-    // What ignores the model leads no ranking, however well its maps do.
+    // Methods that ignore the model come last, however good their scores.
     let last = |row: &MethodAudit| row.verdict == MethodVerdict::IgnoresModel && !row.control;
     rows.sort_by(|a, b| last(a).cmp(&last(b)).then(b.score.mean.total_cmp(&a.score.mean)));
     notes.extend(uninformative_note(&uninformative));
@@ -103,7 +104,8 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
     }
 }
 
-/// The best method that is no control and looks at the model, faithful ones first; none for a model at chance.
+/// Returns the best non-control method that depends on the model, faithful ones first; `None` for a model at
+/// chance.
 fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>) -> Option<String> {
     if model.judgement.verdict == Verdict::Chance {
         notes.push("no method is recommended: there is no evidence that the model learned".to_owned());
@@ -135,8 +137,8 @@ fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>
     weak.map(|(id, _)| id)
 }
 
-/// The metrics that do not tell these methods apart: on this model and these images all methods, random maps included,
-/// do as well as each other within noise. That is no flaw of the methods, and no evidence for any.
+/// Returns the metrics that do not separate the methods: on this model and these images all methods, random maps
+/// included, score the same within noise. This is neither a flaw of the methods nor evidence for any of them.
 fn uninformative_metrics(methods: usize, records: &[Record], seed: u64) -> Vec<&'static str> {
     let says_nothing = |metric: &&&Metric| {
         let measured = |m: &usize| {
@@ -169,7 +171,8 @@ fn uninformative_note(uninformative: &[&'static str]) -> Option<String> {
     })
 }
 
-/// For each method and image the share of the other methods that it beats; `None` where no metric is defined.
+/// Returns, for each method and image, the share of the other methods that it beats; `None` if no metric is
+/// defined.
 fn scores(methods: usize, records: &[Record], uninformative: &[&str]) -> Vec<Vec<Option<f64>>> {
     let counts = |m: &&Metric| m.aspect == Aspect::Faithfulness && !uninformative.contains(&m.id);
     let ranking: Vec<&Metric> = METRICS.iter().copied().filter(counts).collect();
@@ -186,7 +189,8 @@ fn scores(methods: usize, records: &[Record], uninformative: &[&str]) -> Vec<Vec
     (0..methods).map(|m| by_image.iter().map(|image| image[m]).collect()).collect()
 }
 
-/// The share of the other methods that each beats on an image, equals half. A method without a value loses.
+/// Returns the share of the other methods that each method beats on an image, ties counting half. A missing value
+/// loses.
 #[allow(clippy::cast_precision_loss)]
 fn beaten(metric: &Metric, record: &Record) -> Vec<f64> {
     let good = |values: &BTreeMap<String, f64>| match (values.get(metric.id), metric.better) {
@@ -198,7 +202,7 @@ fn beaten(metric: &Metric, record: &Record) -> Vec<f64> {
     let share = |a: &f64| {
         let points: f64 =
             all.iter().map(|b| f64::from(u8::from(a > b)) + f64::from(u8::from(a == b)) / 2.0).sum();
-        // It draws with itself.
+        // Every method ties with itself.
         (points - 0.5) / (all.len() as f64 - 1.0).max(1.0)
     };
     all.iter().map(share).collect()

@@ -1,4 +1,4 @@
-//! Rankings and verdicts from numbers made up.
+//! Tests of ranking and verdicts on synthetic measurements.
 
 use super::*;
 use crate::metric::Measured;
@@ -8,7 +8,7 @@ use crate::trust::dependence::Kept;
 
 const METHODS: [&str; 4] = ["grad_cam", "guided_backprop", "random", "edges"];
 
-/// Records in which a method's deletion is its number of `deletion`, with noise.
+/// Creates records with each method's deletion value taken from `deletion`, with noise.
 fn records(deletion: [f64; 4]) -> Vec<Record> {
     let record = |item: usize| {
         let mut rng = Key::new(1, Use::Audit).at(item as u64).rng();
@@ -60,7 +60,7 @@ fn verdict(audit: &Audit, id: &str) -> MethodVerdict {
 #[test]
 fn the_best_that_looks_at_the_model_is_recommended() {
     use MethodVerdict::{Faithful, IgnoresModel, Weak};
-    // Guided back-propagation has the better curve, but ignores the model; so do the controls.
+    // Guided backpropagation has the better curve, but ignores the model; so do the controls.
     let found = audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], Verdict::Learned);
     let ids: Vec<&str> = found.methods.iter().map(|m| m.id.as_str()).collect();
     assert_eq!((ids[0], ids[ids.len() - 1]), ("grad_cam", "guided_backprop"), "{ids:?}");
@@ -68,12 +68,12 @@ fn the_best_that_looks_at_the_model_is_recommended() {
     assert_eq!(METHODS.map(|id| verdict(&found, id)), [Faithful, IgnoresModel, IgnoresModel, IgnoresModel]);
     assert_eq!(found.best().unwrap().id, "grad_cam");
     assert!(found.notes.is_empty(), "{:?}", found.notes);
-    // No better than edges: weak, and said so.
+    // No better than edges: weak, with a note.
     let found = audit([0.3, 0.2, 0.6, 0.3], [0.2, 0.8, 1.0, 1.0], Verdict::Learned);
     assert_eq!(verdict(&found, "grad_cam"), Weak);
     assert_eq!(found.recommended.as_deref(), Some("grad_cam"));
     assert_eq!(found.notes.len(), 1);
-    // Nothing to explain, or nothing that explains.
+    // A model at chance, or no method that depends on the model.
     assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.2, 0.8, 1.0, 1.0], Verdict::Chance).recommended, None);
     assert_eq!(audit([0.3, 0.2, 0.6, 0.5], [0.9, 0.8, 1.0, 1.0], Verdict::Learned).recommended, None);
 }
@@ -97,8 +97,8 @@ fn a_method_without_a_value_loses_and_equals_share() {
 
 #[test]
 fn a_metric_that_does_not_tell_the_methods_apart_counts_in_nothing() {
-    // Deletion is the same for all on every image but for tiny systematic differences, as where a blank image has the
-    // class that is explained; insertion tells them apart.
+    // Deletion is the same for all on every image up to tiny systematic differences, as if a blank image had the
+    // explained class; insertion separates the methods.
     let record = |item: usize| {
         let mut rng = Key::new(3, Use::Audit).at(item as u64).rng();
         let base = 0.6 + 0.01 * rng.normal();
@@ -140,7 +140,7 @@ fn a_metric_that_does_not_tell_the_methods_apart_counts_in_nothing() {
         (found.uninformative.as_slice(), found.recommended.as_deref()),
         (&["deletion".to_owned()][..], Some("grad_cam"))
     );
-    // The first by insertion on every image beats all others: deletion, which is a draw, does not drag it down.
+    // The best by insertion on every image beats all others: ties in deletion do not lower its score.
     assert_eq!(found.methods[0].score.mean, 1.0);
     assert!(
         found.notes.iter().any(|n| n.starts_with("Deletion cannot tell the methods apart")),

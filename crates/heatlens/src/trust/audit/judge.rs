@@ -1,4 +1,4 @@
-//! Judges a model by its scores: significance, rates, curves, calibration, and what is wrong with its outputs.
+//! Verdict on a model from its scores: significance, rates, curves, calibration, and problems of its outputs.
 
 use crate::model::{Activation, Head, Model};
 use crate::random::{Key, Use};
@@ -16,28 +16,28 @@ use crate::trust::audit::{BetterThreshold, ModelVerdict, Purpose};
 use crate::trust::chance::{Evidence, Judgement, Verdict};
 use crate::trust::health::output_problems;
 
-/// Draws for the AUC of several classes.
+/// Number of bootstrap draws for the AUC of several classes.
 const DRAWS: u64 = 200;
-/// With more classes than this, the draws take too long.
+/// Maximum number of classes for which the AUC is bootstrapped; more would take too long.
 const MOST_CLASSES: usize = 20;
-/// The significance level of a better threshold (McNemar's exact test). The threshold is chosen on the same images, so it
-/// is asked for ten times the certainty of the verdict.
+/// Significance level of a better threshold (McNemar's exact test). The threshold is chosen on the same images, so
+/// the level is ten times stricter than that of the verdict.
 const THRESHOLD_ALPHA: f64 = 0.001;
 
-/// The images a model is judged by.
+/// Scores and labels to judge a model by.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
     /// The model, for its head, its classes, and whether its preprocessing is known.
     pub model: &'a Model,
-    /// N×K, row by row.
+    /// Logits, shape `n k`.
     pub logits: &'a [f32],
-    /// The class of each image, where it is known.
+    /// Label of each image, if known.
     pub labels: &'a [Option<usize>],
-    /// What the images are judged for.
+    /// Purpose of the images.
     pub purpose: Purpose,
-    /// The number of checkpoints that this one was selected among by its score on these images.
+    /// Number of checkpoints among which this one was selected by its score on these images.
     pub selected_among: usize,
-    /// The seed of the draws.
+    /// Random seed of the bootstrap.
     pub seed: u64,
 }
 
@@ -63,7 +63,7 @@ pub fn judge(judged: Judged<'_>) -> ModelVerdict {
         curves: positive
             .filter(|_| judgement.tested())
             .and_then(|class| curves(&class_scores(&logits, outputs, class), &is_positive(class))),
-        // Two sigmoids are no probabilities of one another.
+        // The probabilities of two sigmoids do not sum to 1.
         threshold: positive
             .filter(|_| head.is_binary() || head.activation != Activation::Sigmoid)
             .and_then(|_| better_threshold(&judgement, &class_scores(&logits, outputs, 1), &is_positive(1))),
@@ -78,7 +78,7 @@ pub fn judge(judged: Judged<'_>) -> ModelVerdict {
     }
 }
 
-/// The logits and classes of the images whose class is known.
+/// Returns the logits and labels of the labelled images.
 fn labelled(judged: &Judged<'_>) -> (Vec<f32>, Vec<usize>) {
     let rows = judged.logits.chunks_exact(judged.model.head.outputs.max(1));
     let known = rows.zip(judged.labels).filter_map(|(row, label)| Some((row, (*label)?)));
@@ -101,8 +101,9 @@ fn reliability(head: &Head, logits: &[f32], labels: &[usize], predicted: &[usize
     calibration(&confidences, &right).filter(|c| c.error.is_finite())
 }
 
-/// A threshold other than 0.5 for a model that tells the classes apart: one that gets more right than both the model and
-/// the majority class, where the accuracy at 0.5 is no better than that class or the gain is certain.
+/// Returns a better threshold than 0.5 for a model that separates the classes. It must classify more images
+/// correctly than both the model and the majority-class baseline, and either the gain is significant or the
+/// accuracy at 0.5 is not better than that baseline.
 #[allow(clippy::cast_precision_loss)]
 fn better_threshold(judgement: &Judgement, scores: &[f32], positive: &[bool]) -> Option<BetterThreshold> {
     if judgement.verdict != Verdict::Learned {
@@ -119,7 +120,8 @@ fn better_threshold(judgement: &Judgement, scores: &[f32], positive: &[bool]) ->
     })
 }
 
-/// Two classes: DeLong's interval. More: the mean of one against the rest, bootstrapped.
+/// Returns the AUC: with DeLong's interval for two classes, otherwise the one-vs-rest mean with a bootstrap
+/// interval.
 fn auc(judged: &Judged<'_>, logits: &[f32], labels: &[usize]) -> Option<Estimate> {
     let Judged { model, seed, .. } = *judged;
     let head = &model.head;

@@ -1,4 +1,4 @@
-//! The verdict on a model, in numbers and in the sentences that the terminal, the page and the JSON files share.
+//! The verdict on a model, as numbers and as the sentences shared by the terminal, the page and the JSON files.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ use crate::stats::text::{percent, with_interval};
 use crate::trust::chance::{Judgement, Untestable, Verdict};
 use crate::trust::health::DeadChannels;
 
-/// An accuracy whose 95 % interval is wider than this is called imprecise.
+/// Width of the 95 % interval above which the accuracy is called imprecise.
 const WIDE: f64 = 0.2;
-/// Half the width of the interval for which a number of images is named.
+/// Half-width of the interval for which the required number of images is stated.
 const PRECISE: f64 = 0.05;
-/// Errors that are named in `audit.json` and on the page.
+/// Maximum number of confusions listed in `audit.json` and on the page.
 pub(crate) const NAMED_ERRORS: usize = 20;
 
-/// What the images are judged for; it decides which advice is of use.
+/// Purpose of the judged images; determines the advice given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
     /// Images held out in training.
@@ -27,60 +27,61 @@ pub enum Purpose {
     Given,
 }
 
-/// Whether the model is worth explaining.
+/// Verdict on a model: is it worth explaining?
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelVerdict {
-    /// The significance tests.
+    /// Significance tests.
     pub judgement: Judgement,
-    /// The share of right answers, with Wilson's interval.
+    /// Accuracy with Wilson's interval.
     pub accuracy: Option<Estimate>,
-    /// ROC-AUC, with DeLong's interval where there are two classes.
+    /// ROC-AUC, with DeLong's interval for two classes.
     pub auc: Option<Estimate>,
-    /// How far stated probabilities are from the share of right answers.
+    /// Calibration: deviation of the stated probabilities from the accuracy.
     pub calibration: Option<Calibration>,
-    /// Labels against predictions.
+    /// Confusion matrix.
     pub confusion: ConfusionMatrix,
-    /// With two classes the one that is looked for: class 1, or class 0 where class 1 is called "ok" or the like.
+    /// Positive class of a two-class model: class 1, or class 0 if the name of class 1 denotes absence, such as
+    /// "ok".
     pub positive: Option<usize>,
-    /// ROC and precision-recall curve of the positive class, with two classes.
+    /// ROC and precision-recall curves of the positive class, for two classes.
     pub curves: Option<Curves>,
-    /// A threshold at which accuracy would be clearly better than at 0.5.
+    /// Threshold with a clearly better accuracy than 0.5, if there is one.
     pub threshold: Option<BetterThreshold>,
-    /// Whether the model's file does not say how images are prepared and nobody else did.
+    /// True if neither the model file nor the user specified the preprocessing.
     pub preprocessing_assumed: bool,
-    /// What the images were judged for.
+    /// Purpose of the images.
     pub purpose: Purpose,
-    /// Names of the classes.
+    /// Class names.
     pub class_names: Vec<String>,
-    /// The number of images, those without a label too.
+    /// Number of images, including unlabelled ones.
     pub images: usize,
-    /// What else is wrong with the model or the data, in sentences.
+    /// Other problems of the model or the data, as sentences.
     pub problems: Vec<String>,
-    /// Dead channels in full, which `problems` names a few of.
+    /// Complete list of dead channels, of which `problems` names a few.
     pub dead: Vec<DeadChannels>,
-    /// What could not be checked, and why.
+    /// Checks that could not be made, with reasons.
     pub unchecked: Vec<String>,
 }
 
-/// Another cut between two classes than a probability of 0.5.
+/// A decision threshold between two classes other than a probability of 0.5.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BetterThreshold {
-    /// The probability of class 1 above which class 1 is answered.
+    /// Probability of class 1 above which class 1 is predicted.
     pub probability: f64,
-    /// The accuracy at it on the same images. It was chosen on them, so it is optimistic.
+    /// Accuracy at this threshold on the same images; optimistic, because it was chosen on them.
     pub accuracy: f64,
-    /// The right answers at it.
+    /// Number of correct predictions at this threshold.
     pub right: usize,
 }
 
 impl ModelVerdict {
-    /// The corrected p-value of "no better than chance"; `None` where nothing could be tested.
+    /// Returns the corrected p-value of the hypothesis "no better than chance"; `None` if it could not be tested.
     #[must_use]
     pub fn p_value(&self) -> Option<f64> {
         self.judgement.tested().then_some(self.judgement.p_value)
     }
 
-    /// The share that always answering the largest class would get right; `None` where nothing could be tested.
+    /// Returns the accuracy of the majority-class baseline; `None` if nothing could be tested.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn majority(&self) -> Option<f64> {
@@ -88,31 +89,31 @@ impl ModelVerdict {
         self.judgement.tested().then(|| largest as f64 / images.max(1) as f64)
     }
 
-    /// The share of the positive class that was recognised.
+    /// Returns the recall of the positive class.
     #[must_use]
     pub fn sensitivity(&self) -> Option<Estimate> {
         self.confusion.recall(self.positive?)
     }
 
-    /// The share of the other class that was recognised.
+    /// Returns the recall of the negative class.
     #[must_use]
     pub fn specificity(&self) -> Option<Estimate> {
         self.confusion.recall(1 - self.positive?)
     }
 
-    /// The share of positive answers that are right.
+    /// Returns the precision of the positive class.
     #[must_use]
     pub fn precision(&self) -> Option<Estimate> {
         self.confusion.precision(self.positive?)
     }
 
-    /// A class's name, or its number.
+    /// Returns the name of a class, or its index if it has none.
     #[must_use]
     pub fn class_name(&self, class: usize) -> String {
         self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 
-    /// Whether the model is better than chance by its accuracy, not only by its ranking.
+    /// Returns true if the accuracy, not just the ranking, is better than chance.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.judgement.verdict == Verdict::Learned
@@ -120,13 +121,13 @@ impl ModelVerdict {
             && self.threshold.is_none()
     }
 
-    /// Whether the 95 % interval of the accuracy is too wide to quote the accuracy without it.
+    /// Returns true if the 95 % interval of the accuracy is too wide to quote the accuracy without it.
     #[must_use]
     pub fn is_imprecise(&self) -> bool {
         self.judgement.tested() && self.accuracy.is_some_and(|a| a.high - a.low > WIDE)
     }
 
-    /// The headline: a few words with the accuracy.
+    /// Returns the headline: a few words with the accuracy.
     #[must_use]
     pub fn title(&self) -> String {
         let accuracy = || format!("Accuracy {}", percent(self.accuracy.map_or(0.0, |a| a.mean)));
@@ -157,7 +158,7 @@ impl ModelVerdict {
         }
     }
 
-    /// The verdict in sentences: accuracy and its baseline first, significance second, then what limits them.
+    /// Returns the verdict in sentences: accuracy and baseline first, then significance, then limitations.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<String> = self.judgement.accuracy_sentence().into_iter().collect();
@@ -172,7 +173,7 @@ impl ModelVerdict {
         sentences
     }
 
-    /// Rates of a two-class model and its calibration, in one line; `None` without labels.
+    /// Returns the rates and the calibration of a two-class model in one line; `None` without labels.
     #[must_use]
     pub fn details(&self) -> Option<String> {
         let of_class = |name: &str, class: usize, e: Estimate| {
@@ -235,7 +236,7 @@ impl ModelVerdict {
         })
     }
 
-    /// Everything, for `audit.json`.
+    /// Returns all results for `audit.json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let dead = |d: &DeadChannels| json!({ "layer": d.layer, "channels": d.dead, "of": d.of });
@@ -257,7 +258,7 @@ impl ModelVerdict {
         value
     }
 
-    /// What `metrics.json` of a training run and `audit.json` have in common.
+    /// Returns the part shared by `metrics.json` of a training run and `audit.json`.
     #[must_use]
     pub(crate) fn headline_json(&self) -> Value {
         let interval = |e: Estimate| [e.low, e.high];
@@ -286,7 +287,7 @@ impl ModelVerdict {
     }
 }
 
-/// A probability with two significant digits: thresholds may lie close to 0 or 1.
+/// Formats a probability with two significant digits, because thresholds may be close to 0 or 1.
 fn probability_text(p: f64) -> String {
     match p {
         p if (0.01..=0.99).contains(&p) => format!("{p:.2}"),

@@ -1,4 +1,4 @@
-//! Sentences and JSON of verdicts made by hand.
+//! Tests of the sentences and JSON of hand-made verdicts.
 
 use super::*;
 use crate::stats::interval::share_interval;

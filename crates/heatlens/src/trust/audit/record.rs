@@ -1,4 +1,4 @@
-//! What was measured on one image, as a line of a file: an audit that was stopped goes on after the last one.
+//! The measurements on one image as a line of a file, from which an interrupted audit resumes.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,23 @@ use serde_json::{Map, Value, json};
 
 use crate::metric::Measured;
 
-/// One image's line.
+/// The measurements on one image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
-    /// The image's place in the data set.
+    /// Index of the image in the data set.
     pub item: usize,
-    /// Where it comes from.
+    /// Source of the image.
     pub source: String,
-    /// Its class, if that is known.
+    /// Label, if known.
     pub label: Option<usize>,
-    /// A checksum of its pixels; empty where nothing is kept on disk.
+    /// Checksum of the pixels; empty if nothing is stored on disk.
     pub pixels: String,
-    /// What was measured.
+    /// The measurements.
     pub measured: Measured,
 }
 
 impl Record {
-    /// The line, without its end.
+    /// Returns the record as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let m = &self.measured;
@@ -38,11 +38,11 @@ impl Record {
         })
     }
 
-    /// Reads a record; `None` if it is none.
+    /// Parses a record; `None` if it is malformed.
     #[must_use]
     pub fn of_json(value: &Value) -> Option<Self> {
         let whole = |v: &Value| usize::try_from(v.as_u64()?).ok();
-        // Numbers that are none are written as null.
+        // NaN and infinite values are written as null.
         let numbers =
             |v: &Value| Some(v.as_array()?.iter().map(|n| n.as_f64().unwrap_or(f64::NAN)).collect());
         let metrics = |map: &Map<String, Value>| -> BTreeMap<String, f64> {

@@ -1,4 +1,4 @@
-//! How much of a method's maps random weights leave, with the interval that decides.
+//! Similarity retained under random weights, with the confidence interval that decides the verdict.
 
 use serde_json::{Value, json};
 
@@ -6,41 +6,41 @@ use crate::random::{Key, Rng};
 use crate::stats::Estimate;
 use crate::stats::bootstrap::quantile;
 
-/// Samples drawn.
+/// Number of bootstrap draws.
 const DRAWS: usize = 1000;
-/// What may remain of a map. Chosen on 22 networks, between Grad-CAM and the gradient (at most 0.35 of a map remained)
-/// and guided back-propagation (at least 0.48), and counted on others: docs/trust.md.
+/// Maximum share of similarity that may be retained. Chosen on 22 networks, between Grad-CAM and the gradient (at
+/// most 0.35 retained) and guided backpropagation (at least 0.48), and validated on others: docs/trust.md.
 pub(crate) const LINE: f64 = 1.0 / 3.0;
-/// Pictures more alike than this are the same but for rounding.
+/// Similarity above which pictures are identical up to rounding.
 const THE_SAME: f64 = 1.0 - 1e-6;
 
-/// How alike maps are across networks. All numbers but the share are similarities, 1 for the same picture.
+/// Similarity of maps across networks. All values are similarities, 1 for identical pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kept {
-    /// The same image, other weights.
+    /// Same image, different weights.
     pub same_image: f64,
-    /// Another image, other weights: what any two maps of the method have in common, borders for instance.
+    /// Different image, different weights: similarity of any two maps of the method, due to borders for instance.
     pub other_image: f64,
-    /// The same weights, the same image but for noise that nobody sees: as alike as the method's maps can be.
+    /// Same weights, same image with imperceptible noise: upper bound of the method's similarity.
     pub own: f64,
-    /// How far the first is above the line, a third of the way from the second to the third; the interval covers images
-    /// and random networks.
+    /// Lead of `same_image` over the line a third of the way from `other_image` to `own`; the interval covers
+    /// images and random networks.
     pub lead: Estimate,
 }
 
-/// Two networks, compared image by image.
+/// Two networks compared image by image.
 #[derive(Clone, Debug)]
 pub(super) struct Comparison {
-    /// Their numbers; 0 is the model, the others have random weights.
+    /// Indices of the networks; 0 is the model, the others have random weights.
     pub(super) networks: [usize; 2],
-    /// The same image.
+    /// Similarity of the maps of the same image.
     pub(super) same: Vec<f64>,
-    /// Another image.
+    /// Similarity of the maps of different images.
     pub(super) other: Vec<f64>,
 }
 
 impl Kept {
-    /// What remains of all that a map says about an image beyond what it says about any: 0 is nothing, 1 all.
+    /// Returns the share retained of the similarity beyond that of maps for different images, 0 to 1.
     #[must_use]
     pub fn share(&self) -> f64 {
         let Self { same_image, other_image, own, .. } = *self;
@@ -51,13 +51,14 @@ impl Kept {
         }
     }
 
-    /// Whether more than a third surely remains, or the maps do not change at all.
+    /// Returns true if significantly more than a third is retained, or the maps do not change at all.
     #[must_use]
     pub fn too_much(&self) -> bool {
         self.lead.low > 0.0 || self.same_image > THE_SAME
     }
 
-    /// From comparisons and, for each network and image, how alike the method is to itself; `None` without any.
+    /// Computes the result from comparisons and the self-similarity by network and image; `None` without
+    /// comparisons.
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn of(comparisons: &[Comparison], own: &[Vec<f64>], key: Key) -> Option<Self> {
         let images = comparisons.first()?.same.len();
@@ -76,7 +77,7 @@ impl Kept {
                 let sum: f64 =
                     weighted.map(|(c, w)| w * chosen.iter().map(|&i| lead(c, i)).sum::<f64>()).sum();
                 let total = weights.iter().sum::<f64>() * images as f64;
-                // The same network drawn every time cannot be compared.
+                // A resample that repeats a single network has no pairs to compare.
                 (total > 0.0).then(|| sum / total)
             })
             .collect();
@@ -112,7 +113,7 @@ impl Kept {
     }
 }
 
-/// How often each comparison counts when the random networks are drawn anew; the model (0) is always there.
+/// Returns the weight of each comparison after resampling the random networks; the model (0) is always included.
 fn network_weights(comparisons: &[Comparison], rng: &mut Rng) -> Vec<f64> {
     let random = comparisons.iter().flat_map(|c| c.networks).max().unwrap_or(0);
     let mut times = vec![0.0; random + 1];
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
     use crate::random::Use;
 
-    /// Five random networks, twelve images; the numbers wander by `spread` from network to network.
+    /// Five random networks and twelve images; the values vary by `spread` between networks.
     fn kept(same: f64, other: f64, own: f64, spread: f64) -> Kept {
         let mut rng = Key::new(4, Use::Audit).rng();
         let pairs = (1..=5).flat_map(|a| (a + 1..=5).map(move |b| [a, b]));
@@ -163,9 +164,9 @@ mod tests {
             let c = Comparison { networks: [1, 2], same: vec![v; 3], other: vec![v; 3] };
             Kept::of(&[c], &vec![vec![v; 3]; 3], Key::new(1, Use::Audit)).unwrap()
         };
-        // The same picture for every image and network, as the control in the middle.
+        // The same picture for every image and network, as for the control that marks the middle.
         assert!(all(1.0).too_much());
-        // Nothing to see in any of them.
+        // All maps blank.
         assert!(!all(0.0).too_much());
         assert_eq!(Kept::of(&[], &[], Key::new(1, Use::Audit)), None);
     }

@@ -1,22 +1,22 @@
-//! What a person sees of a map, ready to be compared.
+//! Maps prepared for comparison as they are seen.
 
 use rayon::prelude::*;
 
 use crate::explain::Attribution;
 use crate::metric::similarity::{pearson, ranks, structural};
 
-/// The share of pixels whose strength is cut off in a picture, so that single ones do not make the others invisible.
+/// Share of pixels whose heat is clipped, so that single pixels do not make the others invisible.
 const CUT_OFF: f64 = 0.01;
 
-/// A map's heat: the positive part of a layer's map, |v| summed over the channels of a map of pixels.
+/// The heat of a map: the positive part of a layer map, or |v| summed over the channels of an input map.
 #[derive(Clone, Debug)]
 pub(super) struct Picture {
-    /// The rank of each pixel's heat; halves at most, so that an `f32` holds it.
+    /// Rank of each pixel's heat; ranks are multiples of ½, so that an `f32` holds them exactly.
     ranks: Vec<f32>,
-    /// The heat from 0 to 1.
+    /// Heat from 0 to 1.
     values: Vec<f32>,
     size: [usize; 2],
-    /// All pixels are equal: there is nothing to see.
+    /// True if all pixels are equal.
     blank: bool,
 }
 
@@ -40,7 +40,7 @@ impl Picture {
         Self { ranks, values, size, blank }
     }
 
-    /// How alike two are; a picture without any difference in it has nothing in common with others.
+    /// Returns the similarity of two pictures; 0 if one of them is uniform or the sizes differ.
     fn alike(&self, other: &Self) -> Alike {
         if self.blank || other.blank || self.size != other.size {
             return [0.0; 2];
@@ -50,7 +50,7 @@ impl Picture {
     }
 }
 
-/// What is drawn in full strength: all but one pixel in a hundred are weaker, if any are.
+/// Returns the heat drawn at full strength: the 99th percentile, or the maximum if that is 0.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn full_strength(heat: &[f32]) -> f32 {
     let mut rising = heat.to_vec();
@@ -60,13 +60,13 @@ fn full_strength(heat: &[f32]) -> f32 {
     rising.get(at).copied().filter(|v| *v > 0.0).unwrap_or(largest)
 }
 
-/// Picture by picture; the second row starts `shift` images further on.
+/// Compares the pictures pairwise; the index into `b` is offset by `shift` images.
 pub(super) fn compare(a: &[Picture], b: &[Picture], shift: usize) -> Vec<Alike> {
     let n = a.len().min(b.len());
     (0..n).into_par_iter().map(|i| a[i].alike(&b[(i + shift) % n])).collect()
 }
 
-/// The mean of both measures.
+/// Returns the mean of both measures.
 pub(super) fn mean_of([rank, structure]: Alike) -> f64 {
     f64::midpoint(rank, structure)
 }
