@@ -1,11 +1,11 @@
-//! ADCC (Poppi et al. 2021): average drop, coherency and complexity in one number.
+//! ADCC (Poppi et al. 2021): average drop, coherency and complexity combined into one number.
 
 use crate::metric::average_drop::{MASKED, MIN_MAX, relative_drop};
 use crate::metric::coherency::{COHERENCY, EXPLAINED_AGAIN};
 use crate::metric::complexity::L1_COMPLEXITY;
 use crate::metric::{Aspect, Better, Metric};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ADCC: Metric = Metric {
     id: "adcc",
     title: "ADCC",
@@ -22,7 +22,7 @@ pub(super) static ADCC: Metric = Metric {
             1.0 - (L1_COMPLEXITY.read)(outcome)?,
             1.0 - relative_drop(outcome, MIN_MAX)?,
         ];
-        // The harmonic mean; 0 as soon as one of them is.
+        // Harmonic mean; 0 if one of the terms is 0.
         let whole = parts.iter().all(|p| *p > 0.0);
         Some(if whole { 3.0 / parts.iter().map(|p| p.recip()).sum::<f64>() } else { 0.0 })
     },

@@ -1,22 +1,23 @@
-//! What remains of the class when the image is multiplied with its map. Five definitions go by the name "average
-//! drop"; each stands here under a name of its own.
+//! Remaining class probability when the image is multiplied by its map. There are five definitions called "average
+//! drop"; each has its own name here.
 
 use crate::metric::experiment::{Asks, Change, Experiment, Make, Outcome, View};
 use crate::metric::surface::{by_largest, min_max};
 use crate::metric::{Aspect, Better, Metric};
 
-/// The image multiplied with its map, scaled in three ways.
+/// The image multiplied by its map, normalized in three ways.
 pub(super) static MASKED: Experiment =
     Experiment { id: "masked", asks: Asks::Scores, passes: |_| 3, change: Change::Map(masked) };
 
-/// Copies of [`MASKED`]: the heat divided by its largest, the heat from 0 to 1, |map| from 0 to 1.
+/// Indices of the copies of [`MASKED`]: heat divided by its maximum, min-max-normalized heat, min-max-normalized
+/// |map|.
 const BY_LARGEST: usize = 0;
 pub(super) const MIN_MAX: usize = 1;
 const MEAN_ABS: usize = 2;
 
 const CHATTOPADHAY: &str = "Chattopadhay et al. 2018, Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks, WACV, §4.1";
 
-/// The registry row.
+/// Registry entry.
 pub(super) static AVERAGE_DROP: Metric = Metric {
     id: "average_drop",
     title: "Average drop",
@@ -30,7 +31,7 @@ pub(super) static AVERAGE_DROP: Metric = Metric {
     read: |outcome| relative_drop(outcome, BY_LARGEST),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static AVERAGE_DROP_MIN_MAX: Metric = Metric {
     id: "average_drop_min_max",
     title: "Average drop (torchcam)",
@@ -44,7 +45,7 @@ pub(super) static AVERAGE_DROP_MIN_MAX: Metric = Metric {
     read: |outcome| relative_drop(outcome, MIN_MAX),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static AVERAGE_DROP_ABSOLUTE: Metric = Metric {
     id: "average_drop_absolute",
     title: "Drop in confidence (pytorch-grad-cam)",
@@ -58,7 +59,7 @@ pub(super) static AVERAGE_DROP_ABSOLUTE: Metric = Metric {
     read: |outcome| Some((outcome.unchanged.probability - masked_probability(outcome, MIN_MAX)?).max(0.0)),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static AVERAGE_DROP_MEAN_ABS: Metric = Metric {
     id: "average_drop_mean_abs",
     title: "Average drop (Xplique)",
@@ -72,7 +73,7 @@ pub(super) static AVERAGE_DROP_MEAN_ABS: Metric = Metric {
     read: |outcome| relative_drop(outcome, MEAN_ABS),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static AVERAGE_INCREASE: Metric = Metric {
     id: "average_increase",
     title: "Average increase",
@@ -88,7 +89,7 @@ pub(super) static AVERAGE_INCREASE: Metric = Metric {
     },
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static AVERAGE_GAIN: Metric = Metric {
     id: "average_gain",
     title: "Average gain",
@@ -119,7 +120,7 @@ fn masked_probability(outcome: &Outcome<'_>, scaling: usize) -> Option<f64> {
     outcome.of(&MASKED)?.probability(scaling)
 }
 
-/// The share of the probability that is lost; a probability of 0 has nothing to lose.
+/// Returns the share of the probability that is lost; 0 if the probability is 0.
 pub(super) fn relative_drop(outcome: &Outcome<'_>, scaling: usize) -> Option<f64> {
     let (p, masked) = (outcome.unchanged.probability, masked_probability(outcome, scaling)?);
     Some(if p > 0.0 { (p - masked).max(0.0) / p } else { 0.0 })

@@ -1,15 +1,15 @@
-//! Coherency (Poppi et al. 2021): does the map stay the same when the image is masked with it?
+//! Coherency (Poppi et al. 2021): similarity between the map and that of the image masked with it.
 
 use crate::metric::experiment::{Asks, Change, Experiment, Make, View};
 use crate::metric::similarity::pearson;
 use crate::metric::surface::min_max;
 use crate::metric::{Aspect, Better, Metric, Surface};
 
-/// The image multiplied with its heat, explained again.
+/// Explanation of the image multiplied by its heat.
 pub(super) static EXPLAINED_AGAIN: Experiment =
     Experiment { id: "coherency", asks: Asks::Maps, passes: |_| 1, change: Change::Map(masked) };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static COHERENCY: Metric = Metric {
     id: "coherency",
     title: "Coherency",

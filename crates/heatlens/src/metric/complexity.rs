@@ -1,9 +1,9 @@
-//! How spread out the heat is.
+//! Complexity: spread of the heat.
 
 use crate::metric::surface::min_max;
 use crate::metric::{Aspect, Better, Metric};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static COMPLEXITY: Metric = Metric {
     id: "complexity",
     title: "Complexity",
@@ -17,7 +17,7 @@ pub(super) static COMPLEXITY: Metric = Metric {
     read: |outcome| entropy(&outcome.view.surface.heat),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static L1_COMPLEXITY: Metric = Metric {
     id: "l1_complexity",
     title: "Complexity (L1)",

@@ -1,31 +1,31 @@
-//! Insertion and deletion (Petsiuk et al. 2018, RISE, §4.2): the class's probability while the most relevant pixels
-//! are taken out of the image, or put into a blurred one. The curves' ends are the same for every method, so only the
-//! steps between are computed for each map.
+//! Insertion and deletion (Petsiuk et al. 2018, RISE, §4.2): the class probability while the most relevant pixels
+//! are removed from the image, or inserted into a blurred one. The ends of the curves are the same for every
+//! method, so only the steps in between are computed for each map.
 
 use crate::method::blur;
 use crate::metric::experiment::{Asks, Change, Experiment, Make, Outcome, Plan, Scene, View};
 use crate::metric::{Aspect, Better, Metric};
 
-/// How much the image is blurred before pixels are put in, in pixels.
+/// Standard deviation of the blur in pixels, for the start of insertion.
 const BLUR: f64 = 5.0;
 
-/// The image without anything: zeros as the model takes them.
+/// The empty image: zeros in the model's input.
 static ERASED: Experiment =
     Experiment { id: "erased", asks: Asks::Scores, passes: |_| 1, change: Change::Image(erased) };
 
-/// The image blurred.
+/// The blurred image.
 static BLURRED: Experiment =
     Experiment { id: "blurred", asks: Asks::Scores, passes: |_| 1, change: Change::Image(blurred) };
 
-/// The most relevant pixels set to 0.
+/// The image with its most relevant pixels set to 0.
 static DELETED: Experiment =
     Experiment { id: "deletion", asks: Asks::Scores, passes: inner, change: Change::Map(deleted) };
 
-/// The most relevant pixels put into the blurred image.
+/// The blurred image with the most relevant pixels inserted.
 static INSERTED: Experiment =
     Experiment { id: "insertion", asks: Asks::Scores, passes: inner, change: Change::Map(inserted) };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static DELETION: Metric = Metric {
     id: "deletion",
     title: "Deletion",
@@ -39,7 +39,7 @@ pub(super) static DELETION: Metric = Metric {
     read: |outcome| area(Some(outcome.unchanged.probability), outcome, &DELETED, end(outcome, &ERASED)),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static INSERTION: Metric = Metric {
     id: "insertion",
     title: "Insertion",
@@ -57,7 +57,7 @@ fn inner(plan: &Plan) -> usize {
     plan.steps.saturating_sub(1)
 }
 
-/// The pixels that are changed at inner step `i`, from 0.
+/// Returns the pixels changed at inner step `i`, counted from 0.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn changed<'v>(view: &View<'v>, i: usize) -> &'v [u32] {
     let share = (i + 1) as f64 / view.scene.plan.steps as f64;
@@ -95,7 +95,7 @@ fn end(outcome: &Outcome<'_>, experiment: &Experiment) -> Option<f64> {
     outcome.of(experiment)?.probability(0)
 }
 
-/// The area under a curve of equal steps, by trapezoids.
+/// Returns the area under a curve with equal steps, by the trapezoidal rule.
 #[allow(clippy::cast_precision_loss)]
 fn area(first: Option<f64>, outcome: &Outcome<'_>, inner: &Experiment, last: Option<f64>) -> Option<f64> {
     let between = &outcome.of(inner)?.scores;

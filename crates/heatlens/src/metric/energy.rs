@@ -1,10 +1,9 @@
-//! The energy-based pointing game (Wang et al. 2020, Score-CAM, §4.3): how much of a map's heat
-//! falls on the object.
+//! Energy-based pointing game (Wang et al. 2020, Score-CAM, §4.3): share of a map's heat inside the object.
 
 use crate::explain::Attribution;
 use crate::metric::{Aspect, Better, Metric, Surface};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ENERGY_POINTING: Metric = Metric {
     id: "energy_pointing",
     title: "Energy pointing game",
@@ -18,8 +17,8 @@ pub(super) static ENERGY_POINTING: Metric = Metric {
     read: |outcome| share(&outcome.view.surface.heat, outcome.view.scene.mask?),
 };
 
-/// The share of heat inside `mask` (h·w, row-major), from 0 to 1; `None` if there is no heat. What heat is, see
-/// [`Surface`].
+/// Returns the share of heat inside `mask` (shape `h w`, row-major), 0 to 1; `None` if there is no heat. See
+/// [`Surface`] for the definition of heat.
 #[must_use]
 pub fn energy_share(attribution: &Attribution, size: [usize; 2], mask: &[bool]) -> Option<f64> {
     share(&Surface::new(attribution, size)?.heat, mask)
@@ -31,7 +30,7 @@ fn share(heat: &[f32], mask: &[bool]) -> Option<f64> {
     (total > 0.0 && total.is_finite()).then_some(inside / total)
 }
 
-/// The share that evenly spread heat would have: the mask's share of the area.
+/// Returns the share that uniform heat would have: the mask's share of the area.
 #[must_use]
 #[allow(clippy::cast_precision_loss)] // pixel counts are far below 2^53
 pub fn chance_share(mask: &[bool]) -> f64 {

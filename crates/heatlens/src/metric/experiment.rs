@@ -1,7 +1,7 @@
-//! What is done to an image so that a metric can be read off.
+//! Perturbations of an image that metrics are computed from.
 //!
-//! An [`Experiment`] makes changed copies of an image and asks the model for their scores, or the method for their
-//! maps. Metrics name the experiments they read, and those that name the same one share it.
+//! An [`Experiment`] makes perturbed copies of an image and computes the model's scores or the method's maps for
+//! them. Metrics list the experiments they need; an experiment used by several metrics is run once.
 
 use std::collections::BTreeMap;
 
@@ -9,27 +9,27 @@ use crate::explain::Attribution;
 use crate::metric::Surface;
 use crate::random::Key;
 
-/// How much is asked.
+/// Amount of work per image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Steps of an insertion or deletion curve.
+    /// Number of steps of the insertion and deletion curves.
     pub steps: usize,
-    /// Shares of pixels kept in turn by ROAD.
+    /// Shares of pixels kept by ROAD, one after the other.
     pub road: Vec<f64>,
-    /// Squares taken out for infidelity.
+    /// Number of squares removed for infidelity.
     pub squares: usize,
-    /// Noisy copies for the sensitivities.
+    /// Number of noisy copies for the sensitivity metrics.
     pub noisy: usize,
 }
 
 impl Plan {
-    /// What an audit does by default: minutes.
+    /// Default of an audit, which takes minutes.
     #[must_use]
     pub fn quick() -> Self {
         Self { steps: 10, road: vec![0.2, 0.4, 0.6, 0.8], squares: 24, noisy: 4 }
     }
 
-    /// What the papers do, where it is affordable at all.
+    /// Settings of the papers, as far as they are affordable.
     #[must_use]
     pub fn full() -> Self {
         let road = (1u8..=9).map(|tenth| f64::from(tenth) / 10.0).collect();
@@ -37,29 +37,29 @@ impl Plan {
     }
 }
 
-/// An image before anything is done to it.
+/// An unchanged image with its context.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
-    /// Its pixels as the model takes them, c·h·w.
+    /// Pixels of the model's input, shape `c h w`.
     pub pixels: &'a [f32],
     /// `[c, h, w]`.
     pub shape: [usize; 3],
-    /// Where the object is, h·w, if that is known.
+    /// Object mask, shape `h w`, if known.
     pub mask: Option<&'a [bool]>,
-    /// How much is asked.
+    /// Amount of work per image.
     pub plan: &'a Plan,
-    /// The key of everything random about this image.
+    /// Random key of the image.
     pub key: Key,
 }
 
 impl Scene<'_> {
-    /// Pixels of a channel.
+    /// Returns the number of pixels per channel.
     #[must_use]
     pub fn area(&self) -> usize {
         self.shape[1] * self.shape[2]
     }
 
-    /// The difference between the largest and the smallest value.
+    /// Returns the difference between the largest and the smallest value.
     #[must_use]
     pub fn range(&self) -> f32 {
         let low = self.pixels.iter().copied().fold(f32::INFINITY, f32::min);
@@ -68,92 +68,92 @@ impl Scene<'_> {
     }
 }
 
-/// An image with one method's map over it.
+/// An image with the map of one method.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The image.
     pub scene: Scene<'a>,
-    /// The map as the method gives it.
+    /// Map as returned by the method.
     pub attribution: &'a Attribution,
-    /// The map over the image.
+    /// Map at the size of the image.
     pub surface: &'a Surface,
-    /// The pixels from the most to the least relevant.
+    /// Pixel indices from the most to the least relevant.
     pub order: &'a [u32],
 }
 
-/// Makes changed copies: takes a copy's number, and the image to change.
+/// Perturbs an image; called with the index of the copy and the pixels to change.
 pub type Make<'a> = Box<dyn Fn(usize, &mut [f32]) + Send + Sync + 'a>;
 
-/// What the copies depend on.
+/// Perturbation by its dependence on the map.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
-    /// The image alone: all methods share them.
+    /// Depends on the image alone; shared by all methods.
     Image(for<'a> fn(&'a Scene<'a>) -> Make<'a>),
-    /// The map too.
+    /// Depends on the map too.
     Map(for<'a> fn(&'a View<'a>) -> Make<'a>),
 }
 
-/// What is wanted of the copies.
+/// Result computed for the perturbed copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asks {
-    /// The model's scores.
+    /// Scores of the model.
     Scores,
-    /// The method's maps, for the class of the unchanged image.
+    /// Maps of the method, for the class predicted for the unchanged image.
     Maps,
 }
 
-/// Changed copies and the question asked of them.
+/// A kind of perturbation and the result computed for it.
 #[derive(Debug)]
 pub struct Experiment {
-    /// Its name, also in the table of times.
+    /// Name, also used in the table of run times.
     pub id: &'static str,
-    /// What is wanted.
+    /// Result to compute.
     pub asks: Asks,
-    /// How many copies.
+    /// Number of copies.
     pub passes: fn(&Plan) -> usize,
-    /// How they are made.
+    /// Perturbation of the copies.
     pub change: Change,
 }
 
-/// How sure the model is of the class explained.
+/// Score and probability of the explained class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Confidence {
-    /// The score that is explained: the class's logit, −z for class 0 of a single logit.
+    /// Explained score: the logit of the class, or −z for class 0 of a single logit.
     pub score: f64,
-    /// The class's probability.
+    /// Probability of the class, 0 to 1.
     pub probability: f64,
 }
 
-/// What came back from an experiment.
+/// Results of an experiment.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// One for each copy, if scores were asked for.
+    /// Scores by copy; empty if maps were computed.
     pub scores: Vec<Confidence>,
-    /// One for each copy, if maps were asked for.
+    /// Maps by copy; empty if scores were computed.
     pub maps: Vec<Attribution>,
 }
 
 impl Answers {
-    /// The probability of copy `i`.
+    /// Returns the probability for copy `i`.
     #[must_use]
     pub fn probability(&self, i: usize) -> Option<f64> {
         self.scores.get(i).map(|c| c.probability)
     }
 }
 
-/// All that a metric is read from.
+/// All data that a metric is computed from.
 #[derive(Debug)]
 pub struct Outcome<'a> {
     /// The image and the map.
     pub view: View<'a>,
-    /// How sure the model is of the unchanged image.
+    /// Score and probability of the unchanged image.
     pub unchanged: Confidence,
-    /// What the experiments gave, by their ids.
+    /// Results of the experiments by id.
     pub answers: BTreeMap<&'static str, &'a Answers>,
 }
 
 impl Outcome<'_> {
-    /// What an experiment gave, if it was made.
+    /// Returns the results of an experiment, if it was run.
     #[must_use]
     pub fn of(&self, experiment: &Experiment) -> Option<&Answers> {
         self.answers.get(experiment.id).copied()

@@ -1,10 +1,11 @@
-//! Infidelity (Yeh et al. 2019): does the map foretell how the score falls when something is taken out?
+//! Infidelity (Yeh et al. 2019): error of the map's prediction of the score drop when a part of the image is
+//! removed.
 
 use crate::method::MapKind;
 use crate::metric::experiment::{Asks, Change, Experiment, Make, Outcome, Plan, Scene};
 use crate::metric::{Aspect, Better, Metric};
 
-/// The image with a square set to 0, a quarter of its height and width, anywhere.
+/// The image with a square of a quarter of its height and width set to 0, at a random position.
 static SQUARES: Experiment = Experiment {
     id: "infidelity",
     asks: Asks::Scores,
@@ -14,7 +15,7 @@ static SQUARES: Experiment = Experiment {
 
 const PAPER: &str = "Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations, NeurIPS";
 
-/// The registry row.
+/// Registry entry.
 pub(super) static INFIDELITY: Metric = Metric {
     id: "infidelity",
     title: "Infidelity",
@@ -25,14 +26,14 @@ pub(super) static INFIDELITY: Metric = Metric {
     aspect: Aspect::FaithfulnessToo,
     experiments: &[&SQUARES],
     needs_mask: false,
-    // A layer's map has no units of score per pixel.
+    // The units of a layer map are not score per pixel.
     read: |outcome| match outcome.view.attribution.method.kind {
         MapKind::Input => infidelity(&pairs(outcome)?, 1.0),
         MapKind::Layer | MapKind::Concepts => None,
     },
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static INFIDELITY_SCALED: Metric = Metric {
     id: "infidelity_scaled",
     title: "Infidelity (best scale)",
@@ -58,7 +59,7 @@ fn without_square<'a>(scene: &'a Scene<'a>) -> Make<'a> {
     })
 }
 
-/// The pixels of square `i`.
+/// Returns the pixels of square `i`.
 fn square(scene: &Scene<'_>, i: usize) -> impl Iterator<Item = usize> + use<> {
     let [_, h, w] = scene.shape;
     let (rows, columns) = (h.div_ceil(4), w.div_ceil(4));
@@ -67,12 +68,12 @@ fn square(scene: &Scene<'_>, i: usize) -> impl Iterator<Item = usize> + use<> {
     (top..top + rows).flat_map(move |y| (left..left + columns).map(move |x| y * w + x))
 }
 
-/// For every square what the map foretells, and how the score fell.
+/// Returns, for every square, the predicted and the actual drop of the score.
 fn pairs(outcome: &Outcome<'_>) -> Option<Vec<(f64, f64)>> {
     let answers = outcome.of(&SQUARES)?;
     let (view, scene) = (&outcome.view, &outcome.view.scene);
     let area = scene.area().max(1);
-    // One plane for all channels, or a plane for each.
+    // One plane for all channels, or one per channel.
     let planes: Vec<&[f32]> = match view.attribution.method.kind {
         MapKind::Input => view.attribution.values.chunks_exact(area).collect(),
         MapKind::Layer | MapKind::Concepts => vec![&view.surface.signed; scene.shape[0]],
@@ -87,7 +88,7 @@ fn pairs(outcome: &Outcome<'_>) -> Option<Vec<(f64, f64)>> {
     Some((0..answers.scores.len()).map(|i| (told(i), fall(i))).collect())
 }
 
-/// The factor on what is foretold that makes it come closest.
+/// Returns the factor for the predictions that minimizes the squared error.
 pub(super) fn best_scale(pairs: &[(f64, f64)]) -> f64 {
     let square: f64 = pairs.iter().map(|(told, _)| told * told).sum();
     let product: f64 = pairs.iter().map(|(told, fall)| told * fall).sum();
@@ -112,7 +113,7 @@ mod tests {
         let pixels = vec![1.0; 64];
         let key = crate::random::Key::new(0, crate::random::Use::Audit);
         let scene = Scene { pixels: &pixels, shape: [1, 8, 8], mask: None, plan: &plan, key };
-        // The score is a third of the map's sum over what is left.
+        // The score is a third of the sum of the map over the remaining pixels.
         let score = |i| -square(&scene, i).map(|at| f64::from(values[at])).sum::<f64>() / 3.0;
         let scores = (0..plan.squares).map(|i| Confidence { score: score(i), probability: 0.5 }).collect();
         let given = [(&SQUARES, Answers { scores, maps: Vec::new() })];

@@ -1,10 +1,10 @@
-//! How well the hot part of the map covers the object: intersection over union at thresholds of the largest heat.
+//! Intersection over union of the object and the hot part of the map, thresholded at a share of the largest heat.
 
 use crate::metric::{Aspect, Better, Metric, Outcome};
 
 macro_rules! row {
     ($name:ident, $id:literal, $percent:literal, $paper:literal) => {
-        /// The registry row.
+        /// Registry entry.
         pub(super) static $name: Metric = Metric {
             id: $id,
             title: concat!("IoU at ", $percent, " %"),

@@ -1,4 +1,4 @@
-//! Makes the experiments for all methods at once, many copies at a time, and reads the metrics off.
+//! Evaluates all metrics for all methods, batching the perturbed images.
 
 use std::collections::BTreeMap;
 
@@ -14,55 +14,56 @@ use crate::metric::{Metric, Surface, experiments};
 use crate::model::{Head, Model};
 use crate::predict::Predictor;
 
-/// Copies that go through the model together. A constant, because memory must not depend on how many there are.
+/// Number of copies per batch. Constant, so that memory does not depend on the number of copies.
 const TOGETHER: usize = 32;
 
-/// The part of the work that is no experiment.
+/// Name of the work outside of experiments: the maps of the unchanged image.
 pub const MAPS: &str = "maps";
 
-/// Told of every part that is done, with the passes through the model it took; `false` asks to stop.
+/// Called after each part of the work with its name and number of passes; returns false to request a stop.
 pub type Listener<'l> = dyn Fn(&'static str, usize) -> bool + Sync + 'l;
 
-/// A model, its methods and its metrics, ready to be measured.
+/// A model with compiled methods and metrics.
 #[derive(Debug)]
 pub struct Laboratory {
     predictor: Predictor,
     model: Model,
     /// All methods in one program.
     together: Explainer,
-    /// Each by itself, for copies that only it asks for.
+    /// Separate programs, for copies that only one method needs.
     alone: Vec<Explainer>,
     metrics: Vec<&'static Metric>,
     plan: Plan,
     notes: Vec<String>,
 }
 
-/// What was measured on one image.
+/// Measurements on one image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// The model's logits.
+    /// Logits.
     pub logits: Vec<f32>,
-    /// The class that it predicts, and that is explained.
+    /// Predicted class, which is the explained one.
     pub predicted: usize,
-    /// For each method the metrics that are defined.
+    /// Defined metrics by id, for each method.
     pub values: Vec<BTreeMap<String, f64>>,
-    /// The rank correlations of the methods' maps with each other, row after row; not-a-number where a map is constant.
+    /// Rank correlations between the methods' maps, row-major; NaN if a map is constant.
     pub agreement: Vec<f64>,
 }
 
-/// Passes for one image.
+/// Number of passes for one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
-    /// Copies that are scored.
+    /// Number of copies to score.
     pub scores: usize,
-    /// Copies that all methods explain.
+    /// Number of copies that all methods explain.
     pub maps: usize,
-    /// Copies that one method explains.
+    /// Number of copies that one method explains.
     pub single_maps: usize,
 }
 
 impl Laboratory {
-    /// Compiles the methods; those that do not apply, and maps of several patterns, are left out with a note.
+    /// Compiles the methods. Inapplicable methods, and methods that return several patterns, are omitted with a
+    /// note.
     ///
     /// # Errors
     /// If no method applies, or an operator has no kernel.
@@ -104,25 +105,25 @@ impl Laboratory {
         })
     }
 
-    /// The methods that are measured, in order.
+    /// Returns the evaluated methods, in order.
     #[must_use]
     pub fn methods(&self) -> Vec<&'static Method> {
         self.together.maps().iter().map(|map| map.method).collect()
     }
 
-    /// What was left out, and why.
+    /// Returns notes on omitted methods, with reasons.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// How much is asked for each image.
+    /// Returns the amount of work per image.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The passes for one image.
+    /// Returns the number of passes for one image.
     #[must_use]
     pub fn workload(&self) -> Workload {
         let mut load = Workload { scores: 1, maps: 1, single_maps: 0 };
@@ -139,7 +140,7 @@ impl Laboratory {
         load
     }
 
-    /// The logits of images, for judging the model and for timing.
+    /// Returns the logits of `n` images, for judging the model and for timing.
     ///
     /// # Errors
     /// If `pixels` does not hold `n` images.
@@ -147,7 +148,7 @@ impl Laboratory {
         self.predictor.logits(pixels, n)
     }
 
-    /// All methods' maps of one image, for its predicted class.
+    /// Returns the maps of all methods for one image and class.
     ///
     /// # Errors
     /// If the image does not fit the model.
@@ -156,7 +157,7 @@ impl Laboratory {
         Ok(explained.map(|e| e.attributions).unwrap_or_default())
     }
 
-    /// Measures all methods on one image; `None` if the listener asked to stop.
+    /// Evaluates all methods on one image; `None` if the listener requested a stop.
     ///
     /// # Errors
     /// If the image does not fit the model.
@@ -234,7 +235,7 @@ impl Laboratory {
         defined.filter_map(value).collect()
     }
 
-    /// Asks for copies that depend on the image alone: scores for all methods, or maps for each.
+    /// Runs an experiment that depends on the image alone: scores for all methods, or maps for each.
     fn ask_all(
         &self,
         experiment: &Experiment,
@@ -248,7 +249,7 @@ impl Laboratory {
             return Ok((Some(Answers { scores, maps: Vec::new() }), Vec::new()));
         }
         let mut maps: Vec<Answers> = vec![Answers::default(); self.methods().len()];
-        // Methods of many passes fill the threads by themselves.
+        // Multi-pass methods use all threads for a single image.
         let together = if self.together.takes_passes() { 1 } else { 8 };
         let mut copies = Vec::new();
         for start in (0..passes).step_by(together) {
@@ -261,7 +262,7 @@ impl Laboratory {
         Ok((None, maps))
     }
 
-    /// Asks for copies that each method's map gives.
+    /// Runs an experiment whose copies depend on each method's map.
     fn ask_each(
         &self,
         experiment: &Experiment,
@@ -291,7 +292,7 @@ impl Laboratory {
         Ok(answers)
     }
 
-    /// The confidence in a class for `total` changed copies of an image.
+    /// Returns score and probability of a class for `total` perturbed copies of an image.
     fn scores(
         &self,
         scene: &Scene<'_>,
@@ -320,7 +321,7 @@ impl Laboratory {
     }
 }
 
-/// Fills `copies` with `n` copies of an image, each changed.
+/// Fills `copies` with `n` perturbed copies of an image.
 fn copy(copies: &mut Vec<f32>, scene: &Scene<'_>, n: usize, make: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     let len = scene.pixels.len();
     copies.resize(n * len, 0.0);
@@ -330,8 +331,8 @@ fn copy(copies: &mut Vec<f32>, scene: &Scene<'_>, n: usize, make: &(dyn Fn(usize
     });
 }
 
-/// Drops every copy that is the one before it once more, such as an image masked by a map in two ways that come to the
-/// same. Returns for each copy its number among those that stay.
+/// Drops every copy that equals the one before it, such as an image masked by the same map in two equivalent ways.
+/// Returns, for each copy, its index among the remaining ones.
 fn drop_repeated(copies: &mut Vec<f32>, len: usize) -> Vec<usize> {
     let (mut kept, mut numbers) = (0, Vec::new());
     for i in 0..copies.len() / len.max(1) {
@@ -346,7 +347,7 @@ fn drop_repeated(copies: &mut Vec<f32>, len: usize) -> Vec<usize> {
     numbers
 }
 
-/// The rank correlation of every map with every other.
+/// Returns the rank correlations between all pairs of maps, row-major.
 fn agreement(views: &[Option<View<'_>>]) -> Vec<f64> {
     let ranks: Vec<Option<Vec<f64>>> =
         views.par_iter().map(|view| view.as_ref().map(|v| ranks(&v.surface.signed))).collect();

@@ -1,8 +1,8 @@
-//! Measures of explanations: one file for each idea, one row of [`METRICS`] for each published definition.
+//! Metrics of explanations: one file per idea, one row of [`METRICS`] per published definition.
 //!
-//! A [`Metric`] is read from a map, from the object's mask, and from [`Experiment`]s: changed copies of the image, of
-//! which the model is asked for scores or the method for maps. Metrics know nothing of methods. [`Laboratory`] makes
-//! the experiments, many copies at a time.
+//! A [`Metric`] is computed from a map, the object's mask, and [`Experiment`]s: perturbed copies of the image with
+//! the model's scores or the method's maps for them. Metrics do not depend on methods. [`Laboratory`] runs the
+//! experiments in batches.
 
 mod adcc;
 mod average_drop;
@@ -27,58 +27,59 @@ pub use experiment::{Experiment, Outcome, Plan, Scene, View};
 pub use laboratory::{Laboratory, Listener, MAPS, Measured, Workload};
 pub use surface::Surface;
 
-/// Which way is better.
+/// Direction of improvement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// Larger is better.
     Higher,
     /// Smaller is better.
     Lower,
-    /// It describes, and does not judge.
+    /// Descriptive only.
     Neither,
 }
 
-/// What a metric speaks of.
+/// Aspect of quality that a metric measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aspect {
-    /// Does the map show what the model uses? These decide the ranking.
+    /// Agreement of the map with the model's behaviour; determines the ranking.
     Faithfulness,
-    /// The same question with the same changed images, asked in other published ways; not counted twice.
+    /// Other published measures of faithfulness on the same perturbed images; excluded from the ranking so that
+    /// these are not counted twice.
     FaithfulnessToo,
-    /// Does the map stay the same where the image hardly changes?
+    /// Stability of the map under imperceptible changes of the image.
     Robustness,
-    /// Is the map easy to read?
+    /// Readability of the map.
     Simplicity,
-    /// Does the heat fall on the object?
+    /// Overlap of the heat with the object.
     Localisation,
 }
 
-/// A row of the registry.
+/// A metric as a row of the registry.
 #[derive(Debug)]
 pub struct Metric {
-    /// What people type.
+    /// Id used on the command line.
     pub id: &'static str,
-    /// What people read.
+    /// Title for display.
     pub title: &'static str,
-    /// What it asks, in one sentence.
+    /// One-sentence summary.
     pub summary: &'static str,
-    /// The formula in symbols.
+    /// Formula in symbols.
     pub formula: &'static str,
-    /// Where it was published.
+    /// Publication.
     pub paper: &'static str,
-    /// Which way is better.
+    /// Direction of improvement.
     pub better: Better,
-    /// What it speaks of.
+    /// Aspect measured.
     pub aspect: Aspect,
-    /// The experiments it is read from.
+    /// Experiments needed.
     pub experiments: &'static [&'static Experiment],
-    /// Whether it needs the object's mask.
+    /// True if the object's mask is needed.
     pub needs_mask: bool,
-    /// Reads it off; `None` where it is not defined.
+    /// Computes the value; `None` if it is not defined.
     pub read: fn(&Outcome<'_>) -> Option<f64>,
 }
 
-/// Every metric, in the order in which they are listed.
+/// All metrics, in display order.
 pub static METRICS: &[&Metric] = &[
     &curve::DELETION,
     &curve::INSERTION,
@@ -107,13 +108,13 @@ pub static METRICS: &[&Metric] = &[
     &iou::IOU_50,
 ];
 
-/// The metric called `id`.
+/// Returns the metric with the given id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Metric> {
     METRICS.iter().copied().find(|m| m.id == id)
 }
 
-/// Every experiment that these metrics need, once each, in order.
+/// Returns all experiments that these metrics need, in order and without duplicates.
 #[must_use]
 pub fn experiments(metrics: &[&'static Metric]) -> Vec<&'static Experiment> {
     let mut found: Vec<&'static Experiment> = Vec::new();

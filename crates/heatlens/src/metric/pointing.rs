@@ -1,11 +1,11 @@
-//! The pointing game (Zhang et al. 2018): is the hottest pixel on the object, or near it?
+//! Pointing game (Zhang et al. 2018): whether the hottest pixel is on the object or close to it.
 
 use crate::metric::{Aspect, Better, Metric};
 
-/// How far off still counts, as a share of the image's longer side: 15 pixels of 224.
+/// Tolerance as a share of the image's longer side: 15 pixels of 224.
 const TOLERANCE: f64 = 15.0 / 224.0;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static POINTING_GAME: Metric = Metric {
     id: "pointing_game",
     title: "Pointing game",
@@ -19,7 +19,7 @@ pub(super) static POINTING_GAME: Metric = Metric {
     read: |outcome| {
         let [h, w] = outcome.view.surface.size;
         let heat = &outcome.view.surface.heat;
-        // Of equally hot pixels the first in the map's own order, which is left to chance.
+        // The first of equally hot pixels in the map's random tie order.
         let hottest = outcome
             .view
             .order
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_hit_a_near_miss_and_a_miss() {
-        // 30 pixels wide: 2 off still counts.
+        // 30 pixels wide: the tolerance is 2.
         let of = |hottest: usize| {
             let map: Vec<f32> = (0..30).map(|i| if i == hottest { 2.0 } else { 1.0 }).collect();
             let mask: Vec<bool> = (0..30).map(|i| i == 10).collect();

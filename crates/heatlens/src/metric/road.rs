@@ -1,14 +1,14 @@
-//! ROAD (Rong et al. 2022): remove pixels and fill them in from their neighbours, with a little noise, so that the
-//! hole's outline does not give away what was there.
+//! ROAD (Rong et al. 2022): pixels are removed and imputed from their neighbours, with a little noise, so that the
+//! outline of the hole does not reveal the removed object.
 
 use crate::metric::experiment::{Answers, Asks, Change, Experiment, Make, Outcome, Plan, View};
 use crate::metric::parts::impute;
 use crate::metric::{Aspect, Better, Metric};
 
-/// The noise's standard deviation, as a share of the image's range.
+/// Standard deviation of the noise, as a share of the image's range.
 const NOISE: f32 = 0.01;
 
-/// The most relevant pixels filled in.
+/// The image with its most relevant pixels imputed.
 static WITHOUT_MOST: Experiment = Experiment {
     id: "road-morf",
     asks: Asks::Scores,
@@ -16,7 +16,7 @@ static WITHOUT_MOST: Experiment = Experiment {
     change: Change::Map(without_most),
 };
 
-/// The least relevant pixels filled in.
+/// The image with its least relevant pixels imputed.
 static WITHOUT_LEAST: Experiment = Experiment {
     id: "road-lerf",
     asks: Asks::Scores,
@@ -24,7 +24,7 @@ static WITHOUT_LEAST: Experiment = Experiment {
     change: Change::Map(without_least),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ROAD_MORF: Metric = Metric {
     id: "road_morf",
     title: "ROAD, most relevant first",
@@ -38,7 +38,7 @@ pub(super) static ROAD_MORF: Metric = Metric {
     read: |outcome| mean_change(outcome, outcome.of(&WITHOUT_MOST)?),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ROAD_LERF: Metric = Metric {
     id: "road_lerf",
     title: "ROAD, least relevant first",
@@ -52,7 +52,7 @@ pub(super) static ROAD_LERF: Metric = Metric {
     read: |outcome| mean_change(outcome, outcome.of(&WITHOUT_LEAST)?),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ROAD_COMBINED: Metric = Metric {
     id: "road_combined",
     title: "ROAD, combined",
@@ -74,7 +74,8 @@ fn without_least<'a>(view: &'a View<'a>) -> Make<'a> {
     Box::new(move |i, image| remove(view, i, true, image))
 }
 
-/// Keeps the plan's share number `i` of the pixels, the least relevant (or the most), and fills the others in.
+/// Removes the most relevant pixels (or the least relevant, if `least`) and imputes them; `i` selects the share
+/// kept from the plan.
 fn remove(view: &View<'_>, i: usize, least: bool, image: &mut [f32]) {
     let (scene, order) = (&view.scene, view.order);
     let removed = removed(order.len(), scene.plan.road[i]);
@@ -93,7 +94,7 @@ fn remove(view: &View<'_>, i: usize, least: bool, image: &mut [f32]) {
     }
 }
 
-/// How many pixels go when those below the quantile `kept` stay.
+/// Returns the number of pixels removed when those below the quantile `kept` remain.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn removed(pixels: usize, kept: f64) -> usize {
     let stay = (kept * pixels.saturating_sub(1) as f64).ceil() as usize;

@@ -1,9 +1,9 @@
-//! Sensitivity (Yeh et al. 2019): how much does the map change when the image hardly does?
+//! Sensitivity (Yeh et al. 2019): change of the map under imperceptible changes of the image.
 
 use crate::metric::experiment::{Asks, Change, Experiment, Make, Outcome, Plan, Scene};
 use crate::metric::{Aspect, Better, Metric};
 
-/// The largest change of a pixel, as a share of the image's range.
+/// Largest change of a pixel, as a share of the image's range.
 const RADIUS: f32 = 0.02;
 
 /// The image with uniform noise.
@@ -16,7 +16,7 @@ static NOISY: Experiment = Experiment {
 
 const PAPER: &str = "Yeh et al. 2019, On the (In)fidelity and Sensitivity of Explanations, NeurIPS";
 
-/// The registry row.
+/// Registry entry.
 pub(super) static MAX_SENSITIVITY: Metric = Metric {
     id: "max_sensitivity",
     title: "Max-sensitivity",
@@ -30,7 +30,7 @@ pub(super) static MAX_SENSITIVITY: Metric = Metric {
     read: |outcome| changes(outcome)?.into_iter().reduce(f64::max),
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static AVG_SENSITIVITY: Metric = Metric {
     id: "avg_sensitivity",
     title: "Average sensitivity",
@@ -57,7 +57,7 @@ fn noisy<'a>(scene: &'a Scene<'a>) -> Make<'a> {
     })
 }
 
-/// How far each noisy copy's map is from the image's, as a share of its size (of 1 for a map of zeros).
+/// Returns the relative distance of each noisy copy's map from the image's map (absolute for a map of zeros).
 fn changes(outcome: &Outcome<'_>) -> Option<Vec<f64>> {
     let own = &outcome.view.attribution.values;
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();

@@ -1,21 +1,21 @@
-//! How alike two maps are: Pearson's and Spearman's correlation, and structural similarity.
+//! Similarity of maps: Pearson's and Spearman's correlation, and structural similarity.
 
 use rayon::prelude::*;
 
-/// Pearson's correlation; `None` where one of the two is constant.
+/// Returns Pearson's correlation; `None` if one of the two is constant.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn pearson(a: &[f32], b: &[f32]) -> Option<f64> {
     correlation(a.iter().map(|&v| f64::from(v)), b.iter().map(|&v| f64::from(v)))
 }
 
-/// Spearman's rank correlation, equals sharing their mean rank; `None` where one of the two is constant.
+/// Returns Spearman's rank correlation, with mean ranks for ties; `None` if one of the two is constant.
 #[must_use]
 pub fn spearman(a: &[f32], b: &[f32]) -> Option<f64> {
     correlate_ranks(&ranks(a), &ranks(b))
 }
 
-/// The correlation of ranks from [`ranks`].
+/// Returns the correlation of ranks from [`ranks`].
 #[must_use]
 pub fn correlate_ranks(a: &[f64], b: &[f64]) -> Option<f64> {
     correlation(a.iter().copied(), b.iter().copied())
@@ -36,7 +36,7 @@ fn correlation(a: impl Iterator<Item = f64> + Clone, b: impl Iterator<Item = f64
     r.is_finite().then_some(r.clamp(-1.0, 1.0))
 }
 
-/// The rank of every value from 1 up, equals sharing their mean rank.
+/// Returns the rank of every value, starting at 1, with mean ranks for ties.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn ranks(values: &[f32]) -> Vec<f64> {
@@ -52,9 +52,9 @@ pub fn ranks(values: &[f32]) -> Vec<f64> {
     ranks
 }
 
-/// Structural similarity (Wang et al. 2004) of two planes h×w whose values span `range`: the mean over all windows of
-/// 7×7 pixels (smaller in smaller planes), with sample variances, as scikit-image computes it. `None` for planes of
-/// fewer than 2×2.
+/// Returns the structural similarity (Wang et al. 2004) of two planes of shape `h w` whose values span `range`: the
+/// mean over all windows of 7×7 pixels (smaller in smaller planes), with sample variances as in scikit-image.
+/// `None` for planes smaller than 2×2.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn structural(a: &[f32], b: &[f32], [h, w]: [usize; 2], range: f64) -> Option<f64> {
@@ -83,7 +83,7 @@ pub fn structural(a: &[f32], b: &[f32], [h, w]: [usize; 2], range: f64) -> Optio
     mean.is_finite().then_some(mean)
 }
 
-/// Sums over rectangles.
+/// Summed-area table.
 struct Integral {
     w: usize,
     sums: Vec<f64>,

@@ -1,8 +1,8 @@
-//! Sparseness (Chalasani et al. 2020): is the heat on few pixels? The Gini index, as economists measure wealth.
+//! Sparseness (Chalasani et al. 2020): concentration of the heat on few pixels, as the Gini index.
 
 use crate::metric::{Aspect, Better, Metric};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static SPARSENESS: Metric = Metric {
     id: "sparseness",
     title: "Sparseness",

@@ -1,32 +1,32 @@
-//! A map laid over the image it explains.
+//! A map at the size of the image it explains.
 
 use crate::explain::Attribution;
 use crate::random::Key;
 use crate::render::Map;
 
-/// What a map says of every pixel of its image.
+/// Values of a map for every pixel of its image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Surface {
     /// Rows and columns of the image.
     pub size: [usize; 2],
-    /// Evidence for and against: a layer's map laid over the image, bilinear; for a map of pixels |v| summed over
-    /// the channels, where lighter and darker both mean "looked here".
+    /// Evidence of both signs: a layer map upsampled bilinearly, or for an input map |v| summed over the channels,
+    /// where lighter and darker both mean "looked here".
     pub signed: Vec<f32>,
-    /// What the picture shows: a layer's positive part, enlarged; a map of pixels as above.
+    /// Heat as drawn: the positive part of a layer map, upsampled; for an input map the same as `signed`.
     pub heat: Vec<f32>,
 }
 
 impl Surface {
-    /// Lays a map over an image of this size; `None` for maps of several patterns, and for values that are no
-    /// numbers.
+    /// Upsamples a map to an image of this size; `None` for maps of several patterns and for maps with NaN or
+    /// infinite values.
     #[must_use]
     pub fn new(attribution: &Attribution, size @ [h, w]: [usize; 2]) -> Option<Self> {
         let enlarged = |map: &Map| map.resized(h, w).into_values();
         Some(Self { size, signed: enlarged(&attribution.plane()?), heat: enlarged(&attribution.heat()?) })
     }
 
-    /// The pixels from the most to the least relevant. Which of equals comes first is left to chance, so that no
-    /// corner of the image has an advantage.
+    /// Returns the pixel indices from the most to the least relevant. Ties are in random order, so that no part of
+    /// the image is favoured.
     #[must_use]
     pub fn order(&self, key: Key) -> Vec<u32> {
         let mut order: Vec<u32> = (0u32..).take(self.signed.len()).collect();
@@ -36,7 +36,7 @@ impl Surface {
     }
 }
 
-/// Divided by the largest, which becomes 1; zeros where nothing is positive.
+/// Divides by the largest value, which becomes 1; zeros if no value is positive.
 #[must_use]
 pub fn by_largest(heat: &[f32]) -> Vec<f32> {
     let largest = heat.iter().copied().fold(0.0, f32::max);
@@ -44,7 +44,7 @@ pub fn by_largest(heat: &[f32]) -> Vec<f32> {
     heat.iter().map(|v| v * factor).collect()
 }
 
-/// Stretched from 0 to 1; zeros where all is equal.
+/// Normalizes to the range 0 to 1; zeros if all values are equal.
 #[must_use]
 pub fn min_max(values: &[f32]) -> Vec<f32> {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);

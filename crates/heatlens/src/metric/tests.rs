@@ -1,4 +1,4 @@
-//! What the metrics' tests share, and the registry's own.
+//! Helpers shared by the tests of the metrics, and tests of the registry.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub(super) fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribut
     }
 }
 
-/// Scores of these probabilities.
+/// Creates scores with these probabilities.
 pub(super) fn answers(probabilities: &[f64]) -> Answers {
     let scores = probabilities.iter().map(|&p| Confidence { score: (p / (1.0 - p)).ln(), probability: p });
     Answers { scores: scores.collect(), maps: Vec::new() }
 }
 
-/// Reads a metric off a map h×w of an image of one channel.
+/// Computes a metric from a map of shape `h w` of a single-channel image.
 pub(super) fn read(
     metric: &Metric,
     [h, w]: [usize; 2],
@@ -68,7 +68,7 @@ fn rows_are_complete_and_ids_are_unique() {
     }
 }
 
-/// A file of `tools/golden/make_audit.py`.
+/// Reads a file of `tools/golden/make_audit.py`.
 fn golden(name: &str) -> serde_json::Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/audit").join(name);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()

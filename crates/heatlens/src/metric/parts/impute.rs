@@ -1,7 +1,7 @@
-//! Pixels filled in from their neighbours (Rong et al. 2022, ROAD, §4.2): every missing pixel is the weighted mean of
-//! the eight around it, 1/6 for those beside, above and below, 1/12 for those at the corners. That is a linear system
-//! in the missing pixels. It is solved from coarse to fine: what a half-size image comes to is where the next one
-//! starts.
+//! Linear imputation of pixels from their neighbours (Rong et al. 2022, ROAD, §4.2). Every missing pixel is the
+//! weighted mean of its eight neighbours: 1/6 for horizontal and vertical ones, 1/12 for diagonal ones. This is a
+//! linear system in the missing pixels. It is solved from coarse to fine: the solution at half the size is the
+//! starting point for the next one.
 
 mod grid;
 mod solve;
@@ -9,7 +9,8 @@ mod solve;
 use crate::bilinear::resize;
 use grid::Grid;
 
-/// Replaces the `missing` pixels (h·w) of an image c·h·w. An image of which nothing is known becomes 0.
+/// Replaces the `missing` pixels (shape `h w`) of an image of shape `c h w`. An image that is entirely missing
+/// becomes 0.
 pub(in crate::metric) fn impute(image: &mut [f32], [_, h, w]: [usize; 3], missing: &[bool]) {
     let grids = grids(missing, h, w);
     for plane in image.chunks_exact_mut((h * w).max(1)) {
@@ -17,7 +18,7 @@ pub(in crate::metric) fn impute(image: &mut [f32], [_, h, w]: [usize; 3], missin
     }
 }
 
-/// The image at full size, at half the size, and so on until nothing is missing.
+/// Returns the grids of full size, half size and so on, until nothing is missing.
 fn grids(missing: &[bool], h: usize, w: usize) -> Vec<Grid> {
     let mut grids = vec![Grid::new(missing.to_vec(), h, w)];
     while let Some(last) = grids.last().filter(|g| g.any_missing() && g.h.max(g.w) > 1) {
@@ -27,7 +28,7 @@ fn grids(missing: &[bool], h: usize, w: usize) -> Vec<Grid> {
     grids
 }
 
-/// Fills the missing pixels of a plane of the first grid.
+/// Fills in the missing pixels of a plane of the first grid.
 fn fill(grids: &[Grid], plane: &mut [f32]) {
     let Some((grid, coarser)) = grids.split_first().filter(|(grid, _)| grid.any_missing()) else { return };
     let Some(coarse) = coarser.first() else {
@@ -36,7 +37,7 @@ fn fill(grids: &[Grid], plane: &mut [f32]) {
     };
     let mut small = grid.halved(plane, coarse);
     fill(coarser, &mut small);
-    // Cells of the half-size plane are pairs; the last may reach over the edge.
+    // Cells of the half-size plane are pairs of pixels; the last may extend over the edge.
     let start = resize(&small, [coarse.h, coarse.w], [2 * coarse.h, 2 * coarse.w]);
     let rows = plane.chunks_exact_mut(grid.w).zip(grid.missing.chunks_exact(grid.w));
     for ((row, missing), start) in rows.zip(start.chunks_exact(2 * coarse.w)) {
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
     use crate::random::{Key, Use};
 
-    /// Every missing pixel is the weighted mean of its neighbours.
+    /// Returns the largest deviation of a missing pixel from the weighted mean of its neighbours.
     fn off(image: &[f32], [_, h, w]: [usize; 3], missing: &[bool]) -> f64 {
         let mut worst = 0.0f64;
         for (i, _) in missing.iter().enumerate().filter(|(_, m)| **m) {
@@ -77,7 +78,7 @@ mod tests {
         {
             let mut rng = Key::new(case, Use::Audit).rng();
             let image: Vec<f32> = (0..2 * h * w).map(|_| rng.uniform()).collect();
-            // A blob as well as grains.
+            // A large hole and scattered pixels.
             let missing: Vec<bool> =
                 (0..h * w).map(|i| rng.uniform() < share || (i / w < h / 2 && i % w < w / 2)).collect();
             let mut filled = image.clone();

@@ -1,4 +1,4 @@
-//! What several metrics are made of.
+//! Building blocks shared by several metrics.
 
 mod impute;
 

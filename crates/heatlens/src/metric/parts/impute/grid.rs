@@ -1,23 +1,23 @@
-//! A plane's missing pixels, and the steps between a plane and one of half its size.
+//! The missing pixels of a plane, and the transfer between a plane and one of half its size.
 
 const BESIDE: f32 = 1.0 / 6.0;
 const CORNER: f32 = 1.0 / 12.0;
-/// Share of a pixel's own cell, along an axis, where a half-size plane is enlarged,
+/// Bilinear weight of a pixel's own cell along an axis when a half-size plane is enlarged;
 const OWN: f32 = 0.75;
-/// and of the nearest other one.
+/// that of the nearest other cell.
 const NEXT: f32 = 0.25;
 
-/// Which pixels of a plane are missing. *Fields* have a border of one around the plane, so that every pixel has eight
-/// neighbours.
+/// The missing pixels of a plane. *Fields* have a border of one pixel around the plane, so that every pixel has
+/// eight neighbours.
 pub(super) struct Grid {
     pub(super) h: usize,
     pub(super) w: usize,
     pub(super) missing: Vec<bool>,
-    /// A field: 1 where a pixel is missing.
+    /// Field: 1 for missing pixels.
     pub(super) unknown: Vec<f32>,
-    /// A field: the sum of the weights of the neighbours that exist.
+    /// Field: sum of the weights of the existing neighbours.
     pub(super) weight: Vec<f32>,
-    /// A field: 1 ÷ weight where a pixel is missing.
+    /// Field: 1 ÷ weight for missing pixels.
     pub(super) inverse: Vec<f32>,
 }
 
@@ -35,7 +35,7 @@ impl Grid {
         grid
     }
 
-    /// A field of a value for each pixel.
+    /// Creates a field from the value of each pixel.
     fn field(&self, value: impl Fn(usize) -> f32) -> Vec<f32> {
         let mut field = vec![0.0; (self.h + 2) * self.stride()];
         for i in 0..self.h * self.w {
@@ -44,7 +44,7 @@ impl Grid {
         field
     }
 
-    /// Distance of neighbouring rows of a field.
+    /// Returns the distance between rows of a field.
     pub(super) fn stride(&self) -> usize {
         self.w + 2
     }
@@ -53,7 +53,7 @@ impl Grid {
         self.missing.contains(&true)
     }
 
-    /// Pairs of pixels as one: missing where all of them are.
+    /// Merges pairs of pixels; a merged pixel is missing if all of its parts are.
     pub(super) fn half(&self) -> Self {
         let (h, w) = (self.h.div_ceil(2), self.w.div_ceil(2));
         let mut missing = vec![true; h * w];
@@ -63,7 +63,7 @@ impl Grid {
         Self::new(missing, h, w)
     }
 
-    /// The means of the known pixels of a plane.
+    /// Returns the means of the known pixels of a plane at half the size.
     pub(super) fn halved(&self, plane: &[f32], coarse: &Self) -> Vec<f32> {
         let (mut sums, mut counts) = (vec![0.0; coarse.h * coarse.w], vec![0.0; coarse.h * coarse.w]);
         let rows = plane.chunks_exact(self.w).zip(self.missing.chunks_exact(self.w));
@@ -80,11 +80,11 @@ impl Grid {
         sums.iter().zip(&counts).map(|(sum, n)| sum / f32::max(*n, 1.0)).collect()
     }
 
-    /// The weighted sum of each pixel's neighbours.
+    /// Computes the weighted sum of each pixel's neighbours.
     pub(super) fn around(&self, field: &[f32], out: &mut [f32]) {
         let (w, stride) = (self.w, self.stride());
         for y in 1..=self.h {
-            // Slices of one length, so that the loop needs no checks and takes several pixels at a time.
+            // Slices of equal length let the compiler drop bounds checks and vectorize the loop.
             let [above, here, below] = [y - 1, y, y + 1].map(|y| {
                 let line = &field[y * stride..(y + 1) * stride];
                 [&line[..w], &line[1..=w], &line[2..w + 2]]
@@ -98,13 +98,13 @@ impl Grid {
         }
     }
 
-    /// Rows of the half-size plane that row `y` of this one lies in and next to.
+    /// Returns the row of the half-size plane that contains row `y` of this one, and the next nearest.
     fn cells(y: usize, coarse: usize) -> [usize; 2] {
         let next = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(coarse - 1) };
         [y / 2, next]
     }
 
-    /// Adds a field of the half-size grid, enlarged bilinearly, to the missing pixels of a field of this one.
+    /// Adds a bilinearly enlarged field of the half-size grid to the missing pixels of a field of this grid.
     pub(super) fn add_enlarged(&self, coarse: &Self, small: &[f32], field: &mut [f32]) {
         let mut row = vec![0.0; coarse.w];
         for y in 0..self.h {
@@ -122,7 +122,7 @@ impl Grid {
         }
     }
 
-    /// The transpose of [`add_enlarged`](Self::add_enlarged): the missing pixels of a field, summed into the missing
+    /// The transpose of [`add_enlarged`](Self::add_enlarged): sums the missing pixels of a field into the missing
     /// pixels of the half-size grid.
     pub(super) fn gather(&self, field: &[f32], coarse: &Self, small: &mut [f32]) {
         small.fill(0.0);

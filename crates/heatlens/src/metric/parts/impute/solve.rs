@@ -1,15 +1,15 @@
-//! The linear system of the missing pixels: conjugate gradients, preconditioned by a cycle through all smaller grids
-//! (Tatebe 1993, The multigrid preconditioned conjugate gradient method; Briggs, Henson and McCormick 2000, A Multigrid
-//! Tutorial). A hole of any size takes about ten steps: what is far is near on a smaller grid.
+//! Solver of the linear system of the missing pixels: conjugate gradients, preconditioned by a multigrid cycle
+//! (Tatebe 1993, The multigrid preconditioned conjugate gradient method; Briggs, Henson and McCormick 2000, A
+//! Multigrid Tutorial). Holes of any size take about ten steps, because distant pixels are close on a smaller grid.
 
 use super::grid::Grid;
 
-/// The residual that counts as solved, as a share of the right-hand side.
+/// Relative residual at convergence.
 const TOLERANCE: f64 = 1e-4;
-/// Many more steps than any hole was seen to take.
+/// Maximum number of steps, far above the number that any hole takes.
 const MOST_STEPS: usize = 200;
 
-/// Solves for the missing pixels of a plane of the first grid, from what stands there.
+/// Solves for the missing pixels of a plane of the first grid, starting from its current values.
 pub(super) fn solve(grids: &[Grid], plane: &mut [f32]) {
     let Some(grid) = grids.first() else { return };
     let stride = grid.stride();
@@ -30,7 +30,8 @@ pub(super) fn solve(grids: &[Grid], plane: &mut [f32]) {
     }
 }
 
-/// Conjugate gradients until the residual's square is `enough`; returns how many steps that took.
+/// Runs conjugate gradients until the squared norm of the residual is at most `enough`; returns the number of
+/// steps.
 fn descend(grids: &[Grid], [field, residual]: [&mut [f32]; 2], enough: f64) -> usize {
     let Some(grid) = grids.first() else { return 0 };
     let mut cycles = Cycles::new(grids);
@@ -63,8 +64,8 @@ fn as_single(x: f64) -> f32 {
     x as f32
 }
 
-/// What the system says of a field: its missing pixels' weight less what is around them. With zeros where pixels are
-/// known this is the system's matrix times the field.
+/// Computes the weight of each missing pixel times its value, minus the weighted sum of its neighbours. For a field
+/// that is 0 at known pixels, this is the system's matrix times the field.
 fn multiply(grid: &Grid, field: &[f32], out: &mut [f32]) {
     grid.around(field, out);
     let terms = grid.unknown.iter().zip(&grid.weight).zip(field);
@@ -73,10 +74,10 @@ fn multiply(grid: &Grid, field: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Rough solutions by one cycle through the grids, and room for them.
+/// Approximate solutions by one multigrid cycle, with buffers.
 struct Cycles<'g> {
     grids: &'g [Grid],
-    /// For each grid a right-hand side, what is left of it, and the correction.
+    /// Right-hand side, residual and correction of each grid.
     rooms: Vec<[Vec<f32>; 3]>,
 }
 
@@ -86,7 +87,7 @@ impl<'g> Cycles<'g> {
         Self { grids, rooms }
     }
 
-    /// What a residual of the first grid comes to, roughly: the same symmetric matrix times it every time.
+    /// Returns an approximate solution for a residual of the first grid, by a fixed symmetric linear operator.
     fn correction(&mut self, residual: &[f32]) -> &[f32] {
         if let Some([right, ..]) = self.rooms.first_mut() {
             right.copy_from_slice(residual);
@@ -96,7 +97,7 @@ impl<'g> Cycles<'g> {
     }
 }
 
-/// One step of Jacobi's, a correction from the next smaller grid, and another step.
+/// Runs a Jacobi step, a correction from the next smaller grid, and another Jacobi step.
 fn cycle(grids: &[Grid], rooms: &mut [[Vec<f32>; 3]]) {
     let (Some((grid, coarser)), Some((room, smaller))) = (grids.split_first(), rooms.split_first_mut())
     else {
@@ -120,18 +121,19 @@ fn cycle(grids: &[Grid], rooms: &mut [[Vec<f32>; 3]]) {
     }
 }
 
-/// `left` = `right` − the system's matrix times a field.
+/// Computes `left` = `right` − the system's matrix times a field.
 fn remainder(grid: &Grid, field: &[f32], right: &[f32], left: &mut [f32]) {
     multiply(grid, field, left);
     left.iter_mut().zip(right).for_each(|(left, right)| *left = right - *left);
 }
 
-/// Σ a·b, some hundred terms in single precision before they join the others; always in the same order.
+/// Returns Σ a·b, summed in single precision over blocks of 256 and in double precision across blocks, always in
+/// the same order.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.chunks(256).zip(b.chunks(256)).map(|(a, b)| f64::from(short_dot(a, b))).sum()
 }
 
-/// Σ a·b in eight lanes, so that the processor can take them together.
+/// Returns Σ a·b in eight lanes, so that the compiler can vectorize it.
 fn short_dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
     let (eights_a, eights_b) = (a.as_chunks::<8>(), b.as_chunks::<8>());
@@ -169,7 +171,7 @@ mod tests {
         let mut cycles = Cycles::new(&grids);
         let (left, right) = (dot(&b, cycles.correction(&a)), dot(&a, cycles.correction(&b)));
         assert!((left - right).abs() < 1e-4 * left.abs().max(right.abs()), "{left} {right}");
-        // Applied to the matrix times a field, it gives much of the field back.
+        // Applied to the matrix times a field, it approximately returns the field.
         let mut product = vec![0.0; a.len()];
         multiply(&grids[0], &a, &mut product);
         let back = cycles.correction(&product);
