@@ -6,7 +6,7 @@ use crate::method::study::Halves;
 use crate::method::{MapKind, Method, MethodError, PassCount, Passes, Study, Subject, Work};
 use crate::model::Layer;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ABLATION_CAM: Method = Method {
     id: "ablation_cam",
     title: "Ablation-CAM",
@@ -41,12 +41,12 @@ impl Passes for Ablation {
         PassCount::forward(self.layer.shape[0] + 2)
     }
 
-    /// The paper divides by y; by |y| here, so that a negative score does not turn the map round, and
-    /// not at all where y is 0.
+    /// Computes the map. The paper divides by y; dividing by |y| keeps the sign of the map for a negative score,
+    /// and a score of 0 is not divided by.
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let reached = self.halves.reach(subject)?;
         let [channels, h, w] = self.layer.shape;
-        // The first variant is the layer as it is.
+        // The first variant is the unchanged layer.
         let silence = |variant: usize, values: &mut [f32]| {
             if let Some(k) = variant.checked_sub(1) {
                 (0..h * w).for_each(|place| values[self.layer.offset(k, place)] = 0.0);

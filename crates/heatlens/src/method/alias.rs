@@ -1,12 +1,12 @@
-//! Methods by the names that people and other libraries use for them.
+//! Alternative names of the methods, including those in other libraries.
 //!
-//! A name is compared without case, spaces, hyphens and underscores, with `+` read as p, so that `gradcam`,
-//! `Grad-CAM` and `grad_cam` are one. Ids and titles are known by themselves; [`NAMES`] has what else the methods are
-//! called in pytorch-grad-cam, torchcam, Captum, tf-keras-vis, Xplique and SHAP.
+//! Names are compared without case, spaces, hyphens and underscores, and with `+` read as p, so that `gradcam`,
+//! `Grad-CAM` and `grad_cam` are equal. Ids and titles are always accepted; [`NAMES`] adds the names used in
+//! pytorch-grad-cam, torchcam, Captum, tf-keras-vis, Xplique and SHAP.
 
 use crate::method::METHODS;
 
-/// Another name, written as it is compared, and the id.
+/// Alternative names in normalized form, with the id of the method.
 const NAMES: &[(&str, &str)] = &[
     ("classactivationmap", "cam"),
     ("classactivationmapping", "cam"),
@@ -59,30 +59,30 @@ const NAMES: &[(&str, &str)] = &[
     ("integratedscorecam", "is_cam"),
 ];
 
-/// How alike names must be to be suggested (Jaro–Winkler), and how many are.
+/// Minimum Jaro–Winkler similarity of a suggested name; [`SUGGESTED`] is the maximum number of suggestions.
 const ALIKE: f64 = 0.8;
 const SUGGESTED: usize = 3;
 
-/// A name as it is compared.
+/// Returns the normalized form of a name.
 fn plain(name: &str) -> String {
     let letters = name.chars().flat_map(char::to_lowercase).map(|c| if c == '+' { 'p' } else { c });
-    // Grad × input is spelled with a sign as well as with a letter.
+    // "Grad × input" is spelled with the sign × as well as with a letter.
     letters.map(|c| if c == '×' { 'x' } else { c }).filter(|c| c.is_alphanumeric()).collect()
 }
 
-/// Every name that is understood, as it is compared, with its id.
+/// Returns every accepted name in normalized form, with the id of its method.
 fn known() -> impl Iterator<Item = (String, &'static str)> {
     let own = METHODS.iter().flat_map(|m| [(plain(m.id), m.id), (plain(m.title), m.id)]);
     own.chain(NAMES.iter().map(|&(name, id)| (plain(name), id)))
 }
 
-/// The id of the method that a name means.
+/// Returns the id of the method with the given name.
 pub(super) fn id_of(name: &str) -> Option<&'static str> {
     let name = plain(name);
     known().find(|(known, _)| *known == name).map(|(_, id)| id)
 }
 
-/// The ids of the methods whose names come nearest to one that means none, the nearest first.
+/// Returns the ids of the methods with the most similar names, most similar first.
 pub(super) fn near(name: &str) -> Vec<&'static str> {
     let name = plain(name);
     let mut scored: Vec<(f64, &'static str)> =
@@ -98,7 +98,7 @@ pub(super) fn near(name: &str) -> Vec<&'static str> {
     near
 }
 
-/// The other names of a method, for its page.
+/// Returns the alternative names of a method.
 pub(super) fn others(id: &str) -> Vec<&'static str> {
     NAMES.iter().filter(|(_, of)| *of == id).map(|(name, _)| *name).collect()
 }

@@ -1,4 +1,4 @@
-//! The attention of a transformer, found in its graph: what attention rollout and LeGrad share.
+//! The attention of a transformer, located in its graph; used by attention rollout and LeGrad.
 
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::softmax::Softmax;
@@ -8,7 +8,7 @@ use heatlens_graph::{Builder, Dim, GraphError, Shape, ValueId};
 use crate::method::{Formula, Method, MethodError};
 use crate::model::Grid;
 
-/// Tokens of the layer looked at: how many stand before the grid, on it, and in all.
+/// Tokens of the layer: number before the grid, size of the grid, and total number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tokens {
     pub(super) before: usize,
@@ -16,21 +16,21 @@ pub(super) struct Tokens {
     pub(super) all: usize,
 }
 
-/// One attention over all tokens.
+/// An attention over all tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attention {
-    /// Position of its node in the graph.
+    /// Index of its node in the graph.
     pub(super) node: usize,
-    /// Its probabilities: N×heads×T×T, or heads and samples in one axis.
+    /// Probabilities, shape `n heads t t`, or with heads and samples in one axis.
     pub(super) value: ValueId,
     heads: usize,
     tokens: usize,
 }
 
-/// Every attention that the score depends on, in order, over the tokens of the layer.
+/// Returns every attention over the tokens of the layer that the score depends on, in graph order.
 ///
 /// # Errors
-/// If the layer is no token layer, or no attention runs over all of its tokens.
+/// If the layer is not a token layer, or no attention covers all of its tokens.
 pub(super) fn find(
     f: &Formula<'_>,
     method: &'static Method,
@@ -70,7 +70,8 @@ pub(super) fn find(
 }
 
 impl Attention {
-    /// A value laid out as the probabilities (they themselves, or their gradient) as N×heads×T×T.
+    /// Reshapes a value with the layout of the probabilities (these themselves, or their gradient) to `n heads t
+    /// t`.
     pub(super) fn by_head(self, b: &mut Builder<'_>, value: ValueId) -> Result<ValueId, GraphError> {
         let first = match b.shape(value).0.first() {
             Some(Dim::Batch(_)) => Dim::Batch(1),
@@ -83,7 +84,7 @@ impl Attention {
 }
 
 impl Tokens {
-    /// The grid's part of one number for each token (N×T), as N×h×w.
+    /// Extracts the grid from one value per token (`n t`), as `n h w`.
     pub(super) fn as_map(self, b: &mut Builder<'_>, tokens: ValueId) -> Result<ValueId, GraphError> {
         let [h, w] = self.grid;
         let grid = b.apply(Slice { axis: 1, start: self.before, len: h * w, step: 1 }, &[tokens])?;

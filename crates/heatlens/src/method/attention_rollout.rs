@@ -5,7 +5,7 @@ use heatlens_graph::{Tensor, ValueId};
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work, attention};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ATTENTION_ROLLOUT: Method = Method {
     id: "attention_rollout",
     title: "Attention rollout",

@@ -8,9 +8,9 @@ use crate::method::{
     MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
 };
 
-/// The registry row. Each step multiplies the gradient half-way through it by how far the image moves
-/// in it, so that the moves add up to x − x blurred. Beyond the border the image is mirrored: an even
-/// image stays even, where the authors' program darkens its border.
+/// Registry entry. Each step multiplies the gradient at its midpoint by the change of the image, so that the
+/// changes add up to x − x blurred. The image is mirrored at the border: a uniform image stays uniform, whereas the
+/// authors' program darkens its border.
 pub(super) static BLUR_IG: Method = Method {
     id: "blur_ig",
     title: "Blur integrated gradients",
@@ -55,7 +55,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl BlurIg {
-    /// The image blurred as after `at` steps from sharp to blurred.
+    /// Returns the image after `at` steps from sharp to blurred.
     #[allow(clippy::cast_precision_loss)]
     fn level(&self, pixels: &[f32], at: f64) -> Vec<f32> {
         blur(pixels, self.shape, self.largest * at / self.steps as f64)

@@ -4,7 +4,7 @@ use heatlens_graph::{Dim, Tensor, ValueId};
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static CAM: Method = Method {
     id: "cam",
     title: "CAM",

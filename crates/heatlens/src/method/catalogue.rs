@@ -1,4 +1,4 @@
-//! The registry for readers: a list in lines, a JSON array, and the page `docs/methods.md`.
+//! Output of the registry: a text list, a JSON array, and the page `docs/methods.md`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,8 @@ use super::{METHODS, MapKind, Method, Parameter, Setting, Work};
 
 const NO_EXPORT: &str = "no: it runs the model many times";
 
-/// Returns the methods for people, in lines. `whole` adds what a long list leaves out: costs, sanity checks, other names.
+/// Returns the methods as text. `whole` adds the details omitted from a long list: costs, sanity checks, other
+/// names.
 #[must_use]
 pub fn text(methods: &[&Method], whole: bool) -> String {
     let mut lines = Vec::new();
@@ -44,12 +45,12 @@ fn details(method: &Method) -> Vec<String> {
     rows.iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what}: {text}")).collect()
 }
 
-/// Whether a file can hold the method's map.
+/// Returns true if the method's map can be exported with the model.
 fn exports(method: &Method) -> bool {
     matches!(method.work, Work::Graph(_))
 }
 
-/// Returns the methods for programs, as an array of objects.
+/// Returns the methods as a JSON array of objects.
 #[must_use]
 pub fn to_json(methods: &[&Method]) -> Value {
     methods.iter().map(|method| row(method)).collect()
@@ -86,7 +87,7 @@ fn parameter(parameter: &Parameter) -> Value {
     json!({"name": parameter.name, "default": default, "choices": choices, "summary": parameter.summary})
 }
 
-/// The default; of a choice all words, the default first.
+/// Formats the default value; for a choice, all words with the default first.
 fn default_text(parameter: &Parameter) -> String {
     match parameter.default {
         Setting::Number(number) => number.to_string(),
@@ -95,7 +96,7 @@ fn default_text(parameter: &Parameter) -> String {
     }
 }
 
-/// Returns the page in Markdown; its examples are the pictures in the folder `pictures` that are called after a method.
+/// Returns the page in Markdown; its examples are the images in the folder `pictures` named after the methods.
 #[must_use]
 pub fn markdown(pictures: Option<&Path>) -> String {
     let mut page = String::from(HEAD);
@@ -141,7 +142,7 @@ fn section(page: &mut String, method: &Method, pictures: Option<&Path>) {
     };
     let exports = if exports(method) { "yes (`convert --with-explanation`)" } else { NO_EXPORT };
     let (id, title) = (method.id, method.title);
-    // The id is the place that links lead to.
+    // The id is the target of links.
     let _ = writeln!(page, "\n## <a id=\"{id}\"></a>{title}\n\n`{id}`: {}.\n", method.summary);
     let file = format!("{id}.png");
     if let Some(folder) = pictures.filter(|folder| folder.join(&file).exists()) {
@@ -169,7 +170,7 @@ fn section(page: &mut String, method: &Method, pictures: Option<&Path>) {
 mod tests {
     use super::*;
 
-    /// The page in the repository is the one that the registry writes.
+    /// Checks that the page in the repository matches the registry.
     #[test]
     fn the_page_is_up_to_date() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");

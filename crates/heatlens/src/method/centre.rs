@@ -1,9 +1,9 @@
-//! The control that looks at the middle.
+//! Control that highlights the centre of the image.
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::{Shape, Tensor, ValueId};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static CENTRE: Method = Method {
     id: "centre",
     title: "Centre (control)",
@@ -30,7 +30,7 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     Ok(b.expand(bump, Shape(vec![image.0[0], height.into(), width.into()]))?)
 }
 
-/// The bump along one axis.
+/// Returns the Gaussian at index `at` of an axis of length `len`.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 fn gauss(at: usize, len: usize) -> f32 {
     let r = (at as f64 + 0.5) / len as f64 * 2.0 - 1.0;

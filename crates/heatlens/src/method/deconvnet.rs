@@ -5,7 +5,7 @@ use heatlens_graph::ValueId;
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use crate::rule::Deconvnet;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static DECONVNET: Method = Method {
     id: "deconvnet",
     title: "Deconvnet",

@@ -8,7 +8,7 @@ use crate::method::{
 };
 use crate::random::{Key, Rng};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static DEEP_FEATURE_FACTORIZATION: Method = Method {
     id: "deep_feature_factorization",
     title: "Deep feature factorization",
@@ -27,7 +27,7 @@ pub(super) static DEEP_FEATURE_FACTORIZATION: Method = Method {
     work: Work::Passes(prepare),
 };
 
-/// More patterns than this are no summary.
+/// Maximum number of concepts; more would not be a summary.
 const MOST_CONCEPTS: usize = 64;
 
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
@@ -76,8 +76,9 @@ impl Passes for Factorization {
     }
 }
 
-/// Non-negative factors by multiplicative updates: for each concept its share at every place, over
-/// unit-length patterns. Activations that may be negative are taken above each channel's minimum.
+/// Factorizes the activations into non-negative factors by multiplicative updates. Returns, for each concept, its
+/// strength at every position, with patterns of unit length. For activations that may be negative, each channel's
+/// minimum is subtracted.
 fn factorize(
     planes: &[f32],
     area: usize,
@@ -94,7 +95,7 @@ fn factorize(
         .collect();
     let scale = (rows.iter().flatten().sum::<f64>() / (planes.len().max(1) * concepts) as f64).sqrt();
     let mut start = |len: usize| -> Vec<f64> { (0..len).map(|_| scale * rng.uniform_f64()).collect() };
-    // places[k]: where concept k is; patterns[k]: which channels it is made of.
+    // places[k]: positions of concept k; patterns[k]: channels of concept k.
     let mut places: Vec<Vec<f64>> = (0..concepts).map(|_| start(area)).collect();
     let mut patterns: Vec<Vec<f64>> = (0..concepts).map(|_| start(rows.len())).collect();
     let columns: Vec<Vec<f64>> = (0..area).map(|i| rows.iter().map(|row| row[i]).collect()).collect();
@@ -109,7 +110,7 @@ fn factorize(
     places
 }
 
-/// x ← x · (V yᵀ) ÷ (x y yᵀ), element by element: the squared error never grows (Lee and Seung 2001).
+/// Updates x ← x · (V yᵀ) ÷ (x y yᵀ), element by element; the squared error never increases (Lee and Seung 2001).
 fn update(x: &mut [Vec<f64>], y: &[Vec<f64>], v: &[Vec<f64>]) {
     let gram: Vec<Vec<f64>> = y.iter().map(|a| y.iter().map(|b| dot(a, b)).collect()).collect();
     for (i, row) in v.iter().enumerate() {
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn two_patterns_are_found_where_they_are() {
-        // Channels (1, 2, 0) at the first three places, (0, 1, 3) at the others, of several strengths.
+        // Channels (1, 2, 0) at the first three positions, (0, 1, 3) at the others, at various strengths.
         let strength = [1.0f32, 2.0, 0.5, 1.5, 3.0, 1.0];
         let channel = |a: f32, b: f32| (0..6).map(move |i| strength[i] * if i < 3 { a } else { b });
         let planes: Vec<f32> = channel(1.0, 0.0).chain(channel(2.0, 1.0)).chain(channel(0.0, 3.0)).collect();

@@ -5,7 +5,7 @@ use heatlens_graph::{GraphError, Tensor, ValueId};
 use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
 use crate::rule::DeepLift;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static DEEP_LIFT: Method = Method {
     id: "deep_lift",
     title: "DeepLIFT",
@@ -39,7 +39,7 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     Ok(b.mul(difference, multipliers)?)
 }
 
-/// The reference image, N×C×H×W.
+/// Builds the reference image, shape `n c h w`.
 fn reference(f: &mut Formula<'_>, name: &str) -> Result<ValueId, GraphError> {
     let image = f.image;
     let mut b = f.builder("reference");
@@ -62,8 +62,8 @@ fn reference(f: &mut Formula<'_>, name: &str) -> Result<ValueId, GraphError> {
     b.expand(level, shape)
 }
 
-/// The matrix that blurs `size` points by a Gaussian as wide as a tenth of them; at the ends it is cut
-/// off and its rows still sum to 1.
+/// Returns the matrix that blurs `size` points with a Gaussian of a tenth of their number; it is truncated at the
+/// ends, with rows normalized to sum 1.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 fn blur(size: usize) -> Tensor {
     let width = size as f64 / 10.0;

@@ -1,4 +1,4 @@
-//! The control that draws the image's edges.
+//! Control that draws the edges of the image.
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::op::conv::Conv;
@@ -6,7 +6,7 @@ use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Shape, Tensor, ValueId};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static EDGES: Method = Method {
     id: "edges",
     title: "Edges (control)",
@@ -48,7 +48,7 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     Ok(b.sum(size, &[1], false)?)
 }
 
-/// The matrix that puts a copy of the first number before, and of the last behind, `len` numbers.
+/// Returns the matrix that pads `len` values by repeating the first and the last.
 fn repeat_border(len: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; (len + 2) * len];
     for (i, row) in matrix.chunks_mut(len.max(1)).enumerate() {

@@ -4,7 +4,7 @@ use crate::method::principal::principal_map;
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static EIGEN_CAM: Method = Method {
     id: "eigen_cam",
     title: "Eigen-CAM",

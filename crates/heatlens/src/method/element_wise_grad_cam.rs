@@ -3,7 +3,7 @@
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static ELEMENT_WISE_GRAD_CAM: Method = Method {
     id: "element_wise_grad_cam",
     title: "Element-wise Grad-CAM",

@@ -1,36 +1,36 @@
-//! Why a method cannot be used.
+//! Errors of selecting, configuring and preparing methods.
 
 use heatlens_graph::GraphError;
 use thiserror::Error;
 
 use crate::model::program::ProgramError;
 
-/// A method that cannot explain a model.
+/// An error of a method.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MethodError {
-    /// There is no such method.
+    /// There is no method of this name.
     #[error("no method {id:?}{} (`heatlens methods` lists all {})", did_you_mean(near), super::METHODS.len())]
     Unknown {
-        /// What was asked for.
+        /// Requested name.
         id: String,
-        /// The ids that come nearest, if any come near.
+        /// Ids of the methods with similar names, if there are any.
         near: Vec<&'static str>,
     },
     /// The method does not apply to this model or layer.
     #[error("{id} does not apply here: {reason}")]
     NotApplicable {
-        /// The method.
+        /// Id of the method.
         id: &'static str,
-        /// Why, and what to do.
+        /// Reason, with advice.
         reason: String,
     },
-    /// Something that cannot be set so.
+    /// The setting is invalid.
     #[error("cannot set {assignment:?}: {reason}")]
     Setting {
-        /// What was asked for.
+        /// Requested assignment.
         assignment: String,
-        /// Why not, and what there is.
+        /// Reason, with the valid values.
         reason: String,
     },
     /// The derivative cannot be built.
@@ -41,7 +41,7 @@ pub enum MethodError {
     Program(#[from] ProgramError),
 }
 
-/// The nearest ids, if any come near.
+/// Formats the suggestions, if there are any.
 fn did_you_mean(near: &[&str]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
 }

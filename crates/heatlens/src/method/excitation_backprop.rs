@@ -1,11 +1,11 @@
-//! Excitation back-propagation.
+//! Excitation backpropagation.
 
 use heatlens_graph::ValueId;
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use crate::rule::{Composite, LayerRule};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static EXCITATION_BACKPROP: Method = Method {
     id: "excitation_backprop",
     title: "Excitation back-propagation",

@@ -9,8 +9,8 @@ use crate::method::{
 };
 use crate::random::{Key, Rng};
 
-/// The registry row. The paper draws references from the training set; an image is explained here
-/// without one, so references are made from the image itself.
+/// Registry entry. The paper draws references from the training set; here they are derived from the image itself,
+/// because no other images are available.
 pub(super) static EXPECTED_GRADIENTS: Method = Method {
     id: "expected_gradients",
     title: "Expected gradients",
@@ -37,7 +37,7 @@ pub(super) static EXPECTED_GRADIENTS: Method = Method {
     work: Work::Passes(prepare),
 };
 
-/// The strongest blur of a reference: its standard deviation as a share of the shorter side.
+/// Maximum standard deviation of a blurred reference, as a share of the image's shorter side.
 const STRONGEST: f64 = 0.2;
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl ExpectedGradients {
-    /// The place on the way and the reference of a sample.
+    /// Draws the position on the path and the reference of a sample.
     fn draw(&self, sample: usize, pixels: &[f32]) -> (f64, Vec<f32>) {
         let key = self.key.at(sample as u64);
         let mut rng = key.rng();
@@ -79,7 +79,7 @@ impl ExpectedGradients {
         blur(pixels, self.shape, rng.between(0.0, STRONGEST * h.min(w) as f64))
     }
 
-    /// Whole pixels in random order: colours stay together.
+    /// Shuffles whole pixels, so that colours are preserved.
     fn shuffled(&self, pixels: &[f32], rng: &mut Rng) -> Vec<f32> {
         let [_, h, w] = self.shape;
         let mut order: Vec<usize> = (0..h * w).collect();

@@ -7,10 +7,10 @@ use crate::method::{
 };
 use heatlens_graph::DefaultRules;
 
-/// The registry row. The paper climbs for 800 steps through masks made smooth by a maximum of
-/// convolutions; here the mask is a grid enlarged bilinearly, smooth by itself, and 200 steps settle it.
-/// The score is measured in units of what covering the whole image changes, so that the area's weight
-/// means the same for every model.
+/// Registry entry. The paper runs 800 gradient steps on masks smoothed by a maximum of convolutions. Here the mask
+/// is a bilinearly upsampled grid, which is smooth by construction and converges in 200 steps. The score is
+/// normalized by the change from covering the whole image, so that the weight of the area is comparable between
+/// models.
 pub(super) static EXTREMAL_PERTURBATION: Method = Method {
     id: "extremal_perturbation",
     title: "Extremal perturbation",
@@ -39,16 +39,16 @@ pub(super) static EXTREMAL_PERTURBATION: Method = Method {
     work: Work::Passes(prepare),
 };
 
-/// Share of the last move that goes on in the next.
+/// Momentum of the gradient ascent.
 const MOMENTUM: f64 = 0.9;
-/// Size of a step.
+/// Learning rate of the gradient ascent.
 const RATE: f64 = 0.02;
-/// λ in the first step and in the last.
+/// λ at the first and the last step.
 const AREA_WEIGHT: [f64; 2] = [1.0, 20.0];
 
 #[derive(Debug)]
 struct ExtremalPerturbation {
-    /// Score and gradient.
+    /// Program that returns score and gradient.
     program: TargetProgram,
     masks: GridMasks,
     size: [usize; 2],
@@ -68,7 +68,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl ExtremalPerturbation {
-    /// ∂y/∂m for each cell of the mask.
+    /// Returns ∂y/∂m for each cell of the mask.
     fn slope(&self, subject: &Subject<'_>, cover: &[f32], cells: &[f32]) -> Result<Vec<f64>, MethodError> {
         let mut image = subject.pixels.to_vec();
         self.masks.apply(&mut image, cover, cells);
@@ -82,8 +82,8 @@ impl ExtremalPerturbation {
         Ok(self.masks.gather(&by_pixel))
     }
 
-    /// For each cell how far it lies above where its rank should be: 1 for the highest, as many as the
-    /// area asks for, and 0 for the others.
+    /// Returns the difference of each cell from its target by rank: 1 for the highest cells, as many as fill the
+    /// requested area, and 0 for the others.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn excess(&self, cells: &[f32]) -> Vec<f64> {
         let mut order: Vec<usize> = (0..cells.len()).collect();
@@ -113,7 +113,7 @@ impl Passes for ExtremalPerturbation {
         let whole = score(subject.pixels)?;
         let range = (whole - score(&cover)?).abs();
         let n = self.masks.cells();
-        // An image whose score covering does not change, to rounding, has no part that keeps it.
+        // If covering the image does not change its score up to rounding, no part of it preserves the score.
         if range <= 1e-6 * whole.abs() {
             return Ok(vec![0.0; self.size[0] * self.size[1]]);
         }

@@ -5,7 +5,7 @@ use heatlens_graph::ValueId;
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::unary::UnaryFunction;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static FEM: Method = Method {
     id: "fem",
     title: "FEM",
@@ -27,8 +27,8 @@ pub(super) static FEM: Method = Method {
     work: Work::Graph(build),
 };
 
-/// The paper's weights are channel means, its maps binary. (pytorch-grad-cam weighs with the share of
-/// unusual places and sums the activations themselves.)
+/// Builds the map. As in the paper, the weights are channel means and the maps are binary. (pytorch-grad-cam
+/// weights with the share of unusual positions and sums the activations themselves.)
 fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let k = f.chosen.number("k")?;
     let activations = f.activations()?;

@@ -6,7 +6,7 @@ use heatlens_graph::ValueId;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::r#where::Where;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static FINER_CAM: Method = Method {
     id: "finer_cam",
     title: "Finer-CAM",
@@ -46,8 +46,8 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     Ok(f.sum_channels(weighted)?)
 }
 
-/// The target less γ times the mean of the nearest scores' one-hot rows. A single logit z has one
-/// other class, −z.
+/// Returns the target minus γ times the mean of the nearest scores' one-hot rows. A single logit z has one other
+/// class, −z.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn finer_seed(f: &mut Formula<'_>, gamma: f64, references: usize) -> Result<ValueId, MethodError> {
     let outputs = f.graph.fact(f.scores).shape.0.get(1).map_or(1, |d| d.at(1));

@@ -1,4 +1,4 @@
-//! What a method may use while it writes its formula.
+//! Building blocks for methods that append a formula to the graph.
 
 use heatlens_graph::compose::resize::{Taps, interpolate};
 use heatlens_graph::op::binary::BinaryFunction;
@@ -13,50 +13,50 @@ use crate::method::principal::principal_map;
 use crate::model::{GapHead, Layer, Placement};
 use crate::rule::{Composite, Network, Relevance};
 
-/// A network's graph with an image, a score and a layer chosen, open for a formula to be appended.
+/// A network's graph with a selected image, score and layer, to which a formula is appended.
 #[derive(Debug)]
 pub struct Formula<'a> {
-    /// The graph that grows.
+    /// The graph being extended.
     pub graph: &'a mut Graph,
-    /// The image, N×C×H×W.
+    /// Image, shape `n c h w`.
     pub image: ValueId,
-    /// What is explained: scores N×K (logits unless probabilities were asked for).
+    /// Explained scores, shape `n k`: logits unless probabilities were requested.
     pub scores: ValueId,
-    /// How much of each score: N×K, or 1×K where it is the same for every sample. One-hot for a
-    /// class; −1 for class 0 of a single logit.
+    /// Weight of each score, shape `n k`, or `1 k` if it is the same for every sample. One-hot for a class; −1 for
+    /// class 0 of a single logit.
     pub seed: ValueId,
-    /// The layer looked at.
+    /// The explained layer.
     pub layer: &'a Layer,
-    /// Every layer of the network.
+    /// All layers of the network.
     pub layers: &'a [Layer],
-    /// The last layer of every size up to the layer looked at, in order.
+    /// The last layer of every spatial size up to the explained one, in order.
     pub stages: &'a [Layer],
-    /// The global-average-pooling head, if the model has one.
+    /// Global average pooling head, if the model has one.
     pub gap: Option<&'a GapHead>,
-    /// Whether channels are put together by their first principal component instead of their sum.
+    /// True if channels are combined by their first principal component instead of their sum.
     pub eigen_smooth: bool,
-    /// The method's settings.
+    /// Settings of the method.
     pub chosen: Chosen<'a>,
 }
 
 type Built = Result<ValueId, GraphError>;
 
 impl Formula<'_> {
-    /// A builder whose nodes are named after the method.
+    /// Returns a builder with the method's name as its scope.
     pub fn builder(&mut self, scope: &str) -> Builder<'_> {
         Builder::new(self.graph, scope)
     }
 
-    /// The network from the image to the scores, as rules look at it.
+    /// Returns the network from image to scores, for propagation rules.
     #[must_use]
     pub fn network(&self) -> Network {
         Network::new(self.graph, self.image, self.scores)
     }
 
-    /// What is explained, one number for each sample: Σₖ seedₖ · scoreₖ, N×1.
+    /// Builds the target, Σₖ seedₖ · scoreₖ for each sample, shape `n 1`.
     ///
     /// # Errors
-    /// If seed and scores do not fit.
+    /// If the shapes of seed and scores do not match.
     pub fn target(&mut self) -> Built {
         let (scores, seed) = (self.scores, self.seed);
         let mut b = self.builder("target");
@@ -64,7 +64,7 @@ impl Formula<'_> {
         b.sum(weighted, &[1], true)
     }
 
-    /// The layer's activations A, N×C×h×w.
+    /// Builds the activations A of the layer, shape `n c h w`.
     ///
     /// # Errors
     /// If the layer belongs to another graph.
@@ -72,7 +72,7 @@ impl Formula<'_> {
         self.layer.as_planes(&mut Builder::new(self.graph, "activations"), self.layer.value)
     }
 
-    /// The gradient of the score with respect to the layer, G = ∂y/∂A, N×C×h×w.
+    /// Builds the gradient of the target with respect to the layer, G = ∂y/∂A, shape `n c h w`.
     ///
     /// # Errors
     /// If a node between the layer and the score has no derivative.
@@ -81,8 +81,8 @@ impl Formula<'_> {
         self.layer.as_planes(&mut Builder::new(self.graph, "gradient"), gradient)
     }
 
-    /// H·A, the derivative of Σ G ⊙ (A held fixed) with respect to A: how the gradient changes along
-    /// the activations, N×C×h×w. `None` where the score is piecewise linear in the layer.
+    /// Builds H·A, the derivative of Σ G ⊙ (A held constant) with respect to A, shape `n c h w`: the change of the
+    /// gradient along the activations. `None` if the score is piecewise linear in the layer.
     ///
     /// # Errors
     /// If a node between the layer and the score has no second derivative.
@@ -98,15 +98,15 @@ impl Formula<'_> {
         curvature.first().map(planes).transpose()
     }
 
-    /// The gradient of the score with respect to the image under `rules`, N×C×H×W.
+    /// Builds the gradient of the target with respect to the image under `rules`, shape `n c h w`.
     ///
     /// # Errors
-    /// If a node has no derivative or a rule refuses it.
+    /// If a node has no derivative, or a rule rejects it.
     pub fn input_gradient(&mut self, rules: &dyn Rules) -> Built {
         self.gradient(self.image, rules)
     }
 
-    /// The relevance of each pixel, N×C×H×W: what is explained, handed back by `composite`.
+    /// Builds the relevance of each pixel, shape `n c h w`, propagated from the target by `composite`.
     ///
     /// # Errors
     /// If a node between the image and the score has no rule.
@@ -116,7 +116,7 @@ impl Formula<'_> {
         self.relevance(self.image, composite, start)
     }
 
-    /// The relevance of the layer, N×C×h×w, where `start` (N×K or 1×K) is that of the scores.
+    /// Builds the relevance of the layer, shape `n c h w`, from that of the scores, `start` (`n k` or `1 k`).
     ///
     /// # Errors
     /// If a node between the layer and the score has no rule.
@@ -141,11 +141,11 @@ impl Formula<'_> {
         found.first().copied().ok_or_else(|| GraphError::Malformed("no gradient".to_owned()))
     }
 
-    /// Σ over channels of `x` (N×C×h×w): N×h×w. With eigen-smoothing their first principal component,
-    /// which leaves out what channels do not share.
+    /// Sums `x` (`n c h w`) over channels to `n h w`. With eigen-smoothing, projects it on the first principal
+    /// component of the channels instead, which drops what the channels do not share.
     ///
     /// # Errors
-    /// If `x` has another rank.
+    /// If `x` does not have rank 4.
     pub fn sum_channels(&mut self, x: ValueId) -> Built {
         if self.eigen_smooth {
             return principal_map(&mut self.builder("eigen_smooth"), x);
@@ -153,10 +153,10 @@ impl Formula<'_> {
         self.builder("sum_channels").sum(x, &[1], false)
     }
 
-    /// Rows and columns of the image.
+    /// Returns the height and width of the image.
     ///
     /// # Errors
-    /// If it has none.
+    /// If the image does not have rank 4.
     pub fn image_size(&self) -> Result<[usize; 2], GraphError> {
         match self.graph.fact(self.image).shape.at(1).as_slice() {
             &[_, _, height, width] => Ok([height, width]),
@@ -164,28 +164,28 @@ impl Formula<'_> {
         }
     }
 
-    /// Where a layer's cells stand in the image.
+    /// Returns the positions of a layer's cells on the image.
     ///
     /// # Errors
-    /// If the image has no rows and columns.
+    /// If the image does not have rank 4.
     pub fn placement(&self, layer: &Layer) -> Result<Placement, GraphError> {
         Ok(Placement::new(layer.cells, self.image_size()?))
     }
 
-    /// Lays a map N×h×w of the layer over the image, N×H×W: bilinear between the places of its cells, as two matrix
-    /// products.
+    /// Upsamples a map of the layer from `n h w` to the size of the image, bilinearly between the positions of its
+    /// cells, as two matrix products.
     ///
     /// # Errors
-    /// If the map has another rank.
+    /// If the map does not have rank 3.
     pub fn upsample_to_image(&mut self, map: ValueId) -> Built {
         let (size, placement) = (self.image_size()?, self.placement(self.layer)?);
         upsample(&mut self.builder("upsample"), map, &placement, size)
     }
 
-    /// A map N×H×W as N×1×H×W, to multiply it with an image.
+    /// Reshapes a map from `n h w` to `n 1 h w`, for multiplication with an image.
     ///
     /// # Errors
-    /// If the map has another rank.
+    /// If the map does not have rank 3.
     pub fn as_plane(&mut self, map: ValueId) -> Built {
         let mut dims = self.graph.fact(map).shape.0.clone();
         dims.insert(1.min(dims.len()), 1.into());
@@ -193,7 +193,7 @@ impl Formula<'_> {
     }
 }
 
-/// a ÷ b, and 0 where b is 0.
+/// Builds a ÷ b, with 0 where b is 0.
 ///
 /// # Errors
 /// If the shapes do not broadcast.
@@ -205,10 +205,10 @@ pub fn divide_or_zero(b: &mut Builder<'_>, numerator: ValueId, denominator: Valu
     b.apply(Where, &[nothing, zero, quotient])
 }
 
-/// A matrix with more elements is not made: most of them are zeros.
+/// Maximum number of elements of an interpolation matrix; in larger ones, most elements are 0.
 const MAX_PRODUCT: usize = 1 << 20;
 
-/// The points that others are made of, as a list instead of a matrix.
+/// Converts the interpolation weights to a sparse list.
 fn listed(from: usize, taps: &[Tap]) -> Result<Taps, GraphError> {
     let row = |tap: &Tap| {
         let [left, right] = tap.weights();
@@ -217,20 +217,20 @@ fn listed(from: usize, taps: &[Tap]) -> Result<Taps, GraphError> {
     Taps::new(from, &taps.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Lays a map N×h×w over the whole image, N×`height`×`width`; see [`Formula::upsample_to_image`].
+/// Upsamples a map of shape `n h w` to an image of `size`; see [`Formula::upsample_to_image`].
 ///
 /// # Errors
-/// If the map has another rank.
+/// If the map does not have rank 3.
 pub fn upsample(b: &mut Builder<'_>, map: ValueId, placement: &Placement, size: [usize; 2]) -> Built {
     let small = rows_and_columns(b, map)?;
     let taps = [0, 1].map(|axis| over_image(placement, axis, small[axis], size[axis]));
     interpolated(b, map, small, &taps)
 }
 
-/// Brings a map N×h×w, whose cells stand as `placement` says, to where `size` others stand.
+/// Resamples a map of shape `n h w` from the cell positions `placement` to those of another grid.
 ///
 /// # Errors
-/// If the map has another rank.
+/// If the map does not have rank 3.
 pub fn bring(
     b: &mut Builder<'_>,
     map: ValueId,
@@ -249,7 +249,7 @@ fn rows_and_columns(b: &Builder<'_>, map: ValueId) -> Result<[usize; 2], GraphEr
     }
 }
 
-/// Rows and columns made of those of a map.
+/// Interpolates the rows and columns of a map.
 fn interpolated(
     b: &mut Builder<'_>,
     map: ValueId,
@@ -274,7 +274,7 @@ mod tests {
 
     use super::*;
 
-    /// A row of 16,000 pixels would need a matrix of 128 million numbers from half as many.
+    /// A row of 16,000 pixels would need a matrix of 128 million elements from half as many.
     #[test]
     fn long_rows_are_enlarged_without_a_matrix() {
         let (w, width) = (8_000, 16_000);

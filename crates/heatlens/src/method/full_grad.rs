@@ -13,7 +13,7 @@ use crate::method::formula::{divide_or_zero, upsample};
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use crate::model::Placement;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static FULL_GRAD: Method = Method {
     id: "full_grad",
     title: "FullGrad",
@@ -29,8 +29,8 @@ pub(super) static FULL_GRAD: Method = Method {
     work: Work::Graph(build),
 };
 
-/// ψ rescales each layer's contributions together, as the authors' code does. (pytorch-grad-cam
-/// rescales every channel by itself, so that silent channels count as much as loud ones.)
+/// Builds the map. ψ normalizes all contributions of a layer together, as in the authors' code. (pytorch-grad-cam
+/// normalizes every channel separately, so that silent channels count as much as strong ones.)
 fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let biases = biases(f)?;
     let wrt: Vec<ValueId> = [f.image].into_iter().chain(biases.iter().map(|&(at, _)| at)).collect();
@@ -62,7 +62,7 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     total.ok_or_else(|| FULL_GRAD.not_applicable("there is nothing to add up"))
 }
 
-/// |x| less its smallest, over its largest, image by image.
+/// Normalizes |x| to the range 0 to 1 for each image.
 fn rescaled(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
     let size = b.unary(UnaryFunction::Abs, x)?;
     let low = b.reduce(ReduceFunction::Min, size, &[1, 2, 3], true)?;
@@ -71,7 +71,7 @@ fn rescaled(b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
     divide_or_zero(b, above, high)
 }
 
-/// Every spatial value that a bias was added to, and the bias as it broadcasts over it: 1×C×1×1.
+/// Returns every spatial value to which a bias was added, with the bias reshaped to `1 c 1 1`.
 fn biases(f: &mut Formula<'_>) -> Result<Vec<(ValueId, ValueId)>, MethodError> {
     let from_image = depends_on(f.graph, &[f.image]);
     let needed = needed_nodes(f.graph, &[f.scores]);
@@ -90,7 +90,7 @@ fn biases(f: &mut Formula<'_>) -> Result<Vec<(ValueId, ValueId)>, MethodError> {
     Ok(found)
 }
 
-/// What a node adds to each channel, if it adds a constant.
+/// Returns the constant that a node adds to each channel, if there is one.
 fn bias_of(b: &mut Builder<'_>, node: &Node, channels: usize) -> Result<Option<ValueId>, GraphError> {
     let input = |i: usize| node.inputs.get(i).copied().flatten();
     let wide = Shape::fixed(&[1, channels, 1, 1]);

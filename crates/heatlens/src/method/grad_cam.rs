@@ -4,7 +4,7 @@ use heatlens_graph::ValueId;
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static GRAD_CAM: Method = Method {
     id: "grad_cam",
     title: "Grad-CAM",
@@ -20,7 +20,7 @@ pub(super) static GRAD_CAM: Method = Method {
     work: Work::Graph(build),
 };
 
-/// The formula; guided Grad-CAM uses it too.
+/// Builds the map; also used by guided Grad-CAM.
 pub(super) fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let gradient = f.layer_gradient()?;
     let activations = f.activations()?;

@@ -4,7 +4,7 @@ use crate::method::formula::divide_or_zero;
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static GRAD_CAM_PP: Method = Method {
     id: "grad_cam_pp",
     title: "Grad-CAM++",
@@ -20,9 +20,9 @@ pub(super) static GRAD_CAM_PP: Method = Method {
     work: Work::Graph(build),
 };
 
-/// Wherever G counts, G² can be divided out of α, which leaves no small number to guard: scaling y and
-/// G by a factor changes α only through ΣA · G, as in the paper. (pytorch-grad-cam adds 10⁻⁶ to the
-/// undivided denominator, which outweighs G² for small gradients; torchcam's division is lost.)
+/// Builds the map. Wherever G is not 0, α can be reduced by G², which leaves no small denominator to guard: scaling
+/// y and G changes α only through ΣA · G, as in the paper. (pytorch-grad-cam adds 10⁻⁶ to the unreduced
+/// denominator, which outweighs G² for small gradients; torchcam omits the division.)
 pub(super) fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let (gradient, activations) = (f.layer_gradient()?, f.activations()?);
     let mut b = f.builder(GRAD_CAM_PP.id);

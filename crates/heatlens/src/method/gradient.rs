@@ -4,7 +4,7 @@ use heatlens_graph::{DefaultRules, ValueId};
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static GRADIENT: Method = Method {
     id: "gradient",
     title: "Gradient",

@@ -1,11 +1,11 @@
-//! Guided back-propagation.
+//! Guided backpropagation.
 
 use heatlens_graph::ValueId;
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use crate::rule::Guided;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static GUIDED_BACKPROP: Method = Method {
     id: "guided_backprop",
     title: "Guided back-propagation",
@@ -23,7 +23,7 @@ pub(super) static GUIDED_BACKPROP: Method = Method {
     work: Work::Graph(build),
 };
 
-/// The formula; guided Grad-CAM uses it too.
+/// Builds the map; also used by guided Grad-CAM.
 pub(super) fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let network = f.network();
     Ok(f.input_gradient(&Guided(&network))?)

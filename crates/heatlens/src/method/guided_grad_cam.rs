@@ -4,7 +4,7 @@ use heatlens_graph::ValueId;
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work, grad_cam, guided_backprop};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static GUIDED_GRAD_CAM: Method = Method {
     id: "guided_grad_cam",
     title: "Guided Grad-CAM",

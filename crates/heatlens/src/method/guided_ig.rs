@@ -9,7 +9,7 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static GUIDED_IG: Method = Method {
     id: "guided_ig",
     title: "Guided integrated gradients",
@@ -68,8 +68,8 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl GuidedIg {
-    /// Moves the pixels until together they have covered the share `alpha` of all ways. `at` is the
-    /// share of its own `way` that each has covered.
+    /// Moves the pixels until they have jointly covered the share `alpha` of the total distance. `at` is the share
+    /// of its distance (`ways`) that each pixel has covered.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn step(&self, alpha: f64, gradient: &[f32], ways: &[f64], at: &mut [f64]) {
         let (behind, ahead) = ((alpha - self.distance).max(0.0), (alpha + self.distance).min(1.0));
@@ -82,7 +82,7 @@ impl GuidedIg {
         let together = (self.fraction * (at.len() - 1) as f64) as usize + 1;
         let mut rest = movable.as_slice();
         while left > 0.0 && !rest.is_empty() {
-            // Pixels of equal gradient move together, wherever they lie.
+            // Pixels of equal gradient move together, wherever they are.
             let size = |i: usize| gradient[rest[i]].abs();
             let more = (together..rest.len()).take_while(|&i| size(i) == size(together - 1)).count();
             let (group, others) = rest.split_at(rest.len().min(together + more));

@@ -3,7 +3,7 @@
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static HIRES_CAM: Method = Method {
     id: "hires_cam",
     title: "HiResCAM",

@@ -9,8 +9,8 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row. The width of the scores' kernel is the median distance of two scores, so that the
-/// map does not change if a number is added to the score; a peer takes the median score.
+/// Registry entry. The width of the score kernel is the median distance between two scores, so that the map is
+/// invariant to a constant added to the score; another implementation uses the median score.
 pub(super) static HSIC: Method = Method {
     id: "hsic",
     title: "HSIC attribution",
@@ -30,7 +30,7 @@ pub(super) static HSIC: Method = Method {
     work: Work::Passes(prepare),
 };
 
-/// All pairs of scores are compared.
+/// Maximum number of samples; all pairs of scores are compared.
 const MOST_SAMPLES: usize = 5_000;
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl Hsic {
-    /// Mask `number`: each cell visible with probability one half.
+    /// Returns mask `number`: each cell is visible with a probability of ½.
     fn cells(&self, number: usize) -> Vec<f32> {
         let mut rng = self.key.at(number as u64).rng();
         (0..self.masks.cells()).map(|_| if rng.coin() { 1.0 } else { 0.0 }).collect()
@@ -88,7 +88,7 @@ impl Passes for Hsic {
     }
 }
 
-/// The median of |y − y′| over all pairs, or their mean where more than half of the pairs are equal.
+/// Returns the median of |y − y′| over all pairs, or the mean if more than half of the pairs are equal.
 #[allow(clippy::cast_precision_loss)]
 fn median_distance(scores: &[f32]) -> f64 {
     let pairs =
@@ -102,9 +102,9 @@ fn median_distance(scores: &[f32]) -> f64 {
     distances.iter().map(|&d| f64::from(d)).sum::<f64>() / distances.len() as f64
 }
 
-/// The criterion of every cell. With sᵢ = ±1 for visible and not, [mᵢ = mⱼ] is (1 + sᵢsⱼ)/2, and
-/// centring leaves tr(K H L H) = ½ Σ s̃ᵢ s̃ⱼ L(yᵢ, yⱼ) with s̃ the signs less their mean. The scores'
-/// kernel is the same for all cells, and the dear part.
+/// Returns the HSIC of every cell. With sᵢ = ±1 for visible and hidden, [mᵢ = mⱼ] is (1 + sᵢsⱼ)/2, and centring
+/// leaves tr(K H L H) = ½ Σ s̃ᵢ s̃ⱼ L(yᵢ, yⱼ), with s̃ the signs minus their mean. The kernel of the scores is the
+/// same for all cells and is the expensive part.
 #[allow(clippy::cast_precision_loss)]
 fn dependence(masks: Vec<Vec<f32>>, scores: &[f32], width: f64) -> Vec<f64> {
     let (n, cells) = (masks.len() as f64, masks.first().map_or(0, Vec::len));

@@ -4,7 +4,7 @@ use heatlens_graph::{DefaultRules, ValueId};
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static INPUT_X_GRADIENT: Method = Method {
     id: "input_x_gradient",
     title: "Input × gradient",

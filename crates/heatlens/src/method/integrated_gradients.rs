@@ -9,8 +9,8 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row. The sum over the map is y(x) − y(b), up to the quadrature. Peers that weight
-/// equal steps with both ends counted are off by a share of 1/steps.
+/// Registry entry. The sum of the map is y(x) − y(b), up to quadrature error. Implementations with equal steps that
+/// include both ends have a relative error of 1/steps.
 pub(super) static INTEGRATED_GRADIENTS: Method = Method {
     id: "integrated_gradients",
     title: "Integrated gradients",
@@ -35,7 +35,7 @@ pub(super) static INTEGRATED_GRADIENTS: Method = Method {
     work: Work::Passes(prepare),
 };
 
-/// More points cost much and give nothing: networks of rectifiers are not smooth.
+/// Maximum number of steps; networks of rectifiers are not smooth, so more points gain nothing.
 const MOST_STEPS: usize = 10_000;
 
 #[derive(Debug)]
@@ -85,8 +85,8 @@ impl Passes for IntegratedGradients {
     }
 }
 
-/// Points and weights of the `n`-point Gauss–Legendre rule on 0…1: the roots of the Legendre
-/// polynomial Pₙ by Newton's method, with weights 1 ÷ ((1 − x²) P′ₙ(x)²).
+/// Returns points and weights of the `n`-point Gauss–Legendre rule on 0…1: the roots of the Legendre polynomial Pₙ
+/// by Newton's method, with weights 1 ÷ ((1 − x²) P′ₙ(x)²).
 #[allow(clippy::cast_precision_loss)]
 fn gauss_legendre(n: usize) -> Vec<[f64; 2]> {
     let root = |i: usize| {
@@ -99,13 +99,13 @@ fn gauss_legendre(n: usize) -> Vec<[f64; 2]> {
             }
         }
         let [_, slope] = legendre(n, x);
-        // Roots come from right to left; on 0…1 from left to right.
+        // Roots are found from right to left; on 0…1 they are returned from left to right.
         [0.5 * (1.0 - x), 1.0 / ((1.0 - x * x) * slope * slope)]
     };
     (0..n).map(root).collect()
 }
 
-/// Pₙ(x) and its derivative, by Bonnet's recursion.
+/// Returns Pₙ(x) and its derivative, by Bonnet's recursion.
 #[allow(clippy::cast_precision_loss)]
 fn legendre(n: usize, x: f64) -> [f64; 2] {
     let (mut before, mut value) = (1.0, x);
@@ -131,7 +131,7 @@ mod tests {
                 assert!((sum - exact).abs() < 1e-13 * n as f64, "{n} points, degree {degree}: {sum}");
             }
         }
-        // Abramowitz and Stegun, table 25.4, n = 3, moved to 0…1.
+        // Abramowitz and Stegun, table 25.4, n = 3, shifted to 0…1.
         let [a, b, c] = <[[f64; 2]; 3]>::try_from(gauss_legendre(3)).unwrap();
         assert!((a[0] - 0.112_701_665_379_258_3).abs() < 1e-15 && (a[1] - 5.0 / 18.0).abs() < 1e-14);
         assert!(

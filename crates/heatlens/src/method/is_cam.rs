@@ -3,8 +3,8 @@
 use crate::method::parts::{ChannelMasks, Views};
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Work};
 
-/// The registry row. Step i shows the share i/N of the masked image; a peer adds these shares up, so
-/// that its last step shows 5½ times the image.
+/// Registry entry. Step i shows the share i/N of the masked image; another implementation accumulates these shares,
+/// so that its last step shows 5½ times the image.
 pub(super) static IS_CAM: Method = Method {
     id: "is_cam",
     title: "IS-CAM",

@@ -9,10 +9,10 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row. With no more samples allowed than there are coalitions, all coalitions count with
-/// the kernel's weights and the values are Shapley's exactly; otherwise coalitions are drawn by these
-/// weights, each beside its complement. The sum is held to y(x) − y(covered) exactly, by the
-/// constraint itself; peers approximate it by two very heavy samples.
+/// Registry entry. If at least as many samples are allowed as there are coalitions, all coalitions are evaluated
+/// with the kernel's weights and the Shapley values are exact. Otherwise, coalitions are drawn with these weights,
+/// each paired with its complement. The constraint Σφ = y(x) − y(covered) is enforced exactly; other
+/// implementations approximate it by two samples with very large weights.
 pub(super) static KERNEL_SHAP: Method = Method {
     id: "kernel_shap",
     title: "Kernel SHAP",
@@ -51,7 +51,7 @@ struct KernelShap {
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.image_shape();
     let cutting = Cutting::new(study)?;
-    // A coalition and its complement together say one thing more about the pieces.
+    // A coalition and its complement together determine one more direction of the solution.
     let pieces = cutting.most();
     let enough = |samples: usize| samples.div_ceil(2) + 1 >= pieces || looks_at_all(pieces, samples);
     let least = 2 * pieces.saturating_sub(1);
@@ -71,17 +71,17 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     }))
 }
 
-/// Whether so many samples are enough for every coalition but none and everyone.
+/// Returns true if `samples` suffice for every coalition except the empty and the full one.
 fn looks_at_all(pieces: usize, samples: usize) -> bool {
     let all = u32::try_from(pieces).ok().and_then(|pieces| 1usize.checked_shl(pieces));
     all.is_some_and(|all| all - 2 <= samples)
 }
 
-/// Which coalitions of pieces are looked at.
+/// The coalitions to evaluate.
 enum Coalitions {
-    /// All but none and everyone.
+    /// All except the empty and the full one.
     All { pieces: usize },
-    /// So many drawn ones.
+    /// A number of random pairs.
     Drawn { pieces: usize, pairs: usize, key: Key },
 }
 
@@ -93,7 +93,7 @@ impl Coalitions {
         }
     }
 
-    /// Who is in, and the weight.
+    /// Returns the members and the weight of a coalition.
     #[allow(clippy::cast_precision_loss)]
     fn at(&self, number: usize) -> (Vec<bool>, f64) {
         match *self {
@@ -105,7 +105,8 @@ impl Coalitions {
             }
             Self::Drawn { pieces, key, .. } => {
                 let mut rng = key.at((number / 2) as u64).rng();
-                // A size s comes with probability proportional to 1 / (s · (M − s)), as all of its coalitions together.
+                // A size s is drawn with a probability proportional to 1 / (s · (M − s)), that of all coalitions of
+                // this size.
                 let size = |s: usize| 1.0 / (s * (pieces - s)) as f64;
                 let mut left = rng.uniform_f64() * (1..pieces).map(size).sum::<f64>();
                 let mut inside = 1;
@@ -132,11 +133,11 @@ impl KernelShap {
         Coalitions::Drawn { pieces, pairs: self.samples.div_ceil(2), key: self.key }
     }
 
-    /// Shapley values of the pieces.
+    /// Computes the Shapley values of the pieces.
     fn values(&self, subject: &Subject<'_>, pieces: &Segments) -> Result<Vec<f64>, MethodError> {
         let (n, cover) = (pieces.count, self.cutting.cover(subject.pixels));
         let coalitions = self.coalitions(n);
-        // First comes nobody, then everyone.
+        // The empty coalition comes first, then the full one.
         let at = |number: usize| match number {
             0 | 1 => (vec![number == 1; n], 0.0),
             number => coalitions.at(number - 2),
@@ -162,7 +163,7 @@ impl KernelShap {
     }
 }
 
-/// The least squares whose sum is `whole`: A⁻¹(b − λ·1), with λ as the sum demands.
+/// Returns the least-squares solution with sum `whole`: A⁻¹(b − λ·1), with λ given by the constraint.
 fn constrained(squares: Vec<f64>, products: Vec<f64>, whole: f64) -> Vec<f64> {
     let mut solutions = [vec![1.0; products.len()], products];
     solve(squares, &mut solutions);

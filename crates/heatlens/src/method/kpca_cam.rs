@@ -4,7 +4,7 @@ use crate::method::principal::kernel_map;
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static KPCA_CAM: Method = Method {
     id: "kpca_cam",
     title: "KPCA-CAM",

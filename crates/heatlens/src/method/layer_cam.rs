@@ -3,7 +3,7 @@
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static LAYER_CAM: Method = Method {
     id: "layer_cam",
     title: "LayerCAM",

@@ -7,7 +7,7 @@ use heatlens_graph::{DefaultRules, ValueId, differentiate};
 
 use crate::method::{Formula, MapKind, Method, MethodError, Work, attention};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static LE_GRAD: Method = Method {
     id: "le_grad",
     title: "LeGrad",
@@ -31,7 +31,7 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     let target = f.target()?;
     let mut total: Option<ValueId> = None;
     for (i, attention) in attentions.iter().enumerate() {
-        // The layer's own tokens: the last sum of the stream before the next attention.
+        // Tokens of this layer: the last residual sum before the next attention.
         let end = attentions.get(i + 1).map_or(usize::MAX, |next| next.node);
         let own = stream.iter().rev().find(|(node, _)| *node < end && *node > attention.node);
         let own = own.ok_or_else(no_stream)?.1;
@@ -58,7 +58,7 @@ fn build(f: &mut Formula<'_>) -> Result<ValueId, MethodError> {
     Ok(tokens.as_map(&mut b, mean)?)
 }
 
-/// The sums of two values of N×T×C that both come from the image: where a block's work is added.
+/// Returns the sums of two values of shape `n t c` that both depend on the image: the residual connections.
 fn residual_stream(f: &Formula<'_>, tokens: usize) -> Vec<(usize, ValueId)> {
     let from_image = depends_on(f.graph, &[f.image]);
     let needed = needed_nodes(f.graph, &[f.scores]);

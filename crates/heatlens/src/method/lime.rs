@@ -9,8 +9,8 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row. The kernel is the paper's exp(−D²/σ²) with the cosine distance of its text
-/// experiments; the authors' program takes its root.
+/// Registry entry. The kernel is the paper's exp(−D²/σ²) with the cosine distance of its text experiments; the
+/// authors' program uses its square root.
 pub(super) static LIME: Method = Method {
     id: "lime",
     title: "LIME",
@@ -66,7 +66,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl Lime {
-    /// Which pieces sample `number` shows: all in the first, each with probability one half in the others.
+    /// Returns the pieces shown in sample `number`: all in the first, each with a probability of ½ in the others.
     fn shown(&self, number: usize, count: usize) -> Vec<bool> {
         let mut rng = self.key.at(number as u64).rng();
         (0..count).map(|_| number == 0 || rng.coin()).collect()
@@ -78,7 +78,7 @@ impl Lime {
         libm::exp(-((1.0 - share.sqrt()) / self.width).powi(2))
     }
 
-    /// The weighted sums of squares and products, over an intercept (first) and the pieces.
+    /// Fits the weighted ridge regression with an intercept; returns the weights of the pieces.
     fn fit(&self, subject: &Subject<'_>, pieces: &Segments) -> Result<Vec<f64>, MethodError> {
         let (n, cover) = (pieces.count + 1, self.cutting.cover(subject.pixels));
         let make = |number: usize, image: &mut [f32]| {

@@ -5,7 +5,7 @@ use heatlens_graph::ValueId;
 use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
 use crate::rule::{Composite, LayerRule};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static LRP_ALPHA_BETA: Method = Method {
     id: "lrp_alpha_beta",
     title: "LRP-αβ",

@@ -1,4 +1,4 @@
-//! Layer-wise relevance propagation with a rule for each kind of layer.
+//! Layer-wise relevance propagation with different rules by type of layer.
 
 use heatlens_graph::ValueId;
 
@@ -7,7 +7,7 @@ use crate::method::lrp_gamma::GAMMA;
 use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
 use crate::rule::{Composite, LayerRule};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static LRP_COMPOSITE: Method = Method {
     id: "lrp_composite",
     title: "LRP by layer type",

@@ -5,14 +5,14 @@ use heatlens_graph::ValueId;
 use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
 use crate::rule::{Composite, LayerRule};
 
-/// The denominator's distance from 0.
+/// The parameter ε, which keeps denominators away from 0.
 pub(super) const EPSILON: Parameter = Parameter {
     name: "epsilon",
     default: Setting::Number(1e-6),
     summary: "moves the denominators of layers with weights away from 0 and absorbs relevance where they are small",
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static LRP_EPSILON: Method = Method {
     id: "lrp_epsilon",
     title: "LRP-ε",

@@ -5,14 +5,14 @@ use heatlens_graph::ValueId;
 use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
 use crate::rule::{Composite, LayerRule};
 
-/// How much contributions of the output's sign are raised.
+/// The parameter γ, which amplifies contributions with the sign of the output.
 pub(super) const GAMMA: Parameter = Parameter {
     name: "gamma",
     default: Setting::Number(0.25),
     summary: "how much contributions with the sign of the output are raised; 0 is LRP-ε",
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static LRP_GAMMA: Method = Method {
     id: "lrp_gamma",
     title: "LRP-γ",

@@ -1,9 +1,8 @@
-//! The explanation methods: one file each, one row of [`METHODS`] each.
+//! Explanation methods, each in a file and a row of [`METHODS`].
 //!
-//! A method is one of two kinds of [`Work`]. A *formula* is appended to the network's graph, written
-//! with a [`Formula`]; what two formulas have in common is computed once, because equal nodes of a
-//! graph are merged before it is compiled. *Passes* run programs on many inputs derived from one
-//! image, written with a [`Study`]. Methods know nothing of each other.
+//! There are two kinds of [`Work`]. A *formula* is appended to the network's graph with a [`Formula`]; parts shared
+//! by several formulas are computed once, because equal nodes are merged before the graph is compiled. *Passes* run
+//! programs on many inputs derived from one image, with a [`Study`]. Methods do not depend on each other.
 
 mod ablation_cam;
 mod alias;
@@ -75,63 +74,63 @@ pub use parameter::{Chosen, Parameter, Setting, Settings};
 pub(crate) use parts::blur;
 pub use study::{PassCount, Passes, Shared, Study, Subject};
 
-/// What a method's result looks like.
+/// The shape and meaning of a method's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
-    /// A heat map, one signed number for each place, N×h×w: at the layer's resolution before any
-    /// final ReLU, or at the image's for methods that look at no layer.
+    /// A heat map with one signed value per position, shape `n h w`: at the layer's resolution before any final
+    /// ReLU, or at the image's resolution for methods that do not use a layer.
     Layer,
-    /// One signed number for each pixel and channel, N×C×H×W.
+    /// One signed value per pixel and channel, shape `n c h w`.
     Input,
-    /// A heat map for each of several patterns, N×k×h×w, none of them negative.
+    /// One non-negative heat map for each of several patterns, shape `n k h w`.
     Concepts,
 }
 
-/// How a method comes to its map.
+/// The computation of a method's map.
 #[derive(Clone, Copy, Debug)]
 pub enum Work {
-    /// Appends its formula to the graph and returns the map. Such a map can be exported with the model.
+    /// Appends the formula to the graph and returns the map. Such a map can be exported with the model.
     Graph(fn(&mut Formula<'_>) -> Result<ValueId, MethodError>),
     /// Prepares programs that are run many times for each image.
     Passes(fn(&Study<'_>) -> Result<Box<dyn Passes>, MethodError>),
 }
 
-/// A row of the registry.
+/// A method as a row of the registry.
 #[derive(Debug)]
 pub struct Method {
-    /// What people type.
+    /// Id used on the command line.
     pub id: &'static str,
-    /// What people read.
+    /// Title for display.
     pub title: &'static str,
-    /// What the picture shows, in one sentence.
+    /// One-sentence summary of the picture.
     pub summary: &'static str,
-    /// The formula in symbols.
+    /// Formula in symbols.
     pub formula: &'static str,
-    /// Where it was published.
+    /// Publication.
     pub paper: &'static str,
-    /// What it costs for an image, in passes through the network.
+    /// Cost per image, in passes through the network.
     pub cost: &'static str,
-    /// Which sanity checks it passes or fails in the literature.
+    /// Sanity checks passed or failed in the literature.
     pub sanity: &'static str,
-    /// What its result looks like.
+    /// Kind of map returned.
     pub kind: MapKind,
-    /// Whether the choice of layer matters.
+    /// True if the result depends on the chosen layer.
     pub uses_layer: bool,
-    /// What a person must know before believing the picture.
+    /// Caveat to know before trusting the picture.
     pub caution: Option<&'static str>,
-    /// What can be set.
+    /// Parameters that can be set.
     pub parameters: &'static [Parameter],
-    /// How it is computed.
+    /// Computation of the map.
     pub work: Work,
 }
 
-/// Lists the rows once: for [`METHODS`], and for the constants of [`Method`].
+/// Lists the rows once, for [`METHODS`] and for the constants of [`Method`].
 macro_rules! registry {
     ($($module:ident :: $row:ident),* $(,)?) => {
-        /// Every method, in the order in which they are listed and drawn.
+        /// All methods, in display order.
         pub static METHODS: &[&Method] = &[$(&$module::$row),*];
 
-        /// The methods by name, so that a misspelt one is an error of the compiler:
+        /// Methods as constants, so that a misspelt name is a compile-time error:
         ///
         /// ```compile_fail,E0599
         /// let method = heatlens::Method::GRAD_CAN;
@@ -149,7 +148,7 @@ macro_rules! registry {
 }
 
 registry! {
-    // Maps of a layer.
+    // Layer maps.
     cam::CAM,
     grad_cam::GRAD_CAM,
     grad_cam_pp::GRAD_CAM_PP,
@@ -171,11 +170,11 @@ registry! {
     attention_rollout::ATTENTION_ROLLOUT,
     le_grad::LE_GRAD,
     deep_feature_factorization::DEEP_FEATURE_FACTORIZATION,
-    // Maps of the pixels.
+    // Input maps.
     gradient::GRADIENT,
     guided_backprop::GUIDED_BACKPROP,
     guided_grad_cam::GUIDED_GRAD_CAM,
-    // Other rules on the way back.
+    // Modified backward rules.
     deconvnet::DECONVNET,
     input_x_gradient::INPUT_X_GRADIENT,
     lrp_epsilon::LRP_EPSILON,
@@ -184,7 +183,7 @@ registry! {
     lrp_composite::LRP_COMPOSITE,
     excitation_backprop::EXCITATION_BACKPROP,
     deep_lift::DEEP_LIFT,
-    // Methods of many passes.
+    // Multi-pass methods.
     smooth_grad::SMOOTH_GRAD,
     var_grad::VAR_GRAD,
     square_grad::SQUARE_GRAD,
@@ -208,26 +207,27 @@ registry! {
     centre::CENTRE,
 }
 
-/// What a person sees first, by the part each method plays.
+/// Default methods by role.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstLook {
-    /// The heat map over the image.
+    /// Heat map over the image.
     pub heat: &'static Method,
-    /// The heat map of scores at places: one that keeps where the gradient is.
+    /// Heat map for scores at positions, which keeps the location of the gradient.
     pub heat_at_places: &'static Method,
-    /// The heat map where no layer has rows and columns, or nothing can be differentiated: it needs scores alone.
+    /// Heat map if no layer has rows and columns, or the model cannot be differentiated; needs scores only.
     pub heat_otherwise: &'static Method,
-    /// The picture in the image's own detail.
+    /// Picture with pixel-level detail.
     pub fine: &'static Method,
-    /// That detail where the heat map is warm.
+    /// Pixel-level detail within the heat map.
     pub both: &'static Method,
-    /// The detail where `fine` has no rule for the network's activations.
+    /// Pixel-level detail if `fine` has no rule for the network's activations.
     pub fine_otherwise: &'static Method,
 }
 
-/// The methods behind the five pictures that everybody wants first (heat map and overlay, guided back-propagation,
-/// guided Grad-CAM), and what takes their place where they have no definition.
-/// [`ExplainOptions::take_default_methods`](crate::explain::ExplainOptions::take_default_methods) chooses.
+/// Returns the methods of the five default pictures (heat map and overlay, guided backpropagation, guided
+/// Grad-CAM), with replacements for models to which they do not apply.
+/// [`ExplainOptions::take_default_methods`](crate::explain::ExplainOptions::take_default_methods) chooses between
+/// them.
 #[must_use]
 pub fn first_look() -> FirstLook {
     FirstLook {
@@ -240,14 +240,14 @@ pub fn first_look() -> FirstLook {
     }
 }
 
-/// The controls, which look at no model: what a method must beat to say anything.
+/// Returns the controls, which ignore the model and serve as baselines for all methods.
 #[must_use]
 pub fn controls() -> Vec<&'static Method> {
     vec![&random::RANDOM, &edges::EDGES, &centre::CENTRE]
 }
 
-/// What is compared by default where methods are judged: of every family the best known, and the controls. All take
-/// one pass.
+/// Returns the methods an audit compares by default: the best known of every family, and the controls. All take one
+/// pass.
 #[must_use]
 pub fn judged_by_default() -> Vec<&'static Method> {
     let mut methods: Vec<&'static Method> = vec![
@@ -265,21 +265,21 @@ pub fn judged_by_default() -> Vec<&'static Method> {
     methods
 }
 
-/// The control that stays the same whatever the model: a yardstick.
+/// Returns the control that does not depend on the model, used as a reference bound.
 pub(crate) fn edges() -> &'static Method {
     &edges::EDGES
 }
 
-/// The plain derivative: a yardstick.
+/// Returns the plain gradient, used as a reference bound.
 pub(crate) fn gradient() -> &'static Method {
     &gradient::GRADIENT
 }
 
-/// The method called `name`: its id, its title, or what another library calls it, however it is capitalised and
-/// hyphenated.
+/// Returns the method with the given name: its id, its title, or a name from another library, regardless of case
+/// and hyphens.
 ///
 /// # Errors
-/// If there is none; the error names the nearest.
+/// If there is no such method; the error lists similar names.
 pub fn find(name: &str) -> Result<&'static Method, MethodError> {
     let id = alias::id_of(name);
     let found = id.and_then(|id| METHODS.iter().find(|m| m.id == id));
@@ -287,13 +287,13 @@ pub fn find(name: &str) -> Result<&'static Method, MethodError> {
 }
 
 impl Method {
-    /// What other libraries call it, besides its id and title, in lower case without hyphens.
+    /// Returns the names in other libraries besides id and title, in lower case without hyphens.
     #[must_use]
     pub fn other_names(&self) -> Vec<&'static str> {
         alias::others(self.id)
     }
 
-    /// The error that this method does not apply.
+    /// Returns the error that this method does not apply.
     #[must_use]
     pub fn not_applicable(&self, reason: impl Into<String>) -> MethodError {
         MethodError::NotApplicable { id: self.id, reason: reason.into() }

@@ -9,8 +9,8 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row. One peer exchanges rows and columns of images that are not square; another
-/// shows 1 − p instead of the drop.
+/// Registry entry. Other implementations swap rows and columns of images that are not square, or show 1 − p instead
+/// of the drop.
 pub(super) static OCCLUSION: Method = Method {
     id: "occlusion",
     title: "Occlusion",
@@ -40,7 +40,7 @@ struct Occlusion {
     shape: [usize; 3],
     window: usize,
     stride: usize,
-    /// Windows below each other and side by side.
+    /// Number of windows, vertically and horizontally.
     counts: [usize; 2],
     fill: &'static str,
     key: Key,
@@ -49,7 +49,7 @@ struct Occlusion {
 fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
     let [_, h, w] = study.image_shape();
     let side = h.min(w);
-    // A default window that leaves no two places side by side says nothing about the place.
+    // A default window so large that only one fits along an axis would not localize anything.
     let most = if study.chosen.is_set("window") { side } else { side.div_ceil(2) };
     let window = study.count_that_fits(
         "window",
@@ -75,7 +75,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl Occlusion {
-    /// The rows' first pixels and widths under a window; at the far border it is cut off.
+    /// Returns the pixel range of each row under a window, clipped at the far border.
     fn rows(&self, number: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
         let [_, h, w] = self.shape;
         let [top, left] = [number / self.counts[1], number % self.counts[1]].map(|i| i * self.stride);
@@ -98,7 +98,7 @@ impl Passes for Occlusion {
         let area = self.shape[1] * self.shape[2];
         let fill = baseline(self.fill, subject.pixels, self.shape, self.key);
         let make = |number: usize, image: &mut [f32]| {
-            // The last image of all is the image as it is.
+            // The last image is unchanged.
             if number == self.counts[0] * self.counts[1] {
                 return;
             }

@@ -1,66 +1,66 @@
-//! What can be set on a method: named numbers and choices with defaults.
+//! Parameters of methods: named numbers and choices with defaults.
 //!
-//! Rows of the registry list their [`Parameter`]s; [`Settings`] hold what a person chose, checked
-//! against the rows, and a method reads its own through [`Chosen`].
+//! Rows of the registry list their [`Parameter`]s. [`Settings`] hold the user's values, validated against the rows,
+//! and a method reads its own through [`Chosen`].
 
 use crate::method::{METHODS, Method, MethodError};
 use crate::model::Placing;
 use crate::nearest::nearest;
 
-/// A value that can be set, or its default.
+/// Type and default value of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Setting {
     /// Any finite number.
     Number(f64),
-    /// How many of something, from 1 to [`MAX_COUNT`].
+    /// A count from 1 to [`MAX_COUNT`].
     Count(usize),
     /// One of several words; the first is the default.
     Choice(&'static [&'static str]),
 }
 
-/// The largest count that can be set: work without end is a mistake in typing.
+/// Maximum value of a count, to catch typing errors.
 pub const MAX_COUNT: usize = 10_000_000;
 
-/// Something that can be set on a method.
+/// A parameter of a method.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
-    /// What people type.
+    /// Name used on the command line.
     pub name: &'static str,
-    /// What it is if nobody sets it.
+    /// Default value.
     pub default: Setting,
-    /// What it does, in a few words.
+    /// Short description.
     pub summary: &'static str,
 }
 
-/// What a person has set, and the seed of everything random.
+/// Values set by the user, and the random seed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Seed of masks, noise and samples.
     pub seed: u64,
-    /// How maps of a layer's size are laid over the image, in methods that do so and wherever such a map leaves the layer.
+    /// Alignment for upsampling layer maps to the image, within methods and wherever such a map is drawn.
     pub placing: Placing,
-    /// Method, name and value, later ones first.
+    /// Method, name and value; the latest assignments first.
     set: Vec<(&'static str, &'static str, String)>,
 }
 
 impl Settings {
-    /// Settings with another seed.
+    /// Returns default settings with the given seed.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
         Self { seed, ..Self::default() }
     }
 
-    /// The same settings with maps laid over the image this way.
+    /// Returns the settings with the given alignment.
     #[must_use]
     pub fn placed(self, placing: Placing) -> Self {
         Self { placing, ..self }
     }
 
-    /// Takes `name=value`, for every method that has such a parameter and takes such a value, or
+    /// Parses `name=value`, which applies to every method with such a parameter that accepts the value, or
     /// `method.name=value`.
     ///
     /// # Errors
-    /// If no method has such a parameter, or none of them takes the value.
+    /// If no method has such a parameter, or none accepts the value.
     pub fn set(&mut self, assignment: &str) -> Result<(), MethodError> {
         let wrong = |reason: String| MethodError::Setting { assignment: assignment.to_owned(), reason };
         let (name, value) = assignment
@@ -100,7 +100,7 @@ impl Settings {
         }
     }
 
-    /// What holds for one method.
+    /// Returns the settings of one method.
     #[must_use]
     pub fn of(&self, method: &'static Method) -> Chosen<'_> {
         Chosen { settings: self, method }
@@ -108,7 +108,7 @@ impl Settings {
 }
 
 impl Setting {
-    /// Checks a text against what this setting takes.
+    /// Checks that a text is a valid value.
     fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::Number(_) => match text.parse::<f64>() {
@@ -125,7 +125,7 @@ impl Setting {
     }
 }
 
-/// One method's settings.
+/// Settings of one method.
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'a> {
     settings: &'a Settings,
@@ -133,27 +133,27 @@ pub struct Chosen<'a> {
 }
 
 impl Chosen<'_> {
-    /// The seed of everything random.
+    /// Returns the random seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.settings.seed
     }
 
-    /// The id of the method.
+    /// Returns the id of the method.
     pub(super) fn id(&self) -> &'static str {
         self.method.id
     }
 
-    /// Whether a person has set something under that name.
+    /// Returns true if the user has set the parameter.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.text(name).is_some()
     }
 
-    /// A number.
+    /// Returns a number.
     ///
     /// # Errors
-    /// If the method's row lists no number of that name.
+    /// If the method has no number of that name.
     pub fn number(&self, name: &'static str) -> Result<f64, MethodError> {
         match (self.default(name)?, self.text(name)) {
             (Setting::Number(_), Some(text)) => text.parse().map_err(|_| self.unlisted(name)),
@@ -162,10 +162,10 @@ impl Chosen<'_> {
         }
     }
 
-    /// A number between `low` and `high`.
+    /// Returns a number between `low` and `high`.
     ///
     /// # Errors
-    /// If it is outside, or the method's row lists no number of that name.
+    /// If it is out of range, or the method has no number of that name.
     pub fn number_between(&self, name: &'static str, low: f64, high: f64) -> Result<f64, MethodError> {
         let number = self.number(name)?;
         if (low..=high).contains(&number) {
@@ -174,10 +174,10 @@ impl Chosen<'_> {
         Err(self.wrong(name, format!("expected a number from {low} to {high}")))
     }
 
-    /// A count of at most `most`.
+    /// Returns a count of at most `most`.
     ///
     /// # Errors
-    /// If it is larger, or the method's row lists no count of that name.
+    /// If it is larger, or the method has no count of that name.
     pub fn count_up_to(&self, name: &'static str, most: usize) -> Result<usize, MethodError> {
         let count = self.count(name)?;
         if count <= most {
@@ -186,7 +186,7 @@ impl Chosen<'_> {
         Err(self.wrong(name, format!("expected a whole number from 1 to {most}")))
     }
 
-    /// The error that what is set under `name`, or its default, cannot be used here.
+    /// Returns the error that the value of `name`, set or default, cannot be used here.
     #[must_use]
     pub fn wrong(&self, name: &'static str, reason: impl Into<String>) -> MethodError {
         let default = |setting: Setting| match setting {
@@ -204,10 +204,10 @@ impl Chosen<'_> {
         }
     }
 
-    /// A number that must be at least `lowest`, in single precision.
+    /// Returns a number of at least `lowest`, in single precision.
     ///
     /// # Errors
-    /// If it is less or too large, or the method's row lists no number of that name.
+    /// If it is smaller or not representable, or the method has no number of that name.
     #[allow(clippy::cast_possible_truncation)] // the range is checked
     pub fn number_from(&self, name: &'static str, lowest: f64) -> Result<f32, MethodError> {
         let number = self.number(name)?;
@@ -217,10 +217,10 @@ impl Chosen<'_> {
         Err(self.wrong(name, format!("expected a number from {lowest:e} on, in single precision")))
     }
 
-    /// A count.
+    /// Returns a count.
     ///
     /// # Errors
-    /// If the method's row lists no count of that name.
+    /// If the method has no count of that name.
     pub fn count(&self, name: &'static str) -> Result<usize, MethodError> {
         match (self.default(name)?, self.text(name)) {
             (Setting::Count(_), Some(text)) => text.parse().map_err(|_| self.unlisted(name)),
@@ -229,10 +229,10 @@ impl Chosen<'_> {
         }
     }
 
-    /// One of the words that a choice offers.
+    /// Returns a word of a choice.
     ///
     /// # Errors
-    /// If the method's row lists no choice of that name.
+    /// If the method has no choice of that name.
     pub fn choice(&self, name: &'static str) -> Result<&'static str, MethodError> {
         let Setting::Choice(words) = self.default(name)? else { return Err(self.unlisted(name)) };
         let chosen = match self.text(name) {
@@ -247,7 +247,7 @@ impl Chosen<'_> {
         found.map(|p| p.default).ok_or_else(|| self.unlisted(name))
     }
 
-    /// What was set last.
+    /// Returns the latest value set by the user.
     fn text(&self, name: &str) -> Option<&str> {
         let found = self.settings.set.iter().find(|(of, known, _)| *of == self.method.id && *known == name);
         found.map(|(_, _, value)| value.as_str())

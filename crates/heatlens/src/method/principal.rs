@@ -1,9 +1,9 @@
-//! Principal components inside a graph: what the Eigen methods share.
+//! Principal components within a graph, used by the Eigen methods.
 //!
-//! Activations are taken as places × channels. The component is found from the smaller of the two
-//! Gram matrices by squaring it over and over: after n squarings all that is left is the eigenvector
-//! of the largest eigenvalue, to within (λ₂ ÷ λ₁) to the power 2ⁿ. Only products and sums are needed,
-//! so the map can be exported, and it costs a fraction of a singular value decomposition.
+//! Activations form a matrix of positions × channels. The component is found by repeatedly squaring the smaller of
+//! the two Gram matrices: after n squarings, only the eigenvector of the largest eigenvalue remains, up to (λ₂ ÷
+//! λ₁) to the power 2ⁿ. This takes only products and sums, so the map can be exported, and costs a fraction of a
+//! singular value decomposition.
 
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::unary::UnaryFunction;
@@ -17,14 +17,14 @@ type Built = Result<ValueId, GraphError>;
 
 /// tanh 1.
 const TANH_1: f32 = 0.761_594_2;
-/// Squarings of a Gram matrix: a second eigenvalue of 0.9999 times the first is gone.
+/// Number of squarings of a Gram matrix; enough to suppress a second eigenvalue of 0.9999 times the first.
 const SQUARINGS: usize = 18;
 
-/// The projection of x (N×C×h×w, each channel less its mean) on its first principal direction over
-/// channels: N×h×w, with the sign that agrees with the mean over channels. Zero where x is constant.
+/// Projects x (`n c h w`, each channel minus its mean) on its first principal direction over channels, with the
+/// sign that agrees with the mean over channels. Returns `n h w`; zero if x is constant.
 ///
 /// # Errors
-/// If x has another rank.
+/// If x does not have rank 4.
 pub(super) fn principal_map(b: &mut Builder<'_>, x: ValueId) -> Built {
     let flat = centred(b, x)?;
     let &[_, channels, places] = b.shape(flat).at(1).as_slice() else { return Err(rank()) };
@@ -41,11 +41,11 @@ pub(super) fn principal_map(b: &mut Builder<'_>, x: ValueId) -> Built {
     signed_map(b, map, flat, x)
 }
 
-/// As [`principal_map`], in the feature space of the kernel tanh(⟨a, b⟩ ÷ C + 1) between places:
-/// kernel principal component analysis (Schölkopf et al. 1998) with scikit-learn's defaults.
+/// Like [`principal_map`], but in the feature space of the kernel tanh(⟨a, b⟩ ÷ C + 1) between positions: kernel
+/// principal component analysis (Schölkopf et al. 1998) with scikit-learn's defaults.
 ///
 /// # Errors
-/// If x has another rank.
+/// If x does not have rank 4.
 pub(super) fn kernel_map(b: &mut Builder<'_>, x: ValueId) -> Built {
     let flat = centred(b, x)?;
     let &[_, channels, _] = b.shape(flat).at(1).as_slice() else { return Err(rank()) };
@@ -53,8 +53,8 @@ pub(super) fn kernel_map(b: &mut Builder<'_>, x: ValueId) -> Built {
     let product = b.matmul(turned, flat)?;
     #[allow(clippy::cast_precision_loss)]
     let scaled = b.scale(product, 1.0 / channels as f32)?;
-    // tanh(s + 1) − tanh 1 = (1 − tanh² 1) t ÷ (1 + t tanh 1), t = tanh s: the constant goes when the
-    // kernel is centred, and would take the digits of small activations with it.
+    // tanh(s + 1) − tanh 1 = (1 − tanh² 1) t ÷ (1 + t tanh 1), t = tanh s. Centring the kernel removes the
+    // constant, which would otherwise cost small activations their precision.
     let t = b.unary(UnaryFunction::Tanh, scaled)?;
     let at_one = TANH_1;
     let above = b.scale(t, 1.0 - at_one * at_one)?;
@@ -71,7 +71,7 @@ pub(super) fn kernel_map(b: &mut Builder<'_>, x: ValueId) -> Built {
     signed_map(b, map, flat, x)
 }
 
-/// x as N×C×places, each channel less its mean.
+/// Reshapes x to `n c positions` and subtracts the mean of each channel.
 fn centred(b: &mut Builder<'_>, x: ValueId) -> Built {
     let shape = b.shape(x);
     let &[_, c, h, w] = shape.at(1).as_slice() else { return Err(rank()) };
@@ -80,7 +80,7 @@ fn centred(b: &mut Builder<'_>, x: ValueId) -> Built {
     b.sub(flat, mean)
 }
 
-/// √λ u of a symmetric matrix N×n×n: N×n×1.
+/// Returns √λ u of a symmetric matrix of shape `n m m`, as `n m 1`.
 fn component(b: &mut Builder<'_>, matrix: ValueId) -> Built {
     let direction = dominant(b, matrix)?;
     let stretched = b.matmul(matrix, direction)?;
@@ -91,7 +91,7 @@ fn component(b: &mut Builder<'_>, matrix: ValueId) -> Built {
     divide_or_zero(b, stretched, root)
 }
 
-/// The unit eigenvector of the largest eigenvalue of a symmetric matrix N×n×n: N×n×1.
+/// Returns the unit eigenvector of the largest eigenvalue of a symmetric matrix of shape `n m m`, as `n m 1`.
 fn dominant(b: &mut Builder<'_>, matrix: ValueId) -> Built {
     let &[_, n, _] = b.shape(matrix).at(1).as_slice() else { return Err(rank()) };
     let identity = (0..n * n).map(|i| if i / n == i % n { 1.0 } else { 0.0 }).collect();
@@ -101,7 +101,7 @@ fn dominant(b: &mut Builder<'_>, matrix: ValueId) -> Built {
         let square = b.matmul(power, power)?;
         power = by_largest(b, square)?;
     }
-    // What is left is u uᵀ times a number; its column with the largest diagonal element is u.
+    // The result is u uᵀ times a factor; its column with the largest diagonal element is proportional to u.
     let diagonal = b.mul(power, identity)?;
     let diagonal = b.sum(diagonal, &[2], false)?;
     let chosen = one_hot_of_largest(b, diagonal)?;
@@ -114,14 +114,14 @@ fn dominant(b: &mut Builder<'_>, matrix: ValueId) -> Built {
     divide_or_zero(b, column, length)
 }
 
-/// A matrix over its largest element in size, so that squares neither vanish nor overflow.
+/// Divides a matrix by its largest absolute element, so that squares neither vanish nor overflow.
 fn by_largest(b: &mut Builder<'_>, matrix: ValueId) -> Built {
     let size = b.unary(UnaryFunction::Abs, matrix)?;
     let largest = b.reduce(heatlens_graph::op::reduce::ReduceFunction::Max, size, &[1, 2], true)?;
     divide_or_zero(b, matrix, largest)
 }
 
-/// The map N×places×1 as N×h×w, turned round where it disagrees with the sum over channels.
+/// Reshapes the map from `n positions 1` to `n h w`, negated if it disagrees with the sum over channels.
 fn signed_map(b: &mut Builder<'_>, map: ValueId, flat: ValueId, x: ValueId) -> Built {
     let shape = b.shape(x);
     let flat_map_shape = Shape(b.shape(map).0.into_iter().take(2).collect());

@@ -1,9 +1,9 @@
-//! The control that knows nothing.
+//! Control that returns noise.
 
 use crate::method::{MapKind, Method, MethodError, PassCount, Passes, Study, Subject, Work};
 use crate::random::Key;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static RANDOM: Method = Method {
     id: "random",
     title: "Random (control)",
@@ -43,7 +43,7 @@ impl Passes for Random {
         false
     }
 
-    /// Other noise for every image, the same for the same image wherever it stands.
+    /// Returns noise that depends on the image's content, but not on its position in the data.
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let content = subject.pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, pixel| {
             (hash ^ u64::from(pixel.to_bits())).wrapping_mul(0x0100_0000_01b3) // FNV-1a

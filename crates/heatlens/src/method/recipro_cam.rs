@@ -8,8 +8,8 @@ use crate::method::{
 };
 use crate::model::Layer;
 
-/// The registry row. The paper takes nothing off (`--compat`): where the score of a silent layer is low, as the network's
-/// biases will have it, all of its map is negative.
+/// Registry entry. The paper subtracts nothing (`--compat`): if the score of a silent layer is low, because of the
+/// network's biases, the whole map is negative.
 pub(super) static RECIPRO_CAM: Method = Method {
     id: "recipro_cam",
     title: "Recipro-CAM",
@@ -40,7 +40,7 @@ struct Recipro {
     layer: Layer,
     gaussian: bool,
     halves: Arc<Halves>,
-    /// Whether the paper's own map is made.
+    /// True if the map is made exactly as published.
     published: bool,
 }
 
@@ -64,7 +64,7 @@ impl Passes for Recipro {
                 }
             }
         };
-        // The last variant keeps none.
+        // The last variant keeps no position.
         let mut scores = self.halves.scores(subject, &reached, h * w + 1, &keep_one)?;
         let silent = scores.pop().unwrap_or(0.0);
         if !self.published {
@@ -75,7 +75,7 @@ impl Passes for Recipro {
 }
 
 impl Recipro {
-    /// How much of a place stays when `kept` is the one that is kept.
+    /// Returns the share of a position that remains when `kept` is the kept one.
     fn share(&self, kept: usize, place: usize, w: usize) -> f32 {
         if kept == self.layer.shape[1] * w {
             return 0.0;

@@ -7,7 +7,7 @@ use crate::method::formula::{bring, divide_or_zero};
 use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work, grad_cam_pp};
 use crate::model::Layer;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static REFINE_CAM: Method = Method {
     id: "refine_cam",
     title: "RefineCAM",
@@ -54,7 +54,7 @@ fn places(layer: &Layer) -> usize {
     layer.shape[1] * layer.shape[2]
 }
 
-/// ReLU(map) ÷ its maximum.
+/// Builds ReLU(map) ÷ its maximum.
 fn by_largest(b: &mut Builder<'_>, map: ValueId) -> Result<ValueId, GraphError> {
     let positive = b.relu(map)?;
     let largest = b.reduce(ReduceFunction::Max, positive, &[1, 2], true)?;

@@ -1,4 +1,4 @@
-//! RISE: randomised input sampling.
+//! RISE: randomized input sampling.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row. The paper's map is 1/(p·N) · Σ yᵢMᵢ, the mean score where a place is visible (`--compat`): as large as
-/// the mean score of all masks wherever nothing matters, hence one colour all over, or none where scores are negative.
-/// The mean score where the place is hidden, taken off, leaves what showing the place adds. Cells are H/grid rounded up,
-/// as in the authors' code: the paper's rounding down leaves a border that no mask reaches.
+/// Registry entry. The paper's map is 1/(p·N) · Σ yᵢMᵢ, the mean score where a position is visible (`--compat`).
+/// Wherever nothing matters it is as large as the mean score of all masks, so the picture has one colour all over,
+/// or none if scores are negative. Subtracting the mean score where the position is hidden leaves the effect of
+/// showing the position. Cells are H/grid rounded up, as in the authors' code: rounding down as in the paper leaves
+/// a border that no mask reaches.
 pub(super) static RISE: Method = Method {
     id: "rise",
     title: "RISE",
@@ -45,7 +46,7 @@ struct Rise {
     grid: usize,
     probability: f64,
     key: Key,
-    /// Whether the paper's own map is made.
+    /// True if the map is made exactly as published.
     published: bool,
 }
 
@@ -69,7 +70,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl Rise {
-    /// Mask `number`, made afresh whenever it is needed, so that memory does not grow with them.
+    /// Returns mask `number`, regenerated on demand so that memory does not grow with the number of masks.
     fn mask(&self, number: usize) -> Vec<f32> {
         let mut rng = self.key.at(number as u64).rng();
         let cells: Vec<f32> = (0..self.grid * self.grid)
@@ -95,7 +96,7 @@ impl Passes for Rise {
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let black = vec![0.0; subject.pixels.len()];
         let make = |number: usize, image: &mut [f32]| blend(image, &black, &self.mask(number));
-        // For each place the masks' visibility, and the scores weighted by it.
+        // For each position, the sum of the masks' visibility, and that of the scores weighted by it.
         let mut places = vec![[0.0; 2]; self.size[0] * self.size[1]];
         let mut total = 0.0;
         self.score.stream(subject, self.masks, &make, &mut |number, _, outputs| {

@@ -3,10 +3,10 @@
 use crate::method::parts::{ChannelMasks, Views};
 use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
 
-/// The registry row. The score is the one that is explained: the logit, or, as in the paper's
-/// experiments, what `--score probability` gives. The paper subtracts the score of a black image,
-/// which the softmax over channels takes out again. Masks are enlarged, then stretched to 0…1, by
-/// half-pixel bilinear interpolation; peers enlarge with aligned corners, or stretch first.
+/// Registry entry. The score is the explained one: the logit, or, as in the paper's experiments, that of `--score
+/// probability`. The paper subtracts the score of a black image, which the softmax over channels cancels. Masks are
+/// upsampled by half-pixel bilinear interpolation, then normalized to 0…1; other implementations upsample with
+/// aligned corners, or normalize first.
 pub(super) static SCORE_CAM: Method = Method {
     id: "score_cam",
     title: "Score-CAM",

@@ -3,7 +3,7 @@
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static SHAPLEY_CAM: Method = Method {
     id: "shapley_cam",
     title: "ShapleyCAM",

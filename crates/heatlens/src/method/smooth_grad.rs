@@ -3,8 +3,8 @@
 use crate::method::parts::NoisyGradients;
 use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
 
-/// The registry row. Of the peers, one squares the gradients and one differentiates the
-/// cross-entropy under this name; this is the paper's mean of the score's gradients.
+/// Registry entry. This is the paper's mean of the score's gradients; under this name, other implementations square
+/// the gradients or differentiate the cross-entropy.
 pub(super) static SMOOTH_GRAD: Method = Method {
     id: "smooth_grad",
     title: "SmoothGrad",

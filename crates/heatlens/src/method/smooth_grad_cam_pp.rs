@@ -7,7 +7,7 @@ use crate::method::{
 };
 use crate::random::Key;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static SMOOTH_GRAD_CAM_PP: Method = Method {
     id: "smooth_grad_cam_pp",
     title: "Smooth Grad-CAM++",
@@ -55,8 +55,8 @@ impl Passes for Smooth {
         PassCount::back(self.samples + 1)
     }
 
-    /// Every derivative is averaged, the first one too. (torchcam takes the first from the last noisy
-    /// copy alone.)
+    /// Computes the map. All derivatives are averaged, including the first. (torchcam uses the first derivative of
+    /// the last noisy copy alone.)
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
         let planes = self.program.run(subject.pixels, 1, subject.target)?.swap_remove(0);
         let add_noise = noisy(subject, self.noise, self.key);
@@ -71,7 +71,7 @@ impl Passes for Smooth {
     }
 }
 
-/// Σₖ wₖ Aₖ from the sums of G, G² and G³.
+/// Returns Σₖ wₖ Aₖ, given the sums of G, G² and G³.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 fn weigh(planes: &[f32], powers: &[[f64; 3]], samples: usize, area: usize) -> Vec<f32> {
     let mut map = vec![0.0f32; area];

@@ -8,7 +8,7 @@ use crate::method::{
     MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
 };
 
-/// The registry row.
+/// Registry entry.
 pub(super) static SOBOL: Method = Method {
     id: "sobol",
     title: "Sobol attribution",
@@ -28,7 +28,7 @@ pub(super) static SOBOL: Method = Method {
     work: Work::Passes(prepare),
 };
 
-/// Rows are kept in memory.
+/// Maximum number of samples; all rows are kept in memory.
 const MOST_SAMPLES: usize = 10_000;
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Sobol {
     score: Arc<TargetProgram>,
     masks: GridMasks,
     samples: usize,
-    /// For each sample, A's cells and then B's.
+    /// Cells of A followed by those of B, for each sample.
     rows: Vec<f32>,
 }
 
@@ -51,7 +51,7 @@ fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
 }
 
 impl Sobol {
-    /// The mask of a pass: of each sample first A, then A with one cell after the other from B.
+    /// Returns the mask of a pass: for each sample first A, then A with each cell in turn taken from B.
     fn cells(&self, pass: usize) -> Vec<f32> {
         let n = self.masks.cells();
         let (sample, changed) = (pass / (n + 1), pass % (n + 1));

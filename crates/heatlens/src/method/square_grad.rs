@@ -3,7 +3,7 @@
 use crate::method::parts::NoisyGradients;
 use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static SQUARE_GRAD: Method = Method {
     id: "square_grad",
     title: "SquareGrad",

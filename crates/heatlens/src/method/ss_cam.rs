@@ -3,9 +3,9 @@
 use crate::method::parts::{ChannelMasks, Views, extremes};
 use crate::method::{MapKind, Method, MethodError, Parameter, Passes, Setting, Study, Work};
 
-/// The registry row. This is the paper's first form, noise on the feature map. Its strength is a share
-/// of the channel's range, so that it means the same for every layer; the paper's 2 is in the
-/// activations' own units. A peer adds noise to the mask instead, far outside 0…1.
+/// Registry entry. This is the paper's first form, with noise on the feature map. Its strength is a share of the
+/// channel's range, so that it is comparable between layers; the paper's 2 is in units of the activations. Another
+/// implementation adds noise to the mask instead, far outside 0…1.
 pub(super) static SS_CAM: Method = Method {
     id: "ss_cam",
     title: "SS-CAM",

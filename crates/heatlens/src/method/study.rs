@@ -1,9 +1,9 @@
-//! Methods of many passes: one image in, many inputs derived from it through a program, one map out.
+//! Multi-pass methods: many inputs derived from one image are run through a program and folded into one map.
 //!
-//! A method prepares its programs once, from a [`Study`] of the model, and is then asked image by
-//! image. Inputs are made and folded a few at a time in a fixed order, so memory does not grow with
-//! their number and no thread changes a bit. Random numbers depend on the seed and the pass alone,
-//! never on which other images are explained.
+//! A method prepares its programs once, from a [`Study`] of the model, and then explains image by image. Inputs are
+//! created and folded in small batches in a fixed order, so memory does not grow with their number and results do
+//! not depend on threads. Random numbers depend on the seed and the pass alone, not on which other images are
+//! explained.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -18,85 +18,84 @@ use crate::model::{GapHead, Layer, Model};
 use crate::random::{Key, Use};
 use crate::target::{Score, evidence, of_row, row_shape};
 
-/// Inputs that go through a program together. A constant, because memory must not depend on how many
-/// there are.
+/// Number of inputs per batch. Constant, so that memory does not depend on the number of inputs.
 pub const TOGETHER: usize = 32;
 
-/// Takes an image's number, its pixels and its outputs.
+/// Receives the index, the pixels and the outputs of an image.
 pub type Fold<'a> = dyn FnMut(usize, &[f32], &[&[f32]]) + 'a;
 
-/// How many images go through the model, or through the part of it behind a layer, for one map.
+/// Number of passes through the model, or through the part after a layer, for one map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PassCount {
-    /// Forward passes.
+    /// Number of forward passes.
     pub forward: usize,
-    /// Passes forward and back.
+    /// Number of combined forward and backward passes.
     pub back: usize,
 }
 
 impl PassCount {
-    /// Forward passes alone.
+    /// Counts forward passes only.
     #[must_use]
     pub fn forward(passes: usize) -> Self {
         Self { forward: passes, back: 0 }
     }
 
-    /// Passes forward and back alone.
+    /// Counts combined forward and backward passes only.
     #[must_use]
     pub fn back(passes: usize) -> Self {
         Self { forward: 0, back: passes }
     }
 }
 
-/// A prepared method: programs and what is left to do for each image.
+/// A prepared method: its programs, and the computation for each image.
 pub trait Passes: Debug + Send + Sync {
-    /// Sizes of one map: `[h, w]` or `[c, h, w]`.
+    /// Returns the shape of one map: `[h, w]` or `[c, h, w]`.
     fn shape(&self) -> Vec<usize>;
 
-    /// Whether an image takes so many passes that each is best explained by itself.
+    /// Returns true if one image takes so many passes that images are best explained one by one.
     fn is_long(&self) -> bool {
         true
     }
 
-    /// The passes that one map takes.
+    /// Returns the number of passes of one map.
     fn count(&self) -> PassCount;
 
-    /// The map of one image, as many numbers as [`shape`](Self::shape) says.
+    /// Returns the map of one image, with the number of values given by [`shape`](Self::shape).
     ///
     /// # Errors
-    /// If a program refuses what it is given.
+    /// If a program rejects its inputs.
     fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError>;
 }
 
-/// One image, and what is explained of it.
+/// One image and the target to explain.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// Its pixels as the model takes them, c·h·w.
+    /// Pixels of the model's input, shape `c h w`.
     pub pixels: &'a [f32],
-    /// How much each score counts, K numbers: one-hot for a class, −1 for class 0 of a single logit,
-    /// a difference for one class against another.
+    /// Weight of each score, shape `k`: one-hot for a class, −1 for class 0 of a single logit, a difference for one
+    /// class against another.
     pub target: &'a [f32],
 }
 
-/// Programs that several methods of a run need, each compiled by the first that asks for it.
+/// Programs shared by several methods of a run, each compiled on first use.
 #[derive(Debug, Default)]
 pub struct Shared {
     score: Kept<TargetProgram>,
     gradient: Kept<TargetProgram>,
     activations: Kept<TargetProgram>,
     halves: Kept<Halves>,
-    /// What a person should know of how methods were prepared.
+    /// Notes for the user on the preparation of methods.
     notes: RefCell<Vec<String>>,
 }
 
 impl Shared {
-    /// Hands the notes out, once.
+    /// Returns the notes and clears them.
     pub(crate) fn take_notes(&self) -> Vec<String> {
         self.notes.take()
     }
 }
 
-/// Something for each of several values of the graph.
+/// A cache keyed by values of the graph.
 #[derive(Debug)]
 struct Kept<T>(RefCell<Vec<(ValueId, Arc<T>)>>);
 
@@ -107,7 +106,7 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    /// What is kept for the value `at`, or what `make` gives.
+    /// Returns the cached item for `at`, or creates it with `make`.
     fn get(&self, at: ValueId, make: impl FnOnce() -> Result<T, MethodError>) -> Result<Arc<T>, MethodError> {
         if let Some((_, found)) = self.0.borrow().iter().find(|(known, _)| *known == at) {
             return Ok(Arc::clone(found));
@@ -118,50 +117,50 @@ impl<T> Kept<T> {
     }
 }
 
-/// What a method of many passes is prepared from.
+/// Context for preparing a multi-pass method.
 #[derive(Debug)]
 pub struct Study<'a> {
     /// The model.
     pub model: &'a Model,
-    /// The layer looked at.
+    /// The explained layer.
     pub layer: &'a Layer,
-    /// Whether logits or probabilities are explained.
+    /// Score to explain: logit or probability.
     pub score: Score,
-    /// Whether maps are made to the letter of the papers, to be held against other libraries.
+    /// True if maps are made exactly as published, for comparison with other libraries.
     pub published: bool,
-    /// Every layer of the network.
+    /// All layers of the network.
     pub layers: &'a [Layer],
-    /// The last layer of every size up to the layer looked at, in order.
+    /// The last layer of every spatial size up to the explained one, in order.
     pub stages: &'a [Layer],
-    /// The global-average-pooling head, if the model has one.
+    /// Global average pooling head, if the model has one.
     pub gap: Option<&'a GapHead>,
-    /// The method's settings.
+    /// Settings of the method.
     pub chosen: Chosen<'a>,
-    /// What methods share.
+    /// Programs shared between methods.
     pub shared: &'a Shared,
 }
 
-/// The network, and what of it is explained.
+/// The network with its scores and target.
 struct Aim {
     graph: Graph,
     scores: ValueId,
     seed: ValueId,
-    /// The input that says how much each class counts.
+    /// Input with the weight of each class.
     target: ValueId,
 }
 
 impl Study<'_> {
-    /// The image's `[c, h, w]`.
+    /// Returns the shape `[c, h, w]` of the image.
     #[must_use]
     pub fn image_shape(&self) -> [usize; 3] {
         self.model.shape()
     }
 
-    /// The count that is set under `name`, if it fits this model. A default that does not fit gives way to `instead`,
-    /// with a note: nobody asked for it.
+    /// Returns the count set under `name` if it fits this model. A default that does not fit is replaced by
+    /// `instead`, with a note.
     ///
     /// # Errors
-    /// If what a person has set does not fit, for the given reason, or the method's row lists no such count.
+    /// If a value set by the user does not fit, for the given reason, or the method has no count of that name.
     pub fn count_that_fits(
         &self,
         name: &'static str,
@@ -185,8 +184,8 @@ impl Study<'_> {
         Ok(instead)
     }
 
-    /// A program from images and target to whatever `formula` makes of them. Inside, the formula's
-    /// seed is the target, so [`Formula::target`] is the score explained.
+    /// Compiles a program from images and targets to the values that `formula` builds. Within the formula, the seed
+    /// is the target, so [`Formula::target`] is the explained score.
     ///
     /// # Errors
     /// If the formula cannot be built or compiled.
@@ -197,11 +196,11 @@ impl Study<'_> {
         self.compiled(self.with_target()?, formula)
     }
 
-    /// Like [`program`](Self::program), where the score is the one that says for and against: see
+    /// Like [`program`](Self::program), but with the score that separates evidence for from evidence against; see
     /// [`evidence`].
     ///
     /// # Errors
-    /// As there.
+    /// If the formula cannot be built or compiled.
     pub fn evidence_program(
         &self,
         formula: impl FnOnce(&mut Formula<'_>) -> Result<Vec<ValueId>, MethodError>,
@@ -219,7 +218,7 @@ impl Study<'_> {
         Ok(TargetProgram { program: ImageProgram::compile(&graph, self.model.image, &outputs)? })
     }
 
-    /// The network with its scores, their seed, and the target as a further input.
+    /// Returns the network with its scores, their seed, and the target as an additional input.
     fn with_target(&self) -> Result<Aim, MethodError> {
         let mut graph = self.model.graph.clone();
         let target = graph.add_input("target", Fact::f32(row_shape(self.model)));
@@ -227,7 +226,8 @@ impl Study<'_> {
         Ok(Aim { graph, scores, seed, target })
     }
 
-    /// The same with one score, the evidence, where classes compete and nobody asked for the papers' own numbers.
+    /// Like `with_target`, but with the evidence as the only score if classes compete and the published formulas
+    /// were not requested.
     fn with_evidence(&self) -> Result<Aim, MethodError> {
         let mut aim = self.with_target()?;
         let head = &self.model.head;
@@ -254,7 +254,7 @@ impl Study<'_> {
         }
     }
 
-    /// A program for the evidence alone: N×1.
+    /// Returns a program for the evidence alone, shape `n 1`.
     ///
     /// # Errors
     /// If an operator of the model has no kernel.
@@ -262,7 +262,7 @@ impl Study<'_> {
         self.shared.score.get(self.model.image, || self.evidence_program(|f| Ok(vec![f.target()?])))
     }
 
-    /// A program for the gradient of the score explained with respect to the image: N×C×H×W.
+    /// Returns a program for the gradient of the explained score with respect to the image, shape `n c h w`.
     ///
     /// # Errors
     /// If a node has no derivative, or an operator of the model has no kernel.
@@ -271,7 +271,7 @@ impl Study<'_> {
         self.shared.gradient.get(self.model.image, gradient)
     }
 
-    /// A program for the layer's activations: N×C×h×w.
+    /// Returns a program for the layer's activations, shape `n c h w`.
     ///
     /// # Errors
     /// If an operator of the model has no kernel.
@@ -279,13 +279,13 @@ impl Study<'_> {
         self.shared.activations.get(self.layer.value, || self.program(|f| Ok(vec![f.activations()?])))
     }
 
-    /// The key of everything random in the method.
+    /// Returns the random key of the method.
     #[must_use]
     pub fn key(&self) -> Key {
         Key::new(self.chosen.seed(), Use::Explain)
     }
 
-    /// The network in two parts, cut at the layer.
+    /// Returns the network as two programs, cut at the layer.
     ///
     /// # Errors
     /// If an operator of the model has no kernel.
@@ -309,27 +309,27 @@ impl Study<'_> {
     }
 }
 
-/// A compiled formula of images and target.
+/// A compiled formula with images and targets as inputs.
 #[derive(Debug)]
 pub struct TargetProgram {
     program: ImageProgram,
 }
 
 impl TargetProgram {
-    /// Runs images, given one after the other, all with the same target; the outputs in order.
+    /// Runs `n` concatenated images with the same target; returns the outputs in order.
     ///
     /// # Errors
-    /// If `pixels` does not hold `n` images.
+    /// If `pixels` does not contain `n` images.
     pub fn run(&self, pixels: &[f32], n: usize, target: &[f32]) -> Result<Vec<Vec<f32>>, MethodError> {
         let targets = target.repeat(n);
         Ok(self.program.run(&[pixels, &targets], n)?)
     }
 
-    /// Runs `total` images that `make` writes one by one into its argument, [`TOGETHER`] at a time,
-    /// and hands each image's number, pixels and outputs to `fold`, in order.
+    /// Runs `total` images, [`TOGETHER`] at a time. `make` writes each image into its argument; `fold` receives the
+    /// index, pixels and outputs of each image in order.
     ///
     /// # Errors
-    /// If a run fails, or `fold` does.
+    /// If a run fails.
     pub fn stream(
         &self,
         subject: &Subject<'_>,
@@ -358,37 +358,38 @@ impl TargetProgram {
     }
 }
 
-/// A network cut at a layer: from images to the layer, and from the layer to the score.
+/// A network cut at a layer: one program from images to the layer, and one from the layer to the score.
 #[derive(Debug)]
 pub struct Halves {
     front: ImageProgram,
     back: ImageProgram,
-    /// For each further input of the back half, which value of the front half it takes; none: the target.
+    /// Source of each further input of the back program: the index of a value of the front program, or `None` for
+    /// the target.
     tail_feeds: Vec<Option<usize>>,
 }
 
-/// What the front half made of one image.
+/// Output of the front program for one image.
 #[derive(Clone, Debug)]
 pub struct Reached {
-    /// The layer's activations in the layer's own order.
+    /// Activations of the layer, in its native axis order.
     pub layer: Vec<f32>,
-    /// Other values that the back half needs.
+    /// Other values that the back program needs.
     crossing: Vec<Vec<f32>>,
 }
 
 impl Halves {
-    /// Runs the front half on one image.
+    /// Runs the front program on one image.
     ///
     /// # Errors
-    /// If the image is of another size.
+    /// If the image has the wrong size.
     pub fn reach(&self, subject: &Subject<'_>) -> Result<Reached, MethodError> {
         let mut values = self.front.run(&[subject.pixels, subject.target], 1)?;
         let crossing = values.split_off(1);
         Ok(Reached { layer: values.swap_remove(0), crossing })
     }
 
-    /// The score for each of `total` variants of the layer, which `make` changes one by one from the
-    /// image's own; [`TOGETHER`] at a time.
+    /// Returns the scores of `total` variants of the layer, which `make` derives one by one from the image's own
+    /// activations, [`TOGETHER`] at a time.
     ///
     /// # Errors
     /// If a run fails.

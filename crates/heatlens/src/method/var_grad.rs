@@ -3,7 +3,7 @@
 use crate::method::parts::NoisyGradients;
 use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
 
-/// The registry row.
+/// Registry entry.
 pub(super) static VAR_GRAD: Method = Method {
     id: "var_grad",
     title: "VarGrad",

@@ -4,7 +4,7 @@ use crate::method::formula::divide_or_zero;
 use crate::method::{Formula, MapKind, Method, MethodError, Work};
 use heatlens_graph::ValueId;
 
-/// The registry row.
+/// Registry entry.
 pub(super) static XGRAD_CAM: Method = Method {
     id: "xgrad_cam",
     title: "XGrad-CAM",

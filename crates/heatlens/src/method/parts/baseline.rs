@@ -1,14 +1,14 @@
-//! Images without information, to compare an image with.
+//! Baselines: images without information to compare an image with.
 
 use crate::method::parts::blur;
 use crate::random::Key;
 
-/// How much a `blur` baseline is blurred: the standard deviation as a share of the shorter side
-/// (Sturmfels et al. 2020 show 20 of 224 pixels).
+/// Standard deviation of a `blur` baseline as a share of the shorter side (Sturmfels et al. 2020 show 20 of 224
+/// pixels).
 const BLUR: f64 = 0.1;
 
-/// The baseline that a word stands for: `zero` (in the numbers that the model takes), `mean` (each
-/// channel's mean), `blur` (the image blurred), `uniform` (noise between the image's extremes).
+/// Returns the baseline of the given name: `zero` (in the model's input), `mean` (the mean of each channel), `blur`
+/// (the blurred image), or `uniform` (noise between the image's extremes).
 #[allow(clippy::cast_precision_loss)]
 pub(in crate::method) fn baseline(word: &str, pixels: &[f32], shape: [usize; 3], key: Key) -> Vec<f32> {
     let [_, h, w] = shape;
@@ -24,8 +24,8 @@ pub(in crate::method) fn baseline(word: &str, pixels: &[f32], shape: [usize; 3],
     }
 }
 
-/// Replaces an image by `fill` where the mask (h·w, the same for every channel) is 0, keeps it where
-/// it is 1, and mixes the two between.
+/// Blends an image with `fill`: a mask value of 0 gives `fill`, 1 the image. The mask has the shape `h w` and is
+/// the same for every channel.
 pub(in crate::method) fn blend(image: &mut [f32], fill: &[f32], mask: &[f32]) {
     let planes = image.chunks_mut(mask.len().max(1)).zip(fill.chunks(mask.len().max(1)));
     for (plane, fill) in planes {
@@ -35,7 +35,7 @@ pub(in crate::method) fn blend(image: &mut [f32], fill: &[f32], mask: &[f32]) {
     }
 }
 
-/// The smallest and the largest value.
+/// Returns the smallest and the largest value.
 pub(in crate::method) fn extremes(values: &[f32]) -> [f32; 2] {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);
     [low, values.iter().copied().fold(f32::NEG_INFINITY, f32::max)]

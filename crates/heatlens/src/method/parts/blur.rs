@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// The matrix that blurs `n` points with standard deviation `sigma`, row-major n×n. Points beyond the
-/// ends are the inner ones mirrored, so rows sum to 1 and an even plane stays even.
+/// Returns the matrix that blurs `n` points with standard deviation `sigma`, row-major n×n. Points beyond the ends
+/// are mirrored, so rows sum to 1 and a uniform plane stays uniform.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub(in crate::method) fn gaussian_matrix(n: usize, sigma: f64) -> Vec<f32> {
     let reach = (4.0 * sigma).ceil() as usize;
@@ -28,14 +28,14 @@ pub(in crate::method) fn gaussian_matrix(n: usize, sigma: f64) -> Vec<f32> {
     matrix
 }
 
-/// Index `i` of a line of `n` that is continued by its mirror image, the end point repeated: c b a | a b c | c b a.
+/// Maps index `i` into a line of `n` extended by reflection with repeated end points: c b a | a b c | c b a.
 #[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn mirrored(i: i64, n: usize) -> usize {
     let round = i.rem_euclid(2 * n as i64) as usize;
     round.min(2 * n - 1 - round)
 }
 
-/// The planes `[c, h, w]` blurred, line by line on all threads.
+/// Blurs planes of shape `c h w`, row by row on all threads.
 pub(crate) fn blur(pixels: &[f32], [_, h, w]: [usize; 3], sigma: f64) -> Vec<f32> {
     let (rows, columns) = (gaussian_matrix(h, sigma), gaussian_matrix(w, sigma));
     let reach: Vec<Range<usize>> = columns.chunks(w).map(within_reach).collect();
@@ -54,7 +54,7 @@ pub(crate) fn blur(pixels: &[f32], [_, h, w]: [usize; 3], sigma: f64) -> Vec<f32
     blurred
 }
 
-/// From the first weight that counts to the last.
+/// Returns the range from the first to the last non-zero weight.
 fn within_reach(weights: &[f32]) -> Range<usize> {
     let first = weights.iter().position(|&weight| weight > 0.0).unwrap_or(0);
     first..weights.iter().rposition(|&weight| weight > 0.0).map_or(first, |last| last + 1)

@@ -1,4 +1,4 @@
-//! Score-CAM and its kin: channels weighed by the score of the image seen through them.
+//! Score-CAM and variants: channels weighted by the score of the image masked with them.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use crate::method::{MethodError, PassCount, Passes, Study, Subject};
 use crate::model::Placement;
 use crate::random::{Key, Rng};
 
-/// What a channel looks like in one of its `views`: numbers h·w, changed in place. The mask is what
-/// comes out, enlarged, stretched to 0…1, and multiplied by the number returned.
+/// Changes a channel's values (`h w`) in place for view `i`. The result is upsampled, normalized to 0…1 and
+/// multiplied by the returned factor to give the mask.
 pub(in crate::method) type View = fn(&Views, usize, &mut [f32], &mut Rng) -> f32;
 
-/// How often and how each channel is looked through.
+/// Number and kind of the views of each channel.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::method) struct Views {
-    /// Views of each channel.
+    /// Number of views per channel.
     pub count: usize,
-    /// Strength of the noise, where there is any.
+    /// Strength of the noise, if any.
     pub noise: f64,
-    /// What happens to view `i`.
+    /// Change of the channel for view `i`.
     pub change: View,
 }
 
-/// Σₖ αₖ Aₖ, with α the softmax over the channels of the mean score of channel k's views. A channel
-/// that is the same everywhere shows nothing and has α = 0.
+/// The map Σₖ αₖ Aₖ, with α the softmax over channels of the mean score over channel k's views. A constant channel
+/// has α = 0.
 #[derive(Debug)]
 pub(in crate::method) struct ChannelMasks {
     activations: Arc<TargetProgram>,
     score: Arc<TargetProgram>,
-    /// The layer's `[c, h, w]`.
+    /// Shape `[c, h, w]` of the layer.
     layer: [usize; 3],
     enlargement: Enlargement,
     views: Views,
@@ -39,7 +39,7 @@ pub(in crate::method) struct ChannelMasks {
 }
 
 impl ChannelMasks {
-    /// Prepares the activations and the score.
+    /// Prepares the programs for activations and score.
     pub(in crate::method) fn prepare(
         study: &Study<'_>,
         views: Views,
@@ -56,14 +56,14 @@ impl ChannelMasks {
         }))
     }
 
-    /// The mask of one view of a channel, H·W.
+    /// Returns the mask of one view of a channel, at the size of the image.
     fn mask(&self, channel: &[f32], number: usize) -> Vec<f32> {
         let mut plane = channel.to_vec();
         let mut rng = self.key.at(number as u64).rng();
         let factor = (self.views.change)(&self.views, number % self.views.count, &mut plane, &mut rng);
         let mut mask = self.enlargement.apply(&plane);
         let [low, high] = extremes(&mask);
-        // Equal numbers may have been made unequal by rounding, but not equal ones different enough.
+        // Rounding may make equal values slightly unequal, but never the reverse.
         let scale = if high > low { factor / (high - low) } else { 0.0 };
         mask.iter_mut().for_each(|m| *m = (*m - low) * scale);
         mask
@@ -104,13 +104,13 @@ impl Passes for ChannelMasks {
     }
 }
 
-/// Whether the numbers are not all the same.
+/// Returns true if the values are not all equal.
 fn varies(plane: &[f32]) -> bool {
     let [low, high] = extremes(plane);
     high > low
 }
 
-/// Numbers that sum to 1 and stand to each other as eˣ.
+/// Returns the softmax.
 fn softmax(scores: &[f64]) -> Vec<f64> {
     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = scores.iter().map(|s| libm::exp(s - top)).collect();

@@ -1,17 +1,17 @@
-//! Masks of few cells, enlarged smoothly over an image: what Sobol, HSIC and extremal perturbation vary.
+//! Coarse masks, smoothly upsampled to the image; used by Sobol, HSIC and extremal perturbation.
 
 use crate::bilinear::Enlargement;
 use crate::method::parts::{baseline, blend};
 use crate::method::{MethodError, Parameter, Setting, Study};
 use crate::random::Key;
 
-/// The finest grid: each cell costs passes.
+/// Maximum number of cells per side; each cell costs passes.
 const FINEST: usize = 32;
 
-/// A grid of cells over an image, and what shows where a mask is 0.
+/// A grid of cells over an image, and the fill for masked parts.
 #[derive(Clone, Debug)]
 pub(in crate::method) struct GridMasks {
-    /// Cells of a side.
+    /// Number of cells per side.
     pub side: usize,
     shape: [usize; 3],
     enlargement: Enlargement,
@@ -20,14 +20,15 @@ pub(in crate::method) struct GridMasks {
 }
 
 impl GridMasks {
-    /// What shows where a mask is 0.
+    /// The parameter for the fill where a mask is 0.
     pub(in crate::method) const FILL: Parameter = Parameter {
         name: "fill",
         default: Setting::Choice(&["zero", "mean", "blur", "uniform"]),
         summary: "what shows where a mask is 0: zero, each channel's mean, the image blurred, or noise",
     };
 
-    /// As the settings `grid` and `fill` say; a default grid finer than the image has one cell for each pixel.
+    /// Creates the grid from the settings `grid` and `fill`; a default grid finer than the image gets one cell per
+    /// pixel.
     pub(in crate::method) fn new(study: &Study<'_>) -> Result<Self, MethodError> {
         let [_, h, w] = study.image_shape();
         study.chosen.count_up_to("grid", FINEST)?;
@@ -38,28 +39,28 @@ impl GridMasks {
         Ok(Self { side, shape, enlargement, fill, key })
     }
 
-    /// How many cells.
+    /// Returns the number of cells.
     pub(in crate::method) fn cells(&self) -> usize {
         self.side * self.side
     }
 
-    /// What shows where a mask is 0.
+    /// Returns the image shown where a mask is 0.
     pub(in crate::method) fn cover(&self, pixels: &[f32]) -> Vec<f32> {
-        // Of its own coordinate: the masks' random numbers start at lower ones.
+        // A separate key coordinate: the random numbers of the masks start at lower ones.
         baseline(self.fill, pixels, self.shape, self.key.at(u64::MAX))
     }
 
-    /// Shows an image through a mask given by its cells.
+    /// Masks an image with the given cells.
     pub(in crate::method) fn apply(&self, image: &mut [f32], cover: &[f32], cells: &[f32]) {
         blend(image, cover, &self.enlargement.apply(cells));
     }
 
-    /// A mask at the image's size.
+    /// Upsamples a mask to the size of the image.
     pub(in crate::method) fn enlarged(&self, cells: &[f32]) -> Vec<f32> {
         self.enlargement.apply(cells)
     }
 
-    /// What a derivative with respect to the mask's pixels is with respect to its cells.
+    /// Converts a derivative with respect to the mask's pixels to one with respect to its cells.
     pub(in crate::method) fn gather(&self, pixels: &[f32]) -> Vec<f64> {
         self.enlargement.transposed(pixels, self.cells())
     }

@@ -1,14 +1,13 @@
-//! Points that fill a cube of many dimensions evenly.
+//! Low-discrepancy points in many dimensions.
 
 use crate::random::Key;
 
-/// Digits beyond this size no longer show in `f32`.
+/// Digits below this size are lost in `f32`.
 const FINEST: f64 = 1e-8;
 
-/// `count` points of so many coordinates each, in 0…1, one after the other: Halton's sequence with a
-/// random permutation of each digit (Owen 2017, A randomized Halton algorithm in R). Coordinate d
-/// mirrors the point's number at the dot, written in the d-th prime; the permutations undo that large
-/// primes would let coordinates rise together.
+/// Returns `count` points with `dimensions` coordinates each, in 0…1: the Halton sequence with a random permutation
+/// of each digit (Owen 2017, A randomized Halton algorithm in R). Coordinate d is the radical inverse of the
+/// point's index in the d-th prime; the permutations remove the correlation between coordinates of large primes.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 pub(in crate::method) fn halton(count: usize, dimensions: usize, key: Key) -> Vec<f32> {
     let mut points = vec![0.0; count * dimensions];
@@ -31,7 +30,7 @@ pub(in crate::method) fn halton(count: usize, dimensions: usize, key: Key) -> Ve
     points.into_iter().map(|p: f64| (p as f32).min(1.0 - f32::EPSILON)).collect()
 }
 
-/// The first primes.
+/// Returns the first `count` primes.
 fn primes(count: usize) -> Vec<usize> {
     let mut primes: Vec<usize> = Vec::with_capacity(count);
     let mut candidate = 2;
@@ -64,7 +63,7 @@ mod tests {
             let correlation = correlation.sum::<f64>() / count as f64;
             assert!(correlation.abs() < 0.15, "{d}: {correlation}");
         }
-        // In base 2, every half of a half holds its share exactly.
+        // In base 2, every quarter has exactly its share.
         for quarter in 0..4u8 {
             let inside = column(0).filter(|p| ((p + 0.5) * 4.0) as u8 == quarter).count();
             assert_eq!(inside, 250);

@@ -1,4 +1,4 @@
-//! What several methods of many passes are made of.
+//! Building blocks shared by several multi-pass methods.
 
 mod baseline;
 mod blur;

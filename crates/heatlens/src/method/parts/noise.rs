@@ -1,4 +1,4 @@
-//! Gradients of noisy copies of an image, and what is kept of them.
+//! Gradients of noisy copies of an image, and their statistics.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::method::study::TargetProgram;
 use crate::method::{MethodError, Parameter, PassCount, Passes, Setting, Study, Subject};
 use crate::random::Key;
 
-/// How strong the noise is.
+/// The parameter for the strength of the noise.
 pub(in crate::method) const NOISE: Parameter = Parameter {
     name: "noise",
     default: Setting::Number(0.15),
     summary: "standard deviation of the noise, as a share of the image's range",
 };
 
-/// Adds normal noise to an image, other noise for every sample.
+/// Returns a function that adds Gaussian noise to an image, different for every sample.
 #[allow(clippy::cast_possible_truncation)]
 pub(in crate::method) fn noisy(
     subject: &Subject<'_>,
@@ -29,24 +29,24 @@ pub(in crate::method) fn noisy(
     }
 }
 
-/// Mean and spread of many arrays, element by element, without keeping them (Welford 1962).
+/// Running mean and spread of many arrays, element by element (Welford 1962).
 #[derive(Clone, Debug)]
 pub(in crate::method) struct Moments {
-    /// How many.
+    /// Number of arrays.
     pub count: f64,
-    /// Their mean.
+    /// Mean.
     pub mean: Vec<f64>,
-    /// The sum of squared deviations from it.
+    /// Sum of squared deviations from the mean.
     pub deviation: Vec<f64>,
 }
 
 impl Moments {
-    /// Of no array yet.
+    /// Creates empty moments.
     pub(in crate::method) fn new(len: usize) -> Self {
         Self { count: 0.0, mean: vec![0.0; len], deviation: vec![0.0; len] }
     }
 
-    /// Takes one more.
+    /// Adds one array.
     pub(in crate::method) fn add(&mut self, values: &[f32]) {
         self.count += 1.0;
         for ((mean, deviation), &value) in self.mean.iter_mut().zip(&mut self.deviation).zip(values) {
@@ -69,13 +69,13 @@ pub(in crate::method) struct NoisyGradients {
 }
 
 impl NoisyGradients {
-    /// What can be set.
+    /// Parameters that can be set.
     pub(in crate::method) const PARAMETERS: &'static [Parameter] = &[
         Parameter { name: "samples", default: Setting::Count(50), summary: "noisy copies of the image" },
         NOISE,
     ];
 
-    /// Prepares the gradient.
+    /// Prepares the gradient program.
     pub(in crate::method) fn prepare(
         study: &Study<'_>,
         statistic: fn(&Moments) -> Vec<f64>,

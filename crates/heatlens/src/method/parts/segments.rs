@@ -1,28 +1,29 @@
-//! An image in pieces: what LIME and Kernel SHAP show and cover.
+//! Segmentation of an image, used by LIME and Kernel SHAP.
 
 use crate::method::parts::baseline::{baseline, extremes};
 use crate::method::{MethodError, Parameter, Setting, Study};
 use crate::random::Key;
 
-/// More pieces than this make equations too large to solve for every image.
+/// Maximum number of pieces; more would make the equations too large to solve for every image.
 const MOST_SEGMENTS: usize = 500;
 
-/// Rounds of k-means; Achanta et al. 2012 find 10 enough for any image.
+/// Number of k-means iterations; Achanta et al. 2012 find 10 sufficient for any image.
 const ROUNDS: usize = 10;
 
-/// Weight of places against colours, both as shares: of the distance of pieces, and of the image's range.
+/// Weight of positions relative to colours. Positions are shares of the distance between pieces, colours shares of
+/// the image's range.
 const COMPACTNESS: f32 = 0.3;
 
-/// The number of its piece for each pixel.
+/// Piece of each pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::method) struct Segments {
-    /// h·w numbers from 0.
+    /// Piece numbers from 0, shape `h w`.
     pub labels: Vec<usize>,
-    /// How many pieces there are.
+    /// Number of pieces.
     pub count: usize,
 }
 
-/// How an image is cut up, and what covers a piece.
+/// Segmentation settings, and the fill for covered pieces.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::method) struct Cutting {
     shape: [usize; 3],
@@ -33,26 +34,26 @@ pub(in crate::method) struct Cutting {
 }
 
 impl Cutting {
-    /// How many pieces.
+    /// The parameter for the number of pieces.
     pub(in crate::method) const SEGMENTS: Parameter = Parameter {
         name: "segments",
         default: Setting::Count(49),
         summary: "about how many pieces the image is cut into",
     };
-    /// Which pieces.
+    /// The parameter for the shape of the pieces.
     pub(in crate::method) const SHAPES: Parameter = Parameter {
         name: "shapes",
         default: Setting::Choice(&["grid", "slic"]),
         summary: "pieces: rectangles, or superpixels of one colour (Achanta et al. 2012)",
     };
-    /// What covers them.
+    /// The parameter for the fill of covered pieces.
     pub(in crate::method) const FILL: Parameter = Parameter {
         name: "fill",
         default: Setting::Choice(&["zero", "mean", "blur", "uniform"]),
         summary: "what covers a piece: zero, each channel's mean, the image blurred, or noise",
     };
 
-    /// As the settings say; an image of fewer pixels than the default has pieces is cut into its pixels.
+    /// Reads the settings; if an image has fewer pixels than the default number of pieces, every pixel is a piece.
     pub(in crate::method) fn new(study: &Study<'_>) -> Result<Self, MethodError> {
         let [_, h, w] = study.image_shape();
         study.chosen.count_up_to("segments", MOST_SEGMENTS)?;
@@ -63,13 +64,13 @@ impl Cutting {
         Ok(Self { shape, wanted, shapes, fill, key })
     }
 
-    /// The most pieces that an image is cut into: as many for rectangles, up to as many for superpixels.
+    /// Returns the maximum number of pieces, which is exact for rectangles and an upper bound for superpixels.
     pub(in crate::method) fn most(&self) -> usize {
         let [_, h, w] = self.shape;
         cells([h, w], self.wanted).into_iter().product()
     }
 
-    /// The pieces of an image.
+    /// Returns the pieces of an image.
     pub(in crate::method) fn cut(&self, pixels: &[f32]) -> Segments {
         let [_, h, w] = self.shape;
         match self.shapes {
@@ -78,9 +79,9 @@ impl Cutting {
         }
     }
 
-    /// What covers the pieces of an image.
+    /// Returns the image shown in covered pieces.
     pub(in crate::method) fn cover(&self, pixels: &[f32]) -> Vec<f32> {
-        // Of its own coordinate: the passes' random numbers start at the key itself.
+        // A separate key coordinate: the random numbers of the passes start at the key itself.
         baseline(self.fill, pixels, self.shape, self.key.at(u64::MAX))
     }
 }
@@ -98,14 +99,14 @@ impl Segments {
         }
     }
 
-    /// A number for each piece, at its pixels.
+    /// Assigns each pixel the value of its piece.
     #[allow(clippy::cast_possible_truncation)]
     pub(in crate::method) fn paint(&self, values: &[f64]) -> Vec<f32> {
         self.labels.iter().map(|&piece| values[piece] as f32).collect()
     }
 }
 
-/// Rows and columns of nearly square cells, about `wanted` of them.
+/// Returns the rows and columns of about `wanted` nearly square cells.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn cells([h, w]: [usize; 2], wanted: usize) -> [usize; 2] {
     let rows = (wanted as f64 * h as f64 / w as f64).sqrt().round() as usize;
@@ -119,8 +120,8 @@ fn rectangles([h, w]: [usize; 2], wanted: usize) -> Segments {
     Segments { labels: (0..h * w).map(label).collect(), count: rows * columns }
 }
 
-/// SLIC: k-means over colour and place, each centre looking only around itself. Parts of a cluster
-/// that do not touch stay one piece.
+/// Computes SLIC superpixels: k-means over colour and position, with each centre searching only its neighbourhood.
+/// Disconnected parts of a cluster stay one piece.
 #[allow(clippy::cast_precision_loss)]
 fn superpixels(pixels: &[f32], [c, h, w]: [usize; 3], wanted: usize) -> Segments {
     let start = rectangles([h, w], wanted);
@@ -154,7 +155,7 @@ fn superpixels(pixels: &[f32], [c, h, w]: [usize; 3], wanted: usize) -> Segments
     renumbered(labels, start.count)
 }
 
-/// The mean of each cluster's points; empty for a cluster without any.
+/// Returns the mean of each cluster's points; empty for an empty cluster.
 #[allow(clippy::cast_precision_loss)]
 fn centres(
     labels: &[usize],
@@ -175,7 +176,7 @@ fn centres(
     sums
 }
 
-/// Numbers without gaps, in the order of the old ones.
+/// Renumbers the labels without gaps, preserving their order.
 fn renumbered(mut labels: Vec<usize>, count: usize) -> Segments {
     let mut used = vec![false; count];
     labels.iter().for_each(|&label| used[label] = true);
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn superpixels_follow_colours() {
-        // Two halves of different brightness, the border away from any regular grid of 8 cells.
+        // Two halves of different brightness, with a border off any regular grid of 8 cells.
         let pixels: Vec<f32> = (0u8..240).map(|i| if i % 20 < 7 { 0.0 } else { 1.0 }).collect();
         let Segments { labels, count } = superpixels(&pixels, [1, 12, 20], 8);
         assert!((2..=8).contains(&count));
@@ -218,7 +219,7 @@ mod tests {
                 assert!(left != right || pixels[a] == pixels[b], "{a} and {b} are one piece");
             }
         }
-        // An image of one colour is cut by place alone.
+        // An image of one colour is segmented by position alone.
         assert!(superpixels(&[0.5; 240], [1, 12, 20], 8).count >= 6);
     }
 }

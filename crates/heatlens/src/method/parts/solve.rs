@@ -1,11 +1,11 @@
 //! Small systems of linear equations.
 
-/// What is added to the diagonal of equations without a single solution, as a share of its largest element.
+/// Regularization added to the diagonal of singular systems, as a share of its largest element.
 const RIDGE: f64 = 1e-9;
 
-/// Solves A·x = b for a symmetric A without negative eigenvalues (row-major n×n, its lower half is
-/// read), for each b in turn. Where some unknowns cannot be told apart, x is the smallest solution, to
-/// a share of 10⁻⁹: what belongs to them together is shared evenly.
+/// Solves A·x = b for a symmetric positive semidefinite A (row-major n×n, only the lower half is read), for each b
+/// in turn. If some unknowns are not identifiable, x is the minimum-norm solution up to a share of 10⁻⁹, which
+/// divides their joint value evenly.
 pub(in crate::method) fn solve(mut a: Vec<f64>, rights: &mut [Vec<f64>]) {
     if cholesky(a.clone(), rights).is_some() {
         return;
@@ -16,12 +16,12 @@ pub(in crate::method) fn solve(mut a: Vec<f64>, rights: &mut [Vec<f64>]) {
     cholesky(a, rights);
 }
 
-/// The largest element of the diagonal.
+/// Returns the largest diagonal element.
 fn largest(a: &[f64], n: usize) -> f64 {
     (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max)
 }
 
-/// By Cholesky's decomposition; none, and nothing changed, if A is not positive definite to rounding.
+/// Solves by Cholesky decomposition; `None`, with `rights` unchanged, if A is not positive definite up to rounding.
 fn cholesky(mut a: Vec<f64>, rights: &mut [Vec<f64>]) -> Option<()> {
     let n = rights.first().map_or(0, Vec::len);
     let smallest = 1e-12 * largest(&a, n);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_apart_is_shared() {
-        // x₀ + x₁ = 3, twice, and x₂ = 5; nothing at all is 0.
+        // x₀ + x₁ = 3, twice, and x₂ = 5; an all-zero system gives 0.
         let a = vec![1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0];
         let mut x = [vec![3.0, 3.0, 5.0]];
         solve(a, &mut x);
