@@ -4,9 +4,9 @@ use heatlens_graph::{Builder, GraphError, Node, Rules, ValueId};
 
 use crate::rule::{Network, rectifier};
 
-/// At every rectifier, passes the positive part of the gradient on and forgets what the rectifier
-/// itself let through: `g · [g > 0]`. Max-pools send it to where the maximum was (the paper's
-/// switches). Activations that are no rectifiers are refused by name.
+/// Propagates the positive part of the gradient through every rectifier and ignores the rectifier's own derivative:
+/// `g · [g > 0]`. Max-pools route it to the position of the maximum (the paper's switches). Activations other than
+/// rectifiers are rejected with an error that names them.
 #[derive(Clone, Copy, Debug)]
 pub struct Deconvnet<'a>(pub &'a Network);
 

@@ -1,18 +1,18 @@
-//! DeepLIFT's multipliers by the Rescale rule (Shrikumar et al. 2017, "Learning Important Features
-//! Through Propagating Activation Differences").
+//! DeepLIFT multipliers by the Rescale rule (Shrikumar et al. 2017, "Learning Important Features Through
+//! Propagating Activation Differences").
 //!
-//! The network stands in the graph twice: on the image and on a reference. What flows back is how
-//! much the score's difference from the reference owes to each value's, per unit of that value:
-//! m = Δy ÷ Δx through a function of one value, the plain derivative through what is linear. For
-//! other operators the paper gives no rule; these keep Σ m·Δx = Δy exactly:
+//! The graph contains the network twice: once for the image and once for a reference. The values propagated
+//! backwards are multipliers, the contribution of each value's difference from the reference to that of the score,
+//! per unit: m = Δy ÷ Δx through a function of one value, the plain derivative through linear operators. The paper
+//! gives no rules for other operators; the following ones preserve Σ m·Δx = Δy exactly:
 //!
-//! - A product takes its derivative at the mean of both passes, a ratio likewise: each order of
-//!   exchanging one factor before the other counts half (as in Lundberg and Lee 2017, SHAP).
-//! - A maximum (max-pool) credits the image's winner with what it adds above the reference's maximum
-//!   and the reference's winner with what its loss takes away (as in SHAP and Captum).
-//! - Softmax and layer normalisation are written out in such operators.
+//! - A product uses its derivative at the mean of both passes, and likewise a ratio: the two orders of replacing
+//!   one factor before the other have equal weight (as in Lundberg and Lee 2017, SHAP).
+//! - A maximum (max-pool) credits the winner on the image with the gain over the reference's maximum, and the
+//!   winner on the reference with the loss (as in SHAP and Captum).
+//! - Softmax and layer normalization are decomposed into such operators.
 //!
-//! Anything else is refused by name.
+//! Any other operator is rejected with an error that names it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,17 +47,17 @@ use crate::rule::network::{copies, is};
 type Built = Result<ValueId, GraphError>;
 type Multipliers = Result<Vec<Option<ValueId>>, GraphError>;
 
-/// Differences smaller than this share of the values are rounding; the derivative stands in.
+/// Relative difference below which values differ only by rounding, and the derivative is used instead.
 const ROUNDING: f32 = 1e-5;
 
-/// The Rescale rule between an image and a reference.
+/// The Rescale rule for an image and a reference.
 #[derive(Debug)]
 pub struct DeepLift {
-    /// For each value that depends on the image, the value that depends on the reference likewise.
+    /// For each value that depends on the image, its counterpart on the reference.
     twins: RefCell<BTreeMap<ValueId, ValueId>>,
 }
 
-/// How an operator's multipliers come about.
+/// Rule for the multipliers of an operator.
 enum Way {
     Derivative,
     Rescale,
@@ -69,10 +69,10 @@ enum Way {
 }
 
 impl DeepLift {
-    /// Appends the network on `reference`, which is shaped as `image`.
+    /// Appends the network applied to `reference`, which has the shape of `image`.
     ///
     /// # Errors
-    /// If the reference has another shape.
+    /// If the reference has a different shape.
     pub fn new(
         network: &Network,
         graph: &mut Graph,
@@ -91,7 +91,7 @@ impl DeepLift {
         Ok(rule)
     }
 
-    /// What a value is on the reference: itself if no image changes it.
+    /// Returns the counterpart of a value on the reference: the value itself if it does not depend on the image.
     fn at_reference(&self, value: ValueId) -> ValueId {
         self.twins.borrow().get(&value).copied().unwrap_or(value)
     }
@@ -100,14 +100,14 @@ impl DeepLift {
         self.twins.borrow().contains_key(&value)
     }
 
-    /// A node as it stands on the reference.
+    /// Returns the counterpart of a node on the reference.
     fn twin(&self, node: &Node) -> Node {
         let inputs = node.inputs.iter().map(|i| i.map(|i| self.at_reference(i))).collect();
         let outputs = node.outputs.iter().map(|&o| self.at_reference(o)).collect();
         Node { inputs, outputs, ..node.clone() }
     }
 
-    /// value − value on the reference.
+    /// Builds the difference between a value and its counterpart on the reference.
     fn difference(&self, b: &mut Builder<'_>, value: ValueId) -> Built {
         b.sub(value, self.at_reference(value))
     }
@@ -192,7 +192,7 @@ impl DeepLift {
         }
     }
 
-    /// m · Δy ÷ Δx, and the derivative where Δx is rounding.
+    /// Builds m · Δy ÷ Δx, or the derivative if Δx is within rounding error.
     fn rescale(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
         let mut found = vec![None; node.inputs.len()];
         let position = wanted.iter().position(|&wanted| wanted).unwrap_or(0);
@@ -214,7 +214,7 @@ impl DeepLift {
         Ok(found)
     }
 
-    /// The derivative of a product at the mean of image and reference.
+    /// Builds the derivative of a product at the mean of image and reference.
     fn mean_of_both(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
         let mut between = node.clone();
         for input in between.inputs.iter_mut().flatten() {
@@ -224,7 +224,7 @@ impl DeepLift {
         node.op.vjp(b, &between, &[Some(m)], wanted)
     }
 
-    /// x ÷ d, as the product of x and 1 ÷ d.
+    /// Builds the multipliers of x ÷ d, as the product of x and 1 ÷ d.
     fn ratio(&self, b: &mut Builder<'_>, node: &Node, m: ValueId) -> Multipliers {
         let (x, d) = (require_value(node, 0)?, require_value(node, 1)?);
         let (x0, d0) = (self.at_reference(x), self.at_reference(d));
@@ -240,7 +240,7 @@ impl DeepLift {
         Ok(vec![Some(of_x), Some(b.mul(m, slope)?)])
     }
 
-    /// What the maximum owes to its winners on the image and on the reference.
+    /// Divides the change of a maximum between its winners on the image and on the reference.
     fn winners(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
         let twin = self.twin(node);
         let (y, y0) = (node.outputs[0], twin.outputs[0]);
@@ -265,7 +265,7 @@ impl DeepLift {
         Ok(found)
     }
 
-    /// The multipliers of an operator through a formula that does the same.
+    /// Builds the multipliers of an operator through an equivalent formula.
     fn written_out(
         &self,
         b: &mut Builder<'_>,
@@ -290,7 +290,7 @@ impl DeepLift {
     }
 }
 
-/// e^(x − max x) ÷ Σ e^(x − max x).
+/// Builds e^(x − max x) ÷ Σ e^(x − max x).
 fn written_softmax(b: &mut Builder<'_>, node: &Node, softmax: Softmax, x: ValueId) -> Built {
     let shape = b.shape(x);
     let axis = shape.axis(softmax.axis);
@@ -302,7 +302,7 @@ fn written_softmax(b: &mut Builder<'_>, node: &Node, softmax: Softmax, x: ValueI
     b.div(power, sum)
 }
 
-/// (x − mean) ÷ deviation · scale + bias.
+/// Builds (x − mean) ÷ deviation · scale + bias.
 fn written_normalisation(b: &mut Builder<'_>, node: &Node, norm: LayerNormalization, x: ValueId) -> Built {
     let shape = b.shape(x);
     let first = norm.axis_of(&shape).map_err(|e| at(node, e))?;

@@ -1,12 +1,12 @@
-//! Guided back-propagation (Springenberg et al. 2015, "Striving for Simplicity").
+//! Guided backpropagation (Springenberg et al. 2015, "Striving for Simplicity").
 
 use heatlens_graph::{Builder, GraphError, Node, Rules, ValueId};
 
 use crate::rule::{Network, rectifier};
 
-/// At every rectifier f, lets only positive gradients through its derivative: `g · f′(x) · [g > 0]`,
-/// which is `g · [x > 0] · [g > 0]` for ReLU. Other activations have no such rule in the literature,
-/// and are refused by name rather than given the plain gradient.
+/// Propagates only positive gradients through the derivative of every rectifier f: `g · f′(x) · [g > 0]`, which is
+/// `g · [x > 0] · [g > 0]` for ReLU. The literature has no such rule for other activations; they are rejected with
+/// an error that names them, rather than given the plain gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Guided<'a>(pub &'a Network);
 

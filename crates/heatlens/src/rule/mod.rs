@@ -1,4 +1,4 @@
-//! Rules that replace a node's derivative during the backward walk. A rule is one file.
+//! Rules that replace a node's derivative in the backward pass, one per file.
 
 mod deconvnet;
 mod deep_lift;

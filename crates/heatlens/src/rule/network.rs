@@ -1,4 +1,4 @@
-//! What a rule must know of the network around a node.
+//! The part of the graph that rules operate on.
 
 use heatlens_graph::differentiate::depends_on;
 use heatlens_graph::op::at;
@@ -14,18 +14,18 @@ use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Graph, GraphError, Node, NodeId, OpError, Operator, Uses, ValueId};
 
-/// The part of a graph that leads from an image to scores, apart from every formula appended later.
+/// The part of a graph from an image to scores, excluding formulas appended later.
 #[derive(Clone, Debug)]
 pub struct Network {
     varies: Vec<bool>,
     needed: Vec<bool>,
     uses: Uses,
-    /// For each value, what lies behind it: see [`behind`](Self::behind).
+    /// For each value, its origin; see [`behind`](Self::behind).
     behind: Vec<ValueId>,
 }
 
 impl Network {
-    /// The network from `image` to `scores`.
+    /// Analyses the network from `image` to `scores`.
     #[must_use]
     pub fn new(graph: &Graph, image: ValueId, scores: ValueId) -> Self {
         let mut network = Self {
@@ -43,29 +43,29 @@ impl Network {
         network
     }
 
-    /// Whether a value of the network depends on the image.
+    /// Returns true if a value of the network depends on the image.
     #[must_use]
     pub fn varies(&self, value: ValueId) -> bool {
         self.varies.get(value.index()).copied().unwrap_or(false)
     }
 
-    /// The inputs of a node that depend on the image.
+    /// Returns the inputs of a node that depend on the image.
     pub fn varying<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = ValueId> + 'a {
         node.inputs.iter().flatten().copied().filter(|&input| self.varies(input))
     }
 
-    /// The nodes on the way from image to scores, in order.
+    /// Returns the nodes between image and scores, in graph order.
     pub fn nodes<'a>(&'a self, graph: &'a Graph) -> impl Iterator<Item = NodeId> + 'a {
         graph.node_ids().take(self.needed.len()).filter(|&id| self.holds(graph, id))
     }
 
-    /// Whether a node is on the way from image to scores.
+    /// Returns true if a node lies between image and scores.
     fn holds(&self, graph: &Graph, id: NodeId) -> bool {
         let needed = self.needed.get(id.index()).copied().unwrap_or(false);
         needed && graph.node(id).outputs.iter().any(|&output| self.varies(output))
     }
 
-    /// The nodes of the network that read a value, in order.
+    /// Returns the nodes of the network that use a value, in graph order.
     pub fn readers<'a>(
         &'a self,
         graph: &'a Graph,
@@ -76,7 +76,7 @@ impl Network {
         readers.iter().filter(|&&id| self.holds(graph, id)).map(|&id| graph.node(id))
     }
 
-    /// The one value that a node only moves, or changes by numbers that no image changes.
+    /// Returns the only varying input of a node that merely moves it or combines it with constants.
     fn carried(&self, node: &Node) -> Option<ValueId> {
         let moves = copies(node);
         let counts = is::<BatchNormalization>(node)
@@ -86,16 +86,16 @@ impl Network {
         inputs.next().is_none().then_some(carried)
     }
 
-    /// The value behind reshapes, copies and arithmetic with numbers.
+    /// Returns the origin of a value: its source before reshapes, copies and arithmetic with constants.
     #[must_use]
     pub fn behind(&self, value: ValueId) -> ValueId {
         self.behind.get(value.index()).copied().unwrap_or(value)
     }
 
-    /// An error where the scores are what a softmax or sigmoid made of logits.
+    /// Returns an error if the scores are the output of a softmax or sigmoid.
     ///
     /// # Errors
-    /// As said: what relevance hands back are logits.
+    /// If they are: relevance is propagated from logits.
     pub fn refuse_probability(&self, graph: &Graph, scores: ValueId) -> Result<(), GraphError> {
         let Some(id) = graph.producer(self.behind(scores)) else { return Ok(()) };
         let node = graph.node(id);
@@ -107,12 +107,12 @@ impl Network {
         Err(at(node, OpError::Unsupported(advice.to_owned())))
     }
 
-    /// The products of two varying values that a value becomes a factor of, each with the other
-    /// factor; `None` if it also goes elsewhere.
+    /// Returns the other factors of all products of two varying values that use a value as a factor; `None` if it
+    /// has any other use.
     #[must_use]
     pub fn products(&self, graph: &Graph, value: ValueId) -> Option<Vec<ValueId>> {
         let mut others = Vec::new();
-        // What still has to be looked at, the next one last: chains can be longer than a call stack is deep.
+        // Stack of uses still to visit, the next one last: chains may be longer than a call stack is deep.
         let mut open: Vec<(ValueId, &Node)> = self.readers(graph, value).rev().map(|r| (value, r)).collect();
         while let Some((value, reader)) = open.pop() {
             if self.carried(reader).is_some() {
@@ -127,7 +127,7 @@ impl Network {
     }
 }
 
-/// Whether a node hands all of its only input on, in another shape or type.
+/// Returns true if a node outputs its only input unchanged except for shape or type.
 pub(super) fn copies(node: &Node) -> bool {
     is::<Reshape>(node)
         || is::<Flatten>(node)
@@ -139,7 +139,7 @@ pub(super) fn copies(node: &Node) -> bool {
         || is::<Cast>(node)
 }
 
-/// Whether a node's operator is a `T`.
+/// Returns true if the operator of a node is a `T`.
 pub(super) fn is<T: Operator>(node: &Node) -> bool {
     node.op.downcast_ref::<T>().is_some()
 }

@@ -1,10 +1,10 @@
-//! What guided back-propagation and deconvnet have in common: which activations they know.
+//! The activations that guided backpropagation and deconvnet support.
 //!
-//! Both are defined for rectifiers: ReLU, its leaky kin, clips that start at 0, and the larger of a
-//! value and 0. Layers that are linear, pools, normalisations and products keep their derivative. Any
-//! other activation has no such rule in the literature and is refused by name. The one exception is a
-//! sigmoid whose only use is to weigh another value, as in squeeze-and-excitation: it is a factor of
-//! a product, and keeps its derivative as other products do.
+//! Both are defined for rectifiers: ReLU, its leaky variants, clips that start at 0, and the maximum of a value and
+//! 0. Linear layers, pools, normalizations and products keep their derivative. The literature has no such rule for
+//! other activations, which are rejected with an error that names them. The only exception is a sigmoid used
+//! exclusively to weight another value, as in squeeze-and-excitation: as a factor of a product, it keeps its
+//! derivative.
 
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
 use heatlens_graph::op::clip::Clip;
@@ -14,10 +14,10 @@ use heatlens_graph::{Graph, GraphError, Node, OpError, ValueId};
 
 use crate::rule::Network;
 
-/// Whether the node is a rectifier; otherwise it keeps its derivative.
+/// Returns true if the node is a rectifier, and false if it keeps its derivative.
 ///
 /// # Errors
-/// If it is an activation that `rule` knows nothing of.
+/// If it is an activation that `rule` does not support.
 pub(super) fn is_rectifier(
     network: &Network,
     graph: &Graph,
@@ -58,21 +58,21 @@ pub(super) fn is_rectifier(
     })
 }
 
-/// Whether all that comes of a node is to be multiplied with values other than its own input.
+/// Returns true if the output of a node is only ever multiplied by values other than its own input.
 fn weighs_another(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
     let own = network.behind(require_value(node, 0)?);
     let others = network.products(graph, node.outputs[0]);
     Ok(others.is_some_and(|others| others.iter().all(|&other| network.behind(other) != own)))
 }
 
-/// Whether what comes of a node is multiplied with its own input.
+/// Returns true if the output of a node is multiplied by its own input.
 fn gates_itself(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
     let own = network.behind(require_value(node, 0)?);
     let others = network.products(graph, node.outputs[0]);
     Ok(others.is_some_and(|others| others.iter().any(|&other| network.behind(other) == own)))
 }
 
-/// Whether a root is added to what its square is taken of.
+/// Returns true if a square root is added to the value whose square it is the root of.
 fn roots_its_addend(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
     let square = network.behind(require_value(node, 0)?);
     let Some(Binary(BinaryFunction::Mul | BinaryFunction::Pow)) =

@@ -1,8 +1,8 @@
-//! Arithmetic with numbers, in whichever form a file holds it.
+//! Chains of arithmetic with constants, in any exported form.
 //!
-//! A batch normalisation is one operator, or a difference, a product and a sum, perhaps with casts and transpositions in
-//! between. Together they are x·a + c, with a factor and a shift for each channel, and relevance sees them only so: the
-//! same network has the same relevance, however it was exported.
+//! A batch normalization may be one operator, or a difference, a product and a sum, possibly with casts and
+//! transpositions in between. Together they are x·a + c, with a factor and a shift per channel, and relevance
+//! treats them as such: the same network has the same relevance, however it was exported.
 
 use std::collections::BTreeMap;
 
@@ -18,22 +18,22 @@ use super::{Built, STABILISER};
 use crate::rule::Network;
 use crate::rule::network::is;
 
-/// A chain of nodes that together are x·a + c.
+/// A chain of nodes that together compute x·a + c.
 #[derive(Clone, Debug)]
 pub(super) struct Affine {
-    /// x.
+    /// The input x.
     pub(super) start: ValueId,
-    /// The nodes, in order. Each is the only one that reads what the one before it made.
+    /// Nodes in order. Each is the only user of the previous node's output.
     pub(super) nodes: Vec<NodeId>,
-    /// The axis of x that numbers run along; `None` where one does for all.
+    /// Axis of x along which factor and shift vary; `None` if they are the same for all.
     pub(super) axis: Option<usize>,
     factor: Vec<f64>,
     shift: Vec<f64>,
-    /// For each axis of the chain's result the axis of x that it was.
+    /// For each axis of the chain's output, the corresponding axis of x.
     axes: Vec<usize>,
 }
 
-/// What one node does.
+/// The effect of one node.
 struct Step {
     axis: Option<usize>,
     factor: Vec<f64>,
@@ -41,10 +41,10 @@ struct Step {
 }
 
 impl Affine {
-    /// All chains of a network that hold any arithmetic, in order.
+    /// Returns all chains of a network that contain arithmetic, in graph order.
     pub(super) fn all(network: &Network, graph: &Graph) -> Vec<Self> {
         let mut chains: Vec<Self> = Vec::new();
-        // Chains by what they make.
+        // Indices of the chains by output value.
         let mut ends: BTreeMap<ValueId, usize> = BTreeMap::new();
         for id in network.nodes(graph) {
             let node = graph.node(id);
@@ -74,13 +74,13 @@ impl Affine {
         chains
     }
 
-    /// Nothing yet: x itself.
+    /// Creates an empty chain, the identity of x.
     fn from(graph: &Graph, start: ValueId) -> Self {
         let axes = (0..graph.fact(start).shape.rank()).collect();
         Self { start, nodes: Vec::new(), axis: None, factor: vec![1.0], shift: vec![0.0], axes }
     }
 
-    /// Takes in one more node, if it only moves what the chain made, or changes it by numbers.
+    /// Appends a node if it only moves the chain's output or combines it with constants; returns false otherwise.
     fn take(&mut self, graph: &Graph, id: NodeId, x: ValueId) -> bool {
         let node = graph.node(id);
         if let Some(Transpose { perm }) = node.op.downcast_ref() {
@@ -113,7 +113,7 @@ impl Affine {
         true
     }
 
-    /// The factor and the shift, each as `len` numbers in a row.
+    /// Builds the factor and the shift as vectors of length `len`.
     pub(super) fn numbers(&self, b: &mut Builder<'_>, len: usize) -> [ValueId; 2] {
         [&self.factor, &self.shift].map(|list| {
             let numbers = list.iter().cycle().take(len).map(|&v| v as f32).collect();
@@ -121,7 +121,7 @@ impl Affine {
         })
     }
 
-    /// x·a, and x·a + c.
+    /// Builds x·a, and x·a + c.
     pub(super) fn parts(&self, b: &mut Builder<'_>) -> Result<[ValueId; 2], heatlens_graph::GraphError> {
         let mut dims = vec![Dim::Fixed(1); b.shape(self.start).rank()];
         if let Some(dim) = self.axis.and_then(|axis| dims.get_mut(axis)) {
@@ -134,7 +134,7 @@ impl Affine {
         Ok([scaled, b.add(scaled, shift)?])
     }
 
-    /// The share of x: what the shift takes is gone.
+    /// Builds the relevance of x; that of the shift is absorbed.
     pub(super) fn share(&self, b: &mut Builder<'_>, relevance: ValueId) -> Built {
         let [scaled, sum] = self.parts(b)?;
         let s = over(b, relevance, sum, STABILISER)?;
@@ -143,7 +143,7 @@ impl Affine {
 }
 
 impl Step {
-    /// What a node does to its input `x` channel by channel, if that is all it does.
+    /// Returns the effect of a node on its input `x`, if it is a factor and a shift per channel.
     fn of(graph: &Graph, node: &Node, x: ValueId) -> Option<Self> {
         if let Some(BatchNormalization { epsilon }) = node.op.downcast_ref() {
             (node.inputs.first() == Some(&Some(x))).then_some(())?;
@@ -174,7 +174,8 @@ impl Step {
     }
 }
 
-/// The axis, among `rank`, that a tensor's numbers run along when it is broadcast; `Some(None)` for a single number.
+/// Returns the axis, of `rank` axes, along which a tensor varies when it is broadcast; `Some(None)` for a single
+/// value.
 fn axis_of(tensor: &Tensor, rank: usize) -> Option<Option<usize>> {
     let shape = tensor.shape();
     let missing = rank.checked_sub(shape.len())?;
@@ -186,7 +187,7 @@ fn axis_of(tensor: &Tensor, rank: usize) -> Option<Option<usize>> {
     }
 }
 
-/// Whether a node changes numbers rather than moving them.
+/// Returns true if a node computes new values rather than moving them.
 pub(super) fn is_arithmetic(node: &Node) -> bool {
     is::<Binary>(node) || is::<BatchNormalization>(node)
 }

@@ -1,44 +1,44 @@
-//! Which rule a layer with weights follows.
+//! Assignment of rules to layers with weights.
 
 use crate::rule::relevance::LayerRule;
 
-/// Where a layer stands and what it is.
+/// Position and type of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Nothing but copies and arithmetic with numbers lies between the image and the layer.
+    /// True if there are only copies and arithmetic with constants between the image and the layer.
     pub first: bool,
-    /// A matrix product; otherwise a convolution.
+    /// True for a matrix product, false for a convolution.
     pub dense: bool,
 }
 
-/// Which places a line of a composite is for.
+/// Predicate that selects the layers of an entry.
 type Matches = fn(Place) -> bool;
 
-/// Rules by place: the first line that matches wins.
+/// Rules by layer; the first matching entry applies.
 #[derive(Clone, Debug)]
 pub struct Composite(Vec<(Matches, LayerRule)>);
 
 impl Composite {
-    /// One rule for every layer.
+    /// Creates a composite with one rule for all layers.
     #[must_use]
     pub fn uniform(rule: LayerRule) -> Self {
         Self(vec![(|_| true, rule)])
     }
 
-    /// One rule for convolutions and another for matrix products.
+    /// Creates a composite with one rule for convolutions and another for matrix products.
     #[must_use]
     pub fn by_kind(convolution: LayerRule, dense: LayerRule) -> Self {
         Self(vec![(|place| place.dense, dense), (|_| true, convolution)])
     }
 
-    /// The same with another rule for layers that read the image.
+    /// Returns the composite with another rule for layers that read the image.
     #[must_use]
     pub fn with_first(mut self, rule: LayerRule) -> Self {
         self.0.insert(0, (|place| place.first, rule));
         self
     }
 
-    /// The rule at a place.
+    /// Returns the rule of a layer.
     #[must_use]
     pub fn rule(&self, place: Place) -> LayerRule {
         let found = self.0.iter().find(|(matches, _)| matches(place));

@@ -1,4 +1,4 @@
-//! Rules for layers with weights: convolutions and matrix products with stored matrices.
+//! Rules for layers with weights: convolutions and matrix products with constant matrices.
 
 use std::sync::Arc;
 
@@ -16,33 +16,32 @@ use super::{Built, STABILISER};
 use crate::rule::Network;
 use crate::rule::network::is;
 
-/// How a layer z = Σ x·w + b divides the relevance of its outputs among its inputs.
+/// Rule by which a layer z = Σ x·w + b distributes the relevance of its outputs to its inputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LayerRule {
-    /// In proportion to x·w; the denominator is moved away from 0 by this much. The bias keeps its
-    /// share.
+    /// In proportion to x·w; this value keeps the denominator away from 0. The bias absorbs its share.
     Epsilon(f32),
-    /// In proportion to x·w, with those of the sign of z raised by this factor.
+    /// In proportion to x·w, with terms of the sign of z amplified by this factor.
     Gamma(f32),
-    /// alpha times in proportion to the positive x·w, less alpha − 1 times to the negative ones.
+    /// alpha times in proportion to the positive x·w, minus alpha − 1 times in proportion to the negative ones.
     AlphaBeta {
-        /// The weight of the positive part.
+        /// Weight of the positive part.
         alpha: f32,
-        /// Whether the bias takes a share.
+        /// True if the bias absorbs its share.
         bias: bool,
     },
-    /// In proportion to x·w − low·max(w, 0) − high·min(w, 0), for inputs between two numbers.
+    /// In proportion to x·w − low·max(w, 0) − high·min(w, 0), for inputs between two bounds.
     Box {
-        /// The smallest value an input can take.
+        /// Smallest possible input value.
         low: f32,
-        /// The largest one.
+        /// Largest possible input value.
         high: f32,
     },
-    /// Evenly, whatever inputs and weights are.
+    /// Evenly, regardless of inputs and weights.
     Flat,
 }
 
-/// A node as a layer with weights.
+/// A node interpreted as a layer with weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layer {
     x: usize,
@@ -52,7 +51,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// How to read a node, if it is such a layer.
+    /// Interprets a node as a layer; `None` if it is not a layer with weights.
     pub(super) fn of(network: &Network, node: &Node) -> Option<Self> {
         let convolution = is::<Conv>(node) || is::<ConvInputGrad>(node);
         let dense = is::<Gemm>(node) || is::<MatMul>(node);
@@ -75,19 +74,19 @@ impl Layer {
         self.x
     }
 
-    /// The value that the layer reads; `of` has seen that it is there.
+    /// Returns the input value of the layer, which `of` has checked to exist.
     pub(super) fn x(self, node: &Node) -> ValueId {
         node.inputs.get(self.x).copied().flatten().unwrap_or(node.outputs[0])
     }
 
-    /// Whether numbers that run along an axis of its outputs can be taken in.
+    /// Returns true if a factor and a shift along an axis of the outputs can be merged into the layer.
     pub(super) fn takes(self, graph: &Graph, node: &Node, axis: Option<usize>) -> bool {
         let rank = node.outputs.first().map_or(0, |&y| graph.fact(y).shape.rank());
         let channels = if self.dense { rank.checked_sub(1) } else { Some(1) };
         self.x == 0 && !is::<ConvInputGrad>(node) && (axis.is_none() || axis == channels)
     }
 
-    /// The layer's numbers, with those of the arithmetic behind it taken in.
+    /// Returns the layer's weights and bias, merged with those of the arithmetic after it.
     pub(super) fn merge(
         self,
         b: &mut Builder<'_>,
@@ -99,7 +98,7 @@ impl Layer {
         let mut bias = node.inputs.get(self.bias).copied().flatten();
         let mut op = Arc::clone(&node.op);
         if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
-            // Factors go into the numbers, so that signs are theirs.
+            // Factors are merged into weights and bias, which then have the correct signs.
             w = b.scale(w, gemm.alpha)?;
             bias = bias.map(|bias| b.scale(bias, gemm.beta)).transpose()?;
             op = Arc::new(Gemm { alpha: 1.0, beta: 1.0, ..*gemm });
@@ -123,7 +122,7 @@ impl Layer {
         Ok(Merged { node: Node { op, ..node.clone() }, layer: self, x, w, bias, y })
     }
 
-    /// A number for each output channel as it broadcasts over the weights.
+    /// Reshapes one value per output channel so that it broadcasts over the weights.
     fn along_outputs(self, b: &mut Builder<'_>, node: &Node, vector: ValueId) -> Built {
         let rank = b.shape(require_value(node, self.w)?).rank();
         let last = match node.op.downcast_ref::<Gemm>() {
@@ -138,7 +137,7 @@ impl Layer {
     }
 }
 
-/// A layer with its numbers at hand.
+/// A layer with merged weights.
 pub(super) struct Merged {
     node: Node,
     layer: Layer,
@@ -148,7 +147,7 @@ pub(super) struct Merged {
     y: ValueId,
 }
 
-/// The layer on other inputs and weights.
+/// The layer with other inputs and weights.
 #[derive(Clone, Copy)]
 struct Part {
     x: ValueId,
@@ -169,7 +168,7 @@ impl Merged {
         node
     }
 
-    /// Σ x·w + b of a part.
+    /// Builds Σ x·w + b of a part.
     fn forward(&self, b: &mut Builder<'_>, part: Part) -> Built {
         let node = self.variant(part);
         let name = format!("{}/part", node.name);
@@ -181,12 +180,13 @@ impl Merged {
         }
     }
 
-    /// Whether the operator adds a bias itself; of the others only a matrix product gets one, along its last axis.
+    /// Returns true if the operator adds a bias itself. Of the others only a matrix product gets one, along its
+    /// last axis.
     fn takes_bias(&self) -> bool {
         !is::<MatMul>(&self.node)
     }
 
-    /// x ⊙ Σ s·w of a part.
+    /// Builds x ⊙ Σ s·w of a part.
     fn backward(&self, b: &mut Builder<'_>, part: Part, s: ValueId) -> Built {
         let node = self.variant(part);
         let wanted: Vec<bool> = (0..node.inputs.len()).map(|i| i == self.layer.x).collect();
@@ -196,7 +196,7 @@ impl Merged {
         b.mul(part.x, grad)
     }
 
-    /// The layer's input's share of `relevance`.
+    /// Builds the relevance of the layer's input, given that of its output.
     pub(super) fn share(&self, b: &mut Builder<'_>, rule: LayerRule, relevance: ValueId) -> Built {
         match rule {
             LayerRule::Epsilon(epsilon) => {
@@ -210,13 +210,13 @@ impl Merged {
         }
     }
 
-    /// Positive (or negative) inputs times `same`, plus those of the other sign times `other`.
+    /// Pairs inputs of one sign with `same` and those of the other sign with `other`.
     fn pair(&self, b: &mut Builder<'_>, same: Sided, other: ValueId) -> Result<[Part; 2], GraphError> {
         let [positive, negative] = [positive(b, self.x)?, negative(b, self.x)?];
         Ok([Part { x: positive, w: same.w, bias: same.bias }, Part { x: negative, w: other, bias: None }])
     }
 
-    /// Divides `relevance` in proportion to the terms of `parts`.
+    /// Distributes `relevance` in proportion to the terms of `parts`.
     fn divide(&self, b: &mut Builder<'_>, parts: [Part; 2], relevance: ValueId) -> Built {
         let [first, second] = [self.forward(b, parts[0])?, self.forward(b, parts[1])?];
         let sum = b.add(first, second)?;
@@ -242,8 +242,8 @@ impl Merged {
         b.sub(gain, loss)
     }
 
-    /// Andéol et al. 2021: terms of the sign of the output are raised, which is Montavon's rule
-    /// where nothing is negative.
+    /// Builds the γ-rule of Andéol et al. 2021, which amplifies terms with the sign of the output; it equals
+    /// Montavon's rule if nothing is negative.
     fn gamma(&self, b: &mut Builder<'_>, gamma: f32, relevance: ValueId) -> Built {
         let raised = |b: &mut Builder<'_>, value: ValueId, part: fn(&mut Builder<'_>, ValueId) -> Built| {
             let part = part(b, value)?;
@@ -299,7 +299,7 @@ impl Merged {
     }
 }
 
-/// Weights and bias for positive inputs.
+/// Weights and bias for inputs of one sign.
 #[derive(Clone, Copy)]
 struct Sided {
     w: ValueId,
@@ -315,7 +315,7 @@ fn negative(b: &mut Builder<'_>, x: ValueId) -> Built {
     b.binary(BinaryFunction::Min, x, zero)
 }
 
-/// relevance ÷ (z + epsilon · sign z), where the sign of 0 is +.
+/// Builds relevance ÷ (z + epsilon · sign z), where the sign of 0 is +.
 pub(super) fn over(b: &mut Builder<'_>, relevance: ValueId, z: ValueId, epsilon: f32) -> Built {
     let (zero, plus, minus) = (b.scalar(0.0), b.scalar(epsilon), b.scalar(-epsilon));
     let below = b.binary(BinaryFunction::Less, z, zero)?;

@@ -1,13 +1,14 @@
-//! Relevance propagation: the score is handed back, node by node, in shares.
+//! Layer-wise relevance propagation: the score is distributed backwards, node by node.
 //!
-//! What flows back is relevance, not gradients: each node divides what arrived at its output among
-//! its inputs. Layers with weights follow a [`Composite`], which names a [`LayerRule`] for each kind
-//! of layer; every other operator has one rule, in `other.rs`. A node without a rule is an error that
-//! names it, never the plain gradient.
+//! The values propagated backwards are relevances, not gradients: each node distributes the relevance of its output
+//! among its inputs. Layers with weights follow a [`Composite`], which assigns a [`LayerRule`] to each type of
+//! layer; every other operator has a single rule, in `other.rs`. A node without a rule is an error that names it;
+//! the plain gradient is never used instead.
 //!
-//! A batch normalisation, in whichever form ([`affine`]), that alone reads a convolution or dense layer is merged into it:
-//! the rule sees one layer with the weights of both (Guillemot et al. 2020, "Breaking Batch Normalization for
-//! Better Explainability of Deep Neural Networks through Layer-wise Relevance Propagation").
+//! A batch normalization, in any form ([`affine`]), is merged into a convolution or dense layer if it is the only
+//! user of its output: the rule is applied to one layer with the weights of both (Guillemot et al. 2020, "Breaking
+//! Batch Normalization for Better Explainability of Deep Neural Networks through Layer-wise Relevance
+//! Propagation").
 
 mod affine;
 mod composite;
@@ -28,7 +29,7 @@ use layer::Layer;
 type Built = Result<ValueId, GraphError>;
 type Shares = Result<Vec<Option<ValueId>>, GraphError>;
 
-/// What keeps a denominator away from 0 where a rule has no number for it.
+/// Offset that keeps denominators away from 0 in rules without an ε parameter.
 pub(super) const STABILISER: f32 = 1e-6;
 
 /// Relevance propagation through a network, by a composite of rules.
@@ -37,16 +38,16 @@ pub struct Relevance<'a> {
     network: &'a Network,
     image: ValueId,
     composite: Composite,
-    /// For each layer with weights the arithmetic merged into it.
+    /// Arithmetic merged into each layer with weights.
     merged: BTreeMap<NodeId, Affine>,
-    /// Arithmetic elsewhere, by its first node.
+    /// Other arithmetic, by its first node.
     loose: BTreeMap<NodeId, Affine>,
-    /// The nodes of either that change numbers.
+    /// All nodes of either that compute new values.
     taken: BTreeSet<NodeId>,
 }
 
 impl<'a> Relevance<'a> {
-    /// The rules for `network`, which starts at `image`.
+    /// Prepares the rules for `network`, which starts at `image`.
     #[must_use]
     pub fn new(network: &'a Network, graph: &Graph, image: ValueId, composite: Composite) -> Self {
         let (mut merged, mut loose, mut taken) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
@@ -68,13 +69,13 @@ impl<'a> Relevance<'a> {
         Self { network, image, composite, merged, loose, taken }
     }
 
-    /// The rule of a layer with weights.
+    /// Returns the rule of a layer with weights.
     fn rule(&self, node: &Node, layer: &Layer) -> LayerRule {
         let first = self.network.behind(layer.x(node)) == self.image;
         self.composite.rule(Place { first, dense: layer.is_dense() })
     }
 
-    /// Whether a node only scales or shifts pixels: in the literature the network begins behind that.
+    /// Returns true if a node only scales or shifts pixels: in the literature, the network starts after such nodes.
     fn prepares_pixels(&self, node: &Node) -> bool {
         let pixels = |&y: &ValueId| self.network.behind(y) == self.image;
         is_arithmetic(node) && node.outputs.first().is_some_and(pixels)

@@ -1,14 +1,14 @@
 //! Rules for operators without weights.
 //!
-//! - What only moves or selects numbers (reshapes, slices, concatenation, max-pools: the winner takes
-//!   all) moves relevance the same way: its derivative.
-//! - Sums and means divide it in proportion to their terms.
+//! - Operators that only move or select values (reshapes, slices, concatenation, max-pools, which are
+//!   winner-takes-all) move relevance in the same way, by their derivative.
+//! - Sums and means distribute it in proportion to their terms.
 //! - Element-wise activations pass it on unchanged.
-//! - A product of two values: where one is a gate (a softmax, sigmoid or the like), the other takes
-//!   all (Arras et al. 2019, "Explaining and Interpreting LSTMs"; for attention Ali et al. 2022, "XAI
-//!   for Transformers: Better Explanations through Conservative Propagation"); otherwise both take
-//!   half (Achtibat et al. 2024, "AttnLRP").
-//! - A normalisation's divisor counts as a number (Ali et al. 2022): the dividend takes all.
+//! - For a product of two values: if one is a gate (such as a softmax or sigmoid), the other receives all (Arras et
+//!   al. 2019, "Explaining and Interpreting LSTMs"; for attention Ali et al. 2022, "XAI for Transformers: Better
+//!   Explanations through Conservative Propagation"); otherwise both receive half (Achtibat et al. 2024,
+//!   "AttnLRP").
+//! - The divisor of a normalization is treated as a constant (Ali et al. 2022): the dividend receives all.
 
 use heatlens_graph::op::batch_normalization::BatchNormalization;
 use heatlens_graph::op::binary::{Binary, BinaryFunction};
@@ -33,28 +33,28 @@ use super::{Built, STABILISER, Shares};
 use crate::rule::Network;
 use crate::rule::network::{copies, is};
 
-/// What an operator does with relevance.
+/// Treatment of relevance by an operator.
 enum Way {
-    /// As its derivative does with gradients.
+    /// Like a gradient, by the derivative.
     Move,
-    /// In proportion to the terms of its sum.
+    /// In proportion to the terms of a sum.
     Divide,
-    /// Unchanged, to every input that is wanted.
+    /// Unchanged, to every requested input.
     Pass,
-    /// To one of its factors alone.
+    /// To one of the factors only.
     Factor(usize),
     /// Half to each factor.
     Halves,
-    /// As a layer normalisation whose divisor is a number.
+    /// Like a layer normalization with a constant divisor.
     Normalise,
 }
 
-/// Relevance handed on unchanged.
+/// Passes relevance on unchanged.
 pub(super) fn pass(wanted: &[bool], relevance: ValueId) -> Vec<Option<ValueId>> {
     wanted.iter().map(|&wanted| wanted.then_some(relevance)).collect()
 }
 
-/// The inputs' shares of `relevance`.
+/// Builds the relevances of the inputs, given that of the output.
 pub(super) fn shares(
     network: &Network,
     b: &mut Builder<'_>,
@@ -89,7 +89,7 @@ pub(super) fn shares(
     }
 }
 
-/// What a node does with relevance; `None` if there is no rule.
+/// Returns the treatment of relevance by a node; `None` if there is no rule.
 fn way(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
     let moves = copies(node)
         || is::<Slice>(node)
@@ -139,14 +139,15 @@ fn way(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
     }
 }
 
-/// Functions whose sign follows their input's, or that networks use in place of such.
+/// Returns true for functions whose output has the sign of their input, or that networks use in place of such
+/// functions.
 fn is_activation(function: UnaryFunction) -> bool {
     use UnaryFunction as F;
     !function.is_flat()
         && !matches!(function, F::Exp | F::Log | F::Sqrt | F::Reciprocal | F::Sin | F::Cos | F::Erf)
 }
 
-/// A product of two values that depend on the image.
+/// Returns the treatment of a product of two values that depend on the image.
 fn product(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
     let (left, right) = (node.inputs.first().copied()??, node.inputs.get(1).copied()??);
     let [left, right] = [left, right].map(|v| gate_rank(network, graph, v));
@@ -157,7 +158,7 @@ fn product(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
     })
 }
 
-/// How much a factor looks like a gate: 2 for probabilities, 1 for other bounded functions.
+/// Returns the rank of a factor as a gate: 2 for probabilities, 1 for other bounded functions, otherwise 0.
 fn gate_rank(network: &Network, graph: &Graph, value: ValueId) -> u8 {
     use UnaryFunction as F;
     let value = network.behind(value);
@@ -179,7 +180,7 @@ fn gate_rank(network: &Network, graph: &Graph, value: ValueId) -> u8 {
         _ => {}
     }
     match node.op.downcast_ref() {
-        // A softmax written out.
+        // A decomposed softmax.
         Some(Binary(BinaryFunction::Div)) => {
             let dividend = node.inputs.first().copied().flatten();
             dividend.map_or(0, |v| if gate_rank(network, graph, v) == 2 { 2 } else { 0 })
@@ -188,7 +189,7 @@ fn gate_rank(network: &Network, graph: &Graph, value: ValueId) -> u8 {
     }
 }
 
-/// Each wanted input's terms of the output, in proportion; `part` of it.
+/// Distributes the share `part` of the relevance to each requested input in proportion to its terms of the output.
 fn divide(b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool], part: f32) -> Shares {
     let y = node.outputs[0];
     let mut s = over(b, relevance, y, STABILISER)?;
@@ -206,7 +207,7 @@ fn divide(b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool],
     Ok(shares)
 }
 
-/// x ⊙ ∂/∂x of (x − mean) ÷ deviation · scale + bias at s, with the deviation held fixed.
+/// Builds x ⊙ ∂/∂x of (x − mean) ÷ deviation · scale + bias at s, with the deviation held constant.
 fn normalise(b: &mut Builder<'_>, node: &Node, norm: LayerNormalization, relevance: ValueId) -> Built {
     let x = require_value(node, 0)?;
     let shape = b.shape(x);
