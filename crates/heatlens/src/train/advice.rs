@@ -1,4 +1,4 @@
-//! What to try next where a model did not learn.
+//! Advice for a model that did not learn.
 
 use crate::train::TrainingSet;
 use crate::train::fit::Settings;
@@ -8,37 +8,37 @@ use crate::train::report::Report;
 use crate::train::schedule::Schedule;
 use crate::trust::chance::{Untestable, Verdict};
 
-/// The next thing to try.
+/// A suggested next step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Advice {
-    /// Leave the settings to the default recipe.
+    /// Use the settings of the default recipe.
     DefaultRecipe,
-    /// Hold out this share of the images, so that there are enough to judge by.
+    /// Hold out this share of the images, so that there are enough for the evaluation.
     HoldOut(f64),
-    /// Train longer, on images that are varied at random: the model knows its images by heart.
+    /// Train longer, with augmentation: the model has memorized its images.
     Augment {
-        /// Epochs.
+        /// Number of epochs.
         epochs: u64,
     },
-    /// Train on larger images, given as height and width: the files have more to show.
+    /// Train on larger images, given as height and width: the files have more detail.
     Enlarge([usize; 2]),
     /// Train longer.
     Longer {
-        /// Epochs.
+        /// Number of epochs.
         epochs: u64,
     },
-    /// Begin from other weights and hold out other images.
+    /// Use a different seed for the initial weights and the split.
     Seed(u64),
 }
 
-/// The training accuracy from which on a model that fails on other images has learned its own by heart.
+/// Minimum training accuracy at which a model that fails on other images has memorized its own.
 const BY_HEART: f64 = 0.9;
-/// Shares to hold out where there were too few images to judge by.
+/// Shares to hold out if there were too few images for the evaluation.
 const SHARES: [f64; 2] = [0.4, 0.5];
 
 impl Advice {
-    /// What to try after a run, or `None` if the model learned. `usual` are the default recipe's settings for these
-    /// images; `original` is the size of the image files, height and width.
+    /// Returns the advice after a run, or `None` if the model learned. `usual` are the default recipe's settings
+    /// for these images; `original` is the height and width of the image files.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // counts of images
     pub fn after(
@@ -80,7 +80,7 @@ impl Advice {
         })
     }
 
-    /// The flags of `heatlens train` that do it.
+    /// Returns the corresponding options of `heatlens train`.
     #[must_use]
     pub fn flags(&self) -> Vec<String> {
         let text = match self {
@@ -94,7 +94,7 @@ impl Advice {
         text.split(' ').map(str::to_owned).collect()
     }
 
-    /// Why, in half a sentence.
+    /// Returns the reason as a phrase.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Networks that can be trained from nothing: one row of [`ARCHITECTURES`] each.
+//! Networks that can be trained from scratch, one per row of [`ARCHITECTURES`].
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use heatlens_graph::{Fact, Graph, GraphError, Operator, Shape, Tensor, ValueId};
 use crate::nearest::named;
 use crate::random::{Key, Use};
 
-/// A network by name.
+/// A named network architecture.
 #[derive(Debug)]
 pub struct Architecture {
-    /// What people type.
+    /// Id used on the command line.
     pub id: &'static str,
-    /// What it is, in one line.
+    /// One-line description.
     pub summary: &'static str,
-    /// Appends the network's body to an image; what comes out is pooled globally.
+    /// Appends the network's body to an image; its output is pooled globally.
     body: fn(&mut Network, ValueId) -> Result<ValueId, GraphError>,
 }
 
-/// Every architecture.
+/// All architectures.
 pub static ARCHITECTURES: &[Architecture] = &[
     Architecture {
         id: "gap-cnn",
@@ -55,16 +55,16 @@ impl FromStr for &'static Architecture {
     }
 }
 
-/// The architecture called `id`.
+/// Returns the architecture with the given id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Architecture> {
     ARCHITECTURES.iter().find(|a| a.id == id)
 }
 
 impl Architecture {
-    /// The network for images of `[c, h, w]` and so many classes, with fresh weights: kernels
-    /// Glorot-uniform (Glorot and Bengio 2010, equation 16), biases zero. Two classes share one
-    /// sigmoid output, more have a softmax.
+    /// Builds the network for images of shape `[c, h, w]` and `classes` classes, with new weights: kernels
+    /// Glorot-uniform (Glorot and Bengio 2010, equation 16), biases zero. Two classes share one sigmoid output;
+    /// more have a softmax.
     ///
     /// # Errors
     /// If the image is too small for the network.
@@ -100,7 +100,7 @@ fn gap_cnn(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
 fn gap_cnn_bn(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
     let mut x = image;
     for (block, channels) in (1..).zip([32, 32, 64]) {
-        // The normalisation subtracts the mean, so a bias before it would do nothing.
+        // The normalization subtracts the mean, so a bias before it would have no effect.
         x = n.conv(&format!("conv2d_{block}"), x, channels, 1, false)?;
         x = n.batch_normalization(&format!("batch_normalization_{block}"), x)?;
         x = n.node(&format!("relu_{block}"), Unary(UnaryFunction::Relu), &[x])?;
@@ -109,14 +109,15 @@ fn gap_cnn_bn(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
     Ok(x)
 }
 
-/// The default: each cell of the last map sees 38 pixels of a large image, so that shapes and coarse textures fit
-/// in, and the map keeps at least six cells a side, so that small images still get a picture.
+/// The default. The receptive field of the last map's cells is 38 pixels of a large image, which fits shapes and
+/// coarse textures, and the map keeps at least six cells per side, so that small images still get a useful picture.
 fn gap_cnn_deep(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> {
     const CHANNELS: [usize; 4] = [16, 32, 64, 64];
     const SMALLEST_MAP: usize = 6;
     let mut x = image;
     for (block, channels) in (1..).zip(CHANNELS) {
-        // Zeros around a bright image of faint contrast would be its strongest edge, so nothing is padded there.
+        // Zero padding around a bright, low-contrast image would be its strongest edge, so the first layer is not
+        // padded.
         let pad = usize::from(block > 1);
         x = n.conv(&format!("conv2d_{block}"), x, channels, pad, false)?;
         x = n.batch_normalization(&format!("batch_normalization_{block}"), x)?;
@@ -128,12 +129,12 @@ fn gap_cnn_deep(n: &mut Network, image: ValueId) -> Result<ValueId, GraphError> 
     Ok(x)
 }
 
-/// A network while it is built.
+/// A network under construction.
 #[derive(Debug)]
 struct Network {
     graph: Graph,
     seed: u64,
-    /// Kernels drawn so far; each has random numbers of its own.
+    /// Number of kernels drawn so far; each has separate random numbers.
     drawn: u64,
 }
 

@@ -1,26 +1,26 @@
-//! Changing training images at random: flips, shifts and rotations.
+//! Data augmentation: random flips, shifts and rotations.
 //!
-//! A pixel of the result is read from the original at the place that the inverse change takes it
-//! to, with bilinear interpolation; beyond the border the nearest pixel counts, as in Keras'
-//! preprocessing. What happens to an image depends on the seed, the epoch and the sample alone.
+//! Pixels of the result are read from the original at the inversely transformed position, with bilinear
+//! interpolation; beyond the border, the nearest pixel is used, as in Keras' preprocessing. The transformation of
+//! an image depends on the seed, the epoch and the sample alone.
 
 use crate::random::{Key, Rng, Use};
 
-/// What may happen to an image. The default changes nothing.
+/// Random transformations of images. The default changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Augmentation {
-    /// Mirror left and right every other time.
+    /// Mirror horizontally with a probability of ½.
     pub flip_horizontal: bool,
-    /// Mirror top and bottom every other time.
+    /// Mirror vertically with a probability of ½.
     pub flip_vertical: bool,
-    /// Shift by up to this fraction of the height and of the width, each way, in [0, 1].
+    /// Maximum shift in each direction, as a share of height and width, in [0, 1].
     pub shift: f32,
-    /// Turn by up to so many degrees, each way.
+    /// Maximum rotation in each direction, in degrees.
     pub rotation: f32,
 }
 
-/// One change: result pixel (y, x), counted from the image's centre, is read at
-/// `matrix` · (y, x) + `offset`, counted from there as well.
+/// A transformation: result pixel (y, x) is read at `matrix` · (y, x) + `offset`, both relative to the image's
+/// centre.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Change {
     matrix: [[f64; 2]; 2],
@@ -28,14 +28,14 @@ struct Change {
 }
 
 impl Augmentation {
-    /// Whether images stay as they are.
+    /// Returns true if images remain unchanged.
     #[must_use]
     pub fn is_identity(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Changes one image, `pixels` of `[c, h, w]`, as this sample is to be seen in this epoch.
-    /// All channels change alike. Pixels that are not c·h·w numbers are left alone.
+    /// Transforms one image (`pixels` of shape `[c, h, w]`) for this sample and epoch. All channels are transformed
+    /// alike. If `pixels` does not have c·h·w values, it is left unchanged.
     pub fn apply(&self, pixels: &mut [f32], shape: [usize; 3], seed: u64, epoch: u64, sample: u64) {
         let [c, h, w] = shape;
         let area = h.saturating_mul(w);
@@ -49,7 +49,7 @@ impl Augmentation {
         }
     }
 
-    /// Always draws the same count of numbers, so that one option does not change what another does.
+    /// Always draws the same number of random numbers, so that one option does not affect another.
     #[allow(clippy::cast_precision_loss)]
     fn draw(&self, rng: &mut Rng, h: usize, w: usize) -> Change {
         let mut sign = |on: bool| if rng.coin() && on { -1.0 } else { 1.0 };
@@ -78,7 +78,7 @@ impl Change {
     }
 }
 
-/// The image at a place between pixels; places beyond the border stand for the nearest within.
+/// Returns the interpolated value at a position; positions beyond the border are clamped.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 fn bilinear(image: &[f32], h: usize, w: usize, y: f64, x: f64) -> f32 {
     let (y, x) = (y.clamp(0.0, (h - 1) as f64), x.clamp(0.0, (w - 1) as f64));

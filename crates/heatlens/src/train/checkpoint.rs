@@ -1,5 +1,5 @@
-//! What a run needs to go on after it was stopped: weights, the optimiser's state and the history,
-//! in one file that is replaced as a whole after every epoch.
+//! Checkpoints for resuming a run: weights, optimizer state and history in one file, which is replaced atomically
+//! after every epoch.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,19 +14,19 @@ use crate::report::hexadecimal;
 use crate::train::TrainError;
 use crate::train::step::Arrays;
 
-/// Arrays by name, and everything else as JSON.
+/// Named arrays, and all other state as JSON.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
-    /// Weights, statistics and the optimiser's moments; groups are told apart by prefixes.
+    /// Weights, statistics and optimizer moments, grouped by prefix.
     pub arrays: Arrays,
     /// Epoch, settings, history and counters.
     pub state: Value,
 }
 
-/// Holds the checksum, a space, and the state as JSON.
+/// Metadata key of the checksum, a space, and the state as JSON.
 const STATE: &str = "heatlens.state";
 
-/// SHA-256 of everything in a checkpoint.
+/// Returns the SHA-256 hash of a checkpoint's contents.
 fn checksum(state: &str, arrays: &BTreeMap<&String, Vec<u8>>) -> String {
     let mut hash = Sha256::new();
     for (name, bytes) in arrays {
@@ -38,7 +38,7 @@ fn checksum(state: &str, arrays: &BTreeMap<&String, Vec<u8>>) -> String {
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint under a temporary name, then renames it.
+    /// Writes the checkpoint atomically.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -56,7 +56,7 @@ impl Checkpoint {
             views.push((name.as_str(), view.map_err(|e| unusable(e.to_string()))?));
         }
         let state = self.state.to_string();
-        // One entry: several would come in any order.
+        // A single entry, because several would be written in arbitrary order.
         let text = format!("{} {state}", checksum(&state, &bytes));
         let metadata = [(STATE.to_owned(), text)].into_iter().collect();
         let file = safetensors::serialize(views, Some(metadata)).map_err(|e| unusable(e.to_string()))?;
@@ -66,7 +66,7 @@ impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// If the file is missing, damaged or no checkpoint of ours.
+    /// If the file is missing, damaged, or not a checkpoint of heatlens.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         let path = path.as_ref();
         let unusable = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
@@ -90,12 +90,12 @@ impl Checkpoint {
         Ok(Self { arrays: all.into_iter().map(array).collect(), state })
     }
 
-    /// Puts arrays in under a prefix.
+    /// Adds arrays under a prefix.
     pub fn insert(&mut self, prefix: &str, arrays: &Arrays) {
         self.arrays.extend(arrays.iter().map(|(name, v)| (format!("{prefix}{name}"), v.clone())));
     }
 
-    /// The arrays under a prefix, without it.
+    /// Returns the arrays under a prefix, with the prefix removed.
     #[must_use]
     pub fn group(&self, prefix: &str) -> Arrays {
         let own = |(name, v): (&String, &Vec<f32>)| Some((name.strip_prefix(prefix)?.to_owned(), v.clone()));

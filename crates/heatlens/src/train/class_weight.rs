@@ -1,25 +1,25 @@
-//! How much each class counts in the loss.
+//! Class weights in the loss.
 
 use std::fmt;
 
 use std::str::FromStr;
 use thiserror::Error;
 
-/// A choice of class weights.
+/// Choice of class weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassWeight {
-    /// Every sample counts 1.
+    /// Weight 1 for every sample.
     #[default]
     None,
-    /// n / (k · nₖ), so that each of the k classes weighs the same in total and the mean weight of a
-    /// sample is 1 (King and Zeng 2001, as in scikit-learn's `balanced`).
+    /// Weight n / (k · nₖ), so that each of the k classes has the same total weight and the mean weight of a sample
+    /// is 1 (King and Zeng 2001, as in scikit-learn's `balanced`).
     Balanced,
-    /// One weight for each class, in order.
+    /// Explicit weights in class order.
     Explicit(Vec<f32>),
 }
 
 impl fmt::Display for ClassWeight {
-    /// Writes what people type: `none`, `balanced`, or numbers with commas between them.
+    /// Formats the choice as on the command line: `none`, `balanced`, or comma-separated numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
@@ -35,7 +35,7 @@ impl fmt::Display for ClassWeight {
 impl FromStr for ClassWeight {
     type Err = String;
 
-    /// Reads what `Display` writes.
+    /// Parses the output of `Display`.
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self::None),
@@ -51,11 +51,11 @@ impl FromStr for ClassWeight {
 }
 
 impl ClassWeight {
-    /// The weight of each class, given how many training samples each has.
+    /// Returns the weight of each class, given the number of training samples of each.
     ///
     /// # Errors
-    /// If classes are to be balanced and one has no sample, or the explicit weights are not one
-    /// finite number ≥ 0 for each class with at least one above 0.
+    /// If classes are to be balanced and one has no samples, or the explicit weights are not one finite number ≥ 0
+    /// per class with at least one above 0.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     pub fn weights(&self, counts: &[usize]) -> Result<Vec<f32>, ClassWeightError> {
         match self {
@@ -72,7 +72,7 @@ impl ClassWeight {
                     return Err(ClassWeightError::Count { found: weights.len(), expected: counts.len() });
                 }
                 let bad = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0));
-                // With nothing to weigh there would be nothing to learn.
+                // If all weights were 0, there would be nothing to learn.
                 let bad = bad.or_else(|| weights.iter().all(|w| *w == 0.0).then_some(0));
                 match bad {
                     Some(class) if class < weights.len() => {
@@ -85,34 +85,34 @@ impl ClassWeight {
     }
 }
 
-/// Why there are no class weights.
+/// Reason why class weights are not available.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ClassWeightError {
-    /// A class without samples can't be balanced.
+    /// A class without samples cannot be balanced.
     #[error(
         "class {class} has no training sample, so classes can't be balanced; add samples or give the weights explicitly"
     )]
     EmptyClass {
-        /// Its number, from 0.
+        /// Index of the class.
         class: usize,
     },
-    /// Not one weight for each class.
+    /// The number of weights does not match the number of classes.
     #[error("found {found} class weights, expected {expected}, one for each class in order")]
     Count {
-        /// Weights given.
+        /// Number of weights given.
         found: usize,
-        /// Classes there are.
+        /// Number of classes.
         expected: usize,
     },
-    /// A weight that is negative, not finite, or 0 as all others.
+    /// A weight is negative or not finite, or all weights are 0.
     #[error(
         "the weight of class {class} is {found}, expected finite weights of 0 or more, not all of them 0"
     )]
     Value {
-        /// Whose weight, from 0.
+        /// Index of the class.
         class: usize,
-        /// The weight.
+        /// Weight of the class.
         found: f32,
     },
 }

@@ -1,8 +1,8 @@
-//! When to stop before the last epoch.
+//! Early stopping.
 
 use super::plateau::{Direction, Plateau, PlateauState};
 
-/// Stops when a metric has not improved for a while, with Keras' semantics.
+/// Stops training when a metric has not improved for a while, with the semantics of Keras.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyStopping {
     metric: String,
@@ -11,9 +11,9 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Watches a metric by its column in `history.csv`, such as `loss` or `val_accuracy`. Stops at
-    /// the `patience`-th epoch in a row that does not better the best value by more than
-    /// `min_delta` (≥ 0). `None` if there is no such metric.
+    /// Monitors a metric, given as a column of `history.csv` such as `loss` or `val_accuracy`. Stops at the
+    /// `patience`-th consecutive epoch that does not improve the best value by more than `min_delta` (≥ 0). `None`
+    /// if there is no such metric.
     #[must_use]
     pub fn new(metric: &str, patience: u64, min_delta: f64) -> Option<Self> {
         let direction = Direction::of(metric)?;
@@ -21,25 +21,25 @@ impl EarlyStopping {
         Some(Self { metric: metric.to_owned(), plateau, state: PlateauState::default() })
     }
 
-    /// The metric watched.
+    /// Returns the monitored metric.
     #[must_use]
     pub fn metric(&self) -> &str {
         &self.metric
     }
 
-    /// Takes in the metric after an epoch and says whether to stop.
+    /// Records the metric of an epoch; returns true if training should stop.
     #[must_use]
     pub fn stops(&mut self, value: Option<f64>) -> bool {
         self.plateau.reached(&mut self.state, value)
     }
 
-    /// What to store in a checkpoint.
+    /// Returns the state to store in a checkpoint.
     #[must_use]
     pub fn state(&self) -> PlateauState {
         self.state
     }
 
-    /// Goes on from a stored state.
+    /// Restores a stored state.
     pub fn restore(&mut self, state: PlateauState) {
         self.state = state;
     }
@@ -49,7 +49,7 @@ impl EarlyStopping {
 mod tests {
     use super::*;
 
-    /// The epoch (from 1) after which training stops.
+    /// Returns the epoch (from 1) after which training stops.
     fn stop_epoch(metric: &str, patience: u64, values: &[f64]) -> Option<usize> {
         let mut stopping = EarlyStopping::new(metric, patience, 0.0).unwrap();
         values.iter().position(|&v| stopping.stops(Some(v))).map(|i| i + 1)

@@ -1,4 +1,4 @@
-//! Why training cannot start or go on.
+//! Errors of training.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::model::ModelError;
 use crate::render::RenderError;
 use crate::train::optimizer::OptimizerError;
 
-/// Training that cannot start or go on. Finished epochs stay on disk.
+/// An error that prevents or stops training. Completed epochs remain on disk.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting makes no sense.
+    /// Invalid setting.
     #[error("{0}")]
     Setting(String),
     /// The network cannot be trained.
@@ -29,37 +29,37 @@ pub enum TrainError {
     /// The data cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The loss has become infinite or NaN.
+    /// The loss became infinite or NaN.
     #[error(
         "training diverged: the loss became infinite or NaN in epoch {epoch} at a learning rate of {learning_rate}; try --learning-rate {:.0e}",
         learning_rate / 10.0
     )]
     Diverged {
-        /// In which epoch, counted from 1.
+        /// Epoch, counted from 1.
         epoch: usize,
-        /// The step size.
+        /// Learning rate of that epoch.
         learning_rate: f32,
     },
     /// A checkpoint cannot be read or belongs to another run.
     #[error("{}: {reason}", path.display())]
     Checkpoint {
-        /// Which file.
+        /// Path of the checkpoint.
         path: PathBuf,
-        /// Why.
+        /// Reason.
         reason: String,
     },
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Underlying I/O error.
         source: io::Error,
     },
 }
 
 impl TrainError {
-    /// Adds the path to what the operating system said.
+    /// Adds the path to an I/O error.
     pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| Self::Write { path, source }

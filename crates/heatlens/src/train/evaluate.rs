@@ -1,4 +1,4 @@
-//! A network's scores with its arrays as they stand.
+//! Evaluation of a network with its current arrays.
 
 use heatlens_cpu::Program;
 use heatlens_graph::rewrite::simplify;
@@ -15,7 +15,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Compiles `wanted` of a network; the arrays called `free` are fed at each run.
+    /// Compiles the values `wanted` of a network; the arrays named in `free` are fed at each run.
     ///
     /// # Errors
     /// If a node has no kernel.
@@ -31,7 +31,7 @@ impl Evaluation {
         Ok(Self { program: Program::compile(&graph)?, inputs })
     }
 
-    /// Runs `n` images with these arrays.
+    /// Runs `n` images with the given arrays.
     ///
     /// # Errors
     /// If an array has the wrong size.

@@ -1,8 +1,8 @@
 //! The training loop.
 //!
-//! A [`Trainer`] holds everything that changes from epoch to epoch; [`Trainer::run`] runs them and
-//! writes a checkpoint after each. Nothing depends on anything but the settings, the data and the epoch's
-//! number, so a run that was killed and resumed ends with the same bits as one that never was.
+//! A [`Trainer`] holds all state that changes between epochs; [`Trainer::run`] runs the epochs and writes a
+//! checkpoint after each. Results depend only on the settings, the data and the epoch number, so an interrupted and
+//! resumed run ends with the same bits as an uninterrupted one.
 
 mod saved;
 
@@ -29,49 +29,49 @@ use crate::train::shuffle::{batches, epoch_order};
 use crate::train::step::{Arrays, Parameter, StepOutput, TrainingStep, parameters};
 use crate::train::{TrainError, TrainingSet};
 
-/// How to train.
+/// Training settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The network.
+    /// Network architecture.
     pub architecture: &'static Architecture,
-    /// Passes over the training images.
+    /// Number of passes over the training images.
     pub epochs: u64,
-    /// Images in a step.
+    /// Number of images per step.
     pub batch_size: usize,
-    /// How gradients move the weights.
+    /// Optimizer.
     pub algorithm: Algorithm,
-    /// Step size before any schedule.
+    /// Learning rate before any schedule.
     pub learning_rate: f32,
-    /// How the step size changes.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// When to stop before the last epoch.
+    /// Early stopping, if used.
     pub early_stopping: Option<Stopping>,
-    /// How much each class counts.
+    /// Class weights.
     pub class_weight: ClassWeight,
-    /// Random changes to training images.
+    /// Augmentation of the training images.
     pub augmentation: Augmentation,
-    /// Whether the order of the images changes from epoch to epoch.
+    /// True if the order of the images changes in every epoch.
     pub shuffle: bool,
-    /// Whether the model is the best epoch's (lowest validation loss, or training loss without
-    /// validation) rather than the last one's.
+    /// True to save the weights of the best epoch (lowest validation loss, or training loss without validation)
+    /// rather than the last.
     pub keep_best: bool,
     /// Seed of weights, order and augmentation.
     pub seed: u64,
 }
 
-/// A rule for stopping before the last epoch.
+/// Early stopping rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stopping {
-    /// The metric watched: a column of `history.csv`.
+    /// Monitored metric: a column of `history.csv`.
     pub metric: String,
-    /// Epochs in a row without improvement after which training stops; at least 1.
+    /// Number of consecutive epochs without improvement after which training stops; at least 1.
     pub patience: u64,
-    /// An improvement must be larger than this, in the metric's unit; 0 or more.
+    /// Minimum improvement, in the metric's unit; 0 or more.
     pub min_delta: f64,
 }
 
 impl Settings {
-    /// Checks what the parts below don't look at themselves.
+    /// Checks the settings that are not checked elsewhere.
     fn check(&self) -> Result<(), TrainError> {
         let Self { epochs, batch_size, learning_rate, augmentation, .. } = self;
         let wrong = [
@@ -97,15 +97,15 @@ impl Settings {
     }
 }
 
-/// Told how far training is.
+/// Observer of the training progress.
 pub trait Observer {
-    /// A step is done; `false` asks to stop at once. The epoch at hand is then repeated on resuming.
+    /// Called after each step; returning false stops at once, and the current epoch is repeated on resuming.
     fn step(&mut self, epoch: u64, step: usize, steps: usize) -> bool;
-    /// An epoch is done and its checkpoint written.
+    /// Called after each epoch, when its checkpoint has been written.
     fn epoch(&mut self, record: &Record);
 }
 
-/// Nobody is told, and nobody asks to stop.
+/// Observer that does nothing.
 impl Observer for () {
     fn step(&mut self, _: u64, _: usize, _: usize) -> bool {
         true
@@ -114,23 +114,23 @@ impl Observer for () {
     fn epoch(&mut self, _: &Record) {}
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All epochs are done.
+    /// All epochs are complete.
     Finished,
     /// The monitored metric stopped improving.
     EarlyStopped,
-    /// The observer asked to stop.
+    /// The observer requested a stop.
     Interrupted,
 }
 
-/// A run between epochs.
+/// State of a run between epochs.
 #[derive(Debug)]
 pub struct Trainer<'s> {
     settings: Settings,
     set: &'s TrainingSet,
-    /// Of the set, once it is asked for.
+    /// Fingerprint of the set, computed on demand.
     fingerprint: OnceLock<String>,
     folder: PathBuf,
     network: Graph,
@@ -149,14 +149,14 @@ pub struct Trainer<'s> {
     ended: bool,
 }
 
-/// Images evaluated together; only memory depends on it.
+/// Number of images per evaluation batch; only memory use depends on it.
 const EVALUATION_BATCH: usize = 64;
 
 impl<'s> Trainer<'s> {
-    /// A fresh run that will write into `folder`, which exists.
+    /// Creates a new run that will write to `folder`, which must exist.
     ///
     /// # Errors
-    /// If the settings make no sense or the network does not fit the images.
+    /// If the settings are invalid or the network does not fit the images.
     pub fn new(
         settings: Settings,
         set: &'s TrainingSet,
@@ -212,10 +212,10 @@ impl<'s> Trainer<'s> {
         })
     }
 
-    /// Goes on with the run in `folder`.
+    /// Resumes the run in `folder`.
     ///
     /// # Errors
-    /// As [`new`](Self::new), or if there is no checkpoint or it belongs to other data or another network.
+    /// In the cases of [`new`](Self::new); also if there is no checkpoint, or it belongs to other data or another network.
     pub fn resume(
         settings: Settings,
         set: &'s TrainingSet,
@@ -237,20 +237,20 @@ impl<'s> Trainer<'s> {
         self.fingerprint.get_or_init(|| self.set.fingerprint())
     }
 
-    /// The epochs so far.
+    /// Returns the epochs so far.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// Steps in an epoch.
+    /// Returns the number of steps per epoch.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.set.train.len().div_ceil(self.settings.batch_size)
     }
 
-    /// Does the work of one step of an epoch, its share of the validation included, and changes nothing: for whoever
-    /// wants to tell how long training will take.
+    /// Does the work of one step, including its share of the validation, without changing any state; used to
+    /// estimate the training time.
     ///
     /// # Errors
     /// If a program cannot run.
@@ -264,7 +264,7 @@ impl<'s> Trainer<'s> {
         Ok(())
     }
 
-    /// Runs all epochs that are left.
+    /// Runs all remaining epochs.
     ///
     /// # Errors
     /// If the loss becomes infinite or NaN, or a file cannot be written.
@@ -274,12 +274,12 @@ impl<'s> Trainer<'s> {
             let Some(record) = self.epoch(epoch, observer)? else { return Ok(Ending::Interrupted) };
             observer.epoch(&record);
         }
-        // Once more: the run may have been killed between its last checkpoint and these files.
+        // Written again, because the run may have been killed between its last checkpoint and these files.
         self.save_results()?;
         Ok(if self.ended { Ending::EarlyStopped } else { Ending::Finished })
     }
 
-    /// Runs one epoch and writes its checkpoint; `None` if the observer asked to stop.
+    /// Runs one epoch and writes its checkpoint; `None` if the observer requested a stop.
     fn epoch(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<Option<Record>, TrainError> {
         let rate = self.scheduler.rate(epoch - 1); // the schedule counts from 0
         let order = self.order(epoch);
@@ -310,7 +310,7 @@ impl<'s> Trainer<'s> {
         Ok(Some(record))
     }
 
-    /// Positions of the training images in this epoch's order.
+    /// Returns the indices of the training images in this epoch's order.
     fn order(&self, epoch: u64) -> Vec<usize> {
         if !self.settings.shuffle {
             return self.set.train.clone();
@@ -321,7 +321,7 @@ impl<'s> Trainer<'s> {
             .collect()
     }
 
-    /// Loss, logits and gradients of a batch as this epoch sees it.
+    /// Returns loss, logits and gradients of a batch, with this epoch's augmentation.
     fn forward_and_backward(&self, epoch: u64, batch: &[usize]) -> Result<StepOutput, TrainError> {
         let n = batch.len();
         let mut images = Vec::with_capacity(n * self.set.image_len());
@@ -342,7 +342,7 @@ impl<'s> Trainer<'s> {
         self.step.run(&images, &targets, &weights, &self.arrays, n)
     }
 
-    /// One step; returns the batch's logits from before it.
+    /// Runs one step; returns the batch's logits from before the update.
     fn train_batch(&mut self, epoch: u64, rate: f32, batch: &[usize]) -> Result<Vec<f32>, TrainError> {
         let output = self.forward_and_backward(epoch, batch)?;
         if !output.loss.is_finite() {
@@ -365,7 +365,7 @@ impl<'s> Trainer<'s> {
         Ok(output.logits)
     }
 
-    /// Logits of these images with the weights as they stand.
+    /// Returns the logits of the given images with the current weights.
     fn evaluate(&self, items: &[usize]) -> Result<Vec<f32>, TrainError> {
         let mut logits = Vec::new();
         for batch in items.chunks(EVALUATION_BATCH) {
@@ -396,7 +396,7 @@ impl<'s> Trainer<'s> {
         outcome
     }
 
-    /// Everything that follows an epoch: schedule, best weights, early stopping, files.
+    /// Finishes an epoch: schedule, best weights, early stopping, files.
     fn end_epoch(&mut self, record: &Record) -> Result<(), TrainError> {
         self.history.records.push(*record);
         let watched = self.scheduler.metric().map(str::to_owned);
@@ -413,7 +413,7 @@ impl<'s> Trainer<'s> {
         self.save_results()
     }
 
-    /// What people read of a run: `history.csv` and `model.onnx`. Both follow from the checkpoint.
+    /// Writes `history.csv` and `model.onnx`. Both can be derived from the checkpoint.
     fn save_results(&self) -> Result<(), TrainError> {
         let path = self.folder.join("history.csv");
         self.history.write(&path).map_err(|e| TrainError::Setting(e.to_string()))?;
@@ -422,10 +422,10 @@ impl<'s> Trainer<'s> {
         crate::data::write_atomically(&path, &bytes).map_err(TrainError::writing(&path))
     }
 
-    /// The model with the weights that are kept.
+    /// Returns the model with the weights to be saved.
     ///
     /// # Errors
-    /// If an array does not fit its place.
+    /// If an array does not match the network.
     pub fn model(&self) -> Result<Model, TrainError> {
         let kept = match &self.best {
             Some((_, _, arrays)) if self.settings.keep_best => arrays,
@@ -446,12 +446,12 @@ impl<'s> Trainer<'s> {
         let mut model = Model::from_graph(graph)?;
         model.class_names.clone_from(&self.set.class_names);
         model.preprocessing.clone_from(&self.set.preprocessing);
-        // As when its file is opened.
+        // As if opened from its file.
         (model.described, model.arrays) = (true, ArrayNumbers::Pixels);
         Ok(model)
     }
 
-    /// The epoch whose weights the model has, counted from 1.
+    /// Returns the epoch whose weights the model has, counted from 1.
     #[must_use]
     pub fn kept_epoch(&self) -> u64 {
         match &self.best {
@@ -465,7 +465,7 @@ impl<'s> Trainer<'s> {
     }
 }
 
-/// A stored array of the network, by name.
+/// Returns a stored array of the network by name.
 fn stored(network: &Graph, name: &str) -> Option<(String, Vec<f32>)> {
     let values = network.constant(network.find(name)?)?.as_f32()?;
     Some((name.to_owned(), values.to_vec()))

@@ -1,4 +1,4 @@
-//! `history.csv`: a line of metrics for every epoch.
+//! `history.csv`: the metrics of every epoch.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -8,35 +8,35 @@ use thiserror::Error;
 
 use crate::data::write_atomically;
 
-/// The columns, in order.
+/// Columns, in order.
 pub const COLUMNS: [&str; 8] =
     ["epoch", "loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc", "learning_rate"];
 
-/// One epoch. `None` (an empty cell) where a metric is not defined: no validation set, or an AUC
-/// with one class only.
+/// Metrics of one epoch. `None` (an empty cell) if a metric is not defined: no validation set, or an AUC with only
+/// one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Record {
-    /// Counted from 1.
+    /// Epoch, counted from 1.
     pub epoch: u64,
-    /// Mean cross-entropy over the training samples, in nats.
+    /// Mean cross-entropy of the training samples, in nats.
     pub loss: Option<f64>,
-    /// Share of right predictions among the training samples.
+    /// Accuracy on the training samples.
     pub accuracy: Option<f64>,
-    /// ROC-AUC among the training samples.
+    /// ROC-AUC on the training samples.
     pub auc: Option<f64>,
-    /// As `loss`, of the validation samples.
+    /// Mean cross-entropy of the validation samples, in nats.
     pub val_loss: Option<f64>,
-    /// As `accuracy`, of the validation samples.
+    /// Accuracy on the validation samples.
     pub val_accuracy: Option<f64>,
-    /// As `auc`, of the validation samples.
+    /// ROC-AUC on the validation samples.
     pub val_auc: Option<f64>,
-    /// The learning rate of the epoch.
+    /// Learning rate of the epoch.
     pub learning_rate: f32,
 }
 
 impl Record {
-    /// A metric by its column: `loss`, `val_auc` and so on. `None` if it has no value here or is
-    /// not a metric.
+    /// Returns a metric by its column name, such as `loss` or `val_auc`. `None` if it has no value or there is no
+    /// such metric.
     #[must_use]
     pub fn metric(&self, column: &str) -> Option<f64> {
         let at = COLUMNS.iter().skip(1).position(|c| *c == column)?;
@@ -58,11 +58,11 @@ impl Record {
     }
 }
 
-/// The epochs of a run, as a file and back. Numbers are written with the fewest digits that read
-/// back to the same bits.
+/// Epochs of a run, convertible to a file and back. Numbers are written with the fewest digits that restore the
+/// same bits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    /// One record an epoch, in order.
+    /// Records in epoch order.
     pub records: Vec<Record>,
 }
 
@@ -70,18 +70,18 @@ impl History {
     /// Reads a file written by [`write`](Self::write).
     ///
     /// # Errors
-    /// If it can't be read, or a line is not eight numbers under the expected header with the
-    /// epochs 1, 2, 3 and so on.
+    /// If the file cannot be read, or a line is not eight numbers under the expected header with the epochs 1, 2, 3
+    /// and so on.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, HistoryError> {
         let path = path.as_ref();
         let io = |source| HistoryError::Io { path: path.to_path_buf(), source };
         Self::parse(&std::fs::read_to_string(path).map_err(io)?, path)
     }
 
-    /// Reads the text of such a file; `path` is for the error message.
+    /// Parses the text of such a file; `path` is used in error messages.
     ///
     /// # Errors
-    /// If a line is no record.
+    /// If a line is malformed.
     pub fn parse(text: &str, path: &Path) -> Result<Self, HistoryError> {
         let header = COLUMNS.join(",");
         let wrong = |line: usize, found: &str, expected: String| HistoryError::Line {
@@ -104,10 +104,10 @@ impl History {
         Ok(Self { records })
     }
 
-    /// Writes all records; the file is replaced whole or not at all.
+    /// Writes all records atomically.
     ///
     /// # Errors
-    /// If it can't be written.
+    /// If the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), HistoryError> {
         let path = path.as_ref();
         let io = |source| HistoryError::Io { path: path.to_path_buf(), source };
@@ -132,30 +132,30 @@ impl fmt::Display for History {
     }
 }
 
-/// Why `history.csv` can't be read or written.
+/// An error in reading or writing `history.csv`.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// The file system refused.
+    /// I/O error.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Underlying error.
         source: io::Error,
     },
-    /// A line is not what this program writes.
+    /// A line does not have the expected format.
     #[error(
         "{}, line {line}: found {found:?}, expected {expected}; delete the file to start the history afresh", path.display()
     )]
     Line {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Line number, counted from 1.
         line: usize,
-        /// The start of the line.
+        /// Start of the line.
         found: String,
-        /// What should stand there.
+        /// Expected content.
         expected: String,
     },
 }

@@ -1,17 +1,17 @@
-//! What training lowers: cross-entropy, on logits so that it never overflows.
+//! The training loss: cross-entropy on logits, so that it never overflows.
 
 use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, GraphError, ValueId};
 
-/// Appends each sample's loss, N×1. `logits` are N×K; `targets` N×1 with 0 or 1 where K = 1, else
-/// N×K one-hot.
+/// Appends the loss of each sample, shape `n 1`. `logits` have the shape `n k`; `targets` are `n 1` with 0 or 1 if
+/// k = 1, otherwise one-hot `n k`.
 ///
 /// Binary: softplus(z) − t·z, which is −t·ln σ(z) − (1 − t)·ln(1 − σ(z)).
 /// Categorical: −Σₖ tₖ · log-softmax(z)ₖ.
 ///
 /// # Errors
-/// If the shapes do not fit.
+/// If the shapes do not match.
 pub fn cross_entropy(b: &mut Builder<'_>, logits: ValueId, targets: ValueId) -> Result<ValueId, GraphError> {
     let outputs = b.shape(logits).0.get(1).map_or(0, |d| d.at(1));
     if outputs == 1 {

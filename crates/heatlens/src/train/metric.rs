@@ -1,15 +1,14 @@
-//! What is recorded of every epoch: accuracy and ROC-AUC (from [`crate::stats::classifier`]), and the cross-entropy.
+//! Metrics recorded for every epoch: accuracy and ROC-AUC (from [`crate::stats::classifier`]), and cross-entropy.
 //!
-//! `logits` are N×K, row by row, before any sigmoid or softmax. K = 1 is a two-class model with one
-//! sigmoid output. Labels are class numbers from 0. Sums are in 64-bit floats in the order of the
-//! samples, so they don't depend on threads or batches. Rows beyond the labels are ignored.
+//! `logits` have the shape `n k`, before any sigmoid or softmax; k = 1 is a two-class model with one sigmoid
+//! output. Labels are class indices. Sums are 64-bit floats in sample order, so they do not depend on threads or
+//! batches. Rows without a label are ignored.
 
 use crate::stats::classifier::rows;
 pub use crate::stats::classifier::{accuracy, roc_auc};
 
-/// The mean cross-entropy in nats, binary or categorical; each sample counts as much as its class
-/// weighs (an empty slice: 1 each), and the sum is divided by N, as Keras does. `None` without
-/// labels. A label that is no class makes it not-a-number.
+/// Returns the mean cross-entropy in nats, binary or categorical. Samples are weighted by class (an empty slice: 1
+/// each), and the sum is divided by n, as in Keras. `None` without labels; NaN if a label is out of range.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn cross_entropy(logits: &[f32], outputs: usize, labels: &[usize], class_weights: &[f32]) -> Option<f64> {
@@ -20,7 +19,7 @@ pub fn cross_entropy(logits: &[f32], outputs: usize, labels: &[usize], class_wei
     (!labels.is_empty()).then(|| sum / labels.len() as f64)
 }
 
-/// Stable for logits of any size: only exponentials of what is ≤ 0.
+/// Stable for logits of any size: all exponents are ≤ 0.
 fn sample_loss(row: &[f32], label: usize) -> f64 {
     if let (&[z], 0 | 1) = (row, label) {
         let z = f64::from(z);
@@ -42,7 +41,7 @@ mod tests {
         let close =
             |a: Option<f64>, b: f64| assert!((a.unwrap() - b).abs() < 1e-12 * b.max(1.0), "{a:?} {b}");
         close(cross_entropy(&[0.0, 0.0], 1, &[0, 1], &[]), 2f64.ln());
-        // σ(1) against 1 and against 0; weights 1 and 3.
+        // Score σ(1) with target 1 and with target 0; weights 1 and 3.
         let (hit, miss) = ((1.0 + (-1f64).exp()).ln(), (1.0 + 1f64.exp()).ln());
         close(cross_entropy(&[1.0, 1.0], 1, &[1, 0], &[3.0, 1.0]), (hit + 3.0 * miss) / 2.0);
         close(cross_entropy(&[1e30], 1, &[0], &[]), f64::from(1e30f32));

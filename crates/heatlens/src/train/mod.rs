@@ -1,9 +1,9 @@
-//! Training a classifier from images in memory.
+//! Training of classifiers on images in memory.
 //!
-//! [`run`] does a whole run in a folder; it stands on the parts below. [`arch`] builds the network, [`step`] turns it into a program that gives loss and gradients,
-//! [`fit`] runs epochs of it and keeps a [`checkpoint`] after each, so that a run that was stopped
-//! goes on where it was. The parts that a step needs stand beside them, one file each: optimiser,
-//! schedule, early stopping, metrics, history, shuffling, augmentation, class weights.
+//! [`run`] performs a whole run in a folder, based on the following parts: [`arch`] builds the network, [`step`]
+//! turns it into a program that computes loss and gradients, and [`fit`] runs the epochs and writes a
+//! [`checkpoint`] after each, from which an interrupted run resumes. The other parts of a step have separate
+//! modules: optimizer, schedule, early stopping, metrics, history, shuffling, augmentation and class weights.
 
 pub mod advice;
 pub mod arch;

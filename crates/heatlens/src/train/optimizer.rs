@@ -1,26 +1,26 @@
-//! Optimisers: how a gradient moves the parameters.
+//! Optimizers.
 //!
-//! An [`Optimizer`] holds the moments of every parameter by name; [`Optimizer::state`] hands out all
-//! that the next step depends on, so a checkpoint restores it bit for bit. The learning rate comes
-//! with each step, from [`super::schedule`].
+//! An [`Optimizer`] holds the moments of every parameter by name; [`Optimizer::state`] returns all state that the
+//! next step depends on, so a checkpoint restores it bit for bit. The learning rate of each step comes from
+//! [`super::schedule`].
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// A rule of update. All numbers are dimensionless; see the papers for their meaning.
+/// An update rule. All values are dimensionless; see the papers for their meaning.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Algorithm {
-    /// v ← μ·v + g, then θ ← θ − η·v, or θ ← θ − η·(g + μ·v) with Nesterov's look-ahead
-    /// (Sutskever et al. 2013, in PyTorch's form, where η scales the whole velocity).
+    /// v ← μ·v + g, then θ ← θ − η·v, or θ ← θ − η·(g + μ·v) with Nesterov momentum (Sutskever et al. 2013, in
+    /// PyTorch's form, where η scales the whole velocity).
     Sgd {
-        /// μ in [0, 1); 0 is plain gradient descent and keeps no state.
+        /// μ in [0, 1); 0 is plain gradient descent without state.
         momentum: f32,
-        /// Look ahead by one step of momentum.
+        /// True for Nesterov momentum.
         nesterov: bool,
     },
-    /// Kingma and Ba 2015, algorithm 1, as PyTorch has it: θ ← θ − η·m̂ / (√v̂ + ε). Keras adds ε to
-    /// the uncorrected √v instead; the two agree unless gradients are about as small as ε.
+    /// Kingma and Ba 2015, algorithm 1, as in PyTorch: θ ← θ − η·m̂ / (√v̂ + ε). Keras adds ε to the uncorrected √v
+    /// instead; the two agree unless gradients are about as small as ε.
     Adam {
         /// Decay rates β₁ and β₂ of the two moments, in [0, 1).
         betas: [f32; 2],
@@ -39,17 +39,17 @@ pub enum Algorithm {
 }
 
 impl Default for Algorithm {
-    /// Adam with Keras' numbers.
+    /// Adam with the defaults of Keras.
     fn default() -> Self {
         Self::Adam { betas: [0.9, 0.999], epsilon: 1e-7 }
     }
 }
 
 impl Algorithm {
-    /// What people type: `sgd` with `momentum`, `adam`, and `adamw` with `weight_decay`.
+    /// Names on the command line; `sgd` takes `momentum`, and `adamw` takes `weight_decay`.
     pub const NAMES: [&str; 3] = ["adam", "adamw", "sgd"];
 
-    /// Returns the algorithm of that name, with the default's numbers for the rest; `None` if there is none.
+    /// Returns the algorithm of that name, with default values for the other parameters; `None` if there is none.
     #[must_use]
     pub fn named(name: &str, momentum: f32, weight_decay: f32) -> Option<Self> {
         let (betas, epsilon) = ([0.9, 0.999], 1e-7);
@@ -75,26 +75,26 @@ impl Algorithm {
 /// One parameter in one step.
 #[derive(Debug)]
 pub struct Update<'a> {
-    /// Its name, under which its moments are kept.
+    /// Name, under which its moments are stored.
     pub name: &'a str,
-    /// Its values, changed in place.
+    /// Values, updated in place.
     pub values: &'a mut [f32],
     /// ∂loss/∂values, of the same length.
     pub gradient: &'a [f32],
-    /// Whether weight decay applies: to kernels, not to biases and normalisations.
+    /// True if weight decay applies: to kernels, not to biases and normalizations.
     pub decays: bool,
 }
 
-/// All that an optimiser remembers.
+/// State of an optimizer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OptimizerState {
-    /// Steps made.
+    /// Number of steps made.
     pub step: u64,
     /// Moments: `velocity/NAME`, or `first_moment/NAME` and `second_moment/NAME`.
     pub arrays: BTreeMap<String, Vec<f32>>,
 }
 
-/// An algorithm and its memory.
+/// An algorithm with its state.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     algorithm: Algorithm,
@@ -102,34 +102,34 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimiser that has seen nothing yet.
+    /// Creates an optimizer without state.
     ///
     /// # Errors
-    /// If a number of the algorithm is outside its range.
+    /// If a value of the algorithm is out of range.
     pub fn new(algorithm: Algorithm) -> Result<Self, OptimizerError> {
         check(algorithm)?;
         Ok(Self { algorithm, state: OptimizerState::default() })
     }
 
-    /// Continues from a [`state`](Self::state).
+    /// Restores an optimizer from a [`state`](Self::state).
     ///
     /// # Errors
-    /// If a number of the algorithm is outside its range.
+    /// If a value of the algorithm is out of range.
     pub fn restore(algorithm: Algorithm, state: OptimizerState) -> Result<Self, OptimizerError> {
         check(algorithm)?;
         Ok(Self { algorithm, state })
     }
 
-    /// What to store in a checkpoint.
+    /// Returns the state to store in a checkpoint.
     #[must_use]
     pub fn state(&self) -> &OptimizerState {
         &self.state
     }
 
-    /// One step on every parameter. Nothing changes if there is an error.
+    /// Updates every parameter by one step. On error, nothing changes.
     ///
     /// # Errors
-    /// If a gradient or a stored moment is not as long as its parameter.
+    /// If a gradient or a stored moment does not have the length of its parameter.
     pub fn step(&mut self, learning_rate: f32, updates: &mut [Update<'_>]) -> Result<(), OptimizerError> {
         for update in &*updates {
             self.check_lengths(update)?;
@@ -170,7 +170,7 @@ impl Optimizer {
         let step_size = (f64::from(rate) / correction(beta1)) as f32;
         let root = correction(beta2).sqrt() as f32;
         let n = update.gradient.len();
-        // Two moments of one map can't be borrowed at once; the first is put back below.
+        // Two moments in one map cannot be borrowed at once; the first is put back below.
         let mut first = std::mem::take(moment(&mut self.state.arrays, FIRST, update.name, n));
         let second = moment(&mut self.state.arrays, SECOND, update.name, n);
         let moments = first.iter_mut().zip(second);
@@ -215,7 +215,7 @@ fn moment<'a>(
     arrays.entry(format!("{what}{name}")).or_insert_with(|| vec![0.0; len])
 }
 
-/// `base` to the power of `exponent` by squaring: the same bits everywhere, which `powi` does not promise.
+/// Returns `base` to the power of `exponent` by squaring, with the same bits on every platform, unlike `powi`.
 fn power(mut base: f64, mut exponent: u64) -> f64 {
     let mut result = 1.0;
     while exponent > 0 {
@@ -247,30 +247,30 @@ fn check(algorithm: Algorithm) -> Result<(), OptimizerError> {
     }
 }
 
-/// Why an optimiser refuses.
+/// An error of an optimizer.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum OptimizerError {
-    /// A number outside 0 ≤ x < `below`.
+    /// A value outside 0 ≤ x < `below`.
     #[error("the optimiser's {name} is {found}, expected 0 or more and less than {below}")]
     Range {
-        /// Which number.
+        /// Name of the value.
         name: &'static str,
-        /// Its value.
+        /// The value.
         found: f32,
-        /// What it has to stay below.
+        /// Upper bound, excluded.
         below: f32,
     },
-    /// An array that does not fit its parameter.
+    /// An array that does not match its parameter.
     #[error(
         "{what} has {found} values, expected {expected} as in the parameter; does the checkpoint belong to this network?"
     )]
     Length {
-        /// Which array.
+        /// Name of the array.
         what: String,
-        /// Its length.
+        /// Length of the array.
         found: usize,
-        /// The parameter's length.
+        /// Length of the parameter.
         expected: usize,
     },
 }
@@ -279,7 +279,7 @@ pub enum OptimizerError {
 mod tests {
     use super::*;
 
-    /// Steps on one parameter; `gradients` one per step.
+    /// Runs steps on one parameter, with one gradient per step.
     fn run(algorithm: Algorithm, rate: f32, start: f32, gradients: &[f32], decays: bool) -> f32 {
         let mut optimizer = Optimizer::new(algorithm).unwrap();
         let mut values = [start];
@@ -322,7 +322,7 @@ mod tests {
         // In 64-bit floats: for t, g in enumerate([.3, -.2, .05, .4, -.7], 1):
         //   m = .9*m + .1*g; v = .999*v + .001*g*g
         //   w -= .05 * (m/(1-.9**t)) / (np.sqrt(v/(1-.999**t)) + 1e-7)
-        // from w = 0.5; AdamW with λ = 0.1 first multiplies w by 1 − .05·.1.
+        // starting at w = 0.5; AdamW with λ = 0.1 first multiplies w by 1 − .05·.1.
         let gradients = [0.3, -0.2, 0.05, 0.4, -0.7];
         close(run(Algorithm::default(), 0.05, 0.5, &gradients, true), ADAM);
         let adamw = Algorithm::AdamW { betas: [0.9, 0.999], epsilon: 1e-7, weight_decay: 0.1 };

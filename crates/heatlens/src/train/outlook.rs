@@ -1,4 +1,4 @@
-//! What can be known before training: whether the images can show that a model learned, and what would mislead.
+//! Checks before training: can the held-out images show that a model learned, and is the data set misleading?
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,45 +8,45 @@ use crate::train::class_weight::ClassWeight;
 use crate::train::fit::Settings;
 use crate::trust::chance::{Evidence, Judgement, Verdict};
 
-/// Images a class should have at least to be trained on.
+/// Recommended minimum number of training images per class.
 const FEW_OF_A_CLASS: usize = 20;
-/// How many times as large as the smallest class the largest may be without class weights.
+/// Ratio of the largest to the smallest class that causes a warning without class weights.
 const UNBALANCED: usize = 3;
-/// The same with class weights.
+/// The same ratio with class weights.
 const VERY_UNBALANCED: usize = 30;
 
-/// A reason why the result may be inconclusive or misleading. Its `Display` is a sentence that says what to do.
+/// A reason why the result may be inconclusive or misleading. `Display` writes a sentence with advice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Concern {
     /// No images are held out.
     NoValidation,
-    /// So few images are held out that even a perfect model would not pass the test for having learned.
+    /// So few images are held out that even a perfect model would not be significantly better than chance.
     Inconclusive {
-        /// Images held out.
+        /// Number of held-out images.
         held_out: usize,
     },
-    /// Classes with few images to train on.
+    /// Classes with few training images, and their numbers.
     SmallClasses(Vec<(String, usize)>),
-    /// One class has many times as many images as another.
+    /// The numbers of images per class differ widely.
     Unbalanced {
-        /// How many times as many.
+        /// Ratio of the largest to the smallest class.
         ratio: usize,
-        /// Whether the loss makes up for it.
+        /// True if class weights compensate for it.
         weighted: bool,
     },
-    /// Images that are there more than once, to the last pixel.
+    /// Images that are identical to the last pixel.
     Copies {
-        /// Images that equal an earlier one.
+        /// Number of images that equal an earlier one.
         images: usize,
-        /// Those among them that have another class than the earlier one.
+        /// Number of these with a different label.
         contradictory: usize,
-        /// Images held out that are trained on too.
+        /// Number of held-out images that are also trained on.
         leaked: usize,
     },
 }
 
 impl Concern {
-    /// Everything that can be said before training.
+    /// Returns all concerns that can be found before training.
     #[must_use]
     pub fn all(set: &TrainingSet, settings: &Settings) -> Vec<Self> {
         let mut found = Vec::new();
@@ -57,7 +57,7 @@ impl Concern {
     }
 }
 
-/// Whether a model that is always right would be seen to have learned.
+/// Returns a concern if a perfect model could not be shown to have learned.
 fn held_out(set: &TrainingSet, settings: &Settings) -> Option<Concern> {
     if set.validation.is_empty() {
         return Some(Concern::NoValidation);
@@ -114,7 +114,7 @@ fn copies(set: &TrainingSet) -> Option<Concern> {
     (images > 0).then_some(Concern::Copies { images, contradictory, leaked })
 }
 
-/// FNV-1a, 64 bits, over the pixels' bits.
+/// Returns the 64-bit FNV-1a hash of the pixels' bits.
 fn fingerprint(image: &[f32]) -> u64 {
     let add = |hash: u64, v: &f32| (hash ^ u64::from(v.to_bits())).wrapping_mul(0x0000_0100_0000_01b3);
     image.iter().fold(0xcbf2_9ce4_8422_2325, add)
@@ -173,7 +173,7 @@ mod tests {
     use crate::data::Preprocessing;
     use crate::train::recipe::{Choices, RECIPES};
 
-    /// Images of one pixel, each of another value; the last of each class are held out.
+    /// Creates single-pixel images with distinct values; the last of each class are held out.
     fn set(train: [usize; 2], held_out: [usize; 2]) -> TrainingSet {
         let classes = |counts: [usize; 2]| [vec![0; counts[0]], vec![1; counts[1]]].concat();
         let labels = [classes(train), classes(held_out)].concat();

@@ -1,17 +1,17 @@
-//! Has a metric stopped improving? The one rule behind early stopping and the plateau schedule.
+//! Detection of plateaus, for early stopping and the plateau schedule.
 
-/// Which way a metric gets better.
+/// Direction of improvement of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Smaller is better, as with losses.
+    /// Smaller is better, as for losses.
     Down,
-    /// Larger is better, as with accuracy and AUC.
+    /// Larger is better, as for accuracy and AUC.
     Up,
 }
 
 impl Direction {
-    /// The direction of a column of `history.csv`: losses go down; accuracies and AUCs go up.
-    /// `None` for what is not a metric.
+    /// Returns the direction of a column of `history.csv`: down for losses, up for accuracy and AUC. `None` if it
+    /// is not a metric.
     #[must_use]
     pub fn of(metric: &str) -> Option<Self> {
         match metric.strip_prefix("val_").unwrap_or(metric) {
@@ -21,7 +21,7 @@ impl Direction {
         }
     }
 
-    /// Whether `value` betters `best` by more than `min_delta`. Not-a-number betters nothing.
+    /// Returns true if `value` improves on `best` by more than `min_delta`; false for NaN.
     #[must_use]
     pub fn improves(self, value: f64, best: f64, min_delta: f64) -> bool {
         match self {
@@ -31,30 +31,30 @@ impl Direction {
     }
 }
 
-/// What a [`Plateau`] remembers; goes into checkpoints.
+/// State of a [`Plateau`], stored in checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PlateauState {
-    /// The best value so far.
+    /// Best value so far.
     pub best: Option<f64>,
-    /// Epochs since then.
+    /// Number of epochs since the best value.
     pub wait: u64,
 }
 
-/// Counts the epochs since a metric last improved.
+/// Counter of the epochs since a metric last improved.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plateau {
-    /// Which way is better.
+    /// Direction of improvement.
     pub direction: Direction,
-    /// An improvement must be larger than this, in the metric's unit.
+    /// Minimum improvement, in the metric's unit.
     pub min_delta: f64,
-    /// So many epochs without improvement make a plateau.
+    /// Number of epochs without improvement that make a plateau.
     pub patience: u64,
 }
 
 impl Plateau {
-    /// Takes in an epoch's value (`None` if the epoch had none, which is no improvement) and says
-    /// whether a plateau is reached. Keras' count: with patience 5 it is reached at the fifth epoch
-    /// in a row without improvement; the first value always improves.
+    /// Records an epoch's value (`None` counts as no improvement) and returns true if a plateau is reached. As in
+    /// Keras, a patience of 5 is exhausted at the fifth consecutive epoch without improvement; the first value
+    /// always is an improvement.
     #[must_use]
     pub fn reached(&self, state: &mut PlateauState, value: Option<f64>) -> bool {
         let value = value.filter(|v| !v.is_nan());

@@ -1,8 +1,8 @@
-//! The statistics that batch normalisation uses after training, computed exactly.
+//! Exact population statistics for batch normalization.
 //!
-//! Running averages lag behind when an epoch has few steps, and validation then jumps about. So
-//! after each epoch every normalisation's mean and variance are computed over the whole training
-//! set, one normalisation after the other, each seeing what the ones before it will see later.
+//! Running averages lag behind if an epoch has few steps, which makes validation results jump. Therefore, after
+//! each epoch, the mean and variance of every normalization are computed over the whole training set, one
+//! normalization after the other, so that each sees the final statistics of those before it.
 
 use heatlens_graph::op::batch_normalization::BatchNormalization;
 use heatlens_graph::{Builder, Graph, Node};
@@ -11,22 +11,22 @@ use crate::train::TrainError;
 use crate::train::evaluate::Evaluation;
 use crate::train::step::Arrays;
 
-/// One normalisation and the program that sums over its input.
+/// A normalization and the program that sums over its input.
 #[derive(Debug)]
 struct Normalisation {
     mean: String,
     variance: String,
-    /// Elements of a channel in one sample.
+    /// Number of elements per channel and sample.
     area: usize,
     sums: Evaluation,
 }
 
-/// All normalisations of a network, in order.
+/// All normalizations of a network, in order.
 #[derive(Debug)]
 pub struct PopulationStatistics(Vec<Normalisation>);
 
 impl PopulationStatistics {
-    /// Compiles the sums over each normalisation's input; `free` are the arrays that change.
+    /// Compiles the sums over each normalization's input; `free` are the arrays that change.
     ///
     /// # Errors
     /// If a node has no kernel.
@@ -37,13 +37,13 @@ impl PopulationStatistics {
         Ok(Self(all.collect::<Result<_, _>>()?))
     }
 
-    /// Whether there is any normalisation.
+    /// Returns true if there are no normalizations.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Names of the arrays that [`update`](Self::update) writes.
+    /// Returns the names of the arrays that [`update`](Self::update) writes.
     #[must_use]
     pub fn names(network: &Graph) -> Vec<String> {
         let mut names = Vec::new();
@@ -55,11 +55,11 @@ impl PopulationStatistics {
         names
     }
 
-    /// Recomputes all statistics over the batches that `each_batch` hands to its argument, in the
-    /// same order every time.
+    /// Recomputes all statistics over the batches that `each_batch` passes to its argument; it is called once per
+    /// normalization and must use the same order each time.
     ///
     /// # Errors
-    /// If an image can't be read or an array has the wrong size.
+    /// If an image cannot be read or an array has the wrong size.
     pub fn update(
         &self,
         arrays: &mut Arrays,
@@ -72,7 +72,7 @@ impl PopulationStatistics {
     }
 }
 
-/// Receives images and their number.
+/// Receives the pixels of a batch and the number of images.
 pub type BatchVisitor<'v> = dyn FnMut(&[f32], usize) -> Result<(), TrainError> + 'v;
 
 impl Normalisation {
@@ -88,7 +88,7 @@ impl Normalisation {
         let mut wide = vec![1; shape.rank()];
         wide[1] = shape.0[1].at(1);
         let mut b = Builder::new(&mut graph, "population");
-        // Sums around the previous mean keep their digits.
+        // Summing deviations from the previous mean preserves precision.
         let centre = b.reshape(mean, heatlens_graph::Shape::fixed(&wide))?;
         let centred = b.sub(x, centre)?;
         let square = b.mul(centred, centred)?;

@@ -1,7 +1,7 @@
-//! Recipes: everything that training needs to know, chosen together. One row of [`RECIPES`] each.
+//! Recipes: named sets of training settings, one per row of [`RECIPES`].
 //!
-//! A person names a recipe and, at will, single parts of it ([`Choices`]); [`Recipe::settings`] fills in the rest from
-//! the number of images. The same code serves every front end.
+//! The user chooses a recipe and optionally overrides individual settings ([`Choices`]); [`Recipe::settings`]
+//! derives the rest from the number of images.
 
 use std::str::FromStr;
 
@@ -15,23 +15,23 @@ use crate::train::fit::{Settings, Stopping};
 use crate::train::optimizer::Algorithm;
 use crate::train::schedule::Schedule;
 
-/// A named way to train.
+/// A named set of training settings.
 #[derive(Debug)]
 pub struct Recipe {
-    /// The name that people type.
+    /// Id used on the command line.
     pub id: &'static str,
-    /// A description in one line.
+    /// One-line description.
     pub summary: &'static str,
-    /// Most pixels of an image (height × width) to train on; larger image files are scaled down. `None` keeps their
-    /// size, and files that differ in size are an error.
+    /// Maximum number of pixels (height × width) of the training images; larger image files are scaled down. `None`
+    /// keeps their size, and files of different sizes are an error.
     pub max_pixels: Option<usize>,
-    /// Share of the images to hold out, given how many there are of each class.
+    /// Returns the share of the images to hold out, given the number of images per class.
     held_out: fn(&[usize]) -> f64,
-    /// The values to start from, given the images to train on.
+    /// Returns the default values, given the number of training images.
     plan: fn(usize, &Choices) -> Plan,
 }
 
-/// Every recipe; the first is the default.
+/// All recipes; the first is the default.
 pub static RECIPES: &[Recipe] = &[
     Recipe {
         id: "default",
@@ -59,7 +59,8 @@ pub static RECIPES: &[Recipe] = &[
     },
 ];
 
-/// 128 × 128: an object of 5 % of the image's width still has six pixels, and an epoch of 1000 images takes seconds.
+/// 128 × 128: an object of 5 % of the image's width still has six pixels, and an epoch of 1000 images takes
+/// seconds.
 const MAX_PIXELS: usize = 1 << 14;
 
 impl FromStr for &'static Recipe {
@@ -70,20 +71,20 @@ impl FromStr for &'static Recipe {
     }
 }
 
-/// The recipe called `id`.
+/// Returns the recipe with the given id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Recipe> {
     RECIPES.iter().find(|recipe| recipe.id == id)
 }
 
-/// How the learning rate changes; [`Schedule`] with what follows from the other settings left out.
+/// Kind of learning rate schedule: [`Schedule`] without the parameters that follow from other settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateChange {
-    /// The same rate in every epoch.
+    /// Constant rate.
     Constant,
-    /// Up over the first tenth of the epochs, then half a cosine down to 0.
+    /// Warm-up over the first tenth of the epochs, then half a cosine down to 0.
     Cosine,
-    /// A tenth whenever the monitored metric stands still for half the patience.
+    /// Reduction to a tenth whenever the monitored metric has not improved for half the patience.
     ReduceOnPlateau,
 }
 
@@ -96,10 +97,10 @@ impl FromStr for RateChange {
 }
 
 impl RateChange {
-    /// Every way.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Constant, Self::Cosine, Self::ReduceOnPlateau];
 
-    /// The way of a schedule.
+    /// Returns the kind of a schedule.
     #[must_use]
     pub fn of(schedule: &Schedule) -> Self {
         match schedule {
@@ -109,7 +110,7 @@ impl RateChange {
         }
     }
 
-    /// The name that people type.
+    /// Returns the name used on the command line.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
@@ -120,42 +121,42 @@ impl RateChange {
     }
 }
 
-/// What a person has chosen; `None` leaves a part to the recipe.
+/// Settings chosen by the user; `None` leaves a setting to the recipe.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
-    /// The network.
+    /// Network architecture.
     pub architecture: Option<&'static Architecture>,
-    /// Passes over the training images.
+    /// Number of passes over the training images.
     pub epochs: Option<u64>,
-    /// Images in a step.
+    /// Number of images per step.
     pub batch_size: Option<usize>,
-    /// How gradients move the weights; Adam if not given.
+    /// Optimizer; Adam if not given.
     pub algorithm: Option<Algorithm>,
-    /// Step size.
+    /// Learning rate.
     pub learning_rate: Option<f32>,
-    /// How the step size changes.
+    /// Kind of learning rate schedule.
     pub rate: Option<RateChange>,
-    /// Epochs without improvement before training stops; 0 never stops.
+    /// Number of epochs without improvement before training stops; 0 disables early stopping.
     pub patience: Option<u64>,
-    /// The metric that early stopping watches: a column of `history.csv`.
+    /// Metric monitored by early stopping: a column of `history.csv`.
     pub monitor: Option<String>,
-    /// How much each class counts.
+    /// Class weights.
     pub class_weight: Option<ClassWeight>,
-    /// Share of the images held out, from 0 to 1.
+    /// Share of the images held out, 0 to 1.
     pub validation_split: Option<f64>,
-    /// Which images are held out; a random sample of each class if not given.
+    /// Selection of the held-out images; a stratified random sample if not given.
     pub split: Option<Split>,
-    /// Random changes to training images; none if not given.
+    /// Augmentation of the training images; none if not given.
     pub augmentation: Augmentation,
-    /// Whether the order of the images stays the same in every epoch.
+    /// True if the order of the images is the same in every epoch.
     pub fixed_order: bool,
-    /// Whether the model is the last epoch's rather than the best one's.
+    /// True to save the weights of the last epoch rather than the best.
     pub keep_last: bool,
     /// Seed of weights, order, split and augmentation.
     pub seed: u64,
 }
 
-/// A recipe's values for a number of images.
+/// Values of a recipe for a given number of images.
 struct Plan {
     architecture: &'static str,
     epochs: u64,
@@ -169,18 +170,18 @@ struct Plan {
 }
 
 impl Recipe {
-    /// The split, and the share of the images to hold out for validation: from 0 to less than 1, as chosen or else by
-    /// the images of each class.
+    /// Returns the kind of split and the share of images to hold out, from 0 to less than 1: the user's choice, or
+    /// else derived from the number of images per class.
     #[must_use]
     pub fn split(&self, choices: &Choices, counts: &[usize]) -> (Split, f64) {
         let fraction = choices.validation_split.unwrap_or_else(|| (self.held_out)(counts));
         (choices.split.unwrap_or(Split::Stratified), fraction)
     }
 
-    /// The settings for so many images of each class to train on, and so many in all to validate by.
+    /// Returns the settings for the given numbers of training images per class and of validation images.
     ///
     /// # Errors
-    /// If the recipe names a network that does not exist.
+    /// If the recipe names an unknown network.
     pub fn settings(
         &self,
         choices: &Choices,
@@ -188,14 +189,14 @@ impl Recipe {
         validation: usize,
     ) -> Result<Settings, TrainError> {
         let mut plan = (self.plan)(train.iter().sum(), choices);
-        // Labels may skip a number, and a class without images cannot be balanced.
+        // Label numbers may have gaps, and a class without images cannot be balanced.
         if train.contains(&0) {
             plan.class_weight = ClassWeight::None;
         }
         let missing = || TrainError::Setting(format!("the network {:?} does not exist", plan.architecture));
         let epochs = choices.epochs.unwrap_or(plan.epochs);
         let patience = choices.patience.unwrap_or(plan.patience);
-        // Without validation images there is no validation loss to watch.
+        // Without validation images there is no validation loss to monitor.
         let monitor = if validation == 0 { plan.monitor.trim_start_matches("val_") } else { plan.monitor };
         let metric = choices.monitor.clone().unwrap_or_else(|| monitor.to_owned());
         Ok(Settings {
@@ -232,7 +233,7 @@ impl Recipe {
     }
 }
 
-/// A fifth, but 40 images if that is more and at most 1000; never above two fifths.
+/// Returns a share of a fifth, raised to 40 images and limited to 1000; at most two fifths.
 #[allow(clippy::cast_precision_loss)] // counts of images
 fn held_out(counts: &[usize]) -> f64 {
     const SHARE: f64 = 0.2;
@@ -243,7 +244,7 @@ fn held_out(counts: &[usize]) -> f64 {
     SHARE.min(MOST / images).max(FEWEST / images).min(LARGEST_SHARE)
 }
 
-/// Enough steps for a network with batch normalisation to learn, whatever the number of images.
+/// Returns enough steps for a network with batch normalization to learn, whatever the number of images.
 fn plan(train: usize, choices: &Choices) -> Plan {
     const STEPS: usize = 400;
     const SMALL_SET: usize = 1000;

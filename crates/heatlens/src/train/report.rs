@@ -1,4 +1,4 @@
-//! What is said and written when a training run ends: the verdict, `metrics.json` and the learning curve.
+//! Results at the end of a training run: the verdict, `metrics.json` and the learning curve.
 
 use std::path::Path;
 
@@ -15,25 +15,25 @@ use crate::trust::activity::dead_layers;
 use crate::trust::audit::{Judged, ModelVerdict, Purpose, judge};
 use crate::trust::health::dead_channel_problems;
 
-/// Training images that are searched for dead channels.
+/// Number of training images searched for dead channels.
 const ACTIVITY_IMAGES: usize = 256;
 
-/// The end of a run.
+/// Results of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// How the run ended.
+    /// Outcome of the run.
     pub ending: Ending,
-    /// Epochs run.
+    /// Number of epochs run.
     pub epochs: u64,
-    /// The epoch whose weights the model has.
+    /// Epoch whose weights were saved.
     pub kept_epoch: u64,
-    /// The verdict by the images held out; among its problems are channels that stay 0 on the images it was trained on.
+    /// Verdict from the held-out images; its problems include channels that are 0 on all training images searched.
     pub model: ModelVerdict,
 }
 
 impl Report {
-    /// Judges the kept model by the images held out, and writes `metrics.json` and
-    /// `learning_curve.png` into the run's folder.
+    /// Judges the saved model by the held-out images, and writes `metrics.json` and `learning_curve.png` to the
+    /// run's folder.
     ///
     /// # Errors
     /// If the model cannot run or a file cannot be written.
@@ -71,7 +71,7 @@ impl Report {
         Ok(report)
     }
 
-    /// Everything as JSON; no times, so that equal runs give equal bytes.
+    /// Returns all results as JSON, without times, so that equal runs give equal bytes.
     #[must_use]
     pub fn to_json(&self, history: &History, set: &TrainingSet) -> Value {
         let kept = usize::try_from(self.kept_epoch).ok().and_then(|e| history.records.get(e.wrapping_sub(1)));
@@ -126,7 +126,7 @@ fn validation_logits(model: &Model, set: &TrainingSet) -> Result<Vec<f32>, Train
     Ok(logits)
 }
 
-/// Loss and accuracy, beside what knowing nothing but the classes' sizes would give.
+/// Draws loss and accuracy, with baselines that use the class sizes alone.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn learning_curve(history: &History, set: &TrainingSet, kept_epoch: u64) -> LearningCurve {
     let column = |name: &str, pick: fn(&Record) -> Option<f64>| Curve {

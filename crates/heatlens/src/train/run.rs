@@ -1,9 +1,9 @@
 //! A training run in a folder: from data and a recipe to a model, its history and a verdict.
 //!
-//! [`Source`] finds the images, [`Plan`] reads them, holds some out and settles every setting; nothing is written until
-//! [`Plan::begin`]. [`train`] then leaves in the folder `run.json` (what made the run), `checkpoint.safetensors`,
-//! `history.csv`, `timing.csv`, `model.onnx`, `metrics.json` and `learning_curve.png`. A run that was stopped goes on
-//! from its last whole epoch and ends with the same bytes, `timing.csv` apart.
+//! [`Source`] locates the images. [`Plan`] reads them, holds some out and determines all settings; nothing is
+//! written before [`Plan::begin`]. [`train`] then writes to the folder `run.json` (the inputs of the run),
+//! `checkpoint.safetensors`, `history.csv`, `timing.csv`, `model.onnx`, `metrics.json` and `learning_curve.png`. An
+//! interrupted run resumes after its last complete epoch and ends with the same bytes, except for `timing.csv`.
 
 mod record;
 mod timing;
@@ -22,19 +22,20 @@ use crate::train::recipe::{Choices, RECIPES, Recipe};
 use crate::train::report::Report;
 use crate::train::{TrainError, TrainingSet};
 
-/// Where the images to train on and those to judge by lie.
+/// Paths of the training and validation images.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Images to train on.
+    /// Training images.
     pub train: PathBuf,
-    /// Images to judge by; if not given, some of the others are held out.
+    /// Validation images; if not given, some of the training images are held out.
     pub validation: Option<PathBuf>,
-    /// All parts, where the data are a folder that was split by hand.
+    /// All parts of a folder that the user has split.
     pub split: Option<SplitFolders>,
 }
 
 impl Source {
-    /// Finds the parts of `data`, where it is a folder that was split by hand. `validation` comes before its part.
+    /// Finds the parts of `data` if it is a folder that the user has split. `validation` overrides its validation
+    /// part.
     ///
     /// # Errors
     /// As [`SplitFolders::find`].
@@ -50,28 +51,28 @@ impl Source {
 /// A run before its first step: images in memory, and all settings.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The images, and which of them are held out.
+    /// The images, and the split.
     pub set: TrainingSet,
-    /// How to train.
+    /// Training settings.
     pub settings: Settings,
-    /// Height and width of the first image as a file, where images are files.
+    /// Height and width of the first image file, if the images are files.
     pub original: Option<[usize; 2]>,
     /// Share of the images that the recipe holds out, from 0 to less than 1.
     held_out: f64,
-    /// How other data for the same model are opened.
+    /// Options for opening further data for the same model.
     like: OpenOptions,
-    /// What was read.
+    /// Paths that were read.
     inputs: Vec<PathBuf>,
 }
 
 impl Plan {
-    /// Reads all images and settles what `choices` leave to the recipe. `open` says how images are read; where it gives
-    /// no size, the recipe may limit it. `monitor` hears at once what is guessed or left out, and which images cannot be
-    /// read.
+    /// Reads all images and determines the settings that `choices` leave to the recipe. `open` specifies how images
+    /// are read; without a size, the recipe may limit it. `monitor` is notified immediately of assumptions,
+    /// omissions and unreadable images.
     ///
     /// # Errors
-    /// If data cannot be opened, need too much memory, cannot be split, or differ from the validation data in shape or
-    /// classes. An image that cannot be read is no error: see [`TrainingSet::broken`].
+    /// If data cannot be opened, need too much memory, cannot be split, or differ from the validation data in shape
+    /// or classes. An unreadable image is not an error; see [`TrainingSet::broken`].
     pub fn new(
         source: &Source,
         open: &OpenOptions,
@@ -107,18 +108,18 @@ impl Plan {
         Ok(Self { set, settings, original, held_out, like, inputs })
     }
 
-    /// Returns how data are opened that the trained model is to explain.
+    /// Returns the options for opening data that the trained model is to explain.
     #[must_use]
     pub fn open_options(&self) -> OpenOptions {
         self.like.clone()
     }
 
-    /// Takes the folder `options.out` for this run and writes into it what made the run; what an earlier one left there is
-    /// removed. With `resume`, the run there must have begun with the same images and settings. `given` is what a person
-    /// chose besides the settings, such as paths and sizes.
+    /// Claims the folder `options.out` for this run and writes its inputs; the files of an earlier run are removed.
+    /// With `resume`, the run in the folder must have the same images and settings. `given` are the user's choices
+    /// other than the settings, such as paths and sizes.
     ///
     /// # Errors
-    /// If the folder may not be written into, lies among the images, or there is no such run to resume.
+    /// If the folder is not writable or lies among the images, or there is no matching run to resume.
     pub fn begin(&self, options: &RunOptions, given: Map<String, Value>) -> Result<FolderLock, RunError> {
         let out = &options.out;
         check_apart(out, &self.inputs)?;
@@ -133,10 +134,10 @@ impl Plan {
         Ok(lock)
     }
 
-    /// Returns what to try next where the run did not learn.
+    /// Returns advice if the run did not learn.
     ///
     /// # Errors
-    /// If the default recipe names a network that does not exist.
+    /// If the default recipe names an unknown network.
     pub fn advice(&self, finished: &Finished) -> Result<Option<Advice>, TrainError> {
         let set = &self.set;
         let usual = RECIPES[0].settings(&Choices::default(), &set.class_counts(), set.validation.len())?;
@@ -145,20 +146,21 @@ impl Plan {
     }
 }
 
-/// The end of a run.
+/// Results of a run.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// How it ended, and the verdict on the model.
+    /// Outcome of the run, and the verdict on the model.
     pub report: Report,
-    /// Every epoch.
+    /// All epochs.
     pub history: History,
 }
 
-/// Trains in the folder `out`, which exists, and judges the model; with `resume`, goes on from the checkpoint there, if
-/// there is one. `None` if the observer stopped it before the first epoch was over.
+/// Trains in the folder `out`, which must exist, and judges the model; with `resume`, continues from the checkpoint
+/// there, if there is one. `None` if the observer stopped it before the end of the first epoch.
 ///
 /// # Errors
-/// If the settings make no sense, the checkpoint belongs to another run, training diverges, or a file cannot be written.
+/// If the settings are invalid, the checkpoint belongs to another run, training diverges, or a file cannot be
+/// written.
 pub fn train(
     settings: Settings,
     set: &TrainingSet,
@@ -193,7 +195,7 @@ mod tests {
     use crate::train::history::Record;
     use crate::train::recipe;
 
-    /// Stops after so many steps, and counts epochs.
+    /// Stops after a number of steps, and counts epochs.
     struct Stops(usize, usize);
 
     impl Observer for Stops {
@@ -207,7 +209,7 @@ mod tests {
         }
     }
 
-    /// Twelve images of 12×12, every other one light.
+    /// Twelve images of 12×12, every other one bright.
     fn images(folder: &Path) -> PathBuf {
         let pixels: Vec<f32> = (0..12 * 144).map(|i| f32::from(u8::from(i / 144 % 2 == 1))).collect();
         fs::write(folder.join("X.npy"), npy_bytes(&[12, 12, 12], &pixels)).unwrap();

@@ -1,46 +1,46 @@
-//! How the learning rate changes from epoch to epoch.
+//! Learning rate schedules.
 
 use super::plateau::{Direction, Plateau, PlateauState};
 
-/// A plan for the learning rate.
+/// A learning rate schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Schedule {
-    /// The same rate in every epoch.
+    /// Constant rate.
     Constant,
-    /// A line from near 0 up to the base rate over the first epochs, then half a cosine down to
-    /// `min_lr` (Loshchilov and Hutter 2017, equation 5, without restarts).
+    /// Linear warm-up to the base rate, then half a cosine down to `min_lr` (Loshchilov and Hutter 2017, equation
+    /// 5, without restarts).
     Cosine {
-        /// Epochs of warm-up; the rate of the first is base / (`warm_up` + 1).
+        /// Number of warm-up epochs; the rate of the first is base / (`warm_up` + 1).
         warm_up: u64,
-        /// Where the cosine ends, one epoch after the last.
+        /// Rate at the end of the cosine, one epoch after the last.
         min_lr: f32,
     },
-    /// Multiplies the rate by `factor` whenever a metric has not improved for `patience` epochs,
-    /// as Keras' `ReduceLROnPlateau`.
+    /// Multiplies the rate by `factor` whenever a metric has not improved for `patience` epochs, like Keras'
+    /// `ReduceLROnPlateau`.
     ReduceOnPlateau {
-        /// A column of `history.csv`; its name says which way is better.
+        /// Monitored metric: a column of `history.csv`, whose name determines the direction.
         metric: String,
-        /// In (0, 1).
+        /// Factor of a reduction, in (0, 1).
         factor: f32,
-        /// Epochs without improvement before a reduction.
+        /// Number of epochs without improvement before a reduction.
         patience: u64,
-        /// An improvement must be larger than this.
+        /// Minimum improvement, in the metric's unit.
         min_delta: f64,
-        /// The rate never falls below.
+        /// Lower bound of the rate.
         min_lr: f32,
     },
 }
 
-/// What a [`Scheduler`] remembers; goes into checkpoints.
+/// State of a [`Scheduler`], stored in checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SchedulerState {
-    /// The rate as reduced so far.
+    /// Current rate, after all reductions.
     pub rate: f32,
-    /// How long the metric has stood still.
+    /// State of the plateau detection.
     pub plateau: PlateauState,
 }
 
-/// A schedule at work.
+/// A schedule with its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheduler {
     schedule: Schedule,
@@ -50,8 +50,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Starts a schedule at the base rate `base` for so many `epochs`. `None` if a plateau is to be
-    /// watched for in something that is not a metric.
+    /// Starts a schedule at the base rate `base` for a number of epochs. `None` if it monitors something that is
+    /// not a metric.
     #[must_use]
     pub fn new(schedule: Schedule, base: f32, epochs: u64) -> Option<Self> {
         if let Schedule::ReduceOnPlateau { metric, .. } = &schedule {
@@ -61,7 +61,7 @@ impl Scheduler {
         Some(Self { schedule, epochs, base, state })
     }
 
-    /// The metric that [`end_epoch`](Self::end_epoch) wants to see, if any.
+    /// Returns the metric that [`end_epoch`](Self::end_epoch) needs, if any.
     #[must_use]
     pub fn metric(&self) -> Option<&str> {
         match &self.schedule {
@@ -70,7 +70,7 @@ impl Scheduler {
         }
     }
 
-    /// The learning rate of an epoch, counted from 0.
+    /// Returns the learning rate of an epoch, counted from 0.
     #[must_use]
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     pub fn rate(&self, epoch: u64) -> f32 {
@@ -88,7 +88,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes in the watched [`metric`](Self::metric) after an epoch.
+    /// Records the monitored [`metric`](Self::metric) after an epoch.
     pub fn end_epoch(&mut self, value: Option<f64>) {
         let Schedule::ReduceOnPlateau { metric, factor, patience, min_delta, min_lr } = &self.schedule else {
             return;
@@ -96,19 +96,19 @@ impl Scheduler {
         let Some(direction) = Direction::of(metric) else { return };
         let plateau = Plateau { direction, min_delta: *min_delta, patience: *patience };
         if plateau.reached(&mut self.state.plateau, value) {
-            // Never up, even if the base rate is below the minimum.
+            // Never raised, even if the base rate is below the minimum.
             self.state.rate = (self.state.rate * factor).max(*min_lr).min(self.state.rate);
             self.state.plateau.wait = 0;
         }
     }
 
-    /// What to store in a checkpoint.
+    /// Returns the state to store in a checkpoint.
     #[must_use]
     pub fn state(&self) -> SchedulerState {
         self.state
     }
 
-    /// Goes on from a stored state.
+    /// Restores a stored state.
     pub fn restore(&mut self, state: SchedulerState) {
         self.state = state;
     }

@@ -1,4 +1,4 @@
-//! The images of a training run, all in memory.
+//! The images of a training run, in memory.
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -7,41 +7,41 @@ use crate::data::{Dataset, Preprocessing, Split};
 use crate::report::hexadecimal;
 use crate::train::TrainError;
 
-/// Most memory that the images may take: 8 GiB.
+/// Maximum memory of the images: 8 GiB.
 const MAX_BYTES: usize = 8 << 30;
 
-/// Images, labels, and which of them are held out.
+/// Images, labels and split.
 #[derive(Clone, Debug)]
 pub struct TrainingSet {
-    /// c·h·w values for each image.
+    /// Pixels of all images, shape `n c h w`.
     pub images: Vec<f32>,
-    /// The class of each image.
+    /// Label of each image.
     pub labels: Vec<usize>,
-    /// Names of the classes.
+    /// Class names.
     pub class_names: Vec<String>,
-    /// How picture files become such images.
+    /// Preprocessing of image files.
     pub preprocessing: Preprocessing,
-    /// Positions of the images to train on.
+    /// Indices of the training images.
     pub train: Vec<usize>,
-    /// Positions of the images to judge by.
+    /// Indices of the validation images.
     pub validation: Vec<usize>,
-    /// Images that could not be read: where they come from, and why. They take no part.
+    /// Source and reason of each unreadable image; these are left out.
     pub broken: Vec<(String, String)>,
 }
 
 impl TrainingSet {
-    /// Reads all of `data` and holds a share of it out.
+    /// Reads all of `data` and holds out a share of it.
     ///
     /// # Errors
-    /// If the images need too much memory, or no sensible split is possible.
+    /// If the images need too much memory, or cannot be split.
     pub fn new(data: &dyn Dataset, split: Split, fraction: f64, seed: u64) -> Result<Self, TrainError> {
         Self::split_by(data, |_| (split, fraction), seed)
     }
 
-    /// As [`new`](Self::new), with the share that `split` returns for so many images of each class.
+    /// Like [`new`](Self::new), but with the split that `split` returns for the number of images per class.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Like [`new`](Self::new).
     pub fn split_by(
         data: &dyn Dataset,
         split: impl FnOnce(&[usize]) -> (Split, f64),
@@ -57,10 +57,10 @@ impl TrainingSet {
         Ok(set)
     }
 
-    /// Reads all of `data` to train on and all of `validation` to judge by.
+    /// Reads all of `data` for training and all of `validation` for validation.
     ///
     /// # Errors
-    /// If the images need too much memory, or the two do not have the same shape and classes.
+    /// If the images need too much memory, or the two differ in shape or classes.
     pub fn with_validation(data: &dyn Dataset, validation: &dyn Dataset) -> Result<Self, TrainError> {
         if data.shape() != validation.shape() || data.class_names() != validation.class_names() {
             return Err(TrainError::Setting(format!(
@@ -79,26 +79,26 @@ impl TrainingSet {
         Ok(set)
     }
 
-    /// Elements of an image.
+    /// Returns the number of values per image.
     #[must_use]
     pub fn image_len(&self) -> usize {
         self.preprocessing.shape().iter().product()
     }
 
-    /// One image.
+    /// Returns the pixels of one image.
     #[must_use]
     pub fn image(&self, position: usize) -> &[f32] {
         let len = self.image_len();
         &self.images[position * len..(position + 1) * len]
     }
 
-    /// How many images of each class are trained on.
+    /// Returns the number of training images per class.
     #[must_use]
     pub fn class_counts(&self) -> Vec<usize> {
         self.count(self.train.iter().map(|&i| self.labels[i]))
     }
 
-    /// How many images of each class there are in all.
+    /// Returns the total number of images per class.
     #[must_use]
     pub fn counts(&self) -> Vec<usize> {
         self.count(self.labels.iter().copied())
@@ -110,7 +110,8 @@ impl TrainingSet {
         counts
     }
 
-    /// SHA-256 of pixels, labels, class names and split, to tell data sets apart. It takes a second for each gigabyte or two.
+    /// Returns the SHA-256 hash of pixels, labels, class names and split, to identify data sets. It takes a second
+    /// per one or two gigabytes.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();

@@ -1,9 +1,9 @@
-//! The order of the samples in an epoch.
+//! Order of the samples in an epoch.
 
 use crate::random::{Key, Use};
 
-/// The samples `0..n` in the random order of an epoch. It depends on the seed and the epoch alone,
-/// so a resumed run goes on as if it had never stopped.
+/// Returns the samples `0..n` in the random order of an epoch, which depends on the seed and the epoch alone, so
+/// that a resumed run is identical to an uninterrupted one.
 #[must_use]
 pub fn epoch_order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
@@ -11,7 +11,7 @@ pub fn epoch_order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
-/// Cuts an order into batches of `size` (at least 1); the last one may be smaller.
+/// Splits an order into batches of `size` (at least 1); the last may be smaller.
 pub fn batches(order: &[usize], size: usize) -> impl ExactSizeIterator<Item = &[usize]> {
     order.chunks(size.max(1))
 }

@@ -1,4 +1,4 @@
-//! One training step as a program: scores, loss and every gradient from one pass.
+//! One training step as a program that computes scores, loss and all gradients in one pass.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ use crate::train::loss::cross_entropy;
 /// A trainable array of a network.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    /// Its name in the network.
+    /// Name in the network.
     pub name: String,
-    /// Its value in the network's graph.
+    /// Value in the network's graph.
     pub value: ValueId,
-    /// Whether weight decay applies: to kernels, not to biases and normalisations.
+    /// True if weight decay applies: to kernels, not to biases and normalizations.
     pub decays: bool,
 }
 
-/// The trainable arrays of a network, in the order of its nodes.
+/// Returns the trainable arrays of a network, in node order.
 #[must_use]
 pub fn parameters(graph: &Graph) -> Vec<Parameter> {
     let mut found: Vec<Parameter> = Vec::new();
@@ -48,21 +48,21 @@ pub fn parameters(graph: &Graph) -> Vec<Parameter> {
 /// Arrays of a network by name.
 pub type Arrays = BTreeMap<String, Vec<f32>>;
 
-/// The compiled step.
+/// A compiled training step.
 #[derive(Debug)]
 pub struct TrainingStep {
     program: Program,
     inputs: Vec<String>,
 }
 
-/// What a step gives.
+/// Results of a step.
 #[derive(Debug)]
 pub struct StepOutput {
     /// Σ weight · loss over the batch.
     pub loss: f32,
-    /// N×K.
+    /// Logits, shape `n k`.
     pub logits: Vec<f32>,
-    /// One gradient for each parameter, in order.
+    /// Gradients, one per parameter, in order.
     pub gradients: Vec<Vec<f32>>,
 }
 
@@ -71,10 +71,10 @@ const WEIGHTS: &str = "sample_weights";
 const INVERSE_BATCH: &str = "inverse_batch";
 
 impl TrainingStep {
-    /// Compiles a network whose logits are `logits` for training of `parameters`.
+    /// Compiles a training step of `parameters` for a network whose logits are `logits`.
     ///
     /// # Errors
-    /// If a node on the way has no derivative or no kernel.
+    /// If a node between parameters and logits has no derivative or no kernel.
     pub fn new(network: &Graph, logits: ValueId, parameters: &[Parameter]) -> Result<Self, TrainError> {
         let training = with_batch_statistics(network)?;
         let mut graph = training.graph;
@@ -100,8 +100,8 @@ impl TrainingStep {
         Ok(Self { program: Program::compile(&graph)?, inputs })
     }
 
-    /// Runs the step on `n` images (named as the network's image input), their targets (N×K, see
-    /// [`cross_entropy`]) and weights (N), with the given parameters.
+    /// Runs the step on `n` images, their targets (`n k`, see [`cross_entropy`]) and weights (`n`), with the given
+    /// parameters.
     ///
     /// # Errors
     /// If an array has the wrong size.

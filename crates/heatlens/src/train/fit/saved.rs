@@ -1,4 +1,4 @@
-//! What a [`Trainer`] writes into a checkpoint and takes back from one.
+//! Conversion between a [`Trainer`] and its checkpoint.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const BEST: &str = "best/";
 const MOMENTS: &str = "moments/";
 
 impl Trainer<'_> {
-    /// Everything that the next epoch depends on. Floats are kept by their bits.
+    /// Returns all state that the next epoch depends on. Floats are stored as bits.
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let mut checkpoint = Checkpoint::default();
         checkpoint.insert(WEIGHTS, &self.arrays);
@@ -40,7 +40,7 @@ impl Trainer<'_> {
         checkpoint
     }
 
-    /// Takes over a checkpoint; `None` if it does not fit.
+    /// Restores a checkpoint; `None` if it does not match.
     pub(super) fn restore(&mut self, checkpoint: &Checkpoint) -> Option<()> {
         let state = &checkpoint.state;
         let plateau = |v: &Value| {

@@ -1,4 +1,4 @@
-//! What a training run remembers of its settings.
+//! Settings of a training run as stored in `run.json`.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::run::RunError;
 use crate::train::fit::Settings;
 use crate::train::recipe::RateChange;
 
-/// Files that a run leaves in its folder besides `run.json`.
+/// Files that a run writes to its folder besides `run.json`.
 const RESULTS: [&str; 6] = [
     "checkpoint.safetensors",
     "history.csv",
@@ -19,7 +19,7 @@ const RESULTS: [&str; 6] = [
     "learning_curve.png",
 ];
 
-/// Every setting that the result depends on, and what else was given. Times and places of results are left out.
+/// Returns every setting that affects the result, and the user's other choices, without times and output paths.
 pub(super) fn settings(settings: &Settings, held_out: f64, given: Map<String, Value>) -> Map<String, Value> {
     let (stopping, augmentation) = (settings.early_stopping.as_ref(), settings.augmentation);
     let record = json!({
@@ -46,7 +46,7 @@ pub(super) fn settings(settings: &Settings, held_out: f64, given: Map<String, Va
     all
 }
 
-/// Removes what an earlier run left in a folder, so that nothing of it mixes with the new one.
+/// Removes the files of an earlier run, so that they do not mix with those of the new one.
 pub(super) fn discard(out: &Path) -> Result<(), RunError> {
     for path in RESULTS.map(|name| out.join(name)) {
         if path.exists() {

@@ -1,4 +1,4 @@
-//! `timing.csv`: the seconds of every epoch, beside the results because they differ from run to run.
+//! `timing.csv`: the seconds of every epoch, in a separate file because they differ between runs.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use crate::train::TrainError;
 use crate::train::fit::Observer;
 use crate::train::history::Record;
 
-/// An observer that writes the file and passes everything on.
+/// An observer that writes the file and forwards all calls.
 pub(super) struct Timed<'o> {
     inner: &'o mut dyn Observer,
     path: PathBuf,

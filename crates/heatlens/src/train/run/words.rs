@@ -1,4 +1,4 @@
-//! A plan in words: on what, how and for how long a model will be trained.
+//! Description of a plan: the data, the settings, and the estimated time.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,13 @@ use super::Plan;
 use crate::train::TrainError;
 use crate::train::fit::Trainer;
 
-/// A first rehearsal shorter than this is repeated, since it also pays for fresh memory.
+/// Minimum duration of a reliable rehearsal; a shorter one is repeated, because the first includes memory
+/// allocation.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// What a run is told by before it begins.
+/// Texts shown before a run begins.
 impl Plan {
-    /// Returns how many images of each class are trained on, and how many are held out, as a line.
+    /// Returns a line with the numbers of training images per class and of validation images.
     #[must_use]
     pub fn images_in_words(&self) -> String {
         let set = &self.set;
@@ -26,7 +27,7 @@ impl Plan {
         )
     }
 
-    /// Returns, where image files are brought to another size, from which to which.
+    /// Returns a line with the original and the new size if image files are resized.
     #[must_use]
     pub fn reduction_in_words(&self) -> Option<String> {
         let [_, h, w] = self.set.preprocessing.shape();
@@ -37,8 +38,8 @@ impl Plan {
         ))
     }
 
-    /// Returns how long at most training takes, and by which settings, as a line. The time is measured on one step of
-    /// `trainer`, a trainer of this plan.
+    /// Returns a line with the settings and the estimated maximum time, which is measured on one step of `trainer`,
+    /// a trainer of this plan.
     ///
     /// # Errors
     /// If a program cannot run.
@@ -69,7 +70,7 @@ fn seconds_of_a_step(trainer: &Trainer<'_>) -> Result<f64, TrainError> {
     Ok(time.as_secs_f64())
 }
 
-/// Seconds as people say them, rounded up.
+/// Formats seconds for display, rounded up.
 fn time(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => "10 s".to_owned(),
