@@ -1,11 +1,11 @@
-//! `annotations.json` as COCO's tools read it.
+//! `annotations.json` in COCO format.
 
 use serde_json::{Value, json};
 
 use crate::localise::Mask;
 use crate::localise::rle::encode;
 
-/// A file in the making.
+/// A COCO file under construction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coco {
     images: Vec<Value>,
@@ -13,12 +13,12 @@ pub(super) struct Coco {
 }
 
 impl Coco {
-    /// Adds an image; ids count from 1.
+    /// Adds an image; ids start at 1.
     pub(super) fn push_image(&mut self, id: usize, file_name: &str, [height, width]: [usize; 2]) {
         self.images.push(json!({ "id": id, "file_name": file_name, "width": width, "height": height }));
     }
 
-    /// Adds a part found on an image; `score` is how sure the model is of the class.
+    /// Adds a region of an image; `score` is the probability of the class.
     pub(super) fn push(&mut self, image: usize, class: usize, score: f64, part: &Mask) {
         let Some(bounds) = part.bounds() else { return };
         self.annotations.push(json!({
@@ -33,7 +33,7 @@ impl Coco {
         }));
     }
 
-    /// The whole file.
+    /// Returns the complete file.
     pub(super) fn to_json(&self, about: &str, class_names: &[String]) -> Value {
         let category =
             |(id, name): (usize, &String)| json!({ "id": id + 1, "name": name, "supercategory": "" });

@@ -1,16 +1,16 @@
-//! Masks: connected parts, boxes, overlap.
+//! Masks: connected components, bounding boxes, overlap.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// For each pixel, row after row, whether it belongs.
+/// A binary mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// height · width pixels.
+    /// Pixels in row-major order, true inside the mask.
     pub inside: Vec<bool>,
 }
 
@@ -21,19 +21,19 @@ pub struct PixelBox {
     pub x: usize,
     /// First row.
     pub y: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
 }
 
-/// Which connected parts of a mask are kept.
+/// Selection of the connected components of a mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Components {
-    /// The one of most pixels.
+    /// The component with the most pixels.
     #[default]
     Largest,
-    /// Each by itself.
+    /// All components, separately.
     All,
 }
 
@@ -59,25 +59,25 @@ impl fmt::Display for Components {
 }
 
 impl Mask {
-    /// A mask of `height` × `width`; `None` if that is not the number of pixels.
+    /// Creates a mask of `height` × `width`; `None` if `inside` has a different number of pixels.
     #[must_use]
     pub fn new(height: usize, width: usize, inside: Vec<bool>) -> Option<Self> {
         (height.checked_mul(width) == Some(inside.len())).then_some(Self { height, width, inside })
     }
 
-    /// Nothing.
+    /// Creates an empty mask.
     #[must_use]
     pub fn empty(height: usize, width: usize) -> Self {
         Self { height, width, inside: vec![false; height * width] }
     }
 
-    /// Pixels inside.
+    /// Returns the number of pixels inside.
     #[must_use]
     pub fn area(&self) -> usize {
         self.inside.iter().filter(|i| **i).count()
     }
 
-    /// The smallest rectangle around it; `None` if it is empty.
+    /// Returns the bounding box; `None` if the mask is empty.
     #[must_use]
     pub fn bounds(&self) -> Option<PixelBox> {
         let (mut low, mut high) = ([usize::MAX; 2], [0; 2]);
@@ -91,8 +91,7 @@ impl Mask {
         (y <= high[0]).then(|| PixelBox { x, y, width: high[1] - x + 1, height: high[0] - y + 1 })
     }
 
-    /// Up to `most` of its connected parts (a pixel touches its eight neighbours), the largest first; equal ones from
-    /// the top down.
+    /// Returns up to `most` 8-connected components, the largest first; ties from the top down.
     #[must_use]
     pub fn components(&self, most: usize) -> Vec<Self> {
         let mut left = self.inside.clone();
@@ -111,7 +110,7 @@ impl Mask {
         parts.into_iter().take(most).map(mask).collect()
     }
 
-    /// Takes the part around `start` out of what is left.
+    /// Removes the component around `start` from `left` and returns its pixels.
     fn part(&self, start: usize, left: &mut [bool]) -> Vec<usize> {
         let mut part = vec![start];
         left[start] = false;
@@ -131,13 +130,12 @@ impl Mask {
         part
     }
 
-    /// Everything that is in either of two masks of one size.
+    /// Adds the pixels of another mask of the same size.
     pub fn add(&mut self, other: &Self) {
         self.inside.iter_mut().zip(&other.inside).for_each(|(a, b)| *a |= b);
     }
 
-    /// The pixels in both masks over the pixels in either (Jaccard 1912); `None` if both are empty or their sizes
-    /// differ.
+    /// Returns the intersection over union (Jaccard 1912); `None` if both masks are empty or their sizes differ.
     #[must_use]
     pub fn iou(&self, other: &Self) -> Option<f64> {
         if (self.height, self.width) != (other.height, other.width) {
@@ -151,7 +149,7 @@ impl Mask {
 }
 
 impl PixelBox {
-    /// Its pixels in an image of this size.
+    /// Returns the box as a mask for an image of this size.
     #[must_use]
     pub fn filled(&self, height: usize, width: usize) -> Mask {
         let rows = self.y..self.y.saturating_add(self.height);
@@ -160,13 +158,13 @@ impl PixelBox {
         Mask { height, width, inside: (0..height * width).map(inside).collect() }
     }
 
-    /// Pixels inside.
+    /// Returns the number of pixels inside.
     #[must_use]
     pub fn area(&self) -> usize {
         self.width * self.height
     }
 
-    /// The pixels in both boxes over the pixels in either.
+    /// Returns the intersection over union.
     #[must_use]
     pub fn iou(&self, other: &Self) -> f64 {
         let overlap = |a: usize, a_length: usize, b: usize, b_length: usize| {
@@ -202,7 +200,7 @@ mod tests {
         let parts = mask(&["#..##", ".#.##", "....."]).components(9);
         assert_eq!(parts, [mask(&["...##", "...##", "....."]), mask(&["#....", ".#...", "....."])]);
         assert!(Mask::empty(3, 3).components(9).is_empty());
-        // A long snake, as deep as a recursion would be.
+        // A long winding component that would overflow a recursive search.
         let rows: Vec<String> = (0..301)
             .map(|y| if y % 2 == 0 { "#".repeat(300) } else { format!("{}#", ".".repeat(299)) })
             .collect();

@@ -1,8 +1,9 @@
-//! Boxes and masks without annotations: what is hot in a map, as COCO JSON and mask pictures, with its overlap with
-//! the true objects where a person has marked them.
+//! Weakly supervised localization: the hot regions of maps as COCO JSON and mask images, with their overlap with
+//! the annotated objects, if there are any.
 //!
-//! [`Localiser`] takes images as they are explained. A map is cut at a [`Threshold`], laid over the image as it is on
-//! disk ([`View`]), and its connected parts ([`Components`]) become masks and boxes. [`Truth`] holds the true objects.
+//! [`Localiser`] is a sink for explained images. A map is thresholded ([`Threshold`]) at the size of the original
+//! image ([`View`]), and its connected components ([`Components`]) become masks and boxes. [`Truth`] holds the
+//! annotated objects.
 
 mod coco;
 mod mask;
@@ -25,14 +26,14 @@ pub use crate::render::View;
 
 use crate::render::Map;
 
-/// Most parts of one map that become boxes: the largest. On images of more than ten million pixels they are fewer, so
-/// that their masks stay below a gigabyte.
+/// Maximum number of components of one map that become boxes, the largest first. On images of more than ten million
+/// pixels the limit is lower, so that their masks take less than a gigabyte.
 pub const MAX_COMPONENTS: usize = 100;
-/// Bytes that the masks of one map may take.
+/// Maximum memory of the masks of one map, in bytes.
 const MAX_MASK_BYTES: usize = 1 << 30;
 
-/// The hot parts of a map on the original image, the largest first. The threshold is taken from the map at the size of
-/// the model's input, `[rows, columns]`, so it does not depend on the size of the original.
+/// Returns the hot regions of a map on the original image, the largest first. The threshold is computed from the
+/// map at the size of the model's input, `[rows, columns]`, so it does not depend on the size of the original.
 #[must_use]
 pub fn locate(
     heat: &Map,

@@ -1,4 +1,4 @@
-//! Polygons as masks: a pixel belongs if its centre lies inside (even-odd rule).
+//! Rasterization of polygons: a pixel is inside if its centre is (even-odd rule).
 
 use crate::localise::Mask;
 
@@ -9,7 +9,7 @@ pub(super) fn fill(polygons: &[Vec<f64>], height: usize, width: usize) -> Mask {
         let corners: Vec<(f64, f64)> = polygon.chunks_exact(2).map(|xy| (xy[0], xy[1])).collect();
         for row in 0..height {
             for pair in crossings(&corners, row as f64 + 0.5).chunks_exact(2) {
-                // Centres from the first crossing up to, but without, the second.
+                // Centres from the first crossing up to, but not including, the second.
                 let (from, to) = (first_centre(pair[0], width), first_centre(pair[1], width));
                 mask.inside[row * width + from..row * width + to.max(from)].fill(true);
             }
@@ -18,7 +18,7 @@ pub(super) fn fill(polygons: &[Vec<f64>], height: usize, width: usize) -> Mask {
     mask
 }
 
-/// Where the polygon's edges cross a level, from left to right.
+/// Returns the positions at which the polygon's edges cross a horizontal line, from left to right.
 fn crossings(corners: &[(f64, f64)], y: f64) -> Vec<f64> {
     let next = corners.iter().cycle().skip(1);
     let cross = |(a, b): (&(f64, f64), &(f64, f64))| {
@@ -30,7 +30,7 @@ fn crossings(corners: &[(f64, f64)], y: f64) -> Vec<f64> {
     found
 }
 
-/// The first pixel whose centre is at or behind x.
+/// Returns the first pixel whose centre is at x or to the right of it.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the image")]
 fn first_centre(x: f64, width: usize) -> usize {
     (x - 0.5).ceil().clamp(0.0, width as f64) as usize

@@ -1,8 +1,8 @@
-//! Run-length encoding as COCO has it: pixels column after column, runs of outside and inside in turn, outside first.
+//! Run-length encoding of COCO: column-major, alternating runs of outside and inside, outside first.
 
 use crate::localise::Mask;
 
-/// The lengths of the runs.
+/// Returns the run lengths of a mask.
 pub(super) fn encode(mask: &Mask) -> Vec<usize> {
     let mut runs = vec![0];
     let mut inside = false;
@@ -20,7 +20,7 @@ pub(super) fn encode(mask: &Mask) -> Vec<usize> {
     runs
 }
 
-/// The mask of some runs; `None` if they are not height · width pixels.
+/// Returns the mask of the given runs; `None` if they do not add up to height · width pixels.
 pub(super) fn decode(runs: &[usize], height: usize, width: usize) -> Option<Mask> {
     let total = runs.iter().try_fold(0_usize, |sum, &run| sum.checked_add(run))?;
     let mut mask = (Some(total) == height.checked_mul(width)).then(|| Mask::empty(height, width))?;
@@ -34,8 +34,8 @@ pub(super) fn decode(runs: &[usize], height: usize, width: usize) -> Option<Mask
     Some(mask)
 }
 
-/// The lengths of runs from COCO's compressed text: six bits a letter, the lowest first, differences from the run
-/// before the last from the fourth on. `None` if the text is no such code.
+/// Parses COCO's compressed text: five bits per character plus a continuation bit, lowest bits first; from the
+/// fourth run on, the difference to the run before the previous one. `None` if the text is malformed.
 pub(super) fn runs_of_text(text: &str) -> Option<Vec<usize>> {
     let mut runs: Vec<i64> = Vec::new();
     let mut letters = text.bytes();
@@ -51,7 +51,7 @@ pub(super) fn runs_of_text(text: &str) -> Option<Vec<usize>> {
                 }
                 break;
             }
-            // No run has more digits than a picture has pixels.
+            // Limits a run to the number of pixels an image can have.
             letter = letters.next().filter(|_| shift < 50)?;
         }
         if runs.len() > 2 {

@@ -1,23 +1,23 @@
-//! How well what was found covers the true objects.
+//! Overlap between the found regions and the annotated objects.
 
 use crate::localise::{Mask, Object, PixelBox};
 
-/// The overlap on one image.
+/// Overlap on one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// IoU of all that was found and all true objects, where their shape is known.
+    /// IoU of all regions and all objects, if their shapes are known.
     pub mask: Option<f64>,
-    /// IoU of the largest part's box with the true box that it covers best.
+    /// IoU of the largest region's bounding box with the best matching object's box.
     pub bounds: Option<f64>,
 }
 
 impl Score {
-    /// Compares the parts found, the largest first, with the true objects of an image.
+    /// Compares the regions, the largest first, with the annotated objects of an image.
     #[must_use]
     pub fn of(parts: &[Mask], [height, width]: [usize; 2], truth: &[Object]) -> Self {
         let mut found = Mask::empty(height, width);
         parts.iter().for_each(|part| found.add(part));
-        // One mask at a time: objects may be many and images large.
+        // One mask at a time, because there may be many objects and large images.
         let mut objects = Mask::empty(height, width);
         let mut boxes: Vec<PixelBox> = Vec::new();
         let mut known = !truth.is_empty();
@@ -38,20 +38,20 @@ impl Score {
     }
 }
 
-/// Scores over many images.
+/// Mean scores over several images.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MeanScore {
-    /// The mean IoU of masks, and over how many images.
+    /// Mean IoU of the masks, and the number of images.
     pub mask: Option<(f64, usize)>,
-    /// The mean IoU of boxes, and over how many images.
+    /// Mean IoU of the boxes, and the number of images.
     pub bounds: Option<(f64, usize)>,
-    /// The share of images whose box has an IoU of at least one half: the localisation accuracy of Zhou et al. 2016 for
-    /// a known class.
+    /// Share of images whose box has an IoU of at least ½: the localization accuracy of Zhou et al. 2016 for a
+    /// known class.
     pub accuracy: Option<f64>,
 }
 
 impl MeanScore {
-    /// The means of some scores.
+    /// Returns the means of the given scores.
     #[must_use]
     pub fn of<'a>(scores: impl Iterator<Item = &'a Score> + Clone) -> Self {
         let mean = |values: Vec<f64>| {

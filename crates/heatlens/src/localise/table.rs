@@ -1,9 +1,9 @@
-//! How well boxes and masks cover the true objects, as a table.
+//! Table of the overlap between found regions and annotated objects.
 
 use crate::localise::MeanScore;
 use crate::report::Table;
 
-/// The mean scores of each map, by title; `None` if nothing is known of any image.
+/// Returns the mean scores of each map, by title; `None` if no image is annotated.
 #[must_use]
 pub fn table(scores: &[(String, MeanScore)]) -> Option<Table> {
     let known = scores.iter().any(|(_, score)| score.mask.is_some() || score.bounds.is_some());

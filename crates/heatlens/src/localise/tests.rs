@@ -1,10 +1,10 @@
-//! From maps to boxes on the demo's images, where the object is known.
+//! Tests of localization on the demo images, whose objects are known.
 
 use super::*;
 use crate::data::Resize;
 use crate::demo_data::{DemoImage, SIDE};
 
-/// A perfect map: heat where the ring is, at the size of the image.
+/// A perfect map: heat exactly on the ring, at the size of the image.
 fn perfect(image: &DemoImage) -> Map {
     Map::new(SIDE, SIDE, image.mask.iter().map(|&m| f32::from(u8::from(m))).collect()).unwrap()
 }
@@ -21,7 +21,7 @@ fn a_perfect_map_finds_the_planted_ring() {
         let parts = locate(&perfect(image), [SIDE, SIDE], &view, Threshold::OfMax(0.5), Components::Largest);
         let score = Score::of(&parts, [SIDE, SIDE], &[truth(image)]);
         assert_eq!((score.mask, score.bounds), (Some(1.0), Some(1.0)));
-        // Nothing but the brightness of the image: it finds all objects, and the ring is one of them.
+        // The brightness of the image finds all objects, the ring among them.
         let bright = Map::new(SIDE, SIDE, image.to_f32()).unwrap();
         let parts = locate(&bright, [SIDE, SIDE], &view, Threshold::Otsu, Components::All);
         let score = Score::of(&parts, [SIDE, SIDE], &[truth(image)]);
@@ -37,9 +37,10 @@ fn boxes_are_in_pixels_of_the_original() {
     let view = View::new([40, 80], [16, 16], Resize::Squash);
     let parts =
         locate(&Map::new(4, 4, values).unwrap(), [16, 16], &view, Threshold::OfMax(0.5), Components::Largest);
-    // At the size of the input the largest value is 0.875², so 0.383 is hot. Heat falls to 0 over a cell's width on
-    // either side of the cell's middle, column 50 and row 15. In the row next to it (0.95 of the heat) columns are hot
-    // up to 20 · (1 − 0.383 ÷ 0.95) = 11.9 off it, in the column next to it (0.975) rows up to 6.1.
+    // At the size of the input, the largest value is 0.875², so the threshold is 0.383. Heat falls to 0 over a
+    // cell's width on either side of the cell's centre, column 50 and row 15. In the adjacent row (0.95 of the
+    // heat), columns are hot up to a distance of 20 · (1 − 0.383 ÷ 0.95) = 11.9; in the adjacent column (0.975),
+    // rows up to 6.1.
     assert_eq!(parts[0].bounds(), Some(PixelBox { x: 38, y: 9, width: 24, height: 12 }));
 }
 

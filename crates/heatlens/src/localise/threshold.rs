@@ -1,21 +1,21 @@
-//! From heat to a mask: what counts as hot.
+//! Thresholds that turn heat into a mask.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::render::Map;
 
-/// Levels that Otsu's method tells apart.
+/// Number of histogram bins of Otsu's method.
 const LEVELS: usize = 256;
 
-/// What counts as hot.
+/// Threshold for hot pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Threshold {
-    /// At least this fraction of the largest value (0.2 in Zhou et al. 2016, 0.15 in Selvaraju et al. 2017).
+    /// Share of the largest value (0.2 in Zhou et al. 2016, 0.15 in Selvaraju et al. 2017).
     OfMax(f32),
-    /// The value that parts two groups with the least spread inside each (Otsu 1979).
+    /// Threshold that minimizes the variance within the two groups (Otsu 1979).
     Otsu,
-    /// At least the value below which this share of the map lies.
+    /// Quantile of the map's values.
     Quantile(f32),
 }
 
@@ -54,7 +54,8 @@ impl fmt::Display for Threshold {
 }
 
 impl Threshold {
-    /// The value from which on `heat` counts as hot; `None` where there is no heat. Places without heat are never hot.
+    /// Returns the smallest value of `heat` that is hot; `None` if there is no heat. Pixels without heat are never
+    /// hot.
     #[must_use]
     pub fn of(self, heat: &Map) -> Option<f32> {
         let values = heat.values();
@@ -71,16 +72,16 @@ impl Threshold {
     }
 }
 
-/// The value at rank ⌈share · n⌉, counted from 0 and at most the last.
+/// Returns the value at rank ⌈share · n⌉, counted from 0 and at most the last.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
 fn quantile(values: &[f32], share: f32) -> f32 {
     let mut sorted = values.to_vec();
-    // A share such as 0.6 is a little more than that in 32 bits.
+    // A share such as 0.6 is slightly larger in 32 bits.
     let rank = ((f64::from(share) * sorted.len() as f64 - 1e-6).ceil() as usize).min(sorted.len() - 1);
     *sorted.select_nth_unstable_by(rank, f32::total_cmp).1
 }
 
-/// The lower end of the upper group.
+/// Returns the lower end of the upper group.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a level from 0 to 255")]
 fn otsu(values: &[f32], largest: f32) -> f32 {
     let level = |v: f32| ((v.max(0.0) / largest * LEVELS as f32) as usize).min(LEVELS - 1);
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(Threshold::Quantile(0.6).of(&heat), Some(3.0));
         assert_eq!(Threshold::Quantile(1.0).of(&heat), Some(4.0));
         assert_eq!(Threshold::OfMax(0.5).of(&map(&[0.0, 0.0])), None);
-        // Everything is at least the smallest value, but no heat is not hot.
+        // Every value is at least the smallest, but pixels without heat are not hot.
         assert!(Threshold::Quantile(0.0).of(&heat).unwrap() > 0.0);
     }
 
@@ -139,7 +140,7 @@ mod tests {
         let heat = map(&[0.1, 0.12, 0.11, 0.1, 0.9, 1.0, 0.95]);
         let cut = Threshold::Otsu.of(&heat).unwrap();
         assert!(cut > 0.12 && cut <= 0.9, "{cut}");
-        // Equal values have no groups: all of them are hot.
+        // Equal values do not form groups: all of them are hot.
         assert!(Threshold::Otsu.of(&map(&[2.0, 2.0])).unwrap() <= 2.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The true objects, where a person has marked them: a COCO file, or a folder of mask pictures.
+//! Annotated objects, from a COCO file or a folder of mask images.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -11,36 +11,36 @@ use crate::localise::polygon::fill;
 use crate::localise::rle::{decode, runs_of_text};
 use crate::localise::{Mask, PixelBox};
 
-/// True objects by image.
+/// Annotated objects by image.
 #[derive(Clone, Debug)]
 pub enum Truth {
-    /// Masks as pictures, called after the images: whatever is not black is the object.
+    /// Folder of mask images named after the images; all pixels that are not black are the object.
     Folder(PathBuf),
-    /// A COCO file's annotations.
+    /// Annotations of a COCO file.
     Coco(BTreeMap<String, Vec<Object>>),
 }
 
-/// One true object.
+/// An annotated object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
-    /// Its class.
+    /// Class of the object.
     pub category: String,
-    /// The box around it.
+    /// Bounding box.
     pub bounds: Option<PixelBox>,
-    /// Its shape.
+    /// Shape.
     pub shape: Shape,
 }
 
-/// The shape of an object as it is stored.
+/// Stored shape of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// Only its box is known.
+    /// Only the bounding box is known.
     Unknown,
     /// Polygons of x, y, x, y and so on.
     Polygons(Vec<Vec<f64>>),
-    /// Runs, and the height and width of their image.
+    /// Run lengths, and the height and width of their image.
     Runs(Vec<usize>, [usize; 2]),
-    /// A whole mask.
+    /// Complete mask.
     Mask(Mask),
 }
 
@@ -62,10 +62,10 @@ impl Truth {
         coco(&value, path).map(Self::Coco)
     }
 
-    /// The true objects of an image; `None` if nothing is known of it.
+    /// Returns the annotated objects of an image; `None` if it is not annotated.
     ///
     /// # Errors
-    /// If its mask cannot be read.
+    /// If the mask image cannot be read.
     pub fn objects(&self, source: &str, name: &str) -> Result<Option<Vec<Object>>, DataError> {
         let path = Path::new(source);
         match self {
@@ -84,7 +84,7 @@ impl Truth {
     }
 }
 
-/// The name of an array's row without the zeros that make all as long as the last: `X_0007` is also `X_7`.
+/// Returns the name of an array row without leading zeros: `X_0007` is also `X_7`.
 fn without_zeros(name: &str) -> Option<String> {
     let (stem, row) = name.rsplit_once('_')?;
     Some(format!("{stem}_{}", row.parse::<usize>().ok()?))
@@ -138,7 +138,7 @@ fn coco(value: &Value, path: &Path) -> Result<BTreeMap<String, Vec<Object>>, Dat
         let object = Object { category: category.to_owned(), bounds: bounds(&annotation["bbox"]), shape };
         images.entry(name.clone()).or_default().push(object);
     }
-    // Annotations often know files by their path: the name alone finds them too, where it is one file's.
+    // Annotations often list files by path: their base name also matches, if it is unique.
     let paths: Vec<String> = images.keys().cloned().collect();
     for path in &paths {
         let base = Path::new(path).file_name().map(|b| b.to_string_lossy().into_owned()).unwrap_or_default();
@@ -188,7 +188,7 @@ fn shape(value: &Value) -> Option<Shape> {
 }
 
 impl Truth {
-    /// The true objects of an image as one mask of its own size: `None` if nothing is known of it.
+    /// Returns the annotated objects of an image as one mask at its original size; `None` if it is not annotated.
     ///
     /// # Errors
     /// If the image or its mask cannot be read.
@@ -205,7 +205,7 @@ impl Truth {
 }
 
 impl Object {
-    /// Rows and columns of the image that its shape was drawn on, where the shape says so.
+    /// Returns the size of the image the shape was drawn on, as rows and columns, if the shape has it.
     #[must_use]
     pub fn size(&self) -> Option<[usize; 2]> {
         match &self.shape {
@@ -215,7 +215,7 @@ impl Object {
         }
     }
 
-    /// Its mask on an image of this size; `None` if its shape is not known or of another size.
+    /// Returns the mask of the object on an image of this size; `None` if the shape is unknown or has another size.
     #[must_use]
     pub fn mask(&self, height: usize, width: usize) -> Option<Mask> {
         match &self.shape {

@@ -1,4 +1,4 @@
-//! Writes boxes, masks and scores while images are explained.
+//! Sink that writes boxes, masks and scores of explained images.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,35 +12,35 @@ use crate::localise::{Components, Mask, MeanScore, Object, Score, Threshold, Tru
 use crate::method::MapKind;
 use crate::run::{ExplainedImage, RunError, Sink};
 
-/// What is written, and how it is found.
+/// Output and settings of localization.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Whether `annotations.json` is written.
+    /// True to write `annotations.json`.
     pub boxes: bool,
-    /// Whether a mask picture is written beside each image's pictures.
+    /// True to write a mask image beside each image's pictures.
     pub masks: bool,
-    /// What counts as hot.
+    /// Threshold for hot pixels.
     pub threshold: Threshold,
-    /// Which parts are kept.
+    /// Components to keep.
     pub components: Components,
-    /// The true objects; with them `iou.csv` is written.
+    /// Annotated objects; if given, `iou.csv` is written.
     pub truth: Option<Truth>,
 }
 
 impl Options {
-    /// Returns true if anything is to be written.
+    /// Returns true if any output is requested.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.boxes || self.masks || self.truth.is_some()
     }
 }
 
-/// A sink that writes what it finds.
+/// Sink that localizes objects and writes the results.
 #[derive(Debug)]
 pub struct Localiser {
     out: PathBuf,
     options: Options,
-    /// For each map that has heat at every place: its name and what was found by it.
+    /// Results of each map that has a heat map.
     found: Vec<Found>,
     class_names: Vec<String>,
     table: String,
@@ -48,7 +48,7 @@ pub struct Localiser {
 
 #[derive(Debug)]
 struct Found {
-    /// Its number among the explainer's maps.
+    /// Index among the explainer's maps.
     at: usize,
     name: String,
     file_name: String,
@@ -58,7 +58,7 @@ struct Found {
 }
 
 impl Localiser {
-    /// Writes into `out`, which exists.
+    /// Creates a localiser that writes to `out`, which must exist.
     #[must_use]
     pub fn new(out: impl AsRef<Path>, options: Options) -> Self {
         let out = out.as_ref();
@@ -66,7 +66,8 @@ impl Localiser {
         Self { out: out.to_path_buf(), options, found: Vec::new(), class_names: Vec::new(), table }
     }
 
-    /// Writes the files that span all images; gives the mean score of each map, by title, where truth is known.
+    /// Writes the files that cover all images; returns the mean scores of each map by title, if there are
+    /// annotations.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -121,7 +122,7 @@ impl Localiser {
             save_mask(&parts, view.original, &folder.join(format!("mask_{}.png", found.file_name)))?;
         }
         if let Some(truth) = truth {
-            // Objects of other classes are not what was explained; without class names all are.
+            // Objects of other classes were not explained; without class names, all objects count.
             let named = |o: &&Object| self.class_names.contains(&o.category);
             let own: Vec<Object> =
                 truth.iter().filter(|o| !named(o) || o.category == class).cloned().collect();
@@ -168,7 +169,7 @@ impl Sink for Localiser {
     }
 }
 
-/// A mask of another size than its image is a mistake, not a miss.
+/// Returns an error for a mask whose size differs from that of its image, rather than counting it as a miss.
 fn check_sizes(seen: &ExplainedImage<'_>, truth: &[Object], image: [usize; 2]) -> Result<(), RunError> {
     match truth.iter().filter_map(Object::size).find(|size| *size != image) {
         None => Ok(()),
@@ -198,7 +199,7 @@ fn push_row(table: &mut String, seen: &ExplainedImage<'_>, map: &str, class: &st
     );
 }
 
-/// All parts as one picture: white inside, black outside.
+/// Saves all regions as one image: white inside, black outside.
 fn save_mask(parts: &[Mask], [height, width]: [usize; 2], path: &Path) -> Result<(), RunError> {
     let mut all = Mask::empty(height, width);
     parts.iter().for_each(|part| all.add(part));
