@@ -1,12 +1,12 @@
-//! The upper tail of the binomial distribution, summed exactly.
+//! Exact upper tail of the binomial distribution.
 
 use libm::lgamma;
 
-/// P(X ≥ `k`) for X ~ Binomial(`n`, `p`): the one-sided p-value of `k` successes in `n` trials.
+/// Returns P(X ≥ `k`) for X ~ Binomial(`n`, `p`), the one-sided p-value of `k` successes in `n` trials.
 ///
-/// The first term comes from log-gamma, the others from the ratio of neighbours, starting next to
-/// `k` and going away from the mean, where terms only shrink. Relative error under 1e-8 for n up to
-/// a million (a continued fraction needs about √n steps there, more than libraries allow).
+/// The first term is computed with log-gamma, the others by the ratio of consecutive terms, starting at `k` and
+/// moving away from the mean, where terms only decrease. The relative error is below 1e-8 for n up to a million (a
+/// continued fraction needs about √n steps there, more than libraries allow).
 #[must_use]
 pub fn upper_tail(k: u64, n: u64, p: f64) -> f64 {
     if k == 0 || p >= 1.0 {
@@ -21,7 +21,7 @@ pub fn upper_tail(k: u64, n: u64, p: f64) -> f64 {
     tail.clamp(0.0, 1.0)
 }
 
-/// Σ P(X = i) for i from `k`, which lies above the mean, up to `n`.
+/// Returns Σ P(X = i) for i from `k`, which is above the mean, to `n`.
 #[allow(clippy::cast_precision_loss)]
 fn sum_from(k: u64, n: u64, p: f64) -> f64 {
     let odds = p / (1.0 - p);
@@ -37,7 +37,7 @@ fn sum_from(k: u64, n: u64, p: f64) -> f64 {
     sum * (ln_binomial(n, k) + k * p.ln() + (n - k) * (-p).ln_1p()).exp()
 }
 
-/// ln (n choose k).
+/// Returns ln (n choose k).
 #[must_use]
 pub fn ln_binomial(n: f64, k: f64) -> f64 {
     lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0)
@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn equals_exact_fractions() {
-        // Python: float(sum(comb(n, i) * p**i * (1 - p)**(n - i) for i in range(k, n + 1))) with
-        // p = Fraction(a, b); the last three rows term by term with mpmath at 40 digits.
+        // Python: float(sum(comb(n, i) * p**i * (1 - p)**(n - i) for i in range(k, n + 1))) with p = Fraction(a,
+        // b); the last three rows term by term with mpmath at 40 digits.
         for (k, n, p, expected) in CASES {
             let found = upper_tail(k, n, p);
             assert!((found - expected).abs() <= 1e-8 * expected, "{k} {n} {p}: {found} {expected}");

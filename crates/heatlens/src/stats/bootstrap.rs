@@ -1,12 +1,12 @@
-//! How far a mean over images may lie from the truth: the percentile bootstrap (Efron 1979).
+//! Percentile bootstrap of means over images (Efron 1979).
 
 use crate::random::Key;
 use crate::stats::Estimate;
 
-/// Samples drawn.
+/// Number of bootstrap samples.
 const DRAWS: usize = 1000;
 
-/// The images of every draw, the same for whatever is estimated, so that differences are paired.
+/// Resampled images, the same for all estimates, so that differences are paired.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
     images: usize,
@@ -14,7 +14,7 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// Draws so many images with replacement, 1000 times.
+    /// Draws 1000 bootstrap samples of `images` images.
     #[must_use]
     #[allow(clippy::cast_possible_truncation)]
     pub fn new(images: usize, key: Key) -> Self {
@@ -22,7 +22,7 @@ impl Bootstrap {
         Self { images, draws: (0..DRAWS * images).map(|_| rng.below(images) as u32).collect() }
     }
 
-    /// The mean of the values that exist, one for each image, with its 95 % interval; `None` if there are none.
+    /// Returns the mean of the available values, one per image, with its 95 % interval; `None` if all are missing.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn mean(&self, values: &[Option<f64>]) -> Option<Estimate> {
@@ -43,7 +43,7 @@ impl Bootstrap {
     }
 }
 
-/// The value below which a share of rising values lies, between neighbours in proportion (as numpy's default).
+/// Returns the quantile of ascending values, linearly interpolated (numpy's default).
 #[must_use]
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub fn quantile(rising: &[f64], share: f64) -> Option<f64> {

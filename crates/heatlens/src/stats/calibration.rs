@@ -1,45 +1,47 @@
-//! Calibration: is a probability of 80 % right in 80 % of all cases? The expected calibration error and the reliability
-//! diagram behind it (Guo et al. 2017, equation 3).
+//! Calibration: expected calibration error and reliability diagram (Guo et al. 2017, equation 3). A calibrated
+//! model is correct in 80 % of the cases in which it states a probability of 80 %.
 //!
-//! The bins are of equal width, ten from 0 to 1, because the published error is defined by them: other bins, for
-//! instance of equal numbers of images, give another number by the same name. Where most images are in the last bin, the
-//! others hold few, and their wide intervals say so.
+//! The ten bins from 0 to 1 have equal widths, because the published error is defined with them; other bins, such
+//! as those with equal numbers of images, would give a different value under the same name. If most images are in
+//! the last bin, the others have wide confidence intervals.
 
 use serde_json::{Value, json};
 
 use crate::stats::Estimate;
 use crate::stats::interval::share_interval;
 
-/// Bins of equal width.
+/// Number of bins of equal width.
 const BINS: usize = 10;
-/// Fewer images than this make no reliability diagram: with ten to a bin, each share is known to ± 30 points.
+/// Minimum number of images of a reliability diagram; with ten per bin, each share has an uncertainty of ± 30
+/// points.
 pub const FEWEST: usize = 100;
 
-/// How far stated probabilities are from shares of right answers.
+/// Calibration of a classifier.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Calibration {
-    /// The expected calibration error: the mean of |confidence − accuracy| over the bins, weighted by their images.
+    /// Expected calibration error: the mean of |confidence − accuracy| over the bins, weighted by their number of
+    /// images.
     pub error: f64,
-    /// The bins that hold images, by rising confidence.
+    /// Non-empty bins, by rising confidence.
     pub bins: Vec<ReliabilityBin>,
 }
 
-/// Images whose predicted class got about the same probability.
+/// Images with similar confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReliabilityBin {
-    /// The lowest confidence of the bin.
+    /// Lower bound of the bin, excluded.
     pub from: f64,
-    /// The highest confidence of the bin.
+    /// Upper bound of the bin, included.
     pub to: f64,
-    /// The number of images.
+    /// Number of images.
     pub images: usize,
-    /// Their mean confidence.
+    /// Mean confidence.
     pub confidence: f64,
-    /// The share of them that the model got right, with Wilson's interval.
+    /// Accuracy, with Wilson's interval.
     pub accuracy: Estimate,
 }
 
-/// Bins each image's highest probability with whether that class was right; `None` without images.
+/// Computes the calibration from each image's confidence and correctness; `None` without images.
 #[must_use]
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub fn calibration(confidences: &[f64], right: &[bool]) -> Option<Calibration> {
@@ -71,13 +73,13 @@ pub fn calibration(confidences: &[f64], right: &[bool]) -> Option<Calibration> {
 }
 
 impl Calibration {
-    /// The number of images in all bins.
+    /// Returns the number of images in all bins.
     #[must_use]
     pub fn images(&self) -> usize {
         self.bins.iter().map(|b| b.images).sum()
     }
 
-    /// The error and its bins.
+    /// Returns the error and its bins as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let bin = |b: &ReliabilityBin| {
@@ -104,11 +106,11 @@ mod tests {
     #[test]
     fn two_bins_by_hand() {
         let found = calibration(&[0.9, 0.85, 0.6, 0.55], &[true, false, true, true]).unwrap();
-        // (0.8, 0.9]: 0.875 against 0.5; (0.5, 0.6]: 0.575 against 1.
+        // (0.8, 0.9]: 0.875 and 0.5; (0.5, 0.6]: 0.575 and 1.
         assert!((found.error - (0.375 + 0.425) / 2.0).abs() < 1e-12, "{found:?}");
         assert_eq!((found.bins.len(), found.images()), (2, 4));
         assert_eq!((found.bins[0].from, found.bins[0].images), (0.5, 2));
-        // Wilson for 2 of 2.
+        // Wilson's interval for 2 of 2.
         assert!((found.bins[0].accuracy.low - 0.342_372).abs() < 1e-5, "{found:?}");
         assert_eq!(calibration(&[1.0, 0.0], &[true, false]).unwrap().error, 0.0);
         assert_eq!(calibration(&[], &[]), None);

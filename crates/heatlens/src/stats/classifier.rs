@@ -1,11 +1,11 @@
 //! Predicted classes, accuracy and ROC-AUC of a classifier's scores.
 //!
-//! `logits` are N×K, row by row, before any sigmoid or softmax. K = 1 is a two-class model with one
-//! sigmoid output. Labels are class numbers from 0. Sums are in 64-bit floats in the order of the
-//! samples, so they don't depend on threads or batches. Rows beyond the labels are ignored.
+//! `logits` have the shape `n k`, before any sigmoid or softmax; k = 1 is a two-class model with one sigmoid
+//! output. Labels are class indices. Sums are 64-bit floats in sample order, so they do not depend on threads or
+//! batches. Rows without a label are ignored.
 
-/// The class a row of logits stands for: 1 if z > 0 with one output (Keras' probability > 0.5), else
-/// the first of the largest. `None` if a logit is not a number or there is none.
+/// Returns the predicted class: 1 if z > 0 for a single output (Keras' probability > 0.5), otherwise the first of
+/// the largest logits. `None` if a logit is NaN or there are no logits.
 #[must_use]
 pub fn predicted_class(logits: &[f32]) -> Option<usize> {
     if logits.iter().any(|z| z.is_nan()) {
@@ -18,14 +18,14 @@ pub fn predicted_class(logits: &[f32]) -> Option<usize> {
     (0..logits.len()).reduce(first_largest)
 }
 
-/// How many predictions are right. A row with a not-a-number is wrong.
+/// Returns the number of correct predictions. A row with a NaN is incorrect.
 #[must_use]
 pub fn right_predictions(logits: &[f32], outputs: usize, labels: &[usize]) -> usize {
     let right = |pair: &(&[f32], &usize)| predicted_class(pair.0) == Some(*pair.1);
     rows(logits, outputs).zip(labels).filter(right).count()
 }
 
-/// The share of right predictions, or `None` without labels.
+/// Returns the accuracy; `None` without labels.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn accuracy(logits: &[f32], outputs: usize, labels: &[usize]) -> Option<f64> {
@@ -33,9 +33,8 @@ pub fn accuracy(logits: &[f32], outputs: usize, labels: &[usize]) -> Option<f64>
     (!labels.is_empty()).then(|| right / labels.len() as f64)
 }
 
-/// The probability that a random sample of class 1 scores above a random one of class 0, ties
-/// counted half: the Mann–Whitney statistic over its maximum, exact. `None` if a class is absent or
-/// a score is not a number.
+/// Returns the probability that a random sample of class 1 scores above one of class 0, with ties counting half:
+/// the Mann–Whitney statistic divided by its maximum, exact. `None` if a class is absent or a score is NaN.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn binary_auc(scores: &[f32], positive: &[bool]) -> Option<f64> {
@@ -49,9 +48,8 @@ pub fn binary_auc(scores: &[f32], positive: &[bool]) -> Option<f64> {
     Some((sum as f64 / 2.0 - n1 * (n1 + 1.0) / 2.0) / (n0 * n1))
 }
 
-/// ROC-AUC of a model: of its one logit, or of the second minus the first of two; with more classes the mean of
-/// one class against the rest, over the classes that occur. `None` if only one class occurs or a
-/// score is not a number.
+/// Returns the ROC-AUC of a model: of a single logit, or of the second minus the first of two; with more classes,
+/// the one-vs-rest mean over the classes that occur. `None` if only one class occurs or a score is NaN.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn roc_auc(logits: &[f32], outputs: usize, labels: &[usize]) -> Option<f64> {
@@ -68,8 +66,8 @@ pub fn roc_auc(logits: &[f32], outputs: usize, labels: &[usize]) -> Option<f64> 
     (sum.1 > 0).then(|| sum.0 / f64::from(sum.1))
 }
 
-/// What ranks the samples for a class: its logit less the log-sum-exp of the others, which orders
-/// them as the class's probability does without its rounding to 0 and 1.
+/// Returns the ranking score of a class for each sample: its logit minus the log-sum-exp of the others. The order
+/// is that of the class probability, without its rounding to 0 and 1.
 #[must_use]
 #[allow(clippy::cast_possible_truncation)]
 pub fn class_scores(logits: &[f32], outputs: usize, class: usize) -> Vec<f32> {
@@ -92,8 +90,8 @@ pub fn class_scores(logits: &[f32], outputs: usize, class: usize) -> Vec<f32> {
     rows(logits, outputs).map(score).collect()
 }
 
-/// Twice the rank of every score from 1 up, tied scores sharing their mean rank: whole numbers.
-/// `None` if a score is not a number.
+/// Returns twice the rank of every score, starting at 1, with mean ranks for ties, as integers. `None` if a score
+/// is NaN.
 pub(crate) fn doubled_ranks(scores: &[f32]) -> Option<Vec<u64>> {
     if scores.iter().any(|s| s.is_nan()) {
         return None;
@@ -130,7 +128,7 @@ mod tests {
         assert_eq!(predicted_class(&[]), None);
     }
 
-    /// The definition: all pairs.
+    /// The definition over all pairs.
     fn naive_auc(scores: &[f32], positive: &[bool]) -> f64 {
         let (mut sum, mut pairs) = (0.0, 0.0);
         for (a, _) in scores.iter().zip(positive).filter(|(_, p)| **p) {
@@ -162,9 +160,9 @@ mod tests {
     #[test]
     fn auc_of_several_outputs() {
         assert_eq!(roc_auc(&[1.0, 2.0, 3.0], 1, &[0, 1, 1]), Some(1.0));
-        // z₁ − z₀ = 1, 0, −1: upside down.
+        // z₁ − z₀ = 1, 0, −1: reversed order.
         assert_eq!(roc_auc(&[0.0, 1.0, 5.0, 5.0, 1.0, 0.0], 2, &[0, 0, 1]), Some(0.0));
-        // Classes 0 and 1 are told apart perfectly from the rest; class 2 does not occur.
+        // Classes 0 and 1 are perfectly separated from the rest; class 2 does not occur.
         assert_eq!(roc_auc(&[9.0, 0.0, 0.0, 0.0, 9.0, 0.0], 3, &[0, 1]), Some(1.0));
         assert_eq!(roc_auc(&[9.0, 0.0, 0.0], 3, &[0]), None);
         // Saturated probabilities still rank.

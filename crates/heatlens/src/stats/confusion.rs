@@ -1,32 +1,32 @@
-//! The confusion matrix: how often each class was predicted as which.
+//! Confusion matrix.
 
 use std::collections::BTreeMap;
 
 use crate::stats::Estimate;
 use crate::stats::interval::share_interval;
 
-/// Counts by label (row) and prediction (column). Only pairs that occur are held, so a thousand classes cost no more
-/// than the images they are counted on.
+/// Number of images by label (row) and prediction (column). Only pairs that occur are stored, so memory grows with
+/// the number of images, not of classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     counts: BTreeMap<(usize, usize), usize>,
 }
 
-/// One kind of error.
+/// A confusion: images of one class predicted as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confusion {
-    /// The class of the images.
+    /// Label.
     pub label: usize,
-    /// The class predicted instead.
+    /// Predicted class.
     pub predicted: usize,
-    /// The number of images.
+    /// Number of images with this confusion.
     pub images: usize,
-    /// The number of images of the class.
+    /// Number of images with this label.
     pub of: usize,
 }
 
 impl ConfusionMatrix {
-    /// Counts pairs of label and prediction.
+    /// Counts the pairs of label and prediction.
     #[must_use]
     pub fn of(labels: &[usize], predicted: &[usize]) -> Self {
         let mut counts = BTreeMap::new();
@@ -36,7 +36,7 @@ impl ConfusionMatrix {
         Self { counts }
     }
 
-    /// The classes that occur as a label or a prediction, rising.
+    /// Returns the classes that occur as a label or a prediction, in ascending order.
     #[must_use]
     pub fn classes(&self) -> Vec<usize> {
         let mut classes: Vec<usize> = self.counts.keys().flat_map(|&(label, said)| [label, said]).collect();
@@ -45,39 +45,38 @@ impl ConfusionMatrix {
         classes
     }
 
-    /// The images of class `label` that were predicted as `predicted`.
+    /// Returns the number of images with this label and prediction.
     #[must_use]
     pub fn count(&self, label: usize, predicted: usize) -> usize {
         self.counts.get(&(label, predicted)).copied().unwrap_or(0)
     }
 
-    /// The images of a class.
+    /// Returns the number of images with this label.
     #[must_use]
     pub fn labelled(&self, class: usize) -> usize {
         self.counts.iter().filter(|((label, _), _)| *label == class).map(|(_, n)| n).sum()
     }
 
-    /// The images that were predicted as a class.
+    /// Returns the number of images with this prediction.
     #[must_use]
     pub fn predicted(&self, class: usize) -> usize {
         self.counts.iter().filter(|((_, said), _)| *said == class).map(|(_, n)| n).sum()
     }
 
-    /// The share of a class's images that were recognised (recall; of the positive class: sensitivity, of the
-    /// negative: specificity), with Wilson's interval; `None` without images of the class.
+    /// Returns the recall of a class (sensitivity for the positive class, specificity for the negative), with
+    /// Wilson's interval; `None` if the class has no images.
     #[must_use]
     pub fn recall(&self, class: usize) -> Option<Estimate> {
         share_interval(self.count(class, class), self.labelled(class))
     }
 
-    /// The share of the images predicted as a class that are of it (precision), with Wilson's interval; `None` if the
-    /// class was never predicted.
+    /// Returns the precision of a class, with Wilson's interval; `None` if the class was never predicted.
     #[must_use]
     pub fn precision(&self, class: usize) -> Option<Estimate> {
         share_interval(self.count(class, class), self.predicted(class))
     }
 
-    /// The most frequent errors, at most `most`, the largest first.
+    /// Returns the `most` most frequent confusions, the largest first.
     #[must_use]
     pub fn errors(&self, most: usize) -> Vec<Confusion> {
         let wrong = self.counts.iter().filter(|((label, said), _)| label != said);
@@ -89,7 +88,7 @@ impl ConfusionMatrix {
                 of: self.labelled(label),
             })
             .collect();
-        errors.sort_by_key(|e| std::cmp::Reverse(e.images)); // stable: equal counts in the order of classes
+        errors.sort_by_key(|e| std::cmp::Reverse(e.images)); // stable: ties keep class order
         errors.truncate(most);
         errors
     }

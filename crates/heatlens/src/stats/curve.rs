@@ -3,39 +3,39 @@
 /// A point of either curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// False positive rate (ROC) or recall (precision-recall), from 0 to 1.
+    /// False positive rate (ROC) or recall (precision-recall), 0 to 1.
     pub x: f64,
-    /// True positive rate (ROC) or precision (precision-recall), from 0 to 1.
+    /// True positive rate (ROC) or precision (precision-recall), 0 to 1.
     pub y: f64,
 }
 
-/// Both curves, and what they come to.
+/// Both curves with their summary statistics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curves {
-    /// The ROC curve from (0, 0) to (1, 1).
+    /// ROC curve from (0, 0) to (1, 1).
     pub roc: Vec<Point>,
-    /// The precision-recall curve by rising recall.
+    /// Precision-recall curve by rising recall.
     pub precision_recall: Vec<Point>,
-    /// Average precision: Σ (Rₙ − Rₙ₋₁) Pₙ, as scikit-learn's `average_precision_score`.
+    /// Average precision: Σ (Rₙ − Rₙ₋₁) Pₙ, as in scikit-learn's `average_precision_score`.
     pub average_precision: f64,
-    /// The share of positives: the precision of a classifier that cannot tell.
+    /// Share of positives, which is the precision of an uninformative classifier.
     pub prevalence: f64,
 }
 
-/// The cut between two scores with the most right answers.
+/// The decision threshold with the best accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
-    /// A score above this is called positive: the middle of the widest gap among equally good ones.
+    /// Threshold; scores above it are positive. The midpoint of the widest gap among equally good ones.
     pub score: f64,
-    /// Right answers at that cut.
+    /// Number of correct predictions at this threshold.
     pub right: usize,
-    /// Answers that the cut changes from wrong to right, compared with a cut at 0.
+    /// Number of predictions corrected, compared with a threshold of 0.
     pub gained: usize,
-    /// Answers that it changes from right to wrong.
+    /// Number of correct predictions lost, compared with a threshold of 0.
     pub lost: usize,
 }
 
-/// Groups of equal scores, falling: the score, its positives, its negatives.
+/// Returns the groups of equal scores in descending order: score, number of positives, number of negatives.
 fn groups(scores: &[f32], positive: &[bool]) -> Option<Vec<(f32, usize, usize)>> {
     if scores.len() != positive.len() || scores.iter().any(|s| s.is_nan()) {
         return None;
@@ -53,7 +53,7 @@ fn groups(scores: &[f32], positive: &[bool]) -> Option<Vec<(f32, usize, usize)>>
     )
 }
 
-/// Both curves of scores that rank the positives before the rest. `None` if a class is absent or a score is NaN.
+/// Returns both curves. `None` if a class is absent or a score is NaN.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn curves(scores: &[f32], positive: &[bool]) -> Option<Curves> {
@@ -82,8 +82,8 @@ pub fn curves(scores: &[f32], positive: &[bool]) -> Option<Curves> {
     Some(found)
 }
 
-/// The cut between two different scores that gets most answers right; of equally good ones that in the widest gap.
-/// `None` if all scores are equal or one is NaN.
+/// Returns the threshold between two distinct scores with the most correct predictions; of equally good ones, that
+/// in the widest gap. `None` if all scores are equal or one is NaN.
 #[must_use]
 pub fn best_threshold(scores: &[f32], positive: &[bool]) -> Option<Threshold> {
     let groups = groups(scores, positive)?;
@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn curves_by_hand() {
-        // scikit-learn's example: roc_curve and average_precision_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) = 0.8333.
+        // scikit-learn's example: roc_curve and average_precision_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) =
+        // 0.8333.
         let found = curves(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true]).unwrap();
         let roc: Vec<(f64, f64)> = found.roc.iter().map(|p| (p.x, p.y)).collect();
         assert_eq!(roc, [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5), (0.5, 1.0), (1.0, 1.0)]);
@@ -137,11 +138,11 @@ mod tests {
 
     #[test]
     fn the_best_cut_lies_in_the_middle_of_the_widest_gap() {
-        // All are called positive at 0; a cut at 3 is right for all.
+        // All are positive at 0; a threshold of 3 is correct for all.
         let found = best_threshold(&[1.0, 2.0, 4.0, 5.0], &[false, false, true, true]).unwrap();
         assert_eq!(found, Threshold { score: 3.0, right: 4, gained: 2, lost: 0 });
         assert_eq!(best_threshold(&[1.0, 1.0], &[false, true]), None);
-        // Three of four right above 5 and above 0.5; the gap from 6 to 5 is the wider.
+        // Three of four are correct for thresholds between 6 and 5 and between 1 and 0.5; the former gap is wider.
         let found = best_threshold(&[6.0, 5.0, 1.0, 0.5], &[true, false, true, false]).unwrap();
         assert_eq!((found.right, found.score), (3, 5.5));
     }

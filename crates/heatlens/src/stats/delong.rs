@@ -1,12 +1,13 @@
-//! The 95 % interval of a ROC-AUC: DeLong, DeLong and Clarke-Pearson 1988, for one curve; where their variance is 0, as
-//! for an AUC of exactly 1, Newcombe 2006.
+//! 95 % confidence interval of a ROC-AUC: DeLong, DeLong and Clarke-Pearson 1988, for one curve; if their variance
+//! is 0, as for an AUC of exactly 1, Newcombe 2006.
 
 use crate::stats::Estimate;
 use crate::stats::classifier::binary_auc;
 use crate::stats::interval::NORMAL_975;
 
-/// The AUC with its 95 % interval, cut off at 0 and 1. Perfectly ranked images have no variance of their own, however
-/// few they are; their interval is Newcombe's. `None` if a class has fewer than two images or a score is NaN.
+/// Returns the AUC with its 95 % interval, clamped to 0 and 1. Perfectly ranked images have a sample variance of 0,
+/// even if there are few; their interval is Newcombe's. `None` if a class has fewer than two images or a score is
+/// NaN.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn auc_interval(scores: &[f32], positive: &[bool]) -> Option<Estimate> {
@@ -18,7 +19,7 @@ pub fn auc_interval(scores: &[f32], positive: &[bool]) -> Option<Estimate> {
         chosen
     };
     let (ones, zeros) = (pick(true), pick(false));
-    // The share of the other class that a score lies above, ties counted half.
+    // Share of the other class that a score lies above, with ties counting half.
     let above = |score: f32, others: &[f32]| {
         let below = others.partition_point(|&o| o < score) as f64;
         let up_to = others.partition_point(|&o| o <= score) as f64;
@@ -34,9 +35,9 @@ pub fn auc_interval(scores: &[f32], positive: &[bool]) -> Option<Estimate> {
     Some(Estimate { mean, low: at(-1.0), high: at(1.0), images: scores.len() })
 }
 
-/// Newcombe's method 5 (Statistics in Medicine 25, 2006, 559–573): the AUCs θ that are at most 1.96 standard errors from
-/// the one found, by the variance that θ would have, θ(1 − θ)(1 + N(1 − θ)/(2 − θ) + Nθ/(1 + θ))/(mn) with
-/// N = (m + n)/2 − 1.
+/// Returns Newcombe's method 5 interval (Statistics in Medicine 25, 2006, 559–573): the AUCs θ within 1.96 standard
+/// errors of the estimate, with the variance for θ, θ(1 − θ)(1 + N(1 − θ)/(2 − θ) + Nθ/(1 + θ))/(mn) with N = (m +
+/// n)/2 − 1.
 #[allow(clippy::cast_precision_loss)]
 fn without_variance(mean: f64, ones: usize, zeros: usize) -> Estimate {
     let (m, n) = (ones as f64, zeros as f64);
@@ -45,7 +46,7 @@ fn without_variance(mean: f64, ones: usize, zeros: usize) -> Estimate {
         let shape = 1.0 + pairs * (1.0 - theta) / (2.0 - theta) + pairs * theta / (1.0 + theta);
         (mean - theta).abs() > NORMAL_975 * (theta * (1.0 - theta) * shape / (m * n)).sqrt()
     };
-    // From the value found to the end of the scale, by halving: far enough is far from there on.
+    // Bisection from the estimate to the end of the scale: beyond the bound, every θ is rejected.
     let bound = |end: f64| {
         let (mut near, mut out) = (mean, end);
         for _ in 0..60 {

@@ -2,7 +2,8 @@
 
 use crate::stats::binomial;
 
-/// Fisher's exact test, one-sided: the probability of at least `a` of the `a + c` marked images among `n` of `n + m`.
+/// Returns the one-sided p-value of Fisher's exact test: the probability that at least `a` of the `a + c` marked
+/// images are among `n` of `n + m`.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn fisher(a: usize, n: usize, c: usize, m: usize) -> f64 {
@@ -19,7 +20,7 @@ mod tests {
 
     #[test]
     fn fisher_by_hand() {
-        // Fisher's tea: 3 of 4 and 1 of 4: (16 + 1) / 70. Four of four and none: 1 / 70.
+        // Fisher's tea: 3 of 4 and 1 of 4: (16 + 1) / 70. 4 of 4 and none: 1 / 70.
         assert!((fisher(3, 4, 1, 4) - 17.0 / 70.0).abs() < 1e-12);
         assert!((fisher(4, 4, 0, 4) - 1.0 / 70.0).abs() < 1e-12);
         assert!((fisher(0, 4, 0, 4) - 1.0).abs() < 1e-12);

@@ -1,14 +1,15 @@
-//! Do several methods differ at all, measured on the same images? Friedman 1937, by permutation.
+//! Friedman's test (1937) by permutation: do several methods, measured on the same images, differ at all?
 
 use crate::random::Key;
 
-/// Permutations drawn; the smallest p-value is one over one more.
+/// Number of random permutations; the smallest p-value is 1 / (`DRAWS` + 1).
 const DRAWS: usize = 999;
 
-/// The probability, if the methods are interchangeable on every image, that their rank sums differ as much as they do
-/// or more. Each block holds one image's value of every method, and is permuted within itself; equal values share
-/// their mean rank, and values within `tolerance` times the block's largest magnitude of the smallest of their group are
-/// equal: what is too small to matter is no difference. Blocks with a NaN are left out. `None` without two methods and one block.
+/// Returns the probability that the rank sums of the methods differ at least as much as observed, if the methods
+/// are interchangeable on every image. Each block holds the values of all methods on one image and is permuted
+/// within itself. Ties share their mean rank; values within `tolerance` times the block's largest magnitude of the
+/// smallest of their group are ties, because such differences do not matter. Blocks with a NaN are left out. `None`
+/// without at least two methods and one block.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn p_value(blocks: &[Vec<f64>], tolerance: f64, key: Key) -> Option<f64> {
@@ -33,7 +34,7 @@ pub fn p_value(blocks: &[Vec<f64>], tolerance: f64, key: Key) -> Option<f64> {
     Some((as_far + 1) as f64 / (DRAWS + 1) as f64)
 }
 
-/// The sum of the squared rank sums: all that varies of Friedman's statistic under permutation.
+/// Returns the sum of the squared rank sums, the only part of Friedman's statistic that changes under permutation.
 fn spread(ranked: &[Vec<u64>], methods: usize) -> u128 {
     let sum = |m: usize| ranked.iter().map(|block| u128::from(block[m])).sum::<u128>();
     (0..methods).map(|m| sum(m).pow(2)).sum()
@@ -85,7 +86,7 @@ mod tests {
         let blocks: Vec<Vec<f64>> =
             (0..10).map(|i| vec![0.9, f64::from(i % 3) / 9.0, f64::from(i % 2) / 9.0]).collect();
         assert!(p_value(&blocks, 0.0, key()).unwrap() < 0.005);
-        // The same differences do not count where they are below what is worth telling.
+        // The same differences do not count if they are within the tolerance.
         assert_eq!(p_value(&blocks, 1.0, key()), Some(1.0));
         assert_eq!(p_value(&[], 0.0, key()), None);
         assert_eq!(p_value(&[vec![1.0]], 0.0, key()), None);
@@ -98,7 +99,7 @@ mod tests {
             let blocks: Vec<Vec<f64>> = (0..12).map(|_| (0..5).map(|_| rng.normal()).collect()).collect();
             p_value(&blocks, 0.0, key().at(run)).unwrap() <= 0.05
         });
-        // 10 expected, three standard errors.
+        // 10 expected, plus or minus three standard errors.
         let found = found.count();
         assert!((1..=19).contains(&found), "{found}");
     }

@@ -1,31 +1,31 @@
-//! An estimate with its 95 % confidence interval, and that of a share.
+//! Estimates with 95 % confidence intervals, and the interval of a share.
 
 use serde_json::{Value, json};
 
-/// Half the width of a 95 % interval of a normal distribution, in standard errors.
+/// Half-width of a 95 % interval of a normal distribution, in standard errors.
 pub(crate) const NORMAL_975: f64 = 1.959_963_984_540_054;
 
-/// A number measured on several images, with its 95 % confidence interval.
+/// A mean over several images, with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// The mean over the images.
+    /// Mean over the images.
     pub mean: f64,
-    /// The lower end of the 95 % interval.
+    /// Lower end of the 95 % interval.
     pub low: f64,
-    /// The upper end of the 95 % interval.
+    /// Upper end of the 95 % interval.
     pub high: f64,
-    /// The number of images it was measured on.
+    /// Number of images.
     pub images: usize,
 }
 
 impl Estimate {
-    /// Mean, interval and number of images.
+    /// Returns mean, interval and number of images as JSON.
     #[must_use]
     pub fn to_json(self) -> Value {
         json!({ "mean": self.mean, "low": self.low, "high": self.high, "images": self.images })
     }
 
-    /// Reads what [`to_json`](Self::to_json) wrote; `None` if the value is something else.
+    /// Parses the output of [`to_json`](Self::to_json); `None` if it is malformed.
     pub(crate) fn from_json(value: &Value) -> Option<Self> {
         let number = |key: &str| value[key].as_f64();
         let images = usize::try_from(value["images"].as_u64()?).ok()?;
@@ -33,7 +33,7 @@ impl Estimate {
     }
 }
 
-/// The share of successes with its 95 % interval (Wilson 1927); `None` without trials.
+/// Returns the share of successes with its 95 % interval (Wilson 1927); `None` without trials.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
 pub fn share_interval(successes: usize, trials: usize) -> Option<Estimate> {

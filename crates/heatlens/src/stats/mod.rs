@@ -1,9 +1,9 @@
-//! Statistics of classifiers and of means over images: tests, intervals, curves, calibration, confusion counts.
+//! Statistics of classifiers and of means over images: tests, intervals, curves, calibration, confusion matrices.
 //!
-//! Nothing here knows of models, methods or training; `train`, `trust`, `dataset` and `report` all build on it.
-//! [`binomial`], [`rank_test`], [`fisher`] and [`friedman`] are significance tests; [`interval`], [`delong`] and
-//! [`bootstrap`] make 95 % confidence intervals; [`classifier`], [`confusion`], [`curve`] and [`calibration`] describe
-//! a classifier's answers; [`text`] writes shares and p-values.
+//! This module does not depend on models, methods or training; `train`, `trust`, `dataset` and `report` build on
+//! it. [`binomial`], [`rank_test`], [`fisher`] and [`friedman`] are significance tests; [`interval`], [`delong`]
+//! and [`bootstrap`] compute 95 % confidence intervals; [`classifier`], [`confusion`], [`curve`] and
+//! [`calibration`] describe the predictions of a classifier; [`text`] formats shares and p-values.
 
 pub mod binomial;
 pub mod bootstrap;

@@ -1,16 +1,16 @@
-//! Do the scores of one group lie above those of another? Mann and Whitney 1947, one-sided.
+//! One-sided rank test of Mann and Whitney (1947): do the scores of one group lie above those of another?
 
 use libm::erfc;
 
 use crate::stats::classifier::doubled_ranks;
 
-/// Up to this many samples times members of the smaller group the distribution is counted exactly.
+/// Maximum of the number of samples times the size of the smaller group for the exact distribution.
 const EXACT_LIMIT: usize = 1000;
 
-/// The probability, if scores don't depend on the group, that the positives rank as high as they do
-/// or higher. Small samples: by counting all ways to choose the group among the (tied) ranks. Large
-/// ones: normal, with the variance and the continuity correction that ties call for. `None` if a
-/// group is empty or a score is not a number.
+/// Returns the probability that the positives rank at least as high as observed, if scores do not depend on the
+/// group. Small samples are tested exactly, by counting all ways to choose the group among the (tied) ranks; large
+/// ones by the normal approximation, with tie-corrected variance and continuity correction. `None` if a group is
+/// empty or a score is NaN.
 #[must_use]
 pub fn p_value(scores: &[f32], positive: &[bool]) -> Option<f64> {
     let ranks = doubled_ranks(scores)?;
@@ -26,16 +26,16 @@ pub fn p_value(scores: &[f32], positive: &[bool]) -> Option<f64> {
     if n1 == smaller {
         return Some(counted(&ranks, smaller, |s| s >= sum));
     }
-    // The rest of the ranks must be as low as the negatives' are.
+    // Equivalently, the ranks of the negatives must be at least as low.
     let rest = ranks.iter().sum::<u64>() - sum;
     Some(counted(&ranks, smaller, |s| s <= rest))
 }
 
-/// The share of all ways to choose `size` of the ranks whose sum is as `extreme`.
+/// Returns the share of all ways to choose `size` of the ranks whose sum is `extreme`.
 #[allow(clippy::cast_possible_truncation)]
 fn counted(ranks: &[u64], size: usize, extreme: impl Fn(u64) -> bool) -> f64 {
     let highest = ranks.iter().max().map_or(0, |&r| r as usize) * size;
-    // ways[j][s]: how many choices of j ranks among those seen so far have the sum s.
+    // ways[j][s]: number of choices of j ranks, among those processed so far, with sum s.
     let mut ways = vec![vec![0.0f64; highest + 1]; size + 1];
     ways[0][0] = 1.0;
     for &rank in ranks {
@@ -55,18 +55,18 @@ fn normal(ranks: &[u64], n1: usize, doubled_sum: u64) -> f64 {
     let (n, n1) = (ranks.len() as f64, n1 as f64);
     let n0 = n - n1;
     let mean = n1 * (n + 1.0) / 2.0;
-    // The ranks' own variance has the correction for ties in it.
+    // The variance of the ranks includes the correction for ties.
     let variance = ranks.iter().map(|&r| (r as f64 / 2.0 - (n + 1.0) / 2.0).powi(2)).sum::<f64>() / n;
     let spread = (n0 * n1 / (n - 1.0) * variance).sqrt();
     if spread == 0.0 {
         return 1.0;
     }
-    // Half of the step between the sums there can be: ½ without ties, more with.
+    // Half the step between possible sums: ½ without ties, more with ties.
     let half_step = common_step(ranks) as f64 / 4.0;
     erfc((doubled_sum as f64 / 2.0 - mean - half_step) / spread / std::f64::consts::SQRT_2) / 2.0
 }
 
-/// The greatest number that divides all differences of ranks.
+/// Returns the greatest common divisor of all differences of ranks.
 fn common_step(ranks: &[u64]) -> u64 {
     let first = ranks.first().copied().unwrap_or_default();
     let divide = |mut a: u64, mut b: u64| {
@@ -85,13 +85,13 @@ mod tests {
 
     #[test]
     fn small_samples_by_hand() {
-        // One of the 6 ways to choose 2 of 4 ranks is as high as {3, 4}, 2 as high as {2, 4}; of the 4
-        // ways to choose 3 ranks, 2 are as high as {1, 3, 4}.
+        // One of the 6 ways to choose 2 of 4 ranks is as high as {3, 4}, and 2 are as high as {2, 4}; of the 4 ways
+        // to choose 3 ranks, 2 are as high as {1, 3, 4}.
         let p = |scores: &[f32], positive: &[bool]| p_value(scores, positive).unwrap();
         assert_eq!(p(&[1.0, 2.0, 3.0, 4.0], &[false, false, true, true]), 1.0 / 6.0);
         assert_eq!(p(&[1.0, 2.0, 3.0, 4.0], &[false, true, false, true]), 2.0 / 6.0);
         assert_eq!(p(&[1.0, 2.0, 3.0, 4.0], &[true, false, true, true]), 0.5);
-        // Ranks 1, 3, 3, 3: the chosen 3 + 3 come up 3 times of 6.
+        // Ranks 1, 3, 3, 3: the sum 3 + 3 occurs in 3 of 6 ways.
         assert_eq!(p(&[0.0, 1.0, 1.0, 1.0], &[false, true, true, false]), 0.5);
         assert_eq!(p(&[1.0; 4], &[false, false, true, true]), 1.0);
         assert_eq!(p_value(&[1.0, 2.0], &[true, true]), None);
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(common_step(&doubled_ranks(&[5.0, 1.0, 3.0]).unwrap()), 2);
         assert_eq!(common_step(&[6, 30, 18]), 12);
         assert_eq!(common_step(&[7, 7]), 0);
-        // Right and wrong answers alone: 49 of 100 say 1, 27 of the 52 that should. Exact (counted): 0.34.
+        // Binary scores: 49 of 100 are 1, 27 of them among the 52 positives. Exact (counted): 0.34.
         let scores: Vec<f32> =
             (0..100).map(|i| if i < 27 || (52..74).contains(&i) { 1.0 } else { -1.0 }).collect();
         let positive: Vec<bool> = (0..100).map(|i| i < 52).collect();
@@ -128,7 +128,7 @@ mod tests {
             assert!((exact - approximate).abs() < 0.003, "{exact} {approximate}");
             let flipped: Vec<bool> = positive.iter().map(|p| !p).collect();
             let negated: Vec<f32> = scores.iter().map(|s| -s).collect();
-            // Swapping the groups and the order asks the same question, of either computation.
+            // Swapping the groups and the order gives the same p-value, for either computation.
             for n in [40, 80] {
                 let one_way = p_value(&scores[..n], &positive[..n]).unwrap();
                 let other_way = p_value(&negated[..n], &flipped[..n]).unwrap();

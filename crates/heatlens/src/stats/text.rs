@@ -1,21 +1,21 @@
-//! Shares and p-values as people read them.
+//! Formatting of shares and p-values.
 
 use crate::stats::Estimate;
 
-/// A share in per cent, with one decimal unless it is a whole number: `98.3 %`, `50 %`.
+/// Formats a share in per cent, with one decimal unless it is a whole number: `98.3 %`, `50 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {
     format!("{} %", points(share))
 }
 
-/// The 95 % interval of a share: `96.4–99.2 %`; `None` where it is not known.
+/// Formats the 95 % interval of a share: `96.4–99.2 %`; `None` if it is not known.
 #[must_use]
 pub fn percent_interval(estimate: Estimate) -> Option<String> {
     let known = estimate.low.is_finite() && estimate.high.is_finite();
     known.then(|| format!("{}–{} %", points(estimate.low), points(estimate.high)))
 }
 
-/// A number with its 95 % interval where that is known: `0.998 (95 % CI 0.995–1.000)`.
+/// Formats a number with its 95 % interval, if known: `0.998 (95 % CI 0.995–1.000)`.
 #[must_use]
 pub fn with_interval(estimate: Estimate) -> String {
     let Estimate { mean, low, high, .. } = estimate;
@@ -26,7 +26,7 @@ pub fn with_interval(estimate: Estimate) -> String {
     }
 }
 
-/// A p-value with as many digits as it deserves: `0.46`, `0.0079`, `4e-10`.
+/// Formats a p-value with an appropriate number of digits: `0.46`, `0.0079`, `4e-10`.
 #[must_use]
 pub fn p_value(p: f64) -> String {
     match p {
