@@ -1,4 +1,4 @@
-//! Data sets as people bring them: what opens, what is refused, and what a broken item costs the others.
+//! User-supplied data sets: accepted formats, rejected ones, and the isolation of broken items.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -17,7 +17,7 @@ fn error_of(result: Result<Box<dyn Dataset>, heatlens::data::DataError>) -> Stri
     result.map(|data| data.len()).unwrap_err().to_string()
 }
 
-/// An array whose value at row n and element i is n + i / 1000.
+/// Returns an array with the value n + i / 1000 at row n and element i.
 fn array(shape: &[usize]) -> Vec<f32> {
     let row: usize = shape[1..].iter().product();
     (0..shape[0] * row).map(|at| (at / row) as f32 + (at % row) as f32 / 1000.0).collect()
@@ -72,11 +72,11 @@ fn rows_keep_their_original_index_and_labels() {
         let data = open_inputs(&[path], &options).unwrap();
         assert_eq!((data.len(), data.index(0), data.label(0), data.name(0).as_str()), (3, 7, Some(1), "X_7"));
         assert_eq!(data.class_names(), ["0", "1"]);
-        // Floats beyond 1 are bytes, whatever rows are picked.
+        // Floats above 1 are bytes, whichever rows are selected.
         assert_eq!(data.load(2).unwrap().pixels[3], (9.0 + 3.0 / 1000.0) / 255.0);
         assert!(data.load(3).is_err());
     }
-    // Rows 7 to 9 are all of class 1: nothing to train on, and the file's two classes do not hide it.
+    // Rows 7 to 9 are all of class 1: training must fail although the file has two classes.
     assert!(error_of(open_training(folder.path(), &options)).contains("only class \"1\""));
     assert_eq!(open_training(folder.path(), &OpenOptions::default()).unwrap().len(), 10);
 }
@@ -153,7 +153,7 @@ fn class_folders_are_classes() {
     let sample = data.load(3).unwrap();
     assert_eq!(sample.pixels[1], 8.0 / 255.0);
     assert_eq!(sample.display.dimensions(), (6, 5));
-    // The model's classes give labels to a folder to predict, in the model's order.
+    // The model's classes label a folder for prediction, in the model's order.
     let options =
         OpenOptions { class_names: Some(["dog", "cat", "owl"].map(str::to_owned).to_vec()), ..options() };
     let data = open_inputs(&[folder.path().to_path_buf()], &options).unwrap();

@@ -1,6 +1,6 @@
-//! The demo keeps its promises: the model separates the classes, and the heat falls on the object.
+//! Tests of the demo: the model separates the classes, and the heat falls on the object.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod common;
 
@@ -17,7 +17,7 @@ use heatlens::model::Model;
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Ending, Settings, Trainer};
 
-/// What the model looks at across some images, and on which places it hangs.
+/// Analyses where the model looks across images, and on which regions it depends.
 fn look(model: &Model, images: &[DemoImage]) -> Findings {
     let explainer = Explainer::new(model, &ExplainOptions::new(&[find("grad_cam").unwrap()])).unwrap();
     let mut seen = Observations::default();
@@ -32,7 +32,7 @@ fn look(model: &Model, images: &[DemoImage]) -> Findings {
     found
 }
 
-/// Images as a data set in a folder.
+/// Stores images as a data set in a folder.
 fn stored(images: &[DemoImage], folder: &Path) -> Box<dyn Dataset> {
     let path = folder.join("data.npz");
     let mut file = NpzWriter::create(&path).unwrap();
@@ -44,7 +44,7 @@ fn stored(images: &[DemoImage], folder: &Path) -> Box<dyn Dataset> {
     open_training(&path, &OpenOptions::default()).unwrap()
 }
 
-/// Lays a ruler along the left or the bottom edge of every image of a class.
+/// Draws a ruler along the left or the bottom edge of every image of a class.
 fn ruler(images: &mut [DemoImage], class: usize, bottom: bool) {
     for image in images.iter_mut().filter(|image| image.label == class) {
         for (along, across) in
@@ -56,7 +56,7 @@ fn ruler(images: &mut [DemoImage], class: usize, bottom: bool) {
     }
 }
 
-/// A network trained on images from memory.
+/// Trains a network on images in memory.
 fn trained(images: &[DemoImage], seed: u64, network: Settings) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let data = stored(images, folder.path());
@@ -66,7 +66,7 @@ fn trained(images: &[DemoImage], seed: u64, network: Settings) -> Model {
     trainer.model().unwrap()
 }
 
-/// The classes and places named in a data set in which one class has a ruler.
+/// Returns the classes and regions flagged in a data set in which one class has a ruler.
 fn named_with_a_ruler(seed: u64, class: usize, bottom: bool) -> Vec<(usize, Place)> {
     let mut images = generate(480, seed);
     ruler(&mut images, class, bottom);
@@ -86,7 +86,7 @@ fn a_planted_ruler_is_named() {
     }
 }
 
-/// As many as are worth a table: docs/dataset.md.
+/// Enough runs for a table: docs/dataset.md.
 #[test]
 #[ignore = "minutes; run with --release -- --ignored --nocapture"]
 fn many_shortcuts_are_named_and_clean_data_are_not() {
@@ -127,7 +127,7 @@ fn the_model_finds_the_ring() {
     let kept = &trainer.history().records[trainer.kept_epoch() as usize - 1];
     assert!(kept.val_accuracy.unwrap() >= 0.95, "{kept:?}");
     let rows = localise(&trainer.model().unwrap(), &images).unwrap();
-    // Every formula but the two that need a transformer.
+    // Every formula except the two that need a transformer.
     let formulas = METHODS.iter().filter(|m| matches!(m.work, Work::Graph(_))).count();
     assert_eq!(rows.len(), formulas - 2);
     assert!(rows.iter().all(|row| row.share.is_finite()));
@@ -135,7 +135,7 @@ fn the_model_finds_the_ring() {
         let row = rows.iter().find(|r| r.method.id == id).unwrap();
         assert!(row.ratio() >= 3.0, "{id}: {:.2} times chance", row.ratio());
     }
-    // The ring may be anywhere: no place gives it away.
+    // The ring may be anywhere, so no region gives it away.
     let clean = look(&trainer.model().unwrap(), &generate(300, 1));
     let flagged: Vec<_> = clean.shortcuts().map(|(_, _, shortcut)| shortcut.clone()).collect();
     assert!(flagged.is_empty(), "{flagged:?}");

@@ -1,7 +1,7 @@
-//! Heads with scores at many places: maps agree with pytorch-grad-cam's targets and lie on the object that is asked for.
+//! Models with dense outputs: maps agree with pytorch-grad-cam's targets and fall on the requested object.
 //! `tools/golden/make_dense.py` trained the networks on scenes of one ring (class 1) and one cross (class 2).
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // tests may panic
 
 mod common;
 
@@ -52,7 +52,7 @@ fn segmentation_maps_agree_with_pytorch_grad_cam() {
         let one = expected.len() / maps.len() / images;
         for (map, expected) in maps.iter().zip(expected.chunks(images * one)) {
             let mut model = unet().with_region(map["region"].as_str().unwrap()).unwrap();
-            // The peer adds the scores up.
+            // The other library sums the scores.
             model.head.dense.as_mut().unwrap().sum = true;
             let options = ExplainOptions {
                 layers: vec![model.layer(text("layer")).unwrap()],
@@ -81,7 +81,7 @@ fn a_segmentation_is_known_by_its_shape_and_answers_with_shares() {
     for (found, expected) in shares.iter().zip(expected) {
         assert!((found - expected).abs() < 1e-6, "{shares:?}");
     }
-    // The background, which covers most, is passed over.
+    // The background, which covers most of the image, is skipped.
     assert_eq!((model.head.predicted(&logits), model.head.runner_up(&logits)), (1, 2));
     let mut options = ExplainOptions::new(&[]);
     options.take_default_methods(&model);
@@ -152,11 +152,12 @@ fn detections_are_found_named_and_ranked() {
             assert!((found - expected).abs() < 1e-3, "{:?}", best.bounds);
         }
     }
-    // The same object twice is once too often.
+    // Duplicate detections of an object are removed.
     assert!(found.iter().all(|of| of.len() == 2), "{found:?}");
 }
 
-/// The share of heat in the box of one object, in that of the other, and of pixels in the first.
+/// Returns the share of heat in the box of one object and in that of the other, and the share of pixels in the
+/// first.
 fn in_boxes(explained: &Explanation, own: &Detection, other: &Detection) -> [f64; 3] {
     let heat = explained.attributions[0].heat_over([SIDE, SIDE]).unwrap();
     let inside = |d: &Detection, i: usize| {
@@ -296,7 +297,7 @@ fn a_rank_that_no_box_has_is_told() {
     assert!(explained.iter().all(|e| e.attributions[0].zero == Some(ZeroMap::NoPlace)));
 }
 
-/// The detector with its output rearranged.
+/// Returns the detector with its output rearranged, and its scores.
 fn rearranged(arrange: impl FnOnce(&mut Builder<'_>, [ValueId; 2]) -> Vec<ValueId>) -> (Model, Vec<f64>) {
     let bytes = fs::read(golden("dense").join("detector.onnx")).unwrap();
     let mut graph = onnx::read(bytes).unwrap();
@@ -323,14 +324,14 @@ fn every_layout_of_boxes_is_understood() {
     let close = |found: &[f64], expected: &[f64]| {
         found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5)
     };
-    // Scores and boxes apart, the places first, as SSD and DETR hand them out.
+    // Scores and boxes as separate outputs, positions first, as in SSD and DETR.
     let (pair, _) =
         rearranged(|b, parts| parts.iter().rev().map(|&p| b.transpose(p, &[0, 2, 1]).unwrap()).collect());
     assert_eq!(pair.head.kind, HeadKind::Detection);
     assert!(close(&surest(&pair), &plain), "{:?} {plain:?}", surest(&pair));
     let found = |model: &Model| Detector::new(model).unwrap().detect(&pixels(), 4).unwrap();
     assert_eq!(found(&pair), found(&detector()));
-    // With a number for the object in front of the classes, the places first: YOLOv5.
+    // With an objectness score before the classes, positions first: YOLOv5.
     let (object, own) = rearranged(|b, [boxes, classes]| {
         let first = b.apply(Slice { axis: 1, start: 0, len: 1, step: 1 }, &[boxes]).unwrap();
         let first = b.scale(first, 0.05).unwrap();
@@ -341,7 +342,7 @@ fn every_layout_of_boxes_is_understood() {
     let best = |class: usize| own.chunks(7).map(|row| row[4] * row[5 + class]).fold(0.0, f64::max);
     assert!(close(&surest(&object), &[best(0), best(1)]), "{:?} {:?}", surest(&object), [best(0), best(1)]);
     assert!(object.notes.iter().any(|note| note.contains("an object")), "{:?}", object.notes);
-    // Sigmoids of everything are no boxes.
+    // Sigmoids of everything are not boxes.
     let bytes = fs::read(golden("dense").join("detector.onnx")).unwrap();
     let mut graph = onnx::read(bytes).unwrap();
     let output = graph.outputs()[0];
@@ -361,7 +362,7 @@ fn a_file_that_ends_in_a_choice_is_read_up_to_it() {
     assert!(model.notes.iter().any(|note| note.contains("are read instead")), "{:?}", model.notes);
 }
 
-/// The share of a map's heat on the pixels of a class, and the share of pixels that are of it.
+/// Returns the share of a map's heat on the pixels of a class, and the share of these pixels.
 fn energy(explained: &Explanation, map: usize, image: usize, class: usize) -> (f64, f64) {
     let heat = explained.attributions[map].heat_over([SIDE, SIDE]).unwrap();
     let (_, classes) = npy(&golden("dense").join("classes.npy"));
@@ -375,7 +376,7 @@ fn energy(explained: &Explanation, map: usize, image: usize, class: usize) -> (f
 #[test]
 fn a_segmentation_map_lies_on_its_own_object() {
     let model = unet();
-    // The grey square of occlusion is as large as the objects, so its map is wider and touches the other one.
+    // Occlusion's grey square is as large as the objects, so its map is wider and touches the other object.
     let methods = [
         ("hires_cam", 3.0, 5.0),
         ("layer_cam", 3.0, 5.0),

@@ -1,6 +1,7 @@
-//! Every example runs to its end without arguments, on data that it makes itself. `cargo test` builds them, `cargo test --test examples` does not.
+//! Every example runs without arguments, on generated data. `cargo test` builds the examples; `cargo test --test
+//! examples` does not.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ const EXAMPLES: [(&str, &str); 6] = [
     ("audit", "Random (control)"),
 ];
 
-/// Where cargo puts the examples, beside the folder of this test.
+/// Returns the folder of the examples that cargo has built.
 fn built() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().and_then(Path::parent).unwrap().join("examples")

@@ -1,7 +1,7 @@
-//! Law 4 for this crate's methods: the raw maps agree with PyTorch twins of the same weights.
-//! `tools/golden/make_methods.py` made the files; its README tells what each array is.
+//! Law 4 for the methods of this crate: the raw maps agree with PyTorch models with the same weights. The files
+//! come from `tools/golden/make_methods.py`; its README describes each array.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod common;
 
@@ -19,7 +19,7 @@ fn explain(model: &Model, id: &str, layer: Option<Layer>, class: usize, case: &P
         layers: layer.into_iter().collect(),
         target: Target::Class(class),
         tensors: true,
-        // PyTorch's interpolation, which the twins enlarge by, spreads maps evenly.
+        // PyTorch's interpolation, used by the PyTorch models, spreads maps evenly.
         settings: method::Settings::default().placed(Placing::Resize),
         ..ExplainOptions::new(&[method::find(id).unwrap()])
     };
@@ -28,12 +28,12 @@ fn explain(model: &Model, id: &str, layer: Option<Layer>, class: usize, case: &P
     explainer.explain(&pixels, shape[0]).unwrap()
 }
 
-/// All images' arrays one after the other.
+/// Concatenates an array of all images.
 fn flat(explanations: &[Explanation], pick: impl Fn(&Explanation) -> &[f32]) -> Vec<f32> {
     explanations.iter().flat_map(|e| pick(e).to_vec()).collect()
 }
 
-/// `grad_cam_other` and `cam_class2` are `grad_cam` and `cam` with a layer or class of their own.
+/// `grad_cam_other` and `cam_class2` are `grad_cam` and `cam` with a different layer or class.
 fn split_name(name: &str) -> (&str, Option<usize>) {
     match name.split_once("_class") {
         Some((method, class)) => (method, Some(class.parse().unwrap())),
@@ -59,16 +59,16 @@ fn check_array(case: &Path, model: &Model, entry: &serde_json::Value) {
         }
         "lrp_epsilon_absorbed" => absorbed(&explain(model, "lrp_epsilon", None, class, case), class),
         "weights" => mean_gradients(&explain(model, "grad_cam", layer, 1, case)),
-        // Only layer maps take a layer by name here; guided Grad-CAM is made at the default layer.
+        // Only layer maps take a named layer here; guided Grad-CAM uses the default layer.
         "cam" | "grad_cam" => flat(&explain(model, id, layer, class, case), |e| &e.attributions[0].values),
         _ => flat(&explain(model, id, None, class, case), |e| &e.attributions[0].values),
     };
-    // A sum over the whole map, to the 1e-3 that completeness promises.
+    // A sum over the whole map, to the tolerance 1e-3 of completeness.
     let tol = if id == "lrp_epsilon_absorbed" { Tol::COMPLETE } else { Tol::FRAMEWORK };
     assert_close(&what, &found, &expected, tol);
 }
 
-/// One column for a one-output head, as in the file.
+/// Returns one column for a single-output head, as in the file.
 fn probabilities(explanations: &[Explanation]) -> Vec<f32> {
     let of = |e: &Explanation| {
         if e.logits.len() == 1 { vec![e.probabilities[1]] } else { e.probabilities.clone() }
@@ -76,7 +76,7 @@ fn probabilities(explanations: &[Explanation]) -> Vec<f32> {
     explanations.iter().flat_map(of).map(|p| p as f32).collect()
 }
 
-/// What is missing from the score in the sum of a relevance map: what biases took.
+/// Returns the difference between the score and the sum of a relevance map: the relevance absorbed by biases.
 fn absorbed(explanations: &[Explanation], class: usize) -> Vec<f32> {
     let of = |e: &Explanation| {
         let score = f64::from(e.logits[if e.logits.len() == 1 { 0 } else { class }]);

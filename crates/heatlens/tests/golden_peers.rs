@@ -1,7 +1,7 @@
-//! Raw maps agree with what other libraries compute, wherever their definition is the paper's.
-//! `tools/golden/make_peer_maps.py` made the files; its README tells which methods have none, and why.
+//! Raw maps agree with those of other libraries, if these follow the paper's definition. The files come from
+//! `tools/golden/make_peer_maps.py`; its README lists the methods without a counterpart, with reasons.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod common;
 
@@ -15,7 +15,7 @@ use heatlens::method::{self, Settings, Work};
 use heatlens::model::{Model, Placing};
 use serde_json::Value;
 
-/// A case: the model, its images one after the other, and the numbers of one image.
+/// A case: the model, its concatenated images, and the number of values per image.
 struct Case {
     model: Model,
     pixels: Vec<f32>,
@@ -36,9 +36,9 @@ fn numbers(value: &Value) -> Vec<usize> {
     value.as_array().unwrap().iter().map(|v| usize::try_from(v.as_u64().unwrap()).unwrap()).collect()
 }
 
-/// The maps of an entry's images, explained together with all of the case's other images.
+/// Returns the maps of an entry's images, explained in one batch with all other images of the case.
 fn maps(case: &Case, entry: &Value) -> Vec<Vec<f32>> {
-    // Peers spread maps evenly over the image.
+    // Other libraries spread maps evenly over the image.
     let mut settings = Settings::default().placed(Placing::Resize);
     strings(&entry["set"]).into_iter().for_each(|set| settings.set(set).unwrap());
     let layers = match strings(&entry["layers"]) {
@@ -47,7 +47,8 @@ fn maps(case: &Case, entry: &Value) -> Vec<Vec<f32>> {
     };
     let fusion = |name: &str| Fusion::ALL.into_iter().find(|(known, _)| *known == name).unwrap().1;
     let method = method::find(entry["method"].as_str().unwrap()).unwrap();
-    // Of methods that see scores alone the peers compute the paper's formula, and Captum's last steps are none.
+    // For methods that need scores only, other libraries compute the paper's formula, and Captum has no
+    // post-processing.
     let published = (!matches!(method.work, Work::Graph(_))).then_some(Compat::Captum);
     let options = ExplainOptions {
         layers: layers.into_iter().map(|name| case.model.layer(name).unwrap()).collect(),
@@ -62,8 +63,7 @@ fn maps(case: &Case, entry: &Value) -> Vec<Vec<f32>> {
     numbers(&entry["images"]).into_iter().map(|i| explained[i].attributions[0].values.clone()).collect()
 }
 
-/// The map, turned round if it points the other way than the peer's; peers leave the sign of a
-/// principal component to chance.
+/// Returns the map with the sign of the other library's map; the sign of a principal component is arbitrary there.
 fn as_the_peer_points(map: &[f32], peer: &[f32]) -> Vec<f32> {
     let together: f64 = map.iter().zip(peer).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
     let sign = if together < 0.0 { -1.0 } else { 1.0 };

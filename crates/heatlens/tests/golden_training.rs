@@ -1,7 +1,7 @@
-//! Training agrees with PyTorch in double precision, step by step: the loss before each update and
-//! the weights after the last. `tools/golden/make_training.py` made the files.
+//! Training agrees with PyTorch in double precision, step by step: the loss before each update and the weights
+//! after the last. The files come from `tools/golden/make_training.py`.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod common;
 
@@ -23,7 +23,7 @@ fn check(case: &str) {
     let model = Model::open(&folder.join("model.onnx")).unwrap();
     let parameters = parameters(&model.graph);
     let step = TrainingStep::new(&model.graph, model.head.logits, &parameters).unwrap();
-    // The file's names are the exporter's; the golden arrays' are the twin's. Both are in order.
+    // The file has the exporter's names, the golden arrays those of the PyTorch model. Both are in the same order.
     let names: Vec<String> = about["parameters"].as_object().unwrap().keys().cloned().collect();
     let found: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(found.len(), names.len(), "{found:?}");
@@ -60,7 +60,7 @@ fn check(case: &str) {
     }
 }
 
-/// The twin's array whose initial values are these: names differ between the file and the twin.
+/// Returns the golden array with these initial values: names differ between the file and the PyTorch model.
 fn golden_array(
     folder: &std::path::Path,
     names: &[String],

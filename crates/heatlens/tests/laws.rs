@@ -1,6 +1,6 @@
-//! The laws that hold for every model of their kind, whatever its weights.
+//! Laws that hold for every model of a kind, whatever its weights.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod common;
 
@@ -56,7 +56,7 @@ fn on_a_pooling_head_all_maps_are_one() {
     }
 }
 
-/// Law 2: one backward pass holds both sides of the evidence.
+/// Law 2: one backward pass contains the evidence for both classes.
 #[test]
 fn class_0_is_class_1_negated() {
     for case in ["gap_cnn", "gap_cnn_bn", "no_gap", "saturated"] {
@@ -73,7 +73,7 @@ fn class_0_is_class_1_negated() {
     }
 }
 
-/// Law 2: where the sigmoid has no gradient left, the logit still has the same picture.
+/// Law 2: if the gradient of the sigmoid vanishes, the map of the logit is unchanged.
 #[test]
 fn a_saturated_output_keeps_its_picture() {
     let (model, pixels, n) = open("saturated");
@@ -99,8 +99,8 @@ fn a_saturated_output_keeps_its_picture() {
     }
 }
 
-/// Every method, with as few passes as show a mistake: more than go through a program together where
-/// that is cheap.
+/// Settings for every method with the fewest passes that can reveal a mistake: more than one batch where that is
+/// cheap.
 fn few_passes() -> Settings {
     let mut settings = Settings::with_seed(3);
     for set in [
@@ -122,7 +122,7 @@ fn few_passes() -> Settings {
     settings
 }
 
-/// Law 5: threads and batches change nothing, not one bit.
+/// Law 5: threads and batches do not change a single bit.
 #[test]
 fn the_same_bits_for_any_threads_and_batches() {
     for case in ["gap_cnn", "branchy"] {
@@ -134,8 +134,8 @@ fn the_same_bits_for_any_threads_and_batches() {
             };
             explanations.iter().flat_map(of).collect()
         };
-        // Many samples at a time, so that threads share them out; methods of many passes share out
-        // the passes of each.
+        // Many samples at a time, to distribute them over threads; multi-pass methods distribute the passes of each
+        // sample.
         let (formulas, passes): (Vec<_>, Vec<_>) =
             METHODS.iter().copied().partition(|m| matches!(m.work, Work::Graph(_)));
         for (methods, times) in [(formulas, 11), (passes, 1)] {
@@ -161,7 +161,7 @@ fn the_same_bits_for_any_threads_and_batches() {
     }
 }
 
-/// Law 6: a model that was written and opened again explains the same, bit for bit.
+/// Law 6: a model that is saved and reopened gives the same explanations, bit for bit.
 #[test]
 fn writing_and_opening_changes_nothing() {
     for case in ["gap_cnn", "gap_cnn_bn", "branchy", "no_gap"] {
@@ -181,7 +181,7 @@ fn writing_and_opening_changes_nothing() {
     }
 }
 
-/// Empty maps say why.
+/// Empty maps have a reason.
 #[test]
 fn a_map_without_evidence_has_a_reason() {
     let (model, pixels, n) = open("dead_image");

@@ -1,7 +1,7 @@
-//! Every layer map against its paper's formula, written plainly in double precision over the layer's
-//! activations and gradients as PyTorch computed them.
+//! Compares every layer map with its paper's formula, implemented directly in double precision on the layer's
+//! activations and gradients from PyTorch.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // tests may panic
 
 mod common;
 
@@ -15,7 +15,7 @@ use heatlens::random::{Key, Use};
 
 const CASES: &[&str] = &["gap_cnn", "gap_cnn_bn", "branchy", "no_gap", "saturated", "dead_image"];
 
-/// One image's layer: channels of places, activations and gradients.
+/// The layer of one image: channels × positions of activations and gradients.
 struct Planes {
     a: Vec<Vec<f64>>,
     g: Vec<Vec<f64>>,
@@ -43,7 +43,7 @@ fn options(id: &str) -> ExplainOptions {
     ExplainOptions { target: Target::Class(1), ..ExplainOptions::new(&[find(id).unwrap()]) }
 }
 
-/// To the letter of the paper, which explains the logit.
+/// Options as published, with the logit as the explained score.
 fn published(id: &str) -> ExplainOptions {
     ExplainOptions { compat: Some(Compat::Captum), ..options(id) }
 }
@@ -53,7 +53,7 @@ fn maps(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Ve
     explained.into_iter().map(|mut e| e.attributions.remove(0).values).collect()
 }
 
-/// Holds a method against a formula on every case.
+/// Compares a method with a formula in every case.
 fn check(id: &str, formula: impl Fn(&Planes) -> Vec<f64>) {
     let mut alive = 0;
     for case in CASES {
@@ -76,7 +76,7 @@ fn mean(values: &[f64]) -> f64 {
     sum(values) / values.len() as f64
 }
 
-/// Σ over channels of `weight` times the activations.
+/// Returns Σ over channels of `weight` times the activations.
 fn weigh(p: &Planes, mut weight: impl FnMut(&[f64], &[f64]) -> f64) -> Vec<f64> {
     let mut map = vec![0.0; p.a[0].len()];
     for (a, g) in p.a.iter().zip(&p.g) {
@@ -86,7 +86,7 @@ fn weigh(p: &Planes, mut weight: impl FnMut(&[f64], &[f64]) -> f64) -> Vec<f64> 
     map
 }
 
-/// Σ over channels of `f` of activation and gradient, place by place.
+/// Returns Σ over channels of `f` of activation and gradient, position by position.
 fn place_by_place(p: &Planes, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
     (0..p.a[0].len()).map(|i| p.a.iter().zip(&p.g).map(|(a, g)| f(a[i], g[i])).sum()).collect()
 }
@@ -135,7 +135,7 @@ fn fem() {
             let m = mean(a);
             let deviation = mean(&a.iter().map(|v| (v - m).powi(2)).collect::<Vec<_>>()).sqrt();
             for (sum, v) in map.iter_mut().zip(a) {
-                // A place at the edge may fall either way in single precision.
+                // A position at the threshold may fall on either side in single precision.
                 assert!((v - m - 2.0 * deviation).abs() > 1e-7 * m.abs() || deviation == 0.0);
                 *sum += if *v >= m + 2.0 * deviation { m } else { 0.0 };
             }
@@ -144,7 +144,7 @@ fn fem() {
     });
 }
 
-/// The projection on the first principal direction by many power iterations on a matrix over places.
+/// Returns the projection on the first principal direction, by many power iterations on a matrix over positions.
 fn first_component(kernel: &[Vec<f64>], like: &[f64]) -> Vec<f64> {
     let n = kernel.len();
     let product = |u: &[f64]| -> Vec<f64> {
@@ -170,7 +170,7 @@ fn first_component(kernel: &[Vec<f64>], like: &[f64]) -> Vec<f64> {
     u.into_iter().map(|v| v * scale).collect()
 }
 
-/// Features of each place, centred over places, their inner products, and their sums over channels.
+/// Returns the inner products of the positions' centred features, and their sums over channels.
 fn centred(planes: &[Vec<f64>]) -> (Vec<Vec<f64>>, Vec<f64>) {
     let centred: Vec<Vec<f64>> = planes
         .iter()
@@ -209,7 +209,7 @@ fn kpca_cam() {
     check("kpca_cam", |p| {
         let (gram, like) = centred(&p.a);
         if like.iter().all(|v| *v == 0.0) {
-            return vec![0.0; like.len()]; // what rounding leaves of a constant kernel is no component
+            return vec![0.0; like.len()]; // the rounding error of a constant kernel is not a component
         }
         let channels = p.a.len() as f64;
         let kernel: Vec<Vec<f64>> =
@@ -223,7 +223,7 @@ fn kpca_cam() {
     });
 }
 
-/// On a pooling head everything is known in closed form.
+/// Closed-form values for a model with a pooling head.
 struct Gap {
     weights: Vec<f64>,
     area: f64,
@@ -268,7 +268,7 @@ fn ablation_and_recipro_cam_on_a_pooling_head() {
     }
 }
 
-/// On a pooling head what is kept adds up: a place and, by the binomial kernel, shares of its neighbours.
+/// On a pooling head, contributions add up: a position and, by the binomial kernel, shares of its neighbours.
 #[test]
 fn recipro_cam_with_neighbours() {
     let (model, pixels, n) = open("gap_cnn_bn");
@@ -302,7 +302,7 @@ fn recipro_cam_with_neighbours() {
     }
 }
 
-/// In the middle of a network: silencing a channel is the same as cutting its weights in the layer behind.
+/// In the middle of a network, silencing a channel is equivalent to zeroing its weights in the next layer.
 #[test]
 fn ablation_cam_before_a_convolution() {
     let (model, pixels, n) = open("branchy");
@@ -342,8 +342,8 @@ fn ablation_cam_before_a_convolution() {
     }
 }
 
-/// Logits are piecewise linear in these layers, so ShapleyCAM is Grad-CAM; the probability σ(z) of a
-/// pooling head has H·A = σ″(z) (z − b) w ÷ area.
+/// Logits are piecewise linear in these layers, so ShapleyCAM is Grad-CAM; for the probability σ(z) of a pooling
+/// head, H·A = σ″(z) (z − b) w ÷ area.
 #[test]
 fn shapley_cam() {
     let (model, pixels, n) = open("gap_cnn_bn");
@@ -460,7 +460,7 @@ fn smooth_grad_cam_pp() {
     }
 }
 
-/// Activations and gradients of one image.
+/// Returns activations and gradients of one image.
 fn planes_of(explainer: &Explainer, image: &[f32]) -> [Vec<f64>; 2] {
     let tensors = explainer.explain(image, 1).unwrap().remove(0).tensors.unwrap();
     [tensors.conv_output, tensors.conv_grad].map(|t| t.into_iter().map(f64::from).collect())

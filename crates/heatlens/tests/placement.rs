@@ -1,6 +1,6 @@
-//! Maps laid over the image by where their cells look: every way out of a layer's grid puts them at the same places.
+//! Upsampling by receptive field: every consumer of a layer's map places its cells at the same positions.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // tests may panic
 
 mod common;
 
@@ -30,9 +30,9 @@ fn explain(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) ->
     Explainer::new(model, options).unwrap().explain(pixels, n).unwrap()
 }
 
-/// The value of a map at a point of the image, worked out from the weights of all cells: they fall with the distance from the
-/// point to the cell's place, to nothing at the next cell; beyond the outermost cells these count whole.
-/// [`over`] makes them fade from one cell on.
+/// Returns the value of a map at a point of the image, from the weights of all cells: they decrease with the
+/// distance from the point to the cell's position and vanish at the next cell; beyond the outermost cells, these
+/// have full weight. [`over`] fades them out from one cell on.
 fn at(map: &[f32], [h, w]: [usize; 2], cells: &[Cells; 2], point: [f64; 2]) -> f32 {
     let weight = |axis: usize, n: usize, cell: usize| {
         let at = ((point[axis] - cells[axis].offset) / cells[axis].step).clamp(0.0, n as f64 - 1.0);
@@ -76,7 +76,7 @@ fn pictures_metrics_and_boxes_see_the_map_at_the_same_place() {
             assert_close(case, &Surface::new(map, [h, w]).unwrap().signed, &expected, Tol::F32);
             let view = View::new([h, w], [h, w], heatlens::data::Resize::Squash);
             assert_close(case, view.project(&plane).values(), &expected, Tol::F32);
-            // Drawn three times as large, the middle one of three pixels stands where the pixel did.
+            // Drawn three times as large, the middle of three pixels is at the position of the original pixel.
             let large = plane.resized(3 * h, 3 * w);
             let middle: Vec<f32> =
                 (0..h * w).map(|i| large.values()[(3 * (i / w) + 1) * 3 * w + 3 * (i % w) + 1]).collect();
@@ -85,7 +85,7 @@ fn pictures_metrics_and_boxes_see_the_map_at_the_same_place() {
             let differs = even.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             moved = moved.max(differs / map.raw_max.abs().max(map.raw_min.abs()));
         }
-        // Cells like patches side by side stand where even enlargement puts them.
+        // Cells that tile the image like patches are where even upsampling puts them.
         let layer = model.default_layer().unwrap();
         let even = layer.cells.iter().flatten().all(|c| (c.offset - (c.step - 1.0) / 2.0).abs() < 1e-9);
         uneven += usize::from(!even);
@@ -136,7 +136,7 @@ fn layers_are_fused_where_they_look() {
     }
 }
 
-/// A cell of the mirrored image looks at other pixels than the mirrored cell of the image.
+/// A cell of the mirrored image sees other pixels than the mirrored cell of the image.
 #[test]
 fn maps_of_mirrored_copies_are_put_back_where_they_look() {
     let (model, pixels, _) = open("branchy");

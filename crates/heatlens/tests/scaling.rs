@@ -1,7 +1,7 @@
-//! Opening, understanding, differentiating and compiling take time in proportion to the nodes of a network.
+//! The time to open, analyse, differentiate and compile a network is proportional to its number of nodes.
 //!
-//! Ratios of times are compared, the best of several runs each, and generously: a step that looks at every node for every node takes
-//! 64 times as long for 8 times the nodes.
+//! The test compares ratios of times, the best of several runs each, with a generous limit: a step that visits
+//! every node for every node takes 64 times as long for 8 times the nodes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,8 +16,8 @@ use heatlens_cpu::Program;
 /// A step of a chain from one value to the next.
 type Step = fn(&mut Builder<'_>, ValueId, ValueId) -> ValueId;
 
-/// `steps` steps behind one another, then the mean over places and a dense layer, as an ONNX file. Every step also
-/// gets the chain's first value, for shortcuts.
+/// Returns an ONNX file with a chain of `steps` steps, the mean over positions and a dense layer. Every step also
+/// receives the chain's first value, for shortcuts.
 fn chain(steps: usize, step: Step) -> Vec<u8> {
     let mut graph = Graph::new("chain");
     let x = graph.add_input("x", Fact::f32(Shape::batched(&[3, 4, 4])));
@@ -31,7 +31,7 @@ fn chain(steps: usize, step: Step) -> Vec<u8> {
     onnx::write(&graph).unwrap()
 }
 
-/// Seconds from the file to the layers, the outline and the compiled gradient; the best of three.
+/// Returns the seconds from the file to the layers, the model outline and the compiled gradient; the best of three.
 fn seconds(file: &[u8]) -> f64 {
     let once = || {
         let start = Instant::now();

@@ -1,6 +1,6 @@
-//! What is explained, and how several maps become one.
+//! Targets of explanations, and combinations of several maps.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // tests may panic
 
 mod common;
 
@@ -21,7 +21,7 @@ fn open(case: &str) -> (Model, Vec<f32>, usize) {
     (model, pixels, shape[0])
 }
 
-/// Maps are laid over the image evenly, as the references here do; `placement.rs` is about the other way.
+/// Maps are upsampled evenly, as in the reference implementations; `placement.rs` tests the other way.
 fn of_class(id: &str, class: usize) -> ExplainOptions {
     let settings = Settings::default().placed(Placing::Resize);
     ExplainOptions { target: Target::Class(class), settings, ..ExplainOptions::new(&[find(id).unwrap()]) }
@@ -41,7 +41,7 @@ fn sorted(logits: &[f32]) -> Vec<usize> {
     order
 }
 
-/// A convolution of four channels, ReLU, their means, and dense weights; `end` comes behind the logits.
+/// Builds a convolution with four channels, ReLU, their means, and dense weights; `end` follows the logits.
 fn conv_net(dense: &[f32], end: impl Fn(&mut Builder<'_>, ValueId) -> ValueId) -> Model {
     let mut graph = Graph::new("net");
     let image = graph.add_input("image", Fact::f32(Shape::batched(&[1, 8, 8])));
@@ -62,7 +62,7 @@ fn waves() -> Vec<f32> {
     (0..64).map(|i| 0.5 + 0.5 * ((i % 8) as f32 * 0.9 + (i / 8) as f32).sin()).collect()
 }
 
-/// The probability is explained, whether the file ends in it or in logits.
+/// The probability is explained, whether the file ends with it or with logits.
 #[test]
 fn a_file_of_logits_has_probabilities_too() {
     let several: Vec<f32> = (0..12).map(|i| ((i * 5 % 12) as f32 - 5.0) / 3.0).collect();
@@ -88,7 +88,7 @@ fn a_file_of_logits_has_probabilities_too() {
     }
 }
 
-/// An empty map says why, and truly: here every product of activation and gradient is negative.
+/// The reason for an empty map is correct: here every product of activation and gradient is negative.
 #[test]
 fn evidence_against_the_class_is_called_so() {
     let against = [-0.5, -1.0, -0.25, -2.0, -1.0, -0.5, -0.75, -0.25];
@@ -103,17 +103,17 @@ fn evidence_against_the_class_is_called_so() {
     assert_eq!(reason("guided_grad_cam", &plain), Some(ZeroMap::NoPositiveCam));
     let said = ZeroMap::NoPositiveCam.to_string();
     assert!(!said.contains("logit") && said.contains("Grad-CAM is positive nowhere"), "{said}");
-    // Turned round, evidence for the class leaves nothing that lowers its score.
+    // In a counterfactual explanation, evidence for the class alone leaves nothing that lowers its score.
     let turned = |options: ExplainOptions| ExplainOptions { counterfactual: true, ..options };
     let model = conv_net(&against.map(|w| -w), |_, z| z);
     let explained = explain(&model, &waves(), 1, &turned(of_class("grad_cam", 0)));
     assert_eq!(explained[0].attributions[0].zero, Some(ZeroMap::AllFor));
-    // A score that no window changes: the image is black, and so is what covers it.
+    // A score that no window changes: the image is black, and so is the cover.
     let explained = explain(&model, &[0.0; 64], 1, &of_class("occlusion", 0));
     assert_eq!(explained[0].attributions[0].zero, Some(ZeroMap::Unmoved));
 }
 
-/// Defaults give way on small images, with a note; what a person sets does not.
+/// Defaults adapt to small images, with a note; the user's settings do not.
 #[test]
 fn defaults_fit_small_images() {
     let dense: Vec<f32> = (0..12).map(|i| ((i * 5 % 12) as f32 - 5.0) / 3.0).collect();
@@ -146,11 +146,11 @@ fn defaults_fit_small_images() {
     }
 }
 
-/// The runner-up, one class against another and the turned question, by a formula and by passes.
+/// The runner-up, one class against another and the counterfactual, for a formula and a multi-pass method.
 #[test]
 fn targets_are_rows_of_the_scores() {
     let (model, pixels, n) = open("branchy");
-    // Of the logits, that is: log odds, which methods that see scores alone have by default, are not linear in them.
+    // Rows of the logits: log odds, the default of methods that need scores only, are not linear in them.
     let of_class = |id: &str, class: usize| ExplainOptions {
         compat: (id == "recipro_cam").then_some(Compat::Captum),
         ..of_class(id, class)
@@ -191,7 +191,7 @@ fn targets_are_rows_of_the_scores() {
     assert!(Explainer::new(&model, &options).unwrap_err().to_string().contains("one class"));
 }
 
-/// A single logit has a runner-up too: the other side.
+/// A single logit has a runner-up too: the other class.
 #[test]
 fn one_logit_has_two_sides() {
     let (model, pixels, n) = open("gap_cnn_bn");
@@ -206,7 +206,7 @@ fn one_logit_has_two_sides() {
     }
 }
 
-/// All classes at once give what each alone gives.
+/// All classes at once give the same maps as each class alone.
 #[test]
 fn all_classes_at_once() {
     let (model, pixels, n) = open("branchy");
@@ -254,7 +254,7 @@ fn layers_are_fused() {
     }
 }
 
-/// Six copies, each explained for the original's class, mirrored maps mirrored back.
+/// Six copies, each explained for the original's class, with mirrored maps mirrored back.
 #[test]
 fn maps_are_averaged_over_copies() {
     let (model, pixels, n) = open("branchy");
@@ -309,7 +309,7 @@ fn other_libraries_last_steps() {
     }
 }
 
-/// Makes each normalisation's variance, and the root of it its scale, so much smaller that its epsilon counts.
+/// Reduces the variance of each normalization, and its scale by the square root, so much that its epsilon matters.
 fn shrink_deviations(model: &mut Model) {
     let norms = model.graph.nodes().iter().filter(|n| n.op.spelling().name == "BatchNormalization");
     let values: Vec<_> = norms.flat_map(|n| [(n.inputs[1], 1e-2f32), (n.inputs[4], 1e-4)]).collect();
@@ -320,7 +320,7 @@ fn shrink_deviations(model: &mut Model) {
     }
 }
 
-/// FullGrad: the image's part and every bias' part, each rescaled, enlarged and added up.
+/// FullGrad: the contributions of the image and of every bias, each rescaled, upsampled and summed.
 #[test]
 fn full_grad() {
     for case in ["gap_cnn", "gap_cnn_bn", "no_gap"] {
@@ -400,7 +400,7 @@ fn refine_cam() {
         for (found, expected) in explain(&model, &pixels, n, &refined).iter().zip(expected) {
             let (found, expected) = (&found.attributions[0], &expected.attributions[0]);
             assert!(found.raw_max > 0.0);
-            // One layer alone is not fused: its raw map, only on another scale.
+            // A single layer is not fused: its raw map, on a different scale.
             let largest = if count == 1 { expected.raw_max } else { 1.0 };
             let expected: Vec<f32> = expected.values.iter().map(|v| v.max(0.0) / largest).collect();
             assert_close("refine_cam", &found.values, &expected, Tol::FRAMEWORK);
@@ -408,7 +408,7 @@ fn refine_cam() {
     }
 }
 
-/// Concepts: none negative, as many as asked for, and together they give the activations back.
+/// Concepts: non-negative, of the requested number, and together they reconstruct the activations.
 #[test]
 fn deep_feature_factorization() {
     let (model, pixels, n) = open("gap_cnn_bn");
@@ -427,7 +427,7 @@ fn deep_feature_factorization() {
     assert!(error.contains("or fewer"), "{error}");
 }
 
-/// What cannot be set says what there is.
+/// Invalid settings are rejected with the valid ones.
 #[test]
 fn settings_are_checked() {
     let mut settings = Settings::default();
@@ -450,7 +450,7 @@ fn settings_are_checked() {
     assert_eq!(settings.of(find("fem").unwrap()).number("k").unwrap(), 3.0);
 }
 
-/// Every method runs on every kind of network or says why not; no map is a number that is none.
+/// Every method runs on every kind of network or says why not; maps never contain NaN.
 #[test]
 fn every_method_runs_everywhere() {
     for case in ["gap_cnn_bn", "branchy", "no_gap", "dead_image"] {

@@ -1,6 +1,6 @@
-//! What must hold for training besides agreeing with other frameworks.
+//! Properties of training beyond the agreement with other frameworks.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod common;
 
@@ -14,8 +14,8 @@ fn images(n: usize, len: usize) -> Vec<f32> {
     (0..n * len).map(|i| ((i * 7919 + 13) % 251) as f32 / 251.0).collect()
 }
 
-/// After the statistics are computed over the training set, a batch that is the whole set gives the
-/// same loss in training as in evaluation.
+/// With statistics computed over the training set, a batch of the whole set has the same loss in training and in
+/// evaluation.
 #[test]
 fn training_and_evaluation_agree_once_statistics_are_exact() {
     let (shape, n) = ([1, 20, 18], 24);
@@ -37,7 +37,7 @@ fn training_and_evaluation_agree_once_statistics_are_exact() {
     let before = scores.run(&images, &arrays, n).unwrap().remove(0);
     let population = PopulationStatistics::new(&network, &free).unwrap();
     let len = images.len() / n;
-    // Twice, in uneven batches: the second time starts from the right centre and must not move.
+    // Twice, in uneven batches: the second time starts at the correct centre and must not change anything.
     for _ in 0..2 {
         population
             .update(&mut arrays, &mut |visit| {
@@ -51,7 +51,7 @@ fn training_and_evaluation_agree_once_statistics_are_exact() {
     assert!(far, "fresh statistics already agree, so this test would prove nothing");
 }
 
-/// A step's gradient is that of its loss: a small step along it lowers the loss by what it promises.
+/// The gradient of a step is that of its loss: a small step along it lowers the loss by the predicted amount.
 #[test]
 fn the_gradient_is_that_of_the_loss() {
     for (architecture, classes) in ARCHITECTURES.iter().flat_map(|a| [(a, 2), (a, 3)]) {
@@ -88,7 +88,7 @@ fn the_gradient_is_that_of_the_loss() {
     }
 }
 
-/// Kernels decay, biases and normalisations do not; stored statistics are no parameters.
+/// Kernels decay, biases and normalizations do not; stored statistics are not parameters.
 #[test]
 fn what_is_trained_and_what_decays() {
     let network = find("gap-cnn-bn").unwrap().build([1, 20, 18], 2, 0).unwrap();

@@ -1,9 +1,9 @@
-//! Tiny members of many families, as their frameworks' exporters write them, agree with the frameworks: logits, input
-//! gradient, and Grad-CAM at the layer that is chosen when nobody names one.
+//! Tiny models of many families, as written by their frameworks' exporters, agree with the frameworks: logits,
+//! input gradient, and Grad-CAM at the default layer.
 //!
-//! `tools/zoo/make_tiny.py` and `make_tiny_keras.py` made the files.
+//! The files come from `tools/zoo/make_tiny.py` and `make_tiny_keras.py`.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod common;
 
@@ -14,11 +14,11 @@ use heatlens::explain::{ExplainOptions, Explainer, Target};
 use heatlens::method;
 use heatlens::model::Model;
 
-/// Relative L2 differences that are rounding. The seeds keep rounding away from the kinks of ReLU and pooling.
+/// Relative L2 differences due to rounding. The seeds avoid the kinks of ReLU and pooling.
 const LOGITS: f64 = 1e-4;
 const DERIVATIVES: f64 = 1e-3;
 
-/// Two images: waves, and ripples that grow finer towards the lower right corner.
+/// Two images: waves, and ripples that become finer towards the lower right corner.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn images(side: usize) -> Vec<f32> {
     let pixel = |i: usize| {
@@ -37,7 +37,7 @@ fn difference(found: &[f32], expected: &[f32]) -> f64 {
     norm(&mut found.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b))) / size
 }
 
-/// The families' folders.
+/// Returns the folders of the families.
 fn families() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/zoo");
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -45,7 +45,7 @@ fn families() -> Vec<PathBuf> {
     found
 }
 
-/// What is wrong with a family, in a sentence.
+/// Returns a sentence about what is wrong with a family, if anything.
 fn problem(folder: &Path) -> Option<String> {
     let case: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
@@ -57,7 +57,7 @@ fn problem(folder: &Path) -> Option<String> {
     let methods = ["gradient", "grad_cam"].map(|id| method::find(id).unwrap());
     let layer = model.layer(case["layer"].as_str().unwrap()).unwrap();
     let default = model.default_layer().unwrap();
-    // Images are small here: where the last grid has four cells or fewer, an earlier layer is the default.
+    // Images are small here: if the last grid has at most four cells, an earlier layer is the default.
     let earlier = layer.shape[1] * layer.shape[2] <= 4 && default.value < layer.value;
     if default.value != layer.value && !earlier {
         return Some(format!("the default layer is {}, expected {}", default.name, layer.name));
@@ -88,7 +88,7 @@ fn tiny_members_of_every_family_agree_with_their_framework() {
     assert!(families.len() >= 33, "only {} families", families.len());
 }
 
-/// Nobody names a method: a heat map and a fine picture come out for every family, and nothing fails.
+/// Without a named method, every family gets a heat map and a fine picture, and nothing fails.
 #[test]
 fn the_default_methods_explain_every_family() {
     let mut guided = 0;

@@ -1,4 +1,4 @@
-//! Which methods draw much the same for a network with other weights.
+//! Tests of the model parameter randomization test: which methods ignore the weights?
 
 use heatlens::demo_data::{DemoImage, SIDE};
 use heatlens::method::{Settings, find};
@@ -10,7 +10,7 @@ use heatlens::trust::dependence::{Dependence, DependencePlan};
 use crate::networks::{deep, fresh, trained};
 use crate::{pixels, unseen};
 
-/// What the tests have time for.
+/// A plan small enough for tests.
 const FEW: DependencePlan = DependencePlan { seeds: 5, images: 8, images_by_part: 1 };
 
 fn dependence(
@@ -49,7 +49,7 @@ fn textures(seed: u64, count: usize) -> Vec<f32> {
     (0..count).flat_map(texture).collect()
 }
 
-/// Who was missed and who wrongly called out.
+/// Methods missed and methods wrongly flagged.
 #[derive(Default)]
 struct Errors {
     missed: Vec<String>,
@@ -80,7 +80,7 @@ impl Errors {
         self.networks += 1;
     }
 
-    /// Fails if more than so many were missed and wrongly called out, all in all.
+    /// Fails if more than `errors` methods were missed or wrongly flagged in total.
     #[track_caller]
     fn at_most(&self, errors: usize) {
         let Self { missed, wrong, networks } = self;
@@ -90,7 +90,7 @@ impl Errors {
     }
 }
 
-/// Networks of several depths, with and without normalisation: 3 seeds each.
+/// Networks of several depths, with and without normalization, 3 seeds each.
 #[test]
 fn guided_back_propagation_is_called_out_and_grad_cam_is_not() {
     let mut errors = Errors::default();
@@ -105,7 +105,7 @@ fn guided_back_propagation_is_called_out_and_grad_cam_is_not() {
     errors.at_most(0);
 }
 
-/// As many as are worth a table: docs/trust.md.
+/// Enough runs for a table: docs/trust.md.
 #[test]
 #[ignore = "minutes; run with --release -- --ignored --nocapture"]
 fn many_networks_are_told_apart() {

@@ -1,4 +1,4 @@
-//! Metrics agree with what other programs measure. `tools/golden/make_audit.py` made the files.
+//! Compares metrics with those of other programs. The files come from `tools/golden/make_audit.py`.
 
 use heatlens::method::{Settings, find};
 use heatlens::metric::{Laboratory, METRICS, Plan, Scene, similarity};
@@ -39,7 +39,7 @@ fn similarities_agree_with_quantus() {
     }
 }
 
-/// The end of the road: Grad-CAM's own map of a network with everything in it, masked, imputed and scored.
+/// The whole pipeline: the Grad-CAM map of a complete network, masked, imputed and scored.
 #[test]
 fn drop_and_road_agree_with_pytorch_grad_cam() {
     let (case, folder) = (case("grad_cam.json"), golden("branchy"));
@@ -47,7 +47,7 @@ fn drop_and_road_agree_with_pytorch_grad_cam() {
     let (shape, pixels) = npy(&folder.join("input.npy"));
     let plan = Plan::quick();
     let methods = [find("grad_cam").unwrap()];
-    // The peer enlarges the map evenly.
+    // The other library upsamples the map evenly.
     let settings = Settings::default().placed(Placing::Resize);
     let laboratory = Laboratory::new(&model, &methods, &settings, METRICS, &plan).unwrap();
     let len = pixels.len() / shape[0];
@@ -60,7 +60,7 @@ fn drop_and_road_agree_with_pytorch_grad_cam() {
         let expected = |key: &str| case[key][i].as_f64().unwrap();
         close("drop", found("average_drop_absolute"), expected("drop"), 1e-5);
         close("increase", found("average_increase"), expected("increase"), 0.0);
-        // Theirs is without noise and solved to the last bit.
+        // The other library adds no noise and solves the system exactly.
         for id in ["road_morf", "road_lerf", "road_combined"] {
             close(id, found(id), expected(id), 2e-4);
         }

@@ -1,7 +1,7 @@
-//! The audit tells models that know something from those that don't, and methods that look at the model from those
-//! that draw edges. Fixed seeds, several data sets each.
+//! The audit distinguishes models that learned from those that did not, and methods that depend on the model from
+//! those that show edges. Fixed seeds, several data sets each.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test may fail where it stands, and say what it saw
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // tests may panic and print
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -21,7 +21,7 @@ use heatlens::trust::chance::Verdict;
 use heatlens::trust::dependence::Dependence;
 use networks::trained;
 
-/// Images behind those that were trained on.
+/// Images not used for training.
 fn unseen(seed: u64, count: usize) -> Vec<DemoImage> {
     (5000..5000 + count).map(|index| DemoImage::draw(seed, index)).collect()
 }
@@ -46,7 +46,7 @@ fn verdict(model: &Model, images: &[DemoImage], labels: &[usize]) -> ModelVerdic
 
 fn auditor(model: &Model) -> Auditor {
     let mut settings = Settings::quick(&judged_by_default(), MethodSettings::default());
-    // Half the work: the tests have no hours.
+    // Half the work, so that the tests finish in time.
     settings.plan.road = vec![0.3, 0.7];
     settings.plan.steps = 8;
     settings.dependence.images_by_part = 1;
@@ -70,7 +70,7 @@ fn audit(model: &Model, images: &[DemoImage], dependence: Option<&Dependence>) -
     conclude(Findings { model, methods: &methods, records: &records, dependence, seed: 0, notes: Vec::new() })
 }
 
-/// Data sets with a planted answer: the method recommended must find it.
+/// Data sets with a planted object: the recommended method must find it.
 fn planted(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let model = trained("gap-cnn-bn", seed, 1200, 5, false);
@@ -102,7 +102,7 @@ fn what_is_recommended_for_planted_data_localises() {
     planted(0..2);
 }
 
-/// As many as are worth a table: docs/trust.md.
+/// Enough runs for a table: docs/trust.md.
 #[test]
 #[ignore = "minutes; run with --release -- --ignored --nocapture"]
 fn what_is_recommended_for_many_planted_data_sets_localises() {
@@ -114,19 +114,19 @@ fn a_model_trained_on_shuffled_labels_has_nothing_to_show() {
     shuffled(0..4);
 }
 
-/// As many as are worth a table: docs/trust.md.
+/// Enough runs for a table: docs/trust.md.
 #[test]
 #[ignore = "minutes; run with --release -- --ignored --nocapture"]
 fn many_models_trained_on_shuffled_labels_have_nothing_to_show() {
     shuffled(10..40);
 }
 
-/// Data sets whose labels say nothing: no model of theirs may be called one that learned.
+/// Data sets with random labels: their models must not be called models that learned.
 fn shuffled(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let model = trained("gap-cnn-bn", seed, 300, 2, true);
         let images = unseen(seed, 100);
-        // All labels of the data set are shuffled, those to judge by too.
+        // All labels of the data set are shuffled, including those of the evaluation.
         let mut labels: Vec<usize> = images.iter().map(|i| i.label).collect();
         Key::new(seed, Use::Shuffle).at(78).rng().shuffle(&mut labels);
         let judged = verdict(&model, &images, &labels);
@@ -145,7 +145,7 @@ fn shuffled(seeds: std::ops::Range<u64>) {
     }
 }
 
-/// The same bits whatever the number of threads.
+/// The same bits for any number of threads.
 #[test]
 fn an_audit_depends_on_its_seed_and_nothing_else() {
     let model = networks::fresh("gap-cnn-bn", 1);

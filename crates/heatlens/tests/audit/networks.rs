@@ -1,4 +1,4 @@
-//! Networks for the audit: trained on the demo's images, fresh, or deep.
+//! Networks for the audit: trained on the demo images, untrained, or deep.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use heatlens::train::TrainingSet;
 use heatlens::train::arch;
 use heatlens::train::fit::{Settings, Trainer};
 
-/// A network trained on the demo's first images, with their labels or with the labels dealt anew.
+/// Trains a network on the first demo images, with their own or shuffled labels.
 pub(crate) fn trained(id: &str, seed: u64, count: usize, epochs: usize, shuffled: bool) -> Model {
     let images = generate(count, seed);
     let mut labels: Vec<usize> = images.iter().map(|i| i.label).collect();
@@ -48,12 +48,12 @@ pub(crate) fn trained(id: &str, seed: u64, count: usize, epochs: usize, shuffled
     trainer.model().unwrap()
 }
 
-/// An untrained network for the demo's images.
+/// Returns an untrained network for the demo images.
 pub(crate) fn fresh(id: &str, seed: u64) -> Model {
     Model::from_graph(arch::find(id).unwrap().build([1, SIDE, SIDE], 2, seed).unwrap()).unwrap()
 }
 
-/// An untrained network of `depth` convolutions 3×3 with 24 channels and ReLU, halved twice on the way.
+/// Returns an untrained network of `depth` 3×3 convolutions with 24 channels and ReLU, downsampled by 2 twice.
 pub(crate) fn deep(depth: usize, normalised: bool, seed: u64) -> Model {
     const CHANNELS: usize = 24;
     let mut graph = Graph::new("deep");

@@ -1,35 +1,35 @@
-//! What several tests share: golden folders, `.npy` files, and comparing arrays.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)] // each test binary uses its part
+//! Helpers shared by several tests: golden folders, `.npy` files, and comparison of arrays.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)] // each test binary uses a part
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How far an array may be from the expected one, as a share of the expected array's largest size.
+/// Tolerance of an array comparison, as a share of the expected array's largest absolute value.
 #[derive(Clone, Copy, Debug)]
 pub struct Tol(pub f64);
 
 impl Tol {
-    /// The same bits.
+    /// Identical bits.
     pub const EXACT: Self = Self(0.0);
-    /// Rounding of single precision through a few operations.
+    /// Single-precision rounding through a few operations.
     pub const F32: Self = Self(1e-5);
-    /// Against another framework: other summation orders through a whole network.
+    /// For other frameworks: different summation orders through a whole network.
     pub const FRAMEWORK: Self = Self(1e-4);
-    /// What a sum of contributions may miss of what it promises.
+    /// For completeness: a sum of contributions compared with the value it should equal.
     pub const COMPLETE: Self = Self(1e-3);
 }
 
-/// The folder of the golden case called `name`.
+/// Returns the folder of the golden case called `name`.
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// A golden case's description.
+/// Reads the description of a golden case.
 pub fn description(case: &Path) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(case.join("case.json")).unwrap()).unwrap()
 }
 
-/// Shape and elements of an f32 `.npy` file in C order, read without any code under test.
+/// Reads shape and elements of an f32 `.npy` file in C order, without using the code under test.
 pub fn npy(path: &Path) -> (Vec<usize>, Vec<f32>) {
     let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00", "{}", path.display());
@@ -44,7 +44,7 @@ pub fn npy(path: &Path) -> (Vec<usize>, Vec<f32>) {
     (shape, values)
 }
 
-/// Fails unless `found` is within `tol` of `expected`; says where it is worst.
+/// Fails unless `found` is within `tol` of `expected`; reports the worst element.
 pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tol: Tol) {
     assert_eq!(found.len(), expected.len(), "{what}: number of elements");
     let largest = expected.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));

@@ -1,11 +1,11 @@
-//! Sobol, HSIC and extremal perturbation: masks of few cells.
+//! Sobol, HSIC and extremal perturbation: coarse masks.
 
 use heatlens::random::{Key, Use};
 
 use crate::common::{Tol, assert_close};
 use crate::nets::{Case, SEED, twins};
 
-/// A mask of `side`² cells at the image's size, half-pixel bilinear, one pixel at a time.
+/// Upsamples a mask of `side`² cells to the size of the image, half-pixel bilinear, one pixel at a time.
 fn enlarged(cells: &[f64], side: usize, [h, w]: [usize; 2]) -> Vec<f64> {
     let place = |i: usize, to: usize| {
         ((i as f64 + 0.5) * side as f64 / to as f64 - 0.5).clamp(0.0, (side - 1) as f64)
@@ -24,7 +24,7 @@ fn seen(case: &Case, image: &[f32], cells: &[f64], side: usize) -> Vec<f32> {
     image.iter().enumerate().map(|(p, x)| (f64::from(*x) * mask[p % (h * w)]) as f32).collect()
 }
 
-/// The number mirrored at the dot, each digit through a permutation of its own.
+/// Returns the radical inverse of a number, with a separate permutation for each digit.
 fn halton(number: usize, dimension: usize) -> f64 {
     let prime = (2..).filter(|n| (2..*n).all(|d| n % d != 0)).nth(dimension).unwrap();
     let (mut rest, mut place, mut value) = (number, 1.0 / prime as f64, 0.0);
@@ -69,13 +69,13 @@ fn sobol_is_jansens_estimator_over_haltons_masks() {
     }
 }
 
-/// Each cell of a linear model adds its own variance: total indices are shares that sum to 1.
+/// Each cell of a linear model contributes separate variance: total indices are shares that sum to 1.
 #[test]
 fn sobol_shares_of_a_linear_model_follow_its_squared_terms() {
     let (h, w) = (12, 12);
     let weights = vec![1.0; h * w];
     let mut case = Case::linear([1, h, w], &weights, 0.0);
-    // With one cell per pixel enlargement is the identity: variance of x·U is x²/12.
+    // With one cell per pixel, upsampling is the identity: the variance of x·U is x²/12.
     case.images[0].iter_mut().enumerate().for_each(|(i, x)| {
         *x = if i == 30 {
             2.0
@@ -133,7 +133,7 @@ fn hsic_is_the_trace_of_centred_kernels() {
     }
 }
 
-/// The ascent in plain loops, with the derivative of the mask by its definition.
+/// The gradient ascent in plain loops, with the derivative of the mask from its definition.
 fn extremal(case: &Case, image: &[f32], side: usize, steps: usize, area: f64) -> Vec<f32> {
     let [_, h, w] = case.shape();
     let n = side * side;
@@ -182,7 +182,7 @@ fn extremal_perturbation_fills_the_area_with_what_counts() {
     let weights: Vec<f32> = (0..h * w).map(|p| if inside(p) { 1.0 } else { 0.01 }).collect();
     let mut case = Case::linear([1, h, w], &weights, 0.0);
     case.images[0].fill(1.0);
-    // The cells are 4 by 6 pixels: one of 16 counts.
+    // The cells are 4 by 6 pixels, of which one in 16 counts.
     let found = &case.explain("extremal_perturbation", &["grid=4", "area=0.0625", "fill=zero"])[0];
     assert!(found[5 * w + 14] > 0.8, "{}", found[5 * w + 14]);
     assert!(found[14 * w + 2] < 0.05, "{}", found[14 * w + 2]);

@@ -1,7 +1,7 @@
-//! Methods of many passes, each against a plain rendering of its paper: loops over whole images that
-//! share nothing with the methods but the random numbers' keys and the score and gradient of an image.
+//! Compares each multi-pass method with a direct implementation of its paper: loops over whole images that share
+//! with the methods only the random keys, and the score and gradient of an image.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! What is explained here: the golden twins, and networks whose answer is known on paper.
+//! Models for the tests: the golden models, and networks with known solutions.
 
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Target};
 use heatlens::graph::op::matmul::MatMul;
@@ -8,13 +8,13 @@ use heatlens::model::{Model, Placing};
 
 use crate::common::{golden, npy};
 
-/// A model, images for it, and the class explained.
+/// A model, images for it, and the explained class.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) model: Model,
     pub(crate) images: Vec<Vec<f32>>,
     pub(crate) class: usize,
-    /// Gives scores and gradients.
+    /// Explainer that returns scores and gradients.
     probe: Explainer,
 }
 
@@ -30,19 +30,19 @@ impl Case {
         Self { name, model, images, class, probe }
     }
 
-    /// A golden twin with its three different images.
+    /// Returns a golden model with its three images.
     pub(crate) fn twin(name: &'static str, class: usize) -> Self {
         let model = Model::open(&golden(name).join("model.onnx")).unwrap();
         Self::new(name, model, &npy(&golden(name).join("input.npy")).1, class)
     }
 
-    /// Scores Σ w·x + bias for two classes, and one image of small numbers.
+    /// Returns a model with the score Σ w·x + bias for two classes, and one image of small values.
     pub(crate) fn linear(shape: [usize; 3], weights: &[f32], bias: f32) -> Self {
         let columns = weights.iter().flat_map(|w| [-w / 2.0, w / 2.0]).collect();
         Self::dense(shape, columns, [-bias, bias], &numbers(weights.len(), 7))
     }
 
-    /// Two scores of twice the image, by a row of two weights for each pixel; class 1.
+    /// Returns a model with two scores of twice the image, from a row of two weights per pixel; class 1.
     pub(crate) fn dense([c, h, w]: [usize; 3], weights: Vec<f32>, bias: [f32; 2], pixels: &[f32]) -> Self {
         let len = c * h * w;
         let mut graph = Graph::new("linear");
@@ -75,7 +75,7 @@ impl Case {
         self.model.shape()
     }
 
-    /// What a method makes of all images together.
+    /// Returns the maps of all images, explained in one batch.
     pub(crate) fn explain(&self, id: &str, set: &[&str]) -> Vec<Vec<f32>> {
         let explainer = self.explainer(id, set).unwrap();
         let pixels = self.images.concat();
@@ -83,19 +83,19 @@ impl Case {
         explained.into_iter().map(|mut e| e.attributions.remove(0).values).collect()
     }
 
-    /// What a method makes of the first image as the command does: not to the letter of its paper.
+    /// Returns the map of the first image with default settings, not as published.
     pub(crate) fn explain_as_we_do(&self, id: &str, set: &[&str]) -> Vec<f32> {
         let explainer = self.explainer_of(id, set, None).unwrap();
         explainer.explain(&self.images[0], 1).unwrap().remove(0).attributions.remove(0).values
     }
 
-    /// What it takes to explain with a method as its paper does, or the error.
+    /// Returns an explainer with a method as published, or the error.
     pub(crate) fn explainer(&self, id: &str, set: &[&str]) -> Result<Explainer, String> {
         self.explainer_of(id, set, Some(Compat::Captum))
     }
 
     fn explainer_of(&self, id: &str, set: &[&str], compat: Option<Compat>) -> Result<Explainer, String> {
-        // The references here spread maps evenly.
+        // The reference implementations spread maps evenly.
         let mut settings = Settings::with_seed(SEED).placed(Placing::Resize);
         set.iter().try_for_each(|s| settings.set(s)).map_err(|e| e.to_string())?;
         let options = ExplainOptions {
@@ -107,7 +107,7 @@ impl Case {
         Explainer::new(&self.model, &options).map_err(|e| e.to_string())
     }
 
-    /// The activations of the default layer, plane by plane.
+    /// Returns the activations of the default layer by plane.
     pub(crate) fn activations(&self, image: &[f32]) -> Vec<Vec<f32>> {
         let options =
             ExplainOptions { tensors: true, ..ExplainOptions::new(&[method::find("grad_cam").unwrap()]) };
@@ -118,10 +118,10 @@ impl Case {
     }
 }
 
-/// The seed of everything random here.
+/// Random seed.
 pub(crate) const SEED: u64 = 5;
 
-/// Numbers from −1 to 1 that look random.
+/// Returns pseudo-random values from −1 to 1.
 pub(crate) fn numbers(len: usize, seed: usize) -> Vec<f32> {
     let number = |i: usize| {
         let mixed = (i + 1).wrapping_mul(2_654_435_761) ^ (seed + 1).wrapping_mul(40_503_077);
@@ -130,8 +130,8 @@ pub(crate) fn numbers(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(number).collect()
 }
 
-/// Twins of every kind: three colours and three classes, not square; one grey output; images that are
-/// constant and leave channels dead.
+/// Golden models of every kind: three colours and three classes, not square; one grey output; constant images that
+/// leave channels dead.
 pub(crate) fn twins() -> Vec<Case> {
     vec![
         Case::twin("branchy", 2),

@@ -5,7 +5,7 @@ use heatlens::random::{Key, Use};
 use crate::common::{Tol, assert_close};
 use crate::nets::{Case, SEED, numbers, twins};
 
-/// Gradients at noisy copies, all of them kept.
+/// Returns the gradients at all noisy copies.
 fn gradients(case: &Case, image: &[f32], samples: usize, noise: f64) -> Vec<Vec<f32>> {
     let low = image.iter().copied().fold(f32::INFINITY, f32::min);
     let high = image.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -39,7 +39,7 @@ fn they_are_mean_variance_and_mean_square_of_noisy_gradients() {
             let what = |id: &str| format!("{id}, {}, image {i}", case.name);
             assert_close(&what("smooth_grad"), &found[0][i], &mean, Tol::F32);
             assert_close(&what("square_grad"), &found[2][i], &square, Tol::F32);
-            // A variance of zero comes out as the rounding of the gradients' squares.
+            // A variance of zero is computed as the rounding error of the squared gradients.
             let size = square.iter().copied().fold(0.0, f32::max);
             let pad = |v: &[f32]| [v, &[size]].concat();
             assert_close(&what("var_grad"), &pad(&found[1][i]), &pad(&variance), Tol::F32);
@@ -59,7 +59,7 @@ fn a_linear_model_has_the_same_gradient_everywhere() {
 
 #[test]
 fn a_constant_image_stays_as_it_is() {
-    // Its range is zero, so is the noise.
+    // Its range is zero, so the noise is too.
     let case = Case::twin("dead_image", 1);
     let (smooth, plain) = (case.explain("smooth_grad", &[]), case.explain("gradient", &[]));
     assert_close("constant", &smooth[1], &plain[1], Tol::F32);

@@ -1,12 +1,12 @@
-//! Methods that walk from an image without information to the image.
+//! Methods that follow a path from a baseline to the image.
 
 use heatlens::random::{Key, Use};
 
 use crate::common::{Tol, assert_close, golden, npy};
 use crate::nets::{Case, SEED, numbers, twins};
 
-/// Roots of the Legendre polynomial by bisection of its explicit sum, and weights by integrating the
-/// Lagrange polynomials: slow, and nothing like Newton's method.
+/// Roots of the Legendre polynomial by bisection of its explicit sum, and weights by integrating the Lagrange
+/// polynomials: slow, and independent of Newton's method.
 fn quadrature(n: usize) -> Vec<[f64; 2]> {
     let legendre = |x: f64| {
         let mut p = vec![1.0, x];
@@ -71,7 +71,7 @@ fn integrated_gradients_are_the_weighted_gradients_on_the_way() {
     }
 }
 
-/// `tools/golden/make_passes.py` made the files, and says why they have images of their own.
+/// The files come from `tools/golden/make_passes.py`, which explains why they have separate images.
 #[test]
 fn integrated_gradients_agree_with_captum() {
     for twin in [Case::twin("branchy", 2), Case::twin("gap_cnn_bn", 1), Case::twin("no_gap", 1)] {
@@ -95,7 +95,7 @@ fn integrated_gradients_sum_to_the_difference_of_scores() {
                 let sum: f64 = found.iter().map(|&v| f64::from(v)).sum();
                 let size: f64 = found.iter().map(|&v| f64::from(v.abs())).sum();
                 let off = (sum - difference).abs();
-                // What is small beside its positive and negative parts is only known that well.
+                // A small difference of large positive and negative parts has their rounding error.
                 assert!(
                     off <= 1e-3 * difference.abs().max(0.2 * size),
                     "{} {word} {i}: {sum} {difference}",
@@ -140,7 +140,7 @@ fn a_baseline_that_is_the_image_leaves_nothing() {
     assert!(blur[1].iter().all(|v| v.abs() < 1e-6), "image 1 is even");
 }
 
-/// Gaussian blur with the image mirrored at its borders, summed from the definition.
+/// Gaussian blur with the image mirrored at its borders, from the definition.
 fn blurred(image: &[f32], [_, h, w]: [usize; 3], sigma: f64) -> Vec<f32> {
     let line = |values: Vec<f64>| -> Vec<f64> {
         let n = values.len() as i64;
@@ -200,7 +200,7 @@ fn blur_ig_of_a_linear_model_needs_one_step() {
     }
 }
 
-/// The algorithm as published, over whole arrays and with the lowest quantile found anew each round.
+/// The published algorithm on whole arrays, with the lowest quantile recomputed in each round.
 fn guided(case: &Case, image: &[f32], steps: usize, fraction: f64, distance: f64) -> Vec<f32> {
     let n = image.len();
     let target: Vec<f64> = image.iter().map(|&v| f64::from(v)).collect();
@@ -275,7 +275,7 @@ fn guided_ig_reaches_the_image_and_is_integrated_gradients_on_a_linear_model() {
         let difference = twin.score(image) - twin.score(&vec![0.0; image.len()]);
         let sum: f64 = found.iter().map(|&v| f64::from(v)).sum();
         let size: f64 = found.iter().map(|&v| f64::from(v.abs())).sum();
-        // The path turns towards small gradients, and each step counts the gradient where it began.
+        // The path turns towards small gradients, and each step uses the gradient at its start.
         assert!((sum - difference).abs() < 0.15 * size, "{sum} {difference} {size}");
     }
 }

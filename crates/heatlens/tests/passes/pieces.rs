@@ -5,7 +5,7 @@ use heatlens::random::{Key, Use};
 use crate::common::{Tol, assert_close};
 use crate::nets::{Case, SEED, numbers, twins};
 
-/// Which rectangle each pixel lies in, of `rows` by `columns`.
+/// Returns the rectangle of each pixel, of `rows` by `columns` rectangles.
 fn rectangles([_, h, w]: [usize; 3], [rows, columns]: [usize; 2]) -> Vec<usize> {
     let mut labels = vec![usize::MAX; h * w];
     for row in 0..rows {
@@ -21,7 +21,7 @@ fn rectangles([_, h, w]: [usize; 3], [rows, columns]: [usize; 2]) -> Vec<usize> 
     labels
 }
 
-/// The score of an image of whose pieces some are shown and the others black or of the mean.
+/// Returns the score of an image with some pieces shown and the others black or set to the mean.
 fn show(case: &Case, image: &[f32], labels: &[usize], shown: &dyn Fn(usize) -> bool, mean: bool) -> f64 {
     let area = labels.len();
     let cover = |plane: &[f32]| {
@@ -31,7 +31,7 @@ fn show(case: &Case, image: &[f32], labels: &[usize], shown: &dyn Fn(usize) -> b
     case.score(&image.chunks(area).flat_map(cover).collect::<Vec<_>>())
 }
 
-/// Shapley values from their definition, a sum over all coalitions without the player.
+/// Returns the Shapley values from their definition, a sum over all coalitions without the player.
 fn shapley(players: usize, value: &dyn Fn(usize) -> f64) -> Vec<f64> {
     let factorial = |n: usize| (1..=n).map(|i| i as f64).product::<f64>();
     let values: Vec<f64> = (0..1 << players).map(value).collect();
@@ -48,7 +48,7 @@ fn shapley(players: usize, value: &dyn Fn(usize) -> f64) -> Vec<f64> {
 
 #[test]
 fn few_pieces_have_exactly_shapleys_values() {
-    // 6 pieces have 62 coalitions besides nobody and everyone.
+    // 6 pieces have 62 coalitions besides the empty and the full one.
     for (case, cells) in twins().into_iter().zip([[2, 3], [3, 2], [2, 3], [2, 3]]) {
         let labels = rectangles(case.shape(), cells);
         let found = case.explain("kernel_shap", &["segments=6", "samples=62", "fill=mean"]);
@@ -56,7 +56,7 @@ fn few_pieces_have_exactly_shapleys_values() {
             let value = |coalition: usize| show(&case, image, &labels, &|l| coalition >> l & 1 == 1, true);
             let shares = shapley(6, &value);
             let expected: Vec<f32> = labels.iter().map(|&l| shares[l] as f32).collect();
-            // Shares are sums of differences of scores: their rounding is that of the scores.
+            // Shares are sums of score differences, so they have the rounding error of the scores.
             let pad = |v: &[f32]| [v, &[case.score(image) as f32]].concat();
             let what = format!("{} image {i}", case.name);
             assert_close(&what, &pad(&found[i]), &pad(&expected), Tol::FRAMEWORK);
@@ -83,7 +83,7 @@ fn drawn_coalitions_sum_to_the_difference_and_come_near() {
     }
 }
 
-/// Every game that is a sum of its players' parts gives each its part, whatever was drawn.
+/// In an additive game, every player receives exactly its own part, whichever coalitions are drawn.
 #[test]
 fn a_linear_model_gives_each_piece_its_terms() {
     let shape @ [c, h, w] = [2, 12, 15];
@@ -99,7 +99,7 @@ fn a_linear_model_gives_each_piece_its_terms() {
     assert_close("shap", &found[0], &expected, Tol::FRAMEWORK);
     let found = case.explain("lime", &["segments=20", "samples=300", "ridge=0.000001"]);
     assert_close("lime", &found[0], &expected, Tol::FRAMEWORK);
-    // One piece is the whole image.
+    // A single piece is the whole image.
     let whole = case.score(&case.images[0]) - 1.0;
     let found = case.explain("kernel_shap", &["segments=1"]);
     assert_close("one", &found[0], &vec![whole as f32; h * w], Tol::F32);
@@ -120,7 +120,7 @@ fn superpixels_share_the_difference_too() {
     }
 }
 
-/// Solves full equations by elimination with pivots.
+/// Solves a linear system by Gaussian elimination with pivoting.
 fn eliminate(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     let n = rows.len();
     for i in 0..n {
@@ -143,7 +143,7 @@ fn lime_is_the_weighted_ridge_regression() {
         let found =
             case.explain("lime", &["segments=6", "samples=60", "width=0.4", "ridge=0.5", "fill=mean"]);
         for (i, image) in case.images.iter().enumerate() {
-            // Normal equations over intercept and pieces, the right side in the last column.
+            // Normal equations over intercept and pieces, with the right-hand side in the last column.
             let mut rows = vec![vec![0.0; 8]; 7];
             for sample in 0..samples {
                 let mut rng = Key::new(SEED, Use::Explain).at(sample).rng();
@@ -152,7 +152,7 @@ fn lime_is_the_weighted_ridge_regression() {
                 let z: Vec<f64> =
                     [1.0].into_iter().chain(shown.iter().map(|&s| f64::from(u8::from(s)))).collect();
                 let inside: f64 = z[1..].iter().sum();
-                // The cosine of the angle between z and the vector of ones.
+                // Cosine of the angle between z and the vector of ones.
                 let cosine = if inside > 0.0 { inside / (inside.sqrt() * 6f64.sqrt()) } else { 0.0 };
                 let weight = (-((1.0 - cosine) / width).powi(2)).exp();
                 for a in 0..7 {

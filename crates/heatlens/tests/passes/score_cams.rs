@@ -5,7 +5,7 @@ use heatlens::random::{Key, Use};
 use crate::common::{Tol, assert_close};
 use crate::nets::{Case, SEED, twins};
 
-/// Half-pixel bilinear, one output at a time.
+/// Half-pixel bilinear upsampling, one output pixel at a time.
 fn enlarged(plane: &[f64], [h, w]: [usize; 2], [height, width]: [usize; 2]) -> Vec<f64> {
     let mut large = Vec::new();
     for y in 0..height {
@@ -21,10 +21,10 @@ fn enlarged(plane: &[f64], [h, w]: [usize; 2], [height, width]: [usize; 2]) -> V
     large
 }
 
-/// Channel, number and plane to what is seen and how bright.
+/// Maps channel, view number and plane to the changed plane and its brightness.
 type View<'a> = dyn Fn(usize, usize, &[f32]) -> (Vec<f64>, f64) + 'a;
 
-/// α and the map. `view` says what a channel looks like and how bright the image is through it.
+/// Computes α and the map. `view` returns the changed channel and the brightness of the image seen through it.
 fn score_cam(case: &Case, image: &[f32], views: usize, view: &View<'_>) -> Vec<f32> {
     let [_, height, width] = case.shape();
     let [_, h, w] = case.model.default_layer().unwrap().shape;
@@ -75,7 +75,7 @@ fn score_cam_weighs_channels_by_the_score_through_them() {
 
 #[test]
 fn dead_channels_weigh_nothing() {
-    // Image 0 leaves the whole layer dead, image 1 makes every channel even.
+    // Image 0 leaves the whole layer dead; image 1 makes every channel constant.
     let found = Case::twin("dead_image", 1).explain("score_cam", &[]);
     assert!(found[0].iter().all(|v| *v == 0.0) && found[1].iter().all(|v| v.is_finite()));
     assert!(found[2].iter().any(|v| *v > 0.0));

@@ -1,4 +1,4 @@
-//! What cannot be set says why.
+//! Invalid settings are rejected with a reason.
 
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::method::{self, Settings};
@@ -45,7 +45,7 @@ fn too_few_coalitions_are_refused_before_the_first_image() {
         let few = case.explainer("kernel_shap", &["segments=30", "samples=56", shapes]);
         let refusal = few.map(|_| ()).unwrap_err();
         assert!(refusal.contains("samples=56") && refusal.contains("take 58 or more"), "{refusal}");
-        // As many as asked for are enough for any image, whatever is drawn.
+        // The stated minimum suffices for any image, whichever coalitions are drawn.
         let enough = case.explain("kernel_shap", &["segments=30", "samples=58", shapes]);
         assert!(enough.iter().flatten().all(|v| v.is_finite()));
     }

@@ -1,11 +1,11 @@
-//! Methods that show the model parts of an image and look at nothing but the score.
+//! Methods that show parts of the image to the model and use the score only.
 
 use heatlens::random::{Key, Use};
 
 use crate::common::{Tol, assert_close, golden, npy};
 use crate::nets::{Case, SEED, numbers, twins};
 
-/// Covers windows one by one, counting covers pixel by pixel.
+/// Covers windows one by one and counts covers pixel by pixel.
 fn occlude(case: &Case, image: &[f32], window: usize, stride: usize, mean: bool) -> Vec<f32> {
     let [c, h, w] = case.shape();
     let whole = case.score(image);
@@ -54,7 +54,7 @@ fn occlusion_is_the_mean_drop_of_the_windows_over_a_pixel() {
             for (i, image) in case.images.iter().enumerate() {
                 let expected = occlude(&case, image, window, stride, fill == "mean");
                 let what = format!("{} {set:?} image {i}", case.name);
-                // Drops are differences of scores: their rounding is that of the scores.
+                // Drops are score differences, so they have the rounding error of the scores.
                 let score = case.score(image) as f32;
                 let pad = |v: &[f32]| [v, &[score]].concat();
                 assert_close(&what, &pad(&found[i]), &pad(&expected), Tol::F32);
@@ -63,7 +63,7 @@ fn occlusion_is_the_mean_drop_of_the_windows_over_a_pixel() {
     }
 }
 
-/// `tools/golden/make_passes.py` made the files.
+/// The files come from `tools/golden/make_passes.py`.
 #[test]
 fn occlusion_agrees_with_captum() {
     for (name, class, window, stride) in [("branchy", 2, 8, 5), ("gap_cnn_bn", 1, 7, 7), ("no_gap", 1, 9, 4)]
@@ -86,7 +86,7 @@ fn occluding_a_pixel_of_a_linear_model_takes_its_term_off() {
     assert_close("terms", found, &expected, Tol::FRAMEWORK);
 }
 
-/// One mask, pixel by pixel from its definition.
+/// Returns one mask, pixel by pixel from its definition.
 fn rise_mask(number: usize, grid: usize, probability: f64, [h, w]: [usize; 2]) -> Vec<f64> {
     let mut rng = Key::new(SEED, Use::Explain).at(number as u64).rng();
     let mut cells = vec![0.0; grid * grid];
@@ -95,7 +95,7 @@ fn rise_mask(number: usize, grid: usize, probability: f64, [h, w]: [usize; 2]) -
     }
     let (ch, cw) = (h.div_ceil(grid), w.div_ceil(grid));
     let (down, right) = (rng.below(ch), rng.below(cw));
-    // Pixel i of the enlarged grid looks at place (i + ½)/cell·grid/(grid + 1) − ½ of the small one.
+    // Pixel i of the upsampled grid is at position (i + ½)/cell·grid/(grid + 1) − ½ of the small one.
     let place = |i: usize, cell: usize| {
         let at = (i as f64 + 0.5) * grid as f64 / ((grid + 1) * cell) as f64 - 0.5;
         at.clamp(0.0, (grid - 1) as f64)
@@ -135,8 +135,8 @@ fn rise_is_the_score_weighted_mean_of_masks() {
     }
 }
 
-/// E[y(x ⊙ M) · M(λ)] / p of a linear model has p·(y − b) + b plus (1 − p) times what is near λ: the
-/// brightest pixel stands out by its term.
+/// E[y(x ⊙ M) · M(λ)] / p of a linear model is p·(y − b) + b plus (1 − p) times the terms near λ: the only pixel
+/// that counts stands out by its term.
 #[test]
 fn rise_finds_the_one_pixel_that_counts() {
     let (mut weights, h, w) = (vec![0.0; 14 * 21], 14, 21);
@@ -150,7 +150,7 @@ fn rise_finds_the_one_pixel_that_counts() {
     assert!((mean - 5.0).abs() < 0.5, "away from the pixel masks and score are independent: {mean}");
 }
 
-/// Methods that see nothing but scores, and what makes them fast on a small image.
+/// Methods that use scores only, with settings that make them fast on a small image.
 const BLACK_BOXES: [(&str, &[&str]); 4] = [
     ("rise", &["masks=600", "grid=4"]),
     ("occlusion", &["window=2", "stride=1"]),
@@ -158,7 +158,8 @@ const BLACK_BOXES: [(&str, &[&str]); 4] = [
     ("kernel_shap", &["samples=300", "segments=16"]),
 ];
 
-/// The left half speaks for the class and the right half against it, and so say the signs, wherever the scores lie.
+/// The left half is evidence for the class and the right half against it; the signs agree, whatever the level of
+/// the scores.
 #[test]
 fn signs_mean_for_and_against() {
     let weights: Vec<f32> = (0..64).map(|i| if i % 8 < 4 { 0.1 } else { -0.1 }).collect();
@@ -177,13 +178,13 @@ fn signs_mean_for_and_against() {
                 half(false)
             );
         }
-        // Far from the middle all of a half is of one sign.
+        // Far from the middle, all values of a half have the same sign.
         let rise = case.explain_as_we_do("rise", &["masks=2000", "grid=4"]);
         assert!((0..8).all(|y| rise[8 * y] > 0.0 && rise[8 * y + 7] < 0.0), "bias {bias}: {rise:?}");
     }
 }
 
-/// What raises all scores of a softmax alike is no evidence for any class.
+/// A change that raises all scores of a softmax equally is not evidence for any class.
 #[test]
 fn what_all_classes_share_does_not_count() {
     let (own, common) = (numbers(64, 3), numbers(64, 4));

@@ -1,6 +1,7 @@
-//! The numbers that Captum's own tests expect (BSD-3-Clause; pytorch/captum, tests/attr: `layer/test_grad_cam.py`,
-//! `test_guided_backprop.py`, `test_deconvolution.py`, `test_lrp.py`, `layer/test_layer_lrp.py`, `test_occlusion.py`; its
-//! networks in captum/testing/helpers/basic_models.py), on the same networks built here.
+//! Expected values from Captum's own tests (BSD-3-Clause; pytorch/captum, tests/attr: `layer/test_grad_cam.py`,
+//! `test_guided_backprop.py`, `test_deconvolution.py`, `test_lrp.py`, `layer/test_layer_lrp.py`,
+//! `test_occlusion.py`; its networks in captum/testing/helpers/basic_models.py), on the same networks, rebuilt
+//! here.
 
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Explanation, Target};
 use heatlens::graph::op::conv::Conv;
@@ -13,8 +14,8 @@ use heatlens::model::Model;
 use heatlens::rule::{Composite, LayerRule, Network, Relevance};
 use heatlens::target::{Class, Goal, Score, scores_and_seed};
 
-/// Two 3×3 convolutions of ones, a rectifier, and a dense layer of ±1. Captum's last rectifier is left off: what goes in is
-/// positive, and the score is a logit as it is here.
+/// Two 3×3 convolutions of ones, a rectifier, and a dense layer of ±1. Captum's last rectifier is omitted: its
+/// input is positive, and the score here is a logit.
 fn one_convolution() -> Model {
     let mut graph = Graph::new("one convolution");
     let x = graph.add_input("image", Fact::f32(Shape::batched(&[1, 4, 4])));
@@ -32,7 +33,7 @@ fn one_convolution() -> Model {
     Model::from_graph(graph).unwrap()
 }
 
-/// A dense layer by its rows of weights.
+/// Builds a dense layer from its rows of weights.
 fn dense(b: &mut Builder<'_>, x: ValueId, weights: Vec<f32>, bias: &[f32]) -> ValueId {
     let rows = bias.len();
     let w = b.constant(Tensor::f32(&[rows, weights.len() / rows], weights));
@@ -40,7 +41,7 @@ fn dense(b: &mut Builder<'_>, x: ValueId, weights: Vec<f32>, bias: &[f32]) -> Va
     b.apply(Gemm { trans_b: true, ..Gemm::default() }, &[x, w, bias]).unwrap()
 }
 
-/// Three numbers as an image of one row, and dense layers with rectifiers between them.
+/// Builds a model with three values as an image of one row, and dense layers with rectifiers between them.
 fn of_three(layers: &[(Vec<f32>, Vec<f32>)]) -> Model {
     let mut graph = Graph::new("three numbers");
     let x = graph.add_input("image", Fact::f32(Shape::batched(&[1, 1, 3])));
@@ -105,7 +106,7 @@ fn grad_cam() {
     }
 }
 
-/// Captum's `attr_dim_summation=False`: each channel's part, from the tensors that are handed out.
+/// Captum's `attr_dim_summation=False`: the contribution of each channel, from the returned tensors.
 #[test]
 fn grad_cam_channel_by_channel() {
     let found = explain(&one_convolution(), "grad_cam", Some("Conv"), 0, &[], &counted(0)).tensors.unwrap();
@@ -174,7 +175,7 @@ fn relevance_through_two_dense_layers() {
     }
 }
 
-/// Captum's `BasicModel_MultiLayer`, one number covered at a time.
+/// Captum's `BasicModel_MultiLayer`, with one value occluded at a time.
 #[test]
 fn occlusion() {
     let identity = vec![1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];

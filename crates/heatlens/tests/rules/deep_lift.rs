@@ -1,4 +1,4 @@
-//! DeepLIFT against the paper's multipliers over plain lists.
+//! Compares DeepLIFT with the paper's multipliers on plain lists.
 
 use super::tiny::{IMAGE, Numbers, Step, Tiny, winner};
 use super::{CLASS, check, explain, images, wide};
@@ -15,7 +15,7 @@ fn reference(name: &str, image: &[f64]) -> Vec<f64> {
             (0..c).flat_map(|channel| vec![mean(channel); h * w]).collect()
         }
         _ => {
-            // A Gaussian window over both axes at once, cut off at the edges.
+            // A Gaussian window over both axes at once, truncated at the edges.
             let bell = |a: usize, b: usize, n: usize| {
                 let d = (a as f64 - b as f64) / (n as f64 / 10.0);
                 (-0.5 * d * d).exp()
@@ -92,7 +92,7 @@ fn deep_lift_takes_differences_in_place_of_derivatives() {
     }
 }
 
-/// The constant image is its own blur up to rounding, so blur is checked on the others.
+/// A constant image is its own blur up to rounding, so blur is checked on the others.
 #[test]
 fn deep_lift_blurs_over_a_tenth_of_the_sides() {
     let numbers = Numbers::new(2);

@@ -1,5 +1,5 @@
-//! One network in two files: with batch normalisations as operators, and written out as differences, products and sums
-//! between casts and transpositions, as converters from TensorFlow leave them. Relevance is the same.
+//! One network in two files: with batch normalizations as operators, and decomposed into differences, products and
+//! sums between casts and transpositions, as converters from TensorFlow do. The relevance is the same.
 
 use heatlens::graph::op::batch_normalization::BatchNormalization;
 use heatlens::graph::op::cast::Cast;
@@ -82,10 +82,10 @@ impl Writer {
     fn network(&self, b: &mut Builder<'_>, x: ValueId) -> Built {
         let x = self.normalise(b, x, 2, 100)?; // pixels
         let x = self.conv(b, x, [2, 4], 10)?;
-        let x = self.normalise(b, x, 4, 200)?; // behind a convolution
+        let x = self.normalise(b, x, 4, 200)?; // after a convolution
         let x = b.relu(x)?;
         let x = self.cast(b, x)?;
-        let y = self.normalise(b, x, 4, 300)?; // before one, and another branch reads the same
+        let y = self.normalise(b, x, 4, 300)?; // before one, with another branch using the same value
         let y = b.relu(y)?;
         let y = self.conv(b, y, [4, 4], 20)?;
         let x = b.add(x, y)?;

@@ -1,7 +1,7 @@
-//! The methods that hand something back through a network by rules, each held against loops written
-//! from its paper over plain lists of products. Nothing here is shared with the code under test.
+//! Compares the methods with propagation rules with loops written from their papers over plain lists of products.
+//! Nothing is shared with the code under test.
 
-#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)] // tests may panic
 
 mod captum;
 #[path = "../common/mod.rs"]
@@ -17,7 +17,7 @@ use heatlens::method::{Settings, find};
 use heatlens::model::Model;
 use tiny::{IMAGE, Kind, Numbers, Step, Tiny, noise, winner};
 
-/// How much each class counts; the images are explained at class 2.
+/// The explained class.
 const CLASS: usize = 2;
 
 fn images(n: usize) -> Vec<Vec<f32>> {
@@ -43,13 +43,13 @@ fn explain(model: &Model, id: &str, set: &[&str], images: &[Vec<f32>]) -> Vec<Ex
     Explainer::new(model, &options).unwrap().explain(&images.concat(), images.len()).unwrap()
 }
 
-/// What a step hands to each of its inputs.
+/// Contributions of a step to its inputs.
 type Share<'a> = dyn Fn(&Step, &[Vec<f64>], usize, &[f64]) -> Vec<(usize, Vec<f64>)> + 'a;
-/// Makes a rule.
+/// Creates a rule.
 type Make<'a> = &'a dyn Fn() -> RuleBox;
 
-/// Walks back from the score: `share(step, x, y, what arrived)` answers for sums and rectifiers, for
-/// each input of the step; maxima hand all to the winner.
+/// Propagates back from the score: `share(step, x, y, arrived)` returns the contributions to each input, for sums
+/// and rectifiers; maxima pass everything to the winner.
 fn walk(net: &Tiny, image: &[f64], start: impl Fn(f64) -> f64, share: &Share<'_>) -> Vec<Vec<f64>> {
     let values = net.values(image);
     let mut arrived: Vec<Vec<f64>> = values.iter().map(|v| vec![0.0; v.len()]).collect();
@@ -93,7 +93,7 @@ fn check(id: &str, set: &[&str], oracle: &dyn Fn(&Numbers, &[f64]) -> Vec<f64>) 
     }
 }
 
-/// Σ over a step's products of what `term(x, w)` says, for each output; biases as `bias` says.
+/// Returns Σ over a step's products of `term(x, w)` for each output, with the biases mapped by `bias`.
 fn sums(x: &[f64], step: &Step, term: &dyn Fn(f64, f64) -> f64, bias: &dyn Fn(f64) -> f64) -> Vec<f64> {
     let Step::Sum { products, bias: biases, .. } = step else { panic!("no sum") };
     let mut z: Vec<f64> = biases.iter().map(|&b| bias(b)).collect();
@@ -160,7 +160,7 @@ fn epsilon_rule(epsilon: f64) -> impl Fn(&[f64], &Step, &[f64], &[f64]) -> Vec<f
     move |x, step, z, r| in_proportion(x, step, z, r, epsilon, &|x, w| x * w)
 }
 
-/// Relevance through the network, `rules` by kind of layer; means and additions in proportion.
+/// Relevance through the network with `rules` by type of layer; means and additions in proportion.
 fn relevance(
     net: &Tiny,
     image: &[f64],
@@ -185,14 +185,14 @@ fn relevance(
     walk(net, image, start, &back)
 }
 
-/// What a rule makes of one layer: of x, the step, z, and what arrived at its outputs.
+/// A rule of one layer: a function of x, the step, z, and the relevance of its outputs.
 type RuleBox = Box<dyn Fn(&[f64], &Step, &[f64], &[f64]) -> Vec<f64>>;
 
 fn boxed(rule: impl Fn(&[f64], &Step, &[f64], &[f64]) -> Vec<f64> + 'static) -> RuleBox {
     Box::new(rule)
 }
 
-/// α times in proportion to the positive terms, less β times to the negative ones.
+/// α times in proportion to the positive terms, minus β times in proportion to the negative ones.
 fn alpha_beta_rule(alpha: f64, with_bias: bool) -> RuleBox {
     boxed(move |x, step, _, r| {
         let bias = |b: f64| if with_bias { b } else { 0.0 };
@@ -205,7 +205,7 @@ fn alpha_beta_rule(alpha: f64, with_bias: bool) -> RuleBox {
     })
 }
 
-/// Terms of the output's sign count 1 + γ times.
+/// Terms with the sign of the output have weight 1 + γ.
 fn gamma_rule(gamma: f64) -> RuleBox {
     boxed(move |x, step, z, r| {
         let mut all = vec![0.0; x.len()];
@@ -304,7 +304,7 @@ fn excitation_backprop_hands_votes_to_what_excites() {
     });
 }
 
-/// ΣR = y − what the biases took, and y where there are no biases.
+/// ΣR = y − the relevance absorbed by biases, and y without biases.
 #[test]
 fn lrp_epsilon_loses_nothing_but_to_biases() {
     for seed in 1..=5 {

@@ -1,4 +1,4 @@
-//! Operators beyond convolutions and rectifiers: what is conserved through them, and what is refused.
+//! Operators other than convolutions and rectifiers: conservation of relevance, and rejected operators.
 
 use heatlens::explain::{ExplainOptions, Explainer, Score};
 use heatlens::graph::compose::activation::{silu, squareplus};
@@ -22,8 +22,8 @@ const FEATURES: usize = 5;
 
 type Built = Result<ValueId, GraphError>;
 
-/// Tokens of the image (N×36×4) through one dense layer, `body`, the mean over tokens and another dense layer.
-/// Nothing has a bias.
+/// Builds a model: tokens of the image (`n 36 4`) through a dense layer, `body`, the mean over tokens and another
+/// dense layer, without biases.
 fn model(body: &dyn Fn(&mut Builder<'_>, ValueId) -> Built) -> Model {
     let mut graph = Graph::new("operators");
     let x = graph.add_input("input", Fact::f32(Shape::batched(&[CHANNELS, SIDE, SIDE])));
@@ -58,7 +58,7 @@ fn attention(b: &mut Builder<'_>, x: ValueId) -> Built {
     b.matmul(probabilities, v)
 }
 
-/// Squeeze-and-excitation over the features, with a weight of `gate`.
+/// Squeeze-and-excitation over the features, with the gate function `gate`.
 fn squeeze(b: &mut Builder<'_>, x: ValueId, gate: F) -> Built {
     let x = b.relu(x)?;
     let mean = b.mean(x, &[1], true)?;
@@ -143,7 +143,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
     ]
 }
 
-/// Without biases all of the score arrives, through every operator that has a rule.
+/// Without biases, relevance is conserved through every operator that has a rule.
 #[test]
 fn relevance_is_conserved_through_every_rule() {
     for (name, body) in bodies() {
@@ -158,10 +158,10 @@ fn relevance_is_conserved_through_every_rule() {
     }
 }
 
-/// Makes a gate of a value.
+/// Turns a value into a gate.
 type Gate<'a> = &'a dyn Fn(&mut Builder<'_>, ValueId) -> Built;
 
-/// The first token only makes a gate for the others: a gate takes nothing, whichever factor it is.
+/// The first token is only a gate for the others: gates receive no relevance, whichever factor they are.
 #[test]
 fn a_gate_takes_no_relevance() {
     let tokens = |b: &mut Builder<'_>, x: ValueId, start: usize, len: usize| {
@@ -214,7 +214,7 @@ fn differences_are_conserved_through_every_operator() {
     }
 }
 
-/// What `id` says to a model with this body.
+/// Returns the error of method `id` for a model with this body.
 fn refusal(id: &str, body: &dyn Fn(&mut Builder<'_>, ValueId) -> Built) -> Option<String> {
     let options = ExplainOptions::new(&[find(id).unwrap()]);
     Explainer::new(&model(body), &options).err().map(|e| e.to_string())
@@ -258,11 +258,11 @@ fn rectifier_rules_refuse_other_activations_by_name() {
 }
 
 fn text_free(id: &str, body: &dyn Fn(&mut Builder<'_>, ValueId) -> Built) -> bool {
-    // Guided Grad-CAM wants a layer with rows and columns, which tokens may not have.
+    // Guided Grad-CAM needs a layer with rows and columns, which tokens may not have.
     refusal(id, body).is_none_or(|text| !text.contains("not supported"))
 }
 
-/// A rectifier written as the larger of a value and 0 is one.
+/// A rectifier written as the maximum of a value and 0 is recognized.
 #[test]
 fn a_rectifier_is_known_however_it_is_written() {
     let images = images();
@@ -288,7 +288,7 @@ fn relevance_refuses_what_it_has_no_rule_for() {
     }
 }
 
-/// What is handed back is the logit, whichever way the file makes a probability of it.
+/// Relevance is propagated from the logit, however the file computes the probability.
 #[test]
 fn relevance_refuses_probabilities() {
     type Head = fn(&mut Builder<'_>, ValueId) -> Built;

@@ -1,6 +1,6 @@
-//! A small network twice: as a graph for the code under test, and as plain lists of products for the
-//! oracle. It has padding, a step of 2, batch normalisation, a dead channel, a max-pool whose windows
-//! overlap, a fan-out whose branches meet in a sum, an average pool, global pooling and a dense layer.
+//! A small network in two forms: as a graph for the code under test, and as plain lists of products for the oracle.
+//! It has padding, a stride of 2, batch normalization, a dead channel, a max-pool with overlapping windows, a
+//! fan-out whose branches meet in a sum, an average pool, global pooling and a dense layer.
 
 use heatlens::graph::op::batch_normalization::BatchNormalization;
 use heatlens::graph::op::conv::Conv;
@@ -12,10 +12,10 @@ use heatlens::graph::op::window::Window;
 use heatlens::graph::{Builder, Dim, Fact, Graph, Shape, Tensor, ValueId};
 use heatlens::model::Model;
 
-/// One step of the oracle's network; `from` are numbers of earlier values, 0 is the image.
+/// One step of the oracle's network; `from` are indices of earlier values, 0 is the image.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Σ x·w + b: (input, output, weight), and a bias for each output.
+    /// Σ x·w + b: (input, output, weight), and a bias per output.
     Sum {
         from: usize,
         products: Vec<(usize, usize, f64)>,
@@ -25,7 +25,7 @@ pub enum Step {
     Relu {
         from: usize,
     },
-    /// For each output the inputs of its window.
+    /// The inputs of each output's window.
     Max {
         from: usize,
         windows: Vec<Vec<usize>>,
@@ -35,7 +35,7 @@ pub enum Step {
     },
 }
 
-/// What a sum is.
+/// Type of a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     First,
@@ -44,14 +44,14 @@ pub enum Kind {
     Mean,
 }
 
-/// A network as steps.
+/// A network as a list of steps.
 #[derive(Clone, Debug, Default)]
 pub struct Tiny {
     pub steps: Vec<Step>,
 }
 
 impl Tiny {
-    /// All values for an image: the image, and each step's result.
+    /// Returns all values for an image: the image, and the result of each step.
     pub fn values(&self, image: &[f64]) -> Vec<Vec<f64>> {
         let mut values = vec![image.to_vec()];
         for step in &self.steps {
@@ -76,7 +76,7 @@ impl Tiny {
     }
 }
 
-/// The first of the largest.
+/// Returns the first of the largest.
 pub fn winner(x: &[f64], window: &[usize]) -> usize {
     let mut best = window[0];
     for &i in window {
@@ -87,7 +87,7 @@ pub fn winner(x: &[f64], window: &[usize]) -> usize {
     best
 }
 
-/// Numbers between −1 and 1 that look random.
+/// Returns pseudo-random values between −1 and 1.
 pub fn noise(seed: u64, n: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -99,11 +99,11 @@ pub fn noise(seed: u64, n: usize) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-/// c, h, w of the image.
+/// Shape `c h w` of the image.
 pub const IMAGE: [usize; 3] = [2, 7, 9];
 const CLASSES: usize = 3;
 
-/// All the numbers of the network.
+/// All weights of the network.
 pub struct Numbers {
     stem: Vec<f32>,
     stem_bias: Vec<f32>,
@@ -136,7 +136,7 @@ impl Numbers {
         }
     }
 
-    /// The graph.
+    /// Returns the graph.
     pub fn model(&self) -> Model {
         let mut graph = Graph::new("tiny");
         let x = graph.add_input("input", Fact::f32(Shape::batched(&IMAGE)));
@@ -176,7 +176,7 @@ impl Numbers {
         b.apply(Gemm { trans_b: true, ..Gemm::default() }, &[h, w, bias])
     }
 
-    /// The lists. With `merged`, the normalisation is part of the first convolution.
+    /// Returns the lists. With `merged`, the normalization is merged into the first convolution.
     pub fn steps(&self, merged: bool) -> Tiny {
         let wide = |v: &[f32]| -> Vec<f64> { v.iter().map(|&v| f64::from(v)).collect() };
         let mut steps = Vec::new();
@@ -237,7 +237,7 @@ fn repeat(values: &[f64], times: usize) -> Vec<f64> {
     values.iter().flat_map(|&v| vec![v; times]).collect()
 }
 
-/// The products of a convolution with a padding of half its kernel, and the sizes of its output.
+/// Returns the products of a convolution with a padding of half its kernel, and the size of its output.
 fn convolution(
     w: &[f32],
     [c, height, width]: [usize; 3],
@@ -262,7 +262,7 @@ fn convolution(
     (products, [rows, columns])
 }
 
-/// The windows of 2×2 without padding, and how many there are along each axis.
+/// Returns the windows of 2×2 without padding, and their number along each axis.
 fn windows([c, height, width]: [usize; 3], [down, right]: [usize; 2]) -> (Vec<Vec<usize>>, [usize; 2]) {
     let (rows, columns) = ((height - 2) / down + 1, (width - 2) / right + 1);
     let mut list = Vec::new();

@@ -1,4 +1,4 @@
-//! Maps of transformers' attention, against plain loops in double precision.
+//! Compares maps of transformers' attention with plain loops in double precision.
 
 use heatlens::explain::{ExplainOptions, Explainer, Target};
 use heatlens::graph::op::softmax::Softmax;
@@ -10,7 +10,7 @@ use heatlens::model::Model;
 use super::nets::noise;
 use super::tokens::{swin, vit};
 
-/// Tokens of the small transformer with one class token: 3 rows of 4 places behind it.
+/// Tokens of the small transformer with one class token, followed by 3 rows of 4 positions.
 const TOKENS: usize = 13;
 const CLASS: usize = 1;
 
@@ -34,13 +34,13 @@ fn image(pixels: &[f32]) -> Tensor {
     Tensor::f32(&[1, 3, 12, 16], pixels.to_vec())
 }
 
-/// The probabilities of every attention.
+/// Returns the probabilities of every attention.
 fn attentions(model: &Model) -> Vec<ValueId> {
     let nodes = model.graph.nodes().iter().filter(|n| n.op.downcast_ref::<Softmax>().is_some());
     nodes.map(|n| n.outputs[0]).collect()
 }
 
-/// What each block adds its work to, at its end.
+/// Returns the residual stream at the end of each block.
 fn streams(model: &Model) -> Vec<ValueId> {
     let end = |block: &str| {
         let own = |n: &&heatlens::graph::Node| {
@@ -90,7 +90,8 @@ fn attention_rollout() {
     close(&map(&model, "attention_rollout", &pixels), &rollout[0][1..], 1e-5);
 }
 
-/// sₗ is what the head says to layer l's own tokens; its derivative by each attention, by central differences.
+/// sₗ is the output of the head for the tokens of layer l; its derivative with respect to each attention is
+/// computed by central differences.
 #[test]
 fn le_grad() {
     let model = vit(1, 1, 0);
@@ -130,7 +131,7 @@ fn attention_in_windows_is_refused() {
     assert!(error.contains("attention_rollout does not apply here"), "{error}");
 }
 
-/// Every layer method takes token layers.
+/// Every layer method supports token layers.
 #[test]
 fn layer_maps_of_tokens() {
     let model = vit(1, 1, 0);
@@ -140,7 +141,7 @@ fn layer_maps_of_tokens() {
     {
         assert!(map(&model, id, &pixels).iter().any(|v| *v != 0.0), "{id}");
     }
-    // Silencing all places but one, or one channel, leaves the class token as it is.
+    // Silencing all positions but one, or one channel, leaves the class token unchanged.
     for id in ["ablation_cam", "recipro_cam", "shapley_cam"] {
         assert!(map(&model, id, &pixels).iter().all(|v| v.is_finite()), "{id}");
     }

@@ -1,4 +1,4 @@
-//! The logits are found behind whatever a file applies to them.
+//! The logits are found before whatever a file applies to them.
 
 use heatlens::graph::op::reduce::ReduceFunction;
 use heatlens::graph::op::reshape::Flatten;
@@ -9,7 +9,7 @@ use heatlens::model::{Activation, HeadKind, Model, ModelOptions};
 
 use super::nets::Net;
 
-/// A network with so many logits, then whatever `finish` makes of them.
+/// Builds a network with `outputs` logits, followed by `finish`.
 fn model(outputs: usize, finish: impl Fn(&mut Builder<'_>, ValueId) -> ValueId) -> (Model, ValueId) {
     let (mut net, image) = Net::new(&[3, 6, 6]);
     let x = net.conv("conv", image, 4, 3, 1);
@@ -68,7 +68,7 @@ fn what_only_looks_like_an_activation_is_none() {
     });
     assert_eq!(other.head.activation, Activation::None);
     assert_ne!(other.head.logits, z);
-    // A gate: the sigmoid is multiplied with what it was made from.
+    // A gate: the sigmoid is multiplied by its own input.
     let (gate, _) = model(3, |b, z| {
         let s = b.unary(UnaryFunction::Sigmoid, z).unwrap();
         b.mul(s, z).unwrap()

@@ -1,4 +1,4 @@
-//! The image is found among the inputs, and becomes N×C×H×W.
+//! The image is found among the inputs and becomes `n c h w`.
 
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::graph::op::reshape::Unsqueeze;
@@ -8,7 +8,7 @@ use heatlens::model::{Model, ModelOptions};
 
 use super::nets::{Net, noise};
 
-/// A small network on an image N×3×6×6.
+/// Builds a small network on an image of shape `n 3 6 6`.
 fn classifier(net: &mut Net, image: ValueId) -> ValueId {
     let x = net.conv("conv", image, 4, 3, 1);
     let x = net.relu("relu", x);
@@ -101,7 +101,7 @@ fn one_of_two_images() {
     assert!(choose(Some("wrong")).unwrap_err().to_string().contains("no input \"wrong\""));
 }
 
-/// Keras' own exporter leaves inputs behind whose place a folded constant took.
+/// Keras' own exporter leaves unused inputs that a folded constant has replaced.
 #[test]
 fn an_input_that_nothing_reads_is_no_image() {
     let (mut net, image) = Net::new(&[3, 6, 6]);
@@ -161,7 +161,7 @@ fn a_fixed_batch_is_explained_as_an_open_one() {
     }
 }
 
-/// One channel behind eleven rows, eleven channels of one column: the convolution says which, not the size.
+/// One channel after eleven rows, or eleven channels of one column: the convolution determines which, not the size.
 #[test]
 fn an_axis_of_one_is_not_channels_because_of_its_size() {
     let (mut net, image) = Net::new(&[11, 60, 1]);
@@ -180,7 +180,7 @@ fn an_axis_of_one_is_not_channels_because_of_its_size() {
     net.graph.set_outputs(&[logits]);
     assert_eq!(Model::from_graph(net.graph).unwrap().shape(), [1, 11, 60]);
 
-    // With one channel some exporters reshape where others transpose.
+    // With one channel, some exporters reshape where others transpose.
     let (mut net, image) = Net::new(&[3, 5, 1]);
     let turned = net.reshape(image, &[1, 1, 3, 5]);
     let x = net.conv("conv", turned, 4, 1, 1);

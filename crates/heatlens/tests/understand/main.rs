@@ -1,6 +1,6 @@
-//! How a graph is understood as a classifier: its inputs, its head, its layers and what they are called.
+//! Interpretation of a graph as a classifier: its inputs, its head, its layers and their names.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may fail where it stands
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may panic
 
 mod attention;
 mod heads;

@@ -1,4 +1,4 @@
-//! What the numbers of an output mean: probabilities that are no plain sigmoid or softmax, labels, quantities, embeddings.
+//! Meaning of the outputs: probabilities other than a plain sigmoid or softmax, labels, quantities, embeddings.
 
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::graph::op::binary::BinaryFunction;
@@ -16,7 +16,7 @@ use super::nets::{Net, noise};
 
 type Finish<'a> = &'a dyn Fn(&mut Builder<'_>, ValueId) -> ValueId;
 
-/// A network with so many logits, times `size`, then whatever `finish` makes of them.
+/// Builds a network with `outputs` logits times `size`, followed by `finish`.
 fn net(outputs: usize, size: f32, finish: Finish<'_>) -> Net {
     let (mut net, image) = Net::new(&[3, 6, 6]);
     let x = net.conv("conv", image, 4, 3, 1);
@@ -51,7 +51,7 @@ fn mean(b: &mut Builder<'_>, x: ValueId, y: ValueId) -> ValueId {
     b.scale(sum, 0.5).unwrap()
 }
 
-/// The model's probabilities, and what the file itself hands out.
+/// Returns the model's probabilities, and the output of the file itself.
 fn probabilities(net: &Net, model: &Model) -> (Vec<f64>, Vec<f64>) {
     let pixels = noise(108, 5);
     let logits = Predictor::new(model).unwrap().logits(&pixels, 1).unwrap();
@@ -78,7 +78,7 @@ fn probabilities_are_given_as_the_file_gives_them() {
         for (found, own) in found.iter().zip(&own) {
             assert!((found - own).abs() < 1e-5, "{what}: {found} {own}");
         }
-        // The probability that is explained on request is the same one.
+        // The probability explained on request is the same.
         let mut graph = model.graph.clone();
         let p = scores(&mut graph, &model, Score::Probability).unwrap();
         let feed = Tensor::f32(&[1, 3, 6, 6], noise(108, 5));
@@ -142,14 +142,14 @@ fn probabilities_are_given_as_the_file_gives_them() {
     });
 }
 
-/// The largest |d score ÷ d pixel| of the predicted class.
+/// Returns the largest |d score ÷ d pixel| of the predicted class.
 fn gradient(model: &Model) -> f32 {
     let explainer = Explainer::new(model, &ExplainOptions::new(&[find("gradient").unwrap()])).unwrap();
     let explanation = explainer.explain(&noise(108, 5), 1).unwrap().remove(0);
     explanation.attributions[0].values.iter().fold(0.0, |m, v| m.max(v.abs()))
 }
 
-/// Where p rounds to 1 in single precision, its own gradient and that of ln p vanish; log odds keep theirs.
+/// If p rounds to 1 in single precision, its gradient and that of ln p vanish, but that of the log odds does not.
 #[test]
 fn log_odds_do_not_saturate() {
     let finishes: [(&str, usize, Finish<'_>); 3] = [

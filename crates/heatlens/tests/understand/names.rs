@@ -1,11 +1,11 @@
-//! Layers are called as their author called them.
+//! Layers have the names their authors gave them.
 
 use heatlens::graph::op::binary::{Binary, BinaryFunction};
 use heatlens::model::Model;
 
 use super::nets::Net;
 
-/// Two blocks with a shortcut, named as PyTorch's older exporter names nodes.
+/// Two blocks with a shortcut, with the node names of PyTorch's older exporter.
 fn paths() -> Model {
     let (mut net, image) = Net::new(&[3, 8, 8]);
     let mut x = net.conv("/conv1/Conv", image, 4, 3, 1);
@@ -24,7 +24,7 @@ fn paths() -> Model {
     Model::from_graph(net.graph).unwrap()
 }
 
-/// One block whose rectifier is used twice, named as PyTorch's newer exporter names nodes.
+/// One block that uses its rectifier twice, with the node names of PyTorch's newer exporter.
 fn scopes() -> Model {
     let (mut net, image) = Net::new(&[3, 8, 8]);
     let x = net.conv("node_Conv_1", image, 4, 3, 1);

@@ -1,4 +1,4 @@
-//! Small networks, built by hand, with numbers that look random as weights.
+//! Small hand-built networks with pseudo-random weights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use heatlens::graph::op::unary::{Unary, UnaryFunction};
 use heatlens::graph::op::window::Window;
 use heatlens::graph::{Builder, Dim, Fact, Graph, Operator, Shape, Tensor, ValueId};
 
-/// A graph that grows, and a counter of the weights drawn.
+/// A graph under construction, and the number of weights drawn.
 pub(crate) struct Net {
     pub(crate) graph: Graph,
     drawn: usize,
 }
 
-/// Numbers from −1 to 1 that look random.
+/// Returns pseudo-random values from −1 to 1.
 pub(crate) fn noise(len: usize, seed: usize) -> Vec<f32> {
     let value = |i: usize| {
         let mixed = (i + 1).wrapping_mul(2_654_435_761) ^ (seed + 1).wrapping_mul(40_503_077);
@@ -30,7 +30,7 @@ pub(crate) fn noise(len: usize, seed: usize) -> Vec<f32> {
 }
 
 impl Net {
-    /// With an image input of these sizes behind the batch.
+    /// Creates a graph with an image input of these sizes after the batch axis.
     pub(crate) fn new(sizes: &[usize]) -> (Self, ValueId) {
         let mut graph = Graph::new("test");
         let image = graph.add_input("image", Fact::f32(Shape::batched(sizes)));
@@ -57,7 +57,7 @@ impl Net {
         self.graph.node(id).outputs[0]
     }
 
-    /// Writes the module scopes beside the node that computes a value, as PyTorch's newer exporter does.
+    /// Adds module scopes to the node that computes a value, as PyTorch's newer exporter does.
     pub(crate) fn scopes(&mut self, x: ValueId, scopes: &str) {
         let metadata = BTreeMap::from([("pkg.torch.onnx.name_scopes".to_owned(), scopes.to_owned())]);
         let node = self.graph.producer(x).unwrap();
@@ -121,7 +121,7 @@ impl Net {
         b.add(product, bias).unwrap()
     }
 
-    /// (x − mean) ÷ √(variance + ε) · γ + β over the last axis, written out.
+    /// (x − mean) ÷ √(variance + ε) · γ + β over the last axis, decomposed.
     pub(crate) fn norm(&mut self, name: &str, x: ValueId) -> ValueId {
         let (rank, width) = (self.dims(x).len(), self.dims(x).last().copied().unwrap());
         let (gamma, beta) = (self.weight(&[width], 1.0), self.weight(&[width], 0.2));
@@ -138,7 +138,7 @@ impl Net {
         b.add(scaled, beta).unwrap()
     }
 
-    /// Self-attention with one head over N×T×C.
+    /// Self-attention with one head over `n t c`.
     pub(crate) fn attention(&mut self, name: &str, x: ValueId) -> ValueId {
         let width = self.dims(x).last().copied().unwrap();
         let [q, k, v] = ["q", "k", "v"].map(|part| self.linear(&format!("{name}/{part}"), x, width));
@@ -150,7 +150,7 @@ impl Net {
         self.linear(&format!("{name}/proj"), mixed, width)
     }
 
-    /// A block of a transformer: attention and a small network, each behind a normalisation and beside a shortcut.
+    /// A transformer block: attention and a small network, each after a normalization and with a shortcut.
     pub(crate) fn block(&mut self, name: &str, x: ValueId) -> ValueId {
         let width = self.dims(x).last().copied().unwrap();
         let normed = self.norm(&format!("{name}/norm1"), x);

@@ -1,4 +1,4 @@
-//! What a graph does to pixels by itself.
+//! Scaling of pixels within the graph.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use heatlens::model::{Model, PixelRange, Preparation};
 
 use super::nets::Net;
 
-/// A network on what `begin` makes of the image.
+/// Builds a network on the result of `begin` for the image.
 fn model(begin: impl Fn(&mut Net, ValueId) -> ValueId) -> Model {
     let (mut net, image) = Net::new(&[3, 6, 6]);
     let x = begin(&mut net, image);
@@ -22,7 +22,7 @@ fn model(begin: impl Fn(&mut Net, ValueId) -> ValueId) -> Model {
     Model::from_graph(net.graph).unwrap()
 }
 
-/// x · factor + shift, with a shift for each channel.
+/// Builds x · factor + shift, with a shift per channel.
 fn affine(factor: f32, shift: [f32; 3]) -> Model {
     model(|net, image| {
         let shift = net.graph.add_constant("shift", Tensor::f32(&[1, 3, 1, 1], shift.to_vec()));
@@ -51,7 +51,7 @@ fn arithmetic_at_the_start_tells_the_range() {
     }
 }
 
-/// Channels one by one, each times a factor plus a shift, side by side again in this order.
+/// Scales and shifts each channel separately, and concatenates them in this order.
 fn channels(order: [usize; 3], factor: f32, shifts: [f32; 3]) -> Model {
     model(|net, image| {
         let mut b = net.b();
@@ -73,7 +73,7 @@ fn channels_in_another_order_are_still_pixels() {
     let caffe = channels([2, 1, 0], 1.0, [-123.68, -116.779, -103.939]);
     assert_eq!(caffe.own_scaling, Some(PixelRange::Bytes));
     assert!(!caffe.preprocessing_assumed());
-    // Inception takes normalised pixels and brings them to another mean and deviation: nothing tells the range.
+    // Inception takes normalized pixels and changes their mean and deviation, so the range cannot be inferred.
     let inception = channels([0, 1, 2], 0.458, [-0.03, -0.088, -0.188]);
     assert_eq!(inception.own_scaling, None);
     assert!(inception.preprocessing_assumed());
@@ -117,7 +117,7 @@ fn a_range_that_cannot_be_meant_is_named() {
     assert_eq!(own.range_problem(0.0, 255.0), None, "trained on arrays as they are");
 }
 
-/// A picture file and arrays of the same bytes, as integers and as floats.
+/// Writes an image file and arrays of the same bytes, as integers and as floats.
 fn pictures(folder: &Path) -> [PathBuf; 3] {
     let [file, integers, floats] = ["a.png", "integers.npz", "floats.npy"].map(|name| folder.join(name));
     let byte = |at: u32| (at * 37 % 256) as u8;
@@ -163,7 +163,7 @@ fn arrays_and_files_arrive_alike() {
         let max = pixels[0].iter().copied().fold(f32::MIN, f32::max);
         assert!((max - largest).abs() < 0.1, "{what}: {max}");
         if !floats_too {
-            // As the network takes them in Python; what is strange about it is said.
+            // As fed to the network in Python, with a warning about the unusual range.
             assert!(pixels[2].contains(&255.0), "{what}");
             assert!(model.range_problem(0.0, 255.0).unwrap().contains("--preset"), "{what}");
         }

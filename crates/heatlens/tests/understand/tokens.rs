@@ -1,4 +1,4 @@
-//! Token models: the grid of places is found in the graph, and Grad-CAM needs no hand-written reshape.
+//! Token models: the grid of positions is found in the graph, and Grad-CAM needs no hand-written reshape.
 
 use heatlens::explain::{ExplainOptions, Explainer, Target};
 use heatlens::graph::compose::resize::{self, Coordinates, Mode, Resampling};
@@ -14,14 +14,14 @@ use super::nets::{Net, noise};
 
 const WIDTH: usize = 6;
 
-/// Patches of 4×4 pixels of an image of 12×16 as tokens: 3 rows of 4.
+/// Patches of 4×4 pixels of a 12×16 image as tokens: 3 rows of 4.
 fn patches(net: &mut Net, image: ValueId) -> ValueId {
     let planes = net.conv("patch_embed/Conv", image, WIDTH, 4, 4);
     let flat = net.reshape(planes, &[1, WIDTH, 12]);
     Builder::new(&mut net.graph, "patch_embed").transpose(flat, &[0, 2, 1]).unwrap()
 }
 
-/// So many learned tokens for every sample.
+/// Adds `count` learned tokens for every sample.
 fn learned(net: &mut Net, count: usize) -> ValueId {
     let token = net.weight(&[1, count, WIDTH], 0.8);
     let shape = Shape(vec![Dim::Batch(1), Dim::Fixed(count), Dim::Fixed(WIDTH)]);
@@ -32,7 +32,7 @@ fn part(net: &mut Net, x: ValueId, axis: usize, start: usize, len: usize) -> Val
     net.node("slice", Slice { axis, start, len, step: 1 }, &[x])
 }
 
-/// Two blocks behind patches and so many tokens in front; the first tokens are averaged for the head.
+/// Two blocks after patches with `before` tokens in front; the first tokens are averaged for the head.
 pub(crate) fn vit(before: usize, heads: usize, behind: usize) -> Model {
     let (mut net, image) = Net::new(&[3, 12, 16]);
     let places = patches(&mut net, image);
@@ -52,7 +52,7 @@ pub(crate) fn vit(before: usize, heads: usize, behind: usize) -> Model {
     Model::from_graph(net.graph).unwrap()
 }
 
-/// Two blocks and the mean over all places, behind a class token that is dropped where there is one.
+/// Two blocks and the mean over all positions, after an optional class token that is dropped.
 fn mean_pooled(class: bool) -> Model {
     let (mut net, image) = Net::new(&[3, 12, 16]);
     let mut x = patches(&mut net, image);
@@ -73,7 +73,7 @@ fn mean_pooled(class: bool) -> Model {
     Model::from_graph(net.graph).unwrap()
 }
 
-/// Attention within windows of 2×2 of the 8×4 places, shifted by one place where asked for.
+/// Attention within windows of 2×2 of the 8×4 positions, optionally shifted by one position.
 fn windows(net: &mut Net, name: &str, x: ValueId, shift: bool) -> ValueId {
     let roll = |net: &mut Net, mut x: ValueId, by: [usize; 2]| {
         for (axis, (by, size)) in (1..).zip(by.into_iter().zip([8, 4])) {
@@ -95,7 +95,7 @@ fn windows(net: &mut Net, name: &str, x: ValueId, shift: bool) -> ValueId {
     Builder::new(&mut net.graph, name).add(x, back).unwrap()
 }
 
-/// A small Swin: windows, shifted windows, merging of patches, and the mean over all places.
+/// A small Swin: windows, shifted windows, patch merging, and the mean over all positions.
 pub(crate) fn swin() -> Model {
     let (mut net, image) = Net::new(&[3, 16, 8]);
     let planes = net.conv("patch_embed/Conv", image, WIDTH, 2, 2);
@@ -117,7 +117,7 @@ pub(crate) fn swin() -> Model {
     Model::from_graph(net.graph).unwrap()
 }
 
-/// Grad-CAM from a layer's own numbers, moved to places by hand, in double precision.
+/// Grad-CAM from a layer's own values, moved to positions by hand, in double precision.
 fn naive(model: &Model, layer: &Layer, pixels: &[f32], class: usize) -> Vec<f32> {
     let mut graph = model.graph.clone();
     let row = (0..3).map(|k| f32::from(u8::from(k == class))).collect();
@@ -186,14 +186,14 @@ fn windows_are_put_together_again() {
     check("swin", &model, Grid::ChannelsLast, [2 * WIDTH, 4, 2], "norm/Add");
     let layers = model.layers();
     let of = |name: &str| layers.iter().filter(|l| l.node.starts_with(name)).collect::<Vec<_>>();
-    // Within windows there are no rows of the image; shifted ones are no places either.
+    // Within windows there are no image rows, and shifted windows are not positions either.
     assert!(of("features.0/attn").is_empty() && of("features.1/attn").is_empty() && of("roll").is_empty());
     for block in ["features.0/Add", "features.1/Add"] {
         assert_eq!(of(block)[0].shape, [WIDTH, 8, 4], "{block}");
     }
 }
 
-/// A class token alone makes the scores, behind places that were enlarged and made smaller again once more.
+/// The scores depend on a class token alone, after positions that were upsampled and downsampled again.
 #[test]
 fn resizing_is_no_attention() {
     let (mut net, image) = Net::new(&[3, 12, 16]);
@@ -226,13 +226,13 @@ fn resizing_is_no_attention() {
     let model = Model::from_graph(net.graph).unwrap();
     let grid = Grid::Tokens { before: 1, after: 0 };
     check("resized places", &model, grid, [WIDTH, 3, 4], "blocks.1/norm1");
-    // Resized planes are planes: 6×8 places, and 3×4 with the class token in front.
+    // Resized planes are planes: 6×8 positions, and 3×4 with the class token in front.
     let layers = model.layers();
     assert!(layers.iter().any(|l| l.shape == [WIDTH, 6, 8] && l.grid == Grid::Spatial), "{layers:?}");
     assert!(layers.iter().any(|l| l.node.starts_with("norm") && l.grid == grid), "{layers:?}");
 }
 
-/// Tokens made of 2×2 places each, cut out by indices as PyTorch exports `unfold`.
+/// Tokens of 2×2 positions each, extracted by indices as PyTorch exports `unfold`.
 #[test]
 fn windows_cut_out_by_indices_are_places() {
     let (mut net, image) = Net::new(&[3, 12, 16]);
@@ -244,7 +244,7 @@ fn windows_cut_out_by_indices_are_places() {
     let rows = cut(&mut net, planes, 2, 3);
     let windows = cut(&mut net, rows, 4, 4);
     let tokens = net.b().transpose(windows, &[0, 3, 5, 1, 2, 4]).unwrap();
-    // A network of its own within each window, as in a transformer in a transformer.
+    // A separate network within each window, as in a transformer in a transformer.
     let within = net.reshape(tokens, &[12, WIDTH, 2, 2]);
     let within = net.conv("within/Conv", within, WIDTH, 1, 1);
     let positions = net.weight(&[1, WIDTH, 2, 2], 0.3);
@@ -262,12 +262,12 @@ fn windows_cut_out_by_indices_are_places() {
 
 #[test]
 fn attention_is_no_picture() {
-    // 12 tokens attend to 12 tokens: a square, but no rows and columns of the image.
+    // 12 tokens attend to 12 tokens: a square, but without rows and columns of the image.
     let layers = mean_pooled(false).layers();
     assert!(layers.iter().all(|l| l.op != "Softmax" && l.shape[1..] == [3, 4]), "{layers:?}");
 }
 
-/// Law 1 where places are tokens: CAM = Grad-CAM × area, and the map sums to area × (logit − bias).
+/// Law 1 with tokens as positions: CAM = Grad-CAM × area, and the map sums to area × (logit − bias).
 #[test]
 fn class_activation_maps_of_averaged_tokens() {
     for (what, model) in
