@@ -1,6 +1,5 @@
-//! One training epoch of the two-class case: 1900 images of 95×95, batches of 64, and 100 images to
-//! judge by. `cargo bench -p heatlens --bench epoch`; `tools/bench/epoch.sh` times it beside Keras
-//! and PyTorch.
+//! One training epoch of the two-class case: 1900 images of 95×95 in batches of 64, and 100 validation images. Run
+//! with `cargo bench -p heatlens --bench epoch`; `tools/bench/epoch.sh` compares it with Keras and PyTorch.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -19,7 +18,7 @@ use heatlens::train::schedule::Schedule;
 
 const EPOCHS: u64 = 8;
 
-/// Collects the seconds of each epoch.
+/// Records the seconds of each epoch.
 struct Clock {
     started: Instant,
     seconds: Vec<f64>,
@@ -36,7 +35,7 @@ impl Observer for Clock {
     }
 }
 
-/// Images and labels of zeros and ones by chance, as in the case.
+/// Random images of zeros and ones with random labels, of the sizes of the case.
 fn case() -> TrainingSet {
     let mut rng = Key::new(37, Use::DemoData).rng();
     let mut bits = |n: usize| (0..n).map(|_| rng.below(2)).collect::<Vec<usize>>();
@@ -72,7 +71,7 @@ fn main() {
         let mut trainer = Trainer::new(settings, &set, folder.path()).unwrap();
         let mut clock = Clock { started: Instant::now(), seconds: Vec::new() };
         trainer.run(&mut clock).unwrap();
-        let mut seconds = clock.seconds.split_off(1); // the first warms up
+        let mut seconds = clock.seconds.split_off(1); // the first is the warm-up
         seconds.sort_by(f64::total_cmp);
         let (low, median, high) = (seconds[0], seconds[seconds.len() / 2], seconds[seconds.len() - 1]);
         println!(

@@ -1,5 +1,5 @@
-//! Which method is faithful to this model? First whether the model learned anything, then each method beside controls
-//! that look at no model.
+//! Audit of a model: tests whether the model learned anything, then compares each method with controls that ignore
+//! the model.
 //!
 //! ```sh
 //! cargo run --release --example audit -- resnet18.onnx photos
@@ -18,9 +18,9 @@ use heatlens::predict::first_look;
 use heatlens::trust::audit::{Auditor, Findings, Judged, Purpose, Record, Settings, conclude, judge};
 use heatlens::{Method, Model};
 
-/// Images that the methods are measured on.
+/// Number of images the methods are measured on.
 const IMAGES: usize = 6;
-/// Images that the model is judged by.
+/// Number of images the model is judged by.
 const JUDGED: usize = 200;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Model and images from the command line, or made.
+/// Model and images from the command line, or generated ones.
 fn arguments() -> Result<(PathBuf, PathBuf), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
     match (words.next(), words.next()) {

@@ -1,4 +1,4 @@
-//! Several methods on one image, and the share of the heat that the hottest tenth of the image holds.
+//! Several methods on one image, each with the share of its heat in the hottest tenth of the image.
 //!
 //! ```sh
 //! cargo run --release --example compare_methods -- resnet18.onnx cat.jpg pictures
@@ -36,14 +36,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The share of the heat on the hottest tenth of the pixels.
+/// Returns the share of the heat on the hottest tenth of the pixels.
 fn hottest_tenth(heat: &[f32]) -> f32 {
     let mut sorted = heat.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
     sorted.iter().take(heat.len().div_ceil(10)).sum::<f32>() / heat.iter().sum::<f32>()
 }
 
-/// Model, image and folder from the command line, or made.
+/// Model, image and folder from the command line, or generated ones.
 fn arguments() -> Result<(PathBuf, PathBuf, PathBuf), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
     match (words.next(), words.next(), words.next()) {

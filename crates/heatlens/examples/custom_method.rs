@@ -1,7 +1,7 @@
-//! A method of your own: a row, and a formula that is appended to the network's graph.
+//! A custom method: a registry row and a formula that is appended to the network's graph.
 //!
-//! This one is Grad-CAM with the *positive* gradients alone. It is compiled with the network and with the other methods:
-//! what they have in common is computed once.
+//! This one is Grad-CAM with the *positive* gradients only. It is compiled together with the network and the other
+//! methods, so shared parts are computed once.
 //!
 //! ```sh
 //! cargo run --release --example custom_method -- resnet18.onnx cat.jpg overlay.png
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Model, image and picture from the command line, or made.
+/// Model, image and output file from the command line, or generated ones.
 fn arguments() -> Result<(PathBuf, PathBuf, PathBuf), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
     match (words.next(), words.next(), words.next()) {

@@ -1,4 +1,4 @@
-//! One image, explained: the overlay, and the numbers behind it.
+//! Explains one image: saves the overlay and prints the values.
 //!
 //! ```sh
 //! cargo run --release --example explain_image -- resnet18.onnx cat.jpg cat_grad_cam.png
@@ -16,7 +16,7 @@ use heatlens::{Explainer, Method, Model};
 fn main() -> Result<(), Box<dyn Error>> {
     let (model, image, out) = arguments()?;
 
-    // Where the file does not say how images are prepared, add `.with_preset(Preset::Imagenet)?`.
+    // If the file does not specify the preprocessing, add `.with_preset(Preset::Imagenet)?`.
     let model = Model::open(model)?;
     let explainer = Explainer::builder(&model).method(Method::GRAD_CAM).build()?;
     let explanation = explainer.explain_image(image)?;
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Model, image and picture from the command line, or made.
+/// Model, image and output file from the command line, or generated ones.
 fn arguments() -> Result<(PathBuf, PathBuf, PathBuf), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
     match (words.next(), words.next(), words.next()) {

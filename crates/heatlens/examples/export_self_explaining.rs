@@ -1,4 +1,4 @@
-//! A model file with one more output, the map: any ONNX runtime that runs the model then also says where it looks.
+//! Adds the map to a model file as an output, so that any ONNX runtime computes it along with the scores.
 //!
 //! ```sh
 //! cargo run --release --example export_self_explaining -- resnet18.onnx explained.onnx
@@ -18,7 +18,7 @@ use heatlens::{Method, Model};
 fn main() -> Result<(), Box<dyn Error>> {
     let (model, out) = arguments()?;
     let model = Model::open(model)?;
-    // In the image's size, so that no enlarging is left to whoever runs it.
+    // At the size of the image, so that the map needs no upsampling.
     let wanted = Explanation { image_size: true, ..Explanation::new(Method::GRAD_CAM) };
     let file = with_explanation(&model, &wanted)?;
     std::fs::write(&out, &file)?;
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Model and new file from the command line, or made.
+/// Model and output file from the command line, or generated ones.
 fn arguments() -> Result<(PathBuf, PathBuf), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
     match (words.next(), words.next()) {

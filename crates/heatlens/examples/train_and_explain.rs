@@ -1,4 +1,4 @@
-//! A classifier trained on a folder of images with one sub-folder for each class, judged, and explained.
+//! Trains a classifier on a folder with one sub-folder per class, evaluates it, and explains an image.
 //!
 //! ```sh
 //! cargo run --release --example train_and_explain -- photos run
@@ -19,7 +19,7 @@ use heatlens::train::recipe::{Choices, RECIPES};
 use heatlens::train::report::Report;
 use heatlens::{Explainer, Image};
 
-/// Prints a line for each epoch.
+/// Prints a line per epoch.
 struct Lines;
 
 impl Observer for Lines {
@@ -43,13 +43,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut trainer = Trainer::new(settings, &set, &out)?;
     let ending = trainer.run(&mut Lines)?;
-    // Whether it learned anything, by the images that it was not trained on.
+    // The verdict on the held-out images.
     println!("{}", Report::write(&trainer, &set, ending, keep_best, &out)?.model.judgement);
 
     let model = trainer.model()?;
     let shown = set.validation.first().copied().unwrap_or(0);
     let image = Image::from_planes(model.shape(), set.image(shown).to_vec())?;
-    // No method is named: those that suit the model are taken.
+    // Without named methods, those that suit the model are used.
     let explanation = Explainer::builder(&model).build()?.explain_pixels(image)?;
     for heatmap in explanation.heatmaps() {
         heatmap.overlay().save(out.join(format!("{}.png", heatmap.name())))?;
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Images and folder from the command line, or made.
+/// Images and folder from the command line, or generated ones.
 fn arguments() -> Result<(PathBuf, PathBuf, Choices), Box<dyn Error>> {
     let mut words = std::env::args_os().skip(1).map(PathBuf::from);
     match (words.next(), words.next()) {

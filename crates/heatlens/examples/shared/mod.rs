@@ -1,7 +1,7 @@
-//! What the examples run on where they are given nothing: images of discs and crosses, some with a ring, and a small model
-//! that was trained to find the ring.
+//! Data for examples that are run without arguments: images of discs and crosses, some with a ring, and a small
+//! model trained to find the ring.
 
-#![allow(dead_code)] // each example needs a part
+#![allow(dead_code)] // each example uses a part
 
 use std::error::Error;
 use std::fs;
@@ -15,17 +15,17 @@ use heatlens::render::save_png;
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Settings, Trainer};
 
-/// Images to train on: so few that an example takes seconds. The model is far from perfect.
+/// Number of training images: few, so that an example takes seconds. The model is far from perfect.
 const IMAGES: usize = 240;
 
-/// The example's folder, empty.
+/// Creates the folder of an example.
 pub(crate) fn folder(name: &str) -> Result<PathBuf, Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("heatlens-example-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }
 
-/// Writes images into one folder for each class.
+/// Writes images to one folder per class.
 pub(crate) fn images(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let images = folder.join("images");
     for class in CLASS_NAMES {
@@ -38,12 +38,12 @@ pub(crate) fn images(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
     Ok(images)
 }
 
-/// An image with a ring.
+/// Returns an image with a ring.
 pub(crate) fn image(images: &Path) -> PathBuf {
     images.join(CLASS_NAMES[1]).join("0001.png")
 }
 
-/// A model trained on the images.
+/// Trains a model on the images.
 pub(crate) fn model(folder: &Path, images: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let data = open_training(images, &OpenOptions::default())?;
     let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, 0)?;

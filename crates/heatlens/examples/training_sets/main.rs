@@ -1,17 +1,18 @@
-//! How often `heatlens train FOLDER --out RUN` learns, by images that it never saw: docs/training.md.
+//! Success rate of `heatlens train FOLDER --out RUN` on held-out images: docs/training.md.
 //!
-//! Makes small data sets of twelve kinds as image folders, trains on each with no other flag, and counts how many
-//! held-out images of the same generator the model gets right.
+//! Generates small data sets of twelve kinds as image folders, trains on each without further options, and measures
+//! the accuracy on held-out images from the same generator.
 //!
 //! ```sh
 //! cargo build --release
 //! cargo run --release --example training_sets -- target/release/heatlens
 //! ```
 //!
-//! Options behind the program's path: `--seeds 5`, `--only castings,tiny`, `--shuffled` (labels by chance: nothing can
-//! be learned), `--write FOLDER` (keep the images there and train nothing), and after `--` flags for `train`.
+//! Options after the program's path: `--seeds 5`, `--only castings,tiny`, `--shuffled` (random labels, from which
+//! nothing can be learned), `--write FOLDER` (write the images there without training), and after `--` options for
+//! `train`.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic)] // a script: it ends where something is wrong
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic)] // a script, which stops at the first error
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
@@ -26,9 +27,9 @@ use heatlens::random::{Key, Use};
 use image::{DynamicImage, GrayImage, RgbImage};
 use sets::{Canvas, KINDS, Kind};
 
-/// Images that nobody trains on.
+/// Number of held-out images.
 const HELD_OUT: usize = 200;
-/// The same of large ones.
+/// Number of held-out images for data sets of large images.
 const HELD_OUT_LARGE: usize = 60;
 const CLASSES: [&str; 2] = ["no", "yes"];
 
@@ -61,7 +62,7 @@ impl Options {
     }
 }
 
-/// A run's outcome on images that it never saw.
+/// Results of a run on held-out images.
 struct Outcome {
     accuracy: f64,
     balanced: f64,
@@ -96,10 +97,10 @@ fn main() {
     summarise(&all);
 }
 
-/// Writes `data/` to train on and `held-out/`, each with one sub-folder for each class.
+/// Writes `data/` for training and `held-out/`, each with one sub-folder per class.
 fn write(kind: &Kind, seed: u64, folder: &Path, shuffled: bool) {
     let held_out = if kind.name == "large" { HELD_OUT_LARGE } else { HELD_OUT };
-    // The same balance and number of positives in both.
+    // The class balance is the same in both, and so is the number of positives.
     let mut classes: Vec<usize> = (0..kind.images).map(|index| kind.class(index)).collect();
     if shuffled {
         Key::new(seed, Use::Shuffle).rng().shuffle(&mut classes);
@@ -145,7 +146,7 @@ fn train_and_judge(options: &Options, folder: &Path) -> Outcome {
         .output()
         .unwrap();
     assert!(predicted.status.success(), "{}", String::from_utf8_lossy(&predicted.stderr));
-    // input,index,label,predicted,…: right answers of all, for each label.
+    // Columns input,index,label,predicted,…: correct predictions and images by label.
     let mut counts = [[0u32; 2]; 2];
     for line in String::from_utf8(predicted.stdout).unwrap().lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
@@ -163,7 +164,7 @@ fn train_and_judge(options: &Options, folder: &Path) -> Outcome {
     }
 }
 
-/// A table of the kinds, in Markdown.
+/// Prints a table of the kinds in Markdown.
 fn summarise(all: &[(&Kind, Vec<Outcome>)]) {
     println!(
         "\n| kind | what tells the classes apart | images | held-out accuracy of each seed, % | median s |"
@@ -171,7 +172,7 @@ fn summarise(all: &[(&Kind, Vec<Outcome>)]) {
     println!("|---|---|---|---|---|");
     let (mut good, mut runs) = (0, 0);
     for (kind, outcomes) in all.iter().filter(|(_, outcomes)| !outcomes.is_empty()) {
-        // Where one class is rare, always answering the other must not look good.
+        // If one class is rare, the majority-class baseline must not score well.
         let score =
             |o: &Outcome| 100.0 * if kind.every > 2 { o.balanced.min(o.accuracy) } else { o.accuracy };
         good += outcomes.iter().filter(|o| score(o) >= 95.0).count();

@@ -1,4 +1,5 @@
-//! Small two-class data sets of twelve kinds. Image `index` of a set depends on the kind, the seed and the index alone.
+//! Small two-class data sets of twelve kinds. Image `index` of a set depends on the kind, the seed and the index
+//! alone.
 
 use std::f64::consts::{PI, TAU};
 
@@ -7,16 +8,16 @@ use heatlens::random::{Key, Rng, Use};
 /// A kind of data set.
 pub struct Kind {
     pub name: &'static str,
-    /// What tells the classes apart.
+    /// Difference between the classes.
     pub summary: &'static str,
-    /// Images to train on.
+    /// Number of training images.
     pub images: usize,
-    /// One image in so many is of class 1.
+    /// One in this number of images is of class 1.
     pub every: usize,
     pub draw: fn(&mut Rng, bool) -> Canvas,
 }
 
-/// Every kind.
+/// All kinds.
 pub static KINDS: &[Kind] = &[
     kind("textures", "stripes of period 5 or 8 at any angle, in noise", 200, textures),
     kind("objects", "a ring among discs and crosses, or none", 400, objects),
@@ -42,7 +43,7 @@ const fn kind(
 }
 
 impl Kind {
-    /// The class of image `index`: 0 or 1.
+    /// Returns the class of image `index`: 0 or 1.
     pub fn class(&self, index: usize) -> usize {
         usize::from(index.is_multiple_of(self.every))
     }
@@ -54,7 +55,7 @@ impl Kind {
     }
 }
 
-/// An image while it is drawn: values from 0 to 1, the channels of a pixel side by side.
+/// An image under construction: values from 0 to 1, with the channels of a pixel adjacent.
 pub struct Canvas {
     pub width: usize,
     pub height: usize,
@@ -69,7 +70,7 @@ impl Canvas {
         Self { width, height, channels, values: vec![0.0; width * height * channels] }
     }
 
-    /// Sets every value to a function of its place (x, y), channel and earlier value.
+    /// Sets every value to a function of its position (x, y), channel and previous value.
     fn each(&mut self, mut value: impl FnMut(Point, usize, f64) -> f64) {
         let (width, channels) = (self.width, self.channels);
         for (i, v) in self.values.iter_mut().enumerate() {
@@ -78,7 +79,7 @@ impl Canvas {
         }
     }
 
-    /// Lays a colour over the pixels that `inside` covers, from 0 (outside) to 1.
+    /// Blends a colour into the pixels with the coverage `inside`, from 0 (outside) to 1.
     fn paint(&mut self, colour: &[f64], inside: impl Fn(Point) -> f64) {
         self.each(|p, c, v| {
             let cover = inside(p).clamp(0.0, 1.0);
@@ -90,7 +91,7 @@ impl Canvas {
         self.values.iter_mut().for_each(|v| *v += deviation * rng.normal());
     }
 
-    /// A sum of long waves from −1 to 1 or so, different in every image.
+    /// Adds a sum of long waves, roughly from −1 to 1 times `strength`, different in every image.
     fn clouds(&mut self, rng: &mut Rng, strength: f64, shortest: f64) {
         let side = self.width.max(self.height) as f64;
         // sin(u + v) = sin u · cos v + cos u · sin v: sines by row and column, not by pixel.
@@ -119,7 +120,7 @@ fn distance(a: Point, b: Point) -> f64 {
     (a.0 - b.0).hypot(a.1 - b.1)
 }
 
-/// The distance from a segment about `centre`.
+/// Returns the distance from a segment centred at `centre`.
 fn to_segment(p: Point, centre: Point, angle: f64, half: f64) -> f64 {
     let (dx, dy) = (p.0 - centre.0, p.1 - centre.1);
     let along = (dx * angle.cos() + dy * angle.sin()).clamp(-half, half);
@@ -137,7 +138,7 @@ fn cross(arm: f64, stroke: f64, centre: Point, angle: f64) -> impl Fn(Point) -> 
     }
 }
 
-/// The outline of a regular polygon.
+/// Returns the coverage of a regular polygon's outline.
 fn polygon(corners: usize, radius: f64, stroke: f64, centre: Point, angle: f64) -> impl Fn(Point) -> f64 {
     let corner = move |k: usize| {
         let a = angle + TAU * k as f64 / corners as f64;
@@ -153,7 +154,7 @@ fn polygon(corners: usize, radius: f64, stroke: f64, centre: Point, angle: f64) 
     }
 }
 
-/// Places that keep their distance.
+/// Returns random positions with a minimum distance from each other.
 fn places(canvas: &Canvas, rng: &mut Rng, count: usize, margin: f64, apart: f64) -> Vec<Point> {
     let mut found: Vec<Point> = Vec::new();
     for _ in 0..500 {
@@ -217,7 +218,7 @@ fn colour(rng: &mut Rng, positive: bool) -> Canvas {
     c.clouds(rng, 0.1, 0.4);
     let count = 3 + rng.below(3);
     for (k, centre) in places(&c, rng, count, 8.0, 15.0).into_iter().enumerate() {
-        // Equal in luma by BT.601: 0.299 · 0.80 + 0.587 · 0.15 = 0.299 · 0.15 + 0.587 · 0.48.
+        // Equal luma by BT.601: 0.299 · 0.80 + 0.587 · 0.15 = 0.299 · 0.15 + 0.587 · 0.48.
         let ink = match (k, positive) {
             (0, true) => [0.80, 0.15, 0.2],
             (0, false) => [0.15, 0.48, 0.2],
