@@ -25,8 +25,8 @@ pub struct Card {
     pub predicted: String,
     /// Probability of the predicted class, 0 to 1.
     pub probability: f64,
-    /// The quantity that is explained, where the model gives quantities and not classes.
-    pub quantity: Option<String>,
+    /// What the model says of the image, if not a class and its probability.
+    pub measure: Option<String>,
     /// True if the prediction is correct; `None` if the image has no label.
     pub right: Option<bool>,
     /// The image.
@@ -116,7 +116,7 @@ impl Card {
             label: label.map(|class| seen.class_name(class)),
             predicted: seen.class_name(explanation.predicted),
             probability: explanation.probabilities.get(explanation.predicted).copied().unwrap_or(f64::NAN),
-            quantity: seen.quantity(),
+            measure: seen.measure(),
             right: label.map(|class| class == explanation.predicted),
             image,
             maps: maps.collect::<Result<_, _>>()?,

@@ -29,7 +29,7 @@ fn card(item: usize, right: Option<bool>) -> Card {
             .map(|drawn| CardMap { class: "<i>cat</i>".to_owned(), drawn, focus: None })
             .to_vec(),
         check: Some(Check { hottest: 1.5, coldest: 2.0 }),
-        quantity: None,
+        measure: None,
         truth: None,
     }
 }

@@ -3,6 +3,7 @@
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, Explanation};
 use crate::localise::Mask;
+use crate::model::HeadKind;
 use crate::run::BaseImage;
 
 /// An explained image.
@@ -37,15 +38,21 @@ impl ExplainedImage<'_> {
         self.data.label(self.item)
     }
 
-    /// Returns the explained quantity in words; `None` for a model of classes.
+    /// Returns what the model says of the image where that is not a class with its probability: a quantity, or the share of
+    /// pixels of the explained class.
     #[must_use]
-    pub fn quantity(&self) -> Option<String> {
+    pub fn measure(&self) -> Option<String> {
         let class = self.explanation.attributions.first().map_or(0, |map| map.class);
+        let head = &self.explainer.model().head;
+        if head.kind == HeadKind::Segmentation {
+            let share = self.explanation.probabilities.get(class).copied().unwrap_or(f64::NAN);
+            return Some(format!("{} covers {:.1} % of the pixels", self.class_name(class), 100.0 * share));
+        }
         let value = match self.explanation.logits.as_slice() {
             [only] => *only,
             values => values.get(class).copied().unwrap_or(f32::NAN),
         };
-        self.explainer.model().head.is_quantity().then(|| format!("value {value:.4}"))
+        head.is_quantity().then(|| format!("value {value:.4}"))
     }
 
     /// Returns the title of a map, with layer and class if there are several.

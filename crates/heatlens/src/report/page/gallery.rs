@@ -175,7 +175,7 @@ fn caption(card: &Card) -> Markup {
     html! {
         div.caption {
             p.name { (card.name) }
-            @if let Some(quantity) = &card.quantity { p { (quantity) } }
+            @if let Some(measure) = &card.measure { p { (measure) } }
             @else { @match (card.right, &card.label) {
                 (Some(right), Some(label)) => {
                     p { span.badge.(if right { "good" } else { "bad" }) { (if right { "right" } else { "wrong" }) }

@@ -227,8 +227,8 @@ fn caption(seen: &ExplainedImage<'_>) -> Vec<String> {
     let probability = explanation.probabilities.get(explanation.predicted).copied().unwrap_or(f64::NAN);
     let mut lines = vec![data.name(item)];
     let class = explanation.attributions.first().map(|a| a.class);
-    if let Some(quantity) = seen.quantity() {
-        lines.push(quantity);
+    if let Some(measure) = seen.measure() {
+        lines.push(measure);
         lines.extend(class.map(|class| format!("explained: {}", name(class))));
         return lines;
     }
