@@ -1,4 +1,4 @@
-//! The valid files that damage starts from.
+//! Valid files used as starting points.
 
 use std::fs;
 use std::io::Cursor;
@@ -13,7 +13,7 @@ use image::{DynamicImage, ImageFormat};
 
 use crate::zip;
 
-/// What a file is.
+/// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Format {
@@ -27,11 +27,11 @@ pub enum Format {
 /// A valid file.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Its name.
+    /// File name.
     pub name: String,
-    /// What it is.
+    /// Format.
     pub format: Format,
-    /// Its content.
+    /// Content.
     pub bytes: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ fn sample(name: &str, format: Format, bytes: Vec<u8>) -> Sample {
     Sample { name: name.to_owned(), format, bytes }
 }
 
-/// Small files of every format: the committed samples below `root`, and some made here.
+/// Returns small files of every format: the committed samples below `root`, and some generated here.
 pub fn samples(root: &Path) -> Vec<Sample> {
     let mut all = Vec::new();
     below(&root.join("crates"), &mut all);

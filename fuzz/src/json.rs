@@ -1,10 +1,10 @@
-//! Damage to the structure of JSON: it stays JSON, what it says becomes nonsense.
+//! Damage to the structure of JSON: it remains valid JSON with nonsensical content.
 
 use serde_json::{Map, Value, json};
 
 use crate::random::Random;
 
-/// Keys whose numbers are sizes, axes and names of other layers: what a reader computes with.
+/// Keys of sizes, axes and layer names, with which a reader computes.
 const TELLING: [&str; 38] = [
     "arguments",
     "attention_axes",
@@ -54,7 +54,7 @@ pub fn structure(random: &mut Random, value: &mut Value, other: &Value) {
 }
 
 fn once(random: &mut Random, root: &mut Value, other: &Value) {
-    // Parts are taken before, because the place to change is borrowed from the same document.
+    // Parts are copied first, because the place to change is borrowed from the same document.
     let own = pick(random, root).clone();
     let foreign = pick(random, other).clone();
     let class = class(random, root);
@@ -71,7 +71,7 @@ fn once(random: &mut Random, root: &mut Value, other: &Value) {
     }
 }
 
-/// Adds, drops, repeats and moves members of a list or an object; makes a list of anything else.
+/// Adds, removes, repeats or moves members of a list or an object; turns anything else into a list.
 fn members(random: &mut Random, target: &mut Value, own: Value, foreign: Value) {
     match target {
         Value::Array(list) => {
@@ -85,7 +85,7 @@ fn members(random: &mut Random, target: &mut Value, own: Value, foreign: Value) 
                 4 if !list.is_empty() => {
                     let copies = *random.of(&[1, 2, 100, 3000]);
                     let one = list[inner].clone();
-                    // Large parts are not repeated often: the damage is in the number, not in the length.
+                    // Large parts are repeated less often: the number of copies matters, not the length.
                     let copies = if size(&one) > 50 { copies.min(20) } else { copies };
                     list.extend(std::iter::repeat_n(one, copies));
                 }
@@ -109,7 +109,7 @@ fn members(random: &mut Random, target: &mut Value, own: Value, foreign: Value) 
     }
 }
 
-/// A number in the place of `old`: near it, where the rest may still fit, or at an edge.
+/// Returns a replacement for the number `old`: near it, so that the rest may still fit, or an edge case.
 fn number_like(random: &mut Random, old: &Value) -> Value {
     if let Some(old) = old.as_i64().filter(|_| random.below(2) == 0) {
         return json!(old.wrapping_add(random.below(5) as i64 - 2));
@@ -126,7 +126,7 @@ fn number_like(random: &mut Random, old: &Value) -> Value {
     }
 }
 
-/// A value of another type than anybody expects.
+/// Returns a value of an unexpected type.
 fn wrong(random: &mut Random) -> Value {
     match random.below(12) {
         0 => Value::Null,
@@ -144,12 +144,12 @@ fn wrong(random: &mut Random) -> Value {
     }
 }
 
-/// Lists in lists.
+/// Returns nested lists.
 fn deep(levels: usize) -> Value {
     (0..levels).fold(json!(1), |inner, _| Value::Array(vec![inner]))
 }
 
-/// The name of a layer's class: one of the document, or one that runs code or stands for a model.
+/// Returns a class name: one of the document, or one that runs code or denotes a model.
 fn class(random: &mut Random, root: &Value) -> Value {
     const OTHERS: [&str; 12] = [
         "Lambda",
@@ -178,7 +178,7 @@ fn class(random: &mut Random, root: &Value) -> Value {
     }
 }
 
-/// How many values there are.
+/// Returns the number of values in a document.
 pub fn size(value: &Value) -> usize {
     let mut count = 1;
     walk(value, &mut |_, _| count += 1);
@@ -199,14 +199,14 @@ fn walk<'a>(value: &'a Value, visit: &mut dyn FnMut(&'a str, &'a Value)) {
     }
 }
 
-/// Any part of a document.
+/// Returns a random part of a document.
 fn pick<'a>(random: &mut Random, root: &'a Value) -> &'a Value {
     let mut all = vec![root];
     walk(root, &mut |_, value| all.push(value));
     all[random.below(all.len())]
 }
 
-/// The value that `number` counts down to, in the order of [`walk`], among those that `wanted` takes.
+/// Returns the value reached after counting down `number`, in the order of [`walk`], among those that `wanted` accepts.
 fn nth<'a>(value: &'a mut Value, number: &mut usize, wanted: &dyn Fn(&str) -> bool) -> Option<&'a mut Value> {
     let members: Vec<(bool, &mut Value)> = match value {
         Value::Array(list) => list.iter_mut().map(|inner| (wanted(""), inner)).collect(),
@@ -230,7 +230,7 @@ fn place<'a>(random: &mut Random, root: &'a mut Value) -> Option<&'a mut Value> 
     nth(root, &mut number, &|_| true)
 }
 
-/// A value under one of the [`TELLING`] keys, or something inside it.
+/// Returns a value under one of the [`TELLING`] keys, or a value inside it.
 fn telling_place<'a>(random: &mut Random, root: &'a mut Value) -> Option<&'a mut Value> {
     let wanted = |key: &str| TELLING.contains(&key);
     let mut count = 0;

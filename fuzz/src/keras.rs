@@ -1,5 +1,4 @@
-//! Damage to Keras files: to the archive, to the description in it, to the HDF5 file in it, packed again with and
-//! without compression.
+//! Damage to Keras files: to the archive, its description or its HDF5 file, repacked with and without compression.
 
 use std::io::{Cursor, Read, Write};
 
@@ -15,12 +14,12 @@ const WEIGHTS: &str = "model.weights.h5";
 
 type Files = Vec<(String, Vec<u8>)>;
 
-/// Whether a file is an archive and not HDF5.
+/// True if a file is an archive, not HDF5.
 fn is_archive(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK")
 }
 
-/// A damaged file of `bytes`, with pieces of `other`.
+/// Returns a damaged copy of `bytes`, with pieces of `other`.
 pub fn damage(random: &mut Random, bytes: &[u8], other: &[u8]) -> Vec<u8> {
     let mut damaged = bytes.to_vec();
     match random.below(8) {
@@ -61,7 +60,7 @@ fn inside(random: &mut Random, files: &mut Files, other: &[u8]) {
     }
 }
 
-/// Damage to the list of files: missing, named twice, huge, led out of the folder, another model's.
+/// Damages the list of files: missing, duplicated, huge, outside the folder, from another model.
 fn entries(random: &mut Random, files: &mut Files, at: usize) {
     match random.below(6) {
         0 => drop(files.remove(at)),
@@ -73,7 +72,7 @@ fn entries(random: &mut Random, files: &mut Files, at: usize) {
     }
 }
 
-/// Damage to the text of a description: deep, cut off, with words that JSON does not know.
+/// Damages the text of a description: deep nesting, truncation, words that are not JSON.
 fn text(random: &mut Random, bytes: &mut Vec<u8>) {
     let at = random.below(bytes.len());
     let insert: Vec<u8> = match random.below(4) {
@@ -85,7 +84,7 @@ fn text(random: &mut Random, bytes: &mut Vec<u8>) {
     bytes.splice(at..at, insert);
 }
 
-/// Damages the description inside an HDF5 file, where the new one fits into the old one's place.
+/// Damages the description inside an HDF5 file, if the new one fits in place of the old one.
 fn described(random: &mut Random, bytes: &mut [u8], other: &[u8]) {
     let Some(place) = description_place(bytes) else { return };
     let Ok(mut config) = serde_json::from_slice::<Value>(&bytes[place.clone()]) else { return };
@@ -103,7 +102,7 @@ fn described(random: &mut Random, bytes: &mut [u8], other: &[u8]) {
     }
 }
 
-/// The description of a model in a file of either kind.
+/// Returns the description of a model in a file of either kind.
 fn description(bytes: &[u8]) -> Option<Value> {
     if is_archive(bytes) {
         let files = unpack(bytes)?;
@@ -113,7 +112,7 @@ fn description(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(&bytes[description_place(bytes)?]).ok()
 }
 
-/// Where the description stands in an HDF5 file.
+/// Returns the position of the description in an HDF5 file.
 fn description_place(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     const STARTS: [&[u8]; 3] = [b"{\"class_name\"", b"{\"module\"", b"{\"config\""];
     let start = |s: &&[u8]| bytes.windows(s.len()).position(|w| w == *s);

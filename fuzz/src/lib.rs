@@ -1,8 +1,8 @@
-//! What is done to hostile files, and what makes files hostile.
+//! Fuzzing of file readers: creation of hostile files, and the operations performed on them.
 //!
-//! [`targets`] does with a file what the program would do, [`mutate`] damages bytes, [`wire`] takes
-//! protobuf apart and damages its structure, [`keras`] and [`json`] do so with Keras files, [`corpus`] makes the valid
-//! files that this starts from.
+//! [`targets`] performs the operations of the program on a file, [`mutate`] damages bytes, [`wire`] parses protobuf and
+//! damages its structure, [`keras`] and [`json`] do the same for Keras files, [`corpus`] provides the valid files to
+//! start from.
 
 pub mod corpus;
 pub mod json;

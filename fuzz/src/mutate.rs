@@ -2,7 +2,7 @@
 
 use crate::random::Random;
 
-/// A part of `bytes` of up to `most`.
+/// Returns a random range of `bytes` with a length of at most `most`.
 fn part(random: &mut Random, bytes: &[u8], most: usize) -> std::ops::Range<usize> {
     let start = random.below(bytes.len() + 1);
     let len = random.below((bytes.len() - start).min(most) + 1);
@@ -50,7 +50,7 @@ fn once(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// Replaces a run of decimal digits by another number: sizes in headers and in JSON.
+/// Replaces a run of decimal digits with another number: sizes in headers and in JSON.
 fn digits(random: &mut Random, bytes: &mut Vec<u8>) {
     let from = random.below(bytes.len());
     let is_digit = |b: &u8| b.is_ascii_digit();
@@ -60,20 +60,20 @@ fn digits(random: &mut Random, bytes: &mut Vec<u8>) {
     bytes.splice(start..end, number.into_bytes());
 }
 
-/// Damages an HDF5 file where it is not empty, in one to four places: most of such a file is zeros that nobody reads,
-/// and what matters are addresses, sizes and signatures of eight bytes or less.
+/// Damages non-zero parts of an HDF5 file in one to four places: most of such a file is unused zeros, and the relevant
+/// parts are addresses, sizes and signatures of at most eight bytes.
 pub fn hdf5(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     for _ in 0..=random.below(4) {
         let from = random.below(bytes.len());
         let Some(at) = bytes[from..].iter().position(|&b| b != 0).map(|i| from + i) else { continue };
         let width = [1, 1, 2, 4, 8][random.below(5)];
-        // Where a number of eight bytes stands, its first one is aligned.
+        // Numbers of eight bytes are aligned.
         let at = if width == 8 { at & !7 } else { at };
         let end = (at + width).min(bytes.len());
         match random.below(8) {
             0 => bytes[at] ^= 1 << random.below(8),
             1..=3 => bytes[at..end].copy_from_slice(&random.integer().to_le_bytes()[..end - at]),
-            // Another address of the same file: groups and heaps that hold each other.
+            // Another address of the same file: groups and heaps that contain each other.
             4 | 5 => {
                 let address = if random.below(2) == 0 { signature(random, bytes) } else { at };
                 let start = at & !7;
@@ -89,7 +89,7 @@ pub fn hdf5(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// Where some structure of an HDF5 file begins.
+/// Returns the start of some structure of an HDF5 file.
 fn signature(random: &mut Random, bytes: &[u8]) -> usize {
     const SIGNATURES: [&[u8]; 9] =
         [b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"FRHP", b"BTHD", b"FADB", b"OCHK"];
@@ -98,7 +98,7 @@ fn signature(random: &mut Random, bytes: &[u8]) -> usize {
     bytes[from..].windows(4).position(is_one).map_or(from, |i| from + i)
 }
 
-/// Another field number.
+/// Replaces a field number.
 pub(crate) fn once_in(random: &mut Random, number: &mut u64) {
     *number = 1 + random.below(26) as u64;
 }

@@ -1,11 +1,11 @@
-//! Random numbers that a seed fixes (splitmix64).
+//! Seeded pseudo-random numbers (splitmix64).
 
-/// A stream of numbers.
+/// A pseudo-random number generator.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
 
 impl Random {
-    /// The next number.
+    /// Returns the next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -14,17 +14,17 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Below `n`; 0 if there is nothing below it.
+    /// Returns a number below `n`, or 0 if `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n.max(1) as u64) as usize
     }
 
-    /// One of these.
+    /// Returns one of the elements.
     pub fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 
-    /// A number that breaks things: small, at an edge, or anything.
+    /// Returns a number likely to break things: small, an edge case, or arbitrary.
     pub fn integer(&mut self) -> u64 {
         const EDGES: [i64; 22] = [
             0,

@@ -1,4 +1,4 @@
-//! What the program does with a file, step by step. None of it may panic, hang or allocate without bound.
+//! Operations of the program on a file, step by step. None of them may panic, hang or allocate without bound.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use heatlens::model::Model;
 use heatlens::predict::Predictor;
 use heatlens_cpu::Program;
 
-/// The steps, for reports.
+/// Names of the steps, for reports.
 pub const STEPS: [&str; 12] = [
     "nothing",
     "open",
@@ -31,7 +31,7 @@ pub const STEPS: [&str; 12] = [
 
 static STEP: AtomicUsize = AtomicUsize::new(0);
 
-/// How often each step was begun.
+/// Number of times each step was begun.
 static REACHED: [AtomicUsize; STEPS.len()] = [const { AtomicUsize::new(0) }; STEPS.len()];
 
 fn step(name: &str) {
@@ -40,30 +40,30 @@ fn step(name: &str) {
     REACHED[step].fetch_add(1, Ordering::Relaxed);
 }
 
-/// How often each step was begun, in words: damage that never gets past the first check tests nothing.
+/// Returns the number of times each step was begun, as text: damage that never passes the first check tests nothing.
 pub fn reached() -> String {
     let count = |(name, count): (&&str, &AtomicUsize)| format!("{name} {}", count.load(Ordering::Relaxed));
     let all: Vec<String> = STEPS.iter().zip(&REACHED).skip(1).map(count).collect();
     all.join(", ")
 }
 
-/// What is being done.
+/// Returns the name of the current step.
 pub fn current_step() -> &'static str {
     STEPS[STEP.load(Ordering::Relaxed)]
 }
 
-/// A number that stands in files outside the model's folder only.
+/// A number that occurs only in files outside the model's folder.
 pub const SECRET: f32 = 31_337.25;
 
-/// A folder for files that are opened by path: `model` is the folder, `secret.bin` lies beside it, and
-/// `link.bin` and `linked` in it lead out of it.
+/// A folder for files that are opened by path: `model` is the model's folder, `secret.bin` lies outside it, and
+/// `link.bin` and `linked` in it point outside.
 #[derive(Debug)]
 pub struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    /// Makes the folder.
+    /// Creates the folder.
     pub fn new() -> std::io::Result<Self> {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }?;
@@ -87,7 +87,7 @@ impl Place {
     }
 }
 
-/// Work beyond this is the file's right to ask for, and ours to leave out here.
+/// Maximum number of elements of a graph that is run: larger ones may be valid, but take too long here.
 const MOST_ELEMENTS: usize = 300_000;
 
 fn elements(graph: &Graph) -> usize {
@@ -95,7 +95,7 @@ fn elements(graph: &Graph) -> usize {
     graph.values().iter().fold(0, |sum, v| sum.saturating_add(len(v)))
 }
 
-/// An ONNX file.
+/// Opens an ONNX file.
 pub fn onnx(place: &Place, bytes: &[u8]) {
     step("open");
     let Some(path) = place.file("model.onnx", bytes) else { return };
@@ -109,20 +109,20 @@ pub fn onnx(place: &Place, bytes: &[u8]) {
     model(opened.graph);
 }
 
-/// A Keras file, of either kind.
+/// Opens a Keras file of either kind.
 pub fn keras(place: &Place, bytes: &[u8]) {
     step("open");
     let Some(path) = place.file("model.keras", bytes) else { return };
-    // Models for pictures of any size are given one, so that more of them open.
+    // Models for images of any size get a size, so that more of them open.
     let options = keras::OpenOptions { input_size: Some([9, 7]) };
     match keras::open_file_with(&path, &options) {
         Ok(opened) => model(opened.graph),
-        // What the program says about it.
+        // Creates the error message of the program.
         Err(_) => drop(Model::open(&path).map_err(|error| error.to_string())),
     }
 }
 
-/// Everything after opening, whatever the format was.
+/// Runs everything after opening, for any format.
 pub fn model(graph: Graph) {
     step("write");
     let _ = onnx::write(&graph);
@@ -156,7 +156,7 @@ pub fn model(graph: Graph) {
     }
 }
 
-/// Runs the graph on ones, fast and plainly.
+/// Runs the graph on ones, as a program and by the reference evaluator.
 fn run(graph: &Graph) {
     let len = |id| graph.fact(id).shape.len_per_sample().unwrap_or(0);
     let feeds: Vec<Vec<f32>> = graph.inputs().iter().map(|&id| vec![1.0; len(id)]).collect();
@@ -176,7 +176,7 @@ fn run(graph: &Graph) {
     }
 }
 
-/// Arrays and pictures; `name` says what the file is called.
+/// Opens arrays and images; `name` is the file name.
 pub fn data(place: &Place, name: &str, bytes: &[u8]) {
     step("data");
     let Some(path) = place.file(name, bytes) else { return };

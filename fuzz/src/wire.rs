@@ -1,15 +1,15 @@
-//! Damage to the structure of ONNX files: the file stays protobuf, what it says becomes nonsense.
+//! Damage to the structure of ONNX files: the file remains valid protobuf with nonsensical content.
 
 use crate::random::Random;
 
-/// The content of a field.
+/// Content of a field.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// A whole number.
+    /// An integer.
     Number(u64),
     /// Four or eight bytes.
     Fixed(Vec<u8>),
-    /// Text, raw data, packed numbers.
+    /// A string, raw data or packed numbers.
     Bytes(Vec<u8>),
     /// A message.
     Message(Kind, Vec<Field>),
@@ -22,7 +22,7 @@ pub struct Field {
     content: Content,
 }
 
-/// The messages that matter.
+/// The relevant kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -43,7 +43,7 @@ pub enum Kind {
 
 use Kind::*;
 
-/// Which field of which message holds which message.
+/// Fields that hold messages: parent kind, field number, child kind.
 const FIELDS: [(Kind, u64, Kind); 20] = [
     (Model, 7, Graph),
     (Model, 8, Opset),
@@ -71,7 +71,7 @@ fn kind_of(parent: Kind, number: u64) -> Option<Kind> {
     FIELDS.iter().find(|(p, n, _)| *p == parent && *n == number).map(|f| f.2)
 }
 
-/// Takes a message apart; `None` if it is none.
+/// Parses a message; `None` if it is not valid.
 pub fn parse(kind: Kind, mut bytes: &[u8]) -> Option<Vec<Field>> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
@@ -112,7 +112,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Puts a message together.
+/// Encodes a message.
 pub fn encode(fields: &[Field]) -> Vec<u8> {
     let mut out = Vec::new();
     for field in fields {
@@ -145,7 +145,7 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// A field's place: the position in each message on the way to it.
+/// Position of a field: the index in each message on the path to it.
 type Path = Vec<usize>;
 
 fn paths(kind: Kind, fields: &[Field], at: &mut Path, visit: &mut impl FnMut(Kind, &Field, &Path)) {
@@ -159,7 +159,7 @@ fn paths(kind: Kind, fields: &[Field], at: &mut Path, visit: &mut impl FnMut(Kin
     }
 }
 
-/// The message that holds the field at `path`.
+/// Returns the message that contains the field at `path`.
 fn holder<'a>(fields: &'a mut Vec<Field>, path: &[usize]) -> &'a mut Vec<Field> {
     let mut at = fields;
     for &i in &path[..path.len() - 1] {
@@ -171,7 +171,7 @@ fn holder<'a>(fields: &'a mut Vec<Field>, path: &[usize]) -> &'a mut Vec<Field> 
     at
 }
 
-/// Operators to try in the place of others.
+/// Operators to substitute for others.
 const OPERATORS: [&str; 40] = [
     "Conv",
     "ConvTranspose",
@@ -215,7 +215,7 @@ const OPERATORS: [&str; 40] = [
     "Attention",
 ];
 
-/// Damages the structure in one to five places; `None` if the file is no protobuf.
+/// Damages the structure in one to five places; `None` if the file is not protobuf.
 pub fn structure(random: &mut Random, file: &[u8], other: &[u8]) -> Option<Vec<u8>> {
     let mut model = parse(Model, file)?;
     let donor = parse(Model, other)?;
@@ -225,7 +225,7 @@ pub fn structure(random: &mut Random, file: &[u8], other: &[u8]) -> Option<Vec<u
         if all.is_empty() {
             break;
         }
-        // Kinds first: weights would drown everything else.
+        // Chooses the kind first: otherwise almost all fields would be weights.
         let kinds = [
             Graph, Graph, Node, Node, Node, Attribute, Attribute, Tensor, Tensor, Dim, Dim, ValueInfo, Model,
             Function,
@@ -251,7 +251,7 @@ fn once(random: &mut Random, model: &mut Vec<Field>, donor: &[Field], kind: Kind
             fields.swap(i, j);
         }
         3 => fields[i].number = 1 + random.below(30) as u64,
-        // A field of the same place in another file.
+        // The corresponding field of another file.
         4 => {
             let mut found = Vec::new();
             let number = fields[i].number;
@@ -269,7 +269,7 @@ fn once(random: &mut Random, model: &mut Vec<Field>, donor: &[Field], kind: Kind
     }
 }
 
-/// Every short text of the file: names, operators.
+/// Returns every short string of the file: names, operators.
 fn texts(model: &[Field]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     paths(Model, model, &mut Vec::new(), &mut |kind, field, _| {
@@ -321,7 +321,7 @@ fn number(number: u64, value: u64) -> Field {
     Field { number, content: Content::Number(value) }
 }
 
-/// Attacks that chance would not find.
+/// Attacks that random damage would not find.
 fn special(random: &mut Random, fields: &mut Vec<Field>, kind: Kind, graph: Option<Field>) {
     match kind {
         Tensor => {
@@ -346,7 +346,7 @@ fn special(random: &mut Random, fields: &mut Vec<Field>, kind: Kind, graph: Opti
                 }
             }
         }
-        // Branches in branches, many levels deep.
+        // Nested branches, many levels deep.
         Node => {
             let Some(Field { content: Content::Message(_, inner), .. }) = graph else { return };
             let mut inner = if random.below(2) == 0 { inner } else { Vec::new() };
@@ -399,7 +399,7 @@ fn special(random: &mut Random, fields: &mut Vec<Field>, kind: Kind, graph: Opti
                 }
             }
         }
-        // The outputs become another value, the nodes stand in another order.
+        // Other values become outputs, and nodes are reordered.
         Graph => {
             let by = random.below(fields.len());
             fields.rotate_left(by);

@@ -1,6 +1,6 @@
-//! Archives without compression whose checksums are right although their content need not be.
+//! Uncompressed archives with correct checksums, whatever their content.
 
-/// Packs files; `lie` is added to the sizes that the archive claims.
+/// Packs files; `lie` is added to the sizes stored in the archive.
 pub fn pack(files: &[(String, Vec<u8>)], lie: u32) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in files {
@@ -37,7 +37,7 @@ pub fn pack(files: &[(String, Vec<u8>)], lie: u32) -> Vec<u8> {
     out
 }
 
-/// The files of an archive that [`pack`] or a plain writer made; compressed ones are left as they are.
+/// Returns the files of an archive written by [`pack`] or a plain writer; compressed ones are not decompressed.
 pub fn unpack(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     let half = |at: usize| Some(usize::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
     let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);

@@ -1,11 +1,11 @@
-//! Images that are open for a model.
+//! Images opened for a model.
 
 use std::sync::Arc;
 
 use heatlens::data::Dataset;
 use pyo3::prelude::*;
 
-/// Images that are open for a model.
+/// Images opened for a model.
 #[pyclass(frozen, module = "heatlens._heatlens")]
 pub(crate) struct Data(pub(crate) Arc<dyn Dataset>);
 

@@ -1,4 +1,4 @@
-//! What was found for one image.
+//! Explanation of one image.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::pictures::Chosen;
 use crate::pool::compute;
 use crate::{Error, error, show as pages};
 
-/// What the explanations of one call have in common.
+/// Data shared by the explanations of one call.
 pub(crate) struct Set {
     pub(crate) explainer: Arc<Explainer>,
     pub(crate) data: Arc<dyn Dataset>,
 }
 
-/// The model's answer to an image, and a heat map for each method, layer and class.
+/// The model's prediction for an image, and a heat map for each method, layer and class.
 #[pyclass(frozen, module = "heatlens")]
 pub(crate) struct Explanation {
     set: Arc<Set>,
@@ -36,7 +36,7 @@ impl Explanation {
         Self { set, item, found, maps: PyOnceLock::new() }
     }
 
-    /// A map by its name; the first without.
+    /// Returns a map by name, or the first one if no name is given.
     fn map(&self, id: Option<&str>) -> PyResult<Heatmap<'_>> {
         let found = self.found.heatmaps().find(|map| id.is_none_or(|id| map.name() == id));
         found.ok_or_else(|| {
@@ -49,7 +49,7 @@ impl Explanation {
 
 type Picture<'py> = Bound<'py, PyArray3<u8>>;
 
-/// Height × width × 3.
+/// Converts an image to an array, height × width × 3.
 fn array<'py>(py: Python<'py>, picture: &RgbImage) -> PyResult<Picture<'py>> {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     PyArray1::from_slice(py, picture.as_raw()).reshape([height, width, 3])
@@ -57,7 +57,7 @@ fn array<'py>(py: Python<'py>, picture: &RgbImage) -> PyResult<Picture<'py>> {
 
 #[pymethods]
 impl Explanation {
-    /// The raw signed maps by method, at the size at which they are computed.
+    /// The raw signed maps by method, at their original resolution.
     #[getter]
     fn maps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let make = || {
@@ -73,7 +73,7 @@ impl Explanation {
         Ok(self.maps.get_or_try_init(py, make)?.bind(py).clone())
     }
 
-    /// The heat of every pixel of the image, from 0 to 1; all 0 where there is nothing to see.
+    /// The heat of every pixel of the image, from 0 to 1; all 0 if the map is empty.
     #[pyo3(signature = (id=None))]
     fn heat<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let map = self.map(id)?;
@@ -90,37 +90,37 @@ impl Explanation {
         values.into_pyarray(py).reshape(size)
     }
 
-    /// The image with the heat over it.
+    /// The image with the heat map overlaid.
     #[pyo3(signature = (id=None))]
     fn overlay<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Picture<'py>> {
         array(py, &self.map(id)?.overlay().image)
     }
 
-    /// The map alone, as the command line draws it.
+    /// The map alone, as drawn by the command line.
     #[pyo3(signature = (id=None))]
     fn picture<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Picture<'py>> {
         array(py, &self.map(id)?.picture().image)
     }
 
-    /// The map alone, red for the class and blue against it.
+    /// The map alone, with evidence for the class in red and against it in blue.
     #[pyo3(signature = (id=None))]
     fn signed<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Picture<'py>> {
         array(py, &self.map(id)?.signed().image)
     }
 
-    /// Why there is nothing to see in a map; `None` if there is something.
+    /// The reason why a map is empty; `None` if it is not empty.
     #[pyo3(signature = (id=None))]
     fn why_empty(&self, id: Option<&str>) -> PyResult<Option<String>> {
         Ok(self.map(id)?.why_empty().map(|reason| reason.to_string()))
     }
 
-    /// The number of the class that a map explains.
+    /// The index of the class that a map explains.
     #[pyo3(signature = (id=None))]
     fn target(&self, id: Option<&str>) -> PyResult<usize> {
         Ok(self.map(id)?.class())
     }
 
-    /// The image in its own size.
+    /// The image in its original size.
     #[getter]
     fn image<'py>(&self, py: Python<'py>) -> PyResult<Picture<'py>> {
         array(py, self.found.image())
@@ -146,25 +146,25 @@ impl Explanation {
         self.found.predicted_name()
     }
 
-    /// What the command line calls the image.
+    /// The name of the image, as used by the command line.
     #[getter]
     fn name(&self) -> String {
         self.set.data.name(self.item)
     }
 
-    /// What should be known before the maps are believed.
+    /// Notes to consider before trusting the maps.
     #[getter]
     fn notes(&self) -> Vec<String> {
         self.found.notes().map(str::to_owned).chain(self.set.data.notes()).collect()
     }
 
-    /// Writes the command line's files of this image. See `Explanations.save`.
+    /// Writes the same files for this image as the command line. See `Explanations.save`.
     #[pyo3(signature = (folder, save=vec!["png".to_owned(), "npz".to_owned()], force=false))]
     fn save(&self, py: Python<'_>, folder: PathBuf, save: Vec<String>, force: bool) -> PyResult<()> {
         write(py, &self.set, vec![self.item], folder, &save, force)
     }
 
-    /// The raw signed values of a map, placed and enlarged over the image; what the model did not see is 0.
+    /// The raw signed values of a map, upsampled and aligned with the image; 0 for pixels the model did not see.
     #[pyo3(signature = (id=None))]
     fn projected<'py>(&self, py: Python<'py>, id: Option<&str>) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let plane = self.map(id)?.raw().plane().ok_or_else(|| Error::new_err("the map is not one plane"))?;
@@ -173,22 +173,22 @@ impl Explanation {
         placed.into_values().into_pyarray(py).reshape(size)
     }
 
-    /// A matplotlib figure: the image, and every map.
+    /// A matplotlib figure with the image and every map.
     fn plot<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         show(slf.py())?.call_method1("plot", (PyList::new(slf.py(), [slf])?,))
     }
 
-    /// Pictures for `wandb.log`.
+    /// Images for `wandb.log`.
     fn to_wandb<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         show(slf.py())?.call_method1("to_wandb", (slf,))
     }
 
-    /// Adds pictures to a `SummaryWriter`.
+    /// Adds images to a `SummaryWriter`.
     fn to_tensorboard(slf: &Bound<'_, Self>, writer: &Bound<'_, PyAny>, step: i64) -> PyResult<()> {
         show(slf.py())?.call_method1("to_tensorboard", (slf, writer, step)).map(drop)
     }
 
-    /// Logs pictures to the active MLflow run.
+    /// Logs images to the active MLflow run.
     #[pyo3(signature = (folder="heatlens"))]
     fn to_mlflow(slf: &Bound<'_, Self>, folder: &str) -> PyResult<()> {
         show(slf.py())?.call_method1("to_mlflow", (slf, folder)).map(drop)
@@ -212,7 +212,7 @@ impl Explanation {
 }
 
 impl Explanation {
-    /// The predicted class and its probability.
+    /// Returns the predicted class and its probability.
     fn answer(&self) -> String {
         let predicted = self.found.predicted();
         match self.found.probabilities().get(predicted) {
@@ -222,12 +222,12 @@ impl Explanation {
     }
 }
 
-/// What other tools are given is said in Python.
+/// Returns the Python module with the integrations for other tools.
 fn show(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("heatlens._show")
 }
 
-/// Writes the command line's files of explanations that come from one call.
+/// Writes the same files as the command line, for explanations of one call.
 #[pyfunction]
 pub(crate) fn save(
     py: Python<'_>,
@@ -246,7 +246,7 @@ pub(crate) fn save(
     write(py, &first.set, items, folder, &save, force)
 }
 
-/// The images are explained once more, on their way through the command line's own writers.
+/// Explains the images again with the writers of the command line.
 fn write(
     py: Python<'_>,
     set: &Set,

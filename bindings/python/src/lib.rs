@@ -1,4 +1,4 @@
-//! The module `heatlens._heatlens`: the library's front door for Python. What is easier said in Python is in
+//! The module `heatlens._heatlens`: Python bindings of the library. Parts that are easier to write in Python are in
 //! `python/heatlens/`.
 
 mod data;
@@ -18,24 +18,24 @@ use pyo3::prelude::*;
 
 create_exception!(heatlens, Error, PyException, "What heatlens cannot do, in the words of the command line.");
 
-/// Any error of the library as Python's.
+/// Converts an error of the library to a Python exception.
 fn error(cause: impl Display) -> PyErr {
     Error::new_err(cause.to_string())
 }
 
-/// Makes everything computed from now on use the instruction set of this name.
+/// Makes all further computations use the named instruction set.
 #[pyfunction]
 fn pin_instruction_set(name: &str) -> PyResult<()> {
     heatlens::pin_instruction_set(name).map_err(error)
 }
 
-/// The instruction set that computes.
+/// Returns the name of the instruction set in use.
 #[pyfunction]
 fn instruction_set() -> &'static str {
     heatlens::instruction_set()
 }
 
-/// The ids of all methods.
+/// Returns the ids of all methods.
 #[pyfunction]
 fn methods() -> Vec<&'static str> {
     METHODS.iter().map(|method| method.id).collect()

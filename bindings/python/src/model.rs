@@ -1,4 +1,4 @@
-//! An open model, and its compiled explainers.
+//! An open model and its compiled explainers.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +19,12 @@ use crate::explanation::{Explanation, Set};
 use crate::pictures::Pictures;
 use crate::pool::compute;
 
-/// Explainers that are kept compiled.
+/// Maximum number of compiled explainers kept.
 const KEPT: usize = 8;
-/// Images between two looks at whether Ctrl-C was pressed.
+/// Number of images between two checks for Ctrl-C.
 const TOGETHER: usize = 16;
 
-/// What is asked of an explainer.
+/// Options of an explainer.
 #[derive(Clone, Debug, PartialEq, FromPyObject)]
 struct Question {
     method: Vec<String>,
@@ -37,7 +37,7 @@ struct Question {
     score: String,
 }
 
-/// A model. Named `Core` since `heatlens.Model` wraps it.
+/// A model. Named `Core` because `heatlens.Model` wraps it.
 #[pyclass(frozen, module = "heatlens._heatlens")]
 pub(crate) struct Core {
     model: Arc<Model>,
@@ -46,7 +46,7 @@ pub(crate) struct Core {
 
 #[pymethods]
 impl Core {
-    /// Opens a file; `words` are the fields of a [`ModelRequest`].
+    /// Opens a file; `words` holds the fields of a [`ModelRequest`].
     #[new]
     fn new(py: Python<'_>, path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<Self> {
         let request = request(path, words)?;
@@ -78,7 +78,7 @@ impl Core {
         self.model.shape().into()
     }
 
-    /// Images in an array, read as from a file. `kind` is NumPy's letter of its type, `bytes` the type's size.
+    /// Images in an array, read as from a file. `kind` is the letter of NumPy's type, `bytes` its size.
     #[pyo3(signature = (values, kind, bytes, layout))]
     fn array(
         &self,
@@ -101,7 +101,7 @@ impl Core {
         Ok(Data(Arc::new(py.detach(read).map_err(error)?)))
     }
 
-    /// Pictures of any size, as bytes of height × width × channels.
+    /// Images of any size, as bytes of height × width × channels.
     fn pictures(&self, images: Vec<PyReadonlyArray3<'_, u8>>) -> PyResult<Data> {
         let rasters = images.iter().map(|image| {
             let [h, w, c] = [0, 1, 2].map(|axis| image.shape()[axis]);
@@ -110,7 +110,7 @@ impl Core {
         Ok(Data(Arc::new(Pictures::new(rasters.collect::<PyResult<_>>()?, &self.model))))
     }
 
-    /// Files and folders, as the command line takes them.
+    /// Files and folders, as on the command line.
     #[pyo3(signature = (paths, layout))]
     fn paths(&self, py: Python<'_>, paths: Vec<PathBuf>, layout: Option<&str>) -> PyResult<Data> {
         let options = self.options(layout)?;
@@ -118,7 +118,7 @@ impl Core {
         Ok(Data(data.into()))
     }
 
-    /// Explains images of `data`; all of them if none are named.
+    /// Explains images of `data`; all of them if `items` is not given.
     #[pyo3(signature = (data, question, items=None))]
     fn explain(
         &self,
@@ -143,7 +143,7 @@ impl Core {
         Ok(all)
     }
 
-    /// An ONNX file of the model with a method's map as a further output.
+    /// An ONNX file of the model with the map of a method as an additional output.
     #[pyo3(signature = (method, layer, target, score, image_size))]
     fn with_explanation<'py>(
         &self,
@@ -166,7 +166,7 @@ impl Core {
         Ok(PyBytes::new(py, &file))
     }
 
-    /// The logits of images that are prepared already, one image after the other.
+    /// The logits of preprocessed images, one image after the other.
     fn logits<'py>(
         &self,
         py: Python<'py>,
@@ -180,7 +180,7 @@ impl Core {
     }
 }
 
-/// A model file and what its file does not say; `words` are the fields of a [`ModelRequest`].
+/// Returns a request for a model file; `words` holds the fields of a [`ModelRequest`].
 pub(crate) fn request(path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<ModelRequest> {
     let text = |key: &str| -> PyResult<Option<String>> {
         words.get_item(key)?.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
@@ -220,7 +220,8 @@ impl Core {
         })
     }
 
-    /// The explainer for a question, compiled if none is kept. The lock is never held while the interpreter's is not.
+    /// Returns the explainer for the given options, compiled unless it is cached. The lock is held only together with
+    /// the interpreter's.
     fn explainer(&self, py: Python<'_>, question: Question) -> PyResult<Arc<Explainer>> {
         let kept = || self.explainers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, found)) = kept().iter().find(|(asked, _)| *asked == question) {

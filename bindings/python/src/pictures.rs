@@ -1,11 +1,11 @@
-//! Data sets that the library does not have: pictures in memory, and some images of another data set.
+//! Additional data sets: images in memory, and a selection of another data set.
 
 use std::sync::Arc;
 
 use heatlens::Model;
 use heatlens::data::{DataError, Dataset, Original, Preprocessing, Raster, Sample, changes_to};
 
-/// Pictures in memory, prepared as image files are.
+/// Images in memory, preprocessed like image files.
 #[derive(Debug)]
 pub(crate) struct Pictures {
     images: Vec<Raster>,
@@ -53,7 +53,7 @@ impl Dataset for Pictures {
         &self.preprocessing
     }
 
-    /// What is done to the pictures, each sentence once.
+    /// Returns notes on the preprocessing of the images, without duplicates.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for note in self.images.iter().flat_map(|image| changes_to(image, &self.preprocessing)) {
@@ -78,7 +78,7 @@ impl Dataset for Pictures {
     }
 }
 
-/// Some images of a data set.
+/// Selected images of a data set.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) of: Arc<dyn Dataset>,
@@ -86,7 +86,7 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// The number in the whole; one that does not exist stays so.
+    /// Returns the index in the whole data set; an invalid index remains invalid.
     fn at(&self, item: usize) -> usize {
         self.items.get(item).copied().unwrap_or(usize::MAX)
     }

@@ -1,4 +1,4 @@
-//! The threads that compute. A process that was forked has none of its parent's, so it makes its own.
+//! Thread pool. A forked process has none of its parent's threads, so it creates its own pool.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,17 +10,17 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error;
 
-/// The pool, and the process that it belongs to.
+/// The pool and the process it belongs to.
 static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 
-/// Runs `work` on the pool, while other threads of Python go on.
+/// Runs `work` on the pool while other Python threads continue.
 pub(crate) fn compute<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> T) -> PyResult<T> {
     let pool = pool()?;
     Ok(py.detach(|| pool.install(work)))
 }
 
-/// Runs `work` on the pool and looks ten times a second whether Ctrl-C was pressed; `work` is then told to stop, and ends
-/// as soon as what is finished is safe.
+/// Runs `work` on the pool and checks ten times per second for Ctrl-C; then `work` is told to stop, and ends as soon as
+/// finished results are safe.
 pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&AtomicBool) -> T) -> PyResult<T> {
     let (pool, stop, waiting) = (pool()?, AtomicBool::new(false), std::thread::current());
     let mut signal = None;
@@ -50,10 +50,10 @@ pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&AtomicB
     }
 }
 
-/// Threads of the pool; 0 stands for one for each processor.
+/// Number of threads of the pool; 0 means one per processor.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Computes with so many threads from now on; `None` for one for each processor. Results are the same for any number.
+/// Sets the number of threads for further computations; `None` for one per processor. It does not affect the results.
 #[pyfunction]
 #[pyo3(signature = (threads))]
 pub(crate) fn set_threads(threads: Option<usize>) -> PyResult<()> {
@@ -66,7 +66,7 @@ pub(crate) fn set_threads(threads: Option<usize>) -> PyResult<()> {
     Ok(())
 }
 
-/// The lock is held only while the interpreter's is, so that no fork finds it taken.
+/// Returns the pool. The lock is held only together with the interpreter's, so a fork never copies it in locked state.
 fn pool() -> PyResult<Arc<ThreadPool>> {
     let mut kept = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((owner, pool)) = &*kept
@@ -78,7 +78,7 @@ fn pool() -> PyResult<Arc<ThreadPool>> {
     let threads = THREADS.load(Ordering::Relaxed);
     let pool =
         Arc::new(ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().map_err(error)?);
-    // The parent's pool is forgotten, not dropped: there are no threads to end.
+    // The parent's pool is leaked, not dropped: its threads do not exist in this process.
     std::mem::forget(kept.replace((process::id(), Arc::clone(&pool))));
     Ok(pool)
 }

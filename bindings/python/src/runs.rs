@@ -1,4 +1,4 @@
-//! Whole runs: audits and training.
+//! Complete runs: audits and training.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::error;
 use crate::model::request;
 use crate::pool::watched;
 
-/// Stops a run when it is told to.
+/// Monitor that stops a run on request.
 struct Stops<'s>(&'s AtomicBool);
 
 impl Monitor for Stops<'_> {
@@ -35,10 +35,10 @@ impl Observer for Stops<'_> {
     fn epoch(&mut self, _: &Record) {}
 }
 
-/// Audits a model into the folder `out`, which then holds `audit.json` and `report.html`.
+/// Audits a model; writes `audit.json` and `report.html` to the folder `out`.
 #[pyfunction]
 #[pyo3(signature = (model, words, paths, out, methods, images, seed, set, force))]
-#[allow(clippy::too_many_arguments)] // why: heatlens/_model.py calls it by name, nobody else
+#[allow(clippy::too_many_arguments)] // only called by heatlens/_model.py, by name
 pub(crate) fn audit(
     py: Python<'_>,
     model: PathBuf,
@@ -68,7 +68,7 @@ pub(crate) fn audit(
     Ok(())
 }
 
-/// Trains on the arrays or class folders at `data` into the folder `out`, which then holds `model.onnx` and `metrics.json`.
+/// Trains on the arrays or class folders at `data`; writes `model.onnx` and `metrics.json` to the folder `out`.
 #[pyfunction]
 #[pyo3(signature = (data, validation, out, words, force))]
 pub(crate) fn train(

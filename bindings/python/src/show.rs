@@ -1,4 +1,4 @@
-//! An explanation in a notebook: pictures in a row, without scripts.
+//! HTML view of an explanation for notebooks: images in a row, without scripts.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use heatlens::render::FileFormat;
 use heatlens::{Explanation, Heatmap};
 use image::RgbImage;
 
-/// The image, then each map: alone and over the image, or alone where it is one of pixels.
+/// Returns the image, then each map: alone and overlaid on the image, or alone for pixel-level maps.
 pub(crate) fn html(name: &str, answer: &str, found: &Explanation) -> io::Result<String> {
     let mut figures = figure(found.image(), name)?;
     for map in found.heatmaps() {

@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well.
+//! Errors of commands, with exit codes.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use heatlens::run::RunError;
 
-/// A failed command: what to say, and with which code to end (1 failed, 2 wrong usage, 130 stopped by Ctrl-C).
+/// Error of a command: message and exit code (1 failure, 2 wrong usage, 130 interrupted by Ctrl-C).
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
@@ -14,22 +14,23 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The command was understood but could not be done.
+    /// Creates the error of a command that failed.
     pub(crate) fn new(message: impl Display) -> Self {
         Self { message: message.to_string(), code: 1 }
     }
 
-    /// The command line does not make sense.
+    /// Creates the error of an invalid command line.
     pub(crate) fn usage(message: impl Display) -> Self {
         Self { message: message.to_string(), code: 2 }
     }
 
-    /// Ctrl-C stopped the command. The code is what a shell reports of a program that the signal ended (128 + 2).
+    /// Creates the error of a command interrupted by Ctrl-C, with the exit code that a shell reports for SIGINT
+    /// (128 + 2).
     pub(crate) fn interrupted(message: impl Display) -> Self {
         Self { message: message.to_string(), code: 130 }
     }
 
-    /// Says what happened and gives the exit code.
+    /// Prints the message and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         crate::output::error(&self.message);
         ExitCode::from(self.code)

@@ -1,4 +1,5 @@
-//! The `heatlens` program: where does an image classifier look, and can the picture be believed?
+//! The `heatlens` program: explains the predictions of image classifiers and checks whether the explanations can be
+//! trusted.
 
 mod arguments;
 mod command;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Uses one instruction set, where one is named.
+/// Pins the instruction set, if one is named.
 fn pin(isa: Option<String>) -> Result<(), Failure> {
     match isa.or_else(|| std::env::var("HEATLENS_ISA").ok()) {
         Some(name) => heatlens::pin_instruction_set(&name).map_err(Failure::usage),

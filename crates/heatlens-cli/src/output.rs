@@ -1,8 +1,8 @@
-//! The one place that writes to the terminal. A closed pipe (`heatlens methods | head`) is no error; a full disk behind
-//! standard output is one, told by [`finish`].
+//! Output to the terminal, only from this module. A closed pipe (`heatlens methods | head`) is not an error; a full
+//! disk for standard output is one, reported by [`finish`].
 //!
-//! Names of layers, classes and files come from others: control characters in them are written as escapes, so that none can
-//! move the cursor, colour the screen or begin a line of its own in an error.
+//! Names of layers, classes and files are untrusted: control characters in them are escaped, so that they cannot move
+//! the cursor, change colours or start a new line in an error message.
 
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::sync::Mutex;
@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Why standard output lacks something, if it does.
+/// First error of writing to standard output.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Longer messages are cut: a file can hold a name of megabytes.
+/// Maximum length of a message in characters: a name in a file can have megabytes.
 const MOST_LETTERS: usize = 4000;
 
-/// Turns notes and progress off for the rest of the process (`--quiet`).
+/// Disables notes and progress for the rest of the process (`--quiet`).
 pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
@@ -26,22 +26,22 @@ pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// A line of results, to standard output.
+/// Prints a line of results to standard output.
 pub(crate) fn line(text: impl AsRef<str>) {
     written(writeln!(stdout(), "{}", escaped(text.as_ref())));
 }
 
-/// Makes sure that all results have been written to standard output.
+/// Flushes standard output and checks that all results were written.
 ///
 /// # Errors
-/// If some have not: the text says why.
+/// If some results could not be written; the text contains the reason.
 pub(crate) fn finish() -> Result<(), String> {
     written(stdout().flush());
     let lost = LOST.lock().map_or(None, |mut lost| lost.take());
     lost.map_or(Ok(()), |reason| Err(format!("cannot write all results to standard output: {reason}")))
 }
 
-/// Remembers the first failure; a reader that wants no more is none.
+/// Records the first error; a closed pipe is not an error.
 fn written(outcome: std::io::Result<()>) {
     if let (Err(reason), Ok(mut lost)) = (outcome, LOST.lock())
         && reason.kind() != ErrorKind::BrokenPipe
@@ -50,7 +50,7 @@ fn written(outcome: std::io::Result<()>) {
     }
 }
 
-/// The text with control characters, line feeds and tabs apart, and marks that reverse the direction of writing, as escapes.
+/// Escapes control characters except line feeds and tabs, and characters that change the text direction.
 fn escaped(text: &str) -> String {
     let dangerous = |c: char| {
         c.is_control() && !matches!(c, '\n' | '\t')
@@ -63,7 +63,7 @@ fn escaped(text: &str) -> String {
     clean
 }
 
-/// A message in which no line but the first begins at the left, cut where it is far too long.
+/// Formats a message: indents all lines but the first, and truncates it if it is too long.
 fn message(text: &str) -> String {
     let clean = escaped(text).replace('\n', "\n  ");
     match clean.char_indices().nth(MOST_LETTERS) {
@@ -72,7 +72,7 @@ fn message(text: &str) -> String {
     }
 }
 
-/// Prints a remark to standard error, unless `--quiet` was given.
+/// Prints a note to standard error, unless `--quiet` was given.
 pub(crate) fn note(text: impl AsRef<str>) {
     progress(format!("note: {}", text.as_ref()));
 }
@@ -84,29 +84,29 @@ pub(crate) fn progress(text: impl AsRef<str>) {
     }
 }
 
-/// Lets a write beyond the limit on file sizes (`ulimit -f`) fail as on a full disk, with an error that
-/// names the file. Unhandled, the signal would end the program there and then.
+/// Makes a write beyond the file size limit (`ulimit -f`) fail like a full disk, with an error that names the file. By
+/// default the signal would terminate the program.
 pub(crate) fn survive_file_size_limit() {
     #[cfg(unix)]
     {
-        let received = std::sync::Arc::default(); // the failed write itself says all there is to say
+        let received = std::sync::Arc::default(); // the error of the write is sufficient
         if let Err(reason) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, received) {
             note(format!("a limit on file sizes would end the program at once: {reason}"));
         }
     }
 }
 
-/// An image that could not be read; its name comes first unless the reason has it already.
+/// Prints the error of an image that could not be read, prefixed with its name unless the reason contains it.
 pub(crate) fn broken(input: &str, reason: &str) {
     error(named(input, reason));
 }
 
-/// A reason that says which input it speaks of, once.
+/// Prefixes a reason with the name of the input, unless it contains the name.
 pub(crate) fn named(input: &str, reason: &str) -> String {
     if reason.contains(input) { reason.to_owned() } else { format!("{input}: {reason}") }
 }
 
-/// What went wrong, to standard error.
+/// Prints an error to standard error.
 pub(crate) fn error(text: impl AsRef<str>) {
     let _ = writeln!(stderr(), "error: {}", message(text.as_ref()));
 }

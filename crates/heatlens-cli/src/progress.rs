@@ -1,4 +1,4 @@
-//! Progress bars on a terminal, plain lines elsewhere, and Ctrl-C.
+//! Progress bars on a terminal, plain lines elsewhere, and handling of Ctrl-C.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::output;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Lets the first Ctrl-C end the work after the image or step at hand, and the second end it at once.
+/// Makes the first Ctrl-C end the work after the current image or step, and the second end it immediately.
 pub(crate) fn watch_for_interrupt() {
     let outcome = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
@@ -25,16 +25,16 @@ pub(crate) fn watch_for_interrupt() {
     }
 }
 
-/// Whether Ctrl-C was pressed.
+/// Returns true after Ctrl-C was pressed.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// More threads than this are refused on a machine that does not have as many processors: they only wait for each
-/// other, thousands of them for minutes.
+/// Maximum number of threads on machines with fewer processors: thousands of threads would only wait for each other,
+/// for minutes.
 const MOST_THREADS: usize = 256;
 
-/// Uses so many threads; all processors if not given.
+/// Uses the given number of threads; all processors if `None`.
 pub(crate) fn set_threads(threads: Option<usize>) -> Result<(), Failure> {
     let Some(threads) = threads else { return Ok(()) };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -47,20 +47,20 @@ pub(crate) fn set_threads(threads: Option<usize>) -> Result<(), Failure> {
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
 }
 
-/// Progress over a known number of things.
+/// Progress over a known number of items.
 #[derive(Debug)]
 pub(crate) struct Bar {
     bar: ProgressBar,
     started: Instant,
     done: AtomicUsize,
     total: usize,
-    /// Next tenth at which a plain line is due.
+    /// Next tenth at which a plain line is printed.
     tenth: AtomicUsize,
     what: &'static str,
 }
 
 impl Bar {
-    /// A bar over `total` things called `what`.
+    /// Returns a bar over `total` items called `what`.
     pub(crate) fn new(total: usize, what: &'static str) -> Self {
         let target =
             if output::is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -80,12 +80,12 @@ impl Bar {
         }
     }
 
-    /// So many more are done.
+    /// Advances by `count` items.
     pub(crate) fn add(&self, count: usize) {
         let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
         self.bar.inc(count as u64);
         let tenth = self.tenth.load(Ordering::Relaxed);
-        // Without a terminal the bar is invisible; a few lines say the same.
+        // Without a terminal the bar is hidden; a few lines are printed instead.
         if self.bar.is_hidden() && self.started.elapsed().as_secs() >= 5 && done * 10 >= tenth * self.total {
             self.tenth.store(done * 10 / self.total.max(1) + 1, Ordering::Relaxed);
             output::progress(format!("{done} of {} {}", self.total, self.what));
@@ -98,7 +98,7 @@ impl Bar {
     }
 }
 
-/// Shows a run on the terminal.
+/// Reports a run on the terminal.
 #[derive(Debug, Default)]
 pub(crate) struct Terminal {
     bar: Mutex<Option<Bar>>,
@@ -106,7 +106,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Leaves standard output to JSON.
+    /// Returns a monitor that reserves standard output for JSON, if `json` is set.
     pub(crate) fn beside_json(json: bool) -> Self {
         Self { json, ..Self::default() }
     }

@@ -415,7 +415,7 @@ fn attention_in_shifted_windows() {
     let tokens = b.reshape(mixed, shape(&[Dim::Batch(1), f(2), f(2), f(2), f(2), f(6)])).unwrap();
     let whole = b.transpose(tokens, &[0, 1, 3, 2, 4, 5]).unwrap();
     let y = b.reshape(whole, batched(&[4, 4, 6])).unwrap();
-    // Where with a mask of another shape, computed by a comparison.
+    // `Where` with a mask of another shape, computed by a comparison.
     let limit = b.scalar(0.1);
     let far = b.binary(BinaryFunction::Greater, bias, limit).unwrap();
     let far = b.apply(Slice { axis: 0, start: 0, len: 1, step: 1 }, &[far]).unwrap();

@@ -1,12 +1,12 @@
-//! Damages valid files and does with each what the program would do.
+//! Damages valid files and processes each like the program would.
 //!
 //! Usage: mutate [--seconds N] [--start SEED] [--found FOLDER] [--only onnx|keras|npy|npz|picture]
 //!        mutate --replay FORMAT FILE...
 //!
-//! Needs no special toolchain. A worker process takes one case after the other, each made from its number alone; this
-//! process watches it (`HEATLENS_FUZZ_TRIP=panic|time|memory` shows that it does). A panic, a case of more than 10 seconds of
-//! processor time, more than 1 GiB, a crash: the input goes to FOLDER
-//! (`found` if not given) under the place where it happened, and the worker goes on or is started again behind it.
+//! Needs no special toolchain. A worker process runs one case after another, each derived from its number alone; this
+//! process monitors it (`HEATLENS_FUZZ_TRIP=panic|time|memory` tests the monitoring). Failures are panics, cases of
+//! more than 10 seconds of processor time or more than 1 GiB, and crashes: the input is saved to FOLDER (default:
+//! `found`), in a subfolder named after the place of the failure, and the worker continues or is restarted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -30,13 +30,13 @@ const MOST_SECONDS: u64 = 10;
 const MOST_BYTES: usize = 1 << 30;
 const OUT_OF_TIME: i32 = 77;
 
-/// Counts what is allocated, and gives nothing beyond the limit.
+/// Allocator that counts allocated bytes and fails beyond the limit.
 struct Guard;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: passes everything on to the system's allocator; counting does not touch the memory.
+// SAFETY: forwards to the system allocator; counting does not access the memory.
 unsafe impl GlobalAlloc for Guard {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if LIVE.fetch_add(layout.size(), Relaxed) + layout.size() > MOST_BYTES {
@@ -44,13 +44,13 @@ unsafe impl GlobalAlloc for Guard {
             REFUSED.store(layout.size(), Relaxed);
             return std::ptr::null_mut();
         }
-        // SAFETY: as for the caller.
+        // SAFETY: same contract as the caller's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: as for the caller.
+        // SAFETY: same contract as the caller's.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -59,7 +59,7 @@ unsafe impl GlobalAlloc for Guard {
 static GUARD: Guard = Guard;
 
 static CASE: AtomicU64 = AtomicU64::new(0);
-/// [`spent`] when the case began; 0 between cases.
+/// Value of [`spent`] when the case began; 0 between cases.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
@@ -86,10 +86,10 @@ fn main() -> ExitCode {
     watch(&all, number("--start", 0), number("--seconds", 60), &found, only)
 }
 
-/// The damaged file of a case.
+/// Returns the damaged file of a case.
 fn case(all: &[Sample], seed: u64) -> (Sample, Vec<u8>) {
     let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
-    // Models are what is most hostile; the rest takes turns.
+    // Models are the most complex formats and are chosen most often.
     let wanted =
         *random.of(&[Format::Onnx, Format::Keras, Format::Keras, Format::Npy, Format::Npz, Format::Picture]);
     let models: Vec<&Sample> = all.iter().filter(|s| s.format == wanted).collect();
@@ -128,7 +128,7 @@ fn run(place: &Place, format: Format, name: &str, bytes: &[u8]) {
     }
 }
 
-/// Fails on purpose every thousandth case where `HEATLENS_FUZZ_TRIP` says how: does the watch see it?
+/// Fails on purpose in every thousandth case, in the way named by `HEATLENS_FUZZ_TRIP`, to test the monitoring.
 fn trip() {
     if CASE.load(Relaxed) % 1000 != 999 {
         return;
@@ -141,8 +141,8 @@ fn trip() {
     }
 }
 
-/// Milliseconds of processor time that this process has used, so that a busy machine looks like no failure; where the
-/// system does not tell, milliseconds.
+/// Returns the processor time used by this process in milliseconds, so that a busy machine does not cause failures;
+/// elapsed time if the system does not report it.
 fn spent() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     const MILLISECONDS_A_TICK: u64 = 10;
@@ -156,7 +156,7 @@ fn spent() -> u64 {
     }
 }
 
-/// Ends this process where one case takes more processor time than it may, or is asleep for long.
+/// Ends this process if a case exceeds the limit of processor time or sleeps for too long.
 fn watch_time(progress: PathBuf) {
     thread::spawn(move || {
         let (mut case, mut since_case) = (0, Instant::now());
@@ -179,7 +179,7 @@ fn progress_file(found: &Path) -> PathBuf {
     found.join("progress")
 }
 
-/// Runs cases until the time is over; ends early only by a crash.
+/// Runs cases until the time is over, unless it crashes.
 fn work(all: &[Sample], start: u64, seconds: u64, found: &Path) -> ExitCode {
     let Ok(place) = Place::new() else { return ExitCode::from(2) };
     panic::set_hook(Box::new(|info| {
@@ -210,7 +210,7 @@ fn work(all: &[Sample], start: u64, seconds: u64, found: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Keeps an input under the place of its failure, at most three for each.
+/// Saves an input in a folder named after the place of its failure, at most three per place.
 fn keep(found: &Path, what: &str, sample: &Sample, bytes: &[u8], seed: u64) {
     let place: String = what.split(' ').next().unwrap_or("").chars().rev().take(60).collect();
     let place: String = place.chars().rev().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
@@ -225,7 +225,7 @@ fn keep(found: &Path, what: &str, sample: &Sample, bytes: &[u8], seed: u64) {
     eprintln!("case {seed} ({}): {what} [{}]", sample.name, targets::current_step());
 }
 
-/// Starts workers until the time is over, and keeps what they die of.
+/// Starts workers until the time is over, and saves the inputs that terminate them.
 fn watch(all: &[Sample], start: u64, seconds: u64, found: &Path, only: Option<&str>) -> ExitCode {
     let Ok(program) = env::current_exe() else { return ExitCode::from(2) };
     let _ = fs::create_dir_all(found);
@@ -265,7 +265,7 @@ fn watch(all: &[Sample], start: u64, seconds: u64, found: &Path, only: Option<&s
     if folders == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs files as they are, without a net.
+/// Runs files unmodified and without monitoring.
 fn replay(arguments: &[String]) -> ExitCode {
     let Some((format, files)) = arguments.split_first() else { return ExitCode::from(2) };
     let format = match format.as_str() {

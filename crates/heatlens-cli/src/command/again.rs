@@ -1,6 +1,6 @@
-//! The command as it can be given again: what its results depend on, without where they go and how fast.
+//! Command line reduced to the arguments that affect results (no output path, no thread count).
 
-/// Flags that change no result, and whether a value follows.
+/// Flags that do not affect results, and whether each takes a value.
 const ASIDE: [(&str, bool); 10] = [
     ("--out", true),
     ("-o", true),
@@ -14,9 +14,9 @@ const ASIDE: [(&str, bool); 10] = [
     ("-q", false),
 ];
 
-/// The words of this process's command, the program's name left out.
+/// Returns the relevant arguments of this process's command line, without the program name.
 pub(crate) fn words() -> Vec<String> {
-    // A name that is no Unicode stays readable, which is all that a page needs; a merge then says that it is not found.
+    // Non-Unicode names are converted lossily, which is enough for a page; a merge then reports that they do not exist.
     what_counts(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
 }
 
@@ -28,7 +28,7 @@ fn what_counts(all: impl Iterator<Item = String>) -> Vec<String> {
             words.extend(rest);
             break;
         }
-        // A value may follow a short flag without a space. No other short flag takes a value.
+        // The value of a short flag may follow without a space. Only -o takes a value.
         if word.starts_with("-o") && word.len() > 2 {
             continue;
         }
@@ -42,13 +42,13 @@ fn what_counts(all: impl Iterator<Item = String>) -> Vec<String> {
     words
 }
 
-/// The command as a shell takes it.
+/// Formats the command for a shell.
 pub(crate) fn line(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     format!("heatlens {}", words.join(" "))
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell, if needed.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! `heatlens audit`: is the model worth explaining, and which method is faithful to it?
+//! `heatlens audit`: checks the model, and measures how faithful the methods are to it.
 
 mod table;
 
@@ -30,7 +30,7 @@ fn request(options: &Audit) -> AuditRequest {
     }
 }
 
-/// Prints what was found and where it is. Broken images make the command fail after everything else is done.
+/// Prints the results and their location. Fails after everything else if images could not be read.
 pub(crate) fn tell(outcome: &AuditOutcome, json: bool) -> Result<(), Failure> {
     match &outcome.audit {
         Some(audit) if json => output::line(format!("{:#}", audit.to_json())),

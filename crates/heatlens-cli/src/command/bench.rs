@@ -1,4 +1,4 @@
-//! `heatlens bench`: how fast a model and its explanations run on this machine.
+//! `heatlens bench`: speed of a model and its explanations on this machine.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! `heatlens convert`: any model that opens as an ONNX file, with its explanation inside if wanted.
+//! `heatlens convert`: writes any supported model as ONNX, optionally with its explanation.
 
 use std::io::ErrorKind;
 

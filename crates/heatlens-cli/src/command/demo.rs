@@ -1,4 +1,4 @@
-//! `heatlens demo`: the main job on images whose answer is known.
+//! `heatlens demo`: training and explaining on images with known object positions.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 
-/// Marks a folder as the demo's own, so that the next demo may replace it.
+/// Name of a file that marks a folder as created by the demo, so that the next demo may replace it.
 const MARK: &str = "made-by-heatlens-demo";
 
 pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Replaces an earlier demo, and nothing else.
+/// Replaces the folder of an earlier demo, but no other folder.
 fn prepare(out: &Path) -> Result<FolderLock, Failure> {
     let mark = out.join(MARK);
     if mark.exists() {

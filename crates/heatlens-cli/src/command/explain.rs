@@ -1,4 +1,4 @@
-//! `heatlens explain`: pictures of where a model looks.
+//! `heatlens explain`: explanations of a model's predictions as images.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ fn request(options: &Explain) -> ExplainRequest {
     }
 }
 
-/// Prints what was found and where it is.
+/// Prints the results and their location.
 pub(crate) fn tell(outcome: &ExplainOutcome) -> Result<(), Failure> {
     for row in outcome.overlap.iter().flat_map(|table| &table.rows) {
         output::line(format!(
@@ -66,8 +66,8 @@ pub(crate) fn tell(outcome: &ExplainOutcome) -> Result<(), Failure> {
     told
 }
 
-/// Prints how many images were explained. Broken ones make the command fail after everything else is done. `quiet` leaves
-/// standard output to somebody else's JSON.
+/// Prints the number of explained images. Fails after everything else if images could not be read. `quiet` reserves
+/// standard output for JSON.
 pub(crate) fn tell_summary(summary: &Summary, total: usize, out: &Path, quiet: bool) -> Result<(), Failure> {
     for (what, count) in &summary.empty_maps {
         output::note(format!("{count} of {} maps of {what}", summary.done));

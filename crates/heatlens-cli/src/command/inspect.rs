@@ -1,4 +1,4 @@
-//! `heatlens inspect`: what a model file holds and what one can look at.
+//! `heatlens inspect`: contents of a model file and its available layers.
 
 use heatlens::model::Description;
 

@@ -1,4 +1,4 @@
-//! `heatlens merge`: the shards of a large run, put together as if it had never been split.
+//! `heatlens merge`: combines the shards of a large run; the result is identical to an unsplit run.
 
 use heatlens::run::{self, Merged, RunOptions};
 

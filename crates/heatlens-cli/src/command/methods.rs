@@ -1,4 +1,4 @@
-//! `heatlens methods`: the registry, for people and for programs.
+//! `heatlens methods`: list of methods, as text or JSON.
 
 use heatlens::method::{METHODS, catalogue};
 

@@ -1,4 +1,4 @@
-//! One file for each command.
+//! One file per command.
 
 mod again;
 pub(crate) mod audit;

@@ -1,4 +1,4 @@
-//! From flags to requests that name a model and images, and the opening of both.
+//! Conversion of flags to requests for a model and images, and opening of both.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 
-/// What the flags say of a model.
+/// Collects the flags that concern a model.
 pub(crate) fn request(path: &Path, ports: &Ports, pixels: Option<&Pixels>) -> ModelRequest {
     let ports = ModelRequest {
         path: path.to_owned(),
@@ -39,39 +39,39 @@ pub(crate) fn request(path: &Path, ports: &Ports, pixels: Option<&Pixels>) -> Mo
     }
 }
 
-/// Where the results go, and how much is done here.
+/// Collects the options of a run: output folder, shard, resuming, overwriting.
 pub(crate) fn places(out: &Path, shard: Option<Shard>, resume: bool, force: bool) -> RunOptions {
     RunOptions { out: out.to_owned(), shard, resume, force, command: again::line(&again::words()) }
 }
 
-/// What the flags say of images.
+/// Collects the flags that concern images.
 pub(crate) fn inputs(paths: &[PathBuf], input: &Input) -> DataRequest {
     DataRequest { paths: paths.to_vec(), rows: input.rows.clone(), layout: input.layout.clone() }
 }
 
-/// Opens a model with the chosen input, output and head, as far as the file says.
+/// Opens a model with the selected input, output and head.
 pub(crate) fn ports(path: &Path, ports: &Ports) -> Result<Model, Failure> {
     Ok(Model::open_with(path, &request(path, ports, None).options()?)?)
 }
 
-/// Opens a model, takes over what the flags say of it, and repeats its notes.
+/// Opens a model with the settings from the flags, and prints its notes.
 pub(crate) fn model(path: &Path, ports: &Ports, pixels: &Pixels) -> Result<Model, Failure> {
     let model = request(path, ports, Some(pixels)).open()?;
     Terminal::default().notes(&model.notes);
     Ok(model)
 }
 
-/// Opens images for a model, and says what is done to them.
+/// Opens images for a model, and prints how they are preprocessed.
 pub(crate) fn data(model: &mut Model, paths: &[PathBuf], input: &Input) -> Result<Box<dyn Dataset>, Failure> {
     Ok(inputs(paths, input).open(model, &Terminal::default())?)
 }
 
-/// How to read data on their own.
+/// Returns the options for opening data without a model.
 pub(crate) fn options(input: &Input) -> Result<OpenOptions, Failure> {
     Ok(inputs(&[], input).options()?)
 }
 
-/// An explainer for a model about which nobody said anything.
+/// Creates an explainer with default options and prints its notes.
 pub(crate) fn explainer(model: &Model) -> Result<Explainer, Failure> {
     let mut options = ExplainOptions::new(&[]);
     options.take_default_methods(model).iter().for_each(output::note);

@@ -1,4 +1,4 @@
-//! `heatlens predict`: a table of classes and probabilities.
+//! `heatlens predict`: table of classes and probabilities.
 
 use heatlens::data::{Dataset, write_file};
 use heatlens::model::{HeadKind, Model};
@@ -10,9 +10,9 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 
-/// With more classes the terminal shows the likeliest ones.
+/// Maximum number of classes for which the terminal shows all probabilities.
 const MANY_CLASSES: usize = 10;
-/// So many of them.
+/// Number of most probable classes shown otherwise.
 const TOP: usize = 5;
 
 pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
     ended(answers.stopped, answers.broken.len(), data.len())
 }
 
-/// Boxes as a table, or as COCO's object with `--json` or into a file whose name ends in `.json`.
+/// Writes boxes as a table, or as a COCO object with `--json` or to a file with the extension `.json`.
 fn detections(options: &Predict, model: &Model, data: &dyn Dataset) -> Result<(), Failure> {
     let found = Detections::of(model, data, &Terminal::default())?;
     let coco =

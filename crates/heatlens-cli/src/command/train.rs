@@ -1,4 +1,4 @@
-//! `heatlens train`: from labelled images to a model, and on request to its pictures.
+//! `heatlens train`: trains a model on labelled images and, on request, explains it.
 
 mod next;
 mod observer;
@@ -29,10 +29,10 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     }
     let (open, choices) = (open_options(options)?, settings::choices(options));
     let plan = Plan::new(&source, &open, options.recipe, &choices, &Terminal::default())?;
-    // Opened now: a wrong range must not come to light after hours of training.
+    // Opened now, so that an invalid range is reported before hours of training.
     let to_explain =
         options.explain_rows.as_deref().map(|rows| open_rows(options, rows, &plan)).transpose()?;
-    // Wrong settings come to light here, before there is a folder in the way of the corrected command.
+    // Invalid settings are reported here, before a folder is created that would block the corrected command.
     let rehearsal = Trainer::new(plan.settings.clone(), &plan.set, out)?;
     let run = RunOptions {
         out: out.clone(),
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     }
 }
 
-/// Trains, reports, and says in a sentence whether there is anything to see.
+/// Trains, reports the metrics, and prints a verdict on the model.
 pub(crate) fn train(
     settings: Settings,
     set: &TrainingSet,
@@ -93,7 +93,7 @@ pub(crate) fn train(
     Ok(finished)
 }
 
-/// Says which parts of a split folder are used for what.
+/// Prints how the parts of a split folder are used.
 fn tell_split(split: &SplitFolders, source: &Source, out: &Path) {
     let judged = match &source.validation {
         Some(path) => format!("judged by {}", path.display()),
@@ -112,7 +112,8 @@ fn tell_split(split: &SplitFolders, source: &Source, out: &Path) {
     }
 }
 
-/// Says on what, how and for how long will be trained, and what would make it inconclusive.
+/// Prints the data, the settings and the expected duration of the training, and anything that could make it
+/// inconclusive.
 fn tell_outlook(plan: &Plan, trainer: &Trainer<'_>) -> Result<(), Failure> {
     output::line(plan.images_in_words());
     plan.reduction_in_words().iter().for_each(output::note);
@@ -132,13 +133,13 @@ fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
     })
 }
 
-/// Rows of the training data's array, as the trained model will take them.
+/// Opens rows of the training data's array, preprocessed for the trained model.
 fn open_rows(options: &Train, wanted: &str, plan: &Plan) -> Result<Box<dyn Dataset>, Failure> {
     let open = OpenOptions { rows: rows("explain-rows", Some(wanted))?, ..plan.open_options() };
     Ok(open_inputs(std::slice::from_ref(&options.data), &open)?)
 }
 
-/// The five pictures of every row, in `OUT/explain`.
+/// Writes the five images for every row to `OUT/explain`.
 fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failure> {
     let model = Model::open(&out.join("model.onnx"))?;
     let explainer = open::explainer(&model)?;

@@ -1,4 +1,4 @@
-//! The verdict on a model, in the same words at the end of `train`, `explain` and `audit`.
+//! Verdict on a model, worded identically at the end of `train`, `explain` and `audit`.
 
 use heatlens::stats::Estimate;
 use heatlens::trust::audit::ModelVerdict;
@@ -6,10 +6,11 @@ use heatlens::trust::chance::Verdict;
 
 use crate::output;
 
-/// Problems that are told one by one.
+/// Maximum number of problems listed.
 const SHOWN: usize = 10;
 
-/// Prints the verdict by the images that were explained. Images without labels cannot judge a model; what is wrong with its outputs shows without them.
+/// Prints the verdict based on the explained images. Without labels the model cannot be judged, but problems of its
+/// outputs are still reported.
 pub(crate) fn tell_explained(verdict: &ModelVerdict) {
     if verdict.judgement.images == 0 {
         note_some(&verdict.problems);
@@ -21,7 +22,7 @@ pub(crate) fn tell_explained(verdict: &ModelVerdict) {
     }
 }
 
-/// Accuracy, significance, what limits them, rates, and what is wrong with the model.
+/// Prints accuracy, significance, limitations, rates, and problems of the model.
 pub(crate) fn print(model: &ModelVerdict) {
     model.sentences().iter().for_each(output::line);
     if let Some(details) = model.details() {
@@ -31,7 +32,7 @@ pub(crate) fn print(model: &ModelVerdict) {
     model.unchecked.iter().for_each(|what| output::note(format!("not checked: {what}")));
 }
 
-/// The first of many problems, and how many there are besides.
+/// Prints the first problems, and the number of further ones.
 fn note_some(problems: &[String]) {
     problems.iter().take(SHOWN).for_each(output::note);
     if let more @ 1.. = problems.len().saturating_sub(SHOWN) {
@@ -39,7 +40,7 @@ fn note_some(problems: &[String]) {
     }
 }
 
-/// A mean with its interval, where it has one.
+/// Formats a mean with its confidence interval, if it has one.
 pub(crate) fn interval(estimate: Estimate, factor: f64) -> String {
     let digits = if factor > 1.0 { 0 } else { 2 };
     let [mean, low, high] = [estimate.mean, estimate.low, estimate.high].map(|v| v * factor);

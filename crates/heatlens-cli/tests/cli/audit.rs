@@ -1,4 +1,4 @@
-//! `heatlens audit`: what it writes, and that a stopped audit goes on to the same bytes.
+//! Tests of `heatlens audit`: its output, and that a resumed audit gives the same bytes.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn an_audit_judges_model_and_methods() {
         (folder.path().join("data.npz"), folder.path().join("test.npz"), folder.path().join("run"));
     stripes_npz(&data, 80, 2);
     train(&data, &run, QUICK).ends(0);
-    // Other images of the same kind, one of them twice, and masks of the left half.
+    // Other images of the same kind, one of them duplicated, and masks of the left half.
     let mut file = NpzWriter::create(&test).unwrap();
     for n in 100..130 {
         let n = if n == 129 { 127 } else { n };
@@ -89,21 +89,21 @@ fn an_audit_judges_model_and_methods() {
     assert!(found["shortcuts"].as_array().unwrap().is_empty());
     assert!(json(&out.join("timing.json"))["seconds"]["deletion"].is_number());
 
-    // `explain` ends with the same words.
+    // `explain` ends with the same sentences.
     let lines = || said.stdout.lines();
     let sentence = lines().find(|l| l.starts_with("Accuracy ") && l.contains("always answering")).unwrap();
     let numbers = lines().find(|l| l.contains("ROC-AUC") && l.contains("sensitivity")).unwrap();
     let explained = explain(&model, &test, &folder.path().join("explained"), "--save npz");
     explained.says(0, &[sentence, numbers, "only if the model was not trained on these images"]);
 
-    // The images that it was trained on are found among them.
+    // Detects the images that the model was trained on.
     let leak = folder.path().join("leak");
     let said = audit(&model, &data, &leak, &format!("{FEW} --train-data {}", data.display()));
     said.says(0, &["80 of 80 images are among those the model was trained on"]);
 }
 
 fn the_verdict_in_numbers(of_model: &serde_json::Value, page: &str) {
-    // The page draws the bins that the file holds, and the same error.
+    // The page shows the bins stored in the file, and the same calibration error.
     let error = of_model["calibration"]["expected_calibration_error"].as_f64().unwrap();
     assert!(page.contains(&format!("expected calibration error of these images is {error:.3}")), "{error}");
     for key in ["sensitivity", "specificity", "precision"] {
@@ -119,7 +119,7 @@ fn a_stopped_audit_goes_on_to_the_same_bytes() {
     audit(&trained.model, &trained.data, &whole, FEW).ends(0);
     audit(&trained.model, &trained.data, &cut, FEW).ends(0);
     let bytes = |out: &Path, name: &str| fs::read(out.join(name)).unwrap();
-    // As if it had been killed in the middle of the third line.
+    // Simulates a process killed while writing the third line.
     let lines = fs::read_to_string(cut.join("images.jsonl")).unwrap();
     let third = lines.match_indices('\n').nth(1).unwrap().0 + 40;
     fs::write(cut.join("images.jsonl"), &lines[..third]).unwrap();
@@ -137,7 +137,7 @@ fn a_stopped_audit_goes_on_to_the_same_bytes() {
     audit(&trained.model, &trained.data, &cut, FEW).says(1, &["is not empty"]);
     let nothing = audit(&trained.model, &trained.data, &trained.path("none"), &format!("{FEW} --resume"));
     nothing.says(1, &["no unfinished run to resume"]);
-    // One thread, the same bytes.
+    // A single thread gives the same bytes.
     let single = trained.path("single");
     audit(&trained.model, &trained.data, &single, &format!("{FEW} --threads 1")).ends(0);
     assert_eq!(bytes(&whole, "audit.json"), bytes(&single, "audit.json"));
@@ -155,7 +155,7 @@ fn without_labels_the_model_is_not_judged_but_the_methods_are() {
     assert_eq!(printed, json(&out.join("audit.json")));
     assert_eq!(printed["model"]["verdict"], "unknown");
     assert!(printed["model"]["auc"].is_null() && printed["model"]["p_value"].is_null());
-    // The table says what the page says: what was found when the model was trained, and each says it once.
+    // Terminal and page both contain the result from training, once each.
     let said = audit(&trained.model, &data, &out, &format!("{FEW} --force"));
     let found = json(&trained.model.with_file_name("metrics.json"))["sentence"].as_str().unwrap().to_owned();
     said.says(0, &["Not judged: the images have no labels", &format!("When it was trained: {found}")]);

@@ -1,4 +1,4 @@
-//! Whatever is wrong with a person's files is said in words that help, and costs nothing but itself.
+//! Tests that invalid input files give helpful errors and affect only themselves.
 
 use std::fs;
 use std::path::Path;
@@ -190,7 +190,7 @@ fn a_file_that_is_no_model_is_named_with_the_reason() {
             assert!(run.stderr.lines().count() == 1 && run.stdout.is_empty(), "{what}: {run:?}");
         }
     }
-    // Cut anywhere, and damaged anywhere: never a crash; a cut file never passes for a whole one.
+    // Truncated or damaged at any position: the program never crashes and never accepts a truncated file.
     for share in 1..40 {
         fs::write(&bad, &whole[..whole.len() * share / 40]).unwrap();
         heatlens("predict", &[&bad, &trained.data]).says(1, &["bad.onnx"]);

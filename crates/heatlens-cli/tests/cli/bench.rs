@@ -1,4 +1,4 @@
-//! How fast a model runs, said in sentences and as JSON.
+//! Tests of `heatlens bench`, as text and as JSON.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ fn times_and_work_are_told_for_every_method() {
         let flops: u64 = operators.iter().map(|o| o["flops"].as_u64().unwrap()).sum();
         assert_eq!(row["flops"].as_u64().unwrap(), flops);
     }
-    // The gradient goes back through the network: about twice the work again at the least.
+    // The backward pass takes at least about twice the work of the forward pass.
     let flops = |row: usize| rows[row]["flops"].as_u64().unwrap();
     assert!(flops(2) > 3 * flops(0) / 2, "{} and {}", flops(2), flops(0));
     assert!(flops(3) < flops(1) + flops(2), "what methods share is computed once");

@@ -1,4 +1,4 @@
-//! Which class is which: names in files, folders of other names, and classes asked for by name.
+//! Tests of class names: in files, in folder names, and in `--class`.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn folders_match_classes_whatever_their_case() {
     let predict = heatlens("predict", &[&model, &other]);
     predict.says(0, &["folders taken as the model's classes: Defect as defect, ok as OK"]);
     assert_eq!(predict.stdout.matches(",OK,").count() + predict.stdout.matches(",defect,").count(), 8);
-    // Names that match nothing are told with both lists, and cost the images their labels only.
+    // If no name matches, both lists are reported, and the images have no labels.
     let strange = folder.path().join("strange");
     class_folder(&strange, &["good", "Defect"], 4);
     let out = folder.path().join("out");
@@ -69,7 +69,7 @@ fn what_is_no_image_costs_nothing() {
     run.says(0, &["entries that are no images are left out", "more"]);
     assert_eq!(run.stdout.lines().count(), 7);
     assert_eq!(run.stderr.matches("left out").count(), 1, "{}", run.stderr);
-    // A picture that is cut short is none of these.
+    // A truncated image is not one of these.
     fs::write(photos.join("1/cut.png"), b"\x89PNG\r\n\x1a\n").unwrap();
     fs::write(photos.join("1/empty.jpg"), b"").unwrap();
     heatlens("predict", &[&trained.model, &photos]).says(1, &["cut.png", "empty.jpg", "2 of 8 images"]);

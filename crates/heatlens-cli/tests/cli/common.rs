@@ -1,4 +1,4 @@
-//! Tiny images whose classes can be told apart, the program itself, and what it wrote.
+//! Helpers: tiny images with distinguishable classes, running the program, reading its output.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,10 +11,10 @@ use image::GrayImage;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Side of the images.
+/// Side length of the images in pixels.
 pub(crate) const SIDE: usize = 16;
 
-/// What a finished command said.
+/// Output of a finished command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
@@ -23,7 +23,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Reads what a process said; no command may ever panic, whatever it is given.
+    /// Reads the output of a process; no command may ever panic.
     pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -32,20 +32,20 @@ impl Run {
         Self { code, stdout, stderr }
     }
 
-    /// The command must have ended with this code; gives back all it said.
+    /// Asserts the exit code and returns all output.
     #[track_caller]
     pub(crate) fn ends(&self, code: i32) -> String {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         format!("{}{}", self.stdout, self.stderr)
     }
 
-    /// The command must have refused what it was given and said all of this.
+    /// Asserts that the command rejected its input and that the output contains all `words`.
     #[track_caller]
     pub(crate) fn refuses(&self, words: &[&str]) {
         self.says(if self.code == 1 { 1 } else { 2 }, words);
     }
 
-    /// The command must have ended with this code and said all of this.
+    /// Asserts the exit code and that the output contains all `words`.
     #[track_caller]
     pub(crate) fn says(&self, code: i32, words: &[&str]) {
         let said = self.ends(code);
@@ -55,22 +55,22 @@ impl Run {
     }
 }
 
-/// The program.
+/// Returns a command for the program.
 pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_heatlens"))
 }
 
-/// Runs the program to its end. Arguments are given as one text, split at spaces, and paths after it.
+/// Runs the program to completion. `words` is split at spaces; paths follow.
 pub(crate) fn heatlens<P: AsRef<OsStr>>(words: &str, paths: &[P]) -> Run {
     Run::of(&program().args(words.split_whitespace()).args(paths).output().unwrap())
 }
 
-/// Trains on `data` into `out`.
+/// Trains on `data`, writing to `out`.
 pub(crate) fn train(data: &Path, out: &Path, flags: &str) -> Run {
     heatlens(&format!("train {flags}"), &[data, Path::new("--out"), out])
 }
 
-/// Explains `input` by `model` into `out`.
+/// Explains `input` with `model`, writing to `out`.
 pub(crate) fn explain(model: &Path, input: &Path, out: &Path, flags: &str) -> Run {
     heatlens(&format!("explain {flags}"), &[model, input, Path::new("--out"), out])
 }
@@ -83,7 +83,7 @@ pub(crate) const QUICK: &str = "--recipe keras-two-class --epochs 30 --patience 
 pub(crate) const BARELY: &str =
     "--recipe keras-two-class --epochs 1 --batch-size 16 --learning-rate 0.01 --validation-split 0.3";
 
-/// A number that looks random, from 0 to 1 (a step of splitmix64).
+/// Returns a pseudo-random number from 0 to 1 (a step of splitmix64).
 pub(crate) fn noise(seed: u64) -> f32 {
     let mut z = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -91,7 +91,7 @@ pub(crate) fn noise(seed: u64) -> f32 {
     ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
 }
 
-/// The image `n`: stripes of class 0 (lying), 1 (standing) or 2 (a chequered board) with noise over them.
+/// Returns image `n`: stripes of class 0 (horizontal) or 1 (vertical), or a checkerboard (2), with noise.
 pub(crate) fn stripes(n: usize, class: usize) -> Vec<f32> {
     let phase = n / 7 % 4;
     let pixel = |i: usize| {
@@ -118,7 +118,7 @@ pub(crate) fn save_npz(path: &Path, images: &[Vec<f32>], labels: &[usize]) {
     file.finish().unwrap();
 }
 
-/// Stripes of so many classes in turn.
+/// Writes an archive of images, with classes in rotation.
 pub(crate) fn stripes_npz(path: &Path, count: usize, classes: usize) {
     let labels: Vec<usize> = (0..count).map(|n| n % classes).collect();
     let images: Vec<Vec<f32>> = labels.iter().enumerate().map(|(n, &class)| stripes(n, class)).collect();
@@ -140,18 +140,18 @@ pub(crate) fn save_bytes(path: &Path, shape: &[usize], values: &[u8]) {
     fs::write(path, [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes(), values].concat()).unwrap();
 }
 
-/// Stripes as the bytes of a picture.
+/// Returns stripes as 8-bit pixels.
 pub(crate) fn bytes(n: usize, class: usize) -> Vec<u8> {
     stripes(n, class).iter().map(|v| (v * 255.0) as u8).collect()
 }
 
-/// Writes stripes as a grey PNG file.
+/// Writes stripes as a greyscale PNG file.
 pub(crate) fn save_png(path: &Path, n: usize, class: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     GrayImage::from_raw(SIDE as u32, SIDE as u32, bytes(n, class)).unwrap().save(path).unwrap();
 }
 
-/// A folder with one sub-folder of `each` PNG files for every class.
+/// Creates a folder with one subfolder of `each` PNG files per class.
 pub(crate) fn class_folder(folder: &Path, classes: &[&str], each: usize) {
     for (class, name) in classes.iter().enumerate() {
         for n in 0..each {
@@ -160,7 +160,7 @@ pub(crate) fn class_folder(folder: &Path, classes: &[&str], each: usize) {
     }
 }
 
-/// A folder for a test, and a model in it that was trained for an epoch on the archive beside it.
+/// A test folder with a data archive and a model trained on it for one epoch.
 pub(crate) struct Trained {
     pub(crate) folder: TempDir,
     pub(crate) data: PathBuf,
@@ -181,7 +181,7 @@ impl Trained {
     }
 }
 
-/// All files below a folder, by their path in it.
+/// Returns all files below a folder, by relative path.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -196,24 +196,24 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// The lines of a manifest, each of which must be whole and valid.
+/// Returns the lines of a manifest, each of which must be complete and valid.
 pub(crate) fn manifest(out: &Path) -> Vec<Value> {
     let text = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "the last line is cut: {text}");
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A JSON file.
+/// Reads a JSON file.
 pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// The arrays of an uncompressed archive: shape and values, 64-bit integers turned into floats.
+/// Reads the arrays of an uncompressed archive: shape and values, with 64-bit integers converted to floats.
 pub(crate) fn arrays(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f64>)> {
     let bytes = fs::read(path).unwrap();
     let word =
         |at: usize, n: usize| bytes[at..at + n].iter().rev().fold(0, |sum, &b| sum << 8 | usize::from(b));
-    // Zip: the central directory at the end names the arrays and says where their local headers are.
+    // Zip: the central directory at the end lists the arrays and the positions of their local headers.
     let end = bytes.windows(4).rposition(|four| four == b"PK\x05\x06").unwrap();
     let (count, mut at) = (word(end + 10, 2), word(end + 16, 4));
     let mut found = BTreeMap::new();
@@ -244,7 +244,7 @@ fn npy(bytes: &[u8]) -> (Vec<usize>, Vec<f64>) {
     (shape, values)
 }
 
-/// A 16-bit float: a sign, five bits of exponent, ten of fraction.
+/// Converts a 16-bit float: sign, five bits of exponent, ten of fraction.
 fn half(bits: u16) -> f64 {
     let (sign, exponent) = (if bits >> 15 == 1 { -1.0 } else { 1.0 }, i32::from(bits >> 10 & 31));
     let fraction = f64::from(bits & 1023) / 1024.0;
@@ -255,7 +255,7 @@ fn half(bits: u16) -> f64 {
     }
 }
 
-/// The numbers in the columns of a table whose names begin with `prefix`, row after row.
+/// Returns the numbers in the columns of a table whose names start with `prefix`, row by row.
 pub(crate) fn columns(csv: &str, prefix: &str) -> Vec<f64> {
     let mut lines = csv.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();

@@ -1,4 +1,4 @@
-//! Converting a model, and models that explain themselves in another runtime.
+//! Tests of converting models, and of self-explaining models in another runtime.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::common::{
 };
 use crate::onnxruntime::python;
 
-/// A small model that another program wrote.
+/// Returns the path of a small model written by another program.
 fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../heatlens-graph/tests/onnx/{name}.onnx"))
 }
@@ -43,7 +43,7 @@ fn a_converted_model_is_the_same_model() {
         );
         before["preprocessing"] = after["preprocessing"].clone();
         before["preprocessing_known"] = true.into();
-        // What is assumed about a foreign file is written down in ours.
+        // Assumptions about a foreign file are stored explicitly in the converted one.
         before["notes"] = after["notes"].clone();
         assert_eq!(before, after, "{name}");
     }
@@ -96,19 +96,19 @@ fn wrong_choices_are_explained() {
         .says(0, &["--layer makes no difference", "--explanation-size makes no difference"]);
 }
 
-/// Images as `n`×`shape` that look random.
+/// Returns pseudo-random images, `n`×`shape`.
 fn images(n: usize, shape: [usize; 3]) -> Vec<f32> {
     let len = n * shape.iter().product::<usize>();
     (0..len).map(|i| noise(i as u64)).collect()
 }
 
-/// What `explain` says of the first `n` images.
+/// Result of `explain` for the first `n` images.
 struct Expected {
     shape: Vec<usize>,
     values: Vec<f32>,
 }
 
-/// A model, images for it, and a folder to work in.
+/// A model, images for it, and a working folder.
 struct Subject<'a> {
     model: &'a Path,
     images: Vec<f32>,
@@ -117,7 +117,7 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Writes the self-explaining file, and for 1 and 3 images what its second output must be.
+    /// Writes the self-explaining file, and the expected second output for 1 and 3 images.
     fn case(&self, method: &str, flags: &str) {
         self.case_of(method, flags, flags, |expected| expected);
     }
@@ -143,7 +143,7 @@ impl Subject<'_> {
     }
 }
 
-/// Every case of the folder must come out in onnxruntime.
+/// Checks that onnxruntime reproduces every case of the folder.
 fn check(folder: &Path, count: usize) {
     let Some(python) = python() else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/onnxruntime_cases.py");
@@ -193,8 +193,9 @@ fn a_residual_network_explains_itself_in_onnxruntime() {
     check(folder.path(), 10);
 }
 
-/// The weights of an axis' cells for each of `to` pixels: they fall with the distance from the pixel to the cell's place, to
-/// nothing at the next cell; beyond the outermost cells these count whole for one cell, and fade over the next.
+/// Returns the weights of an axis' cells for each of `to` pixels: they fall linearly with the distance from the pixel
+/// to the cell's centre and reach zero at the next cell; beyond the outermost cells, their weight is constant for one
+/// cell and fades over the next.
 fn tents(cells: &Cells, from: usize, to: usize) -> Vec<f32> {
     let weight = |pixel: usize, cell: usize| {
         let at = (pixel as f64 - cells.offset) / cells.step;
@@ -215,7 +216,7 @@ fn depthwise_convolutions_and_gates_explain_themselves_in_onnxruntime() {
     check(folder.path(), 4);
 }
 
-/// A tiny member of a family, as another framework's exporter wrote it.
+/// Returns the path of a tiny model of a family, as exported by another framework.
 fn family(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../heatlens/tests/zoo").join(name).join("model.onnx")
 }

@@ -1,4 +1,4 @@
-//! `heatlens explain`: what it writes for each image, and that the numbers are what their names say.
+//! Tests of `heatlens explain`: its output for each image, and the values of the maps.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::common::{Trained, arrays, columns, explain, files, heatlens, manifest, program, save_png};
 
-/// Settings under which every method takes few passes.
+/// Settings with which every method takes few passes.
 const FEW_PASSES: &str = "samples=4,steps=3,masks=20,iterations=5,sobol.grid=3,lime.samples=40,hsic.samples=20,\
     kernel_shap.samples=40,kernel_shap.segments=6";
 
@@ -97,11 +97,11 @@ fn all_methods_are_written_and_save_decides_what_is() {
         assert_eq!(line["logit"][0].as_f64().unwrap(), *z);
     }
     // 16×16 after two valid 3×3 convolutions, each followed by a pooling by 2: 14, 7, 5, 2.
-    // CAM is defined at the last of them alone; Grad-CAM passes over a map of four cells.
+    // CAM is defined only for the last one; Grad-CAM skips a map of four cells.
     for (id, side) in [("cam", 2), ("grad_cam", 5)] {
         assert_eq!(maps[id].0, [3, side, side], "{id}");
     }
-    // Law 1: at one layer CAM is Grad-CAM times the area.
+    // Law 1: at the same layer, CAM is Grad-CAM times the area.
     let there = trained.path("there");
     let flags = "--rows 0:3 --class 1 --save npz --method cam,grad_cam --layer max_pooling2d_2";
     explain(&trained.model, &trained.data, &there, flags).ends(0);
@@ -145,7 +145,7 @@ fn tensors_have_the_names_that_scripts_use_and_add_up() {
     let table = fs::read_to_string(out.join("channels.csv")).unwrap();
     let products = columns(&table, "product");
     assert_eq!(products.len(), 3 * channels);
-    // z − b is the same sum for every image: logits and sums differ by one constant, the bias.
+    // z − b is the same sum for every image: logits and sums differ by a constant, the bias.
     let biases: Vec<f64> = manifest(&out)
         .iter()
         .zip(products.chunks(channels))
@@ -154,7 +154,7 @@ fn tensors_have_the_names_that_scripts_use_and_add_up() {
     for bias in &biases {
         assert!((bias - biases[0]).abs() < 1e-5, "{biases:?}");
     }
-    // Dense weights over the area are the gradient that every pixel of a channel has.
+    // The gradient of every pixel of a channel is the dense weight divided by the area.
     for (i, grad) in tensors["conv_grad"].1.iter().enumerate() {
         assert!((grad - weights[i / (h * w)] / (h * w) as f64).abs() < 1e-6, "{grad}");
     }
@@ -195,7 +195,7 @@ fn a_class_can_be_picked_by_name() {
 #[test]
 fn layers_go_by_the_end_of_their_names() {
     let trained = Trained::new(2);
-    // Our own layers have plain names; exporters write them as paths. Of the same length, a name can be put in.
+    // Layers of heatlens have plain names, those of exporters are paths. A name of the same length can be patched in.
     let mut bytes = fs::read(&trained.model).unwrap();
     for (old, new) in [(b"conv2d_1", b"body/a_1"), (b"conv2d_2", b"body/a_2")] {
         while let Some(at) = bytes.windows(8).position(|name| name == old) {
@@ -312,7 +312,7 @@ fn ctrl_c_leaves_finished_images_and_whole_lines() {
     assert!(!files.keys().any(|name| name.contains(".part")));
 }
 
-/// A run that is interrupted and resumed leaves the bytes of one in a piece, even if it was killed while it wrote.
+/// An interrupted and resumed run is identical to an uninterrupted one, even if it was killed while writing.
 #[cfg(unix)]
 #[test]
 fn a_resumed_run_is_one_run() {
@@ -337,7 +337,7 @@ fn a_resumed_run_is_one_run() {
     drop(child.wait_with_output().unwrap());
     let done = manifest(&out).len();
     assert!((3..40).contains(&done), "{done} of 40 images when it was stopped");
-    // The last image's record is cut short, and a line is only half there.
+    // Truncates the last image's record and leaves half a line.
     let kept = fs::read(out.join("explanations.bin")).unwrap();
     fs::write(out.join("explanations.bin"), &kept[..kept.len() - 5]).unwrap();
     let lines = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
@@ -357,7 +357,7 @@ fn a_resumed_run_is_one_run() {
         .says(1, &["no unfinished run", "without"]);
 }
 
-/// What was explained is not lost where the page behind it cannot be written.
+/// Explanations are not lost if the page cannot be written.
 #[test]
 fn a_page_that_cannot_be_written_loses_no_image() {
     let trained = Trained::new(2);
@@ -378,7 +378,7 @@ fn a_page_that_cannot_be_written_loses_no_image() {
     assert!(files(&out) == whole);
 }
 
-/// A run is known by what is in its files, not by where they lie or when they were written.
+/// A run is identified by the contents of its files, not by their location or time stamps.
 #[test]
 fn a_moved_run_goes_on_and_another_model_is_refused() {
     let trained = Trained::new(2);
@@ -389,7 +389,7 @@ fn a_moved_run_goes_on_and_another_model_is_refused() {
     explain(&trained.model, &data, &out, "--shard 1/2").ends(0);
     let state = fs::read_to_string(out.join("run.json")).unwrap();
     fs::write(out.join("run.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
-    // Everything to another place.
+    // Moves everything to another folder.
     let elsewhere = tempfile::tempdir().unwrap();
     let place = |name: &str| elsewhere.path().join(name);
     fs::copy(&trained.model, place("model.onnx")).unwrap();

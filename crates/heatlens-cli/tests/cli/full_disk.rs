@@ -1,5 +1,5 @@
-//! A disk that fills up half-way, played by the shell's limit on file sizes: the error names the file, nothing is
-//! left half-written, and what was finished before stays.
+//! Tests of a disk that fills up, simulated by the shell's file size limit: the error names the file, no incomplete
+//! files are left, and finished files are kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::Command;
 
 use crate::common::{BARELY, Run, Trained, class_folder, files, manifest};
 
-/// Runs the program where no file may grow beyond so many blocks of 512 bytes.
+/// Runs the program with file sizes limited to `blocks` blocks of 512 bytes.
 fn limited(blocks: usize, words: &str, paths: &[&Path]) -> Run {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_heatlens")]);
     Run::of(&command.args(words.split_whitespace()).args(paths).output().unwrap())
 }
 
-/// Everything below the folder must be whole, and nothing a temporary file.
+/// Asserts that all files below the folder are complete and none is temporary.
 fn assert_whole(out: &Path) {
     for (name, bytes) in files(out) {
         assert!(!name.contains(".part"), "{name} was left");
@@ -57,7 +57,7 @@ fn the_manifest_keeps_whole_lines_when_it_is_what_does_not_fit() {
     let full = trained.path("full");
     crate::common::explain(&trained.model, &trained.data, &full, "--method grad_cam --save npz").ends(0);
     let needed = fs::metadata(full.join("manifest.jsonl")).unwrap().len();
-    // Lines are written 32 at a time: the limit falls into the second write.
+    // Lines are written 32 at a time: the limit is reached in the second write.
     let blocks = usize::try_from((needed * 32 / 36).div_ceil(512)).unwrap() + 1;
     assert!(blocks as u64 * 512 < needed, "{blocks} blocks for {needed} bytes");
     let (run, out) = explain_limited(&trained, blocks, "npz");

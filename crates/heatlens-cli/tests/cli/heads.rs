@@ -1,4 +1,4 @@
-//! Models that are no plain classifiers, and inputs that are no images.
+//! Tests of models that are not plain classifiers, and inputs that are not images.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,12 +70,12 @@ fn a_head_that_does_not_fit_is_refused() {
     predict("--head classes --reference x.png").refuses(&["--reference: only --head similarity"]);
 }
 
-/// Weights that look random.
+/// Returns pseudo-random weights.
 fn noise(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 7919 % 101) as f32 - 50.0) / 101.0).collect()
 }
 
-/// A network from images of 8×8 to `outputs` numbers; `more` may add to them.
+/// Writes a network from images of 8×8 to `outputs` numbers; `more` may extend it.
 fn network(outputs: usize, more: impl FnOnce(&mut Builder<'_>, ValueId) -> ValueId, path: &Path) {
     let mut graph = Graph::new("net");
     let image = graph.add_input("image", Fact::f32(Shape::batched(&[1, 8, 8])));

@@ -1,4 +1,4 @@
-//! The library gives what the command gives: the same pictures, and the same words.
+//! Tests that the library and the command line give the same images and messages.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use heatlens::{Drawing, Explainer, Image, Method, Model, Preset};
 
 use crate::common::{explain, heatlens};
 
-/// A network of three classes for colour images, whose file does not say how they are prepared.
+/// Writes a network of three classes for colour images, without preprocessing metadata.
 fn model(folder: &Path) -> std::path::PathBuf {
     let network = arch::find("gap-cnn").unwrap().build([3, 32, 32], 3, 0).unwrap();
     let path = folder.join("model.onnx");
@@ -18,7 +18,7 @@ fn model(folder: &Path) -> std::path::PathBuf {
     path
 }
 
-/// An image of another size.
+/// Writes an image of another size.
 fn image(folder: &Path) -> std::path::PathBuf {
     let bytes: Vec<u8> = (0..40 * 60 * 3).map(|i| (i * 7919 % 256) as u8).collect();
     let path = folder.join("image.png");

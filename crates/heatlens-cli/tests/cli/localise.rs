@@ -1,4 +1,4 @@
-//! Boxes and masks: what is written, in whose pixels, and that COCO's own form is read back.
+//! Tests of boxes and masks: output, pixel coordinates, and reading of COCO files.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use image::imageops::{FilterType, resize};
 
 use crate::common::{Trained, columns, explain, files, json, manifest, save_png};
 
-/// Pictures of 40 × 24 pixels, which the model takes as 16 × 16.
+/// Writes images of 40 × 24 pixels, which the model resizes to 16 × 16.
 fn pictures(folder: &Path) {
     for n in 0..4 {
         let path = folder.join(format!("photo {n}.png"));
@@ -76,7 +76,7 @@ fn what_was_written_covers_itself_and_only_itself() {
         files(&trained.path("same")).keys().collect::<Vec<_>>(),
         ["iou.csv", "manifest.jsonl", "maps.npz", "run.json"]
     );
-    // The same masks as pictures in a folder, and a looser threshold.
+    // The same masks as images in a folder.
     let folder = trained.path("masks");
     fs::create_dir(&folder).unwrap();
     for n in 0..4 {
@@ -115,7 +115,7 @@ fn wrong_words_and_files_are_named() {
     fs::write(&wrong, r#"{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "segmentation": {"size": [99999999, 99999999], "counts": "0"}}]}"#).unwrap();
     run(&format!("--truth {}", wrong.display())).says(1, &["segmentation"]);
     assert!(!trained.path("none").exists());
-    // A mask of another size is a mistake.
+    // A mask of another size is an error.
     let small = trained.path("small");
     save_png(&small.join("data_0.png"), 0, 0);
     let bigger = trained.path("bigger");
@@ -124,7 +124,7 @@ fn wrong_words_and_files_are_named() {
     let wrong = format!("--save npz --method grad_cam --force --truth {}", small.display());
     explain(&trained.model, &bigger, &trained.path("none"), &wrong).says(1, &["16 × 16", "24 × 40"]);
     fs::remove_dir_all(trained.path("none")).unwrap();
-    // Truth for other images is no truth for these.
+    // Ground truth for other images does not apply to these.
     let folder = trained.path("empty");
     fs::create_dir(&folder).unwrap();
     run(&format!("--rows 0:2 --save npz --method grad_cam --truth {}", folder.display()))

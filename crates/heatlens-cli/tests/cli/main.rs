@@ -1,10 +1,10 @@
-//! The program as a person meets it: what a command writes, what it says, and how it fails.
+//! End-to-end tests of the program: output files, messages, and failures.
 //!
-//! Every test runs the real binary on tiny images. `common` makes the images and reads the results; there is one file
-//! for each theme: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `merge`, `bench`, `convert`, `bad_input`,
+//! Every test runs the real binary on tiny images. `common` creates the images and reads the results; there is one file
+//! per topic: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `merge`, `bench`, `convert`, `bad_input`,
 //! `faults`, `full_disk`, `heads`, `library`, `model`, `pictures`, `pixels`, `classes`, `usage` and `onnxruntime`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test fails where it stands
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // tests may panic
 
 mod audit;
 mod bad_input;

@@ -1,11 +1,11 @@
-//! `--shard` and `heatlens merge`: a run that was split has the bytes of one that was not, or an error says why not.
+//! Tests of `--shard` and `heatlens merge`: a split run has the bytes of an unsplit one, or the error says why not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::{Run, Trained, class_folder, files, heatlens, save_png};
 
-/// Everything that spans images, of methods of several kinds.
+/// Flags for all outputs that span several images, with methods of several kinds.
 const ALL: &str = "--method grad_cam,gradient,rise --set rise.masks=4 --class all --report --save png,npz,tensors,boxes,masks";
 
 struct Case {
@@ -14,7 +14,7 @@ struct Case {
 }
 
 impl Case {
-    /// A model, and pictures in class folders, one of which is broken.
+    /// Creates a model, and images in class folders, one of them broken.
     fn new() -> Self {
         let trained = Trained::new(2);
         let images = trained.path("images");
@@ -55,7 +55,7 @@ fn merged_shards_are_one_run() {
     merged.says(1, &["1 of 10 images could not be read"]);
     assert_eq!(merged.stdout.replace("merged", "whole"), whole.stdout);
     let (whole, merged) = (case.files("whole"), case.files("merged"));
-    // So many methods make a sheet of more than 2 MB.
+    // With this many methods the sheet exceeds 2 MB.
     assert!(whole.contains_key("report.html") && whole.contains_key("sheet.jpg"), "{:?}", whole.keys());
     for name in
         ["tensors.npz", "maps.npz", "channels.csv", "annotations_grad_cam#0.json", "0_000_0/mask_rise#1.png"]
@@ -115,7 +115,7 @@ fn what_is_no_whole_run_is_not_merged() {
         case.run("explain", &format!("--shard {wrong}"), "wrong").says(2, &["as 1/3, 2/3 or 3/3", wrong]);
     }
 
-    // A shard that was stopped, and images that are not what they were.
+    // A shard that was interrupted, and images that changed.
     let cut = case.trained.path("b").join("explanations.bin");
     let bytes = fs::read(&cut).unwrap();
     fs::write(&cut, &bytes[..bytes.len() - 9]).unwrap();

@@ -1,4 +1,4 @@
-//! How a model is described, and how its input and output are chosen.
+//! Tests of model descriptions, and of selecting inputs and outputs.
 
 use crate::common::{Trained, explain, heatlens, manifest};
 

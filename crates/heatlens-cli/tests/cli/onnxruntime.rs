@@ -1,7 +1,7 @@
-//! Another runtime reads the same probabilities out of the files we write.
+//! Tests that onnxruntime computes the same probabilities from written models.
 //!
-//! Needs a Python with onnxruntime and numpy: the one that `HEATLENS_PYTHON` names, or `python3`. Where there is none
-//! the tests say so and pass; `HEATLENS_PYTHON` naming one without them is a failure.
+//! Needs a Python with onnxruntime and numpy: the one in `HEATLENS_PYTHON`, or `python3`. Without one, the tests print
+//! a note and pass; if `HEATLENS_PYTHON` names one without these packages, they fail.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::common::{SIDE, columns, heatlens, save_npy, save_npz, stripes, train};
 
-/// A Python that can do it, if there is one; says so if there is none.
+/// Returns a Python with the required packages, or prints a note if there is none.
 pub(crate) fn python() -> Option<OsString> {
     let named = std::env::var_os("HEATLENS_PYTHON");
     let python = named.clone().unwrap_or_else(|| "python3".into());
@@ -21,14 +21,14 @@ pub(crate) fn python() -> Option<OsString> {
         .is_ok_and(|output| output.status.success());
     assert!(works || named.is_none(), "HEATLENS_PYTHON={python:?} has no numpy and onnxruntime");
     if !works {
-        // Past the test harness, which would swallow the note of a test that passes.
+        // Written to stderr directly, because the test harness hides the output of passing tests.
         let note = "SKIPPED: no Python with numpy and onnxruntime; name one by HEATLENS_PYTHON";
         let _ = writeln!(std::io::stderr(), "{note}");
     }
     works.then_some(python)
 }
 
-/// Trains on stripes and compares our probabilities with onnxruntime's.
+/// Trains on stripes and compares the probabilities with those of onnxruntime.
 fn compare(arch: &str, classes: usize) {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ fn compare(arch: &str, classes: usize) {
         2 => (1, columns(&table, "p(1)")),
         n => (n, columns(&table, "p(")),
     };
-    // The probabilities must say something: a model that says the same of all images agrees too easily.
+    // The probabilities must vary: a model with the same output for all images would agree trivially.
     let spread = probabilities.iter().fold((1.0_f64, 0.0_f64), |(low, high), &p| (low.min(p), high.max(p)));
     assert!(spread.1 - spread.0 > 0.05, "{spread:?}");
     let probabilities: Vec<f32> = probabilities.iter().map(|&p| p as f32).collect();

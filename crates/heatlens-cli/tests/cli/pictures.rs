@@ -1,4 +1,4 @@
-//! What the pictures of `explain` look like: size, shape, colours, names and bytes.
+//! Tests of the images written by `explain`: size, shape, colours, names and bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use image::{Rgb, RgbImage};
 
 use crate::common::{Trained, arrays, class_folder, explain, files, heatlens, manifest, noise, save_png};
 
-/// A colour picture like a photograph: smooth, with the noise of a camera.
+/// Returns a photograph-like colour image: smooth, with camera noise.
 fn photograph(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
@@ -27,7 +27,7 @@ fn picture(files: &BTreeMap<String, Vec<u8>>, name: &str) -> RgbImage {
     image::load_from_memory(bytes).unwrap().to_rgb8()
 }
 
-/// Explains one file and gives back what was written.
+/// Explains one file and returns the written files.
 fn explained(trained: &Trained, input: &Path, flags: &str) -> BTreeMap<String, Vec<u8>> {
     let out = trained.path("out");
     explain(&trained.model, input, &out, &format!("{flags} --force")).ends(0);
@@ -42,7 +42,7 @@ fn pictures_have_the_size_shape_and_colours_of_the_image() {
     let photo = photograph(400, 300);
     let path = trained.path("photo.png");
     photo.save(&path).unwrap();
-    // A model of 16 × 16 grey pixels.
+    // A model of 16 × 16 greyscale pixels.
     let bare = explained(&trained, &path, "--method grad_cam,gradient --no-color-bar");
     assert!(picture(&bare, "photo_0/original.png") == photo);
     for name in ["heatmap_grad_cam", "overlay_grad_cam", "signed_grad_cam", "gradient"] {
@@ -58,7 +58,7 @@ fn pictures_have_the_size_shape_and_colours_of_the_image() {
         assert!(whole.width() == 400 && whole.height() > 330, "{name}: {:?}", whole.dimensions());
         assert!(image::imageops::crop_imm(&whole, 0, 0, 400, 300).to_image() == alone, "{name}");
     }
-    // What was cropped away is marked, and stays in the picture.
+    // The cropped part is marked, and stays in the image.
     let cropped = explained(&trained, &path, "--method grad_cam --no-color-bar --resize crop");
     let heat = picture(&cropped, "photo_0/heatmap_grad_cam.png");
     assert_eq!(heat.dimensions(), (400, 300));
@@ -89,7 +89,7 @@ fn size_colours_and_opacity_can_be_set() {
         ["inferno", "turbo"].map(|map| size(&format!("--colormap {map} --opacity 1"), &path));
     let differ = inferno.pixels().zip(turbo.pixels()).filter(|(a, b)| a != b).count();
     assert!(differ > 10_000, "{differ} pixels differ");
-    // The strongest heat is a light yellow in one and a dark red in the other.
+    // The maximum is light yellow in one colour map and dark red in the other.
     let near = |picture: &RgbImage, color: [u8; 3]| {
         picture.pixels().any(|p| p.0.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 40))
     };
@@ -131,7 +131,7 @@ fn pictures_of_a_photograph_are_small() {
     assert!(bytes < 200_000, "{bytes}");
     let over = picture(&written, "photo_0/overlay_grad_cam.jpg");
     assert!(over.width() == 320 && over.height() > 240);
-    // By request all in one format.
+    // On request, all images have one format.
     let png = explained(&trained, &path, &format!("{methods} --picture-format png"));
     assert!(png.keys().filter(|name| name.contains('/')).all(|name| name.ends_with(".png")));
     let jpeg = explained(&trained, &path, &format!("{methods} --picture-format jpeg"));
@@ -182,7 +182,7 @@ fn sixteen_bit_maps_are_the_maps() {
     assert_eq!(full["logits"], half["logits"]);
     let bytes = |out: &str| fs::metadata(trained.path(out).join("maps.npz")).unwrap().len();
     assert!(bytes("half") < bytes("full") * 2 / 3);
-    // The same from shards.
+    // Shards give the same result.
     for n in 1..=2 {
         run(&format!("--save npz16 --shard {n}/2"), &n.to_string());
     }

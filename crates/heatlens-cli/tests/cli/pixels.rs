@@ -1,4 +1,4 @@
-//! Arrays and picture files of the same pixels are the same to a model.
+//! Tests that arrays and image files with the same pixels give the same results.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::common::{
     train,
 };
 
-/// Stripes of two classes, twice ten, as class folders and as an array of bytes with labels.
+/// Writes stripes of two classes, ten each, as class folders and as an array of bytes with labels.
 fn both(folder: &Path) {
     class_folder(&folder.join("files"), &["0", "1"], 10);
     let pixels: Vec<u8> = (0..20).flat_map(|n| bytes(n % 10, n / 10)).collect();
@@ -40,7 +40,7 @@ fn bytes_and_pictures_give_the_same_model_and_the_same_answers_to_the_last_bit()
         table.lines().map(|line| line.split(',').skip(2).collect::<Vec<_>>().join(",")).collect::<Vec<_>>()
     };
     assert_eq!(table(&files), table(&array));
-    // Floats from 0 to 255 are the same pixels too, and that they are is said.
+    // Floats from 0 to 255 are treated as the same pixels too, with a note.
     let floats: Vec<f32> = (0..20).flat_map(|n| bytes(n % 10, n / 10)).map(f32::from).collect();
     save_npy(&folder.path().join("floats/X.npy"), &[20, SIDE, SIDE, 1], &floats);
     fs::copy(array.join("y.npy"), folder.path().join("floats/y.npy")).unwrap();

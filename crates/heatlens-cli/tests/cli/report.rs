@@ -1,7 +1,8 @@
-//! `report.html` in a browser: it opens without a complaint, its slider and filters work, and names cannot break it.
+//! Tests of `report.html` in a browser: it opens without errors, its slider and filters work, and names cannot break
+//! it.
 //!
-//! Needs Chromium: the one that `HEATLENS_CHROMIUM` names, or `chromium`. Where there is none the browser tests say so and
-//! pass; `HEATLENS_CHROMIUM` naming one that does not start is a failure.
+//! Needs Chromium: the one in `HEATLENS_CHROMIUM`, or `chromium`. Without one, the browser tests print a note and pass;
+//! if `HEATLENS_CHROMIUM` names one that does not start, they fail.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{QUICK, Trained, explain, files, save_png, train};
 
-/// What may take a browser that long is a hang.
+/// Time after which a browser is considered to hang.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Names that would be markup if they were not escaped.
@@ -27,14 +28,14 @@ fn chromium() -> Option<OsString> {
         Command::new(&browser).args(["--version", "--no-sandbox"]).output().is_ok_and(|o| o.status.success());
     assert!(works || named.is_none(), "HEATLENS_CHROMIUM={browser:?} does not start");
     if !works {
-        // Past the test harness, which would swallow the note of a test that passes.
+        // Written to stderr directly, because the test harness hides the output of passing tests.
         let note = "SKIPPED: no Chromium to open the report in; name one by HEATLENS_CHROMIUM";
         let _ = writeln!(std::io::stderr(), "{note}");
     }
     works.then_some(browser)
 }
 
-/// Opens a page and returns the document as it is when all scripts have run, and the log.
+/// Opens a page and returns the document after all scripts have run, and the log.
 fn open(browser: &OsString, page: &Path, folder: &Path) -> (String, String) {
     let (dom, log) = (folder.join("dom.html"), folder.join("log.txt"));
     let mut child = Command::new(browser)
@@ -57,7 +58,7 @@ fn open(browser: &OsString, page: &Path, folder: &Path) -> (String, String) {
     (fs::read_to_string(dom).unwrap(), String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned())
 }
 
-/// A report on two classes with strange names, one image of which the model gets wrong.
+/// Creates a report on two classes with special characters in their names; the model misclassifies one image.
 fn report(folder: &Path) -> String {
     let data = folder.join("data");
     for (class, name) in CLASSES.iter().enumerate() {
@@ -74,7 +75,7 @@ fn report(folder: &Path) -> String {
     fs::read_to_string(out.join("report.html")).unwrap()
 }
 
-/// Does what a person would, and writes down what comes of it.
+/// Script that operates the page like a user and records the results.
 const VISIT: &str = r#"<script>
 (() => {
   const found = [];
@@ -189,7 +190,7 @@ fn the_page_stands_alone_and_repeats() {
     }
     let hash = html.split_once("<dt>SHA-256</dt><dd>").unwrap().1;
     assert!(hash.chars().take(64).all(|c| c.is_ascii_hexdigit()), "{}", &hash[..70]);
-    // Beside the model lies what training left.
+    // The results of training are next to the model.
     for part in ["Learning curve: loss", "What it looks at across the data set", "--report", "evidence for"] {
         assert!(html.contains(part), "{part}");
     }

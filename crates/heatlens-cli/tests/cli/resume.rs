@@ -1,4 +1,4 @@
-//! A run that was killed, stopped or cut off goes on to the very bytes of one that never was.
+//! Tests that a killed, stopped or truncated run, when resumed, gives the same bytes as an uninterrupted one.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,7 @@ use crate::common::{Run, files, program, stripes_npz, train};
 const FLAGS: &str = "--epochs 20 --patience 0 --batch-size 8 --learning-rate 0.01 --validation-split 0.3 \
                      --shift 0.1 --horizontal-flip --lr-schedule reduce-on-plateau --monitor val_loss";
 
-/// A folder with data to train on.
+/// A folder with training data.
 struct Case {
     folder: tempfile::TempDir,
     data: PathBuf,
@@ -34,7 +34,7 @@ impl Case {
         train(&self.data, &self.run(name), &format!("{} {more}", self.flags))
     }
 
-    /// Starts a run and returns it with its output so far, once it has told of so many epochs.
+    /// Starts a run and returns it with its output so far, after it has reported `epochs` epochs.
     fn start(&self, name: &str, epochs: usize) -> (Child, BufReader<std::process::ChildStdout>, String) {
         let mut child = program()
             .arg("train")
@@ -54,12 +54,12 @@ impl Case {
     }
 }
 
-/// What a person keeps of a run; only times may differ.
+/// Returns the results of a run; only its times may differ.
 fn results(run: &Path) -> Vec<(String, Vec<u8>)> {
     files(run).into_iter().filter(|(name, _)| name != "timing.csv").collect()
 }
 
-/// Equal file by file, without printing bytes.
+/// Asserts that all files are equal, without printing bytes.
 #[track_caller]
 fn assert_same(a: &Path, b: &Path) {
     let (a, b) = (results(a), results(b));
@@ -70,7 +70,7 @@ fn assert_same(a: &Path, b: &Path) {
     }
 }
 
-/// Kills a run after `epochs` epochs and a moment, and resumes it.
+/// Kills a run after `epochs` epochs and a delay, and resumes it.
 fn kill_and_resume(arch: &str) {
     let case = Case::new(arch, FLAGS);
     case.train("whole", "").ends(0);
@@ -82,7 +82,7 @@ fn kill_and_resume(arch: &str) {
         child.kill().unwrap();
         let ended_itself = child.wait().unwrap().code().is_some();
         cut_short += usize::from(!ended_itself);
-        // Killed before it could say what it is, a run cannot be resumed, and says so.
+        // A run killed before its state was written cannot be resumed, and gives an error.
         if case.run(&name).join("run.json").exists() {
             case.train(&name, "--resume").ends(0);
             assert_same(&case.run("whole"), &case.run(&name));
@@ -147,7 +147,7 @@ fn a_run_goes_on_only_as_it_began() {
     train(&case.data, &out, &format!("{other} --seed 3")).says(1, &["seed was 0, is 3"]);
     train(&case.folder.path().join("data.npz"), &case.run("none"), other)
         .says(1, &["no unfinished run to resume"]);
-    // The same path with other pixels in it.
+    // The same path with other pixels.
     stripes_npz(&case.data, 124, 2);
     train(&case.data, &out, other).says(1, &["begun otherwise: images was 120, is 124; inputs was"]);
     assert!(results(&out) == before, "a refused run changed files");
@@ -165,7 +165,7 @@ fn a_damaged_checkpoint_is_named() {
     }
 }
 
-/// Lets a run tell of `epochs` epochs, presses Ctrl-C and waits for its end.
+/// Waits until a run has reported `epochs` epochs, sends Ctrl-C and waits for its end.
 #[cfg(unix)]
 fn interrupt(case: &Case, name: &str, epochs: usize) -> Run {
     let (mut child, mut reader, mut said) = case.start(name, epochs);

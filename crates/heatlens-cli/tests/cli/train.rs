@@ -1,4 +1,4 @@
-//! `heatlens train`: from every kind of data to a model, a history, and an honest sentence.
+//! Tests of `heatlens train`: from every kind of data to a model, a history and a verdict.
 
 use std::fs;
 use std::path::Path;
@@ -216,7 +216,7 @@ fn parts_without_classes_are_not_taken_for_classes() {
         .says(1, &["train/ and val/", "one folder for each class"]);
 }
 
-/// The words of the command that the last line gives.
+/// Returns the words of the command in the last line.
 fn next_command(said: &str) -> Vec<String> {
     let last = said.trim_end().lines().next_back().unwrap();
     let command = last.split_once(": heatlens ").unwrap_or_else(|| panic!("no command in {last:?}")).1;
@@ -233,7 +233,7 @@ fn what_was_not_learned_ends_with_a_command_that_works() {
     save_npz(&data, &images, &labels);
     let first = train(&data, &out, "--recipe keras-two-class");
     first.ends(0);
-    // Three images held out, then 24 by a network that cannot learn in an epoch, then the default recipe.
+    // First more held-out images are suggested, then the default recipe, because one epoch is not enough to learn.
     let words = next_command(&first.stdout);
     let told = |flags: &str, run: &str| format!("{flags} --out {}-{run}", out.display());
     assert!(words.join(" ").ends_with(&told("--validation-split 0.4", "2")), "{words:?}");

@@ -1,4 +1,4 @@
-//! Wrong usage ends with a sentence about the flag, never with a crash and never with files.
+//! Tests that wrong usage gives an error about the flag, without a crash and without writing files.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The audit as a person reads it.
+//! The audit as text for the terminal.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::command::verdict::{self, interval};
 use crate::output;
 
-/// Metrics that have a column, where they were measured, and what stands over it.
+/// Metrics shown in the table, with their column titles.
 const COLUMNS: [(&str, &str); 7] = [
     ("deletion", "deletion ↓"),
     ("insertion", "insertion ↑"),
@@ -22,7 +22,7 @@ const COLUMNS: [(&str, &str); 7] = [
     ("pointing_game", "hits ↑"),
 ];
 
-/// `trained` is what was found when the model was trained, where the images of the audit cannot judge it.
+/// Prints the audit. `trained` is the result from training, if the audited images cannot be used to judge the model.
 pub(super) fn print(audit: &Audit, trained: Option<&str>) {
     output::line("");
     verdict::print(&audit.model);
@@ -69,7 +69,7 @@ pub(super) fn print(audit: &Audit, trained: Option<&str>) {
     }
 }
 
-/// A place that gives a class away, in a sentence.
+/// Describes a region that a class depends on, in a sentence.
 fn shortcut(found: &Value) -> String {
     let [class, place] = ["class", "place"].map(|key| found[key].as_str().unwrap_or_default());
     format!(
@@ -82,7 +82,7 @@ fn shortcut(found: &Value) -> String {
     )
 }
 
-/// A place that is always looked at, in a sentence.
+/// Describes a region that is often highlighted but that the class does not depend on, in a sentence.
 fn habit(found: &Value) -> String {
     let [class, place] = ["class", "place"].map(|key| found[key].as_str().unwrap_or_default());
     format!(

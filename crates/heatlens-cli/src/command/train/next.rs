@@ -1,4 +1,4 @@
-//! The command to try next, as a shell takes it.
+//! Suggestion of a command to try next.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use heatlens::train::advice::Advice;
 use crate::command::again;
 use crate::output;
 
-/// Flags of `train` that belong to a recipe. A value follows each.
+/// Flags of `train` that belong to a recipe, each with a value.
 const SETTINGS: [&str; 14] = [
     "--recipe",
     "--arch",
@@ -25,13 +25,13 @@ const SETTINGS: [&str; 14] = [
     "--validation-split",
 ];
 
-/// Prints the command, the last line of a run that has not shown that it learned.
+/// Prints the command as the last line of a run that has not shown that it learned.
 pub(crate) fn tell(advice: &Advice, out: &Path) {
     let words = changed(&again::words(), advice, &fresh(out));
     output::line(format!("Next, with {}: {}", advice.reason(), again::line(&words)));
 }
 
-/// The command with the advice's flags in place of their like, and another folder for the results.
+/// Returns the command with the suggested flags in place of existing ones, and another output folder.
 fn changed(words: &[String], advice: &Advice, out: &Path) -> Vec<String> {
     let flags = advice.flags();
     let replaced = |name: &str| match advice {
@@ -57,7 +57,7 @@ fn changed(words: &[String], advice: &Advice, out: &Path) -> Vec<String> {
     kept
 }
 
-/// A folder beside `out` that is not there yet: `run-2`, `run-3` and so on.
+/// Returns a folder next to `out` that does not exist yet: `run-2`, `run-3` and so on.
 fn fresh(out: &Path) -> PathBuf {
     let name = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (stem, number) = match name.rsplit_once('-') {

@@ -1,4 +1,4 @@
-//! What a person sees while a model trains: a bar over the whole run on a terminal, and a line for each epoch everywhere.
+//! Progress of training: a bar over the whole run on a terminal, and a line per epoch everywhere.
 
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ impl Observer for EpochLines {
             self.bar.set_message(format!("epoch {epoch}/{}", self.epochs));
             if self.bar.length().is_none() {
                 self.bar.set_length(self.epochs * steps as u64);
-                // A resumed run did its first epochs in no time.
+                // The first epochs of a resumed run took no time.
                 self.bar.set_position(done);
                 self.bar.reset_eta();
             }

@@ -1,4 +1,4 @@
-//! From flags to what is chosen of a recipe, and to what a run remembers of them.
+//! Conversion of flags to the choices of a recipe, and to the arguments recorded with a run.
 
 use heatlens::train::augment::Augmentation;
 use heatlens::train::optimizer::Algorithm;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::Train;
 
-/// The parts of a recipe that the flags override.
+/// Returns the parts of a recipe that the flags override.
 pub(crate) fn choices(options: &Train) -> Choices {
     let (network, schedule, augmentation) = (&options.network, &options.schedule, &options.augmentation);
     Choices {
@@ -34,7 +34,7 @@ pub(crate) fn choices(options: &Train) -> Choices {
     }
 }
 
-/// What made a run besides its settings; times and places of results are left out.
+/// Returns the arguments of a run besides its settings, without times and output paths.
 pub(crate) fn given(options: &Train) -> Map<String, Value> {
     let (network, schedule, validation) = (&options.network, &options.schedule, &options.validation);
     let given = json!({
