@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes docs/images/demo-sheet.png and docs/images/report.png again, in full colour.
+# Makes the pictures in docs/images again, in full colour (those of the methods: methods.sh).
 # Needs Chromium, and Python with Pillow to plant the mark that the page's model is to find.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -27,6 +27,16 @@ sheet = sheet.crop((0, 0, sheet.width, min(sheet.height, 1066)))
 sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.LANCZOS).save(sys.argv[2], optimize=True)
 PYTHON
 small_enough docs/images/demo-sheet.png
+
+# Scenes of one ring and one cross, by the trained networks of the tests.
+for head in detection:detector segmentation:unet; do
+    model=crates/heatlens/tests/golden/dense/${head#*:}.onnx
+    asked=(); [ "${head%:*}" = segmentation ] || asked=(--detection all)
+    heatlens explain "$model" crates/heatlens/tests/golden/dense/input.npy --rows :2 --scale raw --method hires_cam "${asked[@]}" \
+        --out "$work/${head%:*}" >/dev/null
+    cp "$work/${head%:*}/sheet.png" "docs/images/${head%:*}.png"
+    small_enough "docs/images/${head%:*}.png"
+done
 
 # Half of the images of one class get a small mark in a corner; the last images are not trained on.
 "$python" - "$work/demo/data/train" "$work/marked" <<'PYTHON'

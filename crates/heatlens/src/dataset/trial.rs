@@ -10,8 +10,15 @@
 //!    one, in more images than expected by chance (sign test);
 //! 3. it loses more than other classes do when their images are filled in the same way (rank test).
 //!
-//! A region is suspected if the class depends on it for at least two of the fills. Otherwise the model always looks
-//! there, and nothing more can be concluded.
+//! A region on which a class depends may still be a part of the object, such as that stroke of a seven. A mark works
+//! wherever it is put: the region of the class's images is therefore pasted into images of other classes. It *carries* the
+//! class if
+//!
+//! 1. the median gain of evidence is at least half of what separates these images from the class;
+//! 2. it gains more than the matched regions do, in more images than expected by chance (sign test).
+//!
+//! A region is suspected if the class depends on it for at least two of the fills and it carries the class. Otherwise the
+//! model always looks there, and nothing more can be concluded.
 
 use std::ops::Range;
 
@@ -30,6 +37,8 @@ use crate::stats::rank_test;
 const IMAGES: usize = 24;
 /// Minimum share of the evidence that a class must lose.
 const LEAST: f64 = 0.25;
+/// Minimum share of the missing evidence that the pasted region must give.
+const CARRIES: f64 = 0.5;
 /// Significance level of each test.
 const ALPHA: f64 = 0.01;
 /// Minimum number of fills that must agree.
@@ -84,19 +93,47 @@ impl Loss {
     }
 }
 
-/// Result of filling in a region.
+/// Result of pasting a region into images of other classes; gains are shares of the evidence that these images lack, as
+/// medians over images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gain {
+    /// Gain by this region.
+    pub here: f64,
+    /// Mean gain by the matched regions.
+    pub matched: f64,
+    /// p-value of the sign test.
+    pub p_value: f64,
+}
+
+impl Gain {
+    /// Returns true if the region carries the class.
+    #[must_use]
+    pub fn carries(&self) -> bool {
+        self.here >= CARRIES && self.here > self.matched && self.p_value <= ALPHA
+    }
+}
+
+/// Result of changing a region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// Losses, one entry per fill.
+    /// Losses where the region is filled in, one entry per fill.
     pub losses: Vec<Loss>,
+    /// Gain where the region is pasted into images of other classes.
+    pub gain: Gain,
     /// Number of images of the class that were tried.
     pub images: usize,
 }
 
 impl Trial {
-    /// Returns true if the class depends on the region for enough of the fills.
+    /// Returns true if the class depends on the region for enough of the fills, and the region carries the class.
     #[must_use]
     pub fn agrees(&self) -> bool {
+        self.depends() && self.gain.carries()
+    }
+
+    /// Returns true if the class depends on the region for enough of the fills.
+    #[must_use]
+    pub fn depends(&self) -> bool {
         self.losses.iter().filter(|loss| loss.agrees()).count() >= AGREEING
     }
 
@@ -113,7 +150,11 @@ impl Trial {
                 "lost_by_other_classes": l.others, "p_value": l.p_value, "agrees": l.agrees(),
             })
         };
-        json!({ "images": self.images, "fills": self.losses.iter().map(loss).collect::<Vec<_>>() })
+        let Gain { here, matched, p_value } = self.gain;
+        let pasted = json!({
+            "gained": here, "gained_by_matched_places": matched, "p_value": p_value, "carries": self.gain.carries(),
+        });
+        json!({ "images": self.images, "fills": self.losses.iter().map(loss).collect::<Vec<_>>(), "pasted": pasted })
     }
 }
 
@@ -156,13 +197,8 @@ impl<'a> Prober<'a> {
         let losses = Fill::ALL.map(|fill| -> Result<Loss, RunError> {
             let here = self.lost(&own, &others, place, fill)?;
             let elsewhere = self.lost(&others, &others, place, fill)?;
-            let mut at_matched = vec![0.0; own.len()];
-            for &other in &matched {
-                let lost = self.lost(&own, &others, other, fill)?;
-                at_matched.iter_mut().zip(lost).for_each(|(sum, l)| *sum += l / matched.len() as f64);
-            }
-            let more = here.iter().zip(&at_matched).filter(|(a, b)| a > b).count();
-            let sign = binomial::upper_tail(more as u64, here.len() as u64, 0.5);
+            let at_matched = mean_of(&matched, |at| self.lost(&own, &others, at, fill))?;
+            let sign = sign_test(&here, &at_matched);
             let scores: Vec<f32> = here.iter().chain(&elsewhere).map(|&l| l as f32).collect();
             let positive: Vec<bool> = (0..scores.len()).map(|i| i < here.len()).collect();
             let rank = rank_test::p_value(&scores, &positive).unwrap_or(1.0);
@@ -170,7 +206,11 @@ impl<'a> Prober<'a> {
             Ok(Loss { fill, here, matched, others, p_value: sign.max(rank) })
         });
         let losses = losses.into_iter().collect::<Result<_, _>>()?;
-        Ok(Trial { losses, images: own.len() })
+        let here = self.gained(&own, &others, place)?;
+        let at_matched = mean_of(&matched, |at| self.gained(&own, &others, at))?;
+        let p_value = sign_test(&here, &at_matched);
+        let gain = Gain { here: median(here), matched: median(at_matched), p_value };
+        Ok(Trial { losses, gain, images: own.len() })
     }
 
     /// Loads at most [`IMAGES`] of the images, evenly spaced.
@@ -178,6 +218,28 @@ impl<'a> Prober<'a> {
         let taken = items.len().min(IMAGES);
         let chosen = (0..taken).map(|i| items[i * items.len() / taken]);
         chosen.map(|(item, class)| Ok(Subject { pixels: self.data.load(item)?.pixels, class })).collect()
+    }
+
+    /// Returns the share of the missing evidence for the class of `own` that each of `others` gains when a region of `own`
+    /// is pasted into it.
+    fn gained(&self, own: &[Subject], others: &[Subject], place: Place) -> Result<Vec<f64>, RunError> {
+        let Some(class) = own.first().map(|image| image.class) else { return Ok(Vec::new()) };
+        let donor = |i: usize| own[i % own.len()].pixels.as_slice();
+        let both = others.iter().enumerate().map(|(i, image)| {
+            let pasted = self.filled(&image.pixels, donor(i), place, Fill::Another);
+            [image.pixels.clone(), pasted].concat()
+        });
+        let evidence = self.evidence_of(&both.collect::<Vec<_>>().concat(), |_| class)?;
+        let share = |pair: &[f64]| (pair[1] - pair[0]) / pair[0].abs().max(f64::MIN_POSITIVE);
+        Ok(evidence.chunks_exact(2).map(share).collect())
+    }
+
+    /// Returns the evidence of images, laid end to end, for a class each.
+    fn evidence_of(&self, pixels: &[f32], class: impl Fn(usize) -> usize) -> Result<Vec<f64>, RunError> {
+        let n = pixels.len() / self.model.shape().iter().product::<usize>().max(1);
+        let logits = self.predictor.logits(pixels, n)?;
+        let rows = logits.chunks_exact(self.model.head.outputs.max(1)).enumerate();
+        Ok(rows.map(|(i, row)| self.evidence(row, class(i))).collect())
     }
 
     /// Returns the share of its class's evidence that each image loses when a region is filled in.
@@ -195,14 +257,9 @@ impl<'a> Prober<'a> {
             let donor = &donors[(i + 1) % donors.len().max(1)].pixels;
             pixels.extend(self.filled(&image.pixels, donor, place, fill));
         }
-        let logits = self.predictor.logits(&pixels, 2 * images.len())?;
-        let outputs = self.model.head.outputs;
-        let of = |at: usize, class: usize| self.evidence(&logits[at * outputs..(at + 1) * outputs], class);
-        let share = |(i, image): (usize, &Subject)| {
-            let (before, after) = (of(2 * i, image.class), of(2 * i + 1, image.class));
-            (before - after) / before.abs().max(f64::MIN_POSITIVE)
-        };
-        Ok(images.iter().enumerate().map(share).collect())
+        let evidence = self.evidence_of(&pixels, |i| images[i / 2].class)?;
+        let share = |pair: &[f64]| (pair[0] - pair[1]) / pair[0].abs().max(f64::MIN_POSITIVE);
+        Ok(evidence.chunks_exact(2).map(share).collect())
     }
 
     /// Returns the image with a region filled in.
@@ -263,6 +320,23 @@ fn range(start: f64, len: f64, side: usize) -> Range<usize> {
 
 fn grown(range: &Range<usize>, by: usize, side: usize) -> Range<usize> {
     range.start.saturating_sub(by)..(range.end + by).min(side)
+}
+
+/// Returns the mean of several places, image by image.
+fn mean_of(places: &[Place], of: impl Fn(Place) -> Result<Vec<f64>, RunError>) -> Result<Vec<f64>, RunError> {
+    let mut sum: Vec<f64> = Vec::new();
+    for &place in places {
+        let values = of(place)?;
+        sum.resize(values.len(), 0.0);
+        sum.iter_mut().zip(values).for_each(|(sum, v)| *sum += v / places.len() as f64);
+    }
+    Ok(sum)
+}
+
+/// Returns the probability of so many images being above the matched value by chance.
+fn sign_test(here: &[f64], matched: &[f64]) -> f64 {
+    let more = here.iter().zip(matched).filter(|(a, b)| a > b).count();
+    binomial::upper_tail(more as u64, here.len() as u64, 0.5)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -346,6 +420,7 @@ mod tests {
         assert_eq!((class.class, shortcut.place.to_string().as_str()), (1, "the top left corner"));
         let trial = shortcut.trial.as_ref().unwrap();
         assert_eq!(trial.losses.iter().filter(|loss| loss.agrees()).count(), 3, "{trial:?}");
+        assert!(trial.gain.carries() && trial.gain.here > 0.9, "{trial:?}");
         assert!(trial.most() > 1.0 && found.habits().next().is_none(), "{trial:?}");
     }
 

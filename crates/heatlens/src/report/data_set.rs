@@ -94,8 +94,9 @@ impl DataSetPart {
 pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
     let hangs = s.trial.as_ref().map_or(String::new(), |trial| {
         format!(
-            " Filled in, the place takes {} of the evidence for the class.",
-            percent(trial.most().clamp(0.0, 1.0))
+            " Filled in, the place takes {} of the evidence for the class; pasted into images of other classes, it gives {} of what they lack.",
+            percent(trial.most().clamp(0.0, 1.0)),
+            percent(trial.gain.here.clamp(0.0, 1.0))
         )
     });
     format!(

@@ -47,9 +47,16 @@ fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
 fn habit(class: &ClassFindings, place: &Shortcut) -> Markup {
     html! {
         p.calm {
-            "Always looks here: in " (place.images) " of " (place.of) " images that the model calls “" (class.name) "”, the heat gathers in " (place.place) ", but the class does not hang on it"
-            @if let Some(trial) = &place.trial { ": filled in, the place takes at most " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere" }
-            ". Things that simply lie there look like this."
+            "Always looks here: in " (place.images) " of " (place.of) " images that the model calls “" (class.name) "”, the heat gathers in " (place.place) "."
+            @match place.trial.as_ref().map(|trial| (trial, trial.depends())) {
+                Some((trial, true)) => {
+                    " Filled in, the place takes " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, but pasted into images of other classes it gives only " (percent(trial.gain.here.clamp(0.0, 1.0))) " of what they lack: it looks like a part of the object, not like a mark."
+                },
+                Some((trial, false)) => {
+                    " The class does not depend on it: filled in, the place takes at most " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere."
+                },
+                None => {},
+            }
         }
     }
 }
