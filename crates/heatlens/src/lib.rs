@@ -96,7 +96,7 @@
 //! ```
 //!
 //! [`run`] explains whole data sets into a folder of pictures. [`localise`] turns maps into boxes and masks,
-//! [`dataset`] analyses the maps of all images together, and [`report`] summarizes everything on one page.
+//! [`dataset`] analyses the maps of all images together, and [`report`] summarises everything on one page.
 //!
 //! # Trust
 //!

@@ -81,7 +81,7 @@ pub struct Sample {
     /// Shape of `pixels`: `[c, h, w]`.
     pub shape: [usize; 3],
     /// The image as the model sees it, h×w, in 8 bits: after cropping, resizing and conversion to grey, before
-    /// normalization by mean and standard deviation.
+    /// normalisation by mean and standard deviation.
     pub display: image::RgbImage,
 }
 

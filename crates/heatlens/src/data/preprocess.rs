@@ -243,7 +243,7 @@ impl Preprocessing {
         Ok(read)
     }
 
-    /// Returns the image as the model sees it, before scaling and normalization (for display) and after (as model
+    /// Returns the image as the model sees it, before scaling and normalisation (for display) and after (as model
     /// input).
     pub fn apply(&self, raster: Raster) -> Result<(Raster, Vec<f32>), DataError> {
         if !matches!(self.channels, 1 | 3) {

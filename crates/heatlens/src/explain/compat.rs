@@ -7,7 +7,7 @@ use crate::bilinear::resize;
 pub enum Compat {
     /// pytorch-grad-cam: positive part, `scale`, resized to the image, then the first two steps again.
     PytorchGradCam,
-    /// torchcam: positive part (except for CAM), normalized, at the layer's size.
+    /// torchcam: positive part (except for CAM), normalised, at the layer's size.
     Torchcam,
     /// Captum: the raw map.
     Captum,

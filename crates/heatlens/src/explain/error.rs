@@ -44,7 +44,7 @@ pub enum ExplainError {
         /// Methods that have maps.
         found: Vec<&'static str>,
     },
-    /// The statistics of a network's normalization layers cannot be computed.
+    /// The statistics of a network's normalisation layers cannot be computed.
     #[error("{0}")]
     Statistics(String),
 }

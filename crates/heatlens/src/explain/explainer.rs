@@ -166,7 +166,7 @@ impl Explainer {
     /// many.
     ///
     /// # Errors
-    /// As [`explain`](Self::explain).
+    /// As for [`explain`](Self::explain).
     pub fn profile(&self, pixels: &[f32], n: usize) -> Result<Vec<StepTime>, ExplainError> {
         let targets = self.targets(pixels, n)?;
         Ok(self.program.profile(&feeds(pixels, &targets), n)?)

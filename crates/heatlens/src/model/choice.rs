@@ -30,7 +30,7 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// Selects the input of the last node that mixes places, or the normalization before it, and refines the choice to
+    /// Selects the input of the last node that mixes places, or the normalisation before it, and refines the choice to
     /// a layer that sees the unflipped image and has more than a few cells.
     pub(super) fn of(model: &Model, followed: &Followed, layers: &[Layer]) -> Option<Self> {
         let (graph, head) = (&model.graph, &model.head);
@@ -175,7 +175,7 @@ pub(super) fn coarsest_layer(graph: &Graph, scores: ValueId, layers: &[Layer]) -
 }
 
 /// Follows the input of a node that mixes places back to its layer: past rearranged or padded copies, and from an
-/// attention's values to the normalization before them.
+/// attention's values to the normalisation before them.
 fn behind<'l>(graph: &Graph, followed: &Followed, layers: &'l [Layer], mixing: Mixing) -> Option<&'l Layer> {
     let by_value: HashMap<ValueId, &Layer> = layers.iter().map(|l| (l.value, l)).collect();
     let mut value = mixing.value;
@@ -218,7 +218,7 @@ fn before<'l>(graph: &Graph, layers: &'l [Layer], mixing: Mixing) -> Option<&'l 
     layers.iter().rfind(|l| earlier(l) && !l.view)
 }
 
-/// True if a value is the result of a layer normalization, as a single operator or written out: (x − mean) ÷ √(…) or x
+/// True if a value is the result of a layer normalisation, as a single operator or written out: (x − mean) ÷ √(…) or x
 /// ÷ √(…), then scaled and shifted by constants.
 pub(super) fn is_normalisation(graph: &Graph, value: ValueId) -> bool {
     let Some(mut node) = producer(graph, value) else { return false };

@@ -1,7 +1,7 @@
 //! Location and meaning of a model's scores.
 //!
 //! Model files usually end in probabilities, but explanations need logits: the gradient of a saturated sigmoid or
-//! softmax vanishes, and the map would be black. The last sigmoid or softmax is therefore recognized, also when it is
+//! softmax vanishes, and the map would be black. The last sigmoid or softmax is therefore recognised, also when it is
 //! written out in simpler operators, and the values before it are used. It counts as the head only if its result is not
 //! used anywhere but in the outputs. For probabilities without logits, such as the mean of several models' outputs, log
 //! odds are appended to the graph. The meaning of the scores (classes, quantities, …) is a [`HeadKind`].
@@ -80,7 +80,7 @@ pub struct Head {
     pub outputs: usize,
     /// Meaning of the scores.
     pub kind: HeadKind,
-    /// Scores at many places, if the logits summarize them.
+    /// Scores at many places, if the logits summarise them.
     pub dense: Option<Dense>,
     /// True if a probability of 1 is written as 1 in the output, and not as 100.
     unit: bool,

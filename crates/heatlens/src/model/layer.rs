@@ -126,7 +126,7 @@ impl Model {
     }
 
     /// Returns the default layer: the input of the last reduction over places (global pooling, flattening). If the last
-    /// one is attention, as in a transformer with a class token, it is the normalization before the attention, since
+    /// one is attention, as in a transformer with a class token, it is the normalisation before the attention, since
     /// after it only the class token counts. For a network that also processes a flipped copy of the image, it is the
     /// layer that sees the unflipped image; for a network that ends in a grid of four cells or fewer, it is the last
     /// layer with more.
@@ -203,8 +203,8 @@ impl Model {
         Err(ModelError::UnknownLayer { name: name.to_owned(), near })
     }
 
-    /// True if the weights of a layer are called `name.weight`. Exporters that fold a normalization into a convolution
-    /// name the node after the normalization.
+    /// True if the weights of a layer are called `name.weight`. Exporters that fold a normalisation into a convolution
+    /// name the node after the normalisation.
     fn weights_are(&self, layer: &Layer, name: &str) -> bool {
         let node = self.graph.producer(layer.value).map(|id| self.graph.node(id));
         let weights = node.and_then(|n| n.inputs.get(1).copied().flatten());

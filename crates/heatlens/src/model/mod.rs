@@ -1,7 +1,7 @@
 //! Classifiers: the graph, its image input, its logits and its class names.
 //!
 //! [`Model::open`] reads a file, [`head`] finds the logits before a sigmoid or softmax, [`layer`] finds the layers that
-//! can be explained, and [`gap`] recognizes the global-average-pooling head for which class activation maps were
+//! can be explained, and [`gap`] recognises the global-average-pooling head for which class activation maps were
 //! introduced.
 
 pub mod axes;

@@ -42,7 +42,7 @@ impl PixelRange {
 const BYTE_FACTOR: f64 = 0.05;
 /// Minimum shift that implies bytes: no mean of pixels from 0 to 1 comes close to it, whatever the standard deviation.
 const BYTE_SHIFT: f64 = 16.0;
-/// Minimum pixel that implies bytes: no normalized pixel from 0 to 1 comes close to it.
+/// Minimum pixel that implies bytes: no normalised pixel from 0 to 1 comes close to it.
 const BYTE_PIXEL: f32 = 32.0;
 
 /// Maximum number of pixels of an image whose range is determined: a file can declare any size, and the check is run
@@ -64,7 +64,7 @@ pub(super) fn own_scaling(graph: &Graph, image: ValueId) -> Option<PixelRange> {
     let factor = largest(&mut zero.iter().zip(&one).map(|(a, b)| b - a));
     let finite = factor.is_finite() && shift.is_finite() && factor > 0.0;
     let range = if factor < BYTE_FACTOR || shift > BYTE_SHIFT { PixelRange::Bytes } else { PixelRange::Unit };
-    // Individually rescaled channels may be normalized already, as with `transform_input` of torchvision's Inception.
+    // Individually rescaled channels may be normalised already, as with `transform_input` of torchvision's Inception.
     finite.then_some(range).filter(|range| *range == PixelRange::Bytes || !rearranged)
 }
 

@@ -168,7 +168,7 @@ fn ended(logits: ValueId, activation: Activation, scale: f64, log: bool, exp: bo
     fits.then(|| Scores::new(logits, activation, scale, exclusive))
 }
 
-/// Recognizes a final hard sigmoid: α · x + β, clamped to 0…1. The explained value is α · x + β − ½, without the clamp.
+/// Recognises a final hard sigmoid: α · x + β, clamped to 0…1. The explained value is α · x + β − ½, without the clamp.
 fn hard(graph: &Graph, known: &[Known], output: ValueId) -> Option<Scores> {
     let (mut at, mut scale) = (output, 1.0);
     loop {

@@ -55,7 +55,7 @@ fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelErro
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     last: bool,
-    /// `[c, h, w]`.
+    /// Shape, `[c, h, w]`.
     shape: [usize; 3],
 }
 

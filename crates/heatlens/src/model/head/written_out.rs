@@ -12,7 +12,7 @@ pub(super) fn activation(graph: &Graph, value: ValueId) -> Option<(ValueId, Acti
     softmax(graph, value).or_else(|| log_softmax(graph, value)).or_else(|| sigmoid(graph, value))
 }
 
-/// Recognizes eᶻ ÷ Σ eᶻ.
+/// Recognises eᶻ ÷ Σ eᶻ.
 fn softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     let (power, sum) = binary(graph, value, BinaryFunction::Div)?;
     if reduce(graph, sum, ReduceFunction::Sum)? != power {
@@ -22,7 +22,7 @@ fn softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     Some((without_maximum(graph, exponent), Activation::Softmax))
 }
 
-/// Recognizes z − log Σ eᶻ, or the logarithm of a written-out softmax.
+/// Recognises z − log Σ eᶻ, or the logarithm of a written-out softmax.
 fn log_softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     if let Some(inner) = unary(graph, value, UnaryFunction::Log) {
         return softmax(graph, inner).map(|(logits, _)| (logits, Activation::LogSoftmax));
@@ -34,7 +34,7 @@ fn log_softmax(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     same.then(|| (without_maximum(graph, exponent), Activation::LogSoftmax))
 }
 
-/// Recognizes 1 ÷ (1 + e⁻ᶻ).
+/// Recognises 1 ÷ (1 + e⁻ᶻ).
 fn sigmoid(graph: &Graph, value: ValueId) -> Option<(ValueId, Activation)> {
     let below = unary(graph, value, UnaryFunction::Reciprocal).or_else(|| {
         let (one, below) = binary(graph, value, BinaryFunction::Div)?;

@@ -29,7 +29,7 @@ type Order = [usize; 4];
 /// Maximum number of nodes that are searched for the first layer that reads channels.
 const MOST_NODES: usize = 256;
 
-/// Returns the axis of a four-dimensional input that the first convolution, pooling or normalization uses as channels.
+/// Returns the axis of a four-dimensional input that the first convolution, pooling or normalisation uses as channels.
 pub(super) fn channel_axis(graph: &Graph, uses: &Uses, input: ValueId) -> Option<usize> {
     // Nodes in order: the first one that reads channels is the first in the file.
     let mut open: BTreeMap<NodeId, (ValueId, Order)> = BTreeMap::new();
