@@ -138,8 +138,8 @@ pub struct Preprocessing {
 const KEYS: [&str; 8] = ["channels", "height", "width", "resize", "scale", "mean", "std", "channel_order"];
 
 impl Preprocessing {
-    /// Returns preprocessing that keeps values from 0 to 1 unchanged and squashes images to `[channels, height,
-    /// width]`.
+    /// Returns preprocessing that keeps values from 0 to 1 unchanged and squashes images to
+    /// `[channels, height, width]`.
     pub fn new([channels, height, width]: [usize; 3]) -> Self {
         let (mean, std) = (vec![0.0; channels], vec![1.0; channels]);
         Self {

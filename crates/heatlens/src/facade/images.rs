@@ -79,8 +79,8 @@ impl Explainer {
     }
 
     /// Explains an array of images at the model's input size, with pixels from 0 to 1. Scaling and normalisation are
-    /// applied according to the model's [`preprocessing`](crate::model::Model::preprocessing). `shape` is `[n, c, h,
-    /// w]` or `[n, h, w, c]`, or without `n` for a single image.
+    /// applied according to the model's [`preprocessing`](crate::model::Model::preprocessing). `shape` is
+    /// `[n, c, h, w]` or `[n, h, w, c]`, or without `n` for a single image.
     ///
     /// For images that are preprocessed already, use [`explain`](Self::explain).
     ///
