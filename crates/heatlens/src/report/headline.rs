@@ -73,7 +73,7 @@ mod tests {
         assert_eq!((good.tone, good.title.as_str()), (Tone::Good, "Accuracy 96.7 %: better than chance"));
         assert_eq!(
             good.sentences[0],
-            "Accuracy 96.7 % (right 58 times in 60 images; 95 % CI 88.6–99.1 %); always answering 'ok' would give 50 %."
+            "Accuracy 96.7 % (58 of 60 images right; 95 % CI 88.6–99.1 %); always answering 'ok' (the majority-class baseline) would give 50 %."
         );
         assert!(good.sentences[1].starts_with("Better than chance (p = "), "{:?}", good.sentences);
         assert_eq!(good.clone().doubted().tone, Tone::Unsure);
@@ -88,7 +88,7 @@ mod tests {
         let logits: Vec<f32> = labels.iter().map(|&l| if l == 1 { 3.0 } else { 1.0 }).collect();
         let found = headline(&labels, &logits, true, true);
         assert_eq!(found.tone, Tone::Unsure);
-        assert_eq!(found.title, "Accuracy 50 % at threshold 0.5, which is off");
+        assert_eq!(found.title, "Accuracy 50 % at threshold 0.5, which does not suit this model");
         let text = found.sentences.join(" ");
         assert!(text.contains("the ranking is good (ROC-AUC 1.00)"), "{text}");
         // The midpoint of 1 and 3 is 2: σ(2) = 0.88.
@@ -117,7 +117,7 @@ mod tests {
         let found = headline(&labels, &logits, true, true);
         assert_eq!(
             (found.tone, found.title.as_str()),
-            (Tone::Unsure, "Accuracy 80 % at threshold 0.5, which is off")
+            (Tone::Unsure, "Accuracy 80 % at threshold 0.5, which does not suit this model")
         );
         assert!(found.sentences[1].starts_with("Better than chance"), "{:?}", found.sentences);
     }
@@ -150,12 +150,12 @@ mod tests {
             (bad.tone, bad.title.as_str()),
             (Tone::Bad, "Accuracy 50 %: no evidence that the model learned")
         );
-        assert!(bad.sentences.join(" ").contains("evidence of nothing"));
+        assert!(bad.sentences.join(" ").contains("explain nothing"));
         let assumed = headline(&labels, &answers(&labels, 30), false, true);
         assert_eq!(assumed.tone, Tone::Unsure);
         let text = assumed.sentences.join(" ");
         assert!(text.contains("0…1 was assumed") && text.contains("--preset"), "{text}");
-        assert!(!text.contains("evidence of nothing"), "{text}");
+        assert!(!text.contains("explain nothing"), "{text}");
     }
 
     #[test]

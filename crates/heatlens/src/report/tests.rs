@@ -190,10 +190,10 @@ fn a_class_that_means_absence_is_explained_once() {
     absent.answers = Answers::new(&["defect".to_owned(), "ok".to_owned()]);
     let answer = |predicted| Answer { name: "a".to_owned(), label: None, predicted, top: Vec::new() };
     absent.answers.rows = vec![answer(0)];
-    assert!(!absent.to_html().contains("absence has no place"), "no image is of it");
+    assert!(!absent.to_html().contains("absence has no location"), "no image is of it");
     absent.answers.rows.push(answer(1));
-    assert_eq!(absent.to_html().matches("absence has no place").count(), 1);
-    assert!(!report().to_html().contains("absence has no place"));
+    assert_eq!(absent.to_html().matches("absence has no location").count(), 1);
+    assert!(!report().to_html().contains("absence has no location"));
 }
 
 #[test]

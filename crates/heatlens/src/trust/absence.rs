@@ -57,10 +57,11 @@ pub fn paragraph(class_names: &[String]) -> Option<String> {
         _ => "anything else".to_owned(),
     };
     Some(format!(
-        "Why is the heat for '{name}' spread over the image? The class says that something is absent, and absence has no place: \
-         every part without {looked_for} speaks for '{name}' a little, background and borders too. So such a map has no object to point at. \
-         To see what decides, look at the map for {looked_for} (--class), also on images of '{name}': it is hot where the model \
-         looked for it, and its negative side shows what spoke against it."
+        "Why is the heat for '{name}' spread over the image? The class means that something is absent, and \
+         absence has no location: every part without {looked_for} is a little evidence for '{name}', \
+         background and borders too. So such a map has no object to point at. To see what decides, look at \
+         the map for {looked_for} (--class), also on images of '{name}': it is hot where the model sees \
+         signs of it, and its negative side shows the evidence against it."
     ))
 }
 

@@ -60,7 +60,7 @@ impl MethodVerdict {
             Self::Faithful => "measurably more faithful to this model than the controls",
             Self::Weak => "not measurably better than the controls on these images: weak evidence",
             Self::IgnoresModel => {
-                "shows much the same whatever the model's weights: do not use it as evidence"
+                "gives much the same maps whatever the model's weights: do not use it as evidence"
             }
         }
     }

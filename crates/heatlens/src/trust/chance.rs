@@ -271,7 +271,8 @@ impl Judgement {
         let accuracy = share_interval(self.right, self.images).filter(|_| self.tested())?;
         let baseline = share_interval(self.largest, self.images)?;
         Some(format!(
-            "Accuracy {} (right {} times in {} images; 95 % CI {}); always answering '{}' would give {}.",
+            "Accuracy {} ({} of {} images right; 95 % CI {}); always answering '{}' (the majority-class \
+             baseline) would give {}.",
             percent(accuracy.mean),
             self.right,
             self.images,

@@ -97,7 +97,7 @@ fn the_sentences() {
     // Wilson's interval for 53 of 100.
     assert_eq!(
         chance.to_string(),
-        "Accuracy 53 % (right 53 times in 100 images; 95 % CI 43.3–62.5 %); always answering '1' would give 52 %. \
+        "Accuracy 53 % (53 of 100 images right; 95 % CI 43.3–62.5 %); always answering '1' (the majority-class baseline) would give 52 %. \
          No evidence that the model learned: no better than chance (p = 0.68; significance level 0.01, corrected for 2 comparisons)."
     );
 
@@ -113,7 +113,7 @@ fn the_sentences() {
     assert_eq!((learned.verdict, learned.comparisons), (Verdict::Learned, 120));
     let text = learned.to_string();
     assert!(
-        text.starts_with("Accuracy 100 % (right 100 times in 100 images; 95 % CI 96.3–100 %); always answering 'no ship' would give 52 %. Better than chance (p = "),
+        text.starts_with("Accuracy 100 % (100 of 100 images right; 95 % CI 96.3–100 %); always answering 'no ship' (the majority-class baseline) would give 52 %. Better than chance (p = "),
         "{text}"
     );
 }

@@ -80,7 +80,9 @@ impl fmt::Display for OutputProblem {
             ),
             Self::Saturated { images, of } => write!(
                 f,
-                "for {images} of {of} images the model is so sure that the probability rounds to exactly 0 or 1: gradients of the probability vanish there, so explain the logit (the default score), and check that the images are scaled as in training"
+                "for {images} of {of} images the model is so confident that the probability rounds to \
+                 exactly 0 or 1: gradients of the probability vanish there, so explain the logit (the \
+                 default score), and check that the images are scaled as in training"
             ),
             Self::Constant { of } => write!(
                 f,

@@ -130,9 +130,8 @@ fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>
         Some((_, title)) => {
             format!("no method is measurably better than the controls; {title} is the best of the weak ones")
         }
-        None => {
-            "no method is recommended: all of them say much the same whatever the model's weights".to_owned()
-        }
+        None => "no method is recommended: all of them give much the same maps whatever the model's weights"
+            .to_owned(),
     });
     weak.map(|(id, _)| id)
 }

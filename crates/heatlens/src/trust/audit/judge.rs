@@ -90,7 +90,7 @@ fn without_labels(images: usize, labelled: usize) -> Option<String> {
     match images - labelled {
         0 => None,
         n if n == images => Some("accuracy, ROC-AUC and calibration: the images have no labels".to_owned()),
-        n => Some(format!("the answers to {n} of {images} images: they have no labels")),
+        n => Some(format!("the predictions for {n} of {images} images: they have no labels")),
     }
 }
 

@@ -133,7 +133,7 @@ impl ModelVerdict {
         let accuracy = || format!("Accuracy {}", percent(self.accuracy.map_or(0.0, |a| a.mean)));
         match self.judgement.verdict {
             Verdict::Learned if self.threshold.is_some() => {
-                format!("{} at threshold 0.5, which is off", accuracy())
+                format!("{} at threshold 0.5, which does not suit this model", accuracy())
             }
             Verdict::Learned if self.is_good() && self.is_imprecise() => {
                 format!("{}: better than chance, but few images", accuracy())
@@ -168,7 +168,7 @@ impl ModelVerdict {
         sentences.extend(self.imprecise());
         sentences.extend(self.assumption());
         if self.judgement.verdict == Verdict::Chance && !self.preprocessing_assumed {
-            sentences.push("Heat maps of a model at chance are evidence of nothing.".to_owned());
+            sentences.push("Heat maps of a model at chance level explain nothing.".to_owned());
         }
         sentences
     }
@@ -195,7 +195,7 @@ impl ModelVerdict {
         let few = self.judgement.verdict == Verdict::Unknown(Untestable::TooFew);
         few.then(|| match self.purpose {
             Purpose::Training => {
-                "To hold out more: --validation-split 0.2, or more images in all.".to_owned()
+                "To hold out more, raise --validation-split (for example 0.2) or add images.".to_owned()
             }
             Purpose::Given => "Give more labelled images of every class.".to_owned(),
         })
@@ -204,7 +204,9 @@ impl ModelVerdict {
     fn threshold_sentence(&self) -> Option<String> {
         let BetterThreshold { probability, accuracy, right } = self.threshold?;
         Some(format!(
-            "The threshold 0.5 is off: at threshold {} ('{}' from that probability on) accuracy would be {} ({right} of {}). It was chosen on these images, so choose it anew on others.",
+            "The threshold 0.5 does not suit this model: at threshold {} ('{}' from that probability on) \
+             accuracy would be {} ({right} of {}). It was chosen on these images, so choose it anew on \
+             others.",
             probability_text(probability),
             self.class_name(1),
             percent(accuracy),
@@ -223,7 +225,8 @@ impl ModelVerdict {
         let needed = (1.96 / PRECISE).powi(2) * p * (1.0 - p);
         let needed = (needed / 10.0).ceil() as usize * 10;
         Some(format!(
-            "{} images are too few for a precise figure: the interval spans {:.0} points. About {needed} would narrow it to ± 5.",
+            "{} images are too few for a precise figure: the interval spans {:.0} percentage points. About \
+             {needed} would narrow it to ± 5.",
             accuracy.images,
             100.0 * width
         ))
@@ -232,7 +235,10 @@ impl ModelVerdict {
     fn assumption(&self) -> Option<String> {
         let doubtful = self.preprocessing_assumed && self.judgement.tested() && !self.is_good();
         doubtful.then(|| {
-            "The model file does not say how images are prepared, so 0…1 was assumed; a good model fails like this with the wrong preprocessing. Try --preset imagenet, tf, caffe or raw before blaming the model.".to_owned()
+            "The model file does not say how images are prepared, so 0…1 was assumed; with the wrong \
+             preprocessing, even a good model fails like this. Try --preset imagenet, tf, caffe or raw \
+             before blaming the model."
+                .to_owned()
         })
     }
 
