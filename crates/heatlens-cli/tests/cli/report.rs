@@ -191,7 +191,9 @@ fn the_page_stands_alone_and_repeats() {
     let hash = html.split_once("<dt>SHA-256</dt><dd>").unwrap().1;
     assert!(hash.chars().take(64).all(|c| c.is_ascii_hexdigit()), "{}", &hash[..70]);
     // The results of training are next to the model.
-    for part in ["Learning curve: loss", "What it looks at across the data set", "--report", "evidence for"] {
+    for part in
+        ["Learning curve: loss", "Where the model looks across the data set", "--report", "evidence for"]
+    {
         assert!(html.contains(part), "{part}");
     }
     explain(&trained.model, &trained.data, &trained.path("none"), "--rows 0:2").ends(0);

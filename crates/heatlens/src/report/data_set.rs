@@ -94,14 +94,14 @@ impl DataSetPart {
 pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
     let hangs = s.trial.as_ref().map_or(String::new(), |trial| {
         format!(
-            " Filled in, the place takes {} of the evidence for the class; pasted into images of other classes, it gives {} of what they lack.",
+            " Filling that place in removes {} of the evidence for the class; pasted into images of other classes, it supplies {} of what they lack.",
             percent(trial.most().clamp(0.0, 1.0)),
             percent(trial.gain.here.clamp(0.0, 1.0))
         )
     });
     format!(
-        "In {} of {} images that the model calls “{class}”, the heat gathers in {}; of the {} other images in {}.{hangs} \
-         Look whether something there gives the class away: a mark, a ruler, a caption.",
+        "In {} of {} images predicted as “{class}”, the heat is concentrated in {}; of the {} other images, \
+         in {}.{hangs} Check whether something there gives the class away: a mark, a ruler, a caption.",
         s.images, s.of, s.place, s.of_others, s.elsewhere
     )
 }

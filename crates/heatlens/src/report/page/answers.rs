@@ -102,7 +102,8 @@ fn curves(training: &Training, report: &Report) -> Markup {
         figure.panel {
             figcaption { h3 { "Learning curve: loss" } }
             (LineChart { name: "Loss by epoch", lines: lines(|r| r.loss, |r| r.val_loss), range: None, marker: kept })
-            p.muted { "Cross-entropy by epoch, less is better. Dashed line: the epoch whose weights were saved." }
+            p.muted { "Cross-entropy by epoch, lower is better. Dashed line: the epoch whose weights were \
+                saved." }
         }
         figure.panel {
             figcaption { h3 { "Learning curve: accuracy" } }
@@ -139,7 +140,9 @@ fn matrix(verdict: &ModelVerdict) -> Markup {
                     }
                 }
             }))
-            p.muted { "How many images of each class (row) were predicted as which (column): right answers lie on the diagonal. Fuller colour: a larger share of the row." }
+            p.muted { "Rows are the true classes, columns the predicted ones, cells the number of images: \
+                correct predictions lie on the diagonal. The stronger the colour, the larger the share of \
+                the row." }
         }
     }
 }
@@ -183,7 +186,9 @@ fn roc(verdict: &ModelVerdict) -> Markup {
                 legend: ["model", "guessing"],
                 mark: at,
             })
-            p.muted { "ROC-AUC " (with_interval(auc)) ". For every threshold, how many “" (name) "” are found (up) against how many others are called so by mistake (right): the closer to the upper left, the better. The ring marks the threshold 0.5." }
+            p.muted { "ROC-AUC " (with_interval(auc)) ". For every threshold, the share of “" (name) "” that \
+                is found (vertical) against the share of the others that is mistaken for it (horizontal): \
+                the closer to the upper left corner, the better. The ring marks the threshold 0.5." }
         }
     }
 }
@@ -203,7 +208,9 @@ fn precision_recall(verdict: &ModelVerdict) -> Markup {
                 legend: ["model", "guessing"],
                 mark: at,
             })
-            p.muted { "Average precision " (format!("{:.3}", found.average_precision)) " (guessing: " (format!("{:.3}", found.prevalence)) "). For every threshold, the share of “" (name) "” answers that are right (up) against the share of “" (name) "” found (right); it tells more than the ROC curve where “" (name) "” is rare." }
+            p.muted { "Average precision " (format!("{:.3}", found.average_precision)) " (guessing: " (format!("{:.3}", found.prevalence)) "). For every threshold, the share of “" (name) "” \
+                predictions that are correct (vertical) against the share of “" (name) "” that is found \
+                    (horizontal); more informative than the ROC curve where “" (name) "” is rare." }
         }
     }
 }
@@ -218,7 +225,11 @@ fn reliability(calibration: &Calibration) -> Markup {
                 p.muted { "It would show whether a confidence of 90 % is right 9 times in 10. The expected calibration error of these images is " (format!("{:.3}", calibration.error)) ", most of which may be noise." }
             } @else {
                 (Reliability { bins: &calibration.bins })
-                p.muted { "Expected calibration error " (format!("{:.3}", calibration.error)) ". Each point holds the images of a tenth of the confidence scale (hollow: fewer than 10), with the 95 % interval of their accuracy. On the line, a confidence of 90 % is right 9 times in 10; below it, the model is overconfident." }
+                p.muted { "Expected calibration error " (format!("{:.3}", calibration.error)) ": the mean \
+                    gap between confidence and accuracy. Each point stands for the images in one tenth of \
+                    the confidence scale (hollow: fewer than 10), with the 95 % interval of their accuracy. \
+                    On the line, a confidence of 90 % is right 9 times in 10; below it, the model is \
+                    overconfident." }
             }
         }
     }

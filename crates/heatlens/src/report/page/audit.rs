@@ -59,7 +59,9 @@ pub(super) fn section(audit: &Audit) -> Markup {
             }))
             dl.meanings {
                 @for (verdict, sentence) in verdicts(audit) { div { dt { (verdict) } dd { (sentence) } } }
-                @for column in &columns { div { dt { (column.name) } dd { (column.meaning) @if column.says_nothing { ". " b { "Says nothing on this model: " } "all methods do equally well within noise, random maps included, so it does not count" } } } }
+                @for column in &columns { div { dt { (column.name) } dd { (column.meaning) @if column.says_nothing { ". " b { "Uninformative \
+                    on this model: " } "all methods, random maps included, score the same within noise, so \
+                        it is not counted" } } } }
             }
         }
     }
@@ -106,7 +108,7 @@ fn columns(audit: &Audit) -> Vec<Column> {
     };
     let score = Column {
         name: "Better than others",
-        meaning: "share of the other methods that a method beats by the metrics of faithfulness, image by image",
+        meaning: "share of the other methods that a method beats on the faithfulness metrics, image by image",
         better: Better::Higher,
         percent: true,
         says_nothing: false,
@@ -114,7 +116,8 @@ fn columns(audit: &Audit) -> Vec<Column> {
     };
     let kept = Column {
         name: "Kept",
-        meaning: "similarity of the map after the weights are randomised (0 %: as alike as maps of different images, 100 %: unchanged); significantly above 33 % means that the method ignores the model",
+        meaning: "similarity of the map after the weights are randomised (0 %: as alike as maps of different \
+            images, 100 %: unchanged); if it is significantly above 33 %, the method ignores the model",
         better: Better::Lower,
         cells: of(&kept),
         ..score
@@ -144,7 +147,7 @@ impl Column {
         html! {
             @if !words.is_empty() { (words) " " }
             span.together { (last) (direction) }
-            @if self.says_nothing { span.layer { "says nothing here" } }
+            @if self.says_nothing { span.layer { "uninformative here" } }
         }
     }
 
@@ -158,7 +161,7 @@ impl Column {
 /// Returns a method's verdict as a few words, a sentence and a tone.
 fn verdict(method: &MethodAudit) -> (&'static str, &'static str, Tone) {
     if method.control {
-        return ("control", "looks at no model: an explanation must beat it", Tone::Unsure);
+        return ("control", "ignores the model by design: an explanation must beat it", Tone::Unsure);
     }
     let tone = match method.verdict {
         MethodVerdict::Faithful => Tone::Good,
@@ -258,7 +261,7 @@ mod tests {
             "(47)",
             "and 37 more",
             " ↓",
-            "says nothing here",
+            "uninformative here",
             "0.750 (0.625 to 0.875)",
         ] {
             assert!(html.contains(text), "{text}");

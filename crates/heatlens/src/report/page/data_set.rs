@@ -18,15 +18,18 @@ pub(super) fn section(part: &DataSetPart) -> Markup {
     let found = &part.findings;
     html! {
         section #data {
-            h2 { "What it looks at across the data set" }
-            p { "By " (found.map) ", each image's map for the class that was explained, on a grid of 16 × 16 cells. Where these mean maps are hot, the model looks again and again." }
-            @if found.without_heat > 0 { p.muted { (found.without_heat) " of " (found.images) " images have no heat." } }
-            @if found.left_out > 0 { p.muted { "Only the first " (MAX_OBSERVED) " images were looked at; " (found.left_out) " more were not." } }
+            h2 { "Where the model looks across the data set" }
+            p { "By " (found.map) ", each image's map for the class that was explained, on a grid of 16 × 16 \
+                cells. Where a mean map is hot, the model looks in many images." }
+            @if found.without_heat > 0 { p.muted { (found.without_heat) " of " (found.images) " images have \
+                no heat: nothing raises the score of the class." } }
+            @if found.left_out > 0 { p.muted { "Only the first " (MAX_OBSERVED) " images were analysed; " (found.left_out) " more were not." } }
             @if found.classes_left_out > 0 { p.muted { "Only the " (MAX_CLASSES) " classes that the model gives most often are shown; it also gives " (found.classes_left_out) " others." } }
             @for (class, _, shortcut) in found.shortcuts() { (finding(class, shortcut)) }
             @for (class, _, place) in found.habits() { (habit(class, place)) }
             @if found.shortcuts().next().is_none() && found.classes.len() > 1 {
-                p.calm { "No shortcut found at the image border. (What lies in the middle of every image cannot be told from the object by its place: look at the mean maps.)" }
+                p.calm { "No shortcut found at the image border. (In the middle of the images, position \
+                    alone cannot tell a shortcut from the object: look at the mean maps.)" }
             }
             @for (at, (class, pictures)) in found.classes.iter().zip(&part.pictures).enumerate() { (one_class(part, class, pictures, swapped(&found.classes, at))) }
             p.muted { "The border is the outer eighth on each side, " (percent(area(on_border))) " of the area; the corners are four squares of a quarter of the sides, " (percent(area(in_corner))) ". Evenly spread heat would have these shares." }
@@ -39,7 +42,8 @@ fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
         div.finding.bad {
             p.eyebrow { "Suspected shortcut" }
             p { (sentence(&class.name, shortcut)) }
-            p.muted { "Were it an object that may be on any side, this would happen with a probability of at most " (p_value(shortcut.p_value)) " (corrected for all places and classes)." }
+            p.muted { "If an object were equally likely on every side, this would happen with a probability \
+                of at most " (p_value(shortcut.p_value)) " (corrected for all places and classes)." }
         }
     }
 }
@@ -47,13 +51,14 @@ fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
 fn habit(class: &ClassFindings, place: &Shortcut) -> Markup {
     html! {
         p.calm {
-            "Always looks here: in " (place.images) " of " (place.of) " images that the model calls “" (class.name) "”, the heat gathers in " (place.place) "."
+            "Always looks here: in " (place.images) " of " (place.of) " images predicted as “" (class.name) "”, \
+                the heat is concentrated in " (place.place) "."
             @match place.trial.as_ref().map(|trial| (trial, trial.depends())) {
                 Some((trial, true)) => {
-                    " Filled in, the place takes " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, but pasted into images of other classes it gives only " (percent(trial.gain.here.clamp(0.0, 1.0))) " of what they lack: it looks like a part of the object, not like a mark."
+                    " Filling it in removes " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, but pasted into images of other classes it supplies only " (percent(trial.gain.here.clamp(0.0, 1.0))) " of what they lack: it looks like a part of the object rather than a mark."
                 },
                 Some((trial, false)) => {
-                    " The class does not depend on it: filled in, the place takes at most " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere."
+                    " The prediction does not depend on it: filling it in removes at most " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere."
                 },
                 None => {},
             }
@@ -71,7 +76,8 @@ fn one_class(
         article.class {
             h3 { "Class “" (class.name) "”" }
             @if let Some(same) = swapped {
-                p.muted { "Mean maps by outcome: those of “" (same) "”, whose true positives are this class's true negatives and the other way round." }
+                p.muted { "Mean maps by outcome: those of “" (same) "”, whose true positives are this \
+                    class's true negatives and vice versa." }
             } @else {
                 div.tiles {
                     @for (outcome, picture) in class.outcomes.iter().zip(&pictures.outcomes) {
@@ -89,11 +95,12 @@ fn one_class(
             @if class.clusters.len() > 1 || class.clusters.iter().any(|c| c.shortcut.is_some()) {
                 h4 { (class.clusters.len()) " clusters of explanations" }
                 @if class.clustered < class.explanations {
-                    p.muted { "Found among " (class.clustered) " of " (class.explanations) " explanations (at most " (MAX_CLUSTERED) ", at even distances)." }
+                    p.muted { "Found among " (class.clustered) " of " (class.explanations) " explanations (at most " (MAX_CLUSTERED) ", \
+                        evenly spaced)." }
                 }
                 @for (cluster, pictures) in class.clusters.iter().zip(&pictures.clusters) { (one_cluster(part, cluster, pictures)) }
             } @else if class.explanations > 0 {
-                p.muted { "Its explanations are all of one kind: no separate clusters." }
+                p.muted { "All its explanations are alike: no separate clusters." }
             }
         }
     }
@@ -176,7 +183,7 @@ fn one_exemplar(part: &DataSetPart, exemplar: &Exemplar, shortcut: Option<&Short
     let shape = format!("aspect-ratio:{}/{}", part.size.0, part.size.1);
     html! {
         figure.pixelated[exemplar.image.pixelated] style={ "--image:url(" (exemplar.image.uri) ")" } {
-            div.still.photo role="img" aria-label={ (exemplar.name) " under its heat" } style=(shape) {
+            div.still.photo role="img" aria-label={ (exemplar.name) " with its heat map" } style=(shape) {
                 div.grey {}
                 div.veil style={ "background-image:url(" (exemplar.veil.uri) ")" } {}
                 (rectangle(shortcut))

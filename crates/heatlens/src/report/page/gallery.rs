@@ -18,7 +18,9 @@ pub(super) fn section(gallery: &Gallery, absence: Option<&str>) -> Markup {
             @if shown < gallery.total {
                 p.muted {
                     "This page shows " (shown) " of " (gallery.total) " images, so that it stays small enough to send (at most "
-                    (MAX_IMAGES) " images, " (MAX_MAPS) " maps and " (MAX_BYTES >> 20) " MB of pictures): up to half are the first that the model got wrong, the rest the first others. manifest.jsonl beside it lists all."
+                    (MAX_IMAGES) " images, " (MAX_MAPS) " maps and " (MAX_BYTES >> 20) " MB of pictures): up \
+                        to half are the first that the model got wrong, the rest the first of the others. \
+                        manifest.jsonl in the same folder lists all."
                 }
             }
             @if let Some(absence) = absence { p.absence { (absence) } }
