@@ -44,12 +44,21 @@ pub(super) fn print(audit: &Audit, trained: Option<&str>) {
     output::line(format!("{head} {:>10}  verdict", "kept"));
     audit.methods.iter().for_each(|m| output::line(row(m, &columns)));
     output::line(format!(
-        "\nmeans over {} images with 95 % intervals; ↑ more is better, ↓ less is\nkept: similarity of the map after randomising the weights (0 % = unrelated, 100 % = unchanged); significantly above 33 % → ignores-model",
+        "\nmeans over {} images with 95 % intervals; ↑ higher is better, ↓ lower is better\nbetter than others: share of the other methods beaten on the faithfulness metrics, image by image",
         audit.images
     ));
+    for (id, title) in &columns {
+        if let Some(metric) = metric::find(id) {
+            output::line(format!("{}: {}", title.trim_end_matches(['↑', '↓', ' ']), metric.summary));
+        }
+    }
+    output::line(
+        "kept: similarity of the map after randomising the weights (0 % = unrelated, 100 % = unchanged); significantly above 33 % → ignores-model",
+    );
     if columns.iter().any(|(id, _)| silent(id)) {
         output::line(
-            "(in brackets): says nothing on this model, as all methods do equally well within noise, random maps included; not counted",
+            "(in brackets): uninformative on this model, as all methods, random maps included, score the \
+             same within noise; not counted",
         );
     }
     let methods = audit.methods.iter().filter(|m| !m.control).filter_map(|m| method::find(&m.id).ok());
@@ -73,7 +82,8 @@ pub(super) fn print(audit: &Audit, trained: Option<&str>) {
 fn shortcut(found: &Value) -> String {
     let [class, place] = ["class", "place"].map(|key| found[key].as_str().unwrap_or_default());
     format!(
-        "a shortcut? Filling the place in takes the class away. In {} of {} images that the model calls {class:?} the heat lies in {place}, in other classes in {} of {}; for example {}",
+        "a shortcut? Filling the place in removes the evidence for the class. In {} of {} images predicted \
+         as {class:?} the heat lies in {place}, in other classes in {} of {}; for example {}",
         found["images"],
         found["of"],
         found["in_other_classes"],
@@ -86,7 +96,8 @@ fn shortcut(found: &Value) -> String {
 fn habit(found: &Value) -> String {
     let [class, place] = ["class", "place"].map(|key| found[key].as_str().unwrap_or_default());
     format!(
-        "in {} of {} images that the model calls {class:?} the heat lies in {place}, but the class does not hang on what is there",
+        "in {} of {} images predicted as {class:?} the heat lies in {place}, but the prediction does not \
+         depend on what is there",
         found["images"], found["of"]
     )
 }
