@@ -1,7 +1,7 @@
 """The method cases: one twin, three images and one sentence each.
 
-The seeds are chosen, not arbitrary: `make_methods.py --search CASE` looks for ones whose maps have both signs and
-whose ReLU and max-pool decisions stay clear of float32 rounding, since a gradient jumps where such a decision flips.
+The seeds are not arbitrary: `make_methods.py --search CASE` finds seeds whose maps have both signs and
+whose ReLU and max-pool decisions have a margin above float32 rounding, since a gradient jumps where such a decision flips.
 """
 
 import numpy as np
@@ -80,9 +80,9 @@ CASES = {
     "dead_image": dead_image_case,
 }
 
-# Images whose map must have both signs, where that is not all of them.
+# Images whose map must have both signs, for cases where not all images do.
 BOTH_SIGNS = {"saturated": [2], "dead_image": [2]}
 
-# Maps that a case cannot hold, since rounding decides them. An image of zeros makes planes of equal numbers behind the
-# first convolution; where weights have many bits, the order of summation says which of them a max-pool takes.
+# Maps that a case cannot contain, because they depend on rounding. An image of zeros makes planes of equal numbers after
+# the first convolution; with full-precision weights, the order of summation decides which of them a max-pool selects.
 LEFT_OUT = {"gap_cnn_bn": ["deep_lift"]}

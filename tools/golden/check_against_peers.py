@@ -2,9 +2,9 @@
 
 Usage: check_against_peers.py
 
-Differences are relative to the largest absolute value of the golden array. pytorch-grad-cam hands out maps that are
-cut at zero and stretched to 0...1, so its raw map is taken before that (`get_cam_image`). Its guided back-propagation
-explains one image a call. Exits 1 if a peer that implements the same formula differs by more than 1e-6.
+Differences are relative to the largest absolute value of the golden array. pytorch-grad-cam returns maps that are
+clipped at zero and rescaled to 0...1, so its raw map is taken before that (`get_cam_image`). Its guided back-propagation
+explains one image per call. Exits 1 if a peer that implements the same formula differs by more than 1e-6.
 """
 
 import copy
@@ -37,7 +37,7 @@ LIMIT_OF_MERGED = 2e-5
 
 
 class Logits(nn.Module):
-    """The twin as the peers want it: a module whose output is the logits, one column per class."""
+    """The twin in the form that the peers require: a module whose output is the logits, one column per class."""
 
     def __init__(self, model):
         super().__init__()
@@ -48,7 +48,7 @@ class Logits(nn.Module):
 
 
 def grad_cam_raw(logits, layer, x, column):
-    """pytorch-grad-cam's weighted sum before it cuts, resizes and stretches."""
+    """pytorch-grad-cam's weighted sum before it clips, resizes and rescales."""
     kept = []
 
     class Raw(GradCAM):
@@ -75,7 +75,7 @@ def peers(model, x, column):
     yield "guided_grad_cam", "captum", guided.attribute(x, column, interpolate_mode="bilinear").detach().numpy()
     yield "deconvnet", "captum", Deconvolution(logits).attribute(x, column).numpy()
     yield "input_x_gradient", "captum", InputXGradient(logits).attribute(x, column).detach().numpy()
-    if not any(len(sources) > 1 for sources in model.wiring().values()):  # zennit sees no sums outside modules
+    if not any(len(sources) > 1 for sources in model.wiring().values()):  # zennit does not see sums outside modules
         yield from zennit(logits, model, x, column)
     # Last: it swaps the ReLU modules of the model it is given.
     one_by_one = GuidedBackpropReLUModel(model=logits, device="cpu")
@@ -108,7 +108,7 @@ def zennit(logits, model, x, column):
 
 
 def without_max_pools(model):
-    """The twin with mean pools: Captum credits a max-pool's whole difference to the image's winner."""
+    """The twin with mean pools: Captum attributes the whole difference of a max-pool to the maximum of the image."""
     model = copy.deepcopy(model)
     for name, layer in model.named_children():
         if isinstance(layer, nn.MaxPool2d):

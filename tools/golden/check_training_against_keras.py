@@ -1,8 +1,8 @@
-"""Trains the models of the training goldens in Keras, in float64, and prints how far it ends from them.
+"""Trains the models of the training goldens in Keras, in float64, and prints the differences.
 
 Usage: check_training_against_keras.py     (needs the packages of requirements-keras.txt)
 
-Keras spells Adam's epsilon as the `keras` form of make_training.py. Exits 1 if losses or weights differ by more than
+Keras places Adam's epsilon as in the `keras` form of make_training.py. Exits 1 if losses or weights differ by more than
 1e-5 of the largest value.
 """
 
@@ -65,7 +65,7 @@ def main(name):
     for _ in range(case["epochs"]):
         for start in range(0, case["samples"], size):
             batch = slice(start, start + size)
-            model.reset_metrics()  # or Keras reports the mean since the start
+            model.reset_metrics()  # otherwise Keras reports the mean since the start
             losses.append(float(model.train_on_batch(images[batch], labels[batch], return_dict=True)["loss"]))
     worst = {}
     for form in adam["forms"]:

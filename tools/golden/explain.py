@@ -1,6 +1,6 @@
-"""The explanation formulas, written plainly in PyTorch for a twin of any precision.
+"""The explanation formulas in plain PyTorch, for a twin of any precision.
 
-Target: the logit of one class, summed over the batch (samples do not meet, so each keeps its own gradient).
+Target: the logit of one class, summed over the batch (samples are independent, so each has its own gradient).
 """
 
 import torch
@@ -11,7 +11,7 @@ from relevance import DeconvolutionRectifier, deep_lift, relevances
 
 
 class GuidedRectifier(torch.autograd.Function):
-    """ReLU whose backward pass keeps a gradient only where input and gradient are positive (Springenberg 2015)."""
+    """ReLU whose backward pass passes a gradient only where input and gradient are positive (Springenberg 2015)."""
 
     @staticmethod
     def forward(ctx, x):
@@ -51,7 +51,7 @@ def gradients(model, x, class_index, layer):
 
 
 def score(logits, class_index):
-    """The logit explained: z of a one-output head is that of class 1."""
+    """The explained logit; the z of a one-output head belongs to class 1."""
     if logits.shape[1] == 1:
         if class_index != 1:
             raise ValueError("a one-output head is explained at class 1")
@@ -60,7 +60,7 @@ def score(logits, class_index):
 
 
 def through_rectifiers(model, x, class_index, rectifier):
-    """dz/dx with another backward pass in place of every ReLU's, N x C x H x W."""
+    """dz/dx with every ReLU's backward pass replaced, N x C x H x W."""
     rectifiers = [module for module in model.modules() if isinstance(module, nn.ReLU)]
     for module in rectifiers:
         module.forward = rectifier.apply

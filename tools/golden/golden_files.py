@@ -1,4 +1,4 @@
-"""Where golden files lie, and how arrays and descriptions are written; needs NumPy alone."""
+"""Location of the golden files, and writing of arrays and descriptions; needs NumPy only."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2] / "crates/heatlens/tests/gold
 
 
 def save(path, array):
-    """Writes float32 in C order, refusing what a test could not tell from a failure."""
+    """Writes float32 in C order, rejecting arrays that a test could not distinguish from a failure."""
     array = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(array).all():
         raise ValueError(f"{path} is not finite")

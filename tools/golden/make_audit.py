@@ -1,11 +1,11 @@
-"""Writes what other programs measure of given maps: crates/heatlens/tests/golden/audit/.
+"""Writes metrics of given maps as computed by other programs: crates/heatlens/tests/golden/audit/.
 
 Usage: make_audit.py torch      with requirements.txt: Captum's infidelity and sensitivity, pytorch-grad-cam's ROAD and
                                 drop in confidence
        make_audit.py quantus    with requirements-quantus.txt: Quantus' sparseness, complexity, mass accuracy and
                                 similarities
 
-Only where the definitions coincide; docs/trust.md tells where they don't, and why.
+Only where the definitions coincide; docs/trust.md explains where they do not.
 """
 
 import json
@@ -42,7 +42,7 @@ def quantus_part():
     for i, (top, left) in enumerate(((2, 3), (0, 0), (7, 10))):
         mask[i, top : top + 5, left : left + 4] = True
     common = {"disable_warnings": True, "abs": False, "normalise": False}
-    flat = lambda: given.astype(np.float64)[:, None].copy()  # Quantus changes what it is given
+    flat = lambda: given.astype(np.float64)[:, None].copy()  # Quantus modifies its input in place
     save("quantus.json", {
         "size": list(SIZE),
         "maps": [numbers(m) for m in given],
@@ -74,7 +74,7 @@ def torch_part():
     x = torch.from_numpy(images).double()
     column = 1
 
-    # Infidelity: what is foretold and how the score falls, and what Captum makes of them.
+    # Infidelity: the predicted and the actual drop of the score, and Captum's result for them.
     rng = np.random.default_rng(3)
     grad = x.clone().requires_grad_()
     logits(grad)[:, column].sum().backward()
@@ -94,7 +94,7 @@ def torch_part():
         repeated = x.repeat_interleave(count, 0)
         fall = logits(repeated)[:, column] - logits(repeated - squares)[:, column]
     noisy = maps(4, 7) - 0.5
-    # An input that says which of the maps its explanation is.
+    # An input that encodes which of the maps is its explanation.
     explained = lambda inputs: (torch.from_numpy(noisy)[(inputs[0] if isinstance(inputs, tuple) else inputs).long()[:, 0]],)
     copies = lambda _: torch.tensor([[1.0], [2.0], [3.0]])
     sensitivity = sensitivity_max(explained, torch.zeros(1, 1), copies, n_perturb_samples=3)
@@ -107,14 +107,14 @@ def torch_part():
         "max_sensitivity": numbers(sensitivity),
     })
 
-    # ROAD without noise and drop in confidence, for Grad-CAM's maps as they lie on the images.
+    # ROAD without noise and drop in confidence, for Grad-CAM's maps at the size of the images.
     class Quiet(NoisyLinearImputer):
         def __init__(self):
             super().__init__(noise=0)
 
     import pytorch_grad_cam.metrics.road as road
     road.NoisyLinearImputer = Quiet
-    # Each image for the class that the model predicts.
+    # Each image is explained for its predicted class.
     classes = logits(x).argmax(1).tolist()
     files = {1: "expected_grad_cam.npy", 2: "expected_grad_cam_class2.npy"}
     raw = np.stack([np.load(FOLDER.parent / "branchy" / files[k])[i] for i, k in enumerate(classes)])

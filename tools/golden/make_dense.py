@@ -1,12 +1,12 @@
-"""Writes what heads with scores at many places are checked against: crates/heatlens/tests/golden/dense/.
+"""Writes the references for heads with scores at many positions: crates/heatlens/tests/golden/dense/.
 
 Usage: make_dense.py [segmentation] [detection] [chosen]
 
-A small U-Net that was trained to find rings and crosses, and the maps that pytorch-grad-cam computes for its `SemanticSegmentationTarget`: over the pixels that are
-predicted to be of a class, and over one pixel. Raw maps, before the peer cuts and stretches them; float64, from float32
-parameters and images, rounded once. `unet.json` lists them.
+A small U-Net trained to segment rings and crosses, and the maps that pytorch-grad-cam computes for its
+`SemanticSegmentationTarget`: over the pixels that are predicted to be of a class, and over one pixel. Raw maps, before
+the peer clips and rescales them; float64, from float32 parameters and images, rounded once. `unet.json` lists them.
 
-A small detector with two levels, and the maps of ODAM for its surest box of each class, by torch's autograd.
+A small detector with two levels, and the maps of ODAM for its highest-scoring box of each class, by torch's autograd.
 `detector.json` lists them.
 """
 
@@ -75,7 +75,7 @@ def scenes(count, seed):
 
 
 def raw(cls, model, layer, x, target):
-    """pytorch-grad-cam's map before it is cut, resized and stretched."""
+    """pytorch-grad-cam's map before it is clipped, resized and rescaled."""
     kept = []
 
     class Raw(cls):
@@ -89,7 +89,7 @@ def raw(cls, model, layer, x, target):
 
 
 def fit(model, loss, steps, seed):
-    """Trains `model` on scenes; `loss` takes it, the images, their pixels' classes and their boxes."""
+    """Trains `model` on scenes; `loss` takes the model, the images, their pixels' classes and their boxes."""
     torch.manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     for step in range(steps):
@@ -115,7 +115,7 @@ def segmentation():
     export(model, pixels, FOLDER / "unet.onnx")
     model = model.double()
     model.logits = True
-    # The maps of two images are enough; the others are for tests that know where the objects are.
+    # The maps of two images are enough; the others are for tests that use the objects' positions.
     x = torch.from_numpy(pixels[:2]).double()
     predicted = model(x).argmax(1).numpy()
     print("pixels of each class:", [np.bincount(p.ravel(), minlength=3).tolist() for p in predicted])
@@ -222,7 +222,7 @@ def detection():
             scores |= {side: boxes[0, i, place] for i, side in enumerate(["left", "top", "right", "bottom"])}
             maps = []
             for score in scores.values():
-                # ODAM (Zhao & Chan 2024) before its positive part: the sum over channels of gradient times activation.
+                # ODAM (Zhao & Chan 2024) before the ReLU: the sum over channels of gradient times activation.
                 (gradient,) = torch.autograd.grad(score, levels[level], retain_graph=True)
                 maps.append((gradient * levels[level]).sum(1)[0].detach().numpy())
             file = f"detector_{image}_{k}.npy"
@@ -235,7 +235,7 @@ def detection():
 
 
 def chosen():
-    """The detector with the choice of the three surest boxes at its end, as YOLOv10 has it."""
+    """The detector with a selection of the three highest-scoring boxes as its last step, as YOLOv10 has it."""
     model = onnx.load(str(FOLDER / "detector.onnx"))
     graph = model.graph
 

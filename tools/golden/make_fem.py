@@ -1,9 +1,9 @@
-"""Adds what xplique computes with FEM to crates/heatlens/tests/golden/peers/.
+"""Adds the FEM maps of xplique to crates/heatlens/tests/golden/peers/.
 
 Usage: make_fem.py      (after make_methods.py and make_peer_maps.py; needs requirements-xplique.txt)
 
-xplique explains TensorFlow models, so it is given the twins' activations, channels last. Other methods of xplique
-differ from their papers or draw their masks from TensorFlow's generator; README.md says how.
+xplique explains TensorFlow models, so it gets the twins' activations in channels-last order. Other methods of xplique
+differ from their papers or draw their masks from TensorFlow's generator; see README.md.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""Small Keras models of every kind of layer, for the tests of the reader.
+"""Small Keras models with every kind of layer, for the tests of the reader.
 
 Usage: make_keras_samples.py [NAME ...]
 
-Writes crates/heatlens-graph/tests/keras/NAME.{keras,h5} and NAME.json: an input and what Keras computes from it. Images
-and other spatial values stand in the .json as N x C x H x W, which is how heatlens feeds and returns them.
+Writes crates/heatlens-graph/tests/keras/NAME.{keras,h5} and NAME.json: an input and the output of Keras for it. Images
+and other spatial values are stored in the .json as N x C x H x W, the order in which heatlens takes and returns them.
 
 Each case is a function of the package that builds it: `keras` (3) or `tf_keras` (2, "legacy"). TensorFlow is the backend.
 """
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "crates" / "heatlens-graph" / "te
 
 
 def flatten(k, layers):
-    """A small classifier; dense weights behind Flatten follow rows, columns, channels."""
+    """A small classifier; dense weights after Flatten are in the order rows, columns, channels."""
     return k.Sequential([
         k.Input((9, 7, 3)),
         layers.Rescaling(1 / 127.5, offset=-1.0),
@@ -42,7 +42,7 @@ def flatten(k, layers):
 
 
 def norms(k, layers):
-    """Normalisations and their switches."""
+    """Normalisations and their options."""
     x = inputs = k.Input((6, 5, 4))
     x = layers.Conv2D(6, 2, dilation_rate=2)(x)
     x = layers.BatchNormalization(scale=False)(x)
@@ -61,7 +61,7 @@ def norms(k, layers):
 
 
 def convs(k, layers):
-    """Convolutions of every kind, and what changes sizes."""
+    """Convolutions of every kind, and layers that change the size."""
     x = inputs = k.Input((8, 7, 4))
     x = layers.SeparableConv2D(6, 3, depth_multiplier=2, padding="same", activation="relu")(x)
     x = layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2, padding="same")(x)
@@ -105,7 +105,7 @@ def branches(k, layers):
 
 
 def activations(k, layers):
-    """Every activation, one after the other, each on a fresh mix of channels."""
+    """Every activation, one after the other, each after a new mix of the channels."""
     x = inputs = k.Input((3, 3, 4))
     names = ["relu", "elu", "selu", "softplus", "softsign", "tanh", "sigmoid", "exponential", "hard_sigmoid", "swish",
              "gelu", "mish", "linear"]
@@ -139,7 +139,7 @@ def attention(k, layers):
 
 
 def shapes(k, layers):
-    """Axes that move, in the author's order."""
+    """Permuted axes, in the order of the model's author."""
     x = inputs = k.Input((4, 6, 3))
     x = layers.Conv2D(4, 2)(x)
     y = layers.Permute((3, 1, 2))(x)
@@ -159,7 +159,7 @@ def shapes(k, layers):
 
 
 def preprocessing(k, layers):
-    """What stands in front of the network proper."""
+    """Preprocessing and augmentation layers before the network."""
     normalization = layers.Normalization(name="adapted")
     normalization.adapt(np.random.default_rng(1).normal(3, 2, (20, 6, 6, 3)).astype("float32"))
     return k.Sequential([
@@ -183,7 +183,7 @@ def preprocessing(k, layers):
 
 
 def operations(k, layers):
-    """Functions that stand in a model as layers."""
+    """Functions used as layers."""
     x = inputs = k.Input((4, 4, 3))
     x = layers.Conv2D(4, 1, name="conv")(x)
     if k is keras:
@@ -214,7 +214,7 @@ def operations(k, layers):
 
 
 def channels_first(k, layers):
-    """Weights in their usual order, images with channels in front."""
+    """Weights in their usual order, images in channels-first order."""
     x = inputs = k.Input((3, 6, 5))
     x = layers.Conv2D(4, 3, padding="same", data_format="channels_first", activation="relu")(x)
     x = layers.BatchNormalization(axis=1)(x)
@@ -226,7 +226,7 @@ def channels_first(k, layers):
 
 
 def images(k, layers):
-    """Functions of images that authors put in front of a network."""
+    """Image functions used as preprocessing inside a model."""
     x = inputs = k.Input((6, 8, 1))
     if k is keras:
         ops = k.ops
@@ -260,7 +260,7 @@ def images(k, layers):
 
 
 def nested(k, layers):
-    """Models in models, whose layers have equal names and equal shapes."""
+    """Nested models whose layers have equal names and equal shapes."""
     inner = k.Sequential([k.Input((6, 6, 3)), layers.Conv2D(3, 3, padding="same", name="conv")], name="base")
     middle = k.Sequential(
         [k.Input((6, 6, 3)), inner, layers.Conv2D(3, 3, activation="relu", name="conv"), layers.GlobalAveragePooling2D()],
@@ -286,7 +286,7 @@ ONLY_H5, NO_H5 = {"images", "preprocess_input"}, {"nested"}
 
 
 def fill(model, seed):
-    """Random weights; statistics that matter."""
+    """Random weights and non-trivial statistics."""
     random = np.random.default_rng(seed)
     for layer in model._flatten_layers() if hasattr(model, "_flatten_layers") else [model]:
         if layer.__class__.__name__ == "Normalization" or getattr(layer, "layers", None):
@@ -304,7 +304,7 @@ def fill(model, seed):
 
 
 def to_graph(array):
-    """Rank 4 as N x C x H x W."""
+    """Returns a rank-4 array as N x C x H x W."""
     array = np.asarray(array, "float32")
     return np.moveaxis(array, -1, 1) if array.ndim == 4 else array
 
@@ -314,7 +314,7 @@ def plain(array):
 
 
 def squeeze(path):
-    """The same archive, deflated, with fixed dates: small, and the same bytes every time."""
+    """Rewrites the archive deflated and with fixed dates: small and reproducible."""
     with zipfile.ZipFile(path) as old:
         files = [(name, old.read(name)) for name in old.namelist()]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
@@ -351,7 +351,7 @@ def make(case, package, suffix):
 
 
 def keras1():
-    """A file as Keras 1 wrote it, put together by hand; the numbers come from the same layers in Keras 3."""
+    """A file as Keras 1 wrote it, assembled by hand; the expected numbers come from the same layers in Keras 3."""
     random = np.random.default_rng(11)
     kernel, bias = random.normal(0, 0.4, (3, 2, 3, 4)), random.normal(0, 0.4, 4)
     norm = [random.uniform(0.5, 1.5, 4), random.normal(0, 0.4, 4), random.normal(0, 0.4, 4), random.uniform(0.5, 1.5, 4)]
@@ -391,7 +391,7 @@ def keras1():
             names = [f"{settings['name']}_{key}" for key in arrays]
             group.attrs["weight_names"] = [n.encode() for n in names]
             for name, array in zip(names, arrays.values()):
-                # Chunked and deflated, as nobody forbids.
+                # Chunked and deflated, which the format allows.
                 group.create_dataset(name, data=array.astype("float32"), chunks=True, compression="gzip", shuffle=True)
     sidecar = {"inputs": [plain(to_graph(image))], "outputs": [plain(output.astype("float32"))]}
     (FOLDER / "keras1.json").write_text(json.dumps(sidecar))
@@ -399,8 +399,8 @@ def keras1():
 
 
 def packed():
-    """flatten.h5 as other tools leave it: new groups, every array chunked, deflated and checked, its description a
-    text of variable length."""
+    """flatten.h5 as rewritten by other tools: new groups, every array chunked, deflated and with checksums, the model
+    configuration as a variable-length string."""
     path = FOLDER / "flatten.packed.h5"
     with h5py.File(FOLDER / "flatten.h5") as old, h5py.File(path, "w", libver="latest") as new:
         def attributes(source, target):
@@ -424,7 +424,7 @@ def packed():
 
 
 def weights_only():
-    """Weights without a model, which is refused."""
+    """Weights without a model configuration; the reader refuses it."""
     keras.backend.clear_session()
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     (FOLDER / "refused").mkdir(exist_ok=True)
@@ -434,7 +434,7 @@ def weights_only():
 
 
 def many_texts():
-    """4000 references of one attribute to the same long text, which is refused."""
+    """4000 references from one attribute to the same long text; the reader refuses it."""
     path, text, count = FOLDER / "refused" / "many_texts.h5", "a" * 20_003, 4000
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = "{}"

@@ -3,7 +3,7 @@
 Usage: make_methods.py [CASE...]
        make_methods.py --search CASE     prints the first seed that passes `sound`, and writes nothing
 
-Everything is computed in float64 from parameters and images that are float32 numbers, then rounded once to float32.
+Everything is computed in float64 from float32 parameters and images, then rounded once to float32.
 """
 
 import copy
@@ -20,7 +20,7 @@ from store import OPSET, ROOT, export, layer_names, relative_difference, run_onn
 CLASS = 1
 SMALLEST_MARGIN = 1e-6
 PER_CLASS = ("cam", "grad_cam")
-# Relevance is divided by sums that may come near 0.
+# Relevance is divided by sums that may be close to 0.
 FLOAT32_LIMIT = {"lrp_epsilon": 3e-5}
 LAYERS = {
     "cam": "default", "grad_cam": "default", "guided_grad_cam": "default", "conv_output": "default",
@@ -29,7 +29,7 @@ LAYERS = {
 
 
 def expected_arrays(model, images):
-    """All arrays for class 1, and the class maps of the other classes where there are any."""
+    """All arrays for class 1, and the class maps of the other classes, if there are any."""
     arrays = explain(model, images, CLASS)
     outputs = arrays["logits"].shape[1]
     for other in range(outputs) if outputs > 1 else ():
@@ -50,7 +50,7 @@ def takes_first_index(layer, x, windows):
 
 
 def margins(model, images):
-    """How near a decision is to falling the other way: the values that float32 rounding must not reach.
+    """Margins of the decisions: float32 rounding must stay below these values.
 
     `relu`: smallest non-zero |x| before a ReLU over the largest of that layer. `max_pool`: smallest non-zero lead of a
     positive window maximum over the next value, likewise. `tied_windows`: positive maxima reached more than once.
@@ -80,7 +80,7 @@ def margins(model, images):
 
 
 def sound(name, model, images):
-    """What is wrong with a case as a golden, or None: maps of one sign, or decisions within reach of rounding."""
+    """Why a case cannot be used as a golden, or None: maps of one sign, or margins within rounding error."""
     _, a, grad_a, _ = gradients(model, images, CLASS, model.default_layer)
     positive = (weighted_sum(grad_a.mean((2, 3)), a) > 0).double().mean((1, 2))
     for image in BOTH_SIGNS.get(name, range(len(images))):
@@ -102,7 +102,7 @@ def search(name):
 
 
 def check(name, model, arrays, folder, images, layers):
-    """The file computes what the twin computes, and the arrays obey the laws that need no other program."""
+    """Checks that the file gives the same results as the twin, and that the arrays satisfy the algebraic laws."""
     tensors = [layers["default"]["tensor"], layers["other"]["tensor"]]
     output, a, _ = run_onnx(folder / "model.onnx", images, tensors)
     expected = arrays.get("probabilities", arrays["logits"])
@@ -135,7 +135,7 @@ def make(name):
     arrays = expected_arrays(exact, torch.from_numpy(images).double())
     rounded = expected_arrays(model, torch.from_numpy(images))
     near = margins(exact, torch.from_numpy(images).double())
-    # A tie that only some orders of summation see would ask the reader for PyTorch's rounding.
+    # A tie that depends on the order of summation would require PyTorch's rounding from other implementations.
     assert near["tied_windows"] == 0 or np.array_equal(rounded["conv_output"], arrays["conv_output"]), f"{name}: ties"
     check(name, exact, arrays, folder, images, layers)
     save(folder / "input.npy", images)

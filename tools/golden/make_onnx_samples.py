@@ -1,9 +1,9 @@
-"""Small ONNX files that say the same things in different operator sets, for the tests of the reader.
+"""Small ONNX files with the same operations in different operator sets, for the tests of the reader.
 
 Usage: make_onnx_samples.py [NAME ...]
 
 Writes crates/heatlens-graph/tests/onnx/NAME.onnx. Each file carries, in its own metadata, an input (`test.input`,
-`test.shape`) and what onnxruntime computes from it (`test.output`), as decimal numbers.
+`test.shape`) and the output of onnxruntime for it (`test.output`), as decimal numbers.
 """
 
 import sys
@@ -19,7 +19,7 @@ IR_VERSIONS = {9: 4, 13: 7, 17: 8, 18: 8}
 
 
 class Sample:
-    """A graph in the making: nodes in a chain or wherever they say, weights from one seed."""
+    """A graph builder: nodes form a chain unless inputs are given; weights come from one seed."""
 
     def __init__(self, name, opset, shape):
         self.name, self.opset, self.shape = name, opset, shape
@@ -27,7 +27,7 @@ class Sample:
         self.nodes, self.weights, self.last = [], [], "x"
 
     def store(self, array):
-        """A stored array's name."""
+        """Stores an array and returns its name."""
         name = f"stored_{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.asarray(array), name))
         return name
@@ -51,7 +51,7 @@ class Sample:
         return self.last
 
     def save(self):
-        """Checks the file, runs it, and writes it with what came out."""
+        """Checks the file, runs it, and writes it with the output."""
         declared = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *self.shape])
         output = helper.make_tensor_value_info(self.last, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, self.name, [declared], [output], self.weights)
@@ -99,7 +99,7 @@ def pools_ceil():
 
 def opset9():
     s = Sample("opset9", 9, (3, 4, 5))
-    variances = s.store(np.float32([0.001, 0.002, 3]))  # small, so that the default epsilon shows
+    variances = s.store(np.float32([0.001, 0.002, 3]))  # small, so that the default epsilon matters
     s.then("BatchNormalization", s.weight(3), s.weight(3), s.weight(3), variances, momentum=0.9)
     s.then("Pad", mode="constant", pads=[0, 0, 1, 0, 0, 0, 0, 2], value=0.25)
     s.then("Clip", min=-5.0, max=6.0)
@@ -183,7 +183,7 @@ def half_weights():
 
 
 def conv(s, x, inside, outside, size, **attributes):
-    """A convolution and a batch normalisation with statistics that matter."""
+    """A convolution and a batch normalisation with non-trivial statistics."""
     group = attributes.get("group", 1)
     x = s.node("Conv", x, s.weight(outside, inside // group, size, size), **attributes)
     variances = s.store(np.abs(s.random.normal(1, 0.4, outside)).astype(np.float32) + 0.1)
@@ -191,7 +191,7 @@ def conv(s, x, inside, outside, size, **attributes):
 
 
 def residual():
-    """A small ResNet: a stem with steps, max pooling whose windows overlap, two blocks."""
+    """A small ResNet: a strided stem, overlapping max pooling, two blocks."""
     s = Sample("residual", 17, (3, 22, 20))
     s.node("Relu", conv(s, "x", 3, 8, 5, strides=[2, 2], pads=[2, 2, 2, 2]))
     x = s.then("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
@@ -208,7 +208,7 @@ def residual():
 
 
 def squeeze_excite():
-    """A small MobileNetV3: depthwise convolution, squeeze and excitation, hard swish written out."""
+    """A small MobileNetV3: depthwise convolution, squeeze and excitation, hard swish as separate operators."""
     s = Sample("squeeze_excite", 13, (3, 15, 16))
     three, six = s.store(np.float32(3)), s.store(np.float32(6))
     gate = lambda x: s.node("Div", s.node("Clip", s.node("Add", x, three), s.store(np.float32(0)), six), six)

@@ -1,16 +1,16 @@
-"""Writes what Captum computes with methods of many passes: crates/heatlens/tests/golden/passes/.
+"""Writes the maps of multi-pass methods computed by Captum: crates/heatlens/tests/golden/passes/.
 
 Usage: make_passes.py
 
-One `<case>_<method>.npy` for each, for the three images of the case at once. Only methods without chance have one, and
-only settings for which Captum follows the paper: integrated gradients by Gauss-Legendre quadrature (its trapezoid rule
-leaves out a share of 1/steps), and occlusion. Float64, from float32 parameters and images, rounded once.
+One `<case>_<method>.npy` for each, for the three images of the case at once. Only deterministic methods have one, and
+only with settings for which Captum follows the paper: integrated gradients by Gauss-Legendre quadrature (its trapezoid
+rule omits a fraction of 1/steps), and occlusion. Float64, from float32 parameters and images, rounded once.
 
-Integrated gradients have images of their own. On the way to an image of few bits, windows of a max-pool hold numbers
-that are equal but for rounding, and a gradient goes wherever rounding sends it: on `no_gap`'s own images Captum in
-double precision moves 70 of 3072 pixels if the images are brighter by one in 10^12. The seeds make images for which
-single and double precision agree, and double precision of the images and of these moved by about what single precision
-rounds: then it doesn't matter in which order a program sums.
+Integrated gradients use separate images. On the path to an image with few significant bits, max-pool windows hold
+numbers that are equal except for rounding, and rounding decides where the gradient goes: on `no_gap`'s original images
+Captum in double precision changes 70 of 3072 pixels if the images are brighter by one in 10^12. The seeds give images for
+which single and double precision agree, and for which the double-precision result does not change if the images are
+perturbed by about the rounding error of single precision: then the order of summation does not matter.
 """
 
 import numpy as np
@@ -26,8 +26,8 @@ from twins import smooth
 TWINS = (("branchy", 2, 8, 5), ("gap_cnn_bn", 0, 7, 7), ("no_gap", 0, 9, 4))
 STEPS = 20
 LIMIT = 1e-6
-MOVES = 8  # times that the images are moved
-FAR = 1e-6  # and how far
+MOVES = 8  # number of perturbed copies of the images
+FAR = 1e-6  # size of the perturbation
 
 
 def integrated(case, images, column, kind):
@@ -37,12 +37,12 @@ def integrated(case, images, column, kind):
 
 
 def moved(images, seed):
-    """The images with some noise, small as rounding."""
+    """The images with noise of the size of rounding errors."""
     return images * (1 + FAR * np.random.default_rng(seed).uniform(-1, 1, images.shape))
 
 
 def clear_of_rounding(case, shape, column):
-    """The first images for which rounding decides nothing on the way, and their integrated gradients."""
+    """The first images for which rounding decides nothing on the path, and their integrated gradients."""
     for seed in range(1, 1000):
         images = smooth(seed, *shape)
         exact = integrated(case, images, column, torch.float64)

@@ -1,11 +1,11 @@
-"""Writes what pytorch-grad-cam, torchcam and Captum compute: crates/heatlens/tests/golden/peers/.
+"""Writes the maps of pytorch-grad-cam, torchcam and Captum: crates/heatlens/tests/golden/peers/.
 
 Usage: make_peer_maps.py
 
-`peers.json` lists one `.npy` for each map: peer, method, model, layer, class, images and settings. Only methods whose
-definition in the peer is the paper's have one, and only raw maps, before the peer cuts and stretches them; README.md
-says which methods have none, and why. Float64, from float32 parameters and images, rounded once. The vision
-transformer of these maps is written beside them.
+`peers.json` lists one `.npy` for each map: peer, method, model, layer, class, images and settings. Only methods that
+the peer defines as the paper does are included, and only raw maps, before the peer clips and rescales them; README.md
+lists the methods without a map and the reasons. Float64, from float32 parameters and images, rounded once. The vision
+transformer of these maps is written to the same folder.
 """
 
 import io
@@ -57,7 +57,7 @@ class Subject:
         return self.sign * output[self.column]
 
     def tensor(self, layer):
-        """The ONNX value that a layer became."""
+        """The ONNX value of a layer's output."""
         return layer_names(ROOT / self.case / "model.onnx", layer.replace(".", "/"))["tensor"]
 
     def write(self, method, peer, maps, **more):
@@ -72,7 +72,7 @@ class Subject:
 
 
 def grad_cam(subject, method, cls, **more):
-    """pytorch-grad-cam's map before it is cut, resized and stretched."""
+    """pytorch-grad-cam's map before it is clipped, resized and rescaled."""
     kept = []
 
     class Raw(cls):
@@ -82,7 +82,7 @@ def grad_cam(subject, method, cls, **more):
 
     with redirect_stderr(io.StringIO()), Raw(subject.logits, [subject.layer], subject.reshape) as cam:
         cam(input_tensor=subject.x.clone(), targets=[subject.score] * len(subject.x))
-        # Leaving detaches what is still held, which is forbidden for views.
+        # Leaving the context detaches tensors that are still referenced, which is forbidden for views.
         cam.activations_and_grads.activations, cam.activations_and_grads.gradients = [], []
     maps = kept[0]
     maps = maps.detach().numpy() if isinstance(maps, torch.Tensor) else maps
@@ -90,7 +90,7 @@ def grad_cam(subject, method, cls, **more):
 
 
 class ShapleyCAM(pgc.ShapleyCAM):
-    """pytorch-grad-cam's weights; its own sum over channels forgets to reshape a transformer's activations."""
+    """pytorch-grad-cam's weights; its own sum over channels does not reshape a transformer's activations."""
 
     def get_cam_image(self, x, layer, targets, activations, gradients, eigen_smooth):
         weights = self.get_cam_weights(x, layer, targets, activations, gradients)
@@ -99,10 +99,10 @@ class ShapleyCAM(pgc.ShapleyCAM):
 
 
 def torchcam(subject, method, cls, layer=None, options=None, **more):
-    """torchcam's map before it is cut and stretched."""
+    """torchcam's map before it is clipped and rescaled."""
     keywords = {"reshape_transform": subject.reshape} if cls is not tc.LeGrad else {}
     maps = []
-    for x in subject.x:  # it has one class for the whole batch, and Finer-CAM's nearest classes differ
+    for x in subject.x:  # torchcam takes one class for the whole batch, and Finer-CAM's nearest classes differ
         cam = cls(subject.logits, layer or subject.layer, **keywords, **(options or {}))
         getattr(cam, "base_cam", cam)._relu = False
         scores = subject.logits(x[None])
@@ -112,7 +112,7 @@ def torchcam(subject, method, cls, layer=None, options=None, **more):
 
 
 def fused(subject, layers):
-    """What several layers have in common: pytorch-grad-cam's mean, before its last stretch."""
+    """pytorch-grad-cam's mean of several layers, before its final rescaling."""
     kept = []
 
     class Raw(pgc.GradCAM):
@@ -142,7 +142,7 @@ def shapley(subject, rows, columns):
 
 
 def factorization(subject):
-    """pytorch-grad-cam's factorization into one pattern, each image by itself; scaled to patterns of length 1."""
+    """pytorch-grad-cam's factorization into one pattern, for each image separately; scaled to patterns of length 1."""
     with torch.no_grad(), Tap(subject.model, subject.name) as tap:
         subject.logits(subject.x)
     maps = []
@@ -169,7 +169,7 @@ def full_grad(subject):
             return kept[-1]
 
     maps = []
-    for x in subject.x:  # it rescales with the extremes of the whole batch
+    for x in subject.x:  # it rescales by the extremes of the whole batch
         with Raw(subject.logits, []) as cam:
             cam(input_tensor=x[None].clone(), targets=[subject.score])
         maps.append(kept.pop()[0, 0])
@@ -178,7 +178,7 @@ def full_grad(subject):
 
 
 def positive(case, layer, label):
-    """Those images of a case whose score is positive."""
+    """The images of a case with a positive score."""
     subject = Subject(case, layer, label)
     scores = torch.stack([subject.score(output) for output in subject.logits(subject.x)])
     return Subject(case, layer, label, [int(n) for n in np.flatnonzero(scores.detach().numpy() > 0)])
@@ -196,13 +196,13 @@ def convolutional():
         grad_cam(Subject(*place), "kpca_cam", pgc.KPCA_CAM, sign="free")
     for place in (("branchy", "join_relu", 2), ("gap_cnn_bn", "relu2", 1), ("no_gap", "pool2", 0)):
         grad_cam(positive(*place), "ablation_cam", pgc.AblationCAM)
-    # Gradients so large that the constant in its denominator does not count.
+    # Gradients so large that the constant in its denominator is negligible.
     grad_cam(Subject("saturated", "relu2", 1), "grad_cam_pp", pgc.GradCAMPlusPlus)
     torchcam(Subject("branchy", "average", 2), "cam", tc.CAM, options={"fc_layer": "model.dense"})
     torchcam(Subject("branchy", "join_relu", 0), "layer_cam", tc.LayerCAM)
     torchcam(Subject("branchy", "join_relu", 0), "xgrad_cam", tc.XGradCAM)
     torchcam(Subject("branchy", "average", 2), "finer_cam", tc.FinerCAM, options={"num_references": 2})
-    # At the image's own size there is nothing to enlarge, which the peers do otherwise.
+    # At the image's own size no enlargement is needed, which the peers do differently.
     same_size = Subject("no_gap", "relu1", 1)
     grad_cam(same_size, "score_cam", pgc.ScoreCAM)
     torchcam(same_size, "score_cam", tc.ScoreCAM)
@@ -221,7 +221,7 @@ def transformer():
     grad_cam(Subject(*place), "layer_cam", pgc.LayerCAM)
     grad_cam(Subject(*place), "eigen_cam", pgc.EigenCAM, sign="free")
     grad_cam(Subject(*place), "eigen_grad_cam", pgc.EigenGradCAM, sign="free")
-    with sdpa_kernel(SDPBackend.MATH):  # the fused one has no second derivative
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernel has no second derivative
         grad_cam(Subject(*place), "shapley_cam", ShapleyCAM)
     torchcam(Subject(*place), "finer_cam", tc.FinerCAM)
     torchcam(Subject(*place), "score_cam", tc.ScoreCAM)

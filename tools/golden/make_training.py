@@ -5,7 +5,7 @@ Usage: make_training.py
 A small gap-cnn, 12 images of 24 x 24 in file order, batches of 4, 3 epochs, Adam, binary cross-entropy on logits
 averaged over the batch. Computed in float64 from float32 initial weights; stored as float32.
 
-Two spellings of Adam are in use, and differ in where epsilon stands (m, v: moments; c1 = 1 - beta1^t, c2 likewise):
+Two forms of Adam are in use, which differ in the position of epsilon (m, v: moments; c1 = 1 - beta1^t, c2 likewise):
   torch  w -= lr * (m / c1) / (sqrt(v / c2) + epsilon)     Kingma and Ba, algorithm 1; torch.optim.Adam
   keras  w -= lr * sqrt(c2) / c1 * m / (sqrt(v) + epsilon)  Kingma and Ba, end of section 2; keras.optimizers.Adam
 """
@@ -24,7 +24,7 @@ ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7}
 
 
 def data():
-    """Smooth images, brighter in the middle where the label is 1 (with the tenth label flipped)."""
+    """Smooth images, brighter in the middle if the label is 1 (with the tenth label flipped)."""
     images = smooth(41, SAMPLES, 1, SIZE, SIZE) * 0.5
     labels = (np.arange(SAMPLES) % 2).astype(np.float32)[:, None]
     images[labels[:, 0] == 1, 0, 8:16, 8:16] += 0.5
@@ -33,7 +33,7 @@ def data():
 
 
 class Adam:
-    """One parameter list, one of the two spellings."""
+    """Adam in one of the two forms, for one list of parameters."""
 
     def __init__(self, parameters, form):
         self.parameters, self.form, self.step_number = list(parameters), form, 0
@@ -70,7 +70,7 @@ def train(model, images, labels, optimizer):
 
 
 def trained(start, form, dtype=torch.float64):
-    """(losses, {parameter: final value}) of a run from `start`, which stays as it is."""
+    """(losses, {parameter: final value}) of a run from `start`, which is not modified."""
     images, labels = (torch.from_numpy(array).to(dtype) for array in data())
     model = copy.deepcopy(start).to(dtype)
     if form == "torch.optim":
@@ -83,7 +83,7 @@ def trained(start, form, dtype=torch.float64):
 
 
 def largest_difference(run, reference):
-    """Over the losses and all parameters."""
+    """Maximum over the losses and all parameters."""
     pairs = [(run[0], reference[0]), *((run[1][name], reference[1][name]) for name in reference[1])]
     return max(relative_difference(got, expected) for got, expected in pairs)
 
@@ -125,9 +125,9 @@ def make(name, model):
 
 
 def batch_norm_model(seed):
-    """Convolutions without bias: BatchNorm takes a bias away again, its gradient is rounding noise, and Adam turns
-    noise into full-sized steps, which no other program could repeat. The running statistics start at odd values:
-    training must not look at them."""
+    """Convolutions without bias: BatchNorm cancels a bias, so its gradient is rounding noise, and Adam turns noise
+    into full-sized steps, which no other program could reproduce. The running statistics start at unusual values:
+    training must not use them."""
     model = initialise(gap_cnn(CHANNELS, batch_norm=True), seed)
     model.conv1.bias = model.conv2.bias = None
     return model

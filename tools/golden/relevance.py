@@ -1,7 +1,7 @@
-"""Rules in place of derivatives, written plainly in PyTorch for a twin of any precision.
+"""Propagation rules in plain PyTorch, for a twin of any precision.
 
-A twin is walked backwards layer by layer: `back[type of layer]` says what goes to its inputs. The gradients of linear
-layers come from autograd, so no formula of a convolution is written twice; what a rule makes of them is.
+A twin is traversed backwards layer by layer: `back[type of layer]` computes the relevance of its inputs. The gradients
+of linear layers come from autograd, so the formula of a convolution is not repeated; only the rules are implemented here.
 """
 
 import torch
@@ -21,7 +21,7 @@ def stable(z, epsilon=STABILISER):
 
 
 def apply(layer, x, weight, bias):
-    """A convolution or dense layer with other numbers."""
+    """The convolution or dense layer with other parameters."""
     if isinstance(layer, nn.Linear):
         return F.linear(x, weight, bias)
     return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -43,7 +43,7 @@ def divide(parts, bias, relevance, epsilon=STABILISER):
 
 
 class Merged:
-    """A convolution or dense layer with the batch normalisation behind it taken in."""
+    """A convolution or dense layer merged with the batch normalisation that follows it."""
 
     def __init__(self, layer, norm=None):
         self.layer, self.weight = layer, layer.weight.detach()
@@ -58,7 +58,7 @@ class Merged:
         return lambda x: apply(self.layer, x, weight, None)
 
     def spread(self, bias):
-        """A number for each output channel as it is added to the output."""
+        """One number per output channel, in a shape that can be added to the output."""
         return bias.reshape(1, -1, *[1] * (self.weight.ndim - 2))
 
     def epsilon(self, x, relevance, epsilon=STABILISER):
@@ -87,14 +87,14 @@ class Merged:
         return divide([(self.terms(torch.ones_like(self.weight)), torch.ones_like(x))], 0.0, relevance)
 
     def absorbed(self, x, relevance):
-        """What the bias keeps for itself by the epsilon rule, for each sample."""
+        """Relevance absorbed by the bias under the epsilon rule, for each sample."""
         b = self.spread(self.bias)
         z = self.terms(self.weight)(x) + b
         return (b * relevance / stable(z)).flatten(1).sum(1)
 
 
 def relevance(model, x, start, rule):
-    """(relevance of every value by name of the layer that makes it, the image under ""; what biases absorbed).
+    """(relevance of every value by name of the layer that produces it, the image under ""; relevance absorbed by biases).
 
     `start(logits)` is the relevance of the logits. `rule(merged, layer, first)` is a function of x and relevance.
     """
@@ -133,7 +133,7 @@ def relevance(model, x, start, rule):
 
 
 def batch_norms(model):
-    """The layer in front of each batch normalisation, and the normalisation."""
+    """Pairs of a batch normalisation and the layer before it."""
     names = [name for name, _ in model.named_children()]
     return {before: name for before, name in zip(names, names[1:]) if isinstance(getattr(model, name), nn.BatchNorm2d)}
 
@@ -145,7 +145,7 @@ def one_hot(logits, class_index):
 
 
 def relevances(model, x, class_index):
-    """Every map of the relevance methods with its default settings, and what biases absorb from LRP-epsilon."""
+    """Every map of the relevance methods with its default settings, and the relevance that biases absorb in LRP-epsilon."""
     score = lambda logits: logits * one_hot(logits, class_index)  # noqa: E731
     everywhere = {
         "lrp_epsilon": lambda m, layer, first: m.epsilon,
@@ -168,7 +168,7 @@ def relevances(model, x, class_index):
 
 
 class DeconvolutionRectifier(torch.autograd.Function):
-    """ReLU whose backward pass keeps positive gradients, wherever the input was (Zeiler and Fergus 2014)."""
+    """ReLU whose backward pass passes positive gradients, whatever the input was (Zeiler and Fergus 2014)."""
 
     @staticmethod
     def forward(ctx, x):
@@ -197,7 +197,7 @@ def deep_lift(model, x, class_index):
         value, value0 = values[source], there[source]
         dx, y, y0 = value - value0, values[name], there[name]
         if isinstance(layer, nn.ReLU):
-            apart = dx.abs() > 1e-5 * (value.abs() + value0.abs())  # nearer, the quotient is rounding
+            apart = dx.abs() > 1e-5 * (value.abs() + value0.abs())  # closer together, the quotient is rounding noise
             slope = torch.where(apart, (y - y0) / dx, (value > 0).to(dx))
             m[source] += arrived * slope
         elif isinstance(layer, nn.MaxPool2d):

@@ -1,4 +1,4 @@
-"""Writing a case: the ONNX file; the arrays and `case.json` as `golden_files.py` writes them."""
+"""Writes a case: the ONNX file, and the arrays and `case.json` by `golden_files.py`."""
 
 import warnings
 
@@ -13,7 +13,7 @@ OPSET = 17
 
 
 def export(model, images, path):
-    """Writes `model` (float32) as ONNX with a free batch; BatchNorm stays a node of its own."""
+    """Writes `model` (float32) as ONNX with an open batch dimension; BatchNorm stays a separate node."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -27,13 +27,13 @@ def export(model, images, path):
 
 
 def layer_names(path, layer):
-    """The ONNX node and value that a named layer of the twin became."""
+    """The ONNX node and value of a named layer of the twin."""
     nodes = [node for node in onnx.load(str(path)).graph.node if node.name.startswith(f"/{layer}/")]
     return {"node": nodes[-1].name, "tensor": nodes[-1].output[0]}
 
 
 def run_onnx(path, images, tensors):
-    """What onnxruntime computes for the output and the named inner tensors."""
+    """Output and named intermediate tensors as computed by onnxruntime."""
     model = onnx.load(str(path))
     model.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in tensors)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -41,6 +41,6 @@ def run_onnx(path, images, tensors):
 
 
 def relative_difference(got, expected):
-    """Largest absolute difference over the largest absolute expected value."""
+    """Largest absolute difference divided by the largest absolute expected value."""
     scale = np.abs(expected).max()
     return float(np.abs(np.asarray(got, np.float64) - expected).max() / (scale if scale > 0 else 1.0))

@@ -7,7 +7,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from twins import smooth
 
-# Rows and columns of patches. Patches have an odd side, so that the middle of each is a pixel.
+# Rows and columns of patches. Patches have an odd side, so that the centre of each is a pixel.
 GRID = (4, 4)
 PATCH = 5
 

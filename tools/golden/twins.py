@@ -1,7 +1,7 @@
-"""Small PyTorch models whose numbers the tests of heatlens are held against, and the images they look at.
+"""Small PyTorch models that the tests of heatlens use as references, and their input images.
 
 Weights and images come from NumPy's frozen `RandomState`, never from PyTorch's generator, so that a newer PyTorch
-makes the same files. Every model answers `logits(x)`; calling it adds the head (sigmoid, softmax or none) of the file.
+produces the same files. Every model has a method `logits(x)`; calling the model adds the head (sigmoid, softmax or none).
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from torch import nn
 
 
 class SpatialMean(nn.Module):
-    """Global average pooling spelled as a mean over H and W: exports `ReduceMean`, as Keras files do."""
+    """Global average pooling written as a mean over H and W: exports `ReduceMean`, as Keras files do."""
 
     def forward(self, x):
         return x.mean((2, 3))
@@ -35,7 +35,7 @@ class Twin(nn.Module):
         return x
 
     def wiring(self):
-        """Each value in order, by the name of the layer that makes it, and the values it is made of; "" is the image."""
+        """Each value in order, by the name of the layer that produces it, and the values it is computed from; "" is the image."""
         return dict(zip(self.chain, [[name] for name in ["", *self.chain]]))
 
     def trace(self, x):
@@ -51,7 +51,7 @@ class Twin(nn.Module):
 
 
 class Branchy(Twin):
-    """A stem, an overlapping padded max-pool, a fan-out into two branches that meet again, grouped convolutions."""
+    """A stem, an overlapping padded max-pool, a fan-out into two branches that are added, grouped convolutions."""
 
     def __init__(self):
         layers = OrderedDict(
@@ -99,7 +99,7 @@ def gap_cnn(channels=20, batch_norm=False, reduce_mean=False):
 
 
 def no_gap():
-    """Flatten and two dense layers after the convolutions, one output without sigmoid: CAM does not apply."""
+    """Flatten and two dense layers after the convolutions, one output without sigmoid: CAM is not defined."""
     layers = OrderedDict(
         conv1=nn.Conv2d(1, 4, 3, padding=1), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
         conv2=nn.Conv2d(4, 6, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
@@ -111,8 +111,8 @@ def no_gap():
 def initialise(model, seed, grid=None):
     """Glorot-uniform kernels, small biases and non-trivial BatchNorm statistics.
 
-    With `grid`, convolution parameters are multiples of it: on images of few bits every activation is then exact in
-    float32 whatever the order of summation, so max-pool ties are real ties for every program.
+    With `grid`, convolution parameters are multiples of it: on images with few significant bits every activation is then exact
+    in float32 for any order of summation, so max-pool ties are exact ties in every program.
     """
     rng = np.random.RandomState(seed)
 
@@ -146,12 +146,12 @@ def kill_channel(conv, channel):
 
 
 def noise(seed, *shape):
-    """Pixels of 0 and 1 by the toss of a coin."""
+    """Random pixels of 0 and 1."""
     return np.random.RandomState(seed).randint(0, 2, size=shape).astype(np.float32)
 
 
 def smooth(seed, *shape):
-    """Slow waves between 0 and 1, each image and channel with its own directions; shape (N, C, H, W)."""
+    """Low-frequency waves between 0 and 1, each image and channel with its own directions; shape (N, C, H, W)."""
     rng = np.random.RandomState(seed)
     rows, columns = np.meshgrid(np.linspace(0, 1, shape[2]), np.linspace(0, 1, shape[3]), indexing="ij")
     images = np.zeros(shape)
