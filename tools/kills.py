@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Kills runs of heatlens at random moments, resumes them, and says whether they end as a run in one piece does.
+"""Kills runs of heatlens at random moments, resumes them, and checks that the results equal those of an uninterrupted run.
 
     python3 tools/kills.py heatlens [KILLS] [SEED] [WORK]
 
-Training, explaining, auditing, shards and their merge take turns. Each is run once undisturbed for its time and its bytes;
-then each is killed (SIGKILL) at a random moment of that time, some of them several times, and resumed; what was killed
-before it could say what it is, and a merge, are begun again. Afterwards its folder must hold the same files with the same
-bytes and nothing else. Files of times are not compared. Needs nothing but Python.
+Training, explaining, auditing, sharded runs and their merge are tested in turn. Each is first run without interruption to
+record its duration and its bytes. Then each is killed (SIGKILL) at a random moment of that duration, some of them several
+times, and resumed. A run that was killed before it wrote run.json, and a merge, are started again. Afterwards the folder
+must hold exactly the same files with the same bytes. Files with times are not compared. Needs only Python.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ TIMES = {"timing.json", "timing.csv"}
 
 
 def array(path, count):
-    """Dark and light stripes, lying and standing."""
+    """Dark and light stripes, horizontal and vertical."""
     pixels = bytearray()
     for n in range(count):
         for y in range(16):
@@ -61,7 +61,7 @@ class Runs:
         return time.monotonic() - begun
 
     def killed(self, words, out, moment):
-        """Starts a run and kills it; returns false if it ended before."""
+        """Starts a run and kills it; returns false if it ended before the kill."""
         child = subprocess.Popen(
             self.command(words, out), cwd=self.work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -74,7 +74,7 @@ class Runs:
             return True
 
     def disturbed(self, words, out, seconds, resumes):
-        """Kills a run one to three times and lets it end; returns the number of kills, or what went wrong."""
+        """Kills a run one to three times and lets it end; returns the number of kills, or an error message."""
         shutil.rmtree(out, ignore_errors=True)
         kills, further = 0, list(words)
         for _ in range(self.random.choice([1, 1, 2, 3])):
@@ -126,7 +126,7 @@ def main():
             counts[name] += found
             got = result(out)
             different = sorted(file for file in files.keys() | got.keys() if files.get(file) != got.get(file))
-            # A run that is resumed tells its own command, which has the same words.
+            # A resumed run prints its command, which contains the same words.
             if different:
                 print(f"{name}, after {found} kills: {', '.join(different[:5])} of {len(different)} differ")
                 wrong += 1

@@ -1,11 +1,11 @@
-"""Does onnxruntime compute what a folder of cases expects?
+"""Checks that onnxruntime computes the expected outputs of a folder of cases.
 
 Usage: onnxruntime_cases.py FOLDER [TOLERANCE]
 
 Every sub-folder is a case: model.onnx, input_0.npy, input_1.npy … in the order of the model's inputs, and output_0.npy …
-in the order of its outputs; those without a file are not looked at. An output agrees if its shape does and its relative
-L2 difference is at most TOLERANCE (default 1e-5). Prints the cases that do not, and how many there were; exits 1 if any does not, 2 on wrong usage.
-Needs `onnxruntime` and `numpy` only.
+in the order of its outputs; outputs without a file are ignored. An output agrees if its shape is equal and its relative
+L2 difference is at most TOLERANCE (default 1e-5). Prints the cases that disagree and the number of cases; exits 1 if any
+case disagrees, 2 on wrong usage. Needs only `onnxruntime` and `numpy`.
 """
 
 import sys
@@ -16,7 +16,7 @@ import onnxruntime
 
 
 def problems(case, tolerance):
-    """What is wrong with a case, one sentence each."""
+    """The problems of a case, one sentence each."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
@@ -33,7 +33,7 @@ def problems(case, tolerance):
             continue
         found, expected = found.astype(np.float64), expected.astype(np.float64)
         difference = np.linalg.norm(found - expected)
-        if not difference <= tolerance * np.linalg.norm(expected):  # a NaN compares false and fails
+        if not difference <= tolerance * np.linalg.norm(expected):  # a comparison with NaN is false, so NaN fails
             yield f"output {i} differs by {difference:.3e} from a norm of {np.linalg.norm(expected):.3e}"
 
 
@@ -43,7 +43,7 @@ def main(folder, tolerance="1e-5"):
     for case in cases:
         try:
             found = list(problems(case, float(tolerance)))
-        except Exception as error:  # whatever the runtime refuses is the case's fault
+        except Exception as error:  # any error of the runtime counts as a failure of the case
             found = [str(error)]
         bad += bool(found)
         for problem in found:

@@ -1,10 +1,10 @@
-"""Does onnxruntime read the same probabilities out of a model file?
+"""Checks that onnxruntime computes the same probabilities from a model file.
 
 Usage: onnxruntime_check.py MODEL.onnx INPUT.npy PROBABILITIES.npy [TOLERANCE]
 
-Runs the model on the whole input (in groups where the file has a fixed batch, the last one padded), prints the largest
-absolute difference, and exits 1 if it exceeds TOLERANCE (default 1e-5) or anything is not finite, 2 on wrong usage.
-Needs `onnxruntime` and `numpy` only.
+Runs the model on the whole input (in groups if the file has a fixed batch size, the last one padded), prints the largest
+absolute difference, and exits 1 if it exceeds TOLERANCE (default 1e-5) or a value is not finite, 2 on wrong usage.
+Needs only `onnxruntime` and `numpy`.
 """
 
 import sys
@@ -35,7 +35,7 @@ def main(model, images, probabilities, tolerance="1e-5"):
         return 1
     difference = np.abs(got - expected.reshape(got.shape)).max()
     print(f"max abs difference {difference:.3e} over {got.size} probabilities, tolerance {float(tolerance):g}")
-    return 0 if difference <= float(tolerance) else 1  # a NaN compares false and fails
+    return 0 if difference <= float(tolerance) else 1  # a comparison with NaN is false, so NaN fails
 
 
 if __name__ == "__main__":

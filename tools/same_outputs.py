@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs two builds of heatlens side by side and says which files of their results differ.
+"""Runs two builds of heatlens and lists the result files that differ.
 
     python3 tools/same_outputs.py OLD/heatlens NEW/heatlens [WORK]
 
-Runs: the demo, and by its model: an array, class folders with everything that can be written, an audit, three shards and
-their merge, and a run that is killed and resumed. Files that hold times or what a run is (run.json and its predecessors)
-are not compared. Needs nothing but Python and some minutes.
+Runs the demo, and with its model: an array, class folders with all outputs enabled, an audit, three shards and their
+merge, and a run that is killed and resumed. Files with times or settings of a run (run.json and its predecessors) are
+not compared. Needs only Python and takes some minutes.
 """
 
 import filecmp

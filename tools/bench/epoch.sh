@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Times one training epoch of the two-class case (1900 images of 95 x 95, batch 64, validation on 100) in heatlens,
-# Keras and PyTorch, in turn, several rounds in one run; prints medians, spreads and ratios to heatlens.
+# Keras and PyTorch, which alternate for several rounds; prints medians, ranges and ratios to heatlens.
 #
 # Usage: tools/bench/epoch.sh
-#   KERAS_PYTHON, TORCH_PYTHON  interpreters with tensorflow / torch; a peer without one is left out, and named
+#   KERAS_PYTHON, TORCH_PYTHON  interpreters with tensorflow / torch; a framework without one is skipped with a message
 #   HEATLENS   program to time (default target/release/heatlens under the repository)
-#   ROUNDS     times each contestant runs (default 3)
-#   EPOCHS     epochs a run, the first of which warms up and does not count (default 4, at most 5)
-#   THREADS    threads of each contestant (default 2)
+#   ROUNDS     runs of each program (default 3)
+#   EPOCHS     epochs per run; the first is a warm-up and is not counted (default 4, at most 5)
+#   THREADS    threads of each program (default 2)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,7 @@ rounds=${ROUNDS:-3} epochs=${EPOCHS:-4} threads=${THREADS:-2}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Every contestant prints `epoch_seconds <float>` for each epoch but the first.
+# Every program prints `epoch_seconds <float>` for each epoch except the first.
 
 run_keras() { "$KERAS_PYTHON" "$here/train_keras.py" --threads "$threads" --epochs "$epochs" 2>>"$work/stderr"; }
 
@@ -30,8 +30,7 @@ run_heatlens() {
   parse_heatlens_timing "$work/run/timing.csv"
 }
 
-# The one place that knows how heatlens reports its time: RUN/timing.csv with the columns epoch,seconds,
-# one row an epoch, validation included.
+# Reads the times of heatlens: RUN/timing.csv with the columns epoch,seconds, one row per epoch, validation included.
 parse_heatlens_timing() {
   awk -F, 'NR == 1 { if ($1 != "epoch" || $2 != "seconds") { print "unexpected header: " $0 > "/dev/stderr"; exit 1 } next }
            NR > 2  { print "epoch_seconds", $2 }' "$1"
@@ -64,7 +63,7 @@ done
 
 median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
-# Ratios are to heatlens, or to the first contestant where heatlens is left out.
+# Ratios are to heatlens, or to the first program if heatlens is skipped.
 base=$(median "$work/${contestants[0]}.seconds")
 printf '%-20s %8s %8s %8s %6s  %s\n' program median fastest slowest epochs "times ${contestants[0]}"
 for name in "${contestants[@]}"; do

@@ -1,14 +1,14 @@
-"""Whole commands on picture files: heatlens beside grad-cam.
+"""Times whole commands on image files: heatlens and grad-cam.
 
 Usage: folder.py [--heatlens PROGRAM] [--rounds 3] [--threads 2] [--images 1000] [--only PART[,PART]]
 
 Needs an interpreter with torch, torchvision, onnx, pillow and grad-cam. The parts:
-  folder   JPEGs of 224 x 224 in a folder, a ResNet-18 of random weights: Grad-CAM, and an overlay of each as PNG. The
-           peer reads with a DataLoader of as many processes as threads, in batches of 32; heatlens writes the original,
-           the heat map and the signed map too, and the contact sheet.
+  folder   JPEGs of 224 x 224 in a folder, a ResNet-18 with random weights: Grad-CAM, and an overlay of each as PNG.
+           grad-cam reads with a DataLoader with as many processes as threads, in batches of 32; heatlens also writes
+           the original, the heat map, the signed map and the contact sheet.
   start    one 95 x 95 picture and the two-class network `gap-cnn`, from the command to the overlay.
-  memory   heatlens alone: the most memory of `explain` on 1,000 and on 10,000 pictures of the two-class network.
-The two sides take turns; a row tells the median, fastest and slowest round, and the most memory of any.
+  memory   heatlens only: the peak memory of `explain` on 1,000 and on 10,000 pictures of the two-class network.
+The two programs alternate; a row gives the median, fastest and slowest round, and the maximum memory.
 """
 
 import argparse
@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def pictures(folder, count, side, kind):
-    """Smooth random pictures, so that they are as hard to code as photographs rather than as noise."""
+    """Smooth random images, which compress like photographs and not like noise."""
     folder.mkdir()
     random = np.random.default_rng(0)
     for index in range(count):
@@ -35,8 +35,8 @@ def pictures(folder, count, side, kind):
     return folder
 
 
-# Starts a command and tells its seconds and KiB. A process of its own, because the system counts what a process had
-# before it became the command: this one is small.
+# Starts a command and prints its seconds and KiB. It runs in a separate, small process, because the system includes the
+# memory that a process had before it executed the command.
 LAUNCH = """
 import os, resource, sys, time
 quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
@@ -48,7 +48,7 @@ sys.exit(status != 0)
 
 
 def measured(command):
-    """Seconds and MiB of a command; of a process and the processes that it starts, the largest counts."""
+    """Seconds and MiB of a command; the memory is that of the largest of its processes."""
     environment = {**os.environ, "OMP_NUM_THREADS": command[0]}
     launch = [sys.executable, "-S", "-c", LAUNCH, *command[1:]]
     done = subprocess.run(launch, env=environment, capture_output=True, text=True)
@@ -83,7 +83,7 @@ def beside(options, name, own, other):
 
 
 def export(folder):
-    """The ResNet-18, as ONNX and as the peer reads it."""
+    """The ResNet-18, as ONNX and in the format that grad-cam reads."""
     import torch
     import torchvision
 
@@ -96,7 +96,7 @@ def export(folder):
 
 
 def two_class(options, work):
-    """The two-class network after one epoch on noise: what it says does not matter here."""
+    """The two-class network after one epoch on noise; its predictions do not matter here."""
     random = np.random.default_rng(0)
     np.savez(work / "case.npz", X=random.random((40, 95, 95, 1), dtype=np.float32), y=np.arange(40) % 2)
     command = [options.heatlens, "train", work / "case.npz", "--recipe", "keras-two-class", "--epochs", "1", "--out", work / "run"]

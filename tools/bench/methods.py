@@ -1,10 +1,10 @@
-"""grad-cam's methods on a ResNet-18 of random weights, one by one. methods.sh runs it beside heatlens.
+"""Times grad-cam's methods one by one on a ResNet-18 with random weights. methods.sh runs it along with heatlens.
 
 Usage: methods.py export FOLDER     writes resnet18.onnx and image.npy (1 x 3 x 224 x 224)
        methods.py time FOLDER THREADS METHOD[,METHOD...]|all
                                     prints `METHOD SECONDS`, the median of some calls on that image
 
-A call is all that is timed: imports, the model's construction and a first call are not.
+Only the call is timed: imports, the construction of the model and the first call are not.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ import torchvision
 
 warnings.simplefilter("ignore")
 CLASS = 1
-# Methods of many passes are called once.
+# Multi-pass methods are called once.
 SLOW = ("ablation_cam", "score_cam")
 
 
@@ -36,7 +36,7 @@ def export(folder):
 
 
 def methods(model):
-    """heatlens' name of each method, and grad-cam's call of it on an image."""
+    """heatlens' name of each method, and a function that calls it in grad-cam."""
     import pytorch_grad_cam as pgc
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -70,7 +70,7 @@ def methods(model):
         found = pgc.GuidedBackpropReLUModel(model=model, device="cpu")
         return lambda x: found(x, target_category=CLASS)
 
-    # Guided back-propagation swaps the model's rectifiers, so it comes last.
+    # Guided back-propagation replaces the model's ReLUs, so it comes last.
     return {"refine_cam": refine, "deep_feature_factorization": factorization, **calls, "guided_backprop": guided}
 
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Times explanation methods on one image of 224 x 224 and a ResNet-18 of random weights: heatlens and grad-cam in turn,
-# several rounds. Of heatlens twice: a call in a warm process, as grad-cam's (`heatlens bench`), and a whole command,
-# from its start to its end, reading the model and writing the map included. *together* is the sum of grad-cam's calls,
-# and all methods at once in heatlens.
+# Times explanation methods on one image of 224 x 224 with a ResNet-18 with random weights: heatlens and grad-cam
+# alternate for several rounds. heatlens is timed in two ways: a call in a warm process, as for grad-cam (`heatlens bench`),
+# and a whole command, including reading the model and writing the map. *together* is the sum of grad-cam's calls, and
+# one call with all methods in heatlens.
 #
 # Usage: tools/bench/methods.sh
 #   TORCH_PYTHON  interpreter with torch, torchvision, onnx and grad-cam
 #   HEATLENS      program to time (default target/release/heatlens under the repository)
 #   ROUNDS        rounds (default 3)
 #   THREADS       threads of each (default 2)
-#   METHODS       which methods, by commas (default all that both have)
+#   METHODS       comma-separated methods (default: all that both have)
 #   ALL           1 to time `--method all`, every method of heatlens, once at the end (default 1)
 set -euo pipefail
 
@@ -33,7 +33,7 @@ command_of() {
   cat "$work/time"
 }
 
-# Seconds of a call in a warm process: the row of `heatlens bench` that is called as the second argument says.
+# Seconds of a call in a warm process: the row of `heatlens bench` with the name in the second argument.
 call_of() {
   local repeat=5
   case $1 in *,* | score_cam | ablation_cam) repeat=1 ;; esac # seconds each

@@ -1,10 +1,10 @@
-"""Grad-CAM on images of 224 x 224 by heatlens, beside PyTorch's bare forward pass, for models of random weights.
+"""Times Grad-CAM by heatlens and the forward pass of PyTorch on images of 224 x 224, for models with random weights.
 
 Usage: models.py [--heatlens PROGRAM] [--rounds 3] [--threads 2] [--batch-size 1] [--csv FILE] [MODEL ...]
 
-MODEL is a name of torchvision.models; the eight of docs/performance.md if none is given. The two sides take turns,
-round after round; a number is the median over rounds of the median of a round's calls, with the fastest and slowest
-round behind it. Of both, the calls alone are timed: models are open and warm.
+MODEL is a name of torchvision.models; the default is the eight models of docs/performance.md. heatlens and PyTorch
+alternate in each round. A number is the median over rounds of the median of a round's calls, followed by the fastest
+and slowest round. Only the calls are timed: models are already open and warmed up.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def export(model, path):
 
 
 def forward(model, batch):
-    """Milliseconds of a bare forward pass, the median of some."""
+    """Milliseconds of a forward pass in PyTorch, the median of several."""
     x, taken = torch.randn(batch, 3, SIDE, SIDE), []
     with torch.inference_mode():
         model(x)

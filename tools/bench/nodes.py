@@ -1,11 +1,11 @@
-"""Time and memory of whole commands over the number of nodes, as the table in docs/performance.md.
+"""Measures time and memory of whole commands by number of nodes, for the table in docs/performance.md.
 
     pip install onnx numpy
     cargo build --release
     python tools/bench/nodes.py [--binary target/release/heatlens] [--kinds sigmoid,shortcut] [--nodes 1000,10000,100000]
 
 Every network has N nodes of one kind between the image (3×8×8) and a global average pool with a dense layer. The time is the
-processor time of the command (all threads); the best of --repeat runs counts. The last column is what a node costs, compared with
+CPU time of the command (all threads), the minimum of --repeat runs. The last column is the cost per node relative to
 the smallest network: 1.0 is linear.
 """
 
@@ -70,7 +70,7 @@ def network(kind, nodes):
 
 
 def measure(command):
-    """Processor seconds and MiB of a command."""
+    """CPU seconds and MiB of a command."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)

@@ -1,7 +1,7 @@
 """Seconds per training epoch of the two-class case in Keras on TensorFlow, validation included.
 
 Usage: train_keras.py [--threads 2] [--epochs 4]
-Prints one line `epoch_seconds <float>` per epoch, leaving out the first, which traces and warms up.
+Prints one line `epoch_seconds <float>` per epoch, except the first, which traces the model and is a warm-up.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from two_class_case import BATCH, LEARNING_RATE, TRAIN, VALIDATION, two_class_ca
 
 
 class EpochClock(keras.callbacks.Callback):
-    """Prints how long each epoch took, its validation pass included."""
+    """Prints the duration of each epoch, including its validation pass."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = time.perf_counter()
@@ -29,7 +29,7 @@ class EpochClock(keras.callbacks.Callback):
 
 
 def gap_cnn():
-    """The model of `heatlens train --arch gap-cnn`; Keras starts from Glorot-uniform kernels by default."""
+    """The model of `heatlens train --arch gap-cnn`; Keras initialises kernels Glorot-uniformly by default."""
     return keras.Sequential([
         layers.Input((95, 95, 1)),
         layers.Conv2D(20, 3, activation="relu"), layers.MaxPooling2D(2),

@@ -1,7 +1,7 @@
 """Seconds per training epoch of the two-class case in PyTorch, validation included.
 
 Usage: train_torch.py [--threads 2] [--epochs 4] [--channels-last]
-Prints one line `epoch_seconds <float>` per epoch, leaving out the first, which warms up.
+Prints one line `epoch_seconds <float>` per epoch, except the first, which is a warm-up.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from two_class_case import BATCH, LEARNING_RATE, TRAIN, VALIDATION, two_class_ca
 
 
 def gap_cnn():
-    """The model of `heatlens train --arch gap-cnn`, Glorot-uniform kernels and zero biases."""
+    """The model of `heatlens train --arch gap-cnn`, with Glorot-uniform kernels and zero biases."""
     model = nn.Sequential(
         nn.Conv2d(1, 20, 3), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(20, 20, 3), nn.ReLU(), nn.MaxPool2d(2),

@@ -1,4 +1,4 @@
-"""The two-class case that the epoch benchmark trains on: 2237 binary noise images with random labels.
+"""The two-class case of the epoch benchmark: 2237 binary noise images with random labels.
 
 Usage: two_class_case.py OUT.npz     writes `X` (2237, 95, 95, 1) and `y` (2237, 1), float32
 """
@@ -14,7 +14,7 @@ LEARNING_RATE = 1e-4
 
 
 def two_class_case():
-    """Images (N, H, W, 1) and labels (N, 1); the same numbers in every program that is timed."""
+    """Images (N, H, W, 1) and labels (N, 1); the same for every timed program."""
     rng = np.random.RandomState(37)
     images = rng.randint(0, 2, size=(2237, 95, 95, 1)).astype(np.float32)
     labels = rng.randint(0, 2, size=(2237, 1)).astype(np.float32)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes docs/methods.md from the registry, and the example of each method on one image of the demo.
+# Writes docs/methods.md from the registry, and an example of each method on one image of the demo.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)

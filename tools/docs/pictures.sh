@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures in docs/images again, in full colour (those of the methods: methods.sh).
-# Needs Chromium, and Python with Pillow to plant the mark that the page's model is to find.
+# Regenerates the pictures in docs/images, in full colour (those of the methods: methods.sh).
+# Needs Chromium, and Python with Pillow to draw the mark that the report's model is meant to learn.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
@@ -10,7 +10,7 @@ python=${HEATLENS_PYTHON:-python3}
 limit=400000
 heatlens() { cargo run --release --quiet -- "$@"; }
 
-# No palette of our own making: yellow and dark red would vanish.
+# No conversion to a palette: yellow and dark red would be lost.
 small_enough() {
     local bytes
     bytes=$(wc -c < "$1")
@@ -22,7 +22,7 @@ heatlens demo --out "$work/demo" >/dev/null
 import sys
 from PIL import Image
 sheet = Image.open(sys.argv[1]).convert("RGB")
-# The first four rows, at three quarters of the size: the README shows it no larger.
+# The first four rows, at three quarters of the size: the README does not show it larger.
 sheet = sheet.crop((0, 0, sheet.width, min(sheet.height, 1066)))
 sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.LANCZOS).save(sys.argv[2], optimize=True)
 PYTHON
@@ -39,6 +39,7 @@ for head in detection:detector segmentation:unet; do
 done
 
 # Half of the images of one class get a small mark in a corner; the last images are not trained on.
+# Half of the images of one class get a small mark in a corner; the last images are not used for training.
 "$python" - "$work/demo/data/train" "$work/marked" <<'PYTHON'
 import pathlib, sys
 from PIL import Image, ImageDraw

@@ -1,10 +1,10 @@
-"""Writes the node tests of the ONNX project, which the PyPI package `onnx` carries as Python code, as files.
+"""Exports the node tests of the ONNX project, which the PyPI package `onnx` contains as Python code, as files.
 
     python tools/node_tests/export.py FOLDER
 
 One folder for each test: `model.onnx`, and `test_data_set_0/input_0.pb`, `output_0.pb`, ... as serialised
 TensorProto, SequenceProto or OptionalProto (by the declared type of the input or output). The arrays are drawn
-with a fixed seed, so that a failure repeats.
+with a fixed seed, so that failures are reproducible.
 """
 
 import pathlib

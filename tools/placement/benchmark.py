@@ -1,9 +1,9 @@
-"""Where does the heat land, placed by receptive field and spread evenly? Prints the table of docs/placement.md.
+"""Measures the position of the heat, with placement by receptive field and even enlargement. Prints the table of docs/placement.md.
 
     python tools/placement/benchmark.py FOLDER [--heatlens target/release/heatlens] [ARCHITECTURE...]
 
-Needs torch, onnx and numpy. Each network learns whether a small ring is among bright squares (96×96 pixels); the ring is
-what Grad-CAM has to find. Networks and data are kept in FOLDER and used again. All maps come from `heatlens explain`.
+Needs torch, onnx and numpy. Each network learns whether a small ring is among bright squares (96×96 pixels); Grad-CAM has to
+find the ring. Networks and data are stored in FOLDER and reused. All maps come from `heatlens explain`.
 """
 import argparse, json, subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ SIDE, TRAIN, TEST, EPOCHS = 96, 1600, 200, 12
 
 
 def planted(n, seed):
-    """Noise, four squares, and in half of the images a ring anywhere; the mask covers the ring and what it encloses."""
+    """Noise, four squares, and in half of the images a ring anywhere; the mask covers the ring and its interior."""
     r = np.random.default_rng(seed)
     x = r.normal(0, .25, (n, 1, SIDE, SIDE)).astype('f4')
     y, mask = r.integers(0, 2, n), np.zeros((n, SIDE, SIDE), bool)
@@ -39,7 +39,7 @@ def conv(a, b, stride=1, pad=1, dilation=1, kernel=3):
 
 
 class Same(nn.Module):
-    """A 3×3 convolution with a step of 2 as TensorFlow pads it on an even side: behind only."""
+    """A 3×3 convolution with stride 2, padded as by TensorFlow for even sizes: only at the end."""
 
     def __init__(self, a, b):
         super().__init__()
@@ -50,7 +50,7 @@ class Same(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Patches of 8×8 pixels, two transformer blocks, and the tokens as a grid again."""
+    """Patches of 8×8 pixels, two transformer blocks, and the tokens reshaped to a grid."""
 
     def __init__(self, width=64):
         super().__init__()
@@ -118,7 +118,7 @@ def trained(name, folder, x, y):
 
 
 def interpolated(maps, step, offset, beyond):
-    """The maps over the image; beyond the outermost cells their value is held for so many cells and fades over one more."""
+    """The maps over the image; beyond the outermost cells their value is held for `beyond` cells and fades over one more."""
     def weights(n, step, offset):
         at = (np.arange(SIDE) - offset) / step
         held = np.clip(at, 0, n - 1)
@@ -138,7 +138,7 @@ def measures(heat, mask):
         if h.sum() <= 0:
             continue
         share = (h * m).sum() / h.sum()
-        # The part that counts for the centroid is what is hot: half of the peak and more, around the peak.
+        # The centroid includes only pixels with at least half of the peak value.
         hot = np.where(h >= h.max() / 2, h, 0)
         centre = [(hot * axis).sum() / hot.sum() - axis[m].mean() for axis in (rows, columns)]
         all_heat = [(h * axis).sum() / h.sum() - axis[m].mean() for axis in (rows, columns)]

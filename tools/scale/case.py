@@ -1,4 +1,4 @@
-"""Images for the checks of this folder, and what must come out."""
+"""Images for the checks of this folder, and the expected results."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 
 def data(folder, shape, rows):
-    """Files of encoded images, of which the last is broken."""
+    """Encoded image files, the last of which is broken."""
     from io import BytesIO
 
     from PIL import Image
@@ -30,7 +30,8 @@ def data(folder, shape, rows):
 
 
 def check(found, rows, program, model, folder):
-    """Every id once, every map with the bits of one run of the command line, the broken image an error in its row."""
+    """Checks that every id appears once, every map is bit-identical to that of the command line, and the broken image gives
+    an error in its row."""
     ids = [row["id"] for row in found]
     assert sorted(ids) == [f"{at:06}" for at in range(rows + 1)], f"{len(ids)} rows, {len(set(ids))} ids"
     assert [row["id"] for row in found if row["error"]] == [f"{rows:06}"]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Explains images on a Ray cluster of three nodes, one of which is removed, while an actor is killed, on this machine.
+"""Explains images on a local Ray cluster of three nodes while one node is removed and an actor is killed.
 
     python tools/scale/ray_cluster.py heatlens model.onnx [ROWS]
 
-Needs ray[data], pyarrow, pillow and the heatlens package. Every id must come out once, every map must have the bits of one
-run of the command line, and a broken image must be an error in its row.
+Needs ray[data], pyarrow, pillow and the heatlens package. Every id must appear once, every map must be bit-identical to
+that of the command line, and a broken image must give an error in its row.
 """
 
 import glob

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Explains images on a local Spark cluster of two executors, of which one is killed, with speculation on.
+"""Explains images on a local Spark cluster of two executors, one of which is killed, with speculation enabled.
 
     python tools/scale/spark_cluster.py heatlens model.onnx [ROWS]
 

@@ -1,13 +1,13 @@
-"""XAI-TRIS, 8×8 pixels: does a method find the pixels that are known to matter? Writes the tables of docs/validity.md.
+"""XAI-TRIS, 8×8 pixels: tests whether methods find the pixels that are known to matter. Writes the tables of docs/validity.md.
 
     python tools/xai_tris/run.py FOLDER [--heatlens target/release/heatlens] [--images 100] [--linear-only]
 
-Needs numpy, scipy, POT, torch and onnx. The data are made here, after Clark et al. 2024 (XAI-TRIS, Machine Learning) and
+Needs numpy, scipy, POT, torch and onnx. The data are generated here, following Clark et al. 2024 (XAI-TRIS, Machine Learning) and
 the authors' configuration for 8×8 pixels (braindatalab/xai-tris): a T or an L of four pixels over noise, in four
 scenarios, with white and with correlated (smoothed) noise. First the linear rows: a linear network with closed-form weights,
-whose gradient and input × gradient have to give the reference numbers below, or the script ends with an error. Then one
-network for each scenario, trained here, and every method that applies to it; and the ranking that `heatlens audit`, which
-knows nothing of the truth, makes of them.
+whose gradient and input × gradient must reproduce the reference numbers below, or the script ends with an error. Then one
+network for each scenario, trained here, with every applicable method, and the ranking of these methods by
+`heatlens audit`, which has no access to the ground truth.
 """
 import argparse, json, random, subprocess, sys
 from pathlib import Path
@@ -63,11 +63,11 @@ def backgrounds():
 
 
 def images(scenario, share, noise):
-    """Images, and for each the pixels that matter."""
+    """Images, and the relevant pixels of each."""
     signal = patterns(scenario)
     truth = signal != 0
     if scenario != 'rigid':
-        truth[:] = truth.any(0)  # that a shape is missing tells as much as that it is there
+        truth[:] = truth.any(0)  # the absence of a shape is as informative as its presence
     unit = lambda a: a / np.linalg.norm(a, 'fro')
     if scenario == 'multiplicative':
         x = unit(1 - share * signal) * unit(noise)
@@ -110,7 +110,7 @@ def export(model, path):
 
 
 def linear(options, background, x, y, truth):
-    """The rows that are known in closed form."""
+    """The rows with closed-form results."""
     a, b = x[y == 0].astype(float), x[y == 1].astype(float)
     covariance = (np.cov(a.T) + np.cov(b.T)) / 2
     w = np.linalg.solve(covariance + 1e-9 * np.trace(covariance) / 64 * np.eye(64), b.mean(0) - a.mean(0))
@@ -135,7 +135,7 @@ def linear(options, background, x, y, truth):
 
 
 def trained(x, y, path):
-    """The authors' convolutional network for 8×8 pixels; the weights of the epoch that is best on unseen images."""
+    """The authors' convolutional network for 8×8 pixels; the weights of the best epoch on held-out images."""
     torch.manual_seed(0)
     layers, channels = [], 1
     for _ in range(4):
@@ -160,7 +160,7 @@ def trained(x, y, path):
 
 
 def network(options, name, x, y, truth):
-    """Precision and EMD score of every method, test accuracy, and how the audit's ranking goes with precision."""
+    """Precision and EMD score of every method, test accuracy, and the correlation of the audit's ranking with precision."""
     folder = options.folder / name
     folder.mkdir(exist_ok=True)
     path = folder / 'model.onnx'

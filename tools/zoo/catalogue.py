@@ -1,4 +1,4 @@
-"""Which models stand for which families."""
+"""The models that represent each family."""
 
 # name in torchvision.models: side of the image
 TORCHVISION = {

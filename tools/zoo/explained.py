@@ -1,11 +1,11 @@
-"""Do models that explain themselves give in onnxruntime what `heatlens explain` gives?
+"""Compares self-explaining models in onnxruntime with `heatlens explain`.
 
 Usage: explained.py [EXPORTER]
 
-Exports a ResNet, an EfficientNet and a vision transformer of torchvision with random weights, lets heatlens write each
+Exports a ResNet, an EfficientNet and a vision transformer of torchvision with random weights, converts each by heatlens
 with Grad-CAM and the gradient as second output, and runs these files on two images. Prints the relative L2 difference
-from `heatlens explain`; exits 1 if one exceeds 1e-4, or ten times what PyTorch's own float32 gradient differs from its
-float64 where that is larger.
+from `heatlens explain`; exits 1 if one exceeds 1e-4, or ten times the difference between PyTorch's float32 and
+float64 gradients if that is larger.
 """
 
 import sys
@@ -23,7 +23,7 @@ LIMIT = 1e-4
 
 
 def difference(model, method, images, folder):
-    """The relative difference of the two ways to the same map."""
+    """The relative difference of the two maps."""
     written = Path(folder) / f"{method}.onnx"
     heatlens.run(["convert", model, written, "--with-explanation", method, "--class", 1])
     session = onnxruntime.InferenceSession(str(written), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""Running heatlens on a model file, and holding what it gives against a reference."""
+"""Runs heatlens on a model file, and compares the results with a reference."""
 
 import json
 import subprocess
@@ -9,11 +9,11 @@ import numpy as np
 
 BINARY = Path(__file__).resolve().parents[2] / "target" / "release" / "heatlens"
 LIMITS = {"logits": 1e-4, "gradient": 1e-3, "grad_cam": 1e-3, "layer": 1e-3}
-ROUGH = 1e-4  # beyond this, a limit of ten times the framework's own difference says little
+ROUGH = 1e-4  # beyond this, a limit of ten times the framework's own difference means little
 
 
 class Refused(Exception):
-    """heatlens said no; the text is its error."""
+    """heatlens failed; the text is its error message."""
 
 
 def explain(model, images, chosen, folder, methods=("gradient", "grad_cam")):
@@ -30,14 +30,14 @@ def explain(model, images, chosen, folder, methods=("gradient", "grad_cam")):
 
 
 def inspect(model):
-    """What heatlens says of the file, and the seconds it takes to open it."""
+    """The output of heatlens for the file, and the seconds it takes to open it."""
     start = time.monotonic()
     said = json.loads(run(["inspect", model, "--json"]))
     return said, time.monotonic() - start
 
 
 def run(arguments):
-    """What the program prints; raises `Refused` where it fails."""
+    """Returns the program's output; raises `Refused` if it fails."""
     done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True)
     if done.returncode != 0:
         raise Refused((done.stderr.strip() or done.stdout.strip())[-2000:])
@@ -45,7 +45,7 @@ def run(arguments):
 
 
 def highest(logits):
-    """The class to explain: the same for all images, and not one that a last ReLU switched off."""
+    """The class to explain: the same for all images, and not one that a final ReLU set to zero."""
     return int(logits.mean(0).argmax())
 
 
@@ -58,26 +58,27 @@ def difference(found, expected):
 
 
 def limit(name, own):
-    """What `name` may differ by, where the framework's own float32 differs by `own` from its float64."""
+    """The limit for the difference of `name`, if the framework's float32 differs from its float64 by `own`."""
     return max(LIMITS[name], 10 * own)
 
 
 def judge(found, reference):
-    """What a row says of everything that was computed: how it differs, how the framework's own float32 does, and what is
-    over its limit. `reference[name]` is a pair: the best the framework can do, and its float32."""
+    """The entries of a row for all computed arrays: their differences, those of the framework's float32, and the arrays
+    over their limits. `reference[name]` is a pair: the framework's most precise result, and its float32 result."""
     row = {"differences": {}, "own": {}, "bad": []}
     for name, (exact, single) in reference.items():
         if not np.linalg.norm(exact) > 0:
             raise ValueError(f"the {name} to compare with is all zeros or not finite")
         row["differences"][name] = found_difference = difference(found[name], exact)
         row["own"][name] = own = difference(single, exact)
-        if not found_difference <= limit(name, own):  # a NaN compares false and fails
+        if not found_difference <= limit(name, own):  # a comparison with NaN is false, so NaN fails
             row["bad"].append(f"{name} differs by {found_difference:.1e}, limit {limit(name, own):.1e}")
     return row
 
 
 def smooth(cases):
-    """Those cases whose framework hardly differs from itself, and at last the least rough of the others."""
+    """The cases for which float32 and float64 of the framework agree, followed by the one of the others with the smallest
+    difference."""
     least = None
     for case in cases:
         if case.own <= ROUGH:
@@ -89,21 +90,21 @@ def smooth(cases):
 
 
 def is_open(row):
-    """Whether another pair of images may settle a row: where derivatives alone differ, one ReLU may lie so near its kink
-    that our rounding tips it over, and not the framework's."""
+    """True if another pair of images should be tried: if only derivatives differ, one ReLU input may be so close to zero
+    that our rounding changes its sign and the framework's does not."""
     if row is None:
         return True
     return bool(row.get("bad")) and row.get("differences", {}).get("logits", 1) <= LIMITS["logits"]
 
 
 def nearest(found, cams):
-    """The pair of Grad-CAMs that the found one agrees with best: the same numbers may lie before and behind a branch."""
+    """The pair of Grad-CAMs that agrees best with the given one: values before and after a branch may be equal."""
     return min(cams, key=lambda pair: difference(found["grad_cam"], pair[0]), default=None)
 
 
 def measure(found, exact, single, cams):
-    """What a row says of everything heatlens computed, from the framework's two precisions; `cams` are Grad-CAM by both
-    for each inner value that holds what heatlens' layer does."""
+    """The entries of a row for all results of heatlens, from the framework's two precisions; `cams` are Grad-CAM in both
+    for each intermediate value that equals heatlens' layer."""
     pairs = {"logits": (exact.logits, single.logits), "gradient": (exact.gradient, single.gradient)}
     cam = nearest(found, cams)
     if cam is not None:

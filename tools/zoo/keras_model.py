@@ -1,9 +1,9 @@
-"""One model of keras.applications against heatlens.
+"""Compares heatlens with one model of keras.applications.
 
 Usage: keras_model.py keras|tf-keras NAME
 
-Builds NAME with random weights, saves it as `.keras` and as `.h5` (tf-keras: `.h5` alone), and compares heatlens with
-TensorFlow's gradients. Prints one JSON object a line for each file.
+Builds NAME with random weights, saves it as `.keras` and as `.h5` (tf-keras: only `.h5`), and compares heatlens with
+TensorFlow's gradients. Prints one JSON object per line for each file.
 """
 
 import json
@@ -26,7 +26,7 @@ SEEDS = range(1, 13)  # of images
 
 
 def library(group):
-    """The package, and what sets its precision."""
+    """The package, and the function that sets its precision."""
     if group == "keras":
         import keras
 
@@ -45,7 +45,7 @@ def build(package, name, side, activation):
 
 
 def layers(model):
-    """All layers, those of inner models too."""
+    """All layers, including those of nested models."""
     for layer in model.layers:
         yield layer
         if hasattr(layer, "layers"):
@@ -57,7 +57,7 @@ def kind(layer):
 
 
 def randomise(model, images):
-    """Weights of which every part matters: random vectors, and BatchNorm statistics as measured, then moved."""
+    """Weights with which every part matters: random vectors, and measured, then perturbed BatchNorm statistics."""
     random = np.random.default_rng(SEED)
     norms = [layer for layer in layers(model) if kind(layer) == "BatchNormalization"]
     for layer in layers(model):
@@ -68,7 +68,7 @@ def randomise(model, images):
         elif not hasattr(layer, "layers"):
             layer.set_weights([vary(array, random) for array in layer.get_weights()])
     for layer in norms:
-        layer.momentum = 0.0  # the statistics of one batch are stored as they are
+        layer.momentum = 0.0  # the statistics of one batch are stored unchanged
     model(images, training=True)
     for layer in norms:
         layer.momentum = 0.99
@@ -91,7 +91,7 @@ def vary(array, random):
 
 
 class Reference:
-    """Logits, input gradient and all inner values of the model, at the precision it was built for."""
+    """Logits, input gradient and all intermediate values of the model, at the precision it was built for."""
 
     def __init__(self, package, model, images, dtype, chosen=None):
         own = [layer for layer in getattr(model, "operations", model.layers) if len(getattr(layer.output, "shape", ())) in (3, 4)]
@@ -115,7 +115,7 @@ class Reference:
         self.inner = [(v.numpy(), g.numpy()) for v, g in zip(inner, gradients)]
 
     def planes(self, index, shape):
-        """An inner value and its gradient as N x C x h x w."""
+        """An intermediate value and its gradient as N x C x h x w."""
         n, c, h, w = shape
         value, gradient = self.inner[index]
         if value.shape != (n, h, w, c):
@@ -128,7 +128,7 @@ class Reference:
 
 
 def grad_cams(found, exact, single):
-    """Grad-CAM by both references at the layers that give what heatlens calls A."""
+    """Grad-CAM by both references at the layers whose output equals heatlens' A."""
     activations = found["conv_output"]
     for index in range(len(exact.inner)):
         best, own = (reference.planes(index, activations.shape) for reference in (exact, single))
@@ -140,7 +140,7 @@ def grad_cams(found, exact, single):
 
 
 def compare(path, images, single, exact):
-    """What the table says of one file."""
+    """The table's entries for one file."""
     said, seconds = heatlens.inspect(path)
     row = {"layer": said["default_layer"], "open_s": round(seconds, 2), "notes": said["notes"]}
     found = heatlens.explain(path, images, single.chosen, path.parent)
@@ -158,7 +158,7 @@ def pictures(side, count, seed, scale, offset):
 
 
 def twin(package, set_precision, name, model, precision):
-    """The model without its softmax, its weights the same."""
+    """The model without its softmax, with the same weights."""
     set_precision(precision)
     copy = build(package, name, model.input_shape[1], None)
     copy.set_weights(model.get_weights())
@@ -170,7 +170,7 @@ def twin(package, set_precision, name, model, precision):
 
 
 class Case:
-    """Two images, and what the framework computes of them in both precisions."""
+    """Two images, and the framework's results in both precisions."""
 
     def __init__(self, package, twins, images, seed):
         self.images, self.seed = images, seed

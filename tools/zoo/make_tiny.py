@@ -1,10 +1,10 @@
-"""Tiny models of many families, with what PyTorch computes from them, for the tests that always run.
+"""Tiny models of many families with reference results by PyTorch, for the tests that always run.
 
 Usage: make_tiny.py [FAMILY ...]
 
 Writes crates/heatlens/tests/zoo/FAMILY/: model.onnx, logits.npy (both images), gradient.npy (of the second),
-grad_cam.npy (both) at the default layer, and case.json with that layer's name. The images are a formula that the test
-knows too. Some families come from the TorchScript exporter, the others from the dynamo exporter.
+grad_cam.npy (both) at the default layer, and case.json with that layer's name. The images come from a formula that the test
+repeats. Some families come from the TorchScript exporter, the others from the dynamo exporter.
 """
 
 import json
@@ -28,13 +28,13 @@ KEPT = "pkg.torch.onnx.name_scopes"
 
 
 def images(side, count=2):
-    """N x 3 x side x side: waves, and ripples that grow finer towards the lower right corner."""
+    """N x 3 x side x side: waves, and ripples whose frequency grows towards the lower right corner."""
     n, c, y, x = np.meshgrid(*(np.arange(k, dtype=np.float64) for k in (count, 3, side, side)), indexing="ij")
     return (np.sin(0.8 * (n + 1) * y + 0.6 * x + c) + np.cos(0.37 * x * y + n - c)).astype(np.float32)
 
 
 def strip(path):
-    """Leaves out what the exporter says about itself: source lines and folders of the machine."""
+    """Removes what the exporter records about its environment: source lines and local folders."""
     model = onnx.load(path)
     for part in [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]:
         kept = [entry for entry in part.metadata_props if entry.key == KEPT]
@@ -64,7 +64,7 @@ def make(family, exporter):
         own, bad, differences = max(row["own"].values()), row["bad"], row["differences"]
         size, spread = path.stat().st_size, heatlens.difference(*exact.logits)
         print(family, exporter, f"{size} bytes", said["default_layer"], found["grad_cam"].shape, differences, bad, f"{spread:.2f}")
-        # The test's limits are plain numbers, so the seed must keep float32 away from kinks.
+        # The test's limits are fixed, so the seed must keep values away from kinks by more than float32 rounding.
         assert not bad and spread > 1e-2 and own < 1e-5 and size <= LARGEST, (own, spread, size)
         target = FOLDER / family
         shutil.rmtree(target, ignore_errors=True)
@@ -80,7 +80,7 @@ if __name__ == "__main__":
     for family in sys.argv[1:] or tiny_families.FAMILIES:
         try:
             make(family, "torchscript" if family in tiny_families.TORCHSCRIPT else "dynamo")
-        except Exception as error:  # the others go on
+        except Exception as error:  # continue with the others
             failed.append(f"{family}: {error}")
             print("FAILED", failed[-1][:1500], flush=True)
     sys.exit(1 if failed else 0)

@@ -1,8 +1,8 @@
-"""Tiny Keras models, with what TensorFlow computes from them, for the tests that always run.
+"""Tiny Keras models with reference results by TensorFlow, for the tests that always run.
 
 Usage: make_tiny_keras.py [FAMILY ...]
 
-As make_tiny.py: the constructors behind keras.applications with few and narrow blocks, some saved as `.keras` and
+Like make_tiny.py: the constructors of keras.applications with few and narrow blocks, some saved as `.keras` and
 some as `.h5`.
 """
 
@@ -39,7 +39,7 @@ def build_efficientnet(activation):
 
 
 def build_resnet_v2(activation):
-    """A block with padding outside and one that strides, the head of ResNet50V2, and images scaled in the model."""
+    """A block with separate padding and a strided one, the head of ResNet50V2, and image scaling in the model."""
     x = inputs = keras.Input((SIDE, SIDE, 3))
     x = keras.layers.Rescaling(0.5, offset=0.1)(x)
     x = keras.layers.Conv2D(6, 3, strides=2, padding="same")(x)
@@ -51,7 +51,7 @@ def build_resnet_v2(activation):
 
 
 def build_densenet(activation):
-    """Two layers of a dense block, a transition and the head; the stem alone of the real one has ten thousand weights."""
+    """Two layers of a dense block, a transition and the head; the original stem alone has ten thousand weights."""
     x = inputs = keras.Input((SIDE, SIDE, 3))
     x = keras.layers.Conv2D(6, 3, strides=2, padding="same", use_bias=False)(x)
     for name in ("conv2_block1", "conv2_block2"):
@@ -86,7 +86,7 @@ def images(count=2):
 
 
 def twin(build, model, precision):
-    """The model without its softmax, its weights the same."""
+    """The model without its softmax, with the same weights."""
     keras.config.set_dtype_policy(precision)
     copy = build(None)
     copy.set_weights(model.get_weights())

@@ -1,13 +1,13 @@
-"""Weights for PyTorch models that nobody trained: random, but such that every part of a network matters.
+"""Random weights for PyTorch models with which every part of a network affects the output.
 
-A fresh model is a poor test: its BatchNorm statistics are 0 and 1, its layer scales 1e-6, the last layer of a residual
-branch zero. Here every vector that starts as a constant becomes random, and the statistics of each BatchNorm are
-measured on images like those to be compared and then moved, so that activations neither explode nor vanish however deep
-the network is.
+A freshly initialised model is a poor test: its BatchNorm statistics are 0 and 1, its layer scales 1e-6, the last layer
+of a residual branch zero. Here every vector that starts as a constant becomes random, and the statistics of each BatchNorm are
+measured on images like those to be compared and then perturbed, so that activations neither explode nor vanish in deep
+networks.
 
-Such a network may still be so rough that float32 and float64 disagree about its gradient. A `gain` below 1 makes it
-gentler: the norms' scales shrink, and the shifts of BatchNorm, which stay away from zero, put most values where an
-activation has no kink.
+Such a network may still be so rough that its gradients in float32 and float64 disagree. A `gain` below 1 makes it
+smoother: the norms' scales shrink, and the shifts of BatchNorm, which stay away from zero, move most values away from
+the kinks of the activations.
 """
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def randomise(model, images, gain=1.0, seed=0):
-    """Gives `model` (in eval mode) weights that matter; `images` are such as it will be shown."""
+    """Gives `model` (in eval mode) non-trivial weights; `images` are like those it will be run on."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -31,14 +31,14 @@ def randomise(model, images, gain=1.0, seed=0):
 
 
 def _shift(norm, generator):
-    """Shifts by a half to one, up or down."""
+    """Shifts of 0.5 to 1, up or down."""
     if norm.bias is not None and norm.bias.numel() > 1:
         sign = torch.empty_like(norm.bias).normal_(generator=generator).sign()
         norm.bias.copy_(sign * torch.empty_like(norm.bias).uniform_(0.5, 1.0, generator=generator))
 
 
 def _vary(parameter, gain, generator):
-    """Random numbers instead of a constant; what is drawn so small that nothing comes through is enlarged."""
+    """Random numbers instead of a constant; weights so small that they block the signal are enlarged."""
     if not parameter.is_floating_point() or parameter.numel() < 2:
         return
     if parameter.min() != parameter.max():
@@ -49,7 +49,7 @@ def _vary(parameter, gain, generator):
     start = parameter.flatten()[0].item()
     noise = torch.empty_like(parameter)
     if start == 0:
-        # A whole matrix of zeros is the end of a branch that would say nothing.
+        # A matrix of zeros ends a branch that would otherwise have no effect.
         fan = max(parameter[0].numel(), 1) if parameter.dim() > 1 else 25
         parameter.copy_(noise.normal_(0, fan**-0.5, generator=generator))
     elif abs(start) < 0.1:  # a layer scale
@@ -63,7 +63,7 @@ def _has_statistics(module):
 
 
 def _settle(generator):
-    """A hook that measures what a BatchNorm is given, and stores that with an error."""
+    """A hook that measures the statistics of a BatchNorm's input and stores them with an error."""
 
     def hook(module, inputs):
         x = inputs[0].detach()

@@ -1,11 +1,11 @@
-"""All families against heatlens, then docs/zoo.md.
+"""Compares heatlens with all families and writes docs/zoo.md.
 
 Usage: run.py [--results FILE] [--jobs N] [--exporters LIST] [--again all|failed] [--python-torch PATH]
               [--python-keras PATH] [GROUP[:NAME] ...]
 
 GROUP is torchvision, timm, more-timm, keras or tf-keras; all if none is named. Results are kept in FILE (default
-target/zoo.jsonl); models that stand there are not run again unless --again says so. Keras models run one a process,
-because TensorFlow keeps the memory of what it built; PyTorch models some a process.
+target/zoo.jsonl); models that it contains are run again only with --again. Keras models run in one process each,
+because TensorFlow does not free the memory of its models; several PyTorch models share a process.
 """
 
 import argparse
@@ -47,7 +47,7 @@ class Results:
 
 
 def run(options, results, group, names):
-    """Runs some models of a group in one process and keeps their rows as they come."""
+    """Runs some models of a group in one process and stores their rows as they are printed."""
     if group in ("keras", "tf-keras"):
         command = [options.python_keras, HERE / "keras_model.py", group, *names]
     else:
@@ -75,7 +75,7 @@ def run(options, results, group, names):
 
 
 def chosen(names):
-    """Group and name of every model asked for."""
+    """Group and name of every requested model."""
     for item in names or catalogue.GROUPS:
         group, _, name = item.partition(":")
         for each in [name] if name else catalogue.GROUPS[group]:
@@ -83,7 +83,7 @@ def chosen(names):
 
 
 def jobs(options, results):
-    """Groups of models that are to be run."""
+    """Batches of models to run."""
     stored = {}
     for (group, name, _), row in results.rows.items():
         stored.setdefault((group, name), []).append(table.state(row))

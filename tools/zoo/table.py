@@ -1,4 +1,4 @@
-"""docs/zoo.md from the rows of a run."""
+"""Writes docs/zoo.md from the rows of a run."""
 
 import catalogue
 import heatlens
@@ -31,7 +31,7 @@ COLUMNS = ["model", "file", "parameters", "default layer", "grid", "logits", "gr
 
 
 def state(row):
-    """What came of a model, in words."""
+    """The result of a model, in words."""
     if "not_exported" in row:
         return "not exported: " + row["not_exported"]
     return "; ".join(row["bad"]) or "pass"
@@ -42,7 +42,7 @@ def is_settled(words):
 
 
 def number(row, name):
-    """A difference, and the framework's own where it raised the limit."""
+    """A difference, and the framework's own if it raised the limit."""
     if name not in row.get("differences", {}):
         return ""
     own = row["own"][name]

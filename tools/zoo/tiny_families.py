@@ -39,7 +39,7 @@ def vgg():
 
 
 def vgg_small_image():
-    """An image so small that the pool before the classifier makes more of it: 4×4 becomes 6×6."""
+    """An image so small that the pool before the classifier enlarges it: 4×4 becomes 6×6."""
     model = vgg()
     model.avgpool = nn.AdaptiveAvgPool2d(6)
     model.classifier[0] = nn.Linear(288, 12)
@@ -173,7 +173,7 @@ FAMILIES = {
     "xcit": lambda: of_timm("xcit_nano_12_p16_224", img_size=SIDE, patch_size=8, embed_dim=8, depth=1, num_heads=2),
 }
 
-# The exporter of each; all others come from the dynamo exporter.
+# Families exported by TorchScript; all others use the dynamo exporter.
 TORCHSCRIPT = {
     "cait", "deit", "densenet", "efficientnet", "gmlp", "mobilenet_v2", "mobilevit", "poolformer", "regnet", "resnet",
     "sequencer", "squeezenet",

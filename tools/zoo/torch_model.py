@@ -1,9 +1,9 @@
-"""PyTorch models against heatlens.
+"""Compares heatlens with PyTorch models.
 
 Usage: torch_model.py EXPORTER[,EXPORTER] LIBRARY:NAME:SIDE ...
 
 Builds each NAME of `torchvision` or `timm` with random weights, exports it (`torchscript`, `dynamo`), and compares
-heatlens with autograd. Prints one JSON object a line for each model and exporter.
+heatlens with autograd. Prints one JSON object per line for each model and exporter.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from randomise import randomise
 
 OPSET = 18
 SEED = 7
-# How strong the weights of the norms are, and seeds of images, until the framework agrees with itself.
+# Scale of the norms' weights and seeds of images, tried until float32 and float64 of the framework agree.
 ATTEMPTS = [(1.0, seed) for seed in (1, 2, 3)] + [(0.25, seed) for seed in (1, 2, 3, 4, 5, 6)]
 
 
 def build(library, name, side, gain=1.0):
-    """The model in eval mode, with weights that matter."""
+    """The model in eval mode, with non-trivial weights."""
     torch.manual_seed(SEED)
     if library == "timm":
         import timm
@@ -49,13 +49,13 @@ def build(library, name, side, gain=1.0):
 
 
 def forget(model):
-    """Empties the tables that some attention layers keep of their weights: they don't follow new weights or precision."""
+    """Clears the caches that some attention layers keep of their weights: they are not updated for new weights or precision."""
     for module in model.modules():
         getattr(module, "attention_bias_cache", {}).clear()
 
 
 def pictures(side, count=2, seed=1):
-    """Images with large and small structure: noise of several scales, no two alike."""
+    """Images with large and small structure: noise of several scales, all different."""
     random = np.random.default_rng(seed)
     total = np.zeros((count, 3, side, side))
     for cells in (2, 5, 16, side):
@@ -65,7 +65,7 @@ def pictures(side, count=2, seed=1):
 
 
 class Recorder(TorchFunctionMode):
-    """Keeps every tensor that a function returns, so that a layer can be found by what it holds."""
+    """Keeps every tensor that a function returns, so that a layer can be found by its values."""
 
     def __init__(self):
         super().__init__()
@@ -81,7 +81,7 @@ class Recorder(TorchFunctionMode):
 
 
 class Reference:
-    """Logits, input gradient and all inner tensors of the model at one precision."""
+    """Logits, input gradient and all intermediate tensors of the model at one precision."""
 
     def __init__(self, model, images, dtype, chosen=None):
         model = model.to(dtype)
@@ -95,14 +95,14 @@ class Reference:
         self.tensors = recorder.tensors
 
     def grad_cam(self, tensor, form):
-        """Grad-CAM before its ReLU at one of the inner tensors, read as `form` says."""
+        """Grad-CAM before its ReLU at one of the intermediate tensors, in the layout `form`."""
         activations, gradient = (form(t.detach().numpy()) for t in (tensor, tensor.grad))
         weights = gradient.mean((2, 3), keepdims=True)
         return (weights * activations).sum(1)
 
 
 def forms(shape):
-    """Ways in which a tensor can hold N x C x h x w."""
+    """Layouts in which a tensor can hold N x C x h x w."""
     n, c, h, w = shape
     yield (n, c, h, w), lambda t: t
     yield (n, h, w, c), lambda t: t.transpose(0, 3, 1, 2)
@@ -111,7 +111,7 @@ def forms(shape):
 
 
 def readings(tensor, shape):
-    """All ways to read N x C x h x w out of a tensor, tokens before or behind the grid left out."""
+    """All ways to read a tensor as N x C x h x w, without tokens before or after the grid."""
     n, c, h, w = shape
     own = tuple(tensor.shape)
     for wanted, form in forms(shape):
@@ -123,7 +123,7 @@ def readings(tensor, shape):
 
 
 def matches(exact, single, activations):
-    """The inner tensors that hold what heatlens calls A, and how they are read."""
+    """The intermediate tensors that equal heatlens' A, and their layouts."""
     for index, (tensor, rounded) in enumerate(zip(exact.tensors, single.tensors)):
         for form in readings(tensor, activations.shape):
             best, own = (form(t.detach().numpy()) for t in (tensor, rounded))
@@ -133,7 +133,7 @@ def matches(exact, single, activations):
 
 
 def export(model, images, path, exporter):
-    """Writes the ONNX file, with a free batch if the exporter can."""
+    """Writes the ONNX file, with an open batch dimension if the exporter supports it."""
     example = torch.from_numpy(images)
     names = {"input_names": ["input"], "output_names": ["output"]}
     quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
@@ -147,19 +147,19 @@ def export(model, images, path, exporter):
             free = ({0: torch.export.Dim("N")},)
             torch.onnx.export(model, (example,), path, dynamo=True, dynamic_shapes=free, **names)
             return "free"
-        except Exception:  # a model that looks at the size of its batch
+        except Exception:  # a model that depends on its batch size
             torch.onnx.export(model, (example,), path, dynamo=True, **names)
             return "fixed"
 
 
 def grad_cams(found, exact, single):
-    """Grad-CAM by both references at the tensors that hold what heatlens calls A."""
+    """Grad-CAM by both references at the tensors that equal heatlens' A."""
     for index, form in matches(exact, single, found["conv_output"]):
         yield tuple(r.grad_cam(r.tensors[index], form) for r in (exact, single))
 
 
 def compare(path, images, single, exact):
-    """What the table says of one exported file."""
+    """The table's entries for one exported file."""
     said, seconds = heatlens.inspect(path)
     row = {"layer": said["default_layer"], "open_s": round(seconds, 2), "notes": said["notes"]}
     if not row["layer"]:
@@ -170,7 +170,7 @@ def compare(path, images, single, exact):
 
 
 class Case:
-    """A model, two images, and what the framework computes of them in both precisions."""
+    """A model, two images, and the framework's results in both precisions."""
 
     def __init__(self, library, name, side, gain, seed):
         self.images = pictures(side, seed=seed)
@@ -189,10 +189,10 @@ def cases(library, name, side):
 
 
 def written(case, path, exporter):
-    """The row of a model as one exporter writes it."""
+    """The row of a model for one exporter."""
     try:
         batch = export(case.model, case.images, str(path), exporter)
-    except Exception as error:  # not ours to mend
+    except Exception as error:  # a failure of the exporter, not of heatlens
         why = re.sub(r"\x1b\[[0-9;]*m", "", f"{type(error).__name__}: {error}").strip().splitlines()[0][:120]
         return {"not_exported": why}
     row = {**case.facts, "batch": batch, "spread": heatlens.difference(*case.single.logits)}
@@ -225,7 +225,7 @@ def main(exporters, *models):
         library, name, side = model.split(":")
         try:
             one(library, name, int(side), exporters.split(","))
-        except Exception as error:  # the others go on
+        except Exception as error:  # continue with the others
             why = "".join(traceback.format_exception_only(error)).strip()
             row = {"library": library, "name": name, "exporter": exporters, "bad": ["stopped"], "refused": why}
             print(json.dumps(row), flush=True)
