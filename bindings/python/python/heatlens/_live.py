@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
+import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._heatlens import Error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MOST = 1e-3
 WAYS: list[dict[str, Any]] = [{"dynamo": False, "dynamic_axes": {"input": {0: "batch"}}}, {"dynamo": True}]
@@ -36,6 +37,8 @@ def is_keras(model: Any) -> bool:
 
 def keras_bytes(model: Any) -> bytes:
     """The model as a ``.keras`` file."""
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.keras")
         try:
@@ -52,20 +55,46 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
     if not isinstance(example, torch.Tensor):
         raise Error("a torch module is opened with an input as it takes them: hl.open(module, example=tensor)")
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    example = _checked(torch, model, example)
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         with torch.no_grad(), _quiet():
-            expected = _answer(model, example)
+            # The second is dark and mirrored: a branch that was taken for the first may not be taken for it.
+            examples = [example, example.flip(-1) * 0.1]
+            expected = [_answer(model, one) for one in examples]
             data = _exported(torch, model, example)
     finally:
         for module in training:
             module.training = True
     opened = make(data, words, {id(module): name for name, module in model.named_modules() if name}, as_given=True)
     opened._module = model
-    pixels = np.ascontiguousarray(example.detach().cpu().numpy(), dtype=np.float32)
-    _compare(expected, opened._core.logits(pixels), words.get("output"))
+    for one, answer in zip(examples, expected):
+        pixels = np.ascontiguousarray(one.detach().cpu().numpy(), dtype=np.float32)
+        _compare(answer, opened._core.logits(pixels), words.get("output"))
     return opened
+
+
+def _checked(torch: Any, model: Any, example: Any) -> Any:
+    """The example where the module is. Refuses what has no values, or no derivatives."""
+    weights = [*model.parameters(), *model.buffers()]
+    devices = sorted({str(weight.device) for weight in weights}) or [str(example.device)]
+    if "meta" in devices or example.is_meta:
+        what = "module's weights are" if "meta" in devices else "example is"
+        raise Error(f"the {what} on the device meta, which holds no values: load them first")
+    if len(devices) > 1:
+        raise Error(f"the module is spread over {' and '.join(devices)}: move it to one of them, or to the processor (.cpu())")
+    quantised = [name for name, module in model.named_modules() if _is_quantised(module)]
+    if quantised or any(weight.is_quantized for weight in weights):
+        where = f" ({', '.join(quantised[:3])}{', …' if len(quantised) > 3 else ''})" if quantised else ""
+        raise Error(f"the module is quantised{where} and has no derivatives: open it as it was before")
+    if example.dtype not in (torch.float16, torch.float32, torch.float64):
+        raise Error(f"the example is of {example.dtype}, which NumPy does not have: open module.float() with example.float()")
+    return example.to(devices[0])
+
+
+def _is_quantised(module: Any) -> bool:
+    return type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
 
 
 def _answer(model: Any, example: Any) -> Any:
@@ -77,17 +106,42 @@ def _answer(model: Any, example: Any) -> Any:
 
 def _exported(torch: Any, model: Any, example: Any) -> bytes:
     """As ONNX: by the older exporter, which is quick and takes any number of images, or else by the newer one."""
-    failures = []
+    failures: list[Exception] = []
     # A branch that looks at values would be frozen as the example has it.
-    warnings.filterwarnings("error", "Converting a tensor to a Python boolean", torch.jit.TracerWarning)
+    for kind in ("Python boolean", "Python number", "Python list", "NumPy array"):
+        warnings.filterwarnings("error", f"Converting a tensor to a {kind}", torch.jit.TracerWarning)
     for options in WAYS:
         buffer = io.BytesIO()
         try:
-            torch.onnx.export(model, (example,), buffer, input_names=["input"], **options)
+            with _no_graphs(torch._C):
+                torch.onnx.export(model, (example,), buffer, input_names=["input"], **options)
             return buffer.getvalue()
         except Exception as error:
-            failures.append(str(error).strip().splitlines() or [type(error).__name__])
-    raise Error(f"torch cannot export the module: {failures[-1][0]}; export it to a file and open that")
+            failures.append(error)
+    raise Error(_why(torch, failures))
+
+
+def _why(torch: Any, failures: list[Exception]) -> str:
+    for error in failures:
+        if isinstance(_root(error), torch.jit.TracerWarning):
+            import traceback
+
+            own = os.path.dirname(torch.__file__)
+            frames = [at for at in traceback.extract_tb(error.__traceback__) if not at.filename.startswith((own, __file__))]
+            where = [f": {os.path.basename(at.filename)}, line {at.lineno}: {at.line}" for at in frames[-1:]]
+            return (
+                "torch cannot export the module: it takes values out of a tensor, to branch or to count with, and a file "
+                f"would keep those of the example{''.join(where)}"
+            )
+    cause = _root(failures[-1])
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(cause)).strip() or type(cause).__name__
+    return f"torch cannot export the module: {text.splitlines()[0]}; export it to a file and open that"
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> None:
@@ -98,6 +152,8 @@ def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> N
         values = list(expected.values()) if isinstance(expected, dict) else list(expected)
         expected = values[0]
     wanted = expected.detach().cpu().double().numpy().ravel()
+    if not np.isfinite(wanted).all():
+        return
     z = found.astype(np.float64)
     if wanted.size != z.size:
         raise Error(f"torch gives {wanted.size} scores for the example, the exported model {z.size}")
@@ -117,8 +173,31 @@ def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> N
 
 
 @contextlib.contextmanager
+def _no_graphs(settings: Any) -> Iterator[None]:
+    """Keeps the older exporter from printing whole graphs past Python when it fails.
+
+    It finds out whether its log is on by looking at the function that says so instead of calling it, and then turns it on.
+    """
+    name = "_jit_is_onnx_log_enabled"
+    asked = getattr(settings, name, None)
+    if asked is None:
+        yield
+        return
+    before = asked()
+    settings._jit_set_onnx_log_enabled(False)
+    setattr(settings, name, None)
+    try:
+        yield
+    finally:
+        setattr(settings, name, asked)
+        settings._jit_set_onnx_log_enabled(before)
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps what exporters print to themselves."""
+    import logging
+
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import _heatlens, _images, _live, _show
+from . import _heatlens, _images, _live
 from ._heatlens import Core, Data, Error, Explanation
 
 PathLike = str | os.PathLike[str]
@@ -43,6 +40,8 @@ class Explanations(list[Explanation]):
 
     def plot(self, most: int = 8) -> Any:
         """A matplotlib figure with a row for each of the first images."""
+        from . import _show
+
         return _show.plot(self[:most])
 
     def _repr_html_(self) -> str:
@@ -69,6 +68,8 @@ class Audit(dict[str, Any]):
         return f"<Audit: {self.title}; recommended: {self.recommended or 'no method'}>"
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         def row(method: Mapping[str, Any]) -> str:
             score = method["score"]["mean"]
             cells = method["title"], method["verdict"], "–" if score is None else f"{100 * score:.0f} %"
@@ -191,6 +192,9 @@ class Model:
         numbers or names of their classes. ``images`` is how many of them the methods are measured on (64). ``out`` keeps
         the command line's folder, ``report.html`` included.
         """
+        import json
+        import tempfile
+
         with tempfile.TemporaryDirectory() as folder:
             results = Path(folder, "audit") if out is None else Path(out)
             words = {**self._words}
@@ -301,6 +305,9 @@ def _open(source: Path | bytes, words: dict[str, Any]) -> Core:
     """What is not in a file is put into one, which nobody gets to see."""
     if isinstance(source, Path) and not isinstance(words.get("labels"), list):
         return Core(source, words)
+    import json
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(labels := words.get("labels"), list):
             file = Path(folder, "labels")

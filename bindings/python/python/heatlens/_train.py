@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +58,9 @@ def train(
         "scale": scale,
         "seed": seed,
     }
+    import json
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         data = _file(x, y, class_names, Path(folder, "data.npz"))
         validation = None
