@@ -8,7 +8,7 @@ the same maps by autograd or GradientTape in single and in double precision. Pri
 how far heatlens and the library's own single precision are from double precision, as a share of the largest value, for the
 nearest image, and how many images are further than 1e-4 away. Single precision decides otherwise than double precision
 where the input of a ReLU is almost 0, or two values under a max-pooling are almost equal; in some images there is such a
-place, not the same for two programs, and the derivatives jump. A model fails if no image is near.
+place, not the same for two programs, and the derivatives jump. A model fails if no image is near and the library is nearer.
 """
 
 import os
@@ -141,11 +141,13 @@ def main():
         ours = [(e.logits, e.maps["grad_cam"], e.maps["gradient"]) for e in found]
         cells, good = [], True
         for what in range(3):
+            nearest = []
             for maps in (ours, single):
                 apart = [away(one[what], wanted[what]) for one, wanted in zip(maps, exact)]
                 far = sum(a > ALLOWED for a in apart)
                 cells.append(f"{min(apart):.0e}" + (f", {far} of {IMAGES} far" if far else ""))
-                good &= min(apart) <= ALLOWED
+                nearest.append(min(apart))
+            good &= nearest[0] <= max(ALLOWED, nearest[1])
         print(f"| {name} | {' | '.join(cells)} |{'' if good else ' **differs**'}", flush=True)
         failed += [] if good else [name]
     sys.exit(f"differ: {', '.join(failed)}" if failed else 0)

@@ -194,3 +194,74 @@ def test_arrays_go_into_a_live_model_as_its_library_takes_them():
     found = hl.open(net, preset="unit").explain(bytes_, method="grad_cam")
     wanted = net.predict(bytes_ / np.float32(255), verbose=0)[:, 0]
     assert np.abs(np.array([e.probabilities[1] for e in found]) - wanted).max() < 1e-6
+
+
+def test_weights_that_change_are_seen():
+    from heatlens import interop
+
+    torch = pytest.importorskip("torch")
+    net, x = small(torch).eval(), torch.rand(2, 3, 24, 24)
+    saliency = interop.Saliency(net)
+    before = saliency.attribute(x, target=1)
+    opened = interop.opened(net, x[:1])
+    assert interop.opened(net, x[:1]) is opened and torch.equal(saliency.attribute(x, target=1), before)
+    net[4].reset_parameters()
+    a = x.clone().requires_grad_()
+    net(a)[:, 1].sum().backward()
+    assert (saliency.attribute(x, target=1) - a.grad.abs()).abs().max() < 1e-6
+
+
+def test_captum_says_the_same():
+    attr = pytest.importorskip("captum.attr")
+    from heatlens import interop
+
+    torch = pytest.importorskip("torch")
+    net, x, y = small(torch).eval(), torch.rand(4, 3, 24, 24), torch.tensor([0, 1, 2, 3])
+    pairs = [
+        (interop.LayerGradCam(net, net[1]), attr.LayerGradCam(net, net[1]), {}),
+        (interop.LayerGradCam(net, net[1]), attr.LayerGradCam(net, net[1]), {"relu_attributions": True}),
+        (interop.Saliency(net), attr.Saliency(net), {}),
+        (interop.Saliency(net), attr.Saliency(net), {"abs": False}),
+        (interop.GuidedBackprop(net), attr.GuidedBackprop(net), {}),
+    ]
+    for ours, theirs, words in pairs:
+        found, wanted = (one.attribute(x, target=y, **words) for one in (ours, theirs))
+        assert found.shape == wanted.shape and (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantus_measures_what_it_measures_of_autograd():
+    quantus = pytest.importorskip("quantus")
+    from heatlens import interop
+
+    torch = pytest.importorskip("torch")
+    net, x = small(torch).eval(), torch.rand(4, 3, 24, 24)
+    y = np.array([0, 1, 2, 3])
+
+    def gradient(model, inputs, targets, **_):
+        images = torch.as_tensor(inputs).requires_grad_()
+        model(images).gather(1, torch.as_tensor(targets)[:, None]).sum().backward()
+        return images.grad.numpy()
+
+    words = {"model": net, "x_batch": x.numpy(), "y_batch": y, "a_batch": None, "device": "cpu", "channel_first": True}
+    for make in (
+        lambda: quantus.Sparseness(disable_warnings=True),
+        lambda: quantus.MPRT(disable_warnings=True, return_average_correlation=True),  # writes random weights
+        lambda: quantus.RegionPerturbation(patch_size=8, regions_evaluation=4, disable_warnings=True),
+    ):
+        ours, theirs = (make()(explain_func=f, **words) for f in (interop.quantus("gradient"), gradient))
+        assert np.allclose(ours, theirs, atol=1e-3)
+
+
+def test_keras_images_of_either_layout_in_the_place_of_other_libraries():
+    keras = pytest.importorskip("keras")
+    from heatlens import interop
+
+    layers = keras.layers
+    hidden = [layers.Conv2D(6, 3, activation="relu", padding="same"), layers.GlobalAveragePooling2D()]
+    net = keras.Sequential([layers.Input((24, 24, 3)), *hidden, layers.Dense(4)])
+    x, y = np.random.default_rng(0).random((4, 24, 24, 3), np.float32), np.arange(4)
+    for method in ("grad_cam", "gradient"):
+        last, first = (interop.quantus(method)(net, images, y) for images in (x, x.transpose(0, 3, 1, 2)))
+        assert last.shape == (4, 1, 24, 24) and (last == first).all()
+    assert interop.LayerGradCam(net, net.layers[0]).attribute(x, target=y).shape == (4, 1, 24, 24)

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _live
 from ._heatlens import Explanation
 from ._model import Model, open
 
-_OPENED: weakref.WeakKeyDictionary[Any, Model] = weakref.WeakKeyDictionary()
+# Live models, what their weights were when they were opened, and what was opened.
+_OPENED: weakref.WeakKeyDictionary[Any, tuple[int, Model]] = weakref.WeakKeyDictionary()
 
 
 def opened(model: Any, example: Any) -> Model:
-    """The model, opened once as long as it lives. Weights that change afterwards are not seen: open it again."""
+    """The model, opened once as long as it lives and its weights stay as they are: metrics write random ones into it."""
     if isinstance(model, Model):
         return model
-    if model not in _OPENED:
-        _OPENED[model] = open(model, example=example)
-    return _OPENED[model]
+    weights = _weights(model)
+    if model not in _OPENED or _OPENED[model][0] != weights:
+        _OPENED[model] = weights, open(model, example=example)
+    return _OPENED[model][1]
+
+
+def _weights(model: Any) -> int:
+    """A checksum of all weights."""
+    found = model.state_dict().values() if hasattr(model, "state_dict") else model.get_weights()
+    total = 0
+    for weight in found:
+        with contextlib.suppress(TypeError):  # of a type that NumPy does not have: opening says so
+            total = zlib.crc32(np.ascontiguousarray(_numpy(weight)).view(np.uint8).data, total)
+    return total
 
 
 class quantus:
     """An ``explain_func`` for Quantus: called with model, inputs and targets, it gives maps of the size of the inputs.
 
     ``quantus("grad_cam", layer="features.12")``; further words as :meth:`Model.explain` takes them. Maps of layers are
-    placed and enlarged, N×1×H×W; those of pixels are N×C×H×W. Signed, unless ``absolute``.
+    placed and enlarged, N×1×H×W; those of pixels are N×C×H×W. Signed, unless ``absolute``. Of a Keras model Quantus hands
+    over the images now with the channels last, now with them first; its maps of pixels are summed over the channels.
     """
 
     def __init__(self, method: str = "grad_cam", absolute: bool = False, **words: Any) -> None:
@@ -35,9 +51,11 @@ class quantus:
 
     def __call__(self, model: Any, inputs: Any, targets: Any, **_: Any) -> NDArray[np.float32]:
         x = np.ascontiguousarray(_numpy(inputs), np.float32)
-        found = _explain(opened(model, _like(model, x[:1])), x, targets, self.method, self.words)
-        maps = np.stack([_full(explanation, x.shape[-2:]) for explanation in found])
-        return np.abs(maps) if self.absolute else maps
+        open_model = opened(model, _like(model, x[:1]))
+        found = _explain(open_model, x, targets, self.method, self.words)
+        maps = np.stack([_full(explanation, open_model.input_shape[1:]) for explanation in found])
+        maps = np.abs(maps) if self.absolute else maps
+        return maps.sum(1, keepdims=True) if _live.is_keras(model) else maps
 
 
 class LayerGradCam:
@@ -88,7 +106,12 @@ def _explain(model: Model, x: NDArray[np.float32], targets: Any, method: str, wo
     if targets is not None:
         wanted = _numpy(targets).astype(np.int64).ravel()
         targets = int(wanted[0]) if wanted.size == 1 else wanted.tolist()
-    return list(model.explain(x, method=method, target=targets, layout="nchw", **words))
+    return list(model.explain(x, method=method, target=targets, layout=_layout(model, x), **words))
+
+
+def _layout(model: Model, x: NDArray[np.float32]) -> str:
+    c, h, w = model.input_shape
+    return "nhwc" if x.shape[1:] == (h, w, c) != (c, h, w) else "nchw"
 
 
 def _full(explanation: Explanation, size: tuple[int, ...]) -> NDArray[np.float32]:
