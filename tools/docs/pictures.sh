@@ -38,7 +38,6 @@ for head in detection:detector segmentation:unet; do
     small_enough "docs/images/${head%:*}.png"
 done
 
-# Half of the images of one class get a small mark in a corner; the last images are not trained on.
 # Half of the images of one class get a small mark in a corner; the last images are not used for training.
 "$python" - "$work/demo/data/train" "$work/marked" <<'PYTHON'
 import pathlib, sys

@@ -1,69 +1,122 @@
 #!/usr/bin/env python3
-"""Explains images on a local Ray cluster of three nodes while one node is removed and an actor is killed.
+"""Explains images on a Ray cluster of three nodes on this machine, and disturbs it at a third of the rows.
 
-    python tools/scale/ray_cluster.py heatlens model.onnx [ROWS]
+    python tools/scale/ray_cluster.py heatlens model.onnx [node|actor|both|driver] [ROWS]
 
-Needs ray[data], pyarrow, pillow and the heatlens package. Every id must appear once, every map must be bit-identical to
-that of the command line, and a broken image must give an error in its row.
+`node` removes a node ungracefully, `actor` kills a worker, `both` does one after the other, `driver` kills the program that
+drives the job and starts it again, writing over what the first one left. Needs ray[data], pyarrow, pillow and the heatlens
+package. The checks are in case.py. Only processes of this cluster are killed.
 """
 
+import contextlib
 import glob
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import ray
 from case import check, data
-from ray.cluster_utils import Cluster
 
-from heatlens.ray import Explain
+MEMORY = 150 << 20
+
+
+def drive(address, model, folder):
+    """The job itself, in a process of its own."""
+    import ray
+
+    from heatlens.ray import Explain
+
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    words = {"model": ray.put(pathlib.Path(model).read_bytes()), "method": ["grad_cam"], "image": "image", "id": "id", "threads": 1}
+    explained = ray.data.read_parquet(f"{folder}/in", override_num_blocks=16).map_batches(
+        Explain,
+        fn_constructor_kwargs=words,
+        compute=ray.data.ActorPoolStrategy(size=2),
+        batch_size=50,
+        num_cpus=1,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    explained.write_parquet(f"{folder}/out", mode="overwrite")
+
+
+def field(process, name):
+    return pathlib.Path(f"/proc/{process}/{name}").read_bytes()
+
+
+def workers(address):
+    """The processes that explain, of the cluster at this address."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*"):
+        process = int(path.split("/")[2])
+        try:
+            if b"ray::MapWorker" not in field(process, "cmdline"):
+                continue
+            parent = field(process, "stat").rsplit(b")", 1)[1].split()[1]
+            if address.encode() in field(int(parent), "cmdline"):
+                found.append(process)
+        except OSError:
+            continue  # it has ended
+    return sorted(found)
 
 
 def main():
-    program, model = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
-    rows = int(sys.argv[3]) if len(sys.argv) > 3 else 3000
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from ray.cluster_utils import Cluster
+
     import heatlens as hl
 
+    program, model = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+    what = sys.argv[3] if len(sys.argv) > 3 else "node"
+    rows = int(sys.argv[4]) if len(sys.argv) > 4 else 3000
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ray-"))
     data(folder, hl.open(model).input_shape, rows)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 150 << 20})
-    nodes = [cluster.add_node(num_cpus=2, object_store_memory=150 << 20) for _ in range(3)]
-    ray.init(address=cluster.address, log_to_driver=False)
-    words = {"model": model.read_bytes(), "method": ["grad_cam"], "image": "image", "id": "id", "threads": 1}
-
-    def workers():
-        processes = glob.glob("/proc/[0-9]*/cmdline")
-        return [int(p.split("/")[2]) for p in processes if b"ray::MapWorker" in pathlib.Path(p).read_bytes()]
-
-    def disturb():
-        while not workers():
-            time.sleep(0.1)
-        time.sleep(2)
-        print("one node is removed", flush=True)
-        cluster.remove_node(nodes[2], allow_graceful=False)
-        for process in workers()[:1]:
-            print(f"the actor of process {process} is killed", flush=True)
-            os.kill(process, signal.SIGKILL)
-
-    threading.Thread(target=disturb, daemon=True).start()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": MEMORY})
+    nodes = [cluster.add_node(num_cpus=2, object_store_memory=MEMORY) for _ in range(3)]
+    command = [sys.executable, __file__, "--drive", cluster.address, model, folder]
     begun = time.monotonic()
-    table = ray.data.read_parquet(str(folder / "in"))
-    explained = table.map_batches(
-        Explain, fn_constructor_kwargs=words, batch_size=50, num_cpus=1, concurrency=2, max_restarts=-1, max_task_retries=-1
-    )
-    explained.write_parquet(str(folder / "out"), min_rows_per_file=100)
-    print(f"{rows + 1} rows in {time.monotonic() - begun:.1f} s", flush=True)
-    found = pa.concat_tables(pq.read_table(f) for f in glob.glob(str(folder / "out/*.parquet"))).to_pylist()
-    ray.shutdown()
+
+    def told(text):
+        print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
+
+    def written():
+        total = 0
+        for file in glob.glob(f"{folder}/out/*.parquet"):
+            with contextlib.suppress(pa.ArrowInvalid):  # one that is being written
+                total += pq.read_metadata(file).num_rows
+        return total
+
+    driver = subprocess.Popen(command)
+    while written() < rows / 3 and driver.poll() is None:
+        time.sleep(0.2)
+    told(f"{written()} rows of {rows + 1} are written; workers: {workers(cluster.address)}")
+    if what in ("node", "both"):
+        cluster.remove_node(nodes[2], allow_graceful=False)
+        told("one node is removed")
+    if what in ("actor", "both"):
+        for process in workers(cluster.address)[:1]:
+            os.kill(process, signal.SIGKILL)
+            told(f"the worker of process {process} is killed")
+    if what == "driver":
+        driver.kill()
+        driver.wait()
+        told("the driver is killed")
+        while workers(cluster.address):
+            time.sleep(0.2)
+        told(f"its workers have ended; {written()} rows are left; it is started again")
+        driver = subprocess.Popen(command)
+    if driver.wait() != 0:
+        sys.exit(f"the driver ended with {driver.returncode}")
+    told("all rows are written")
+    found = pa.concat_tables(pq.read_table(f) for f in glob.glob(f"{folder}/out/*.parquet")).to_pylist()
     cluster.shutdown()
     check(found, rows, program, model, folder)
 
 
 if __name__ == "__main__":
-    main()
+    drive(*sys.argv[2:]) if sys.argv[1] == "--drive" else main()
