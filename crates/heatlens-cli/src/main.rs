@@ -16,17 +16,17 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.quiet {
+    if arguments.process.quiet {
         output::be_quiet();
     }
     if arguments.command.keeps_what_is_finished() {
         progress::watch_for_interrupt();
     }
     output::survive_file_size_limit();
-    if let Some(memory) = arguments.memory {
+    if let Some(memory) = arguments.process.memory {
         heatlens::data::set_memory_budget(memory);
     }
-    let prepared = pin(arguments.isa).and_then(|()| progress::set_threads(arguments.threads));
+    let prepared = pin(arguments.process.isa).and_then(|()| progress::set_threads(arguments.process.threads));
     let outcome = prepared.and_then(|()| match arguments.command {
         Command::Demo(options) => command::demo::run(&options),
         Command::Train(options) => command::train::run(&options),
@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Command::Convert(options) => command::convert::run(&options),
         Command::Methods(options) => command::methods::run(&options),
         Command::Bench(options) => command::bench::run(&options),
+        Command::Completions(options) => command::completions::run(&options),
+        Command::Man(options) => command::man::run(&options),
     });
     match outcome.and_then(|()| output::finish().map_err(Failure::new)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,20 +12,20 @@ use crate::progress::Terminal;
 
 pub(crate) fn run(options: &Audit) -> Result<(), Failure> {
     let terminal = Terminal::beside_json(options.json);
-    let places = open::places(&options.out, options.shard, options.resume, options.force);
+    let places = open::places(&options.out, options.part.shard, &options.part.folder);
     tell(&run::audit(&request(options), &places, &terminal)?, options.json)
 }
 
 fn request(options: &Audit) -> AuditRequest {
     AuditRequest {
-        model: open::request(&options.model, &options.ports, Some(&options.pixels)),
+        model: open::request(&options.model, Some(&options.pixels)),
         data: open::inputs(&options.data, &options.input),
         methods: options.method.clone(),
         measured: options.images,
         full: options.full,
         train_data: options.train_data.clone(),
-        placement: options.placement.clone(),
-        set: options.set.clone(),
+        placement: options.settings.placement.clone(),
+        set: options.settings.set.clone(),
         seed: options.seed,
     }
 }

@@ -12,7 +12,7 @@ use crate::output;
 
 pub(crate) fn run(options: &Bench) -> Result<(), Failure> {
     let start = Instant::now();
-    let model = open::ports(&options.model, &options.ports)?;
+    let model = open::file(&options.model)?;
     let opened = start.elapsed().as_secs_f64() * 1e3;
     let mut asked = ExplainOptions {
         skip_inapplicable: options.method == ["all"],
@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Bench) -> Result<(), Failure> {
         asked.skip_inapplicable = false;
     }
     let report = measure(&model, &asked, options.batch_size, options.repeat)?;
-    let path = options.model.display();
+    let path = options.model.path.display();
     if options.json {
         let mut json = report.to_json();
         (json["model"], json["opened_ms"]) = (path.to_string().into(), opened.into());

@@ -20,7 +20,7 @@ pub(crate) fn run(options: &Convert) -> Result<(), Failure> {
         ErrorKind::InvalidFilename => Failure::usage(e),
         _ => Failure::new(e),
     })?;
-    let model = open::model(&options.model, &options.ports, &options.pixels)?;
+    let model = open::model(&options.model, &options.pixels)?;
     let explanation = options.with_explanation.as_ref();
     let explanation = explanation.map(|id| choice(options, &model, id)).transpose()?;
     let file = match &explanation {

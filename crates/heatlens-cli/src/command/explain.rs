@@ -11,35 +11,35 @@ use crate::output;
 use crate::progress::Terminal;
 
 pub(crate) fn run(options: &Explain) -> Result<(), Failure> {
-    let places = open::places(&options.out, options.shard, options.resume, options.force);
+    let places = open::places(&options.output.out, options.part.shard, &options.part.folder);
     tell(&run::explain(&request(options), &places, &Terminal::default())?)
 }
 
 fn request(options: &Explain) -> ExplainRequest {
-    let Explain { fuse, compat, placement, class, against, threshold, components, truth, .. } = options;
+    let Explain { how, target, output, regions, .. } = options;
     ExplainRequest {
-        model: open::request(&options.model, &options.ports, Some(&options.pixels)),
+        model: open::request(&options.model, Some(&options.pixels)),
         data: open::inputs(&options.inputs, &options.input),
-        methods: options.method.clone(),
-        layers: options.layer.clone(),
-        fuse: fuse.clone(),
-        aug_smooth: options.aug_smooth,
-        eigen_smooth: options.eigen_smooth,
-        compat: compat.clone(),
-        placement: placement.clone(),
-        class: class.clone(),
-        detection: options.detection.clone(),
-        against: against.clone(),
-        counterfactual: options.counterfactual,
-        set: options.set.clone(),
-        seed: options.seed,
-        score: options.score.clone(),
-        save: options.save.clone(),
+        methods: how.method.clone(),
+        layers: how.layer.clone(),
+        fuse: how.fuse.clone(),
+        aug_smooth: how.aug_smooth,
+        eigen_smooth: how.eigen_smooth,
+        compat: how.compat.clone(),
+        placement: how.settings.placement.clone(),
+        class: target.class.clone(),
+        detection: target.detection.clone(),
+        against: target.against.clone(),
+        counterfactual: target.counterfactual,
+        set: how.settings.set.clone(),
+        seed: how.seed,
+        score: target.score.clone(),
+        save: output.save.clone(),
         pictures: options.pictures.style(),
-        threshold: threshold.clone(),
-        components: components.clone(),
-        truth: truth.clone(),
-        report: options.report,
+        threshold: regions.threshold.clone(),
+        components: regions.components.clone(),
+        truth: regions.truth.clone(),
+        report: output.report,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output;
 
 pub(crate) fn run(options: &Inspect) -> Result<(), Failure> {
-    let model = open::ports(&options.model, &options.ports)?;
+    let model = open::file(&options.model)?;
     let description = Description::of(&model);
     if options.json {
         output::line(format!("{:#}", description.to_json()));

@@ -7,26 +7,26 @@ use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::model::Model;
 use heatlens::run::{DataRequest, ModelRequest, Monitor, RunOptions};
 
-use crate::arguments::{Input, Pixels, Ports};
+use crate::arguments::{Input, ModelFile, Pixels, RunFolder};
 use crate::command::again;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
 
 /// Collects the flags that concern a model.
-pub(crate) fn request(path: &Path, ports: &Ports, pixels: Option<&Pixels>) -> ModelRequest {
-    let ports = ModelRequest {
-        path: path.to_owned(),
-        input: ports.image.clone(),
-        output: ports.scores.clone(),
-        head: ports.head.clone(),
-        input_size: ports.input_size.clone(),
-        reference: ports.reference.clone(),
-        region: ports.region.clone(),
-        feed: ports.feed.clone(),
+pub(crate) fn request(file: &ModelFile, pixels: Option<&Pixels>) -> ModelRequest {
+    let request = ModelRequest {
+        path: file.path.clone(),
+        input: file.image.clone(),
+        output: file.scores.clone(),
+        head: file.head.clone(),
+        input_size: file.input_size.clone(),
+        reference: file.reference.clone(),
+        region: file.region.clone(),
+        feed: file.feed.clone(),
         ..ModelRequest::default()
     };
-    let Some(pixels) = pixels else { return ports };
+    let Some(pixels) = pixels else { return request };
     ModelRequest {
         labels: pixels.labels.clone(),
         resize: pixels.resize.clone(),
@@ -35,12 +35,13 @@ pub(crate) fn request(path: &Path, ports: &Ports, pixels: Option<&Pixels>) -> Mo
         scale: pixels.scale.clone(),
         mean: pixels.mean.clone(),
         std: pixels.std.clone(),
-        ..ports
+        ..request
     }
 }
 
 /// Collects the options of a run: output folder, shard, resuming, overwriting.
-pub(crate) fn places(out: &Path, shard: Option<Shard>, resume: bool, force: bool) -> RunOptions {
+pub(crate) fn places(out: &Path, shard: Option<Shard>, folder: &RunFolder) -> RunOptions {
+    let RunFolder { resume, force } = *folder;
     RunOptions { out: out.to_owned(), shard, resume, force, command: again::line(&again::words()) }
 }
 
@@ -50,13 +51,13 @@ pub(crate) fn inputs(paths: &[PathBuf], input: &Input) -> DataRequest {
 }
 
 /// Opens a model with the selected input, output and head.
-pub(crate) fn ports(path: &Path, ports: &Ports) -> Result<Model, Failure> {
-    Ok(Model::open_with(path, &request(path, ports, None).options()?)?)
+pub(crate) fn file(file: &ModelFile) -> Result<Model, Failure> {
+    Ok(Model::open_with(&file.path, &request(file, None).options()?)?)
 }
 
 /// Opens a model with the settings from the flags, and prints its notes.
-pub(crate) fn model(path: &Path, ports: &Ports, pixels: &Pixels) -> Result<Model, Failure> {
-    let model = request(path, ports, Some(pixels)).open()?;
+pub(crate) fn model(file: &ModelFile, pixels: &Pixels) -> Result<Model, Failure> {
+    let model = request(file, Some(pixels)).open()?;
     Terminal::default().notes(&model.notes);
     Ok(model)
 }

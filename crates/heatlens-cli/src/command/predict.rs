@@ -16,7 +16,7 @@ const MANY_CLASSES: usize = 10;
 const TOP: usize = 5;
 
 pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
-    let mut model = open::model(&options.model, &options.ports, &options.pixels)?;
+    let mut model = open::model(&options.model, &options.pixels)?;
     let data = open::data(&mut model, &options.inputs, &options.input)?;
     if model.head.kind == HeadKind::Detection {
         return detections(options, &model, data.as_ref());

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use heatlens::data::{Dataset, OpenOptions, SplitFolders, open_inputs};
 use heatlens::model::Model;
-use heatlens::run::{RunOptions, Save, numbers, prepare, rows, size, verdict as judged, write_explanations};
+use heatlens::run::{Save, numbers, prepare, rows, size, verdict as judged, write_explanations};
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Ending, Settings, Trainer};
 use heatlens::train::outlook::Concern;
@@ -22,31 +22,25 @@ use crate::progress::Terminal;
 use observer::EpochLines;
 
 pub(crate) fn run(options: &Train) -> Result<(), Failure> {
-    let (out, json) = (&options.out, options.json);
+    let (out, json) = (&options.output.out, options.output.json);
     let source = Source::find(&options.data, options.validation.validation_data.as_deref())?;
     if let Some(split) = source.split.as_ref().filter(|_| !json) {
         tell_split(split, &source, out);
     }
     let (open, choices) = (open_options(options)?, settings::choices(options));
-    let plan = Plan::new(&source, &open, options.recipe, &choices, &Terminal::default())?;
+    let plan = Plan::new(&source, &open, options.schedule.recipe, &choices, &Terminal::default())?;
     // Opened now, so that an invalid range is reported before hours of training.
     let to_explain =
-        options.explain_rows.as_deref().map(|rows| open_rows(options, rows, &plan)).transpose()?;
+        options.output.explain_rows.as_deref().map(|rows| open_rows(options, rows, &plan)).transpose()?;
     // Invalid settings are reported here, before a folder is created that would block the corrected command.
     let rehearsal = Trainer::new(plan.settings.clone(), &plan.set, out)?;
-    let run = RunOptions {
-        out: out.clone(),
-        shard: None,
-        resume: options.resume,
-        force: options.force,
-        command: again::line(&again::words()),
-    };
+    let run = open::places(out, None, &options.folder);
     let _lock = plan.begin(&run, settings::given(options))?;
     if !json {
         tell_outlook(&plan, &rehearsal)?;
     }
     drop(rehearsal);
-    let finished = train(plan.settings.clone(), &plan.set, out, options.resume, json)?;
+    let finished = train(plan.settings.clone(), &plan.set, out, options.folder.resume, json)?;
     if finished.report.ending == Ending::Interrupted {
         return Err(Failure::interrupted(format!(
             "interrupted after epoch {}; go on with --resume",

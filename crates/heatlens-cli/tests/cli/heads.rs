@@ -63,7 +63,7 @@ fn a_head_that_does_not_fit_is_refused() {
     at("--head segmentation")
         .refuses(&["--head segmentation does not fit", "no output holds scores at places"]);
     at("--head detection").refuses(&["--head detection does not fit"]);
-    at("--head boxes").refuses(&["expected classes", "found \"boxes\""]);
+    at("--head boxes").refuses(&["'boxes' for '--head", "[possible values: classes, "]);
     let predict = |flags: &str| heatlens(&format!("predict {flags}"), &[&trained.model, &trained.data]);
     predict("--head similarity").refuses(&["--head similarity does not fit"]);
     predict("--region predicted").refuses(&["only a segmentation or a detection has scores at places"]);

@@ -106,7 +106,7 @@ fn wrong_words_and_files_are_named() {
     let trained = Trained::new(2);
     let run = |flags: &str| explain(&trained.model, &trained.data, &trained.path("none"), flags);
     run("--threshold 7 --save boxes").says(2, &["--threshold", "\"7\"", "otsu"]);
-    run("--components some --save boxes").says(2, &["--components", "largest or all"]);
+    run("--components some --save boxes").says(2, &["--components", "largest, all"]);
     let wrong = trained.path("wrong.json");
     fs::write(&wrong, "{\"images\": []}").unwrap();
     run(&format!("--truth {}", wrong.display())).says(1, &["wrong.json", "annotations", "COCO"]);

@@ -2,7 +2,7 @@
 //!
 //! Every test runs the real binary on tiny images. `common` creates the images and reads the results; there is one file
 //! per topic: `train`, `resume`, `explain`, `report`, `localise`, `audit`, `merge`, `bench`, `convert`, `bad_input`,
-//! `faults`, `full_disk`, `heads`, `library`, `model`, `pictures`, `pixels`, `classes`, `usage` and `onnxruntime`.
+//! `faults`, `full_disk`, `heads`, `help`, `library`, `model`, `pictures`, `pixels`, `classes`, `usage` and `onnxruntime`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // tests may panic
 
@@ -18,6 +18,7 @@ mod faults;
 #[cfg(unix)]
 mod full_disk;
 mod heads;
+mod help;
 mod library;
 mod localise;
 mod merge;

@@ -40,7 +40,7 @@ pub(crate) fn given(options: &Train) -> Map<String, Value> {
     let given = json!({
         "data": options.data,
         "rows": options.input.rows,
-        "recipe": options.recipe.id,
+        "recipe": schedule.recipe.id,
         "size": network.size,
         "resize": network.resize.to_string(),
         "channels": network.channels,

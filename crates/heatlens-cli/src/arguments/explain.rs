@@ -1,0 +1,154 @@
+//! Flags of `heatlens explain`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::Resettable;
+
+use super::shared::{Input, MapSettings, ModelFile, Part, Pictures, Pixels, SCORES};
+use super::values::{Words, one_of};
+
+const EXAMPLES: &str = "\
+Examples:
+  heatlens explain run/model.onnx photos/ --out pictures --report
+  heatlens explain resnet50.onnx cat.jpg --preset imagenet --labels imagenet_class_index.json
+  heatlens explain model.keras X.npy --rows :20 --method grad_cam,layer_cam --class runner-up";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Explain {
+    /// Image files, folders, .npy or .npz
+    #[arg(index = 2, required = true, help_heading = Resettable::Reset)]
+    pub(crate) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) pixels: Pixels,
+    #[command(flatten)]
+    pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) model: ModelFile,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: ExplainOutput,
+    #[command(flatten)]
+    pub(crate) pictures: Pictures,
+    #[command(flatten)]
+    pub(crate) regions: Regions,
+    #[command(flatten)]
+    pub(crate) part: Part,
+}
+
+/// How maps are computed.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Method")]
+pub(crate) struct How {
+    /// Methods, separated by commas, or all; `heatlens methods` lists them
+    ///
+    /// The default is grad_cam, guided_backprop and guided_grad_cam, or what replaces them in networks they do not apply to.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) method: Vec<String>,
+    /// Layers, separated by commas, or all; `heatlens inspect` lists them
+    ///
+    /// The default is the layer that `inspect` marks. all draws a strip through the network.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) layer: Vec<String>,
+    /// Combine the maps of several layers into one
+    #[arg(long, value_name = "HOW", value_parser = one_of(FUSIONS), hide_short_help = true)]
+    pub(crate) fuse: Option<String>,
+    /// Average the maps over mirrored and scaled copies of the image (six times the work)
+    #[arg(long, hide_short_help = true)]
+    pub(crate) aug_smooth: bool,
+    /// Use the first principal component of the channels instead of their sum, which reduces noise
+    #[arg(long, hide_short_help = true)]
+    pub(crate) eigen_smooth: bool,
+    /// Finish layer maps as another library does
+    #[arg(long, value_name = "LIBRARY", value_parser = one_of(LIBRARIES), hide_short_help = true)]
+    pub(crate) compat: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: MapSettings,
+    /// Seed of masks, noise and samples
+    #[arg(long, value_name = "N", default_value_t = 0, hide_short_help = true)]
+    pub(crate) seed: u64,
+}
+
+const FUSIONS: Words = &[
+    ("mean", "The mean of the maps"),
+    ("max", "The largest value at each place"),
+    ("tanh-max", "The same after tanh(2x), which brings weak maps forward"),
+    ("product", "The product: heat that all layers share"),
+];
+
+const LIBRARIES: Words = &[
+    ("pytorch-grad-cam", "Positive part, divided by its maximum, at the size of the image"),
+    ("torchcam", "Positive part, divided by its maximum, at the size of the layer"),
+    ("captum", "The raw map"),
+];
+
+/// What is explained.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct Target {
+    /// Class: predicted, runner-up, all, a name or a number
+    #[arg(long, default_value = "predicted", allow_hyphen_values = true)]
+    pub(crate) class: String,
+    /// Explain the difference to this class: why the one and not the other
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) against: Option<String>,
+    /// Detection to explain: best, a rank from 1 (the most certain), or a class
+    ///
+    /// A class stands for its most certain detection.
+    #[arg(long, value_name = "best|RANK|CLASS", hide_short_help = true)]
+    pub(crate) detection: Option<String>,
+    /// Explain what lowers the score instead of what raises it
+    #[arg(long, hide_short_help = true)]
+    pub(crate) counterfactual: bool,
+    /// Which value of the class to explain
+    #[arg(long, value_parser = one_of(SCORES), default_value = "logit", hide_short_help = true)]
+    pub(crate) score: String,
+}
+
+/// What is written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct ExplainOutput {
+    /// Folder for the pictures
+    #[arg(short, long, value_name = "FOLDER", default_value = "heatlens-explain")]
+    pub(crate) out: PathBuf,
+    /// What to write, separated by commas
+    #[arg(long, value_name = "WHAT", value_parser = one_of(SAVED), value_delimiter = ',', default_value = "png")]
+    pub(crate) save: Vec<String>,
+    /// Also write report.html: verdict, images and maps on one page
+    #[arg(long)]
+    pub(crate) report: bool,
+}
+
+const SAVED: Words = &[
+    ("png", "Pictures and the contact sheet"),
+    ("npz", "Raw maps as maps.npz"),
+    ("npz16", "The same as 16-bit floats, half the size: X.astype(float32) times X.scale are the maps"),
+    ("heat", "The heat of every pixel of the model's input, 0 to 1, as heat.npz"),
+    ("tensors", "conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv"),
+    ("boxes", "Boxes and masks around the hot regions, in annotations_<method>.json (COCO)"),
+    ("masks", "The hot regions as mask pictures"),
+];
+
+/// How hot regions become boxes and masks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Boxes and masks")]
+pub(crate) struct Regions {
+    /// What counts as hot: a fraction of the largest value, otsu, or a quantile such as q0.9
+    #[arg(long, value_name = "VALUE", default_value = "0.2", hide_short_help = true)]
+    pub(crate) threshold: String,
+    /// Which connected regions become boxes and masks
+    #[arg(long, value_name = "WHICH", default_value = "largest", value_parser = one_of(COMPONENTS), hide_short_help = true)]
+    pub(crate) components: String,
+    /// True objects to compare boxes and masks with; writes iou.csv
+    ///
+    /// A COCO file, or a folder of mask pictures named after the images.
+    #[arg(long, value_name = "COCO.json|FOLDER", hide_short_help = true)]
+    pub(crate) truth: Option<PathBuf>,
+}
+
+const COMPONENTS: Words = &[("largest", "The largest one"), ("all", "All of them")];
