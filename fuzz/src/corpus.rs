@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use heatlens::data::npy_bytes;
-use heatlens::export::{Explanation, with_explanation};
+use heatlens::export::{ExplanationOutput, with_explanation};
 use heatlens::method;
 use heatlens::model::Model;
 use heatlens::train::arch;
@@ -76,7 +76,7 @@ fn own_models() -> Vec<Sample> {
         let Some(model) = network.and_then(|n| Model::from_graph(n).ok()) else { continue };
         all.extend(model.to_onnx().ok().map(|file| sample(name, Format::Onnx, file)));
         let explained = method::find("grad_cam").ok();
-        let explained = explained.and_then(|m| with_explanation(&model, &Explanation::new(m)).ok());
+        let explained = explained.and_then(|m| with_explanation(&model, &ExplanationOutput::new(m)).ok());
         all.extend(explained.map(|file| sample(name, Format::Onnx, file)));
     }
     all

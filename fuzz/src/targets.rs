@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use heatlens::data::{Dataset, OpenOptions, open_inputs, open_training};
 use heatlens::explain::{ExplainOptions, Explainer};
-use heatlens::export::{Explanation, with_explanation};
+use heatlens::export::{ExplanationOutput, with_explanation};
 use heatlens::graph::{Graph, Origin, Tensor, keras, onnx, reference, rewrite};
 use heatlens::method;
 use heatlens::model::Model;
@@ -114,7 +114,7 @@ pub fn keras(place: &Place, bytes: &[u8]) {
     step("open");
     let Some(path) = place.file("model.keras", bytes) else { return };
     // Models for images of any size get a size, so that more of them open.
-    let options = keras::OpenOptions { input_size: Some([9, 7]) };
+    let options = keras::KerasOptions { input_size: Some([9, 7]) };
     match keras::open_file_with(&path, &options) {
         Ok(opened) => model(opened.graph),
         // Creates the error message of the program.
@@ -152,7 +152,7 @@ pub fn model(graph: Graph) {
     }
     step("export");
     if let Some(&method) = chosen.first() {
-        let _ = with_explanation(&model, &Explanation::new(method));
+        let _ = with_explanation(&model, &ExplanationOutput::new(method));
     }
 }
 

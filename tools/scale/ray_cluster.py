@@ -3,7 +3,7 @@
 
     python tools/scale/ray_cluster.py heatlens model.onnx [node|actor|both|driver] [ROWS]
 
-`node` removes a node ungracefully, `actor` kills a worker, `both` does one after the other, `driver` kills the program that
+`node` removes the node of a worker ungracefully, `actor` kills a worker, `both` does one after the other, `driver` kills the program that
 drives the job and starts it again, writing over what the first one left. Needs ray[data], pyarrow, pillow and the heatlens
 package. The checks are in case.py. Only processes of this cluster are killed.
 """
@@ -48,6 +48,10 @@ def field(process, name):
     return pathlib.Path(f"/proc/{process}/{name}").read_bytes()
 
 
+def parent(process):
+    return int(field(process, "stat").rsplit(b")", 1)[1].split()[1])
+
+
 def workers(address):
     """The processes that explain, of the cluster at this address."""
     found = []
@@ -56,12 +60,32 @@ def workers(address):
         try:
             if b"ray::MapWorker" not in field(process, "cmdline"):
                 continue
-            parent = field(process, "stat").rsplit(b")", 1)[1].split()[1]
-            if address.encode() in field(int(parent), "cmdline"):
+            if address.encode() in field(parent(process), "cmdline"):
                 found.append(process)
         except OSError:
             continue  # it has ended
     return sorted(found)
+
+
+def seconds(process):
+    """Processor time of a process."""
+    try:
+        fields = field(process, "stat").rsplit(b")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def seconds_of_a_row(model, folder):
+    from heatlens.ray import Rows
+
+    rows = Rows(str(model), ["grad_cam"], threads=1)
+    files = sorted(glob.glob(f"{folder}/images/*"))[:20]
+    rows.row(files[0])
+    begun = time.process_time()
+    for file in files:
+        rows.row(file)
+    return (time.process_time() - begun) / len(files)
 
 
 def main():
@@ -91,15 +115,25 @@ def main():
                 total += pq.read_metadata(file).num_rows
         return total
 
-    driver = subprocess.Popen(command)
-    while written() < rows / 3 and driver.poll() is None:
-        time.sleep(0.2)
-    told(f"{written()} rows of {rows + 1} are written; workers: {workers(cluster.address)}")
+    third = seconds_of_a_row(model, folder) * rows / 3
+    driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    begun_with = {}
+    while driver.poll() is None:
+        spent = {process: seconds(process) for process in workers(cluster.address)}
+        begun_with = {process: begun_with.get(process, at) for process, at in spent.items()}
+        if sum(spent.values()) - sum(begun_with.values()) > third:
+            break
+        time.sleep(0.1)
+    told(f"about a third of the rows is explained, {written()} of {rows + 1} are written; workers: {sorted(spent)}")
     if what in ("node", "both"):
-        cluster.remove_node(nodes[2], allow_graceful=False)
-        told("one node is removed")
+        daemons = {node.all_processes["raylet"][0].process.pid: node for node in nodes}
+        process = workers(cluster.address)[0]
+        cluster.remove_node(daemons[parent(process)], allow_graceful=False)
+        told(f"the node with the worker of process {process} is removed")
     if what in ("actor", "both"):
-        for process in workers(cluster.address)[:1]:
+        while not (left := workers(cluster.address)) and driver.poll() is None:
+            time.sleep(0.1)
+        for process in left[:1]:
             os.kill(process, signal.SIGKILL)
             told(f"the worker of process {process} is killed")
     if what == "driver":
@@ -109,7 +143,7 @@ def main():
         while workers(cluster.address):
             time.sleep(0.2)
         told(f"its workers have ended; {written()} rows are left; it is started again")
-        driver = subprocess.Popen(command)
+        driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     if driver.wait() != 0:
         sys.exit(f"the driver ended with {driver.returncode}")
     told("all rows are written")

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use heatlens::data::Dataset;
-use heatlens::run::{PictureStyle, Save, Unwatched, prepare, write_explanations};
+use heatlens::run::{NoMonitor, PictureStyle, Save, prepare, write_explanations};
 use heatlens::{Explainer, Heatmap};
 use image::RgbImage;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayDyn, PyArrayMethods};
@@ -263,7 +263,7 @@ fn write(
     }
     let _lock = prepare(&folder, force).map_err(error)?;
     let data = Chosen { of: Arc::clone(&set.data), items };
-    let run = || write_explanations(&set.explainer, &data, &folder, &save, None, Vec::new(), &Unwatched);
+    let run = || write_explanations(&set.explainer, &data, &folder, &save, None, Vec::new(), &NoMonitor);
     compute(py, run)?.map_err(error)?;
     Ok(())
 }

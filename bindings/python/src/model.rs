@@ -155,12 +155,12 @@ impl Core {
         image_size: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let model = &self.model;
-        let explanation = export::Explanation {
+        let explanation = export::ExplanationOutput {
             layer: layer.map(|name| model.layer(name)).transpose().map_err(error)?,
             target: Target::parse(target, model).map_err(error)?,
             score: score.parse().map_err(error)?,
             image_size,
-            ..export::Explanation::new(method::find(method).map_err(error)?)
+            ..export::ExplanationOutput::new(method::find(method).map_err(error)?)
         };
         let file = compute(py, || export::with_explanation(model, &explanation))?.map_err(error)?;
         Ok(PyBytes::new(py, &file))

@@ -7,9 +7,9 @@ use heatlens::data::OpenOptions;
 use heatlens::run::{self, AuditRequest, DataRequest, Monitor, RunOptions};
 use heatlens::train::arch;
 use heatlens::train::fit::Observer;
-use heatlens::train::history::Record;
+use heatlens::train::history::EpochRecord;
 use heatlens::train::recipe::{self, Choices, RECIPES};
-use heatlens::train::run::{Plan, Source};
+use heatlens::train::run::{Source, TrainingPlan};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde_json::json;
@@ -32,7 +32,7 @@ impl Observer for Stops<'_> {
         !self.0.load(Ordering::Relaxed)
     }
 
-    fn epoch(&mut self, _: &Record) {}
+    fn epoch(&mut self, _: &EpochRecord) {}
 }
 
 /// Audits a model; writes `audit.json` and `report.html` to the folder `out`.
@@ -107,7 +107,7 @@ pub(crate) fn train(
     let train = |stop: &AtomicBool| -> Result<(), String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let source = Source::find(&data, validation.as_deref()).map_err(|e| text(&e))?;
-        let plan = Plan::new(&source, &open, recipe, &choices, &Stops(stop)).map_err(|e| text(&e))?;
+        let plan = TrainingPlan::new(&source, &open, recipe, &choices, &Stops(stop)).map_err(|e| text(&e))?;
         let kept = json!({"recipe": recipe.id, "scale": scale}).as_object().cloned().unwrap_or_default();
         let _lock = plan.begin(&options, kept).map_err(|e| text(&e))?;
         let (settings, set) = (plan.settings.clone(), &plan.set);

@@ -18,10 +18,10 @@ pub(crate) fn watch_for_interrupt() {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        output::note("stopping after the work at hand; press Ctrl-C again to stop at once");
+        output::note("stopping after the current step; press Ctrl-C again to stop at once");
     });
     if let Err(reason) = outcome {
-        output::note(format!("Ctrl-C will not be graceful: {reason}"));
+        output::note(format!("Ctrl-C will stop the program at once: {reason}"));
     }
 }
 

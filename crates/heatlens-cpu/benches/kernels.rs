@@ -179,7 +179,7 @@ fn products(isa: Isa) {
 
 fn main() {
     for isa in Isa::available() {
-        println!("\npeak of a core, {isa:?}: {:.1} GF/s", kernel::peak(isa) / 1e9);
+        println!("\npeak of a core, {isa:?}: {:.1} GF/s", kernel::peak_flops(isa) / 1e9);
         two_class_model(isa);
     }
     let isa = Isa::best();

@@ -57,7 +57,7 @@ impl fmt::Display for List<'_> {
 /// Error of running a program.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RunError {
+pub enum ExecutionError {
     /// The number of inputs is wrong.
     #[error("expected {expected} inputs, found {found}")]
     InputCount {

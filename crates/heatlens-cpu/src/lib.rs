@@ -17,7 +17,7 @@ mod profile;
 mod program;
 mod run;
 
-pub use error::{CompileError, RunError};
+pub use error::{CompileError, ExecutionError};
 pub use memory::available_memory;
 pub use profile::StepTime;
 pub use program::Program;
@@ -42,5 +42,5 @@ pub fn pin_instruction_set(name: &str) -> Result<(), String> {
 /// registers: an upper bound for any program. Takes some hundredths of a second.
 #[must_use]
 pub fn peak_flops() -> f64 {
-    rayon::broadcast(|_| kernel::peak(kernel::Isa::best())).into_iter().sum()
+    rayon::broadcast(|_| kernel::peak_flops(kernel::Isa::best())).into_iter().sum()
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::RunError;
+use crate::error::ExecutionError;
 use crate::program::Program;
 
 /// Time spent in one kernel of a program.
@@ -41,7 +41,7 @@ impl Program {
     ///
     /// # Errors
     /// If the inputs have the wrong sizes.
-    pub fn profile(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<StepTime>, RunError> {
+    pub fn profile(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<StepTime>, ExecutionError> {
         let clock = Clock(self.steps.iter().map(|_| Default::default()).collect());
         self.run_clocked(feeds, n, Some(&clock))?;
         let steps = self.steps.iter().zip(&clock.0).map(|(step, [time, runs])| StepTime {

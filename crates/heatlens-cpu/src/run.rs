@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::error::RunError;
+use crate::error::ExecutionError;
 use crate::kernel::{Workers, add_assign};
 use crate::memory;
 use crate::plan::{Block, Place};
@@ -41,7 +41,7 @@ impl Program {
     ///
     /// # Errors
     /// If the inputs have the wrong sizes, or the values kept for `n` samples need more memory than is available.
-    pub fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, RunError> {
+    pub fn run(&self, feeds: &[&[f32]], n: usize) -> Result<Vec<Vec<f32>>, ExecutionError> {
         self.run_clocked(feeds, n, None)
     }
 
@@ -50,7 +50,7 @@ impl Program {
         feeds: &[&[f32]],
         n: usize,
         clock: Option<&Clock>,
-    ) -> Result<Vec<Vec<f32>>, RunError> {
+    ) -> Result<Vec<Vec<f32>>, ExecutionError> {
         self.check(feeds, n)?;
         let mut globals: Vec<Vec<f32>> = self.plan.globals.iter().map(|&len| vec![0.0; len]).collect();
         let mut kept = self.borrow_kept(n);
@@ -65,19 +65,23 @@ impl Program {
         Ok(outputs)
     }
 
-    fn check(&self, feeds: &[&[f32]], n: usize) -> Result<(), RunError> {
+    fn check(&self, feeds: &[&[f32]], n: usize) -> Result<(), ExecutionError> {
         if feeds.len() != self.inputs.len() {
-            return Err(RunError::InputCount { expected: self.inputs.len(), found: feeds.len() });
+            return Err(ExecutionError::InputCount { expected: self.inputs.len(), found: feeds.len() });
         }
         for (port, feed) in self.inputs.iter().zip(feeds) {
             let expected = if port.per_sample { port.len * n } else { port.len };
             if feed.len() != expected {
-                return Err(RunError::InputLen { name: port.name.clone(), expected, found: feed.len() });
+                return Err(ExecutionError::InputLen {
+                    name: port.name.clone(),
+                    expected,
+                    found: feed.len(),
+                });
             }
         }
         let bytes = self.plan.workspace_bytes() + self.plan.bytes_of(n);
         memory::fits(bytes.saturating_sub(self.spare_bytes()))
-            .map_err(|available| RunError::Memory { bytes, available })
+            .map_err(|available| ExecutionError::Memory { bytes, available })
     }
 
     /// Returns the bytes that earlier runs left for reuse.

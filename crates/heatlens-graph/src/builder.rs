@@ -71,7 +71,7 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// If the operator rejects the inputs.
     pub fn apply_optional(&mut self, op: impl Operator, inputs: &[Option<ValueId>]) -> Built {
-        let name = format!("{}/{}", self.scope, op.spelling().name);
+        let name = format!("{}/{}", self.scope, op.onnx_form().name);
         let node = self.graph.add_node(&name, Arc::new(op), inputs)?;
         let outputs = &self.graph.node(node).outputs;
         outputs.first().copied().ok_or_else(|| GraphError::Malformed(format!("node {name:?} has no output")))

@@ -231,7 +231,7 @@ impl Graph {
         let facts: Vec<Option<&Fact>> = inputs.iter().map(|i| i.map(|id| self.fact(id))).collect();
         let outputs = op.infer(&facts).and_then(within_memory).map_err(|source| GraphError::Node {
             node: name.to_owned(),
-            op: op.spelling().name.to_owned(),
+            op: op.onnx_form().name.to_owned(),
             source,
         })?;
         let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| too_large())?);
@@ -317,9 +317,7 @@ fn within_memory(facts: Vec<Fact>) -> Result<Vec<Fact>, OpError> {
     let bytes = |fact: &Fact| fact.shape.len_per_sample()?.checked_mul(size_of::<f64>());
     let fits = |fact: &Fact| bytes(fact).is_some_and(|bytes| isize::try_from(bytes).is_ok());
     match facts.iter().find(|fact| !fits(fact)) {
-        Some(fact) => {
-            Err(OpError::Invalid(format!("a result of {} is more than any memory holds", fact.shape)))
-        }
+        Some(fact) => Err(OpError::Invalid(format!("a result of {} is larger than any memory", fact.shape))),
         None => Ok(facts),
     }
 }
@@ -344,7 +342,7 @@ mod tests {
         };
         assert!(pad(1 << 20).is_ok());
         let error = pad(1 << 40).unwrap_err().to_string();
-        assert!(error.contains("more than any memory holds"), "{error}");
+        assert!(error.contains("larger than any memory"), "{error}");
         assert!(pad(1 << 30).is_err(), "bytes count, not elements");
     }
 }

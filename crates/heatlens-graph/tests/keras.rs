@@ -9,7 +9,7 @@ mod keras_common;
 
 use std::io::{Cursor, Read};
 
-use heatlens_graph::keras::{self, KerasError, OpenOptions};
+use heatlens_graph::keras::{self, KerasError, KerasOptions};
 use heatlens_graph::{Graph, Tensor, reference};
 use keras_common::{archive, bytes, folder, refusal};
 use serde_json::Value;
@@ -217,17 +217,17 @@ fn descriptions_that_do_not_fit_are_refused() {
 #[test]
 fn a_size_that_is_left_open_is_asked_for() {
     let bytes = altered("flatten.keras", &[("[null, 9, 7, 3]", "[null, null, null, 3]")]);
-    let error = keras::open(&bytes, &OpenOptions::default()).unwrap_err();
+    let error = keras::open(&bytes, &KerasOptions::default()).unwrap_err();
     assert!(matches!(error, KerasError::OpenSize { .. }), "{error}");
     assert!(error.to_string().contains("keras.Input("), "{error}");
-    let opened = keras::open(&bytes, &OpenOptions { input_size: Some([9, 7]) }).unwrap();
+    let opened = keras::open(&bytes, &KerasOptions { input_size: Some([9, 7]) }).unwrap();
     check("flatten.keras", &opened.graph);
 }
 
 #[test]
 fn half_precision_is_noted() {
     let bytes = altered("flatten.keras", &[("{\"name\": \"float32\"}", "{\"name\": \"mixed_float16\"}")]);
-    let opened = keras::open(&bytes, &OpenOptions::default()).unwrap();
+    let opened = keras::open(&bytes, &KerasOptions::default()).unwrap();
     assert_eq!(opened.warnings, ["half precision is computed in single precision"]);
 }
 

@@ -9,7 +9,7 @@ use std::io::{Cursor, Read};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use heatlens_graph::keras::{self, OpenOptions};
+use heatlens_graph::keras::{self, KerasOptions};
 use keras_common::{archive, bytes, refusal};
 use proptest::prelude::*;
 
@@ -150,7 +150,7 @@ fn a_layer_that_waits_for_many_others_looks_at_each_once() {
     // With a linear search per lookup, this took minutes.
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
-        let opened = keras::open(&file, &OpenOptions::default()).map(|opened| opened.graph);
+        let opened = keras::open(&file, &KerasOptions::default()).map(|opened| opened.graph);
         tell.send(opened.map_err(|error| error.to_string())).unwrap();
     });
     let graph = told.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
@@ -169,7 +169,7 @@ fn a_normalisation_makes_no_row_that_the_file_does_not_hold() {
     assert_ne!(wide, model);
     let error = refusal(&described(&wide));
     assert!(error.contains("a normalisation of 2147483648 features"), "{error}");
-    keras::open(&described(&model), &OpenOptions::default()).unwrap();
+    keras::open(&described(&model), &KerasOptions::default()).unwrap();
 }
 
 #[test]
@@ -198,7 +198,7 @@ proptest! {
         if let Some(cut) = cut {
             file.truncate(cut.index(file.len()));
         }
-        let _ = keras::open(&file, &OpenOptions::default());
+        let _ = keras::open(&file, &KerasOptions::default());
     }
 
     #[test]
@@ -235,6 +235,6 @@ proptest! {
             ("metadata.json", &read("metadata.json")),
             ("model.weights.h5", &read("model.weights.h5")),
         ]);
-        let _ = keras::open(&file, &OpenOptions::default());
+        let _ = keras::open(&file, &KerasOptions::default());
     }
 }

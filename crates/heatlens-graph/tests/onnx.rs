@@ -234,7 +234,7 @@ fn operators_of_our_own_are_written_in_standard_ones_under_the_same_name() {
     let feed = Tensor::f32(&[2, 3], vec![1.0, -2.0, 3.0, 4.0, 5.0, 6.0]);
     let run = |g: &Graph| reference::run(g, std::slice::from_ref(&feed), 2, g.outputs()).unwrap();
     assert_eq!(run(&back), run(&graph));
-    assert!(back.nodes().iter().all(|n| n.op.spelling().standard));
+    assert!(back.nodes().iter().all(|n| n.op.onnx_form().standard));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use heatlens::train::TrainingSet;
 use heatlens::train::arch;
 use heatlens::train::augment::Augmentation;
 use heatlens::train::class_weight::ClassWeight;
-use heatlens::train::fit::{Observer, Settings, Trainer};
-use heatlens::train::history::Record;
+use heatlens::train::fit::{Observer, Trainer, TrainingSettings};
+use heatlens::train::history::EpochRecord;
 use heatlens::train::optimizer::Algorithm;
 use heatlens::train::schedule::Schedule;
 
@@ -29,7 +29,7 @@ impl Observer for Clock {
         true
     }
 
-    fn epoch(&mut self, _: &Record) {
+    fn epoch(&mut self, _: &EpochRecord) {
         self.seconds.push(self.started.elapsed().as_secs_f64());
         self.started = Instant::now();
     }
@@ -54,7 +54,7 @@ fn main() {
     let set = case();
     for id in ["gap-cnn", "gap-cnn-bn"] {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let settings = TrainingSettings {
             architecture: arch::find(id).unwrap(),
             epochs: EPOCHS,
             batch_size: 64,

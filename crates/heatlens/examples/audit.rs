@@ -13,9 +13,11 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use heatlens::data::OpenOptions;
-use heatlens::method::Settings as MethodSettings;
-use heatlens::predict::first_look;
-use heatlens::trust::audit::{Auditor, Findings, Judged, Purpose, Record, Settings, conclude, judge};
+use heatlens::method::MethodSettings;
+use heatlens::predict::check_plausibility;
+use heatlens::trust::audit::{
+    AuditSettings, Auditor, ImageRecord, Judged, Measurements, Purpose, conclude, judge,
+};
 use heatlens::{Method, Model};
 
 /// Number of images the methods are measured on.
@@ -27,10 +29,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (model, images) = arguments()?;
     let mut model = Model::open(model)?;
     let data = model.open_inputs(&[images], &OpenOptions::default())?;
-    model.notes().iter().chain(&first_look(&model, data.as_ref())?).for_each(|note| println!("note: {note}"));
+    model
+        .notes()
+        .iter()
+        .chain(&check_plausibility(&model, data.as_ref())?)
+        .for_each(|note| println!("note: {note}"));
 
     let methods = [Method::GRAD_CAM, Method::HIRES_CAM, Method::GUIDED_BACKPROP];
-    let auditor = Auditor::new(&model, Settings::quick(&methods, MethodSettings::default()))?;
+    let auditor = Auditor::new(&model, AuditSettings::quick(&methods, MethodSettings::default()))?;
 
     let (mut logits, mut labels) = (Vec::new(), Vec::new());
     for item in auditor.choose(data.len(), JUDGED) {
@@ -53,13 +59,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let pixels = data.load(item)?.pixels;
         let measured = auditor.measure(item, &pixels, None, &|_, _| true)?.ok_or("stopped")?;
         let (source, label, pixels) = (data.source(item), data.label(item), String::new());
-        records.push(Record { item, source, label, pixels, measured });
+        records.push(ImageRecord { item, source, label, pixels, measured });
     }
-    let audit = conclude(Findings {
+    let audit = conclude(Measurements {
         model: verdict,
         methods: &auditor.methods(),
         records: &records,
-        dependence: None,
+        randomization: None,
         seed: 0,
         notes: auditor.notes().to_vec(),
     });

@@ -11,7 +11,7 @@ mod shared;
 use std::error::Error;
 use std::path::PathBuf;
 
-use heatlens::export::{EXPLANATION, Explanation, with_explanation};
+use heatlens::export::{EXPLANATION, ExplanationOutput, with_explanation};
 use heatlens::graph::onnx;
 use heatlens::{Method, Model};
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (model, out) = arguments()?;
     let model = Model::open(model)?;
     // At the size of the image, so that the map needs no upsampling.
-    let wanted = Explanation { image_size: true, ..Explanation::new(Method::GRAD_CAM) };
+    let wanted = ExplanationOutput { image_size: true, ..ExplanationOutput::new(Method::GRAD_CAM) };
     let file = with_explanation(&model, &wanted)?;
     std::fs::write(&out, &file)?;
 

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 use heatlens::data::{OpenOptions, open_training};
 use heatlens::train::TrainingSet;
 use heatlens::train::fit::{Observer, Trainer};
-use heatlens::train::history::Record;
+use heatlens::train::history::EpochRecord;
 use heatlens::train::recipe::{Choices, RECIPES};
-use heatlens::train::report::Report;
+use heatlens::train::report::TrainingReport;
 use heatlens::{Explainer, Image};
 
 /// Prints a line per epoch.
@@ -27,7 +27,7 @@ impl Observer for Lines {
         true
     }
 
-    fn epoch(&mut self, record: &Record) {
+    fn epoch(&mut self, record: &EpochRecord) {
         println!("epoch {}: loss {:.4}", record.epoch, record.loss.unwrap_or(f64::NAN));
     }
 }
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut trainer = Trainer::new(settings, &set, &out)?;
     let ending = trainer.run(&mut Lines)?;
     // The verdict on the held-out images.
-    println!("{}", Report::write(&trainer, &set, ending, keep_best, &out)?.model.judgement);
+    println!("{}", TrainingReport::write(&trainer, &set, ending, keep_best, &out)?.model.judgement);
 
     let model = trainer.model()?;
     let shown = set.validation.first().copied().unwrap_or(0);

@@ -5,7 +5,7 @@ mod report;
 use std::time::{Duration, Instant};
 
 pub use heatlens_cpu::{StepTime, instruction_set, peak_flops};
-pub use report::{Report, Row, measure};
+pub use report::{BenchReport, Row, measure};
 
 /// Durations of several runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

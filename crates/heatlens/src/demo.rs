@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::train::arch;
 use crate::train::augment::Augmentation;
 use crate::train::class_weight::ClassWeight;
-use crate::train::fit::Settings;
+use crate::train::fit::TrainingSettings;
 use crate::train::optimizer::Algorithm;
 use crate::train::schedule::Schedule;
 use crate::trust::literature::is_finding;
@@ -38,8 +38,8 @@ pub const SHOWN: usize = 60;
 /// training required by global average pooling. At a learning rate of 5e-3 one seed in five failed: all its ReLUs died
 /// in the first epochs.
 #[must_use]
-pub fn settings(seed: u64) -> Option<Settings> {
-    Some(Settings {
+pub fn settings(seed: u64) -> Option<TrainingSettings> {
+    Some(TrainingSettings {
         architecture: arch::find("gap-cnn")?,
         epochs: 80,
         batch_size: 32,
@@ -111,12 +111,16 @@ pub fn conclusion(rows: &[Localisation]) -> String {
     };
     let above = |group: Group| of(group).filter(|row| row.ratio() > best.ratio()).count();
     let marked = if of(Group::WarnedAgainst).next().is_some() {
-        " Methods marked † hardly depend on the model by published tests: high numbers of theirs show that rings have sharp edges, not where the model looks."
+        " Published tests found that the methods marked † hardly depend on the model: their high numbers \
+         show that rings have sharp edges, not where the model looks."
     } else {
         ""
     };
     format!(
-        "What to conclude: the best control, {}, never looks at the model and still reaches {:.1} times chance, because rings have edges. Only methods above that say something about the model: {} of {} here. A higher place among them is no proof of a better method, since sharp maps win on small objects; heatlens audit measures which method to trust.{marked}",
+        "What to conclude: the best control, {}, never looks at the model and still reaches {:.1} times \
+         chance, because rings have edges. Only methods above that say something about the model: {} of {} \
+         here. A higher rank among them does not prove a better method, since sharp maps win on small \
+         objects; heatlens audit measures which method to trust.{marked}",
         best.method.title,
         best.ratio(),
         above(Group::Explanation),
@@ -141,13 +145,13 @@ pub fn localise(model: &Model, images: &[DemoImage]) -> Result<Vec<Localisation>
     let count = with.len().max(1) as f64;
     let chance = with.iter().map(|image| chance_share(&image.mask)).sum::<f64>() / count;
     let mean = |map: usize| {
-        let share = |(image, explanation): (&&DemoImage, &crate::explain::Explanation)| {
+        let share = |(image, explanation): (&&DemoImage, &crate::explain::ImageAttributions)| {
             energy_share(&explanation.attributions[map], [SIDE, SIDE], &image.mask).unwrap_or(0.0)
         };
         with.iter().zip(&explanations).map(share).sum::<f64>() / count
     };
     let peak = |map: usize| {
-        let on_it = |(image, explanation): &(&&DemoImage, &crate::explain::Explanation)| {
+        let on_it = |(image, explanation): &(&&DemoImage, &crate::explain::ImageAttributions)| {
             let heat = explanation.attributions[map].heat_over([SIDE, SIDE]).unwrap_or_default();
             let largest = heat.iter().copied().fold(0.0, f32::max);
             let at = heat.iter().position(|&v| v > 0.0 && v == largest);

@@ -13,7 +13,7 @@ use heatlens_graph::{Builder, Graph, GraphError, ValueId};
 
 use crate::explain::{ExplainError, ExplainOptions, Score, Target, append_maps};
 use crate::method::formula::upsample;
-use crate::method::{MapKind, Method, Settings};
+use crate::method::{MapKind, Method, MethodSettings};
 use crate::model::{Layer, Model, ModelError, Placing};
 use crate::target::Class;
 
@@ -27,7 +27,7 @@ const METADATA: &str = "heatlens.explanation.";
 
 /// Map that a file computes in addition to its scores.
 #[derive(Clone, Debug)]
-pub struct Explanation {
+pub struct ExplanationOutput {
     /// Method that computes the map.
     pub method: &'static Method,
     /// Layer to use; the model's default layer if `None`.
@@ -42,7 +42,7 @@ pub struct Explanation {
     pub image_size: bool,
 }
 
-impl Explanation {
+impl ExplanationOutput {
     /// Returns the map of this method at the default layer, for the logit of the predicted class, at the layer's size.
     #[must_use]
     pub fn new(method: &'static Method) -> Self {
@@ -64,17 +64,17 @@ impl Explanation {
 /// If the method does not apply, several classes are requested, or an operator has no standard form.
 ///
 /// ```
-/// use heatlens::export::{Explanation, with_explanation};
+/// use heatlens::export::{ExplanationOutput, with_explanation};
 /// use heatlens::{graph::onnx, method, model::Model, train::arch};
 ///
 /// let network = arch::find("gap-cnn").ok_or("no such network")?.build([1, 32, 32], 2, 0)?;
-/// let file = with_explanation(&Model::from_graph(network)?, &Explanation::new(method::find("grad_cam")?))?;
+/// let file = with_explanation(&Model::from_graph(network)?, &ExplanationOutput::new(method::find("grad_cam")?))?;
 /// let graph = onnx::read(file)?;
 /// let map = graph.find("explanation").ok_or("no map")?;
 /// assert_eq!(graph.fact(map).shape.to_string(), "N×6×6");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn with_explanation(model: &Model, explanation: &Explanation) -> Result<Vec<u8>, ExplainError> {
+pub fn with_explanation(model: &Model, explanation: &ExplanationOutput) -> Result<Vec<u8>, ExplainError> {
     if explanation.target == Target::All {
         let what = "a file holds the map of one class; choose one, or the predicted one".to_owned();
         return Err(ExplainError::Model(ModelError::Write(what.into())));
@@ -83,7 +83,7 @@ pub fn with_explanation(model: &Model, explanation: &Explanation) -> Result<Vec<
         layers: explanation.layer.iter().cloned().collect(),
         target: explanation.target.clone(),
         score: explanation.score,
-        settings: Settings::default().placed(explanation.placing),
+        settings: MethodSettings::default().placed(explanation.placing),
         ..ExplainOptions::new(&[explanation.method])
     };
     let (mut graph, maps) = append_maps(model, &options)?;

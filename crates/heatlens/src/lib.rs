@@ -44,7 +44,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`data`] opens folders and arrays, and [`predict::first_look`] tries a few images to see if another preset would
+//! [`data`] opens folders and arrays, and [`predict::check_plausibility`] tries a few images to see if another preset would
 //! make the model more confident.
 //!
 //! # Explaining images

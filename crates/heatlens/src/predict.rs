@@ -1,7 +1,7 @@
 //! Prediction of scores, without explanations.
 
 mod detections;
-mod first_look;
+mod plausibility;
 mod predictions;
 
 use heatlens_cpu::StepTime;
@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::model::program::ImageProgram;
 
 pub use detections::Detections;
-pub use first_look::first_look;
+pub use plausibility::check_plausibility;
 pub use predictions::Predictions;
 
 /// A compiled network.

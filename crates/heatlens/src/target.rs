@@ -333,7 +333,9 @@ fn class_seed(
     match class {
         Class::Number(class) => Ok(fixed_seed(b, outputs, class)),
         Class::OfDetection(_) => Err(GraphError::Malformed(
-            "the detection of a rank is found outside of the graph: take the surest (--detection best) or a class".to_owned(),
+            "a detection of a given rank cannot be selected inside the graph: use the most confident one \
+             (--detection best) or a class"
+                .to_owned(),
         )),
         Class::Predicted if outputs == 1 => sign_seed(b, logits),
         Class::Predicted => one_hot_of_largest(b, logits),
@@ -411,9 +413,9 @@ mod tests {
         assert!(said("crane#8").contains("no class \"crane#8\""));
         assert_eq!(
             said("ing 12"),
-            "no class \"ing 12\"; of 30 classes these have it in their name: 12 thing 12"
+            "no class \"ing 12\"; of 30 classes, these contain it in their name: 12 thing 12"
         );
-        assert!(said("owl").contains("of 30 classes the nearest are"), "{}", said("owl"));
+        assert!(said("owl").contains("of 30 classes, the nearest are"), "{}", said("owl"));
         assert!(said("").contains("a number from 0 to 29"));
     }
 }

@@ -189,7 +189,7 @@ fn one_truncated_picture_among_a_hundred_is_one_error() {
     assert!(errors[0].contains("007.png") && errors[0].contains("PNG"), "{}", errors[0]);
     let notes = data.notes().join("\n");
     assert!(
-        notes.contains("an entry that is no image is left out") && notes.contains("notes.txt"),
+        notes.contains("an entry that is not an image is left out") && notes.contains("notes.txt"),
         "{notes}"
     );
 }

@@ -7,18 +7,18 @@ mod common;
 use std::path::Path;
 
 use heatlens::data::{Dataset, NpzWriter, OpenOptions, Split, open_training};
-use heatlens::dataset::place::Edge;
-use heatlens::dataset::{Findings, Observations, Place, Prober};
+use heatlens::dataset::border_region::Edge;
+use heatlens::dataset::{BorderRegion, DatasetFindings, Observations, RegionTester};
 use heatlens::demo::{VALIDATION, localise, settings, write_data};
 use heatlens::demo_data::{DemoImage, SIDE, generate};
 use heatlens::explain::{ExplainOptions, Explainer};
 use heatlens::method::{METHODS, Work, find};
 use heatlens::model::Model;
 use heatlens::train::TrainingSet;
-use heatlens::train::fit::{Ending, Settings, Trainer};
+use heatlens::train::fit::{Ending, Trainer, TrainingSettings};
 
 /// Analyses where the model looks across images, and on which regions it depends.
-fn look(model: &Model, images: &[DemoImage]) -> Findings {
+fn look(model: &Model, images: &[DemoImage]) -> DatasetFindings {
     let explainer = Explainer::new(model, &ExplainOptions::new(&[find("grad_cam").unwrap()])).unwrap();
     let mut seen = Observations::default();
     for (item, image) in images.iter().enumerate() {
@@ -27,8 +27,8 @@ fn look(model: &Model, images: &[DemoImage]) -> Findings {
     }
     let folder = tempfile::tempdir().unwrap();
     let data = stored(images, folder.path());
-    let mut found = Findings::of(&seen, 0);
-    found.try_out(&seen, &Prober::new(model, data.as_ref()).unwrap()).unwrap();
+    let mut found = DatasetFindings::of(&seen, 0);
+    found.try_out(&seen, &RegionTester::new(model, data.as_ref()).unwrap()).unwrap();
     found
 }
 
@@ -57,7 +57,7 @@ fn ruler(images: &mut [DemoImage], class: usize, bottom: bool) {
 }
 
 /// Trains a network on images in memory.
-fn trained(images: &[DemoImage], seed: u64, network: Settings) -> Model {
+fn trained(images: &[DemoImage], seed: u64, network: TrainingSettings) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let data = stored(images, folder.path());
     let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, seed).unwrap();
@@ -67,10 +67,10 @@ fn trained(images: &[DemoImage], seed: u64, network: Settings) -> Model {
 }
 
 /// Returns the classes and regions flagged in a data set in which one class has a ruler.
-fn named_with_a_ruler(seed: u64, class: usize, bottom: bool) -> Vec<(usize, Place)> {
+fn named_with_a_ruler(seed: u64, class: usize, bottom: bool) -> Vec<(usize, BorderRegion)> {
     let mut images = generate(480, seed);
     ruler(&mut images, class, bottom);
-    let settings = Settings { epochs: 6, batch_size: 16, ..settings(seed).unwrap() };
+    let settings = TrainingSettings { epochs: 6, batch_size: 16, ..settings(seed).unwrap() };
     let model = trained(&images, seed, settings);
     let mut unseen = generate(160, seed + 10);
     ruler(&mut unseen, class, bottom);
@@ -82,7 +82,7 @@ fn a_planted_ruler_is_named() {
     for (seed, class, bottom) in [(0, 1, false), (1, 0, true)] {
         let edge = if bottom { Edge::Bottom } else { Edge::Left };
         let named = named_with_a_ruler(seed, class, bottom);
-        assert_eq!(named, [(class, Place::Strip(edge))], "seed {seed}");
+        assert_eq!(named, [(class, BorderRegion::Strip(edge))], "seed {seed}");
     }
 }
 
@@ -96,12 +96,12 @@ fn many_shortcuts_are_named_and_clean_data_are_not() {
         let edge = if bottom { Edge::Bottom } else { Edge::Left };
         let named = named_with_a_ruler(seed, class, bottom);
         println!("seed {seed}, ruler {edge:?} in class {class}: {named:?}");
-        if named.iter().all(|(c, place)| *c != class || *place != Place::Strip(edge)) {
+        if named.iter().all(|(c, place)| *c != class || *place != BorderRegion::Strip(edge)) {
             missed.push(seed);
         }
         wrong.extend(named.iter().filter(|(c, _)| *c != class).map(|n| (seed, *n)));
         // A network that learns the ring, which may be anywhere.
-        let network = Settings {
+        let network = TrainingSettings {
             architecture: heatlens::train::arch::find("gap-cnn-bn").unwrap(),
             epochs: 6,
             ..settings(seed).unwrap()

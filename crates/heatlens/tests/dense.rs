@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::{Tol, assert_close, golden, npy};
 use heatlens::detector::{Detection, Detector};
-use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target, ZeroMap};
+use heatlens::explain::{ExplainOptions, Explainer, ImageAttributions, Target, ZeroMap};
 use heatlens::graph::op::concat::Concat;
 use heatlens::graph::op::slice::Slice;
 use heatlens::graph::op::unary::UnaryFunction;
@@ -18,7 +18,7 @@ use heatlens::graph::{Builder, Tensor, ValueId, onnx, reference};
 use heatlens::method::find;
 use heatlens::model::{HeadKind, Model};
 use heatlens::predict::Predictor;
-use heatlens::run::{self, ExplainRequest, RunOptions, Unwatched};
+use heatlens::run::{self, ExplainRequest, NoMonitor, RunOptions};
 use heatlens::train::arch;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn pixels() -> Vec<f32> {
     npy(&golden("dense").join("input.npy")).1
 }
 
-fn explain(model: &Model, ids: &[&str], class: usize) -> Vec<Explanation> {
+fn explain(model: &Model, ids: &[&str], class: usize) -> Vec<ImageAttributions> {
     let methods: Vec<_> = ids.iter().map(|id| find(id).unwrap()).collect();
     let options = ExplainOptions { target: Target::Class(class), ..ExplainOptions::new(&methods) };
     let pixels = pixels();
@@ -158,7 +158,7 @@ fn detections_are_found_named_and_ranked() {
 
 /// Returns the share of heat in the box of one object and in that of the other, and the share of pixels in the
 /// first.
-fn in_boxes(explained: &Explanation, own: &Detection, other: &Detection) -> [f64; 3] {
+fn in_boxes(explained: &ImageAttributions, own: &Detection, other: &Detection) -> [f64; 3] {
     let heat = explained.attributions[0].heat_over([SIDE, SIDE]).unwrap();
     let inside = |d: &Detection, i: usize| {
         let (x, y) = ((i % SIDE) as f64 + 0.5, (i / SIDE) as f64 + 0.5);
@@ -238,7 +238,7 @@ fn run(
         force: true,
         command: String::new(),
     };
-    run::explain(&request, &options, &Unwatched).map_err(|e| e.to_string())?;
+    run::explain(&request, &options, &NoMonitor).map_err(|e| e.to_string())?;
     let lines = fs::read_to_string(out.path().join("manifest.jsonl")).unwrap();
     Ok((out, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()))
 }
@@ -261,7 +261,7 @@ fn boxes_are_drawn_and_those_that_are_not_there_are_left_out() {
         assert_eq!(line["maps"][1]["box"].as_array().unwrap().len(), 4);
     }
     let refused = run(&file, |request| request.detection = Some("0".to_owned())).unwrap_err();
-    assert!(refused.contains("ranks count from 1"), "{refused}");
+    assert!(refused.contains("ranks start at 1"), "{refused}");
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a_file_that_ends_in_a_choice_is_read_up_to_it() {
 }
 
 /// Returns the share of a map's heat on the pixels of a class, and the share of these pixels.
-fn energy(explained: &Explanation, map: usize, image: usize, class: usize) -> (f64, f64) {
+fn energy(explained: &ImageAttributions, map: usize, image: usize, class: usize) -> (f64, f64) {
     let heat = explained.attributions[map].heat_over([SIDE, SIDE]).unwrap();
     let (_, classes) = npy(&golden("dense").join("classes.npy"));
     let classes = &classes[image * SIDE * SIDE..(image + 1) * SIDE * SIDE];

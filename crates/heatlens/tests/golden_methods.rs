@@ -8,19 +8,25 @@ mod common;
 use std::path::Path;
 
 use common::{Tol, assert_close, description, golden, npy};
-use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target};
+use heatlens::explain::{ExplainOptions, Explainer, ImageAttributions, Target};
 use heatlens::method;
 use heatlens::model::{Layer, Model, Placing};
 
 const CASES: &[&str] = &["gap_cnn", "gap_cnn_bn", "branchy", "no_gap", "saturated", "dead_image"];
 
-fn explain(model: &Model, id: &str, layer: Option<Layer>, class: usize, case: &Path) -> Vec<Explanation> {
+fn explain(
+    model: &Model,
+    id: &str,
+    layer: Option<Layer>,
+    class: usize,
+    case: &Path,
+) -> Vec<ImageAttributions> {
     let options = ExplainOptions {
         layers: layer.into_iter().collect(),
         target: Target::Class(class),
         tensors: true,
         // PyTorch's interpolation, used by the PyTorch models, spreads maps evenly.
-        settings: method::Settings::default().placed(Placing::Resize),
+        settings: method::MethodSettings::default().placed(Placing::Resize),
         ..ExplainOptions::new(&[method::find(id).unwrap()])
     };
     let explainer = Explainer::new(model, &options).unwrap();
@@ -29,7 +35,7 @@ fn explain(model: &Model, id: &str, layer: Option<Layer>, class: usize, case: &P
 }
 
 /// Concatenates an array of all images.
-fn flat(explanations: &[Explanation], pick: impl Fn(&Explanation) -> &[f32]) -> Vec<f32> {
+fn flat(explanations: &[ImageAttributions], pick: impl Fn(&ImageAttributions) -> &[f32]) -> Vec<f32> {
     explanations.iter().flat_map(|e| pick(e).to_vec()).collect()
 }
 
@@ -69,16 +75,16 @@ fn check_array(case: &Path, model: &Model, entry: &serde_json::Value) {
 }
 
 /// Returns one column for a single-output head, as in the file.
-fn probabilities(explanations: &[Explanation]) -> Vec<f32> {
-    let of = |e: &Explanation| {
+fn probabilities(explanations: &[ImageAttributions]) -> Vec<f32> {
+    let of = |e: &ImageAttributions| {
         if e.logits.len() == 1 { vec![e.probabilities[1]] } else { e.probabilities.clone() }
     };
     explanations.iter().flat_map(of).map(|p| p as f32).collect()
 }
 
 /// Returns the difference between the score and the sum of a relevance map: the relevance absorbed by biases.
-fn absorbed(explanations: &[Explanation], class: usize) -> Vec<f32> {
-    let of = |e: &Explanation| {
+fn absorbed(explanations: &[ImageAttributions], class: usize) -> Vec<f32> {
+    let of = |e: &ImageAttributions| {
         let score = f64::from(e.logits[if e.logits.len() == 1 { 0 } else { class }]);
         let sum: f64 = e.attributions[0].values.iter().map(|&v| f64::from(v)).sum();
         (score - sum) as f32
@@ -86,7 +92,7 @@ fn absorbed(explanations: &[Explanation], class: usize) -> Vec<f32> {
     explanations.iter().map(of).collect()
 }
 
-fn mean_gradients(explanations: &[Explanation]) -> Vec<f32> {
+fn mean_gradients(explanations: &[ImageAttributions]) -> Vec<f32> {
     let mut means = Vec::new();
     for e in explanations {
         let tensors = e.tensors.as_ref().unwrap();

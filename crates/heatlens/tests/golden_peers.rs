@@ -11,7 +11,7 @@ use std::fs;
 
 use common::{Tol, assert_close, golden, npy};
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Fusion, Target};
-use heatlens::method::{self, Settings, Work};
+use heatlens::method::{self, MethodSettings, Work};
 use heatlens::model::{Model, Placing};
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn numbers(value: &Value) -> Vec<usize> {
 /// Returns the maps of an entry's images, explained in one batch with all other images of the case.
 fn maps(case: &Case, entry: &Value) -> Vec<Vec<f32>> {
     // Other libraries spread maps evenly over the image.
-    let mut settings = Settings::default().placed(Placing::Resize);
+    let mut settings = MethodSettings::default().placed(Placing::Resize);
     strings(&entry["set"]).into_iter().for_each(|set| settings.set(set).unwrap());
     let layers = match strings(&entry["layers"]) {
         several if !several.is_empty() => several,

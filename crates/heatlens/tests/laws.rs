@@ -5,9 +5,9 @@
 mod common;
 
 use common::{Tol, assert_close, golden, npy};
-use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target, ZeroMap};
+use heatlens::explain::{ExplainOptions, Explainer, ImageAttributions, Target, ZeroMap};
 use heatlens::graph::Tensor;
-use heatlens::method::{METHODS, Settings, Work, find};
+use heatlens::method::{METHODS, MethodSettings, Work, find};
 use heatlens::model::Model;
 
 const GAP_CASES: &[&str] = &["gap_cnn", "gap_cnn_bn", "saturated", "branchy"];
@@ -18,7 +18,13 @@ fn open(case: &str) -> (Model, Vec<f32>, usize) {
     (model, pixels, shape[0])
 }
 
-fn explain(model: &Model, pixels: &[f32], n: usize, methods: &[&str], target: Target) -> Vec<Explanation> {
+fn explain(
+    model: &Model,
+    pixels: &[f32],
+    n: usize,
+    methods: &[&str],
+    target: Target,
+) -> Vec<ImageAttributions> {
     let methods: Vec<_> = methods.iter().map(|id| find(id).unwrap()).collect();
     let options = ExplainOptions { target, tensors: true, ..ExplainOptions::new(&methods) };
     Explainer::new(model, &options).unwrap().explain(pixels, n).unwrap()
@@ -101,8 +107,8 @@ fn a_saturated_output_keeps_its_picture() {
 
 /// Settings for every method with the fewest passes that can reveal a mistake: more than one batch where that is
 /// cheap.
-fn few_passes() -> Settings {
-    let mut settings = Settings::with_seed(3);
+fn few_passes() -> MethodSettings {
+    let mut settings = MethodSettings::with_seed(3);
     for set in [
         "samples=3",
         "steps=3",
@@ -127,8 +133,8 @@ fn few_passes() -> Settings {
 fn the_same_bits_for_any_threads_and_batches() {
     for case in ["gap_cnn", "branchy"] {
         let (model, pixels, n) = open(case);
-        let bits = |explanations: &[Explanation]| -> Vec<u32> {
-            let of = |e: &Explanation| {
+        let bits = |explanations: &[ImageAttributions]| -> Vec<u32> {
+            let of = |e: &ImageAttributions| {
                 let maps = e.attributions.iter().flat_map(|a| a.values.clone());
                 maps.chain(e.logits.clone()).map(f32::to_bits).collect::<Vec<_>>()
             };

@@ -8,7 +8,7 @@ mod common;
 use common::{Tol, assert_close, golden, npy};
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Score, Target};
 use heatlens::graph::Tensor;
-use heatlens::method::{Settings, find};
+use heatlens::method::{MethodSettings, find};
 use heatlens::model::Model;
 use heatlens::predict::Predictor;
 use heatlens::random::{Key, Use};
@@ -382,7 +382,7 @@ fn finer_cam() {
     };
     let each = [of_class(0), of_class(1), of_class(2)];
     for references in [1usize, 2, 3] {
-        let mut settings = Settings::default();
+        let mut settings = MethodSettings::default();
         settings.set(&format!("finer_cam.references={references}")).unwrap();
         settings.set("gamma=0.5").unwrap();
         let found = maps(&model, &pixels, n, &ExplainOptions { settings, ..options("finer_cam") });
@@ -418,14 +418,14 @@ fn finer_cam() {
 fn smooth_grad_cam_pp() {
     for case in ["branchy", "no_gap"] {
         let (model, pixels, n) = open(case);
-        let mut settings = Settings::with_seed(3);
+        let mut settings = MethodSettings::with_seed(3);
         settings.set("noise=0").unwrap();
         settings.set("samples=2").unwrap();
         let still = maps(&model, &pixels, n, &ExplainOptions { settings, ..options("smooth_grad_cam_pp") });
         for (still, plain) in still.iter().zip(&maps(&model, &pixels, n, &options("grad_cam_pp"))) {
             assert_close(&format!("{case}: without noise"), still, plain, Tol::FRAMEWORK);
         }
-        let mut settings = Settings::with_seed(3);
+        let mut settings = MethodSettings::with_seed(3);
         settings.set("samples=3").unwrap();
         let found = maps(&model, &pixels, n, &ExplainOptions { settings, ..options("smooth_grad_cam_pp") });
         let tensors = ExplainOptions { tensors: true, ..options("grad_cam") };
@@ -494,7 +494,7 @@ fn controls() {
         .collect();
     assert_close("centre", centre, &bump, Tol::F32);
     let random = |seed: u64| {
-        let settings = Settings::with_seed(seed);
+        let settings = MethodSettings::with_seed(seed);
         maps(&model, &pixels, n, &ExplainOptions { settings, ..options("random") })
     };
     let all = random(1).concat();

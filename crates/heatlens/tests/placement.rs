@@ -5,11 +5,11 @@
 mod common;
 
 use common::{Tol, assert_close, golden, npy};
-use heatlens::explain::{Attribution, Compat, ExplainOptions, Explainer, Explanation, Fusion, Target};
-use heatlens::method::{Settings, find};
-use heatlens::metric::surface::Surface;
+use heatlens::explain::{Attribution, Compat, ExplainOptions, Explainer, Fusion, ImageAttributions, Target};
+use heatlens::method::{MethodSettings, find};
+use heatlens::metric::upsampled::UpsampledMap;
 use heatlens::model::{Cells, Model, Placing};
-use heatlens::render::View;
+use heatlens::render::CropTransform;
 
 /// Convolutions without padding and pools; a residual network with strides; branches.
 const CASES: &[&str] = &["gap_cnn", "branchy", "no_gap"];
@@ -22,11 +22,11 @@ fn open(case: &str) -> (Model, Vec<f32>, usize) {
 
 fn of(ids: &[&str], placing: Placing) -> ExplainOptions {
     let methods: Vec<_> = ids.iter().map(|id| find(id).unwrap()).collect();
-    let settings = Settings::default().placed(placing);
+    let settings = MethodSettings::default().placed(placing);
     ExplainOptions { target: Target::Class(1), settings, ..ExplainOptions::new(&methods) }
 }
 
-fn explain(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<Explanation> {
+fn explain(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<ImageAttributions> {
     Explainer::new(model, options).unwrap().explain(pixels, n).unwrap()
 }
 
@@ -73,8 +73,8 @@ fn pictures_metrics_and_boxes_see_the_map_at_the_same_place() {
             let expected = over(&map.values, size(map), &cells(map), [h, w]);
             let plane = map.plane().unwrap();
             assert_close(case, plane.resized(h, w).values(), &expected, Tol::F32);
-            assert_close(case, &Surface::new(map, [h, w]).unwrap().signed, &expected, Tol::F32);
-            let view = View::new([h, w], [h, w], heatlens::data::Resize::Squash);
+            assert_close(case, &UpsampledMap::new(map, [h, w]).unwrap().signed, &expected, Tol::F32);
+            let view = CropTransform::new([h, w], [h, w], heatlens::data::Resize::Squash);
             assert_close(case, view.project(&plane).values(), &expected, Tol::F32);
             // Drawn three times as large, the middle of three pixels is at the position of the original pixel.
             let large = plane.resized(3 * h, 3 * w);

@@ -6,13 +6,15 @@ mod common;
 
 use common::{Tol, assert_close, golden, npy};
 use heatlens::bilinear::resize;
-use heatlens::explain::{Compat, ExplainOptions, Explainer, Explanation, Fusion, Score, Target, ZeroMap};
+use heatlens::explain::{
+    Compat, ExplainOptions, Explainer, Fusion, ImageAttributions, Score, Target, ZeroMap,
+};
 use heatlens::graph::op::conv::Conv;
 use heatlens::graph::op::softmax::Softmax;
 use heatlens::graph::op::unary::UnaryFunction;
 use heatlens::graph::op::window::Window;
 use heatlens::graph::{Builder, Fact, Graph, Shape, Tensor, ValueId};
-use heatlens::method::{METHODS, Setting, Settings, Work, find};
+use heatlens::method::{METHODS, MethodSettings, Setting, Work, find};
 use heatlens::model::{Model, Placing};
 
 fn open(case: &str) -> (Model, Vec<f32>, usize) {
@@ -23,11 +25,11 @@ fn open(case: &str) -> (Model, Vec<f32>, usize) {
 
 /// Maps are upsampled evenly, as in the reference implementations; `placement.rs` tests the other way.
 fn of_class(id: &str, class: usize) -> ExplainOptions {
-    let settings = Settings::default().placed(Placing::Resize);
+    let settings = MethodSettings::default().placed(Placing::Resize);
     ExplainOptions { target: Target::Class(class), settings, ..ExplainOptions::new(&[find(id).unwrap()]) }
 }
 
-fn explain(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<Explanation> {
+fn explain(model: &Model, pixels: &[f32], n: usize, options: &ExplainOptions) -> Vec<ImageAttributions> {
     Explainer::new(model, options).unwrap().explain(pixels, n).unwrap()
 }
 
@@ -118,7 +120,7 @@ fn evidence_against_the_class_is_called_so() {
 fn defaults_fit_small_images() {
     let dense: Vec<f32> = (0..12).map(|i| ((i * 5 % 12) as f32 - 5.0) / 3.0).collect();
     let model = conv_net(&dense, |_, z| z);
-    let mut few = Settings::default();
+    let mut few = MethodSettings::default();
     for setting in ["masks=20", "sobol.samples=2", "hsic.samples=20", "steps=3", "lime.samples=70"] {
         few.set(setting).unwrap();
     }
@@ -311,7 +313,7 @@ fn other_libraries_last_steps() {
 
 /// Reduces the variance of each normalization, and its scale by the square root, so much that its epsilon matters.
 fn shrink_deviations(model: &mut Model) {
-    let norms = model.graph.nodes().iter().filter(|n| n.op.spelling().name == "BatchNormalization");
+    let norms = model.graph.nodes().iter().filter(|n| n.op.onnx_form().name == "BatchNormalization");
     let values: Vec<_> = norms.flat_map(|n| [(n.inputs[1], 1e-2f32), (n.inputs[4], 1e-4)]).collect();
     for (value, factor) in values.into_iter().map(|(value, factor)| (value.unwrap(), factor)) {
         let old = model.graph.constant(value).unwrap().clone();
@@ -345,7 +347,7 @@ fn full_grad() {
             .nodes()
             .iter()
             .filter(|n| {
-                let op = n.op.spelling().name;
+                let op = n.op.onnx_form().name;
                 (op == "Conv" && n.inputs.len() > 2 && n.inputs[2].is_some()) || op == "BatchNormalization"
             })
             .collect();
@@ -360,7 +362,7 @@ fn full_grad() {
         for node in biased {
             let stored =
                 |i: usize| -> Vec<f64> { model.graph.constant(node.inputs[i].unwrap()).unwrap().to_f64() };
-            let bias = match node.op.spelling().name {
+            let bias = match node.op.onnx_form().name {
                 "Conv" => stored(2),
                 _ => {
                     let [scale, bias, mean, variance] = [1, 2, 3, 4].map(stored);
@@ -390,7 +392,7 @@ fn refine_cam() {
     let stages = model.stage_layers();
     assert_eq!(stages.last().unwrap().value, model.default_layer().unwrap().value);
     for count in [1, 2, 3] {
-        let mut settings = Settings::default();
+        let mut settings = MethodSettings::default();
         settings.set(&format!("refine_cam.layers={count}")).unwrap();
         let refined = ExplainOptions { settings: settings.clone(), ..of_class("refine_cam", 1) };
         let layers = stages[stages.len() - count..].to_vec();
@@ -412,7 +414,7 @@ fn refine_cam() {
 #[test]
 fn deep_feature_factorization() {
     let (model, pixels, n) = open("gap_cnn_bn");
-    let mut settings = Settings::default();
+    let mut settings = MethodSettings::default();
     settings.set("concepts=2").unwrap();
     let two = ExplainOptions { settings, ..of_class("deep_feature_factorization", 1) };
     for e in explain(&model, &pixels, n, &two) {
@@ -420,7 +422,7 @@ fn deep_feature_factorization() {
         assert_eq!(map.shape[0], 2);
         assert!(map.values.iter().all(|v| *v >= 0.0) && map.raw_max > 0.0);
     }
-    let mut settings = Settings::default();
+    let mut settings = MethodSettings::default();
     settings.set("concepts=1000").unwrap();
     let options = ExplainOptions { settings, ..of_class("deep_feature_factorization", 1) };
     let error = Explainer::new(&model, &options).unwrap_err().to_string();
@@ -430,11 +432,11 @@ fn deep_feature_factorization() {
 /// Invalid settings are rejected with the valid ones.
 #[test]
 fn settings_are_checked() {
-    let mut settings = Settings::default();
+    let mut settings = MethodSettings::default();
     for (wrong, part) in [
         ("nonsense=3", "there is no such parameter"),
         ("fem.gamma=3", "the nearest are k (`heatlens methods fem`"),
-        ("cam.k=3", "nothing to set"),
+        ("cam.k=3", "it has no parameters"),
         ("fem.k=x", "expected a number"),
         ("finer_cam.references=0", "whole number from 1"),
         ("recipro_cam.kernel=square", "single or gaussian"),
@@ -444,7 +446,7 @@ fn settings_are_checked() {
         let error = settings.set(wrong).unwrap_err().to_string();
         assert!(error.contains(part), "{wrong}: {error}");
     }
-    assert_eq!(settings, Settings::default(), "a refused setting leaves nothing behind");
+    assert_eq!(settings, MethodSettings::default(), "a refused setting leaves nothing behind");
     settings.set("k=1").unwrap();
     settings.set("fem.k=3").unwrap();
     assert_eq!(settings.of(find("fem").unwrap()).number("k").unwrap(), 3.0);
@@ -455,7 +457,7 @@ fn settings_are_checked() {
 fn every_method_runs_everywhere() {
     for case in ["gap_cnn_bn", "branchy", "no_gap", "dead_image"] {
         let (model, pixels, n) = open(case);
-        let mut settings = Settings::default();
+        let mut settings = MethodSettings::default();
         for (method, parameter) in METHODS.iter().flat_map(|m| m.parameters.iter().map(move |p| (m, p))) {
             if matches!(parameter.default, Setting::Count(default) if default > 100) {
                 settings.set(&format!("{}.{}=100", method.id, parameter.name)).unwrap();

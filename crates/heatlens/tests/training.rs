@@ -60,7 +60,7 @@ fn the_gradient_is_that_of_the_loss() {
         let logits = Model::from_graph(network.clone()).unwrap().head.logits;
         let trained = parameters(&network);
         let step = TrainingStep::new(&network, logits, &trained).unwrap();
-        let stored = |p: &heatlens::train::step::Parameter| {
+        let stored = |p: &heatlens::train::step::TrainableParameter| {
             network.constant(p.value).unwrap().as_f32().unwrap().to_vec()
         };
         let mut arrays: Arrays = trained.iter().map(|p| (p.name.clone(), stored(p))).collect();

@@ -90,16 +90,18 @@ const LIBRARIES: Words = &[
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct Target {
-    /// Class: predicted, runner-up, all, a name or a number
+    /// Class: predicted, runner-up, all, above:P, a name or a number
+    ///
+    /// above:0.5 explains every class whose probability exceeds 0.5, for models with several labels.
     #[arg(long, default_value = "predicted", allow_hyphen_values = true)]
     pub(crate) class: String,
     /// Explain the difference to this class: why the one and not the other
     #[arg(long, value_name = "CLASS")]
     pub(crate) against: Option<String>,
-    /// Detection to explain: best, a rank from 1 (the most certain), or a class
+    /// Detection to explain: best, all, a rank from 1 (the most confident), or a class
     ///
-    /// A class stands for its most certain detection.
-    #[arg(long, value_name = "best|RANK|CLASS", hide_short_help = true)]
+    /// A class selects its most confident detection; all explains up to 20 per image.
+    #[arg(long, value_name = "best|all|RANK|CLASS", hide_short_help = true)]
     pub(crate) detection: Option<String>,
     /// Explain what lowers the score instead of what raises it
     #[arg(long, hide_short_help = true)]

@@ -42,7 +42,7 @@ pub(crate) fn tell(outcome: &AuditOutcome, json: bool) -> Result<(), Failure> {
         }
         None if json => {}
         None => output::line(format!(
-            "{} of {} images measured: `heatlens merge` ends the audit",
+            "{} of {} images measured: `heatlens merge` completes the audit",
             outcome.measured, outcome.chosen
         )),
     }

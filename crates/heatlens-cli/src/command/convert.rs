@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use heatlens::data::write_file;
 use heatlens::explain::Target;
-use heatlens::export::{EXPLANATION, Explanation, check_path, with_explanation};
+use heatlens::export::{EXPLANATION, ExplanationOutput, check_path, with_explanation};
 use heatlens::method::{self, MapKind};
 use heatlens::model::Model;
 
@@ -35,22 +35,22 @@ pub(crate) fn run(options: &Convert) -> Result<(), Failure> {
     Ok(())
 }
 
-fn choice(options: &Convert, model: &Model, id: &str) -> Result<Explanation, Failure> {
+fn choice(options: &Convert, model: &Model, id: &str) -> Result<ExplanationOutput, Failure> {
     let method = method::find(id).map_err(Failure::usage)?;
     let layer = options.layer.as_ref().map(|name| model.layer(name)).transpose().map_err(Failure::usage)?;
     if layer.is_some() && !method.uses_layer {
-        output::note(format!("--layer makes no difference to {id}"));
+        output::note(format!("--layer has no effect on {id}"));
     }
     let target = Target::parse(&options.class, model).map_err(Failure::usage)?;
     if target == Target::All {
         return Err(Failure::usage(
-            "--class all: a file holds the map of one class, or of the predicted one",
+            "--class all: an exported model holds the map of one class, or of the predicted one",
         ));
     }
     let image_size = options.image_size;
     if image_size && method.kind == MapKind::Input {
-        output::note(format!("--explanation-size makes no difference to {id}: its map has the image's size"));
+        output::note(format!("--explanation-size has no effect on {id}: its map has the image's size"));
     }
     let (score, placing) = (options.score.parse()?, options.placement);
-    Ok(Explanation { method, layer, target, score, placing, image_size })
+    Ok(ExplanationOutput { method, layer, target, score, placing, image_size })
 }

@@ -22,7 +22,8 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     let out = &options.out;
     let _lock = prepare(out)?;
     output::line(
-        "Is there a small ring in the clutter? A model is told yes or no for each image, never where.",
+        "Is there a small ring in the clutter? The model is told yes or no for each training image, never \
+         where the ring is.",
     );
     let (folders, images) = demo::write_data(&out.join("data"), options.seed)?;
     output::line(format!("{} images written to {}", demo::IMAGES, folders.train.display()));

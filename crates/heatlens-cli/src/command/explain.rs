@@ -60,7 +60,7 @@ pub(crate) fn tell(outcome: &ExplainOutcome) -> Result<(), Failure> {
     let told = tell_summary(&outcome.summary, outcome.total, &outcome.out, false);
     if outcome.summary.stopped {
         return Err(Failure::interrupted(
-            "interrupted; the finished images are complete: go on with --resume",
+            "interrupted; the finished images are complete: continue with --resume",
         ));
     }
     told

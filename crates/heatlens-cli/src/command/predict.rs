@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Predict) -> Result<(), Failure> {
     write(options, &text)?;
     if shortened {
         output::note(format!(
-            "the {TOP} likeliest of {classes} classes; --out FILE writes all, --top K shows K"
+            "the {TOP} most likely of {classes} classes; --out FILE writes all, --top K shows K"
         ));
     }
     ended(answers.stopped, answers.broken.len(), data.len())

@@ -10,9 +10,9 @@ use heatlens::data::{Dataset, OpenOptions, SplitFolders, open_inputs};
 use heatlens::model::Model;
 use heatlens::run::{Save, numbers, prepare, rows, size, verdict as judged, write_explanations};
 use heatlens::train::TrainingSet;
-use heatlens::train::fit::{Ending, Settings, Trainer};
+use heatlens::train::fit::{Ending, Trainer, TrainingSettings};
 use heatlens::train::outlook::Concern;
-use heatlens::train::run::{self, Finished, Plan, Source};
+use heatlens::train::run::{self, Finished, Source, TrainingPlan};
 
 use crate::arguments::Train;
 use crate::command::{again, explain, open, verdict};
@@ -28,7 +28,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
         tell_split(split, &source, out);
     }
     let (open, choices) = (open_options(options)?, settings::choices(options));
-    let plan = Plan::new(&source, &open, options.schedule.recipe, &choices, &Terminal::default())?;
+    let plan = TrainingPlan::new(&source, &open, options.schedule.recipe, &choices, &Terminal::default())?;
     // Opened now, so that an invalid range is reported before hours of training.
     let to_explain =
         options.output.explain_rows.as_deref().map(|rows| open_rows(options, rows, &plan)).transpose()?;
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     let finished = train(plan.settings.clone(), &plan.set, out, options.folder.resume, json)?;
     if finished.report.ending == Ending::Interrupted {
         return Err(Failure::interrupted(format!(
-            "interrupted after epoch {}; go on with --resume",
+            "interrupted after epoch {}; continue with --resume",
             finished.report.epochs
         )));
     }
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
 
 /// Trains, reports the metrics, and prints a verdict on the model.
 pub(crate) fn train(
-    settings: Settings,
+    settings: TrainingSettings,
     set: &TrainingSet,
     out: &Path,
     resume: bool,
@@ -71,7 +71,7 @@ pub(crate) fn train(
     let outcome = run::train(settings, set, out, resume, &mut lines);
     lines.finish();
     let Some(finished) = outcome? else {
-        return Err(Failure::interrupted("interrupted in the first epoch; --resume begins it again"));
+        return Err(Failure::interrupted("interrupted in the first epoch; --resume starts it again"));
     };
     let report = &finished.report;
     if json {
@@ -79,7 +79,7 @@ pub(crate) fn train(
         return Ok(finished);
     }
     if report.ending == Ending::EarlyStopped {
-        output::line(format!("stopped early after epoch {}: no improvement any more", report.epochs));
+        output::line(format!("stopped early after epoch {}: no further improvement", report.epochs));
     }
     let (epoch, model) = (report.kept_epoch, out.join("model.onnx"));
     output::line(format!("the model has the weights of epoch {epoch}: {}", model.display()));
@@ -90,25 +90,25 @@ pub(crate) fn train(
 /// Prints how the parts of a split folder are used.
 fn tell_split(split: &SplitFolders, source: &Source, out: &Path) {
     let judged = match &source.validation {
-        Some(path) => format!("judged by {}", path.display()),
-        None => "judged by a part of it".to_owned(),
+        Some(path) => format!("validated on {}", path.display()),
+        None => "validated on a part of it".to_owned(),
     };
     output::note(format!("trained on {}, {judged}", source.train.display()));
     if let Some(test) = &split.test {
         output::note(format!(
-            "{test} is left alone; afterwards: heatlens audit {model} {test} --out audit",
+            "{test} is not used; afterwards: heatlens audit {model} {test} --out audit",
             test = again::quoted(&test.display().to_string()),
             model = again::quoted(&out.join("model.onnx").display().to_string()),
         ));
     }
     for other in &split.others {
-        output::note(format!("{} is left alone: it is not a part of the split", other.display()));
+        output::note(format!("{} is not used: it is not a part of the split", other.display()));
     }
 }
 
 /// Prints the data, the settings and the expected duration of the training, and anything that could make it
 /// inconclusive.
-fn tell_outlook(plan: &Plan, trainer: &Trainer<'_>) -> Result<(), Failure> {
+fn tell_outlook(plan: &TrainingPlan, trainer: &Trainer<'_>) -> Result<(), Failure> {
     output::line(plan.images_in_words());
     plan.reduction_in_words().iter().for_each(output::note);
     output::line(plan.work_in_words(trainer)?);
@@ -128,7 +128,7 @@ fn open_options(options: &Train) -> Result<OpenOptions, Failure> {
 }
 
 /// Opens rows of the training data's array, preprocessed for the trained model.
-fn open_rows(options: &Train, wanted: &str, plan: &Plan) -> Result<Box<dyn Dataset>, Failure> {
+fn open_rows(options: &Train, wanted: &str, plan: &TrainingPlan) -> Result<Box<dyn Dataset>, Failure> {
     let open = OpenOptions { rows: rows("explain-rows", Some(wanted))?, ..plan.open_options() };
     Ok(open_inputs(std::slice::from_ref(&options.data), &open)?)
 }

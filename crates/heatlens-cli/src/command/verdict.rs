@@ -1,8 +1,8 @@
 //! Verdict on a model, worded identically at the end of `train`, `explain` and `audit`.
 
-use heatlens::stats::Estimate;
+use heatlens::stats::MeanEstimate;
 use heatlens::trust::audit::ModelVerdict;
-use heatlens::trust::chance::Verdict;
+use heatlens::trust::significance::Verdict;
 
 use crate::output;
 
@@ -18,7 +18,7 @@ pub(crate) fn tell_explained(verdict: &ModelVerdict) {
     }
     print(verdict);
     if verdict.judgement.verdict == Verdict::Learned {
-        output::line("These figures count only if the model was not trained on these images.");
+        output::line("These figures are valid only if the model was not trained on these images.");
     }
 }
 
@@ -41,7 +41,7 @@ fn note_some(problems: &[String]) {
 }
 
 /// Formats a mean with its confidence interval, if it has one.
-pub(crate) fn interval(estimate: Estimate, factor: f64) -> String {
+pub(crate) fn interval(estimate: MeanEstimate, factor: f64) -> String {
     let digits = if factor > 1.0 { 0 } else { 2 };
     let [mean, low, high] = [estimate.mean, estimate.low, estimate.high].map(|v| v * factor);
     if low.is_finite() {

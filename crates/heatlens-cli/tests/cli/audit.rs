@@ -99,7 +99,7 @@ fn an_audit_judges_model_and_methods() {
     // Detects the images that the model was trained on.
     let leak = folder.path().join("leak");
     let said = audit(&model, &data, &leak, &format!("{FEW} --train-data {}", data.display()));
-    said.says(0, &["80 of 80 images are among those the model was trained on"]);
+    said.says(0, &["80 of 80 images were used for training"]);
 }
 
 fn the_verdict_in_numbers(of_model: &serde_json::Value, page: &str) {
@@ -133,7 +133,7 @@ fn a_stopped_audit_goes_on_to_the_same_bytes() {
         assert_eq!(bytes(&whole, name), bytes(&cut, name), "{name}");
     }
     let other = audit(&trained.model, &trained.data, &cut, &format!("{FEW} --resume --seed 1"));
-    other.says(1, &["begun otherwise: seed was 0, is 1", "--force"]);
+    other.says(1, &["started with other settings: seed was 0, is now 1", "--force"]);
     audit(&trained.model, &trained.data, &cut, FEW).says(1, &["is not empty"]);
     let nothing = audit(&trained.model, &trained.data, &trained.path("none"), &format!("{FEW} --resume"));
     nothing.says(1, &["no unfinished run to resume"]);

@@ -58,7 +58,7 @@ fn a_truncated_picture_takes_no_part_in_training_and_is_named() {
     let run = train(&data, &out, BARELY);
     run.says(
         1,
-        &["033.png", "an entry that is no image is left out", "notes.txt", "1 images could not be read"],
+        &["033.png", "an entry that is not an image is left out", "notes.txt", "1 images could not be read"],
     );
     for name in ["model.onnx", "history.csv", "metrics.json", "learning_curve.png"] {
         assert!(out.join(name).is_file(), "{name}");
@@ -224,9 +224,9 @@ fn an_output_place_that_cannot_be_written_is_named() {
     let trained = Trained::new(2);
     let file = trained.path("file");
     fs::write(&file, "not a folder").unwrap();
-    let mut places = vec![(file.clone(), "is a file"), (file.join("below"), "cannot make the folder")];
+    let mut places = vec![(file.clone(), "is a file"), (file.join("below"), "cannot create the folder")];
     if Path::new("/proc/self").exists() {
-        places.push(("/proc/heatlens".into(), "cannot make the folder"));
+        places.push(("/proc/heatlens".into(), "cannot create the folder"));
     }
     for (place, reason) in places {
         for run in [explain(&trained.model, &trained.data, &place, ""), train(&trained.data, &place, BARELY)]

@@ -23,7 +23,7 @@ fn folders_match_classes_whatever_their_case() {
     explain(&model, &strange, &out, "--method grad_cam").says(
         0,
         &[
-            "no class of the model is called as the folder good",
+            "no class of the model is named like the folder good",
             "the classes are OK, defect",
             "--labels FILE",
         ],
@@ -66,7 +66,7 @@ fn what_is_no_image_costs_nothing() {
         fs::write(photos.join(name), b"\0\x05\x16\x07 not a picture").unwrap();
     }
     let run = heatlens("predict", &[&trained.model, &photos]);
-    run.says(0, &["entries that are no images are left out", "more"]);
+    run.says(0, &["entries that are not images are left out", "more"]);
     assert_eq!(run.stdout.lines().count(), 7);
     assert_eq!(run.stderr.matches("left out").count(), 1, "{}", run.stderr);
     // A truncated image is not one of these.
@@ -93,7 +93,7 @@ fn names_come_from_files_of_any_form() {
     fs::write(&file, b"tench\ncr\xe2ne\nhen").unwrap();
     predict(&file).says(1, &["names.anything", "neither UTF-8 nor UTF-16", "save it as UTF-8"]);
     fs::write(&file, "tench\ncrane").unwrap();
-    predict(&file).says(1, &["2 names (tench … crane), the model has 3 classes"]);
+    predict(&file).says(1, &["found 2 names (tench … crane), but the model has 3 classes"]);
     predict(Path::new("/no/such.txt")).says(1, &["/no/such.txt", "no such file"]);
     fs::write(&file, "crane\nhen\ncrane").unwrap();
     let class = |class: &str| {

@@ -75,7 +75,7 @@ fn an_onnx_file_is_not_given_the_name_of_another_kind() {
     }
     let nowhere = folder.path().join("no/out.onnx");
     let run = convert(&sample("residual"), &nowhere, "");
-    run.says(1, &["out.onnx", "there is no folder", "make it first"]);
+    run.says(1, &["out.onnx", "there is no folder", "create it first"]);
     assert!(!run.stderr.contains(".part"), "{}", run.stderr);
 }
 
@@ -93,7 +93,7 @@ fn wrong_choices_are_explained() {
     case("--with-explanation grad_cam --class all", 2, &["one class"]);
     case("--layer relu_2", 2, &["--with-explanation"]);
     convert(&sample("residual"), &out, "--with-explanation gradient --layer relu_2 --explanation-size image")
-        .says(0, &["--layer makes no difference", "--explanation-size makes no difference"]);
+        .says(0, &["--layer has no effect", "--explanation-size has no effect"]);
 }
 
 /// Returns pseudo-random images, `n`×`shape`.

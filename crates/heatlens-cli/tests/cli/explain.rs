@@ -239,7 +239,7 @@ fn several_layers_are_told_apart_and_a_wrong_name_lists_near_ones() {
         &trained.path("noted"),
         &format!("--method gradient --layer {last}"),
     );
-    note.says(0, &["--layer makes no difference to gradient"]);
+    note.says(0, &["--layer has no effect on gradient"]);
     let wrong = explain(&trained.model, &trained.data, &trained.path("none"), &format!("--layer {first}x"));
     wrong.says(2, &[&format!("no layer \"{first}x\""), first]);
     assert!(!trained.path("none").exists());
@@ -343,7 +343,7 @@ fn a_resumed_run_is_one_run() {
     let lines = fs::read_to_string(out.join("manifest.jsonl")).unwrap();
     fs::write(out.join("manifest.jsonl"), format!("{lines}{{\"input\":")).unwrap();
     let other = explain(&trained.model, &data, &out, "--method cam --resume");
-    other.says(1, &["begun otherwise: methods was", "rise", "is [\"cam\"]", "--force"]);
+    other.says(1, &["started with other settings: methods was", "rise", "is now [\"cam\"]", "--force"]);
     let made = || fs::metadata(out.join("some_00/original.png")).unwrap().modified().unwrap();
     let before = made();
     explain(&trained.model, &data, &out, &format!("{words} --resume")).says(0, &["40 of 40 images"]);
@@ -399,7 +399,7 @@ fn a_moved_run_goes_on_and_another_model_is_refused() {
     let written = fs::metadata(&trained.model).unwrap().modified().unwrap();
     fs::copy(other.join("model.onnx"), place("model.onnx")).unwrap();
     fs::File::options().write(true).open(place("model.onnx")).unwrap().set_modified(written).unwrap();
-    resume().says(1, &["begun otherwise: model was"]);
+    resume().says(1, &["started with other settings: model was"]);
     fs::copy(&trained.model, place("model.onnx")).unwrap();
     let made = || fs::metadata(place("out/some_0/original.png")).unwrap().modified().unwrap();
     let before = made();
@@ -408,5 +408,5 @@ fn a_moved_run_goes_on_and_another_model_is_refused() {
     // Other images under the same name.
     fs::write(place("out/run.json"), state.replace("\"finished\": true", "\"finished\": false")).unwrap();
     crate::common::stripes_npz(&place("some.npz"), 8, 2);
-    resume().says(1, &["begun otherwise: images was 6, is 8"]);
+    resume().says(1, &["started with other settings: images was 6, is now 8"]);
 }

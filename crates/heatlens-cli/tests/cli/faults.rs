@@ -194,7 +194,7 @@ fn a_run_goes_on_under_the_instructions_that_began_it() {
     assert!(state.contains("\"processor\": \"portable\""), "{state}");
     isa(&format!("{words} --resume"), &out).ends(0);
     fs::write(out.join("run.json"), state.replace("portable", "avx9")).unwrap();
-    isa(&format!("{words} --resume"), &out).says(1, &["processor was \"avx9\", is \"portable\""]);
+    isa(&format!("{words} --resume"), &out).says(1, &["processor was \"avx9\", is now \"portable\""]);
     heatlens("predict --isa sse9", &[&trained.model, &trained.data])
         .says(2, &["'sse9' for '--isa", "avx512, avx2, portable"]);
 }

@@ -29,8 +29,9 @@ fn a_segmentation_is_described_counted_and_explained_where_asked() {
     assert_eq!(manifest(&out)[0]["maps"][0]["target"], "2");
     explain("--region at:40,1", &folder.path().join("outside"))
         .refuses(&["outside the model's 40×40 pixels"]);
-    explain("--region left", &folder.path().join("side")).refuses(&["only boxes of known form have sides"]);
-    explain("--detection 1", &folder.path().join("none")).refuses(&["the model is no detector"]);
+    explain("--region left", &folder.path().join("side"))
+        .refuses(&["only boxes in a known format have sides"]);
+    explain("--detection 1", &folder.path().join("none")).refuses(&["the model is not a detector"]);
     explain("--aug-smooth", &folder.path().join("smooth")).refuses(&["--aug-smooth"]);
 }
 
@@ -50,7 +51,7 @@ fn boxes_are_listed_and_explained_by_rank() {
     };
     explain("--detection 2", "second").ends(0);
     explain("--detection cross --region top", "top").ends(0);
-    explain("--detection 0", "zero").refuses(&["ranks count from 1"]);
+    explain("--detection 0", "zero").refuses(&["ranks start at 1"]);
     explain("--detection dog", "dog").refuses(&["no class \"dog\"", "ring, cross"]);
     explain("--detection 1 --class ring", "both").refuses(&["either --detection or --class"]);
     explain("--region at:1,1", "pixel").refuses(&["expected left, top, right, bottom"]);
@@ -61,12 +62,13 @@ fn a_head_that_does_not_fit_is_refused() {
     let trained = Trained::new(2);
     let at = |flags: &str| heatlens(&format!("inspect {flags}"), &[&trained.model]);
     at("--head segmentation")
-        .refuses(&["--head segmentation does not fit", "no output holds scores at places"]);
+        .refuses(&["--head segmentation does not fit", "no output has scores at positions"]);
     at("--head detection").refuses(&["--head detection does not fit"]);
     at("--head boxes").refuses(&["'boxes' for '--head", "[possible values: classes, "]);
     let predict = |flags: &str| heatlens(&format!("predict {flags}"), &[&trained.model, &trained.data]);
     predict("--head similarity").refuses(&["--head similarity does not fit"]);
-    predict("--region predicted").refuses(&["only a segmentation or a detection has scores at places"]);
+    predict("--region predicted")
+        .refuses(&["only segmentation and detection models have scores at positions"]);
     predict("--head classes --reference x.png").refuses(&["--reference: only --head similarity"]);
 }
 
@@ -100,7 +102,7 @@ fn images_are_held_against_an_image_or_an_embedding() {
     array(&at("images.npy"), &[2, 1, 8, 8], &noise(128));
     let run = |flags: &str| heatlens(&format!("predict {flags}"), &[at("net.onnx"), at("images.npy")]);
     run("").refuses(&["--head similarity --reference"]);
-    run("--head similarity").refuses(&["similar to what?"]);
+    run("--head similarity").refuses(&["needs a reference"]);
     let with = |reference: &Path| {
         let flags = format!("predict --reference {}", reference.display());
         heatlens(&flags, &[at("net.onnx"), at("images.npy")])
@@ -150,5 +152,5 @@ fn further_inputs_are_fed() {
     array(&at("long.npy"), &[3], &[0.0; 3]);
     run("--feed age=AT/long.npy").refuses(&["expected an array of shape [1, 2], found [3]"]);
     array(&at("rows.npy"), &[2, 2], &[0.0; 4]);
-    run("--feed age=AT/rows.npy").refuses(&["found [2, 2]", "one row is taken for all images"]);
+    run("--feed age=AT/rows.npy").refuses(&["found [2, 2]", "one row is used for all images"]);
 }

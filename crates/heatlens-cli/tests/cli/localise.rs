@@ -97,7 +97,7 @@ fn what_was_written_covers_itself_and_only_itself() {
     );
     report.ends(0);
     let html = fs::read_to_string(trained.path("report").join("report.html")).unwrap();
-    assert!(html.contains("How well does what is hot cover the true objects?"));
+    assert!(html.contains("How well do the hot pixels cover the true objects?"));
     assert!(html.contains("outline of the true object"), "the cards show it");
 }
 

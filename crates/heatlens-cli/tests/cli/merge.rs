@@ -99,17 +99,20 @@ fn what_is_no_whole_run_is_not_merged() {
     };
     refuses(&["a", "b"], &["found 2 of 3 shards, 3/3 missing"]);
     refuses(&["a", "b", "a", "c"], &["are both shard 1/3"]);
-    refuses(&["a", "images"], &["images is no finished shard", "--shard"]);
+    refuses(&["a", "images"], &["images is not a finished shard", "--shard"]);
     shard("--shard 2/4", "quarter");
-    refuses(&["a", "quarter", "c"], &["no parts of one run", "1/3", "2/4"]);
+    refuses(&["a", "quarter", "c"], &["come from different runs", "1/3", "2/4"]);
     shard("--shard 2/3 --method cam", "other");
-    refuses(&["a", "other", "c"], &["no parts of one run", "methods", "\"cam\"", "by the same command"]);
+    refuses(
+        &["a", "other", "c"],
+        &["come from different runs", "methods", "\"cam\"", "with the same command"],
+    );
     let damaged = case.trained.path("c").join("run.json");
     let text = fs::read_to_string(&damaged).unwrap();
     fs::write(&damaged, text.replace("3/3", "7/3")).unwrap();
     refuses(&["a", "b", "c"], &["run.json is damaged", "7/3"]);
     fs::write(&damaged, text.replace("\"version\": \"", "\"version\": \"1")).unwrap();
-    refuses(&["a", "b", "c"], &["no parts of one run: version"]);
+    refuses(&["a", "b", "c"], &["different runs: version is"]);
     fs::write(&damaged, &text).unwrap();
     for wrong in ["0/3", "4/3", "x"] {
         case.run("explain", &format!("--shard {wrong}"), "wrong").says(2, &["as 1/3, 2/3 or 3/3", wrong]);
@@ -129,7 +132,7 @@ fn what_is_no_whole_run_is_not_merged() {
     case.merge(&["a", "b", "c"], "changed").says(1, &["image number 6", "have changed", "again"]);
     save_png(&case.images.join("1/001.png"), 1, 1);
     save_png(&case.images.join("1/100.png"), 1, 1);
-    refuses(&["a", "b", "c"], &["made of 10 images, now there are 11"]);
+    refuses(&["a", "b", "c"], &["made from 10 images, but now there are 11"]);
     fs::remove_file(case.images.join("1/100.png")).unwrap();
     case.merge(&["a", "b", "c"], "merged").says(1, &["9 of 10 images explained", "002.png"]);
 }

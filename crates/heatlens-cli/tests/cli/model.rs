@@ -10,7 +10,7 @@ fn inspect_draws_the_stages_and_marks_the_default() {
         0,
         &[
             "pixels   0…1",
-            "as the file says",
+            "as the file specifies",
             "stages\n",
             "▇▇",
             "relu_1",

@@ -48,7 +48,7 @@ fn bytes_and_pictures_give_the_same_model_and_the_same_answers_to_the_last_bit()
     assert_eq!(table(&floats), table(&array));
     let run = folder.path().join("run-floats");
     train(&floats, &run, BARELY)
-        .says(0, &["taken for pixels from 0 to 255 and divided by 255", "--scale raw"]);
+        .says(0, &["taken as pixels from 0 to 255 and divided by 255", "--scale raw"]);
     assert!(fs::read(run.join("model.onnx")).unwrap() == fs::read(&model).unwrap());
 }
 
@@ -59,7 +59,7 @@ fn raw_arrays_go_in_as_they_are_and_pictures_as_the_same_numbers() {
     let [array, run] = ["array", "run"].map(|name| folder.path().join(name));
     train(&array, &run, &format!("{BARELY} --scale raw")).ends(0);
     let model = run.join("model.onnx");
-    heatlens("inspect", &[&model]).says(0, &["pixels   0…255", "as the file says"]);
+    heatlens("inspect", &[&model]).says(0, &["pixels   0…255", "as the file specifies"]);
     let table = |data: &Path, flags: &str| heatlens(&format!("predict {flags}"), &[&model, data]).ends(0);
     let answers = |text: String| {
         text.lines()

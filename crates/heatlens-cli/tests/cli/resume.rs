@@ -46,7 +46,7 @@ impl Case {
             .unwrap();
         let mut reader = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        while said.matches("epoch ").count() < epochs || !said.contains("to judge by") {
+        while said.matches("epoch ").count() < epochs || !said.contains("held out") {
             let read = reader.read_line(&mut said).unwrap();
             assert!(read > 0, "the run ended before epoch {epochs}: {said}");
         }
@@ -141,15 +141,16 @@ fn a_run_goes_on_only_as_it_began() {
     let other =
         "--arch gap-cnn --recipe keras-two-class --epochs 2 --batch-size 16 --validation-split 0.3 --resume";
     train(&case.data, &out, &other.replace("--batch-size 16", "--batch-size 8"))
-        .says(1, &["batch_size was 16, is 8"]);
+        .says(1, &["batch_size was 16, is now 8"]);
     train(&case.data, &out, &other.replace("gap-cnn", "gap-cnn-bn"))
-        .says(1, &["arch was \"gap-cnn\", is \"gap-cnn-bn\""]);
-    train(&case.data, &out, &format!("{other} --seed 3")).says(1, &["seed was 0, is 3"]);
+        .says(1, &["arch was \"gap-cnn\", is now \"gap-cnn-bn\""]);
+    train(&case.data, &out, &format!("{other} --seed 3")).says(1, &["seed was 0, is now 3"]);
     train(&case.folder.path().join("data.npz"), &case.run("none"), other)
         .says(1, &["no unfinished run to resume"]);
     // The same path with other pixels.
     stripes_npz(&case.data, 124, 2);
-    train(&case.data, &out, other).says(1, &["begun otherwise: images was 120, is 124; inputs was"]);
+    train(&case.data, &out, other)
+        .says(1, &["started with other settings: images was 120, is now 124; inputs was"]);
     assert!(results(&out) == before, "a refused run changed files");
 }
 

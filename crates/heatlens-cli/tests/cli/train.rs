@@ -108,7 +108,7 @@ fn chosen_rows_train_and_other_rows_are_explained_in_one_command() {
         "--rows 0:40 --split last --keep last --epochs 2 --validation-split 0.25 --explain-rows 50:60";
     let said = train(&data, &out, flags).ends(0);
     assert!(said.contains("30 images of 1×16×16 to train on"), "{said}");
-    assert!(said.contains("10 to judge by"), "{said}");
+    assert!(said.contains("10 held out"), "{said}");
     let lines = manifest(&out.join("explain"));
     let indices: Vec<i64> = lines.iter().map(|line| line["index"].as_i64().unwrap()).collect();
     assert_eq!(indices, (50..60).collect::<Vec<i64>>());
@@ -178,7 +178,7 @@ fn a_folder_is_learned_without_any_flag() {
     class_folder(&data, &["lying", "standing"], 60);
     let said = train(&data, &out, "").ends(0);
     for words in
-        ["80 images of 1×16×16", "40 to judge by", "gap-cnn-deep, 60 epochs of 5 steps", "at most about"]
+        ["80 images of 1×16×16", "40 held out", "gap-cnn-deep, 60 epochs of 5 steps", "at most about"]
     {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -198,13 +198,13 @@ fn a_folder_that_was_split_by_hand_is_used_as_such() {
     }
     let said = train(&data, &out, BARELY).ends(0);
     for words in
-        ["24 images", "12 of lying, 12 of standing", "14 to judge by", "test is left alone", "heatlens audit"]
+        ["24 images", "12 of lying, 12 of standing", "14 held out", "test is not used", "heatlens audit"]
     {
         assert!(said.contains(words), "{words}: {said}");
     }
     fs::remove_dir_all(data.join("Val")).unwrap();
     let said = train(&data, &out, &format!("{BARELY} --force")).ends(0);
-    assert!(said.contains("16 images") && said.contains("8 to judge by"), "{said}");
+    assert!(said.contains("16 images") && said.contains("8 held out"), "{said}");
 }
 
 #[test]

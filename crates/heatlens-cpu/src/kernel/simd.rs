@@ -107,7 +107,7 @@ impl Isa {
             return Err(format!("instruction set: expected {}, found {name:?}", names(&mut known)));
         };
         if !wanted.is_available() {
-            return Err(format!("this processor has no {name}: take {}", names(&mut Self::available())));
+            return Err(format!("this processor has no {name}: use {}", names(&mut Self::available())));
         }
         match *PINNED.get_or_init(|| wanted) {
             isa if isa == wanted => Ok(()),

@@ -6,11 +6,11 @@
 
 mod batch_normalization;
 mod conv;
+mod data_movement;
 mod elementwise;
 mod gather;
 mod layer_normalization;
 mod matmul;
-mod movement;
 mod pool;
 mod reduce;
 mod softmax;
@@ -114,7 +114,7 @@ const FAMILIES: &[Family] = &[
     elementwise::lower,
     reduce::lower,
     matmul::lower,
-    movement::lower,
+    data_movement::lower,
     softmax::lower,
     batch_normalization::lower,
     layer_normalization::lower,
@@ -151,7 +151,7 @@ pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, Com
             found.unwrap_or_else(|| Err("no kernel for this operator".to_owned()))
         });
         if let Err(reason) = outcome {
-            let op = node.op.spelling().name.to_owned();
+            let op = node.op.onnx_form().name.to_owned();
             refused.push(Unsupported { node: node.name.clone(), op, reason });
             // Adds placeholders for the outputs, so that the remaining nodes are checked too.
             for &output in &node.outputs {
@@ -319,7 +319,7 @@ impl Lowering<'_> {
         };
         self.values.push(value);
         let output = Slot(self.values.len() - 1);
-        let (node, op) = (node.name.clone(), node.op.spelling().name);
+        let (node, op) = (node.name.clone(), node.op.onnx_form().name);
         self.steps.push(Step { node, op, kernel, inputs: inputs.to_vec(), output, rate, block });
         output
     }

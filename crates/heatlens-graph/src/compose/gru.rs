@@ -14,7 +14,7 @@ type Built = Result<ValueId, GraphError>;
 
 /// Kind of recurrent unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum GruUnit {
     /// f(input + previous output).
     Plain,
     /// Unit with an update gate and a reset gate.
@@ -24,7 +24,7 @@ pub enum Unit {
     },
 }
 
-impl Unit {
+impl GruUnit {
     /// Returns the number of weighted sums per step. Those of a gated unit are for the update gate, the reset gate and
     /// the output, in this order.
     #[must_use]
@@ -38,9 +38,9 @@ impl Unit {
 
 /// One direction of a recurrent layer.
 #[derive(Clone, Copy, Debug)]
-pub struct Direction {
+pub struct GruDirection {
     /// Kind of unit.
-    pub unit: Unit,
+    pub unit: GruUnit,
     /// True if the sequence is processed from its end.
     pub backwards: bool,
     /// Activation of the gates, if there are any.
@@ -64,7 +64,7 @@ pub struct Direction {
 ///
 /// # Errors
 /// If the shapes do not fit, or there are no steps.
-pub fn recurrent(b: &mut Builder<'_>, x: ValueId, direction: &Direction) -> Result<Outputs, GraphError> {
+pub fn recurrent(b: &mut Builder<'_>, x: ValueId, direction: &GruDirection) -> Result<Outputs, GraphError> {
     let shape = b.shape(x);
     let (&[samples, Dim::Fixed(steps), _], &[_, Dim::Fixed(size)]) =
         (shape.0.as_slice(), b.shape(direction.recurrent).0.as_slice())
@@ -104,7 +104,7 @@ pub fn recurrent(b: &mut Builder<'_>, x: ValueId, direction: &Direction) -> Resu
 
 /// Data shared by all steps.
 struct Step<'a> {
-    direction: &'a Direction,
+    direction: &'a GruDirection,
     size: usize,
     recurrent: ValueId,
 }
@@ -113,12 +113,12 @@ impl Step<'_> {
     /// Appends the output of a step, given the sums over its input and the previous output.
     fn write(&self, b: &mut Builder<'_>, sums: ValueId, before: ValueId) -> Built {
         match self.direction.unit {
-            Unit::Plain => {
+            GruUnit::Plain => {
                 let own = self.before(b, before, 0, 1)?;
                 let sum = b.add(sums, own)?;
                 self.bend(b, self.direction.output, sum)
             }
-            Unit::Gated { linear_before_reset } => {
+            GruUnit::Gated { linear_before_reset } => {
                 let own = self.before(b, before, 0, 2)?;
                 let gates = self.part(b, sums, 1, 0, 2)?;
                 let gates = b.add(gates, own)?;

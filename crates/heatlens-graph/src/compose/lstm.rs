@@ -17,7 +17,7 @@ type Built = Result<ValueId, GraphError>;
 
 /// One direction of an LSTM layer.
 #[derive(Clone, Copy, Debug)]
-pub struct Direction<'a> {
+pub struct LstmDirection<'a> {
     /// True if the sequence is processed from its end.
     pub backwards: bool,
     /// Activations of the gates, of the cell's input and of the cell's output.
@@ -27,12 +27,12 @@ pub struct Direction<'a> {
     /// True if the forget gate is 1 − the input gate.
     pub coupled: bool,
     /// Weights and initial state.
-    pub weights: &'a Weights,
+    pub weights: &'a LstmWeights,
 }
 
 /// Weights and initial state of a direction. Gates are stored in the order input, output, forget, cell.
 #[derive(Clone, Copy, Debug)]
-pub struct Weights {
+pub struct LstmWeights {
     /// Weights of the sequence: (4·size)×(input size).
     pub input: ValueId,
     /// Weights of the previous output: (4·size)×size.
@@ -65,7 +65,7 @@ fn part(b: &mut Builder<'_>, x: ValueId, axis: usize, start: usize, len: usize) 
 ///
 /// # Errors
 /// If the shapes do not fit, or there are no steps.
-pub fn lstm(b: &mut Builder<'_>, x: ValueId, direction: &Direction<'_>) -> Result<Outputs, GraphError> {
+pub fn lstm(b: &mut Builder<'_>, x: ValueId, direction: &LstmDirection<'_>) -> Result<Outputs, GraphError> {
     let weights = direction.weights;
     let shape = b.shape(x);
     let (&[samples, Dim::Fixed(steps), _], &[_, Dim::Fixed(size)]) =
@@ -108,7 +108,7 @@ pub fn lstm(b: &mut Builder<'_>, x: ValueId, direction: &Direction<'_>) -> Resul
 
 /// Data shared by all steps.
 struct Cell<'a> {
-    direction: &'a Direction<'a>,
+    direction: &'a LstmDirection<'a>,
     size: usize,
     recurrent: ValueId,
     peepholes: Option<[ValueId; 3]>,

@@ -38,7 +38,7 @@ pub(super) fn read(source: impl Read + Seek) -> Result<Archive, KerasError> {
 /// Reads one file of the archive, at most as many bytes as its header declares.
 fn entry(zip: &mut ZipArchive<impl Read + Seek>, name: &str, limit: u64) -> Result<Vec<u8>, KerasError> {
     let file = zip.by_name(name).map_err(|error| match error {
-        ZipError::FileNotFound => KerasError::Malformed(format!("there is no {name} in it")),
+        ZipError::FileNotFound => KerasError::Malformed(format!("it contains no {name}")),
         other => damaged(other),
     })?;
     let announced = file.size();
@@ -61,7 +61,7 @@ fn entry(zip: &mut ZipArchive<impl Read + Seek>, name: &str, limit: u64) -> Resu
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, KerasError> {
-    String::from_utf8(bytes).map_err(|_| KerasError::Damaged("its description is no UTF-8 text".to_owned()))
+    String::from_utf8(bytes).map_err(|_| KerasError::Damaged("its description is not UTF-8 text".to_owned()))
 }
 
 fn damaged(error: ZipError) -> KerasError {

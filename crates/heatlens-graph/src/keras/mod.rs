@@ -36,7 +36,7 @@ use weights::Place;
 
 /// Model read from a file.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct KerasModel {
     /// The network.
     pub graph: Graph,
     /// Notes on how the file was read, one sentence each. Often empty.
@@ -45,7 +45,7 @@ pub struct Opened {
 
 /// Settings for what a file leaves open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenOptions {
+pub struct KerasOptions {
     /// Height and width of the images, if the model accepts any size.
     pub input_size: Option<[usize; 2]>,
 }
@@ -64,15 +64,15 @@ const WEIGHTS: &str = "model.weights.h5";
 ///
 /// # Errors
 /// If the file cannot be read, is larger than 2 GiB, is not a Keras model, or has unsupported layers.
-pub fn open_file(path: &Path) -> Result<Opened, KerasError> {
-    open_file_with(path, &OpenOptions::default())
+pub fn open_file(path: &Path) -> Result<KerasModel, KerasError> {
+    open_file_with(path, &KerasOptions::default())
 }
 
 /// Like [`open_file`], with settings for what the file leaves open.
 ///
 /// # Errors
 /// Same as [`open_file`].
-pub fn open_file_with(path: &Path, options: &OpenOptions) -> Result<Opened, KerasError> {
+pub fn open_file_with(path: &Path, options: &KerasOptions) -> Result<KerasModel, KerasError> {
     open_source(BufReader::new(crate::open_regular(path)?), options)
 }
 
@@ -80,7 +80,7 @@ pub fn open_file_with(path: &Path, options: &OpenOptions) -> Result<Opened, Kera
 ///
 /// # Errors
 /// Same as [`open_file`].
-pub fn open(bytes: &[u8], options: &OpenOptions) -> Result<Opened, KerasError> {
+pub fn open(bytes: &[u8], options: &KerasOptions) -> Result<KerasModel, KerasError> {
     open_source(Cursor::new(bytes), options)
 }
 
@@ -91,7 +91,7 @@ pub fn recognises(ends: &[u8]) -> bool {
         || ends.starts_with(ZIP) && ends.windows(WEIGHTS.len()).any(|window| window == WEIGHTS.as_bytes())
 }
 
-fn open_source(mut source: impl Read + Seek, options: &OpenOptions) -> Result<Opened, KerasError> {
+fn open_source(mut source: impl Read + Seek, options: &KerasOptions) -> Result<KerasModel, KerasError> {
     const WINDOW: u64 = 1 << 16;
     let mut ends = Vec::new();
     source.by_ref().take(WINDOW).read_to_end(&mut ends)?;
@@ -107,7 +107,7 @@ fn open_source(mut source: impl Read + Seek, options: &OpenOptions) -> Result<Op
     }
     if ends.starts_with(ZIP) {
         if !ends.windows(ZIP_END.len()).any(|window| window == ZIP_END) {
-            let what = "the list of its files, which stands at its end, is missing (cut off?)";
+            let what = "the list of its files, which belongs at its end, is missing (cut off?)";
             return Err(KerasError::Damaged(what.to_owned()));
         }
         return open_archive(source, options);
@@ -117,7 +117,7 @@ fn open_source(mut source: impl Read + Seek, options: &OpenOptions) -> Result<Op
     open_hdf5(Store::open(bytes)?, options)
 }
 
-fn open_archive(source: impl Read + Seek, options: &OpenOptions) -> Result<Opened, KerasError> {
+fn open_archive(source: impl Read + Seek, options: &KerasOptions) -> Result<KerasModel, KerasError> {
     let archive = archive::read(source)?;
     let config = parse(&archive.config)?;
     let about = parse(&archive.metadata)?;
@@ -126,7 +126,7 @@ fn open_archive(source: impl Read + Seek, options: &OpenOptions) -> Result<Opene
     read::model(&config, store, &Place::Folder(String::new()), era, options)
 }
 
-fn open_hdf5(store: Store, options: &OpenOptions) -> Result<Opened, KerasError> {
+fn open_hdf5(store: Store, options: &KerasOptions) -> Result<KerasModel, KerasError> {
     let Some(config) = store.text("", "model_config")? else {
         let weights = store.texts("", "layer_names")?.is_some() || !store.groups("layers")?.is_empty();
         let (looks_like, advice) = if weights {
@@ -158,8 +158,8 @@ fn parse(text: &str) -> Result<Json, KerasError> {
     limits::check("its description in memory", unfolded(text), MAX_DESCRIPTION)?;
     serde_json::from_str(text).map_err(|e| {
         let python = ["Infinity", "NaN"].iter().any(|word| text.contains(word));
-        let hint = if python { " (a setting is infinite or no number)" } else { "" };
-        KerasError::Malformed(format!("its description is no JSON: {e}{hint}; save the model again"))
+        let hint = if python { " (a setting is infinite or NaN)" } else { "" };
+        KerasError::Malformed(format!("its description is not JSON: {e}{hint}; save the model again"))
     })
 }
 

@@ -16,7 +16,7 @@ use super::scope::{Arg, Era, Layout, Problem, Reading, Scope, Symbol};
 use super::spec::{Argument, Call, LayerSpec, Source, sources};
 use super::store::Store;
 use super::weights::Place;
-use super::{KerasError, OpenOptions, Opened};
+use super::{KerasError, KerasModel, KerasOptions};
 use crate::error::OpError;
 use crate::fact::{Fact, Shape};
 use crate::graph::{Graph, Origin};
@@ -28,14 +28,14 @@ pub(super) fn model(
     store: Store,
     place: &Place,
     era: Era,
-    options: &OpenOptions,
-) -> Result<Opened, KerasError> {
+    options: &KerasOptions,
+) -> Result<KerasModel, KerasError> {
     let spec = LayerSpec::read(json)?;
     if !spec.is_model() {
         return Err(KerasError::Malformed(format!(
-            "it holds a {} where a Sequential or Functional model is expected; a model written as a class of its own \
-             (`class MyModel(keras.Model)`) keeps its computation in Python: export it to ONNX where that class is \
-             known\n    {}",
+            "it holds a {} where a Sequential or Functional model is expected; a subclassed model (`class \
+             MyModel(keras.Model)`) keeps its computation in Python code: export it to ONNX where that class \
+             is defined\n    {}",
             spec.class,
             advice::export(json)
         )));
@@ -57,7 +57,7 @@ pub(super) fn model(
     let ids: Option<Vec<_>> = outputs.iter().map(|output| output.map(|symbol| symbol.id)).collect();
     let ids = ids.filter(|ids| !ids.is_empty());
     graph.set_outputs(&ids.ok_or_else(|| KerasError::Malformed("the model has no outputs".to_owned()))?);
-    Ok(Opened { graph, warnings: reader.reading.warnings })
+    Ok(KerasModel { graph, warnings: reader.reading.warnings })
 }
 
 /// Collects every layer of an unknown class, so that one error lists them all.
@@ -113,7 +113,7 @@ type Outputs = Vec<Option<Symbol>>;
 
 struct Reader<'o> {
     reading: Reading,
-    options: &'o OpenOptions,
+    options: &'o KerasOptions,
     /// True if all images of the file have the channels first.
     channels_first: bool,
     errors: Vec<LayerError>,
@@ -384,7 +384,8 @@ impl<'a> Functional<'a> {
     fn feed(&mut self, reader: &mut Reader<'_>, inputs: Option<Vec<Symbol>>) -> Result<(), KerasError> {
         let starts = sources(self.spec.config, "input_layers")?;
         if inputs.as_ref().is_some_and(|inputs| inputs.len() != starts.len()) {
-            let what = format!("{:?} is called with another number of values than it takes", self.spec.name);
+            let what =
+                format!("{:?} is called with a number of values that it does not take", self.spec.name);
             return Err(KerasError::Malformed(what));
         }
         for (i, start) in starts.iter().enumerate() {
@@ -506,7 +507,7 @@ impl<'a> Functional<'a> {
     fn output(&self, source: &Source<'_>) -> Result<Option<Symbol>, KerasError> {
         let missing = || {
             KerasError::Malformed(format!(
-                "output {} of layer {:?} is not there",
+                "output {} of layer {:?} does not exist",
                 source.output, source.layer
             ))
         };

@@ -308,7 +308,11 @@ impl Scope<'_> {
         }
         let Some(path) = self.arrays.get(index) else {
             let found = self.arrays.len();
-            return Err(invalid(format!("its {what} is not in the file ({found} arrays are)")).into());
+            return Err(invalid(format!(
+                "its {what} is missing from the file, which holds {found} arrays for \
+                it"
+            ))
+            .into());
         };
         let array = self.reading.store.array(path)?;
         if array.shape != shape {
@@ -360,7 +364,7 @@ impl Scope<'_> {
                 && matches!(arg, Arg::Json(v) if v.as_bool() == Some(true) || v.as_i64() == Some(1))
         };
         if self.kwargs.iter().any(asked) {
-            self.warn("called as in training, run as after it");
+            self.warn("called in training mode, run in inference mode");
         }
     }
 

@@ -91,14 +91,14 @@ impl<'a> Attributes<'a> {
     pub(super) fn text(&mut self, name: &str) -> Result<Option<&'a str>, OpError> {
         let Some(attribute) = self.take(name, AttributeType::String)? else { return Ok(None) };
         let text = std::str::from_utf8(attribute.s.as_deref().unwrap_or_default());
-        text.map(Some).map_err(|_| invalid(format!("attribute {name:?} is no text")))
+        text.map(Some).map_err(|_| invalid(format!("attribute {name:?} is not a string")))
     }
 
     /// Reads a list of strings.
     pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<&'a str>>, OpError> {
         let Some(attribute) = self.take(name, AttributeType::Strings)? else { return Ok(None) };
         let texts: Result<Vec<&str>, _> = attribute.strings.iter().map(|s| std::str::from_utf8(s)).collect();
-        texts.map(Some).map_err(|_| invalid(format!("attribute {name:?} is no list of texts")))
+        texts.map(Some).map_err(|_| invalid(format!("attribute {name:?} is not a list of strings")))
     }
 
     /// Reads an array.
@@ -109,7 +109,10 @@ impl<'a> Attributes<'a> {
     fn take(&mut self, name: &str, wanted: AttributeType) -> Result<Option<&'a AttributeProto>, OpError> {
         let Some(attribute) = self.left.remove(name) else { return Ok(None) };
         if !attribute.ref_attr_name().is_empty() {
-            return Err(invalid(format!("attribute {name:?} refers to a function's, outside of a function")));
+            return Err(invalid(format!(
+                "attribute {name:?} refers to an attribute of a function, but is not \
+                in a function"
+            )));
         }
         // The first version of the format had no `type`.
         if attribute.r#type.is_none() || attribute.r#type() == wanted {

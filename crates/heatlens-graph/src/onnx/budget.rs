@@ -42,7 +42,7 @@ impl Ledger {
     pub(super) fn compute(&mut self, outputs: &[Slot], graph: &Graph, from: usize) -> Result<(), OnnxError> {
         let outputs = outputs.iter().flat_map(|slot| match slot {
             Slot::Stored(tensor) => std::slice::from_ref(tensor),
-            Slot::Sizes(arrays) | Slot::Numbered(arrays) => arrays,
+            Slot::Sizes(arrays) | Slot::BatchIndex(arrays) => arrays,
             Slot::Value(_) | Slot::Lost | Slot::Unreadable(_) => &[],
         });
         let constants = graph.values()[from..].iter().filter_map(|value| match &value.origin {
@@ -116,7 +116,7 @@ impl WrittenOut {
     fn count(&mut self, bytes: u64) -> Result<(), OnnxError> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > self.limit {
-            let what = "what the file's functions stand for";
+            let what = "the expansion of the file's functions";
             return Err(OnnxError::TooLarge { what, found: self.bytes, limit: self.limit });
         }
         Ok(())

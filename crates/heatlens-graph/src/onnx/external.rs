@@ -59,7 +59,7 @@ impl External {
         let total = self.read.entry(path).or_default();
         *total = total.saturating_add(length);
         if *total > size.saturating_mul(REUSE) {
-            return Err(bad("its arrays overlap so that they take far more than the file".to_owned()));
+            return Err(bad("its arrays overlap and take far more memory than the file".to_owned()));
         }
         file.seek(SeekFrom::Start(place.offset)).map_err(|e| bad(e.to_string()))?;
         let len = usize::try_from(length).map_err(|_| bad(format!("{length} bytes are too many")))?;
@@ -74,7 +74,8 @@ impl External {
 
     /// Resolves `location`, which must lie in the model's folder.
     fn path(&self, location: &str) -> Result<PathBuf, String> {
-        let folder = self.folder.as_ref().ok_or("a model read from memory has no folder to look in")?;
+        let folder =
+            self.folder.as_ref().ok_or("a model read from memory has no folder for further files")?;
         let relative = Path::new(location);
         let plain = |c: Component<'_>| matches!(c, Component::Normal(_) | Component::CurDir);
         if location.is_empty() || !relative.components().all(plain) {
@@ -86,7 +87,7 @@ impl External {
         if path.starts_with(&folder) {
             Ok(path)
         } else {
-            Err("it leads out of the model's folder".to_owned())
+            Err("it lies outside of the model's folder".to_owned())
         }
     }
 }
@@ -102,7 +103,7 @@ impl<'a> Place<'a> {
             entry(key).map(parse).transpose()
         };
         let location =
-            entry("location").ok_or_else(|| invalid("its data are in another file that is not named"))?;
+            entry("location").ok_or_else(|| invalid("its data are in another file whose name is missing"))?;
         Ok(Self { location, offset: number("offset")?.unwrap_or(0), length: number("length")? })
     }
 }

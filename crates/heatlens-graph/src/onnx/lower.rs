@@ -10,7 +10,7 @@ use crate::graph::{Graph, Node, Origin, ValueId};
 use crate::op::expand::Expand;
 use crate::op::identity::Identity;
 use crate::op::layer_normalization::LayerNormalization;
-use crate::op::{Spelling, at, to_axes};
+use crate::op::{OnnxForm, at, to_axes};
 use crate::tensor::Tensor;
 
 /// Maximum number of rewriting rounds: a replacement may itself contain non-standard operators.
@@ -38,15 +38,15 @@ pub(super) fn lowered(graph: &Graph) -> Result<Option<Graph>, GraphError> {
 }
 
 /// Returns the standard written form of a node, if a single standard node can express it.
-pub(super) fn standard_spelling(graph: &Graph, node: &Node) -> Option<Spelling> {
-    let spelling = node.op.spelling();
+pub(super) fn standard_form(graph: &Graph, node: &Node) -> Option<OnnxForm> {
+    let onnx_form = node.op.onnx_form();
     // ONNX requires a scale for this operator.
     let scaled = node.inputs.get(1).is_some_and(Option::is_some);
     if node.op.downcast_ref::<LayerNormalization>().is_some() && !scaled {
         return None;
     }
-    if spelling.standard {
-        return Some(spelling);
+    if onnx_form.standard {
+        return Some(onnx_form);
     }
     let expand = node.op.downcast_ref::<Expand>()?;
     let x = &graph.fact(node.inputs.first().copied().flatten()?).shape;
@@ -58,11 +58,11 @@ pub(super) fn standard_spelling(graph: &Graph, node: &Node) -> Option<Spelling> 
     }
     // The batch axis is present already, and ONNX broadcasts a size of 1 in its place.
     let sizes: Vec<usize> = expand.shape.0.iter().map(|d| if d.is_batch() { 1 } else { d.at(1) }).collect();
-    Some(Spelling::new(spelling.name).with_constant(Tensor::i64(&to_axes(&sizes))))
+    Some(OnnxForm::new(onnx_form.name).with_constant(Tensor::i64(&to_axes(&sizes))))
 }
 
 fn is_internal(graph: &Graph, node: &Node) -> bool {
-    standard_spelling(graph, node).is_none()
+    standard_form(graph, node).is_none()
 }
 
 pub(super) fn no_form(node: &Node) -> GraphError {

@@ -1,7 +1,7 @@
 //! Reading of ONNX files into a [`Graph`], and writing of any [`Graph`] to ONNX.
 //!
 //! Reading ([`open_file`], [`open`]) trusts nothing: `limits` checks the bytes, `proto` decodes them, `read` collects
-//! stored arrays and declarations, `walk` visits the nodes, and the table in `ops` converts each to operators of this
+//! stored arrays and declarations, `importer` visits the nodes, and the table in `ops` converts each to operators of this
 //! crate. Shape arithmetic is computed on the way (`known`); functions and branches are inlined (`inline`); `budget`
 //! limits the growth by both. Nodes with unknown operators or attributes are rejected, all in one error. Any deviation
 //! from the file's own semantics is reported as a warning.
@@ -10,16 +10,18 @@
 //! in standard ones.
 
 mod attributes;
+mod batch_index;
+mod broadcast_constant;
 mod budget;
+mod constant_folding;
 mod ends;
 mod error;
 mod external;
 mod formula;
+mod importer;
 mod inline;
-mod known;
 mod limits;
 mod lower;
-mod numbered;
 mod open_size;
 mod ops;
 mod proto;
@@ -29,9 +31,7 @@ mod scope;
 mod tensor;
 #[cfg(test)]
 mod tests;
-mod uniform;
 mod value_info;
-mod walk;
 mod write;
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ use crate::graph::Graph;
 
 /// Model read from a file.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct OnnxModel {
     /// The network.
     pub graph: Graph,
     /// Notes on how the file was read, one sentence each (half precision computed in single, nodes exported in training
@@ -61,7 +61,7 @@ pub struct Opened {
 
 /// Settings for what a file leaves open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenOptions {
+pub struct OnnxOptions {
     /// Height and width of the images, if the file leaves them open.
     pub input_size: Option<[usize; 2]>,
 }
@@ -78,15 +78,15 @@ pub const CLASS_LABELS: &str = ends::CLASS_LABELS;
 ///
 /// # Errors
 /// If the file cannot be read, is larger than 2 GiB, is not an ONNX model, or has unsupported nodes.
-pub fn open_file(path: &Path) -> Result<Opened, OnnxError> {
-    open_file_with(path, OpenOptions::default())
+pub fn open_file(path: &Path) -> Result<OnnxModel, OnnxError> {
+    open_file_with(path, OnnxOptions::default())
 }
 
 /// Like [`open_file`], with settings for what the file leaves open.
 ///
 /// # Errors
 /// Same as [`open_file`].
-pub fn open_file_with(path: &Path, options: OpenOptions) -> Result<Opened, OnnxError> {
+pub fn open_file_with(path: &Path, options: OnnxOptions) -> Result<OnnxModel, OnnxError> {
     let mut bytes = Vec::new();
     // Reads one byte more than allowed to detect larger files; also stops reading endless devices.
     let mut file = crate::open_regular(path).map_err(OnnxError::Io)?.take(limits::MAX_FILE + 1);

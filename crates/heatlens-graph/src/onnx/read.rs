@@ -8,11 +8,11 @@ use prost::bytes::Bytes;
 use super::ends::{CLASS_LABELS, Producers};
 use super::error::{NodeError, OnnxError};
 use super::external::External;
+use super::importer::{self, Context, Importer, define};
 use super::proto::{GraphProto, ModelProto, to_map};
 use super::scope::{Problem, Reading, Slot};
 use super::value_info::Batch;
-use super::walk::{self, Context, Walk, define};
-use super::{OpenOptions, Opened, WHOLE_PIXELS, inline, limits, open_size};
+use super::{OnnxModel, OnnxOptions, WHOLE_PIXELS, inline, limits, open_size};
 use crate::error::OpError;
 use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::ValueId;
@@ -27,16 +27,16 @@ use crate::graph::ValueId;
 /// let error = heatlens_graph::onnx::open(b"\x89PNG\r\n\x1a\n".to_vec()).unwrap_err();
 /// assert!(error.to_string().starts_with("expected an ONNX file, found a PNG image"));
 /// ```
-pub fn open(bytes: Vec<u8>) -> Result<Opened, OnnxError> {
-    open_with(bytes, &External::default, OpenOptions::default())
+pub fn open(bytes: Vec<u8>) -> Result<OnnxModel, OnnxError> {
+    open_with(bytes, &External::default, OnnxOptions::default())
 }
 
 /// Reads a model whose arrays may be stored in other files.
 pub(super) fn open_with(
     bytes: Vec<u8>,
     external: &dyn Fn() -> External,
-    options: OpenOptions,
-) -> Result<Opened, OnnxError> {
+    options: OnnxOptions,
+) -> Result<OnnxModel, OnnxError> {
     let bytes = Bytes::from(bytes);
     match decode(bytes.clone()) {
         Ok((model, graph)) => {
@@ -57,8 +57,8 @@ fn build_sized(
     model: &ModelProto,
     proto: &GraphProto,
     file: &Source<'_>,
-    options: OpenOptions,
-) -> Result<Opened, OnnxError> {
+    options: OnnxOptions,
+) -> Result<OnnxModel, OnnxError> {
     let stored: BTreeSet<&str> = proto.initializer.iter().map(|t| t.name()).collect();
     let open = proto.input.iter().any(|i| !stored.contains(i.name()) && open_size::is_open(i));
     if !open || options.input_size.is_some() {
@@ -67,7 +67,7 @@ fn build_sized(
     let mut first = None;
     for size in open_size::USUAL {
         match build(model, proto, file, Some(size)) {
-            Ok(opened) => return Ok(Opened { assumed_size: Some(size), ..opened }),
+            Ok(opened) => return Ok(OnnxModel { assumed_size: Some(size), ..opened }),
             Err(error) => first = first.or(Some(error)),
         }
     }
@@ -99,8 +99,8 @@ fn build(
     proto: &GraphProto,
     file: &Source<'_>,
     size: Option<[usize; 2]>,
-) -> Result<Opened, OnnxError> {
-    let opset = walk::opset(&model.opset_import)?;
+) -> Result<OnnxModel, OnnxError> {
+    let opset = importer::opset(&model.opset_import)?;
     let mut reading = Reading { external: (file.external)(), ..Reading::default() };
     proto.name().clone_into(&mut reading.graph.name);
     reading.graph.metadata = to_map(&model.metadata_props);
@@ -109,17 +109,17 @@ fn build(
     let mut used = BTreeSet::new();
     inline::names_read(&proto.node, &mut used);
     used.extend(proto.output.iter().map(|o| o.name().to_owned()));
-    let mut walk = Walk::new(reading, &model.functions, file.bytes);
-    walk.body(&proto.node, Context::new(opset, &used))?;
-    let Walk { mut reading, errors, .. } = walk;
+    let mut importer = Importer::new(reading, &model.functions, file.bytes);
+    importer.body(&proto.node, Context::new(opset, &used))?;
+    let Importer { mut reading, errors, .. } = importer;
     let lost_outputs = outputs(&mut reading, proto, errors)?;
     let warnings = reading.warnings;
-    Ok(Opened { graph: reading.graph, warnings, lost_outputs, assumed_size: None })
+    Ok(OnnxModel { graph: reading.graph, warnings, lost_outputs, assumed_size: None })
 }
 
 fn initializers(reading: &mut Reading, proto: &GraphProto) -> Result<(), OnnxError> {
     for initializer in &proto.initializer {
-        walk::initializer(reading, initializer)?;
+        importer::initializer(reading, initializer)?;
     }
     for sparse in &proto.sparse_initializer {
         let name = sparse.values.as_ref().map_or("", |v| v.name());
@@ -143,8 +143,7 @@ fn inputs(reading: &mut Reading, proto: &GraphProto, size: Option<[usize; 2]>) -
         if input.fact.dtype == DType::I64 && takes_pixels(proto, info.name(), &input.fact) {
             input.fact.dtype = DType::F32;
             reading.graph.metadata.insert(WHOLE_PIXELS.to_owned(), info.name().to_owned());
-            reading
-                .warn(format!("input {:?} takes whole numbers; pixels go in without rounding", info.name()));
+            reading.warn(format!("input {:?} takes whole numbers; pixels are not rounded", info.name()));
         }
         let id = reading.graph.add_input(info.name(), input.fact);
         define(reading, info.name(), Slot::Value(id))?;
@@ -217,7 +216,7 @@ fn outputs(
     }
     if !lost.is_empty() {
         let names: Vec<String> = lost.keys().map(|name| format!("{name:?}")).collect();
-        reading.warn(format!("outputs left aside, because they cannot be read: {}", names.join(", ")));
+        reading.warn(format!("ignored outputs that cannot be read: {}", names.join(", ")));
     }
     reading.graph.set_outputs(&outputs);
     Ok(lost)
@@ -258,7 +257,7 @@ fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<Stri
     found.reverse();
     found.dedup();
     if !found.is_empty() {
-        reading.warn("the lists that these outputs are chosen from are read instead".to_owned());
+        reading.warn("the lists that these outputs are selected from are read instead".to_owned());
     }
     found
 }
@@ -278,7 +277,8 @@ fn sources(reading: &mut Reading, proto: &GraphProto, outputs: &mut Vec<ValueId>
         }
         if !outputs.contains(&id) {
             reading.warn(format!(
-                "the output {:?} holds a class, not scores; the scores that it is made from, {:?}, are read too",
+                "the output {:?} holds a class, not scores; the scores it is computed from, {:?}, are read \
+                 too",
                 info.name(),
                 source.name
             ));
@@ -322,7 +322,7 @@ mod tests {
         ModelProto { graph: Some(graph), opset_import: vec![opset], ..ModelProto::default() }
     }
 
-    fn open_model(model: &ModelProto) -> Result<Opened, OnnxError> {
+    fn open_model(model: &ModelProto) -> Result<OnnxModel, OnnxError> {
         open(model.encode_to_vec())
     }
 
@@ -369,12 +369,12 @@ mod tests {
             ..tensor::write("w", &y)
         };
         for (opset, nodes, arrays, expected) in [
-            (17, vec![relu("x", "y"), relu("x", "y")], vec![], "stands for two values"),
+            (17, vec![relu("x", "y"), relu("x", "y")], vec![], "is used for two values"),
             (
                 17,
                 vec![relu("z", "y"), relu("x", "z")],
                 vec![],
-                "\"z\" is read but computed by no earlier node",
+                "\"z\" is read but not computed by any earlier node",
             ),
             (17, vec![relu("x", "z")], vec![], "output \"y\""),
             (6, vec![relu("x", "y")], vec![], "expected 7 to 28"),
@@ -443,12 +443,12 @@ mod tests {
         };
         let nodes = || vec![node("Relu", &["x"], &["p"]), map.clone(), node("ArgMax", &["p"], &["best"])];
         let opened = open_model(&with_outputs(nodes(), &["best", "map", "p"])).unwrap();
-        let names = |opened: &Opened| -> Vec<String> {
+        let names = |opened: &OnnxModel| -> Vec<String> {
             opened.graph.outputs().iter().map(|&o| opened.graph.value(o).name.clone()).collect()
         };
         assert_eq!(names(&opened), ["p"]);
         assert!(opened.lost_outputs["map"].contains("ZipMap"), "{:?}", opened.lost_outputs);
-        assert!(opened.warnings.iter().any(|w| w.contains("left aside")), "{:?}", opened.warnings);
+        assert!(opened.warnings.iter().any(|w| w.contains("ignored outputs")), "{:?}", opened.warnings);
         let alone = open_model(&with_outputs(nodes(), &["map"])).unwrap();
         assert_eq!(names(&alone), ["p"], "the scores behind a map");
         assert_eq!(alone.graph.metadata[CLASS_LABELS], "cat\ndog");
@@ -490,7 +490,7 @@ mod tests {
             vec![turn, node("Conv", &["t", "w"], &["y"])]
         };
         let shape = |model: &ModelProto, size: Option<[usize; 2]>| {
-            let options = OpenOptions { input_size: size };
+            let options = OnnxOptions { input_size: size };
             let opened = open_with(model.encode_to_vec(), &External::default, options).unwrap();
             (opened.graph.fact(opened.graph.inputs()[0]).shape.to_string(), opened.assumed_size)
         };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::budget::Ledger;
+use super::constant_folding::{self, Size};
 use super::external::External;
-use super::known::{self, Size};
 use super::proto::{NodeProto, to_map};
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
@@ -19,11 +19,11 @@ pub(super) enum Slot {
     /// A stored array that no node has used as a value yet. Shapes and axes remain in this state: they become
     /// parameters of operators.
     Stored(Tensor),
-    /// An array that depends on the batch size, for each of [`known::SAMPLES`], such as a list of sizes.
+    /// An array that depends on the batch size, for each of [`constant_folding::SAMPLES`], such as a list of sizes.
     Sizes([Tensor; 2]),
-    /// An array that enumerates the samples and so grows with the batch, for each of [`super::numbered::FEW`], such as
+    /// An array that enumerates the samples and so grows with the batch, for each of [`super::batch_index::FEW`], such as
     /// positions in a flattened batch.
-    Numbered([Tensor; 2]),
+    BatchIndex([Tensor; 2]),
     /// A value of the graph.
     Value(ValueId),
     /// An output of a node that could not be read.
@@ -85,12 +85,12 @@ pub(super) struct Reading {
 impl Reading {
     /// Returns the value called `name`; a stored array is added to the graph as a constant.
     pub(super) fn value(&mut self, name: &str) -> Result<ValueId, Problem> {
-        let missing = || invalid(format!("{name:?} is read but computed by no earlier node"));
+        let missing = || invalid(format!("{name:?} is read but not computed by any earlier node"));
         match self.slots.get(name).ok_or_else(missing)? {
             Slot::Value(id) => Ok(*id),
             Slot::Lost => Err(Problem::Upstream),
             Slot::Unreadable(error) => Err(Problem::Own(named(name, error))),
-            Slot::Sizes(_) | Slot::Numbered(_) => Err(depends_on_samples(&format!("{name:?}")).into()),
+            Slot::Sizes(_) | Slot::BatchIndex(_) => Err(depends_on_samples(&format!("{name:?}")).into()),
             Slot::Stored(tensor) => {
                 let id = self.graph.add_constant(name, tensor.clone());
                 self.slots.insert(name.to_owned(), Slot::Value(id));
@@ -160,7 +160,7 @@ impl Scope<'_> {
         let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
         match self.reading.slots.get(name) {
             Some(Slot::Stored(tensor)) => return Ok(Some(tensor.clone())),
-            Some(Slot::Sizes(_) | Slot::Numbered(_)) => return Err(depends_on_samples(what).into()),
+            Some(Slot::Sizes(_) | Slot::BatchIndex(_)) => return Err(depends_on_samples(what).into()),
             _ => {}
         }
         let id = self.reading.value(name)?;
@@ -184,7 +184,7 @@ impl Scope<'_> {
     pub(super) fn sizes(&mut self, index: usize, what: &str) -> Result<Option<Vec<Size>>, Problem> {
         let Some(name) = self.node.input.get(index).filter(|name| !name.is_empty()) else { return Ok(None) };
         match self.reading.slots.get(name) {
-            Some(slot @ Slot::Sizes(_)) => Ok(known::sizes(slot, what)?),
+            Some(slot @ Slot::Sizes(_)) => Ok(constant_folding::sizes(slot, what)?),
             _ => Ok(self.ints(index, what)?.map(|list| list.into_iter().map(Size::Number).collect())),
         }
     }
@@ -192,7 +192,7 @@ impl Scope<'_> {
     /// Returns the input at `index` if it is an array that enumerates the samples.
     pub(super) fn numbered(&self, index: usize) -> Option<[Tensor; 2]> {
         match self.reading.slots.get(self.node.input.get(index)?)? {
-            Slot::Numbered(arrays) => Some(arrays.clone()),
+            Slot::BatchIndex(arrays) => Some(arrays.clone()),
             _ => None,
         }
     }
@@ -223,7 +223,7 @@ impl Scope<'_> {
 
     /// Applies an intermediate operator; its output is named after the node.
     pub(super) fn step(&mut self, op: impl Operator, inputs: &[ValueId]) -> Result<ValueId, Problem> {
-        let name = format!("{}/{}", self.name, op.spelling().name);
+        let name = format!("{}/{}", self.name, op.onnx_form().name);
         let inputs: Vec<_> = inputs.iter().copied().map(Some).collect();
         let node = self.reading.graph.add_node(&name, Arc::new(op), &inputs)?;
         self.first_output(node)

@@ -128,7 +128,7 @@ impl Source<'_> {
         #[allow(clippy::cast_possible_truncation)] // rounding to single precision is the purpose
         let single = |v: f64| v as f32;
         // Typed lists store 16-bit floats as bit patterns in 32-bit integers.
-        let bits = |v: i32| u16::try_from(v).map_err(|_| invalid(format!("{v} is no 16-bit pattern")));
+        let bits = |v: i32| u16::try_from(v).map_err(|_| invalid(format!("{v} is not a 16-bit pattern")));
         match proto.data_type() {
             c if c == DataType::Float16 as i32 => match self.raw(|b| f16::from_le_bytes(b).to_f32())? {
                 Some(values) => Ok(values),

@@ -7,7 +7,7 @@ use prost::bytes::Bytes;
 
 use super::error::OnnxError;
 use super::limits::MAX_FILE;
-use super::lower::{lowered, no_form, standard_spelling};
+use super::lower::{lowered, no_form, standard_form};
 use super::proto::attribute_proto::AttributeType;
 use super::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, from_map,
@@ -19,7 +19,7 @@ use crate::op::pool::AveragePool;
 use crate::op::{Attribute, at};
 use crate::rewrite::needed_nodes;
 
-/// Operator set of written files, the one [`crate::op::Spelling`] uses.
+/// Operator set of written files, the one [`crate::op::OnnxForm`] uses.
 const OPSET: i64 = 18;
 /// Version of the file format released with it.
 const IR_VERSION: i64 = 8;
@@ -132,11 +132,11 @@ fn node_proto(
     initializer: &mut Vec<TensorProto>,
 ) -> Result<NodeProto, GraphError> {
     check(node)?;
-    let spelling = standard_spelling(graph, node).ok_or_else(|| no_form(node))?;
+    let onnx_form = standard_form(graph, node).ok_or_else(|| no_form(node))?;
     let name = |id: ValueId| graph.value(id).name.clone();
     let mut input: Vec<String> = node.inputs.iter().map(|i| i.map_or(String::new(), name)).collect();
     let output: Vec<String> = node.outputs.iter().map(|&o| name(o)).collect();
-    for (i, constant) in spelling.constants.iter().enumerate() {
+    for (i, constant) in onnx_form.constants.iter().enumerate() {
         let name = free_name(graph, &format!("{}/{i}", output.first().map_or("", String::as_str)));
         initializer.push(tensor::write(&name, constant));
         input.push(name);
@@ -147,8 +147,8 @@ fn node_proto(
     Ok(NodeProto {
         input,
         output,
-        op_type: Some(spelling.name.to_owned()),
-        attribute: spelling.attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
+        op_type: Some(onnx_form.name.to_owned()),
+        attribute: onnx_form.attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
         metadata_props: from_map(&node.metadata),
         ..NodeProto::default()
     })

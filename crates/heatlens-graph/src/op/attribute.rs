@@ -18,7 +18,7 @@ pub enum Attribute {
 
 /// Written form of an operator in ONNX (operator set 18).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Spelling {
+pub struct OnnxForm {
     /// Name of the operator.
     pub name: &'static str,
     /// Attributes that differ from ONNX's defaults, in a fixed order.
@@ -29,7 +29,7 @@ pub struct Spelling {
     pub standard: bool,
 }
 
-impl Spelling {
+impl OnnxForm {
     /// Returns a standard operator without attributes.
     #[must_use]
     pub fn new(name: &'static str) -> Self {

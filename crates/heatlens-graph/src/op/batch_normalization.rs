@@ -9,7 +9,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::unary::UnaryFunction;
 use crate::op::window::channels;
 use crate::op::{
-    Attribute, Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value,
+    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
     wants,
 };
 use crate::tensor::Tensor;
@@ -41,8 +41,8 @@ fn per_channel(b: &mut Builder<'_>, vector: ValueId, rank: usize) -> Result<Valu
 }
 
 impl Operator for BatchNormalization {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("BatchNormalization").with("epsilon", Attribute::Float(self.epsilon))
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("BatchNormalization").with("epsilon", Attribute::Float(self.epsilon))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
-use crate::op::{Attribute, Operator, Spelling, first_grad, first_shape, invalid, require, wants};
+use crate::op::{Attribute, OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
 use crate::tensor::{Data, Tensor};
 
 /// Converts element types. Input: x. Output: x as `to`. Half and double precision count as `F32`.
@@ -15,14 +15,14 @@ pub struct Cast {
 }
 
 impl Operator for Cast {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         // Values of ONNX's TensorProto.DataType.
         let code = match self.to {
             DType::F32 => 1,
             DType::I64 => 7,
             DType::Bool => 9,
         };
-        Spelling::new("Cast").with("to", Attribute::Int(code))
+        OnnxForm::new("Cast").with("to", Attribute::Int(code))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

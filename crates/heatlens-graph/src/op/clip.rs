@@ -6,7 +6,7 @@ use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
 use crate::op::{
-    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -20,8 +20,8 @@ pub struct Clip {
 }
 
 impl Operator for Clip {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("Clip").with_constant(Tensor::scalar(self.min)).with_constant(Tensor::scalar(self.max))
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("Clip").with_constant(Tensor::scalar(self.min)).with_constant(Tensor::scalar(self.max))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

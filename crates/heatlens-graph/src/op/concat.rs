@@ -6,7 +6,7 @@ use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::slice::Slice;
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, first_shape, invalid, require, require_value, wants,
+    Attribute, OnnxForm, Operator, at, first_grad, first_shape, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -25,8 +25,8 @@ impl Concat {
 }
 
 impl Operator for Concat {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("Concat").with("axis", Attribute::Int(self.axis))
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("Concat").with("axis", Attribute::Int(self.axis))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -7,7 +7,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
 use crate::op::window::{Window, channels, spatial_sizes};
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require,
+    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
     require_value, wants,
 };
 use crate::tensor::Tensor;
@@ -53,8 +53,8 @@ impl Conv {
 }
 
 impl Operator for Conv {
-    fn spelling(&self) -> Spelling {
-        spell(&self.window, self.group, Spelling::new("Conv"))
+    fn onnx_form(&self) -> OnnxForm {
+        onnx_form(&self.window, self.group, OnnxForm::new("Conv"))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -110,11 +110,11 @@ impl Operator for Conv {
     }
 }
 
-pub(crate) fn spell(window: &Window, group: usize, spelling: Spelling) -> Spelling {
-    let spelling = window.spell(spelling);
+pub(crate) fn onnx_form(window: &Window, group: usize, onnx_form: OnnxForm) -> OnnxForm {
+    let onnx_form = window.onnx_form(onnx_form);
     match i64::try_from(group) {
-        Ok(1) | Err(_) => spelling,
-        Ok(group) => spelling.with("group", Attribute::Int(group)),
+        Ok(1) | Err(_) => onnx_form,
+        Ok(group) => onnx_form.with("group", Attribute::Int(group)),
     }
 }
 

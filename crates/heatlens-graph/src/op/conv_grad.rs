@@ -4,10 +4,10 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
-use crate::op::conv::{Conv, ConvWalk, spell};
+use crate::op::conv::{Conv, ConvWalk, onnx_form};
 use crate::op::window::{channels, spatial_sizes};
 use crate::op::{
-    Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -36,14 +36,14 @@ impl ConvInputGrad {
 }
 
 impl Operator for ConvInputGrad {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         // In ONNX this is a transposed convolution; `output_padding` resolves the ambiguity of the stride.
-        let spelling = spell(&self.conv.window, self.conv.group, Spelling::new("ConvTranspose"));
+        let onnx_form = onnx_form(&self.conv.window, self.conv.group, OnnxForm::new("ConvTranspose"));
         let left_over = self.left_over();
         if left_over.iter().all(|&l| l == 0) {
-            return spelling;
+            return onnx_form;
         }
-        spelling.with_sizes("output_padding", &left_over)
+        onnx_form.with_sizes("output_padding", &left_over)
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -98,8 +98,8 @@ pub struct ConvWeightGrad {
 }
 
 impl Operator for ConvWeightGrad {
-    fn spelling(&self) -> Spelling {
-        spell(&self.conv.window, self.conv.group, Spelling::internal("ConvWeightGrad"))
+    fn onnx_form(&self) -> OnnxForm {
+        onnx_form(&self.conv.window, self.conv.group, OnnxForm::internal("ConvWeightGrad"))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -6,7 +6,7 @@ use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::export::{ExpandTo, sizes};
-use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: x broadcast to `shape`: repeated along axes of size 1 and along new leading axes.
@@ -17,11 +17,11 @@ pub struct Expand {
 }
 
 impl Operator for Expand {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         // A shape that contains the batch size is not a constant in ONNX; `lower` computes it.
         let sizes = super::attribute::to_ints(&self.shape.at(1));
-        let spelling = Spelling::new("Expand").with_constant(Tensor::i64(&sizes));
-        Spelling { standard: !self.shape.has_batch(), ..spelling }
+        let onnx_form = OnnxForm::new("Expand").with_constant(Tensor::i64(&sizes));
+        OnnxForm { standard: !self.shape.has_batch(), ..onnx_form }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -10,7 +10,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
 use crate::op::concat::Concat;
 use crate::op::pool::{MaxPool, Planes};
-use crate::op::{Attribute, Operator, Spelling, at, first_shape, float_result, invalid, require, to_axes};
+use crate::op::{Attribute, OnnxForm, Operator, at, first_shape, float_result, invalid, require, to_axes};
 use crate::tensor::{Data, Tensor};
 
 type Grads = Result<Vec<Option<ValueId>>, GraphError>;
@@ -61,8 +61,8 @@ pub struct ScatterAdd;
 pub struct Take;
 
 impl Operator for AxisSize {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("Shape")
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("Shape")
             .with("start", Attribute::Int(to_int(self.axis)))
             .with("end", Attribute::Int(to_int(self.axis).saturating_add(1)))
     }
@@ -86,8 +86,8 @@ impl Operator for AxisSize {
 }
 
 impl Operator for ExpandTo {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("Expand")
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("Expand")
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -113,8 +113,8 @@ impl Operator for ExpandTo {
 }
 
 impl Operator for MaxPoolIndices {
-    fn spelling(&self) -> Spelling {
-        self.pool.spelling()
+    fn onnx_form(&self) -> OnnxForm {
+        self.pool.onnx_form()
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -148,8 +148,8 @@ fn places(tensor: &Tensor, len: usize) -> Result<Vec<usize>, OpError> {
 }
 
 impl Operator for ScatterAdd {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("ScatterElements").with("reduction", Attribute::Text("add"))
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("ScatterElements").with("reduction", Attribute::Text("add"))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -176,8 +176,8 @@ impl Operator for ScatterAdd {
 }
 
 impl Operator for Take {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("GatherElements")
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("GatherElements")
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -8,7 +8,7 @@ use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::matmul::MatMul;
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require,
+    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
     require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
@@ -73,13 +73,13 @@ impl Gather {
 }
 
 impl Operator for Gather {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         let indices = super::attribute::to_ints(&self.indices);
-        let spelling = Spelling::new("Gather")
+        let onnx_form = OnnxForm::new("Gather")
             .with("axis", Attribute::Int(i64::try_from(self.axis).unwrap_or(i64::MAX)));
         match Tensor::new(self.shape.clone(), Data::I64(indices.into())) {
-            Some(indices) => spelling.with_constant(indices),
-            None => spelling,
+            Some(indices) => onnx_form.with_constant(indices),
+            None => onnx_form,
         }
     }
 
@@ -128,9 +128,9 @@ impl GatherGrad {
 }
 
 impl Operator for GatherGrad {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         let size = Attribute::Int(i64::try_from(self.size).unwrap_or(i64::MAX));
-        Spelling { name: "GatherGrad", standard: false, ..self.gather.spelling() }.with("size", size)
+        OnnxForm { name: "GatherGrad", standard: false, ..self.gather.onnx_form() }.with("size", size)
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

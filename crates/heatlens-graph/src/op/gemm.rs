@@ -6,7 +6,7 @@ use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, offset, strides_in};
 use crate::op::{
-    Attribute, Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value,
+    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
     wants,
 };
 use crate::tensor::Tensor;
@@ -55,19 +55,19 @@ impl Gemm {
 }
 
 impl Operator for Gemm {
-    fn spelling(&self) -> Spelling {
-        let mut spelling = Spelling::new("Gemm");
+    fn onnx_form(&self) -> OnnxForm {
+        let mut onnx_form = OnnxForm::new("Gemm");
         for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {
             if value.to_bits() != 1.0f32.to_bits() {
-                spelling = spelling.with(name, Attribute::Float(value));
+                onnx_form = onnx_form.with(name, Attribute::Float(value));
             }
         }
         for (name, value) in [("transA", self.trans_a), ("transB", self.trans_b)] {
             if value {
-                spelling = spelling.with(name, Attribute::Int(1));
+                onnx_form = onnx_form.with(name, Attribute::Int(1));
             }
         }
-        spelling
+        onnx_form
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -9,7 +9,7 @@ use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::identity::Identity;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require,
+    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
     require_value, wants,
 };
 use crate::tensor::Tensor;
@@ -61,8 +61,8 @@ impl LayerNormalization {
 }
 
 impl Operator for LayerNormalization {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("LayerNormalization")
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("LayerNormalization")
             .with("axis", Attribute::Int(self.axis))
             .with("epsilon", Attribute::Float(self.epsilon))
     }
@@ -171,8 +171,8 @@ impl LayerNormalizationGrad {
 }
 
 impl Operator for LayerNormalizationGrad {
-    fn spelling(&self) -> Spelling {
-        Spelling::internal("LayerNormalizationGrad")
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::internal("LayerNormalizationGrad")
             .with("axis", Attribute::Int(self.normalization.axis))
             .with("epsilon", Attribute::Float(self.normalization.epsilon))
     }

@@ -6,7 +6,7 @@ use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::{
-    Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -16,8 +16,8 @@ use crate::tensor::Tensor;
 pub struct MatMul;
 
 impl Operator for MatMul {
-    fn spelling(&self) -> Spelling {
-        Spelling::new("MatMul")
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("MatMul")
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

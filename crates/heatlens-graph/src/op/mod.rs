@@ -2,7 +2,7 @@
 //!
 //! An operator implements four things: type and shape of its outputs ([`Operator::infer`]), its derivative as *nodes*
 //! ([`Operator::vjp`]), its value in double precision, slowly ([`Operator::eval`]), and its written form in ONNX
-//! ([`Operator::spelling`]). No other code in the workspace matches on all operators: files are read through a registry
+//! ([`Operator::onnx_form`]). No other code in the workspace matches on all operators: files are read through a registry
 //! of ONNX names, programs are compiled through a registry of kernels.
 //!
 //! Operators whose names are not in the ONNX standard (`ConvInputGrad` and others) are derivatives with their own
@@ -42,7 +42,7 @@ pub mod window;
 use std::any::Any;
 use std::fmt::Debug;
 
-pub use attribute::{Attribute, Spelling};
+pub use attribute::{Attribute, OnnxForm};
 pub use reduce::to_axes;
 
 use crate::builder::Builder;
@@ -54,7 +54,7 @@ use crate::tensor::Tensor;
 /// Computation of a node.
 pub trait Operator: Any + Debug + Send + Sync {
     /// Returns the written form in ONNX: name, attributes, and constants that ONNX passes as inputs.
-    fn spelling(&self) -> Spelling;
+    fn onnx_form(&self) -> OnnxForm;
 
     /// Returns type and shape of every output.
     ///
@@ -104,7 +104,7 @@ impl dyn Operator {
     /// True if both operators have the same name and the same attributes.
     #[must_use]
     pub fn same_as(&self, other: &dyn Operator) -> bool {
-        self.spelling() == other.spelling()
+        self.onnx_form() == other.onnx_form()
     }
 }
 
@@ -127,7 +127,7 @@ pub fn require_value(node: &Node, index: usize) -> Result<ValueId, GraphError> {
 /// Adds the node to an operator's error.
 #[must_use]
 pub fn at(node: &Node, source: OpError) -> GraphError {
-    GraphError::Node { node: node.name.clone(), op: node.op.spelling().name.to_owned(), source }
+    GraphError::Node { node: node.name.clone(), op: node.op.onnx_form().name.to_owned(), source }
 }
 
 /// Returns the gradient of a node's first output, the only differentiable one.

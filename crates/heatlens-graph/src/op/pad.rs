@@ -7,7 +7,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
 use crate::op::cast::Cast;
 use crate::op::slice::Slice;
-use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Pads x with `value`. Input: x.
@@ -40,9 +40,9 @@ fn surrounded(x: &Tensor, padding: f32, shape: &[usize], from: Vec<usize>) -> Re
 }
 
 impl Operator for Pad {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         let pads: Vec<usize> = self.begin.iter().chain(&self.end).copied().collect();
-        Spelling::new("Pad")
+        OnnxForm::new("Pad")
             .with_constant(Tensor::i64(&super::attribute::to_ints(&pads)))
             .with_constant(Tensor::scalar(self.value))
     }
@@ -104,9 +104,9 @@ impl Operator for Pad {
 }
 
 impl Operator for Unslice {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         let Slice { axis, start, len, step } = self.slice;
-        Spelling::internal("Unslice").with_sizes("slice", &[axis, start, len, step, self.size])
+        OnnxForm::internal("Unslice").with_sizes("slice", &[axis, start, len, step, self.size])
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

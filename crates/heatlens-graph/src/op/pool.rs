@@ -7,7 +7,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::pool_grad::{AveragePoolGrad, MaxPoolGrad};
 use crate::op::window::{Window, channels, spatial_sizes};
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, require, require_value, wants,
+    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -42,9 +42,9 @@ fn infer(window: &Window, ceil: bool, inputs: &[Option<&Fact>]) -> Result<Vec<Fa
     Ok(vec![Fact::f32(Shape(dims))])
 }
 
-fn spell(window: &Window, ceil: bool, name: &'static str) -> Spelling {
-    let spelling = window.spell(Spelling::new(name));
-    if ceil { spelling.with("ceil_mode", Attribute::Int(1)) } else { spelling }
+fn onnx_form(window: &Window, ceil: bool, name: &'static str) -> OnnxForm {
+    let onnx_form = window.onnx_form(OnnxForm::new(name));
+    if ceil { onnx_form.with("ceil_mode", Attribute::Int(1)) } else { onnx_form }
 }
 
 /// Number of planes (N·C), and spatial sizes of the input and output of a pooling.
@@ -88,8 +88,8 @@ impl MaxPool {
 }
 
 impl Operator for MaxPool {
-    fn spelling(&self) -> Spelling {
-        spell(&self.window, self.ceil_mode, "MaxPool")
+    fn onnx_form(&self) -> OnnxForm {
+        onnx_form(&self.window, self.ceil_mode, "MaxPool")
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -139,9 +139,13 @@ impl AveragePool {
 }
 
 impl Operator for AveragePool {
-    fn spelling(&self) -> Spelling {
-        let spelling = spell(&self.window, self.ceil_mode, "AveragePool");
-        if self.count_include_pad { spelling.with("count_include_pad", Attribute::Int(1)) } else { spelling }
+    fn onnx_form(&self) -> OnnxForm {
+        let onnx_form = onnx_form(&self.window, self.ceil_mode, "AveragePool");
+        if self.count_include_pad {
+            onnx_form.with("count_include_pad", Attribute::Int(1))
+        } else {
+            onnx_form
+        }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -10,7 +10,7 @@ use crate::op::export::{MaxPoolIndices, ScatterAdd, Take, flat, joined, zeros};
 use crate::op::pool::{AveragePool, MaxPool, Planes};
 use crate::op::window::{Window, channels, spatial_sizes};
 use crate::op::{
-    Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -73,8 +73,8 @@ fn no_standard_form(node: &Node) -> GraphError {
 }
 
 impl Operator for MaxPoolGrad {
-    fn spelling(&self) -> Spelling {
-        Spelling { name: "MaxPoolGrad", standard: false, ..self.pool.spelling() }
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm { name: "MaxPoolGrad", standard: false, ..self.pool.onnx_form() }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -126,8 +126,8 @@ impl Operator for MaxPoolGrad {
 }
 
 impl Operator for MaxPoolSelect {
-    fn spelling(&self) -> Spelling {
-        Spelling { name: "MaxPoolSelect", standard: false, ..self.pool.spelling() }
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm { name: "MaxPoolSelect", standard: false, ..self.pool.onnx_form() }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -175,8 +175,8 @@ impl Operator for MaxPoolSelect {
 }
 
 impl Operator for AveragePoolGrad {
-    fn spelling(&self) -> Spelling {
-        Spelling { name: "AveragePoolGrad", standard: false, ..self.pool.spelling() }
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm { name: "AveragePoolGrad", standard: false, ..self.pool.onnx_form() }
             .with_sizes("input_shape", &self.input)
     }
 

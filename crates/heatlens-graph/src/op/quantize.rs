@@ -9,7 +9,7 @@ use crate::op::broadcast::{for_each_index, offset, strides_in};
 use crate::op::clip::Clip;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value,
+    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
     wants,
 };
 use crate::tensor::Tensor;
@@ -69,8 +69,8 @@ impl FakeQuantize {
 }
 
 impl Operator for FakeQuantize {
-    fn spelling(&self) -> Spelling {
-        Spelling::internal("FakeQuantize")
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::internal("FakeQuantize")
             .with("axis", Attribute::Int(i64::try_from(self.axis).unwrap_or(i64::MAX)))
             .with("low", Attribute::Float(self.low))
             .with("high", Attribute::Float(self.high))

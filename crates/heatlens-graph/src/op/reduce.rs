@@ -8,7 +8,7 @@ use crate::op::binary::BinaryFunction;
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
 use crate::op::r#where::Where;
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, float_result, invalid, require, require_value, wants,
+    Attribute, OnnxForm, Operator, at, first_grad, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -95,7 +95,7 @@ impl Reduce {
 }
 
 impl Operator for Reduce {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         let name = match self.function {
             ReduceFunction::Sum => "ReduceSum",
             ReduceFunction::Mean => "ReduceMean",
@@ -103,8 +103,8 @@ impl Operator for Reduce {
             ReduceFunction::Min => "ReduceMin",
             ReduceFunction::Prod => "ReduceProd",
         };
-        let spelling = Spelling::new(name).with("keepdims", Attribute::Int(i64::from(self.keep_dims)));
-        if self.axes.is_empty() { spelling } else { spelling.with_constant(Tensor::i64(&self.axes)) }
+        let onnx_form = OnnxForm::new(name).with("keepdims", Attribute::Int(i64::from(self.keep_dims)));
+        if self.axes.is_empty() { onnx_form } else { onnx_form.with_constant(Tensor::i64(&self.axes)) }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -8,7 +8,7 @@ use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::export::joined;
 use crate::op::{
-    Attribute, Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants,
+    Attribute, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -42,15 +42,15 @@ pub struct Unsqueeze {
 
 /// An operator that only changes the shape of its input.
 trait Renaming: std::any::Any + std::fmt::Debug + Send + Sync {
-    fn spell(&self) -> Spelling;
+    fn onnx_form(&self) -> OnnxForm;
 
     /// Returns the new shape of a value of `shape`.
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError>;
 }
 
 impl<T: Renaming> Operator for T {
-    fn spelling(&self) -> Spelling {
-        self.spell()
+    fn onnx_form(&self) -> OnnxForm {
+        self.onnx_form()
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -151,14 +151,14 @@ fn gcd(a: usize, b: usize) -> usize {
 }
 
 impl Renaming for Reshape {
-    fn spell(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         // ONNX infers one size; we let it infer the batch size.
         let size = |d: &Dim| match d {
             Dim::Batch(_) => -1,
             Dim::Fixed(d) => i64::try_from(*d).unwrap_or(i64::MAX),
         };
         let sizes: Vec<i64> = self.shape.0.iter().map(size).collect();
-        Spelling::new("Reshape").with_constant(Tensor::i64(&sizes))
+        OnnxForm::new("Reshape").with_constant(Tensor::i64(&sizes))
     }
 
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
@@ -172,8 +172,8 @@ impl Renaming for Reshape {
 }
 
 impl Renaming for Flatten {
-    fn spell(&self) -> Spelling {
-        Spelling::new("Flatten").with("axis", Attribute::Int(self.axis))
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("Flatten").with("axis", Attribute::Int(self.axis))
     }
 
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
@@ -189,9 +189,9 @@ impl Renaming for Flatten {
 }
 
 impl Renaming for Squeeze {
-    fn spell(&self) -> Spelling {
-        let spelling = Spelling::new("Squeeze");
-        if self.axes.is_empty() { spelling } else { spelling.with_constant(Tensor::i64(&self.axes)) }
+    fn onnx_form(&self) -> OnnxForm {
+        let onnx_form = OnnxForm::new("Squeeze");
+        if self.axes.is_empty() { onnx_form } else { onnx_form.with_constant(Tensor::i64(&self.axes)) }
     }
 
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {
@@ -207,8 +207,8 @@ impl Renaming for Squeeze {
 }
 
 impl Renaming for Unsqueeze {
-    fn spell(&self) -> Spelling {
-        Spelling::new("Unsqueeze").with_constant(Tensor::i64(&self.axes))
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new("Unsqueeze").with_constant(Tensor::i64(&self.axes))
     }
 
     fn new_shape(&self, shape: &Shape) -> Result<Shape, OpError> {

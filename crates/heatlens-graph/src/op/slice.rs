@@ -5,7 +5,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::pad::Unslice;
-use crate::op::{Operator, Spelling, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Elements `start`, `start + step`, … of one axis, `len` of them. Input: x. Slicing several axes takes several of
@@ -47,9 +47,9 @@ impl Slice {
 }
 
 impl Operator for Slice {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         let int = |v: usize| Tensor::i64(&super::attribute::to_ints(&[v]));
-        Spelling::new("Slice")
+        OnnxForm::new("Slice")
             .with_constant(int(self.start))
             .with_constant(int(self.start
                 + self.len.saturating_sub(1) * self.step

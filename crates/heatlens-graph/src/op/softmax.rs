@@ -6,7 +6,7 @@ use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, Operator, Spelling, at, first_grad, first_shape, float_result, invalid, require, wants,
+    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, wants,
 };
 use crate::tensor::Tensor;
 
@@ -34,8 +34,8 @@ impl Softmax {
 }
 
 impl Operator for Softmax {
-    fn spelling(&self) -> Spelling {
-        Spelling::new(if self.log { "LogSoftmax" } else { "Softmax" }).with("axis", Attribute::Int(self.axis))
+    fn onnx_form(&self) -> OnnxForm {
+        OnnxForm::new(if self.log { "LogSoftmax" } else { "Softmax" }).with("axis", Attribute::Int(self.axis))
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {

@@ -8,7 +8,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::{
-    Attribute, Operator, Spelling, first_grad, first_shape, float_result, invalid, require, require_value,
+    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
     wants,
 };
 use crate::tensor::{Data, Tensor};
@@ -241,27 +241,27 @@ fn softplus(x: f64) -> f64 {
 pub struct Unary(pub UnaryFunction);
 
 impl Operator for Unary {
-    fn spelling(&self) -> Spelling {
+    fn onnx_form(&self) -> OnnxForm {
         let float = |value: Scalar| Attribute::Float(value.get());
-        let spelling = Spelling::new(self.0.name());
+        let onnx_form = OnnxForm::new(self.0.name());
         match self.0 {
             UnaryFunction::LeakyRelu(alpha)
             | UnaryFunction::Elu(alpha)
             | UnaryFunction::Celu(alpha)
-            | UnaryFunction::ThresholdedRelu(alpha) => spelling.with("alpha", float(alpha)),
+            | UnaryFunction::ThresholdedRelu(alpha) => onnx_form.with("alpha", float(alpha)),
             UnaryFunction::Selu { alpha, gamma } => {
-                spelling.with("alpha", float(alpha)).with("gamma", float(gamma))
+                onnx_form.with("alpha", float(alpha)).with("gamma", float(gamma))
             }
             UnaryFunction::HardSigmoid { alpha, beta } => {
-                spelling.with("alpha", float(alpha)).with("beta", float(beta))
+                onnx_form.with("alpha", float(alpha)).with("beta", float(beta))
             }
             // Standard only since operator set 20.
-            UnaryFunction::Gelu => Spelling { standard: false, ..spelling },
+            UnaryFunction::Gelu => OnnxForm { standard: false, ..onnx_form },
             UnaryFunction::GeluTanh => {
-                let spelling = spelling.with("approximate", Attribute::Text("tanh"));
-                Spelling { standard: false, ..spelling }
+                let onnx_form = onnx_form.with("approximate", Attribute::Text("tanh"));
+                OnnxForm { standard: false, ..onnx_form }
             }
-            _ => spelling,
+            _ => onnx_form,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::error::OpError;
 use crate::fact::{DType, Dim, Fact};
 use crate::op::broadcast::for_each_index;
-use crate::op::{Spelling, invalid};
+use crate::op::{OnnxForm, invalid};
 
 /// Maximum size, stride, dilation or padding along an axis.
 const MOST_ALONG: usize = 1 << 16;
@@ -161,20 +161,20 @@ impl Window {
         });
     }
 
-    /// Adds the window's attributes to a spelling.
+    /// Adds the window's attributes to a written form.
     #[must_use]
-    pub fn spell(&self, spelling: Spelling) -> Spelling {
+    pub fn onnx_form(&self, onnx_form: OnnxForm) -> OnnxForm {
         let mut pads = self.pads_begin.clone();
         pads.extend(&self.pads_end);
-        let mut spelling = spelling.with_sizes("kernel_shape", &self.kernel);
+        let mut onnx_form = onnx_form.with_sizes("kernel_shape", &self.kernel);
         for (name, values, default) in
             [("strides", &self.strides, 1), ("dilations", &self.dilations, 1), ("pads", &pads, 0)]
         {
             if values.iter().any(|&v| v != default) {
-                spelling = spelling.with_sizes(name, values);
+                onnx_form = onnx_form.with_sizes(name, values);
             }
         }
-        spelling
+        onnx_form
     }
 }
 
@@ -193,7 +193,7 @@ pub fn spatial_sizes(x: &Fact) -> Result<Vec<usize>, OpError> {
         .iter()
         .map(|d| match d {
             Dim::Fixed(d) => Ok(*d),
-            Dim::Batch(_) => Err(invalid(format!("the batch stands on a spatial axis of {}", x.shape))),
+            Dim::Batch(_) => Err(invalid(format!("the batch is a spatial axis of {}", x.shape))),
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-use heatlens_graph::compose::lstm::{Direction, Weights, lstm, together};
+use heatlens_graph::compose::lstm::{LstmDirection, LstmWeights, lstm, together};
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, Shape, ValueId};
 
@@ -60,14 +60,14 @@ fn naive(x: &[Array], case: Case) -> Array {
 
 fn build(b: &mut Builder<'_>, x: &[ValueId], case: Case) -> ValueId {
     let given = |index: usize| case.full.then(|| x[index]);
-    let weights = Weights {
+    let weights = LstmWeights {
         input: x[1],
         recurrent: x[2],
         bias: given(3),
         peepholes: given(4),
         start: [given(5), given(6)],
     };
-    let direction = Direction {
+    let direction = LstmDirection {
         backwards: case.backwards,
         activations: [UnaryFunction::Sigmoid, UnaryFunction::Tanh, UnaryFunction::Tanh],
         clip: case.clip,
@@ -110,10 +110,11 @@ fn both_directions_with_and_without_what_may_be_left_out() {
 fn a_sequence_without_steps_is_refused() {
     let shapes = [Shape::batched(&[0, 3]), Shape::fixed(&[8, 3]), Shape::fixed(&[8, 2])];
     let error = refusal(&shapes, |b, x| {
-        let weights = Weights { input: x[1], recurrent: x[2], bias: None, peepholes: None, start: [None; 2] };
+        let weights =
+            LstmWeights { input: x[1], recurrent: x[2], bias: None, peepholes: None, start: [None; 2] };
         let activations = [UnaryFunction::Sigmoid, UnaryFunction::Tanh, UnaryFunction::Tanh];
         let direction =
-            Direction { backwards: false, activations, clip: None, coupled: false, weights: &weights };
+            LstmDirection { backwards: false, activations, clip: None, coupled: false, weights: &weights };
         lstm(b, x[0], &direction).map(|outputs| outputs.cell)
     });
     assert!(error.contains("expected a step"), "{error}");

@@ -5,7 +5,7 @@
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use heatlens_graph::keras::{self, OpenOptions};
+use heatlens_graph::keras::{self, KerasOptions};
 
 /// Returns the folder of the samples.
 pub(crate) fn folder() -> PathBuf {
@@ -19,7 +19,7 @@ pub(crate) fn bytes(name: &str) -> Vec<u8> {
 
 /// Returns the error of a file that must not open.
 pub(crate) fn refusal(bytes: &[u8]) -> String {
-    match keras::open(bytes, &OpenOptions::default()) {
+    match keras::open(bytes, &KerasOptions::default()) {
         Ok(_) => panic!("expected a refusal"),
         Err(error) => error.to_string(),
     }

@@ -13,7 +13,7 @@ use heatlens::demo::settings;
 use heatlens::demo_data::{CLASS_NAMES, SIDE, generate};
 use heatlens::render::save_png;
 use heatlens::train::TrainingSet;
-use heatlens::train::fit::{Settings, Trainer};
+use heatlens::train::fit::{Trainer, TrainingSettings};
 
 /// Number of training images: few, so that an example takes seconds. The model is far from perfect.
 const IMAGES: usize = 240;
@@ -47,7 +47,7 @@ pub(crate) fn image(images: &Path) -> PathBuf {
 pub(crate) fn model(folder: &Path, images: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let data = open_training(images, &OpenOptions::default())?;
     let set = TrainingSet::new(data.as_ref(), Split::Stratified, 0.1, 0)?;
-    let settings = Settings { epochs: 4, ..settings(0).ok_or("the demo's network is missing")? };
+    let settings = TrainingSettings { epochs: 4, ..settings(0).ok_or("the demo's network is missing")? };
     Trainer::new(settings, &set, folder)?.run(&mut ())?;
     Ok(folder.join("model.onnx"))
 }

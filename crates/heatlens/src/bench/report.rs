@@ -16,7 +16,7 @@ const LISTED: usize = 10;
 /// Times of the forward pass and of explanations on this machine, together with properties of the machine (threads,
 /// instruction set, peak performance).
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct BenchReport {
     /// Batch size.
     pub batch_size: usize,
     /// Number of timed runs, after one to warm up.
@@ -64,7 +64,7 @@ pub fn measure(
     options: &ExplainOptions,
     batch_size: usize,
     repeat: usize,
-) -> Result<Report, ExplainError> {
+) -> Result<BenchReport, ExplainError> {
     let images = noise(model, batch_size);
     let predictor = Predictor::new(model)?;
     let mut rows = vec![Row {
@@ -89,7 +89,7 @@ pub fn measure(
     if options.methods.len() > 1 {
         explained("together", &options.methods)?;
     }
-    Ok(Report { batch_size, repeat, peak: peak_flops(), rows })
+    Ok(BenchReport { batch_size, repeat, peak: peak_flops(), rows })
 }
 
 /// Returns images of noise; their content does not affect the time.
@@ -111,7 +111,7 @@ fn percent(part: Duration, whole: Duration) -> f64 {
     100.0 * part.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
-impl Report {
+impl BenchReport {
     /// Returns the report as text; operators and nodes are those of the last row.
     #[must_use]
     pub fn text(&self) -> String {

@@ -166,7 +166,7 @@ pub(crate) fn open_growing(path: &Path, go_on: bool) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(
             ErrorKind::InvalidFilename,
-            "there is something else than a regular file",
+            "there is something other than a regular file",
         ));
     }
     let mut options = File::options();

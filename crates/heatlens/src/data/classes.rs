@@ -47,7 +47,9 @@ pub(super) fn assign(
     let mut notes = Vec::new();
     if !strangers.is_empty() {
         notes.push(format!(
-            "{}: no class of the model is called as the folder{} {}, so that the class of the images there is unknown; the classes are {}. Rename the folders, or name the classes as the folders with --labels FILE (one name a line, in the order of the model's outputs)",
+            "{}: no class of the model is named like the folder{} {}, so the class of the images there is \
+             unknown; the classes are {}. Rename the folders, or name the classes after the folders with \
+             --labels FILE (one name per line, in the order of the model's outputs)",
             parent.display(),
             if strangers.len() == 1 { "" } else { "s" },
             listed(&strangers),
@@ -90,7 +92,9 @@ fn by_order(parent: &Path, found: &[String], classes: usize) -> Classes {
     let count = found.len();
     if count != classes {
         let note = format!(
-            "{}: the model has {classes} classes without names, and {count} folders cannot stand for them ({}), so that the images' classes are unknown; name the classes with --labels FILE (one name a line, in the order of the model's outputs)",
+            "{}: the model has {classes} classes without names, but there are {count} folders ({}), so the \
+             images' classes are unknown; name the classes with --labels FILE (one name per line, in the \
+             order of the model's outputs)",
             parent.display(),
             listed(found)
         );
@@ -100,14 +104,16 @@ fn by_order(parent: &Path, found: &[String], classes: usize) -> Classes {
     names.sort();
     let numbered: Vec<String> = names.iter().enumerate().map(|(k, name)| format!("{k} = {name}")).collect();
     let mut note = format!(
-        "{}: the model has no class names; the folders' names, sorted as text as Keras and torchvision do, are taken for its classes: {}. For another order give --labels FILE",
+        "{}: the model has no class names; the folders' names, sorted as text as in Keras and torchvision, \
+         are taken as its classes: {}. For another order give --labels FILE",
         parent.display(),
         listed(&numbered)
     );
     let numbers: Option<Vec<u64>> = names.iter().map(|name| name.trim().parse().ok()).collect();
     if numbers.is_some_and(|numbers| !numbers.is_sorted()) {
         note.push_str(
-            ". The order is a guess: as text, 10 comes before 2; a model trained on the numbers themselves has another",
+            ". The order is a guess: as text, 10 comes before 2; a model trained with numeric order has \
+             another order",
         );
     }
     let of = found.iter().map(|folder| names.iter().position(|name| name == folder)).collect();
@@ -176,7 +182,11 @@ mod tests {
         assert!(found.notes[0].contains("2 = 10") && found.notes[0].contains("guess"), "{:?}", found.notes);
         let fewer = assign(Path::new("p"), &folders[..2], &numbers, true).unwrap();
         assert_eq!((fewer.of, fewer.names), (vec![None; 2], None));
-        assert!(fewer.notes[0].contains("4 classes without names, and 2 folders"), "{:?}", fewer.notes);
+        assert!(
+            fewer.notes[0].contains("4 classes without names, but there are 2 folders"),
+            "{:?}",
+            fewer.notes
+        );
     }
 
     #[test]

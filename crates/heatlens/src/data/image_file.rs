@@ -7,7 +7,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::sniff::{FileKind, sniff};
-use super::{DataError, MAX_IMAGE_PIXELS, Original, Raster, Room};
+use super::{DataError, MAX_IMAGE_PIXELS, MemoryReservation, Original, Raster};
 
 /// Maximum size, in bytes, of an image's colour profile and texts.
 const MOST_BEFORE_PIXELS: u64 = 1 << 26;
@@ -54,7 +54,7 @@ pub fn read_image(path: impl AsRef<Path>) -> Result<Raster, DataError> {
 }
 
 /// Same as [`read_image`], with the memory reservation, to be released when the image has been scaled down.
-pub(super) fn read_within(path: &Path) -> Result<(Raster, Option<Room>), DataError> {
+pub(super) fn read_within(path: &Path) -> Result<(Raster, Option<MemoryReservation>), DataError> {
     let (image, room) = decode(path, 4)?;
     let raster = raster(&image).ok_or_else(|| unsupported(path, &image))?;
     Ok((raster, room))
@@ -77,12 +77,12 @@ pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
 }
 
 /// Decodes an image and reserves memory: the decoder's needs, plus `later` bytes per sample for further processing.
-fn decode(path: &Path, later: u64) -> Result<(DynamicImage, Option<Room>), DataError> {
+fn decode(path: &Path, later: u64) -> Result<(DynamicImage, Option<MemoryReservation>), DataError> {
     let mut decoder = decoder(path)?;
     let (width, height) = decoder.dimensions();
     let samples = u64::from(width) * u64::from(height) * u64::from(decoder.color_type().channel_count());
     let bytes = 2 * decoder.total_bytes() + later * samples;
-    let room = Room::take(bytes).map_err(|budget| DataError::TooLarge {
+    let room = MemoryReservation::take(bytes).map_err(|budget| DataError::TooLarge {
         path: path.to_path_buf(),
         what: format!("a picture of {width} × {height} pixels, which takes {} MiB,", bytes >> 20),
         limit: format!("{} MiB of memory for all pictures (--memory sets it)", budget >> 20),

@@ -39,7 +39,7 @@ impl ImageFiles {
         let (mut files, mut others) = (Vec::new(), listing.others);
         for (folder, class) in listing.folders.iter().zip(by_name(&folders, &class_names)) {
             if class.is_none() {
-                let reason = format!("this folder is none of the classes {}", listed(&class_names));
+                let reason = format!("this folder is not one of the classes {}", listed(&class_names));
                 return Err(DataError::malformed(folder, reason));
             }
             let found = below(folder)?;
@@ -170,7 +170,7 @@ fn common_shape(
                 shape.height,
                 shape.width
             );
-            let expected = "one size for all; say it with --size, e.g. --size 224".to_owned();
+            let expected = "one size for all; choose it with --size, e.g. --size 224".to_owned();
             return Err(DataError::Preprocessing { key: "size".to_owned(), found, expected });
         }
         known.colour |= shape.colour;

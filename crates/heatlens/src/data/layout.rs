@@ -74,10 +74,11 @@ impl Layout {
             (false, true) => Ok(Self::Nhwc),
             (true, false) => Ok(Self::Nchw),
             (true, true) => Err(format!(
-                "both the second and the last axis could be {expected}; say --layout nhwc or --layout nchw"
+                "both the second and the last axis could be {expected}; give --layout nhwc or --layout nchw"
             )),
             (false, false) => Err(format!(
-                "neither the second nor the last axis has {expected}; say --layout nhwc or --layout nchw if it is so meant"
+                "neither the second nor the last axis has {expected}; give --layout nhwc or --layout nchw if \
+                 that is intended"
             )),
         }
     }

@@ -1,7 +1,7 @@
 //! Memory budget for all images being read and drawn, whatever the number of threads.
 //!
 //! An image of 8000 × 8000 pixels takes one or two gigabytes on its way to a model's input; sixteen threads would take
-//! thirty. Each large image therefore reserves a [`Room`] first, and waits if the budget is exhausted. Small images
+//! thirty. Each large image therefore reserves a [`MemoryReservation`] first, and waits if the budget is exhausted. Small images
 //! need no reservation.
 
 use std::cell::Cell;
@@ -33,7 +33,7 @@ pub fn set_memory_budget(bytes: u64) {
 
 /// Memory reservation of an image, released when the last copy is dropped.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct MemoryReservation {
     _taken: Arc<Taken>,
 }
 
@@ -42,7 +42,7 @@ struct Taken {
     bytes: u64,
 }
 
-impl Room {
+impl MemoryReservation {
     /// Waits until `bytes` are available and reserves them. Returns `None` for a small image, which needs no
     /// reservation.
     ///
@@ -85,14 +85,14 @@ mod tests {
 
     #[test]
     fn rooms_together_stay_within_the_budget() {
-        assert!(Room::take(1000).unwrap().is_none());
-        let budget = Room::take(u64::MAX).unwrap_err();
+        assert!(MemoryReservation::take(1000).unwrap().is_none());
+        let budget = MemoryReservation::take(u64::MAX).unwrap_err();
         let most = std::sync::atomic::AtomicU64::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..5 {
-                        let room = Room::take(budget / 3).unwrap();
+                        let room = MemoryReservation::take(budget / 3).unwrap();
                         let now = *TAKEN.lock().unwrap();
                         most.fetch_max(now, std::sync::atomic::Ordering::Relaxed);
                         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -108,9 +108,9 @@ mod tests {
 
     #[test]
     fn a_thread_does_not_wait_for_itself() {
-        let budget = Room::take(u64::MAX).unwrap_err();
-        let one = Room::take(budget / 2).unwrap();
-        let two = Room::take(budget / 2 + UNASKED).unwrap();
+        let budget = MemoryReservation::take(u64::MAX).unwrap_err();
+        let one = MemoryReservation::take(budget / 2).unwrap();
+        let two = MemoryReservation::take(budget / 2 + UNASKED).unwrap();
         assert!(one.is_some() && two.is_some());
     }
 }

@@ -45,7 +45,7 @@ pub(crate) use error::reason;
 pub use image_file::read_image;
 pub use image_files::ImageFiles;
 pub use layout::Layout;
-pub use memory::{Room, set_memory_budget};
+pub use memory::{MemoryReservation, set_memory_budget};
 pub use npy::{ElementType, NpyHeader, npy_bytes, read_npy};
 pub use npz::NpzWriter;
 pub use numbers::{ArrayNumbers, Scale};
@@ -94,7 +94,7 @@ pub struct Original {
     /// True if the image was stored with lossy compression (JPEG).
     pub lossy: bool,
     /// Memory reservation, if the image is large.
-    pub room: Option<Room>,
+    pub room: Option<MemoryReservation>,
 }
 
 /// Images of the same shape, some of them labelled. Items are numbered from 0 to `len() − 1` and may be loaded from

@@ -107,12 +107,13 @@ pub(super) fn full_value(element: ElementType, range: Option<Range>, settings: &
 }
 
 fn integers(element: ElementType, range: Range) -> (Reading, Option<String>) {
-    let black = "the integers are all 0 or 1, which is next to black where they are scaled as image files are (divided by 255); \
-                 --scale raw takes 0 and 1 as they are, and so does an array of bool or float";
+    let black = "the integers are all 0 or 1, which is almost black when scaled like image files (divided by \
+        255); --scale raw takes 0 and 1 as they are, and so does an array of bool or float";
     match range {
         Range { low, .. } if low < 0.0 => {
             let note = format!(
-                "integers {range} are no pixels (expected 0 to 255 or 65535): they go in as they are"
+                "integers {range} are not pixel values (expected 0 to 255 or 65535): they are used as they \
+                 are"
             );
             (Reading::AsTheyAre, Some(note))
         }
@@ -122,13 +123,15 @@ fn integers(element: ElementType, range: Range) -> (Reading, Option<String>) {
         }
         Range { high, .. } if high <= 65535.0 => {
             let note = format!(
-                "integers {range} are taken for 16-bit pixels and divided by 65535, as image files of 16 bits are; --scale raw takes them as they are"
+                "integers {range} are taken as 16-bit pixels and divided by 65535, like 16-bit image files; \
+                 --scale raw takes them as they are"
             );
             (Reading::Pixels(65535.0), Some(note))
         }
         _ => {
             let note = format!(
-                "integers {range} are no pixels (expected 0 to 255 or 65535): they go in as they are"
+                "integers {range} are not pixel values (expected 0 to 255 or 65535): they are used as they \
+                 are"
             );
             (Reading::AsTheyAre, Some(note))
         }
@@ -140,20 +143,23 @@ fn floats(range: Range, settings: &Preprocessing) -> (Reading, Option<String>) {
     match range {
         Range { low, high } if low < 0.0 || high > 255.0 => {
             let note = format!(
-                "floats {range} are taken for a model's input that is prepared already: they go in as they are, while image files go in as {}",
+                "floats {range} are taken as model input that is already prepared: they are used as they \
+                 are, while image files go in as {}",
                 settings.in_words()
             );
             (Reading::AsTheyAre, Some(note))
         }
         Range { high, .. } if high > OVERSHOOT => {
             let note = format!(
-                "floats {range} are taken for pixels from 0 to 255 and divided by 255, as image files are; {as_they_are}"
+                "floats {range} are taken as pixels from 0 to 255 and divided by 255, like image files; \
+                 {as_they_are}"
             );
             (Reading::Pixels(255.0), Some(note))
         }
         Range { high, .. } => {
             let note = format!(
-                "floats {range} are taken for pixels from 0 to 1 and prepared as image files are ({}); {as_they_are}",
+                "floats {range} are taken as pixels from 0 to 1 and prepared like image files ({}); \
+                 {as_they_are}",
                 settings.in_words()
             );
             (Reading::Pixels(1.0), (high > 1.0 || !settings.keeps_values()).then_some(note))
@@ -188,7 +194,7 @@ mod tests {
             (ElementType::Bool, [0.0, 1.0], unit, ""),
             (U8, [0.0, 255.0], byte, ""),
             (U8, [0.0, 0.0], byte, ""),
-            (U8, [0.0, 1.0], byte, "next to black"),
+            (U8, [0.0, 1.0], byte, "almost black"),
             (I64, [3.0, 200.0], byte, ""),
             (I64, [0.0, 4095.0], word, "divided by 65535"),
             (I64, [-1.0, 200.0], raw, "as they are"),
@@ -197,8 +203,8 @@ mod tests {
             (F32, [0.0, 1.04], unit, "from 0 to 1.04"),
             (F32, [0.0, 231.5], byte, "divided by 255"),
             (F32, [0.0, 1.6], byte, "divided by 255"),
-            (F32, [-2.1, 2.6], raw, "prepared already"),
-            (F32, [0.0, 300.0], raw, "prepared already"),
+            (F32, [-2.1, 2.6], raw, "already prepared"),
+            (F32, [0.0, 300.0], raw, "already prepared"),
         ] {
             let (found, note) = read(element, range, ArrayNumbers::Pixels, &plain);
             assert_eq!(found, expected, "{element:?} {range:?}");
@@ -217,7 +223,7 @@ mod tests {
         super::super::Preset::Tf.apply(&mut tf).unwrap();
         let (found, note) = read(F32, [0.0, 1.0], ArrayNumbers::Pixels, &tf);
         assert_eq!(found, Reading::Pixels(1.0));
-        assert!(note.contains("prepared as image files are (0…2, less 1)"), "{note}");
+        assert!(note.contains("prepared like image files (0…2, less 1)"), "{note}");
         assert!(
             read(F32, [-1.0, 1.0], ArrayNumbers::Pixels, &tf).1.contains("image files go in as 0…2, less 1")
         );

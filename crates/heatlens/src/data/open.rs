@@ -177,7 +177,7 @@ fn no_rows(path: &Path, options: &OpenOptions) -> Result<(), DataError> {
         None => Ok(()),
         Some(rows) => Err(DataError::Rows {
             text: rows.to_string(),
-            reason: format!("rows can be picked from arrays only, and {} is none", path.display()),
+            reason: format!("rows can be picked from arrays only, and {} is not an array", path.display()),
         }),
     }
 }

@@ -51,7 +51,7 @@ impl Raster {
         }
         if let Some(strange) = values.iter().find(|v| !PIXEL_RANGE.contains(*v)) {
             let expected =
-                "pixels from 0 (black) to 1 (full), as of image files: divide bytes by 255".to_owned();
+                "pixels from 0 (black) to 1 (full), as in image files: divide bytes by 255".to_owned();
             return Err(DataError::Pixels { found: format!("values such as {strange}"), expected });
         }
         Ok(Self { channels, height, width, values })

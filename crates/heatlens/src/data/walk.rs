@@ -90,7 +90,10 @@ pub(super) fn left_out(others: &[PathBuf]) -> Option<String> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let what =
-        if others.len() == 1 { "an entry that is no image is" } else { "entries that are no images are" };
+    let what = if others.len() == 1 {
+        "an entry that is not an image is"
+    } else {
+        "entries that are not images are"
+    };
     (!others.is_empty()).then(|| format!("{what} left out: {}{more}", named.join(", ")))
 }

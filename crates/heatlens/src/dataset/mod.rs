@@ -1,25 +1,25 @@
 //! Analysis of all explanations of a data set.
 //!
-//! [`Observations`] is a sink that keeps one map of each explained image on a coarse [`Grid`]. [`Findings`] are
+//! [`Observations`] is a sink that keeps one map of each explained image on a coarse [`HeatGrid`]. [`DatasetFindings`] are
 //! derived from these: mean maps by class and outcome, the share of heat on borders and in corners, clusters of
 //! similar explanations (`spectral`), and clusters whose heat lies in a region that may give the class away
-//! (`shortcut`). [`Findings::try_out`] tests these regions by filling them in ([`trial`]). The same images and seed
+//! (`shortcut`). [`DatasetFindings::try_out`] tests these regions by filling them in ([`region_test`]). The same images and seed
 //! give the same findings.
 //! findings.
 
+pub mod border_region;
 mod eigen;
-pub mod grid;
+pub mod heat_grid;
 mod observe;
-pub mod place;
+pub mod region_test;
 mod shortcut;
 mod spectral;
-pub mod trial;
 
-pub use grid::Grid;
+pub use border_region::BorderRegion;
+pub use heat_grid::HeatGrid;
 pub use observe::{MAX_OBSERVED, Observation, Observations};
-pub use place::Place;
+pub use region_test::{RegionTest, RegionTester};
 pub use shortcut::{ALPHA, Shortcut};
-pub use trial::{Prober, Trial};
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ const SMALLEST_CLUSTER: usize = 2;
 
 /// Results of the analysis of a data set.
 #[derive(Clone, Debug, Default)]
-pub struct Findings {
+pub struct DatasetFindings {
     /// Name of the map analysed.
     pub map: String,
     /// Number of images analysed.
@@ -72,7 +72,7 @@ pub struct ClassFindings {
 
 /// Relation of an image's label and prediction to a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ClassOutcome {
     /// Labelled and predicted as the class.
     TruePositive,
     /// Predicted as the class but labelled otherwise.
@@ -85,7 +85,7 @@ pub enum Outcome {
     Said,
 }
 
-impl Outcome {
+impl ClassOutcome {
     fn of(row: &Observation, class: usize) -> Option<Self> {
         let says = row.predicted == class;
         match row.label.map(|label| label == class) {
@@ -114,11 +114,11 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct OutcomeMap {
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: ClassOutcome,
     /// Number of images.
     pub images: usize,
     /// Mean of the images with heat, equally weighted.
-    pub mean: Option<Grid>,
+    pub mean: Option<HeatGrid>,
 }
 
 /// A cluster of similar explanations.
@@ -127,14 +127,14 @@ pub struct Cluster {
     /// Number of images.
     pub images: usize,
     /// Mean map of the cluster.
-    pub mean: Grid,
+    pub mean: HeatGrid,
     /// Exemplars: the hottest images at the shortcut if there is one, otherwise those nearest to the mean.
     pub exemplars: Vec<usize>,
     /// Suspected shortcut, if the heat of the cluster lies in a region that may give the class away.
     pub shortcut: Option<Shortcut>,
 }
 
-impl Findings {
+impl DatasetFindings {
     /// Analyses all observations.
     #[must_use]
     pub fn of(seen: &Observations, seed: u64) -> Self {
@@ -167,25 +167,25 @@ impl Findings {
     ///
     /// # Errors
     /// If an image can no longer be read.
-    pub fn try_out(&mut self, seen: &Observations, prober: &Prober<'_>) -> Result<(), RunError> {
+    pub fn try_out(&mut self, seen: &Observations, tester: &RegionTester<'_>) -> Result<(), RunError> {
         for class in &mut self.classes {
-            let mut known: Vec<(Place, Trial)> = Vec::new();
+            let mut known: Vec<(BorderRegion, RegionTest)> = Vec::new();
             let (own, others): (Vec<_>, Vec<_>) =
                 seen.rows.iter().partition(|row| row.predicted == class.class);
             let others: Vec<(usize, usize)> =
                 others.into_iter().map(|row| (row.item, row.predicted)).collect();
             for shortcut in class.clusters.iter_mut().filter_map(|cluster| cluster.shortcut.as_mut()) {
                 let place = shortcut.place;
-                let trial = match known.iter().find(|(at, _)| *at == place) {
-                    Some((_, trial)) => trial.clone(),
+                let region_test = match known.iter().find(|(at, _)| *at == place) {
+                    Some((_, region_test)) => region_test.clone(),
                     None => {
                         let hot = |row: &&&Observation| row.grid.as_ref().is_some_and(|g| place.is_hot(g));
                         let hot = own.iter().filter(hot).map(|row| (row.item, row.predicted));
-                        prober.try_out(place, &hot.collect::<Vec<_>>(), &others)?
+                        tester.try_out(place, &hot.collect::<Vec<_>>(), &others)?
                     }
                 };
-                known.push((place, trial.clone()));
-                shortcut.trial = Some(trial);
+                known.push((place, region_test.clone()));
+                shortcut.region_test = Some(region_test);
             }
         }
         Ok(())
@@ -257,7 +257,7 @@ fn place_json(
         "p_value": s.p_value,
         "cluster": cluster.images,
         "by": s.by,
-        "trial": s.trial.as_ref().map(Trial::to_json),
+        "trial": s.region_test.as_ref().map(RegionTest::to_json),
         "exemplars": cluster.exemplars.iter().map(|&item| source(item)).collect::<Vec<_>>(),
     })
 }
@@ -284,13 +284,13 @@ fn class_findings(seen: &Observations, class: usize, classes: usize, key: Key) -
             |c: usize| chosen.iter().zip(assigned).filter(|(_, a)| **a == c).map(|(&i, _)| i).collect();
         let members = (0..count).map(members).filter(|m: &Vec<usize>| m.len() >= SMALLEST_CLUSTER);
         let judged = members.filter_map(|members| {
-            let of_cluster: Vec<&Grid> = members.iter().filter_map(|&i| rows[i].grid.as_ref()).collect();
+            let of_cluster: Vec<&HeatGrid> = members.iter().filter_map(|&i| rows[i].grid.as_ref()).collect();
             let evidence = Evidence { cluster: &of_cluster, class: &own, others: &others, classes };
             cluster(rows, &members, evidence.shortcut())
         });
         judged.collect::<Vec<_>>()
     };
-    let small: Vec<&Grid> = chosen.iter().filter_map(|&i| rows[i].grid.as_ref()).collect();
+    let small: Vec<&HeatGrid> = chosen.iter().filter_map(|&i| rows[i].grid.as_ref()).collect();
     ClassFindings {
         class,
         name: seen.class_names.get(class).cloned().unwrap_or_else(|| class.to_string()),
@@ -315,25 +315,25 @@ fn telling(partitions: impl Iterator<Item = Vec<Cluster>>) -> Vec<Cluster> {
 
 fn outcomes(rows: &[Observation], class: usize) -> Vec<OutcomeMap> {
     let all = [
-        Outcome::TruePositive,
-        Outcome::FalsePositive,
-        Outcome::FalseNegative,
-        Outcome::TrueNegative,
-        Outcome::Said,
+        ClassOutcome::TruePositive,
+        ClassOutcome::FalsePositive,
+        ClassOutcome::FalseNegative,
+        ClassOutcome::TrueNegative,
+        ClassOutcome::Said,
     ];
     let map = |outcome| {
         let of: Vec<&Observation> =
-            rows.iter().filter(|row| Outcome::of(row, class) == Some(outcome)).collect();
-        let mean = Grid::mean(of.iter().filter_map(|row| row.grid.as_ref()));
+            rows.iter().filter(|row| ClassOutcome::of(row, class) == Some(outcome)).collect();
+        let mean = HeatGrid::mean(of.iter().filter_map(|row| row.grid.as_ref()));
         OutcomeMap { outcome, images: of.len(), mean }
     };
     all.into_iter().map(map).filter(|map| map.images > 0).collect()
 }
 
 fn cluster(rows: &[Observation], members: &[usize], shortcut: Option<Shortcut>) -> Option<Cluster> {
-    let mean = Grid::mean(members.iter().filter_map(|&i| rows[i].grid.as_ref()))?;
+    let mean = HeatGrid::mean(members.iter().filter_map(|&i| rows[i].grid.as_ref()))?;
     // The hottest at the shortcut first, or else the nearest to the mean.
-    let distance = |grid: &Grid| match &shortcut {
+    let distance = |grid: &HeatGrid| match &shortcut {
         Some(shortcut) => -shortcut.place.share(grid),
         None => grid.cells().iter().zip(mean.cells()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>(),
     };

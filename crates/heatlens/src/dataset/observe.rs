@@ -1,7 +1,7 @@
 //! Sink that keeps one coarse map of every explained image.
 
-use crate::dataset::grid::Grid;
-use crate::explain::Explanation;
+use crate::dataset::heat_grid::HeatGrid;
+use crate::explain::ImageAttributions;
 use crate::render::Map;
 use crate::run::{ExplainedImage, RunError, Sink};
 
@@ -18,7 +18,7 @@ pub struct Observation {
     /// Predicted class.
     pub predicted: usize,
     /// Heat on the grid; `None` if the image has no heat.
-    pub grid: Option<Grid>,
+    pub grid: Option<HeatGrid>,
 }
 
 /// Data kept of all images: the main map of each, or the map at a given index.
@@ -37,7 +37,7 @@ pub struct Observations {
 }
 
 impl Observations {
-    fn map_of(&self, explanation: &Explanation) -> Option<(usize, Map)> {
+    fn map_of(&self, explanation: &ImageAttributions) -> Option<(usize, Map)> {
         match self.at {
             Some(at) => Some((at, explanation.attributions.get(at)?.heat()?)),
             None => explanation.main_map(),
@@ -45,13 +45,18 @@ impl Observations {
     }
 
     /// Adds one image; images without a spatial map are skipped.
-    pub fn push(&mut self, item: usize, label: Option<usize>, explanation: &Explanation) {
+    pub fn push(&mut self, item: usize, label: Option<usize>, explanation: &ImageAttributions) {
         let Some((_, heat)) = self.map_of(explanation) else { return };
         if self.rows.len() >= MAX_OBSERVED {
             self.left_out += 1;
             return;
         }
-        self.rows.push(Observation { item, label, predicted: explanation.predicted, grid: Grid::of(&heat) });
+        self.rows.push(Observation {
+            item,
+            label,
+            predicted: explanation.predicted,
+            grid: HeatGrid::of(&heat),
+        });
     }
 }
 

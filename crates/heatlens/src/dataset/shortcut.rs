@@ -22,9 +22,9 @@
 //! flagged: its location cannot be distinguished from an object in the middle.
 //! its place cannot tell it from an object in the middle.
 
-use crate::dataset::grid::Grid;
-use crate::dataset::place::Place;
-use crate::dataset::trial::Trial;
+use crate::dataset::border_region::BorderRegion;
+use crate::dataset::heat_grid::HeatGrid;
+use crate::dataset::region_test::RegionTest;
 use crate::stats::binomial;
 use crate::stats::fisher::fisher;
 
@@ -40,7 +40,7 @@ const TIMES: f64 = 3.0;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shortcut {
     /// The region.
-    pub place: Place,
+    pub place: BorderRegion,
     /// Number of images predicted as the class that are hot there.
     pub images: usize,
     /// Number of images predicted as the class.
@@ -52,7 +52,7 @@ pub struct Shortcut {
     /// p-value after multiple-testing correction.
     pub p_value: f64,
     /// Result of filling the region in, if that was tried.
-    pub trial: Option<Trial>,
+    pub region_test: Option<RegionTest>,
     /// Map that showed the shortcut, if it is not the main map of the findings.
     pub by: Option<String>,
 }
@@ -62,18 +62,18 @@ impl Shortcut {
     /// tried.
     #[must_use]
     pub fn is_suspected(&self) -> bool {
-        self.trial.as_ref().is_none_or(Trial::agrees)
+        self.region_test.as_ref().is_none_or(RegionTest::agrees)
     }
 }
 
 /// Data for the test of one cluster.
 pub(super) struct Evidence<'a> {
     /// Maps of the cluster.
-    pub(super) cluster: &'a [&'a Grid],
+    pub(super) cluster: &'a [&'a HeatGrid],
     /// Maps of all images predicted as the cluster's class; `None` for images without heat.
-    pub(super) class: &'a [Option<&'a Grid>],
+    pub(super) class: &'a [Option<&'a HeatGrid>],
     /// Maps of all other images.
-    pub(super) others: &'a [Option<&'a Grid>],
+    pub(super) others: &'a [Option<&'a HeatGrid>],
     /// Number of classes analysed.
     pub(super) classes: usize,
 }
@@ -81,8 +81,8 @@ pub(super) struct Evidence<'a> {
 impl Evidence<'_> {
     /// Returns the region that gives the class away, if there is one.
     pub(super) fn shortcut(&self) -> Option<Shortcut> {
-        let places = Place::all();
-        let there = |place: Place| self.cluster.iter().filter(|g| place.is_hot(g)).count();
+        let places = BorderRegion::all();
+        let there = |place: BorderRegion| self.cluster.iter().filter(|g| place.is_hot(g)).count();
         // The first of the most common regions.
         let (count, place) =
             places.iter().rev().map(|&place| (there(place), place)).max_by_key(|found| found.0)?;
@@ -93,7 +93,7 @@ impl Evidence<'_> {
     }
 
     /// Tests one of `places` regions.
-    fn at(&self, place: Place, places: usize) -> Option<Shortcut> {
+    fn at(&self, place: BorderRegion, places: usize) -> Option<Shortcut> {
         let equivalents = place.equivalents();
         let (mut here, mut at_any, mut hits) = (0, 0, 0);
         for grid in self.class.iter().flatten() {
@@ -122,7 +122,7 @@ impl Evidence<'_> {
             elsewhere,
             of_others,
             p_value,
-            trial: None,
+            region_test: None,
             by: None,
         })
     }

@@ -6,7 +6,7 @@
 //! 2007, A Tutorial on Spectral Clustering).
 
 use crate::dataset::eigen::eigen;
-use crate::dataset::grid::Grid;
+use crate::dataset::heat_grid::HeatGrid;
 use crate::random::{Key, Rng};
 
 /// Maximum number of neighbours of each map.
@@ -20,7 +20,7 @@ const ROUNDS: usize = 100;
 /// Returns partitions of the grids. Each has a cluster number per grid, 0 for the largest cluster. The first
 /// partition has as many clusters as the largest eigengap suggests, followed by all other numbers of clusters,
 /// because the gap may be hard to see.
-pub(super) fn partitions(grids: &[&Grid], key: Key) -> Vec<Vec<usize>> {
+pub(super) fn partitions(grids: &[&HeatGrid], key: Key) -> Vec<Vec<usize>> {
     let n = grids.len();
     if n < 4 {
         return vec![vec![0; n]];
@@ -43,7 +43,7 @@ pub(super) fn partitions(grids: &[&Grid], key: Key) -> Vec<Vec<usize>> {
 }
 
 /// Returns the adjacency matrix: 1 if one of two maps is among the other's nearest neighbours.
-fn affinity(grids: &[&Grid]) -> Vec<f64> {
+fn affinity(grids: &[&HeatGrid]) -> Vec<f64> {
     let n = grids.len();
     let neighbours = NEIGHBOURS.min(n - 1);
     let mut joined = vec![0.0; n * n];
@@ -59,7 +59,7 @@ fn affinity(grids: &[&Grid]) -> Vec<f64> {
     joined
 }
 
-fn distance(a: &Grid, b: &Grid) -> f64 {
+fn distance(a: &HeatGrid, b: &HeatGrid) -> f64 {
     a.cells().iter().zip(b.cells()).map(|(x, y)| f64::from(x - y).powi(2)).sum()
 }
 
@@ -135,20 +135,20 @@ fn by_size(assigned: &[usize], k: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::grid::SIDE;
+    use crate::dataset::heat_grid::SIDE;
     use crate::random::Use;
     use crate::render::Map;
 
     /// Heat around a cell, with noise.
-    fn blob(row: f64, column: f64, rng: &mut Rng) -> Grid {
+    fn blob(row: f64, column: f64, rng: &mut Rng) -> HeatGrid {
         let heat = |i: usize| {
             let (y, x) = ((i / SIDE) as f64 - row, (i % SIDE) as f64 - column);
             ((-(y * y + x * x) / 4.0).exp() + 0.05 * rng.uniform_f64()) as f32
         };
-        Grid::of(&Map::new(SIDE, SIDE, (0..SIDE * SIDE).map(heat).collect()).unwrap()).unwrap()
+        HeatGrid::of(&Map::new(SIDE, SIDE, (0..SIDE * SIDE).map(heat).collect()).unwrap()).unwrap()
     }
 
-    fn clusters(grids: &[&Grid], key: Key) -> Vec<usize> {
+    fn clusters(grids: &[&HeatGrid], key: Key) -> Vec<usize> {
         partitions(grids, key).remove(0)
     }
 
@@ -161,7 +161,8 @@ mod tests {
             // 30, 20 and 12 maps, shuffled.
             let kinds: Vec<usize> =
                 (0..62).map(|i| if i % 3 == 2 && i < 36 { 2 } else { usize::from(i % 5 < 2) }).collect();
-            let grids: Vec<Grid> = kinds.iter().map(|&k| blob(places[k].0, places[k].1, &mut rng)).collect();
+            let grids: Vec<HeatGrid> =
+                kinds.iter().map(|&k| blob(places[k].0, places[k].1, &mut rng)).collect();
             let found = clusters(&grids.iter().collect::<Vec<_>>(), key);
             assert_eq!(found.iter().max(), Some(&2), "seed {seed}: {found:?}");
             for i in 0..62 {
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn few_maps_are_one_cluster() {
         let mut rng = Key::new(0, Use::Explain).rng();
-        let grids: Vec<Grid> = (0..3).map(|_| blob(5.0, 5.0, &mut rng)).collect();
+        let grids: Vec<HeatGrid> = (0..3).map(|_| blob(5.0, 5.0, &mut rng)).collect();
         assert_eq!(clusters(&grids.iter().collect::<Vec<_>>(), Key::new(0, Use::Explain)), [0, 0, 0]);
         assert!(clusters(&[], Key::new(0, Use::Explain)).is_empty());
         // All maps equal: every gap but the first has the same size.

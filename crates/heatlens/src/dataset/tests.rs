@@ -1,7 +1,7 @@
 //! Error rates of the shortcut rule on synthetic data sets with and without a shortcut.
 
 use super::*;
-use crate::dataset::grid::SIDE;
+use crate::dataset::heat_grid::SIDE;
 use crate::random::Rng;
 use crate::render::Map;
 
@@ -20,7 +20,7 @@ enum Heat {
     Ruler,
 }
 
-fn draw(kind: Heat, rng: &mut Rng) -> Grid {
+fn draw(kind: Heat, rng: &mut Rng) -> HeatGrid {
     let place = |rng: &mut Rng| match kind {
         Heat::Middle => (8.0 + 1.5 * rng.normal(), 8.0 + 1.5 * rng.normal()),
         Heat::Corner => (13.5 + 0.4 * rng.normal(), 13.5 + 0.4 * rng.normal()),
@@ -37,7 +37,7 @@ fn draw(kind: Heat, rng: &mut Rng) -> Grid {
         };
         value as f32
     };
-    Grid::of(&Map::new(SIDE, SIDE, (0..SIDE * SIDE).map(heat).collect()).unwrap()).unwrap()
+    HeatGrid::of(&Map::new(SIDE, SIDE, (0..SIDE * SIDE).map(heat).collect()).unwrap()).unwrap()
 }
 
 /// Creates a data set of two classes; a share of class 1 has its heat at the shortcut.
@@ -64,7 +64,7 @@ fn flagged(sets: u64, n: usize, kinds: [Heat; 2], shortcut: Option<(Heat, f64)>)
     let mut counts = [0, 0];
     for seed in 0..sets {
         let seen = data_set(seed, n, kinds, shortcut);
-        let found = Findings::of(&seen, seed);
+        let found = DatasetFindings::of(&seen, seed);
         for (class, count) in counts.iter_mut().enumerate() {
             *count += usize::from(found.shortcuts().any(|(c, ..)| c.class == class));
         }
@@ -100,7 +100,7 @@ fn what_both_classes_have_is_no_giveaway() {
 #[test]
 fn the_place_and_its_images_are_named() {
     let seen = data_set(3, 80, [Heat::Spread, Heat::Anywhere], Some((Heat::Corner, 0.5)));
-    let found = Findings::of(&seen, 0);
+    let found = DatasetFindings::of(&seen, 0);
     let (class, cluster, shortcut) = found.shortcuts().next().unwrap();
     assert_eq!(
         (class.name.as_str(), shortcut.place.to_string().as_str()),
@@ -113,7 +113,7 @@ fn the_place_and_its_images_are_named() {
     let json = found.shortcuts_json(|item| format!("image {item}"));
     assert_eq!(json[0]["place"], "the bottom right corner");
     assert!(json[0]["exemplars"][0].as_str().unwrap().starts_with("image "));
-    let again = Findings::of(&seen, 0).shortcuts_json(|item| format!("image {item}"));
+    let again = DatasetFindings::of(&seen, 0).shortcuts_json(|item| format!("image {item}"));
     assert_eq!(json, again);
 }
 
@@ -123,7 +123,7 @@ fn outcomes_are_counted_by_class() {
     seen.rows[1].predicted = 0; // a false negative of class 1
     seen.rows[2].label = None;
     seen.rows[4].grid = None;
-    let found = Findings::of(&seen, 0);
+    let found = DatasetFindings::of(&seen, 0);
     assert_eq!((found.images, found.without_heat, found.classes.len()), (10, 1, 2));
     let counts = |class: usize| {
         let class = found.classes.iter().find(|c| c.class == class).unwrap();
@@ -135,6 +135,6 @@ fn outcomes_are_counted_by_class() {
 
 #[test]
 fn nothing_observed_is_nothing_found() {
-    let found = Findings::of(&Observations::default(), 0);
+    let found = DatasetFindings::of(&Observations::default(), 0);
     assert!(found.classes.is_empty() && found.shortcuts().next().is_none());
 }

@@ -6,7 +6,7 @@ use heatlens_graph::{Builder, Fact, Graph, GraphError, ValueId};
 
 use crate::explain::map_spec::{MapSource, MapSpec};
 use crate::explain::{Compat, ExplainError, ExplainOptions, attribution, tensors};
-use crate::method::{Formula, MapKind, Method, MethodError, Passes, Shared, Study, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, MultiPass, PassContext, SharedPrograms, Work};
 use crate::model::{Dense, GapHead, Layer, Model, ModelError, Placement, Placing};
 use crate::target::{Class, Goal, of_row, row, row_shape, scores_and_seed, seed_shape, with_places};
 
@@ -20,7 +20,7 @@ pub fn append_maps(
     options: &ExplainOptions,
 ) -> Result<(Graph, Vec<(MapSpec, ValueId)>), ExplainError> {
     if let Some(method) = options.methods.iter().find(|m| !matches!(m.work, Work::Graph(_))) {
-        let reason = "it runs the model many times, which no graph can hold";
+        let reason = "it runs the model many times, which a single graph cannot do";
         return Err(method.not_applicable(reason).into());
     }
     let (assembly, _) = Assembly::new(model, options)?;
@@ -45,10 +45,10 @@ pub(super) struct Assembly {
     /// The last layer of each size.
     stages: Vec<Layer>,
     pub(super) outputs: Vec<ValueId>,
-    pub(super) passes: Vec<Box<dyn Passes>>,
+    pub(super) passes: Vec<Box<dyn MultiPass>>,
     /// Method and layer of each element of `passes`. The target is an input of the passes, so all classes share them.
     prepared: Vec<(&'static str, ValueId)>,
-    shared: Shared,
+    shared: SharedPrograms,
     pub(super) maps: Vec<MapSpec>,
     /// Output with the boxes of a detector, N×4×P.
     pub(super) boxes: Option<usize>,
@@ -136,7 +136,7 @@ impl Assembly {
             outputs: vec![model.head.logits],
             passes: Vec::new(),
             prepared: Vec::new(),
-            shared: Shared::default(),
+            shared: SharedPrograms::default(),
             maps: Vec::new(),
             boxes: None,
             notes,
@@ -289,13 +289,13 @@ impl Assembly {
         options: &ExplainOptions,
         method: &'static Method,
         layer: &Layer,
-        prepare: fn(&Study<'_>) -> Result<Box<dyn Passes>, MethodError>,
+        prepare: fn(&PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError>,
     ) -> Result<usize, MethodError> {
         let key = (method.id, layer.value);
         if let Some(number) = self.prepared.iter().position(|known| *known == key) {
             return Ok(number);
         }
-        let passes = prepare(&Study {
+        let passes = prepare(&PassContext {
             model,
             layer,
             layers: &self.all,

@@ -38,7 +38,7 @@ pub struct Attribution {
 
 /// Results for one image.
 #[derive(Clone, Debug)]
-pub struct Explanation {
+pub struct ImageAttributions {
     /// Logits, before the sigmoid or softmax of the file.
     pub logits: Vec<f32>,
     /// Probability of each class.
@@ -116,13 +116,19 @@ impl fmt::Display for ZeroMap {
             Self::NoOverlap => "the layer is active only where the score does not depend on it: look at another layer",
             Self::AllAgainst => "all evidence in this image speaks against the class: look at the signed map of grad_cam or hires_cam, or explain the other class",
             Self::AllFor => "all evidence in this image speaks for the class: nothing in it lowers the score",
-            Self::NothingLeft => "there is evidence for the class, but this method's formula leaves nothing of it: take grad_cam or hires_cam",
-            Self::NoPositiveCam => "Grad-CAM is positive nowhere (the evidence speaks against the class), so it leaves nothing of guided back-propagation: take guided_backprop, or explain the other class",
-            Self::NoPixel => "nothing of the score comes back to the pixels by this method: every way back is cut off on this image",
+            Self::NothingLeft => "there is evidence for the class, but this method's formula leaves nothing \
+                of it: use grad_cam or hires_cam",
+            Self::NoPositiveCam => "Grad-CAM is positive nowhere (the evidence speaks against the class), so \
+                it leaves nothing of guided back-propagation: use guided_backprop, or explain the other \
+                class",
+            Self::NoPixel => "this method passes nothing of the score back to the pixels: every path is cut \
+                off on this image",
             Self::Unmoved => "the score stays the same whatever the method hides or changes: check how the image is scaled",
-            Self::NoPlace => "nothing in this image is taken for the class (no pixel, no box of this rank), so there is no score to explain: choose another class, or --region",
-            Self::BelowThreshold => "the class is less probable in this image than was asked for",
-            Self::NotFinite => "the map holds values that are no numbers: check the image's pixels and the model's weights",
+            Self::NoPlace => "nothing in this image is predicted as the class (no pixel, or no box of this \
+                rank), so there is no score to explain: choose another class, or --region",
+            Self::BelowThreshold => "the class's probability in this image is below the requested threshold",
+            Self::NotFinite => "the map contains NaN or infinite values: check the image's pixels and the \
+                model's weights",
         })
     }
 }

@@ -1,11 +1,11 @@
 //! Default methods.
 
 use crate::explain::{ExplainError, ExplainOptions, append_maps};
-use crate::method::{FirstLook, Method, first_look};
+use crate::method::{DefaultMethods, Method, default_explain_methods};
 use crate::model::Model;
 
 impl ExplainOptions {
-    /// Selects the methods that suit the model from those of [`first_look`], and returns one sentence per omitted
+    /// Selects the methods that suit the model from those of [`default_explain_methods`], and returns one sentence per omitted
     /// method with the reason and the replacement.
     ///
     /// - The heat map is Grad-CAM. For scores at places (segmentation) it is HiRes-CAM, since the gradient averaged
@@ -18,9 +18,9 @@ impl ExplainOptions {
     /// Methods that turn out not to apply later are omitted by [`Explainer::new`](crate::explain::Explainer::new) with
     /// a note. They were not requested by name, so this is not an error.
     pub fn take_default_methods(&mut self, model: &Model) -> Vec<String> {
-        let first = first_look();
+        let first = default_explain_methods();
         let places = model.head.dense.is_some();
-        let usual = FirstLook { heat: if places { first.heat_at_places } else { first.heat }, ..first };
+        let usual = DefaultMethods { heat: if places { first.heat_at_places } else { first.heat }, ..first };
         self.skip_inapplicable = true;
         let refusal = |method| self.refusal(model, method);
         let (mut methods, mut notes) = (Vec::new(), Vec::new());

@@ -4,7 +4,9 @@ use image::RgbImage;
 
 use crate::explain::Attribution;
 use crate::method::MapKind;
-use crate::render::{HeatStyle, Map, View, concepts, gradient_picture, heatmap, overlay, reason_picture};
+use crate::render::{
+    CropTransform, HeatStyle, Map, concepts, gradient_picture, heatmap, overlay, reason_picture,
+};
 
 impl Attribution {
     /// Returns the text shown instead of a map that cannot be drawn.
@@ -15,14 +17,14 @@ impl Attribution {
 
     /// Draws the map alone, at the size of the view. `RedBlue` shows both signs.
     #[must_use]
-    pub fn draw(&self, view: &View, style: HeatStyle) -> RgbImage {
+    pub fn draw(&self, view: &CropTransform, style: HeatStyle) -> RgbImage {
         heatmap(&self.drawable(), view, style, &self.reason())
     }
 
     /// Draws the map over a picture of the view's size. Each concept of a concept map has its own colour.
     /// The box or the pixels whose score is explained are outlined.
     #[must_use]
-    pub fn draw_over(&self, picture: &RgbImage, view: &View, style: HeatStyle) -> RgbImage {
+    pub fn draw_over(&self, picture: &RgbImage, view: &CropTransform, style: HeatStyle) -> RgbImage {
         let mut drawn = match (self.method.kind, self.shape.as_slice()) {
             (MapKind::Concepts, &[_, h, w]) => concepts(&self.values, [h, w], &self.placement, picture, view),
             _ => overlay(&self.drawable(), picture, view, style, &self.reason()),
@@ -36,7 +38,7 @@ impl Attribution {
     /// Draws maps that are not heat maps: a pixel map around mid-grey, or concepts over `picture`. Returns `None` for
     /// layer maps.
     #[must_use]
-    pub fn draw_whole(&self, picture: &RgbImage, view: &View) -> Option<RgbImage> {
+    pub fn draw_whole(&self, picture: &RgbImage, view: &CropTransform) -> Option<RgbImage> {
         match (self.method.kind, self.shape.as_slice()) {
             (MapKind::Layer, _) => None,
             (MapKind::Concepts, _) => Some(self.draw_over(picture, view, HeatStyle::POSITIVE)),

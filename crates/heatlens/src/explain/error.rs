@@ -1,6 +1,6 @@
 //! Errors of explanations.
 
-use heatlens_cpu::{CompileError, RunError};
+use heatlens_cpu::{CompileError, ExecutionError};
 use heatlens_graph::GraphError;
 use thiserror::Error;
 
@@ -30,13 +30,13 @@ pub enum ExplainError {
     Compile(#[from] CompileError),
     /// The images do not fit the model.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] ExecutionError),
     /// An image cannot be read or does not fit the model.
     #[error(transparent)]
     Data(#[from] DataError),
     /// The requested method has no map.
     #[error(
-        "there is no map of {method}, only of {}: name it when the explainer is built", found.join(", ")
+        "there is no map of {method}, only of {}: add the method when building the explainer", found.join(", ")
     )]
     NoMap {
         /// Requested method.

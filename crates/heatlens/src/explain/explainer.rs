@@ -7,10 +7,10 @@ use crate::detector::Detector;
 use crate::explain::assembly::Assembly;
 use crate::explain::map_spec::{self, MapSource, MapSpec};
 use crate::explain::{
-    Attribution, Compat, ExplainError, ExplainOptions, Explanation, Focus, Fusion, ZeroMap, smoothing,
+    Attribution, Compat, ExplainError, ExplainOptions, Focus, Fusion, ImageAttributions, ZeroMap, smoothing,
     tensors,
 };
-use crate::method::{Passes, Subject};
+use crate::method::{MultiPass, PassInput};
 use crate::model::program::ImageProgram;
 use crate::model::{Layer, Model, ModelError};
 use crate::target::{self, Class, Target};
@@ -23,7 +23,7 @@ pub struct Explainer {
     /// Program that computes the targets, if copies of the images are explained or classes are given.
     targets: Option<ImageProgram>,
     pub(super) augment: bool,
-    pub(super) passes: Vec<Box<dyn Passes>>,
+    pub(super) passes: Vec<Box<dyn MultiPass>>,
     /// Maps that are computed.
     pub(super) parts: Vec<MapSpec>,
     /// Maps that are returned; `made_of` lists the parts of each.
@@ -127,7 +127,7 @@ impl Explainer {
     ///
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
-    pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<Explanation>, ExplainError> {
+    pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<ImageAttributions>, ExplainError> {
         let targets = self.targets(pixels, n)?;
         let mut explained = self.run(pixels, &targets, n)?;
         if self.augment {
@@ -142,7 +142,11 @@ impl Explainer {
     ///
     /// # Errors
     /// If a class does not exist, or if `pixels` does not hold one image per class.
-    pub fn explain_for(&self, pixels: &[f32], classes: &[usize]) -> Result<Vec<Explanation>, ExplainError> {
+    pub fn explain_for(
+        &self,
+        pixels: &[f32],
+        classes: &[usize],
+    ) -> Result<Vec<ImageAttributions>, ExplainError> {
         let (head, n) = (&self.model.head, classes.len());
         if let Some(&class) = classes.iter().find(|&&class| class >= head.classes()) {
             let (name, classes) = (class.to_string(), self.model.class_names.clone());
@@ -187,7 +191,12 @@ impl Explainer {
     }
 
     /// Runs the program on images, possibly modified copies, for the targets of the originals.
-    fn run(&self, pixels: &[f32], targets: &[Vec<f32>], n: usize) -> Result<Vec<Explanation>, ExplainError> {
+    fn run(
+        &self,
+        pixels: &[f32],
+        targets: &[Vec<f32>],
+        n: usize,
+    ) -> Result<Vec<ImageAttributions>, ExplainError> {
         let outputs = self.program.run(&feeds(pixels, targets), n)?;
         let images = pixels.chunks(pixels.len().max(1) / n.max(1));
         images.enumerate().map(|(i, image)| self.explanation(&outputs, image, n, i)).collect()
@@ -196,7 +205,7 @@ impl Explainer {
     /// Averages the maps over modified copies of the images.
     fn smooth(
         &self,
-        explained: &mut [Explanation],
+        explained: &mut [ImageAttributions],
         pixels: &[f32],
         targets: &[Vec<f32>],
         n: usize,
@@ -220,7 +229,7 @@ impl Explainer {
     }
 
     /// Combines the computed parts into the maps that are returned.
-    fn finish(&self, explanation: &mut Explanation) {
+    fn finish(&self, explanation: &mut ImageAttributions) {
         let parts = std::mem::take(&mut explanation.attributions);
         for (spec, made_of) in self.maps.iter().zip(&self.made_of) {
             let of: Vec<&Attribution> = made_of.iter().filter_map(|&part| parts.get(part)).collect();
@@ -253,7 +262,7 @@ impl Explainer {
         pixels: &[f32],
         n: usize,
         i: usize,
-    ) -> Result<Explanation, ExplainError> {
+    ) -> Result<ImageAttributions, ExplainError> {
         let of_sample = |output: usize| {
             let all = &outputs[output];
             let len = all.len() / n;
@@ -267,7 +276,7 @@ impl Explainer {
             let values = match spec.source {
                 MapSource::Output(output) => of_sample(output).to_vec(),
                 MapSource::Passes { number, target } => {
-                    self.passes[number].explain(&Subject { pixels, target: of_sample(target) })?
+                    self.passes[number].explain(&PassInput { pixels, target: of_sample(target) })?
                 }
             };
             let mut class = spec.goal.class.of(head, &logits);
@@ -298,7 +307,7 @@ impl Explainer {
             };
             attributions = self.maps.iter().zip(levels).filter_map(owned).collect();
         }
-        Ok(Explanation {
+        Ok(ImageAttributions {
             predicted: head.predicted(&logits),
             probabilities,
             attributions,

@@ -6,7 +6,7 @@ use crate::detector::Form;
 use crate::localise::Mask;
 use crate::model::{Dense, Head};
 use crate::render::outline::{EXPLAINED, outline};
-use crate::render::{Map, View};
+use crate::render::{CropTransform, Map};
 
 /// The part of an image whose score is explained, where a model has scores at many places.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,7 @@ impl Focus {
 
     /// The pixels of an image of the view's size that it covers.
     #[must_use]
-    pub fn mask(&self, view: &View) -> Mask {
+    pub fn mask(&self, view: &CropTransform) -> Mask {
         let [height, width] = view.original;
         let inside = match self {
             Self::Box([x0, y0, x1, y1]) => {
@@ -76,7 +76,7 @@ impl Focus {
     }
 
     /// Outlines it on a picture of the view's size.
-    pub fn outline(&self, picture: &mut RgbImage, view: &View) {
+    pub fn outline(&self, picture: &mut RgbImage, view: &CropTransform) {
         let mask = self.mask(view);
         let inside = |x: u32, y: u32| {
             mask.inside.get(y as usize * mask.width + x as usize).is_some_and(|inside| *inside)

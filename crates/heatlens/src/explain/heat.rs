@@ -1,6 +1,6 @@
 //! Heat of a map, defined for every kind of map.
 
-use crate::explain::{Attribution, Explanation};
+use crate::explain::{Attribution, ImageAttributions};
 use crate::method::MapKind;
 use crate::render::Map;
 
@@ -48,7 +48,7 @@ impl Attribution {
     }
 }
 
-impl Explanation {
+impl ImageAttributions {
     /// Returns the index and heat of the map that represents the image: the last layer's map of the first method with a
     /// heat map.
     #[must_use]
@@ -89,7 +89,7 @@ mod tests {
         let map = |id: &str, class: usize| Attribution { class, ..attribution(id, &[1, 1], &[1.0]) };
         let of = |attributions: Vec<Attribution>| {
             let (logits, probabilities, predicted, tensors) = (vec![0.0], vec![0.5, 0.5], 0, None);
-            Explanation { logits, probabilities, predicted, attributions, tensors }
+            ImageAttributions { logits, probabilities, predicted, attributions, tensors }
                 .main_map()
                 .map(|found| found.0)
         };

@@ -1,16 +1,16 @@
 //! Explanations: programs compiled from a model and a list of methods, and the maps they compute for images.
 //!
 //! [`Explainer::new`] appends every method's formula to the network, merges common subexpressions and compiles the
-//! result into one program, which [`Explainer::explain`] runs. The result is an [`Explanation`]: scores, and one
+//! result into one program, which [`Explainer::explain`] runs. The result is an [`ImageAttributions`]: scores, and one
 //! [`Attribution`] per method, layer and class.
 
 mod assembly;
 mod attribution;
 mod compat;
+mod cost;
 mod defaults;
 mod drawing;
 mod error;
-mod estimate;
 mod explainer;
 mod focus;
 mod fusion;
@@ -21,10 +21,10 @@ mod smoothing;
 mod tensors;
 
 pub use assembly::append_maps;
-pub use attribution::{Attribution, Explanation, ZeroMap};
+pub use attribution::{Attribution, ImageAttributions, ZeroMap};
 pub use compat::Compat;
+pub use cost::CostEstimate;
 pub use error::ExplainError;
-pub use estimate::Estimate;
 pub use explainer::Explainer;
 pub use focus::Focus;
 pub use fusion::Fusion;

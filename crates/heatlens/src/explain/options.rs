@@ -1,7 +1,7 @@
 //! Options of an explanation.
 
 use crate::explain::{Compat, Fusion};
-use crate::method::{Method, Settings};
+use crate::method::{Method, MethodSettings};
 use crate::model::{Layer, Placing};
 use crate::target::{Score, Target};
 
@@ -21,7 +21,7 @@ pub struct ExplainOptions {
     /// Explained score: logits or probabilities.
     pub score: Score,
     /// Settings of the methods, and the seed.
-    pub settings: Settings,
+    pub settings: MethodSettings,
     /// Fusion of the maps of several layers; without it there is one map per layer.
     pub fusion: Option<Fusion>,
     /// True if maps are averaged over mirrored and scaled copies of the image.
@@ -59,7 +59,7 @@ impl ExplainOptions {
             against: None,
             counterfactual: false,
             score: Score::Logit,
-            settings: Settings::default(),
+            settings: MethodSettings::default(),
             fusion: None,
             augment: false,
             eigen_smooth: false,

@@ -36,13 +36,13 @@ pub fn check_path(path: &Path, replace: bool) -> Result<(), Error> {
     let end = path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
     if OTHERS.contains(&end.as_str()) {
         return unfit(format!(
-            "{name}: what is written is an ONNX file, which nothing opens under the name of another kind; call it {}",
+            "{name}: the output is an ONNX file and needs the name of one; call it {}",
             path.with_extension("onnx").display()
         ));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
     if let Some(folder) = folder.map(Path::display) {
-        let reason = format!("cannot write {name}: there is no folder {folder}; make it first");
+        let reason = format!("cannot write {name}: there is no folder {folder}; create it first");
         return Err(Error::new(ErrorKind::NotFound, reason));
     }
     if path.exists() && !replace {

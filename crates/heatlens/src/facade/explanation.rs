@@ -7,14 +7,14 @@ use image::RgbImage;
 use crate::explain::{self, ExplainError, Explainer};
 use crate::facade::Heatmap;
 use crate::method::Method;
-use crate::render::View;
+use crate::render::CropTransform;
 
 /// The model's prediction for an image, and a heat map per method, layer and class.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    pub(super) found: explain::Explanation,
+    pub(super) found: explain::ImageAttributions,
     pub(super) picture: RgbImage,
-    pub(super) view: View,
+    pub(super) view: CropTransform,
     pub(super) names: Arc<Names>,
     /// Notes on this image alone.
     pub(super) remarks: Vec<String>,
@@ -85,7 +85,7 @@ impl Explanation {
 
     /// Returns the part of the image that the model sees.
     #[must_use]
-    pub fn view(&self) -> &View {
+    pub fn view(&self) -> &CropTransform {
         &self.view
     }
 
@@ -97,7 +97,7 @@ impl Explanation {
 
     /// Returns all numbers, for use with the lower-level modules.
     #[must_use]
-    pub fn numbers(&self) -> &explain::Explanation {
+    pub fn numbers(&self) -> &explain::ImageAttributions {
         &self.found
     }
 }

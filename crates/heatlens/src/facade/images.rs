@@ -9,7 +9,7 @@ use crate::data::{DataError, Dataset, Layout, Raster, changes_to, changes_to_fil
 use crate::explain::{ExplainError, Explainer};
 use crate::facade::Explanation;
 use crate::facade::explanation::Names;
-use crate::render::View;
+use crate::render::CropTransform;
 use crate::run::BaseImage;
 
 /// Batch size.
@@ -18,7 +18,7 @@ const TOGETHER: usize = 16;
 /// An image with the model's input made of it.
 struct Prepared {
     picture: RgbImage,
-    view: View,
+    view: CropTransform,
     pixels: Vec<f32>,
     changes: Vec<String>,
 }
@@ -71,7 +71,7 @@ impl Explainer {
         let settings = &self.model().preprocessing;
         self.explain_prepared(images.into_iter().map(|(image, changes)| {
             let original = [image.height, image.width];
-            let view = View::new(original, [settings.height, settings.width], settings.resize);
+            let view = CropTransform::new(original, [settings.height, settings.width], settings.resize);
             let picture = image.to_picture(0.0, 1.0);
             let (_, pixels) = settings.apply(image)?;
             Ok(Prepared { picture, view, pixels, changes })
@@ -99,7 +99,7 @@ impl Explainer {
         let length = shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
         if !fits || length != Some(values.len()) {
             let found = format!("{} values as {shape:?}", values.len());
-            let expected = format!("n images of {wanted:?}; explain_images takes other sizes");
+            let expected = format!("n images of {wanted:?}; explain_images accepts other sizes");
             return Err(DataError::Pixels { found, expected }.into());
         }
         let settings = &self.model().preprocessing;
@@ -111,7 +111,7 @@ impl Explainer {
             let picture = shown.to_picture(0.0, 1.0);
             let mut pixels = shown.values;
             settings.prepare(&mut pixels);
-            Ok(Prepared { picture, view: View::whole([h, w]), pixels, changes: Vec::new() })
+            Ok(Prepared { picture, view: CropTransform::whole([h, w]), pixels, changes: Vec::new() })
         }))
     }
 

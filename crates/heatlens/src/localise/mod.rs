@@ -2,27 +2,27 @@
 //! the annotated objects, if there are any.
 //!
 //! [`Localiser`] is a sink for explained images. A map is thresholded ([`Threshold`]) at the size of the original
-//! image ([`View`]), and its connected components ([`Components`]) become masks and boxes. [`Truth`] holds the
+//! image ([`CropTransform`]), and its connected components ([`Components`]) become masks and boxes. [`GroundTruth`] holds the
 //! annotated objects.
 
 mod coco;
+mod ground_truth;
 mod mask;
 mod polygon;
 mod rle;
 mod score;
 mod table;
 mod threshold;
-mod truth;
 mod write;
 
+pub use ground_truth::{GroundTruth, Object, ObjectShape};
 pub use mask::{Components, Mask, PixelBox};
-pub use score::{MeanScore, Score};
+pub use score::{LocalisationScore, MeanLocalisationScore};
 pub use table::table;
 pub use threshold::Threshold;
-pub use truth::{Object, Shape, Truth};
-pub use write::{Localiser, Options};
+pub use write::{Localiser, LocaliserOptions};
 
-pub use crate::render::View;
+pub use crate::render::CropTransform;
 
 use crate::render::Map;
 
@@ -38,7 +38,7 @@ const MAX_MASK_BYTES: usize = 1 << 30;
 pub fn locate(
     heat: &Map,
     input: [usize; 2],
-    view: &View,
+    view: &CropTransform,
     threshold: Threshold,
     keep: Components,
 ) -> Vec<Mask> {

@@ -4,14 +4,14 @@ use crate::localise::{Mask, Object, PixelBox};
 
 /// Overlap on one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Score {
+pub struct LocalisationScore {
     /// IoU of all regions and all objects, if their shapes are known.
     pub mask: Option<f64>,
     /// IoU of the largest region's bounding box with the best matching object's box.
     pub bounds: Option<f64>,
 }
 
-impl Score {
+impl LocalisationScore {
     /// Compares the regions, the largest first, with the annotated objects of an image.
     #[must_use]
     pub fn of(parts: &[Mask], [height, width]: [usize; 2], truth: &[Object]) -> Self {
@@ -40,7 +40,7 @@ impl Score {
 
 /// Mean scores over several images.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct MeanScore {
+pub struct MeanLocalisationScore {
     /// Mean IoU of the masks, and the number of images.
     pub mask: Option<(f64, usize)>,
     /// Mean IoU of the boxes, and the number of images.
@@ -50,10 +50,10 @@ pub struct MeanScore {
     pub accuracy: Option<f64>,
 }
 
-impl MeanScore {
+impl MeanLocalisationScore {
     /// Returns the means of the given scores.
     #[must_use]
-    pub fn of<'a>(scores: impl Iterator<Item = &'a Score> + Clone) -> Self {
+    pub fn of<'a>(scores: impl Iterator<Item = &'a LocalisationScore> + Clone) -> Self {
         let mean = |values: Vec<f64>| {
             (!values.is_empty()).then(|| (values.iter().sum::<f64>() / values.len() as f64, values.len()))
         };

@@ -1,14 +1,14 @@
 //! Table of the overlap between found regions and annotated objects.
 
-use crate::localise::MeanScore;
+use crate::localise::MeanLocalisationScore;
 use crate::report::Table;
 
 /// Returns the mean scores of each map, by title; `None` if no image is annotated.
 #[must_use]
-pub fn table(scores: &[(String, MeanScore)]) -> Option<Table> {
+pub fn table(scores: &[(String, MeanLocalisationScore)]) -> Option<Table> {
     let known = scores.iter().any(|(_, score)| score.mask.is_some() || score.bounds.is_some());
     known.then(|| Table {
-        title: "How well does what is hot cover the true objects?".to_owned(),
+        title: "How well do the hot pixels cover the true objects?".to_owned(),
         lead: "IoU is the overlap over the union, from 0 to 1; each image is in iou.csv.".to_owned(),
         columns: ["map", "mean IoU of masks", "mean IoU of boxes", "boxes with IoU ≥ 0.5"]
             .map(str::to_owned)
@@ -17,7 +17,7 @@ pub fn table(scores: &[(String, MeanScore)]) -> Option<Table> {
     })
 }
 
-fn row(title: &str, score: &MeanScore) -> Vec<String> {
+fn row(title: &str, score: &MeanLocalisationScore) -> Vec<String> {
     let mean = |mean: Option<(f64, usize)>| {
         mean.map_or("–".to_owned(), |(iou, n)| format!("{iou:.3} ({n} images)"))
     };

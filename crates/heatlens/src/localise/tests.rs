@@ -11,20 +11,20 @@ fn perfect(image: &DemoImage) -> Map {
 
 fn truth(image: &DemoImage) -> Object {
     let mask = Mask::new(SIDE, SIDE, image.mask.clone()).unwrap();
-    Object { category: "ring".to_owned(), bounds: mask.bounds(), shape: Shape::Mask(mask) }
+    Object { category: "ring".to_owned(), bounds: mask.bounds(), shape: ObjectShape::Mask(mask) }
 }
 
 #[test]
 fn a_perfect_map_finds_the_planted_ring() {
     for image in crate::demo_data::generate(40, 5).iter().filter(|image| image.label == 1) {
-        let view = View::new([SIDE, SIDE], [SIDE, SIDE], Resize::Squash);
+        let view = CropTransform::new([SIDE, SIDE], [SIDE, SIDE], Resize::Squash);
         let parts = locate(&perfect(image), [SIDE, SIDE], &view, Threshold::OfMax(0.5), Components::Largest);
-        let score = Score::of(&parts, [SIDE, SIDE], &[truth(image)]);
+        let score = LocalisationScore::of(&parts, [SIDE, SIDE], &[truth(image)]);
         assert_eq!((score.mask, score.bounds), (Some(1.0), Some(1.0)));
         // The brightness of the image finds all objects, the ring among them.
         let bright = Map::new(SIDE, SIDE, image.to_f32()).unwrap();
         let parts = locate(&bright, [SIDE, SIDE], &view, Threshold::Otsu, Components::All);
-        let score = Score::of(&parts, [SIDE, SIDE], &[truth(image)]);
+        let score = LocalisationScore::of(&parts, [SIDE, SIDE], &[truth(image)]);
         assert!(score.mask.unwrap() > 0.0 && score.mask.unwrap() < 0.5, "{score:?}");
     }
 }
@@ -34,7 +34,7 @@ fn boxes_are_in_pixels_of_the_original() {
     // A map of 4 × 4 on an original of 40 × 80: the hot cell covers 10 × 20 pixels.
     let mut values = vec![0.0; 16];
     values[4 + 2] = 1.0;
-    let view = View::new([40, 80], [16, 16], Resize::Squash);
+    let view = CropTransform::new([40, 80], [16, 16], Resize::Squash);
     let parts =
         locate(&Map::new(4, 4, values).unwrap(), [16, 16], &view, Threshold::OfMax(0.5), Components::Largest);
     // At the size of the input, the largest value is 0.875², so the threshold is 0.383. Heat falls to 0 over a
@@ -46,21 +46,21 @@ fn boxes_are_in_pixels_of_the_original() {
 
 #[test]
 fn no_heat_no_boxes() {
-    let view = View::new([8, 8], [8, 8], Resize::Squash);
+    let view = CropTransform::new([8, 8], [8, 8], Resize::Squash);
     let none = Map::new(2, 2, vec![0.0; 4]).unwrap();
     for threshold in [Threshold::OfMax(0.2), Threshold::Otsu, Threshold::Quantile(0.0)] {
         assert!(locate(&none, [8, 8], &view, threshold, Components::All).is_empty());
     }
-    let missed = Score::of(
+    let missed = LocalisationScore::of(
         &[],
         [8, 8],
         &[Object {
             category: String::new(),
             bounds: Some(PixelBox { x: 1, y: 1, width: 2, height: 2 }),
-            shape: Shape::Unknown,
+            shape: ObjectShape::Unknown,
         }],
     );
-    assert_eq!(missed, Score { mask: None, bounds: Some(0.0) });
+    assert_eq!(missed, LocalisationScore { mask: None, bounds: Some(0.0) });
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn all_components_or_the_largest() {
         values[at] = 1.0;
     }
     let heat = Map::new(10, 10, values).unwrap();
-    let view = View::new([10, 10], [10, 10], Resize::Squash);
+    let view = CropTransform::new([10, 10], [10, 10], Resize::Squash);
     let parts = |keep| {
         locate(&heat, [10, 10], &view, Threshold::OfMax(0.9), keep).iter().map(Mask::area).collect::<Vec<_>>()
     };
@@ -81,12 +81,12 @@ fn all_components_or_the_largest() {
 #[test]
 fn means_count_only_what_is_known() {
     let scores = [
-        Score { mask: Some(0.2), bounds: Some(0.5) },
-        Score { mask: None, bounds: Some(0.1) },
-        Score::default(),
+        LocalisationScore { mask: Some(0.2), bounds: Some(0.5) },
+        LocalisationScore { mask: None, bounds: Some(0.1) },
+        LocalisationScore::default(),
     ];
-    let mean = MeanScore::of(scores.iter());
+    let mean = MeanLocalisationScore::of(scores.iter());
     assert_eq!((mean.mask, mean.accuracy), (Some((0.2, 1)), Some(0.5)));
     assert!((mean.bounds.unwrap().0 - 0.3).abs() < 1e-12);
-    assert_eq!(MeanScore::of([].iter()), MeanScore::default());
+    assert_eq!(MeanLocalisationScore::of([].iter()), MeanLocalisationScore::default());
 }

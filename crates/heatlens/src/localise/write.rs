@@ -8,13 +8,16 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use crate::data::{DataError, write_atomically};
 use crate::localise::coco::Coco;
-use crate::localise::{Components, Mask, MeanScore, Object, Score, Threshold, Truth, View, locate};
+use crate::localise::{
+    Components, CropTransform, GroundTruth, LocalisationScore, Mask, MeanLocalisationScore, Object,
+    Threshold, locate,
+};
 use crate::method::MapKind;
 use crate::run::{ExplainedImage, RunError, Sink};
 
 /// Output and settings of localization.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct LocaliserOptions {
     /// True to write `annotations.json`.
     pub boxes: bool,
     /// True to write a mask image beside each image's pictures.
@@ -24,10 +27,10 @@ pub struct Options {
     /// Components to keep.
     pub components: Components,
     /// Annotated objects; if given, `iou.csv` is written.
-    pub truth: Option<Truth>,
+    pub truth: Option<GroundTruth>,
 }
 
-impl Options {
+impl LocaliserOptions {
     /// Returns true if any output is requested.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
@@ -39,7 +42,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Localiser {
     out: PathBuf,
-    options: Options,
+    options: LocaliserOptions,
     /// Results of each map that has a heat map.
     found: Vec<Found>,
     class_names: Vec<String>,
@@ -54,13 +57,13 @@ struct Found {
     file_name: String,
     title: String,
     coco: Coco,
-    scores: Vec<Score>,
+    scores: Vec<LocalisationScore>,
 }
 
 impl Localiser {
     /// Creates a localiser that writes to `out`, which must exist.
     #[must_use]
-    pub fn new(out: impl AsRef<Path>, options: Options) -> Self {
+    pub fn new(out: impl AsRef<Path>, options: LocaliserOptions) -> Self {
         let out = out.as_ref();
         let table = "input,index,map,class,mask_iou,box_iou\n".to_owned();
         Self { out: out.to_path_buf(), options, found: Vec::new(), class_names: Vec::new(), table }
@@ -71,7 +74,7 @@ impl Localiser {
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn finish(self) -> Result<Vec<(String, MeanScore)>, RunError> {
+    pub fn finish(self) -> Result<Vec<(String, MeanLocalisationScore)>, RunError> {
         let Self { out, options, found, class_names, table } = self;
         let write = |name: &str, bytes: &[u8]| {
             let path = out.join(name);
@@ -80,7 +83,7 @@ impl Localiser {
         if options.boxes {
             for map in &found {
                 let about = format!(
-                    "what {} calls hot: threshold {}, components {}",
+                    "hot pixels of {}: threshold {}, components {}",
                     map.title, options.threshold, options.components
                 );
                 let name = if found.len() == 1 {
@@ -95,14 +98,14 @@ impl Localiser {
             return Ok(Vec::new());
         }
         write("iou.csv", table.as_bytes())?;
-        Ok(found.into_iter().map(|map| (map.title, MeanScore::of(map.scores.iter()))).collect())
+        Ok(found.into_iter().map(|map| (map.title, MeanLocalisationScore::of(map.scores.iter()))).collect())
     }
 
     fn one_map(
         &mut self,
         number: usize,
         seen: &ExplainedImage<'_>,
-        view: &View,
+        view: &CropTransform,
         truth: Option<&[Object]>,
     ) -> Result<(), RunError> {
         let found = &mut self.found[number];
@@ -126,7 +129,7 @@ impl Localiser {
             let named = |o: &&Object| self.class_names.contains(&o.category);
             let own: Vec<Object> =
                 truth.iter().filter(|o| !named(o) || o.category == class).cloned().collect();
-            let score = Score::of(&parts, view.original, &own);
+            let score = LocalisationScore::of(&parts, view.original, &own);
             found.scores.push(score);
             push_row(&mut self.table, seen, &found.name, &class, score);
         }
@@ -155,7 +158,7 @@ impl Sink for Localiser {
                 })
                 .collect();
         }
-        let view = View::new(
+        let view = CropTransform::new(
             seen.data.original_size(seen.item)?,
             [model.preprocessing.height, model.preprocessing.width],
             model.preprocessing.resize,
@@ -183,7 +186,7 @@ fn check_sizes(seen: &ExplainedImage<'_>, truth: &[Object], image: [usize; 2]) -
     }
 }
 
-fn push_row(table: &mut String, seen: &ExplainedImage<'_>, map: &str, class: &str, score: Score) {
+fn push_row(table: &mut String, seen: &ExplainedImage<'_>, map: &str, class: &str, score: LocalisationScore) {
     let cell = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     // Writing to a String cannot fail.

@@ -6,7 +6,7 @@ use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Builder, Dim, GraphError, Shape, ValueId};
 
 use crate::method::{Formula, Method, MethodError};
-use crate::model::Grid;
+use crate::model::SpatialLayout;
 
 /// Tokens of the layer: number before the grid, size of the grid, and total number.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub(super) fn find(
     f: &Formula<'_>,
     method: &'static Method,
 ) -> Result<(Tokens, Vec<Attention>), MethodError> {
-    let Grid::Tokens { before, after } = f.layer.grid else {
+    let SpatialLayout::Tokens { before, after } = f.layer.grid else {
         let what = format!(
             "it needs a layer of tokens, and {:?} has none; it is for vision transformers",
             f.layer.name

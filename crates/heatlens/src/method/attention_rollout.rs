@@ -9,7 +9,8 @@ use crate::method::{Formula, MapKind, Method, MethodError, Work, attention};
 pub(super) static ATTENTION_ROLLOUT: Method = Method {
     id: "attention_rollout",
     title: "Attention rollout",
-    summary: "which places a transformer's output token has read from, through all layers, whatever the class",
+    summary: "the places that a transformer's output token has read from, through all layers, whatever the \
+        class",
     formula: "the class token's row (else the mean row) of Ãₗ … Ã₂ Ã₁, Ã = ½ (mean over heads of A + I)",
     paper: "Abnar and Zuidema 2020, Quantifying Attention Flow in Transformers, ACL",
     cost: "1 forward pass",

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::blur;
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 
 /// Registry entry. Each step multiplies the gradient at its midpoint by the change of the image, so that the
@@ -18,15 +19,17 @@ pub(super) static BLUR_IG: Method = Method {
     formula: "−∫ ∂y/∂x at L(x, σ) · ∂L(x, σ)/∂σ dσ from 0 to the largest σ, L Gaussian blur; the sum is y(x) − y(x blurred)",
     paper: "Xu et al. 2020, Attribution in Scale and Space, CVPR",
     cost: "as many forward and backward passes as steps (50)",
-    sanity: "not examined that we know of",
+    sanity: "not tested, as far as we know",
     kind: MapKind::Input,
     uses_layer: false,
-    caution: Some(
-        "what stays after blurring, such as large even areas, gets little, however much it matters",
-    ),
+    caution: Some("what survives blurring, such as large even areas, gets little, however much it matters"),
     parameters: &[
-        Parameter { name: "steps", default: Setting::Count(50), summary: "steps from blurred to sharp" },
-        Parameter {
+        MethodParameter {
+            name: "steps",
+            default: Setting::Count(50),
+            summary: "steps from blurred to sharp",
+        },
+        MethodParameter {
             name: "blur",
             default: Setting::Number(0.2),
             summary: "largest standard deviation of the blur, as a share of the image's shorter side",
@@ -44,13 +47,13 @@ struct BlurIg {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.image_shape();
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.image_shape();
     Ok(Box::new(BlurIg {
-        gradient: study.gradient_program()?,
-        shape: study.image_shape(),
-        steps: study.chosen.count("steps")?,
-        largest: study.chosen.number_between("blur", 0.0, 1.0)? * h.min(w) as f64,
+        gradient: context.gradient_program()?,
+        shape: context.image_shape(),
+        steps: context.chosen.count("steps")?,
+        largest: context.chosen.number_between("blur", 0.0, 1.0)? * h.min(w) as f64,
     }))
 }
 
@@ -62,7 +65,7 @@ impl BlurIg {
     }
 }
 
-impl Passes for BlurIg {
+impl MultiPass for BlurIg {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -72,14 +75,14 @@ impl Passes for BlurIg {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
         let make = |step: usize, image: &mut [f32]| {
-            image.copy_from_slice(&self.level(subject.pixels, step as f64 + 0.5));
+            image.copy_from_slice(&self.level(input.pixels, step as f64 + 0.5));
         };
-        let mut sums = vec![0.0; subject.pixels.len()];
-        let mut sharper = subject.pixels.to_vec();
-        self.gradient.stream(subject, self.steps, &make, &mut |step, _, outputs| {
-            let softer = self.level(subject.pixels, (step + 1) as f64);
+        let mut sums = vec![0.0; input.pixels.len()];
+        let mut sharper = input.pixels.to_vec();
+        self.gradient.stream(input, self.steps, &make, &mut |step, _, outputs| {
+            let softer = self.level(input.pixels, (step + 1) as f64);
             for (((sum, &g), a), b) in sums.iter_mut().zip(outputs[0]).zip(&sharper).zip(&softer) {
                 *sum += f64::from(g) * (f64::from(*a) - f64::from(*b));
             }

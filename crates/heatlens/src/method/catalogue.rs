@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{METHODS, MapKind, Method, Parameter, Setting, Work};
+use super::{METHODS, MapKind, Method, MethodParameter, Setting, Work};
 
 const NO_EXPORT: &str = "no: it runs the model many times";
 
@@ -17,7 +17,7 @@ pub fn text(methods: &[&Method], whole: bool) -> String {
     for method in methods {
         lines.push(format!("{:<27} {}: {}", method.id, method.title, method.summary));
         let mut more = vec![method.formula.to_owned(), method.paper.to_owned()];
-        let set = |p: &Parameter| format!("--set {}={}: {}", p.name, default_text(p), p.summary);
+        let set = |p: &MethodParameter| format!("--set {}={}: {}", p.name, default_text(p), p.summary);
         more.extend(method.parameters.iter().map(set));
         more.extend(method.caution.map(|caution| format!("caution: {caution}")));
         if whole {
@@ -31,8 +31,8 @@ pub fn text(methods: &[&Method], whole: bool) -> String {
 fn details(method: &Method) -> Vec<String> {
     let exports = if exports(method) { "yes: `heatlens convert --with-explanation`" } else { NO_EXPORT };
     let layer = match method.uses_layer {
-        true => "looks at a layer: --layer chooses it",
-        false => "looks at no layer",
+        true => "uses a layer: --layer chooses it",
+        false => "uses no layer",
     };
     let others = method.other_names().join(", ");
     let rows = [
@@ -78,7 +78,7 @@ fn row(method: &Method) -> Value {
     })
 }
 
-fn parameter(parameter: &Parameter) -> Value {
+fn parameter(parameter: &MethodParameter) -> Value {
     let (default, choices) = match parameter.default {
         Setting::Number(number) => (json!(number), None),
         Setting::Count(count) => (json!(count), None),
@@ -88,7 +88,7 @@ fn parameter(parameter: &Parameter) -> Value {
 }
 
 /// Formats the default value; for a choice, all words with the default first.
-fn default_text(parameter: &Parameter) -> String {
+fn default_text(parameter: &MethodParameter) -> String {
     match parameter.default {
         Setting::Number(number) => number.to_string(),
         Setting::Count(count) => count.to_string(),
@@ -116,14 +116,14 @@ const HEAD: &str = "\
 
 <!-- Written by `heatlens methods --markdown`; see tools/docs/methods.sh. -->
 
-What each method shows, by which formula, at what cost, and what is known of whether it can be believed. Maps are kept
+What each method shows, by which formula, at what cost, and what is known about whether it can be trusted. Maps are kept
 raw and signed; pictures show their positive part unless they say otherwise. The examples are of one image of the
 demo: is there a small ring in the clutter?
 
 A = activations of the layer, G = ∂y/∂A, y = the score explained, x = the image, k = a channel.
 
 y is the class's logit. Methods that cover parts of the image or silence parts of the layer and compare scores (occlusion,
-RISE, LIME, Kernel SHAP, Sobol, HSIC, extremal perturbation, Score-CAM and its kin, Ablation-CAM, Recipro-CAM) take, under a
+RISE, LIME, Kernel SHAP, Sobol, HSIC, extremal perturbation, Score-CAM and its variants, Ablation-CAM, Recipro-CAM) take, under a
 softmax, the log odds of the class instead, ln p ÷ (1 − p): the zero of one logit among several means nothing, that of log
 odds divides for from against. Of one class against another it is the difference of their logits. With `--compat` they
 explain the logit, by the papers' formulas; `--score probability` the probability

@@ -11,10 +11,10 @@ pub(super) static CENTRE: Method = Method {
     formula: "e^(−r² ÷ 2σ²), r from the middle in units of the image's half sides, σ = ½",
     paper: "a control, as the centre bias of Judd et al. 2009, Learning to Predict Where Humans Look, ICCV",
     cost: "nothing",
-    sanity: "a control: it knows neither the image nor the model",
+    sanity: "a control: it depends on neither the image nor the model",
     kind: MapKind::Layer,
     uses_layer: false,
-    caution: Some("a control, not an explanation: it looks at no model"),
+    caution: Some("a control, not an explanation: it ignores the model"),
     parameters: &[],
     work: Work::Graph(build),
 };

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::method::study::TargetProgram;
+use crate::method::multi_pass::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::{Key, Rng};
 
@@ -16,13 +17,17 @@ pub(super) static DEEP_FEATURE_FACTORIZATION: Method = Method {
     formula: "A ≈ W H with W, H ≥ 0 (places × concepts, concepts × channels), least squares; the maps are W's columns",
     paper: "Collins et al. 2018, Deep Feature Factorization for Concept Discovery, ECCV; updates by Lee and Seung 2001",
     cost: "1 forward pass and a factorisation",
-    sanity: "not examined that we know of; it does not depend on the class",
+    sanity: "not tested, as far as we know; it does not depend on the class",
     kind: MapKind::Concepts,
     uses_layer: true,
     caution: Some("patterns of this image alone, in no order of importance to the class"),
     parameters: &[
-        Parameter { name: "concepts", default: Setting::Count(4), summary: "how many patterns" },
-        Parameter { name: "iterations", default: Setting::Count(200), summary: "updates of the factors" },
+        MethodParameter { name: "concepts", default: Setting::Count(4), summary: "how many patterns" },
+        MethodParameter {
+            name: "iterations",
+            default: Setting::Count(200),
+            summary: "updates of the factors",
+        },
     ],
     work: Work::Passes(prepare),
 };
@@ -30,19 +35,19 @@ pub(super) static DEEP_FEATURE_FACTORIZATION: Method = Method {
 /// Maximum number of concepts; more would not be a summary.
 const MOST_CONCEPTS: usize = 64;
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [channels, h, w] = study.layer.shape;
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [channels, h, w] = context.layer.shape;
     let most = MOST_CONCEPTS.min(channels).min(h * w);
     let too_many = || {
         let places = h * w;
-        format!("of a layer with {channels} channels and {places} places; take {most} or fewer")
+        format!("of a layer with {channels} channels and {places} places; use {most} or fewer")
     };
-    let concepts = study.count_that_fits("concepts", |concepts| concepts <= most, most, too_many)?;
+    let concepts = context.count_that_fits("concepts", |concepts| concepts <= most, most, too_many)?;
     Ok(Box::new(Factorization {
         shape: [concepts, h, w],
-        iterations: study.chosen.count("iterations")?,
-        key: study.key(),
-        activations: study.activations_program()?,
+        iterations: context.chosen.count("iterations")?,
+        key: context.key(),
+        activations: context.activations_program()?,
     }))
 }
 
@@ -54,7 +59,7 @@ struct Factorization {
     activations: Arc<TargetProgram>,
 }
 
-impl Passes for Factorization {
+impl MultiPass for Factorization {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -68,8 +73,8 @@ impl Passes for Factorization {
     }
 
     #[allow(clippy::cast_possible_truncation)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let planes = self.activations.run(subject.pixels, 1, subject.target)?.swap_remove(0);
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let planes = self.activations.run(input.pixels, 1, input.target)?.swap_remove(0);
         let [concepts, h, w] = self.shape;
         let factors = factorize(&planes, h * w, concepts, self.iterations, &mut self.key.rng());
         Ok(factors.into_iter().flatten().map(|v| v as f32).collect())

@@ -2,7 +2,7 @@
 
 use heatlens_graph::{GraphError, Tensor, ValueId};
 
-use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, MethodParameter, Setting, Work};
 use crate::rule::DeepLift;
 
 /// Registry entry.
@@ -19,7 +19,7 @@ pub(super) static DEEP_LIFT: Method = Method {
     caution: Some(
         "pixels that equal the reference always get 0, so the choice of the reference is part of the answer",
     ),
-    parameters: &[Parameter {
+    parameters: &[MethodParameter {
         name: "baseline",
         default: Setting::Choice(&["zero", "mean", "blur"]),
         summary: "the reference: 0 everywhere, each channel's mean over the image, or the image blurred over a tenth of its sides",

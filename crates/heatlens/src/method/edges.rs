@@ -17,7 +17,7 @@ pub(super) static EDGES: Method = Method {
     sanity: "a control: it fails every randomisation test by design",
     kind: MapKind::Layer,
     uses_layer: false,
-    caution: Some("a control, not an explanation: it looks at no model"),
+    caution: Some("a control, not an explanation: it ignores the model"),
     parameters: &[],
     work: Work::Graph(build),
 };

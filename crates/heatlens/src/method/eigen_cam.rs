@@ -12,7 +12,7 @@ pub(super) static EIGEN_CAM: Method = Method {
     formula: "first principal component of the activations over places, its sign chosen so that it agrees with the mean activation",
     paper: "Muhammad and Yeasin 2020, Eigen-CAM: Class Activation Map using Principal Components, IJCNN",
     cost: "1 forward pass",
-    sanity: "not examined that we know of; it does not depend on the class",
+    sanity: "not tested, as far as we know; it does not depend on the class",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: Some(

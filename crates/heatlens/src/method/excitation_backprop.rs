@@ -9,7 +9,8 @@ use crate::rule::{Composite, LayerRule};
 pub(super) static EXCITATION_BACKPROP: Method = Method {
     id: "excitation_backprop",
     title: "Excitation back-propagation",
-    summary: "which places of the layer win when the class hands its vote down to the neurons that excite it",
+    summary: "the places of the layer that win when the class passes its vote down to the neurons that \
+        excite it",
     formula: "P(aᵢ) = Σⱼ aᵢwᵢⱼ⁺ ÷ Σᵢ aᵢwᵢⱼ⁺ · P(aⱼ) down to the layer, from P = 1 at the class, without biases; summed over the layer's channels",
     paper: "Zhang et al. 2016, Top-down Neural Attention by Excitation Backprop, ECCV",
     cost: "3 forward passes, 2 backward passes down to the layer",

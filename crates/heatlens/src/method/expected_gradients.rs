@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::{baseline, blur};
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::{Key, Rng};
 
@@ -18,17 +19,17 @@ pub(super) static EXPECTED_GRADIENTS: Method = Method {
     formula: "mean over r and t of (x − r) · ∂y/∂x at r + t(x − r), r a random reference, t uniform in 0…1",
     paper: "Erion et al. 2021, Improving performance of deep learning models with axiomatic attribution priors and expected gradients, Nature Machine Intelligence",
     cost: "as many forward and backward passes as samples (200)",
-    sanity: "not examined that we know of",
+    sanity: "not tested, as far as we know",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some("references come from the image itself, not from other images as in the paper"),
     parameters: &[
-        Parameter {
+        MethodParameter {
             name: "samples",
             default: Setting::Count(200),
             summary: "pairs of a reference and a place on the way",
         },
-        Parameter {
+        MethodParameter {
             name: "reference",
             default: Setting::Choice(&["shuffled", "uniform", "blurred"]),
             summary: "the image's pixels in random order, noise between its extremes, or the image more or less blurred",
@@ -49,13 +50,13 @@ struct ExpectedGradients {
     key: Key,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
     Ok(Box::new(ExpectedGradients {
-        gradient: study.gradient_program()?,
-        shape: study.image_shape(),
-        samples: study.chosen.count("samples")?,
-        reference: study.chosen.choice("reference")?,
-        key: study.key(),
+        gradient: context.gradient_program()?,
+        shape: context.image_shape(),
+        samples: context.chosen.count("samples")?,
+        reference: context.chosen.choice("reference")?,
+        key: context.key(),
     }))
 }
 
@@ -88,7 +89,7 @@ impl ExpectedGradients {
     }
 }
 
-impl Passes for ExpectedGradients {
+impl MultiPass for ExpectedGradients {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -98,17 +99,17 @@ impl Passes for ExpectedGradients {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
         let make = |sample: usize, image: &mut [f32]| {
-            let (t, reference) = self.draw(sample, subject.pixels);
+            let (t, reference) = self.draw(sample, input.pixels);
             for (pixel, r) in image.iter_mut().zip(reference) {
                 *pixel = (f64::from(r) + t * (f64::from(*pixel) - f64::from(r))) as f32;
             }
         };
-        let mut sums = vec![0.0; subject.pixels.len()];
-        self.gradient.stream(subject, self.samples, &make, &mut |sample, _, outputs| {
-            let (_, reference) = self.draw(sample, subject.pixels);
-            for (((sum, &g), &x), r) in sums.iter_mut().zip(outputs[0]).zip(subject.pixels).zip(reference) {
+        let mut sums = vec![0.0; input.pixels.len()];
+        self.gradient.stream(input, self.samples, &make, &mut |sample, _, outputs| {
+            let (_, reference) = self.draw(sample, input.pixels);
+            for (((sum, &g), &x), r) in sums.iter_mut().zip(outputs[0]).zip(input.pixels).zip(reference) {
                 *sum += f64::from(g) * (f64::from(x) - f64::from(r));
             }
         })?;

@@ -1,9 +1,10 @@
 //! Extremal perturbation.
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::GridMasks;
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use heatlens_graph::DefaultRules;
 
@@ -18,19 +19,19 @@ pub(super) static EXTREMAL_PERTURBATION: Method = Method {
     formula: "argmax over masks m of y(m ⊙ x + (1 − m) ⊙ b)/|y(x) − y(b)| − λ · mean (sorted m − r)², r being 1 for the given area and 0 elsewhere, λ growing",
     paper: "Fong et al. 2019, Understanding Deep Networks via Extremal Perturbations and Smooth Masks, ICCV",
     cost: "as many forward and backward passes as steps (200), one after the other, and 2 forward passes",
-    sanity: "not examined that we know of",
+    sanity: "not tested, as far as we know",
     kind: MapKind::Layer,
     uses_layer: false,
     caution: Some("the area is chosen, not found: it is filled however little the score needs it"),
     parameters: &[
-        Parameter { name: "steps", default: Setting::Count(200), summary: "steps of the ascent" },
-        Parameter {
+        MethodParameter { name: "steps", default: Setting::Count(200), summary: "steps of the ascent" },
+        MethodParameter {
             name: "area",
             default: Setting::Number(0.1),
             summary: "share of the image that stays visible",
         },
-        Parameter { name: "grid", default: Setting::Count(14), summary: "cells of the mask's side" },
-        Parameter {
+        MethodParameter { name: "grid", default: Setting::Count(14), summary: "cells of the mask's side" },
+        MethodParameter {
             name: "fill",
             default: Setting::Choice(&["blur", "zero", "mean", "uniform"]),
             summary: "b, what shows elsewhere: the image blurred, zero, each channel's mean, or noise",
@@ -56,26 +57,26 @@ struct ExtremalPerturbation {
     area: f64,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.image_shape();
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.image_shape();
     Ok(Box::new(ExtremalPerturbation {
-        program: study.evidence_program(|f| Ok(vec![f.target()?, f.input_gradient(&DefaultRules)?]))?,
-        masks: GridMasks::new(study)?,
+        program: context.evidence_program(|f| Ok(vec![f.target()?, f.input_gradient(&DefaultRules)?]))?,
+        masks: GridMasks::new(context)?,
         size: [h, w],
-        steps: study.chosen.count("steps")?,
-        area: study.chosen.number_between("area", 0.0, 1.0)?,
+        steps: context.chosen.count("steps")?,
+        area: context.chosen.number_between("area", 0.0, 1.0)?,
     }))
 }
 
 impl ExtremalPerturbation {
     /// Returns ∂y/∂m for each cell of the mask.
-    fn slope(&self, subject: &Subject<'_>, cover: &[f32], cells: &[f32]) -> Result<Vec<f64>, MethodError> {
-        let mut image = subject.pixels.to_vec();
+    fn slope(&self, input: &PassInput<'_>, cover: &[f32], cells: &[f32]) -> Result<Vec<f64>, MethodError> {
+        let mut image = input.pixels.to_vec();
         self.masks.apply(&mut image, cover, cells);
-        let gradient = self.program.run(&image, 1, subject.target)?.swap_remove(1);
+        let gradient = self.program.run(&image, 1, input.target)?.swap_remove(1);
         let area = self.size[0] * self.size[1];
         let mut by_pixel = vec![0.0; area];
-        let changes = subject.pixels.iter().zip(cover).map(|(x, b)| x - b);
+        let changes = input.pixels.iter().zip(cover).map(|(x, b)| x - b);
         for (i, (g, change)) in gradient.iter().zip(changes).enumerate() {
             by_pixel[i % area] += g * change;
         }
@@ -95,7 +96,7 @@ impl ExtremalPerturbation {
     }
 }
 
-impl Passes for ExtremalPerturbation {
+impl MultiPass for ExtremalPerturbation {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
     }
@@ -105,12 +106,12 @@ impl Passes for ExtremalPerturbation {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let cover = self.masks.cover(subject.pixels);
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let cover = self.masks.cover(input.pixels);
         let score = |image: &[f32]| -> Result<f64, MethodError> {
-            Ok(f64::from(self.program.run(image, 1, subject.target)?[0][0]))
+            Ok(f64::from(self.program.run(image, 1, input.target)?[0][0]))
         };
-        let whole = score(subject.pixels)?;
+        let whole = score(input.pixels)?;
         let range = (whole - score(&cover)?).abs();
         let n = self.masks.cells();
         // If covering the image does not change its score up to rounding, no part of it preserves the score.
@@ -119,7 +120,7 @@ impl Passes for ExtremalPerturbation {
         }
         let (mut cells, mut moves) = (vec![0.5f32; n], vec![0.0; n]);
         for step in 0..self.steps {
-            let slope = self.slope(subject, &cover, &cells)?;
+            let slope = self.slope(input, &cover, &cells)?;
             let progress = step as f64 / self.steps as f64;
             let weight = AREA_WEIGHT[0] * libm::pow(AREA_WEIGHT[1] / AREA_WEIGHT[0], progress);
             let excess = self.excess(&cells);

@@ -1,6 +1,6 @@
 //! Feature-based explanation.
 
-use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, MethodParameter, Setting, Work};
 use heatlens_graph::ValueId;
 use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::unary::UnaryFunction;
@@ -13,13 +13,13 @@ pub(super) static FEM: Method = Method {
     formula: "Σₖ mean(Aₖ) · [Aₖ ≥ mean(Aₖ) + k · deviation(Aₖ)]",
     paper: "Fuad et al. 2020, Features Understanding in 3D CNNs for Actions Recognition in Video, IPTA",
     cost: "1 forward pass",
-    sanity: "not examined that we know of; it does not depend on the class",
+    sanity: "not tested, as far as we know; it does not depend on the class",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: Some(
         "the same picture for every class: it shows what the layer sees, not what speaks for the class",
     ),
-    parameters: &[Parameter {
+    parameters: &[MethodParameter {
         name: "k",
         default: Setting::Number(2.0),
         summary: "how many standard deviations above its mean a channel counts as unusual",

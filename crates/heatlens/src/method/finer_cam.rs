@@ -1,6 +1,6 @@
 //! Finer-CAM.
 
-use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, MethodParameter, Setting, Work};
 use crate::target::one_hot_of_largest;
 use heatlens_graph::ValueId;
 use heatlens_graph::op::unary::UnaryFunction;
@@ -19,15 +19,15 @@ pub(super) static FINER_CAM: Method = Method {
     uses_layer: true,
     caution: None,
     parameters: &[
-        Parameter {
+        MethodParameter {
             name: "gamma",
             default: Setting::Number(0.6),
             summary: "how much the other classes count",
         },
-        Parameter {
+        MethodParameter {
             name: "references",
             default: Setting::Count(3),
-            summary: "how many of the nearest classes are held against",
+            summary: "how many of the nearest classes to compare with",
         },
     ],
     work: Work::Graph(build),

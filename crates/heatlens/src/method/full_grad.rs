@@ -21,7 +21,7 @@ pub(super) static FULL_GRAD: Method = Method {
     formula: "ψ(∂y/∂x ⊙ x) + Σ over layers Σ over channels ψ(∂y/∂z ⊙ b), ψ: size, rescaled to 0…1, enlarged",
     paper: "Srinivas and Fleuret 2019, Full-Gradient Representation for Neural Network Visualization, NeurIPS",
     cost: "1 forward pass, 1 backward pass",
-    sanity: "randomisation: not examined that we know of; does well in its authors' pixel perturbation and remove-and-retrain (Srinivas and Fleuret 2019)",
+    sanity: "randomisation: not tested, as far as we know; does well in its authors' pixel perturbation and remove-and-retrain (Srinivas and Fleuret 2019)",
     kind: MapKind::Layer,
     uses_layer: false,
     caution: Some("unsigned: it does not tell evidence for the class from evidence against it"),

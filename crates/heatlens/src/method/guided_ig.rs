@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::baseline;
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -17,25 +18,25 @@ pub(super) static GUIDED_IG: Method = Method {
     formula: "Σ over steps of ∂y/∂x · Δx; a step moves the pixels of smallest |∂y/∂x|, none further than distance from the straight path; the sum comes near y(x) − y(b)",
     paper: "Kapishnikov et al. 2021, Guided Integrated Gradients: An Adaptive Path Method for Removing Noise, CVPR",
     cost: "as many forward and backward passes as steps (200), one after the other",
-    sanity: "not examined that we know of",
+    sanity: "not tested, as far as we know",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some(
         "pixels that equal the baseline get nothing: with zero, whatever is black, however much it matters",
     ),
     parameters: &[
-        Parameter { name: "steps", default: Setting::Count(200), summary: "steps of the path" },
-        Parameter {
+        MethodParameter { name: "steps", default: Setting::Count(200), summary: "steps of the path" },
+        MethodParameter {
             name: "fraction",
             default: Setting::Number(0.25),
             summary: "share of the pixels that move together",
         },
-        Parameter {
+        MethodParameter {
             name: "distance",
             default: Setting::Number(0.02),
             summary: "how far a pixel may be ahead of or behind the straight path, as a share of its way",
         },
-        Parameter {
+        MethodParameter {
             name: "baseline",
             default: Setting::Choice(&["zero", "mean", "blur", "uniform"]),
             summary: "the image without information",
@@ -55,15 +56,15 @@ struct GuidedIg {
     key: Key,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
     Ok(Box::new(GuidedIg {
-        gradient: study.gradient_program()?,
-        shape: study.image_shape(),
-        steps: study.chosen.count("steps")?,
-        fraction: study.chosen.number_between("fraction", 0.0, 1.0)?,
-        distance: study.chosen.number_between("distance", 0.0, 1.0)?,
-        baseline: study.chosen.choice("baseline")?,
-        key: study.key(),
+        gradient: context.gradient_program()?,
+        shape: context.image_shape(),
+        steps: context.chosen.count("steps")?,
+        fraction: context.chosen.number_between("fraction", 0.0, 1.0)?,
+        distance: context.chosen.number_between("distance", 0.0, 1.0)?,
+        baseline: context.chosen.choice("baseline")?,
+        key: context.key(),
     }))
 }
 
@@ -95,7 +96,7 @@ impl GuidedIg {
     }
 }
 
-impl Passes for GuidedIg {
+impl MultiPass for GuidedIg {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -105,15 +106,15 @@ impl Passes for GuidedIg {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let start = baseline(self.baseline, subject.pixels, self.shape, self.key);
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let start = baseline(self.baseline, input.pixels, self.shape, self.key);
         let ways: Vec<f64> =
-            subject.pixels.iter().zip(&start).map(|(&x, &b)| f64::from(x) - f64::from(b)).collect();
+            input.pixels.iter().zip(&start).map(|(&x, &b)| f64::from(x) - f64::from(b)).collect();
         let (mut at, mut sums) = (vec![0.0; ways.len()], vec![0.0; ways.len()]);
         for step in 1..=self.steps {
             let image: Vec<f32> =
                 (0..ways.len()).map(|i| (f64::from(start[i]) + at[i] * ways[i]) as f32).collect();
-            let gradient = self.gradient.run(&image, 1, subject.target)?.swap_remove(0);
+            let gradient = self.gradient.run(&image, 1, input.target)?.swap_remove(0);
             let before = at.clone();
             self.step(step as f64 / self.steps as f64, &gradient, &ways, &mut at);
             for (i, sum) in sums.iter_mut().enumerate() {

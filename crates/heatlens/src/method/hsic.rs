@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::{GridMasks, extremes};
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -18,13 +19,13 @@ pub(super) static HSIC: Method = Method {
     formula: "HSIC_i = tr(K_i H L H) / (N − 1)², K_i(m, m′) = [mᵢ = m′ᵢ], L(y, y′) = exp(−(y − y′)² / 2σ²), σ the median |y − y′|, H centring",
     paper: "Novello et al. 2022, Making Sense of Dependence: Efficient Black-box Explanations Using Dependence Measure, NeurIPS",
     cost: "as many forward passes as samples (1500)",
-    sanity: "not examined that we know of; it sees the model only through its scores",
+    sanity: "not tested, as far as we know; it sees the model only through its scores",
     kind: MapKind::Layer,
     uses_layer: false,
     caution: Some("it has no sign: a cell that speaks against the class is as bright as one for it"),
     parameters: &[
-        Parameter { name: "samples", default: Setting::Count(1500), summary: "N: random masks" },
-        Parameter { name: "grid", default: Setting::Count(7), summary: "cells of a mask's side" },
+        MethodParameter { name: "samples", default: Setting::Count(1500), summary: "N: random masks" },
+        MethodParameter { name: "grid", default: Setting::Count(7), summary: "cells of a mask's side" },
         GridMasks::FILL,
     ],
     work: Work::Passes(prepare),
@@ -41,16 +42,16 @@ struct Hsic {
     key: Key,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let samples = study.chosen.count_up_to("samples", MOST_SAMPLES)?;
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let samples = context.chosen.count_up_to("samples", MOST_SAMPLES)?;
     if samples < 2 {
-        return Err(study.chosen.wrong("samples", "one sample shows no dependence; take 2 or more"));
+        return Err(context.chosen.wrong("samples", "one sample shows no dependence; use 2 or more"));
     }
     Ok(Box::new(Hsic {
-        score: study.score_program()?,
-        masks: GridMasks::new(study)?,
+        score: context.score_program()?,
+        masks: GridMasks::new(context)?,
         samples,
-        key: study.key(),
+        key: context.key(),
     }))
 }
 
@@ -62,7 +63,7 @@ impl Hsic {
     }
 }
 
-impl Passes for Hsic {
+impl MultiPass for Hsic {
     fn shape(&self) -> Vec<usize> {
         vec![self.masks.side; 2]
     }
@@ -72,11 +73,11 @@ impl Passes for Hsic {
     }
 
     #[allow(clippy::cast_possible_truncation)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let cover = self.masks.cover(subject.pixels);
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let cover = self.masks.cover(input.pixels);
         let make = |number: usize, image: &mut [f32]| self.masks.apply(image, &cover, &self.cells(number));
         let mut scores = Vec::with_capacity(self.samples);
-        self.score.stream(subject, self.samples, &make, &mut |_, _, outputs| scores.push(outputs[0][0]))?;
+        self.score.stream(input, self.samples, &make, &mut |_, _, outputs| scores.push(outputs[0][0]))?;
         let [low, high] = extremes(&scores);
         let cells = self.masks.cells();
         if low == high || !(high - low).is_finite() {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::baseline;
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -25,8 +26,8 @@ pub(super) static INTEGRATED_GRADIENTS: Method = Method {
         "pixels that equal the baseline get nothing: with zero, whatever is black, however much it matters",
     ),
     parameters: &[
-        Parameter { name: "steps", default: Setting::Count(50), summary: "points of the quadrature" },
-        Parameter {
+        MethodParameter { name: "steps", default: Setting::Count(50), summary: "points of the quadrature" },
+        MethodParameter {
             name: "baseline",
             default: Setting::Choice(&["zero", "mean", "blur", "uniform"]),
             summary: "the image without information",
@@ -47,17 +48,17 @@ struct IntegratedGradients {
     key: Key,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
     Ok(Box::new(IntegratedGradients {
-        gradient: study.gradient_program()?,
-        shape: study.image_shape(),
-        points: gauss_legendre(study.chosen.count_up_to("steps", MOST_STEPS)?),
-        baseline: study.chosen.choice("baseline")?,
-        key: study.key(),
+        gradient: context.gradient_program()?,
+        shape: context.image_shape(),
+        points: gauss_legendre(context.chosen.count_up_to("steps", MOST_STEPS)?),
+        baseline: context.chosen.choice("baseline")?,
+        key: context.key(),
     }))
 }
 
-impl Passes for IntegratedGradients {
+impl MultiPass for IntegratedGradients {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -67,20 +68,20 @@ impl Passes for IntegratedGradients {
     }
 
     #[allow(clippy::cast_possible_truncation)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let start = baseline(self.baseline, subject.pixels, self.shape, self.key);
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let start = baseline(self.baseline, input.pixels, self.shape, self.key);
         let make = |step: usize, image: &mut [f32]| {
             let t = self.points[step][0];
             for (pixel, &start) in image.iter_mut().zip(&start) {
                 *pixel = (f64::from(start) + t * (f64::from(*pixel) - f64::from(start))) as f32;
             }
         };
-        let mut mean = vec![0.0; subject.pixels.len()];
-        self.gradient.stream(subject, self.points.len(), &make, &mut |step, _, outputs| {
+        let mut mean = vec![0.0; input.pixels.len()];
+        self.gradient.stream(input, self.points.len(), &make, &mut |step, _, outputs| {
             let weight = self.points[step][1];
             mean.iter_mut().zip(outputs[0]).for_each(|(sum, &g)| *sum += weight * f64::from(g));
         })?;
-        let ways = subject.pixels.iter().zip(&start).map(|(&x, &b)| f64::from(x) - f64::from(b));
+        let ways = input.pixels.iter().zip(&start).map(|(&x, &b)| f64::from(x) - f64::from(b));
         Ok(mean.iter().zip(ways).map(|(mean, way)| (mean * way) as f32).collect())
     }
 }

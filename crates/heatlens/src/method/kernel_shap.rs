@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::{Cutting, Segments, solve};
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -20,14 +21,14 @@ pub(super) static KERNEL_SHAP: Method = Method {
     formula: "argmin over φ with Σφ = y(x) − y(covered) of Σ_z π(z) · (y(x with pieces z) − y(covered) − φ·z)², π(z) = (M − 1) / (C(M,|z|) · |z| · (M − |z|))",
     paper: "Lundberg and Lee 2017, A Unified Approach to Interpreting Model Predictions, NeurIPS",
     cost: "as many forward passes as samples (1000), and 2 more",
-    sanity: "not examined that we know of; it sees the model only through its scores",
+    sanity: "not tested, as far as we know; it sees the model only through its scores",
     kind: MapKind::Layer,
     uses_layer: false,
     caution: Some(
         "each pixel shows the value of its whole piece; another cutting or another cover gives other values",
     ),
     parameters: &[
-        Parameter {
+        MethodParameter {
             name: "samples",
             default: Setting::Count(1000),
             summary: "images with pieces covered, at most",
@@ -48,26 +49,26 @@ struct KernelShap {
     key: Key,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.image_shape();
-    let cutting = Cutting::new(study)?;
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.image_shape();
+    let cutting = Cutting::new(context)?;
     // A coalition and its complement together determine one more direction of the solution.
     let pieces = cutting.most();
     let enough = |samples: usize| samples.div_ceil(2) + 1 >= pieces || looks_at_all(pieces, samples);
     let least = 2 * pieces.saturating_sub(1);
     let too_few = || {
-        let count = study.chosen.count("samples").unwrap_or_default();
+        let count = context.chosen.count("samples").unwrap_or_default();
         format!(
-            "{count} coalitions do not tell {pieces} pieces apart; take {least} or more, or fewer segments"
+            "{count} coalitions do not tell {pieces} pieces apart; use {least} or more, or fewer segments"
         )
     };
-    let samples = study.count_that_fits("samples", enough, least, too_few)?;
+    let samples = context.count_that_fits("samples", enough, least, too_few)?;
     Ok(Box::new(KernelShap {
-        score: study.score_program()?,
+        score: context.score_program()?,
         size: [h, w],
         cutting,
         samples,
-        key: study.key(),
+        key: context.key(),
     }))
 }
 
@@ -134,8 +135,8 @@ impl KernelShap {
     }
 
     /// Computes the Shapley values of the pieces.
-    fn values(&self, subject: &Subject<'_>, pieces: &Segments) -> Result<Vec<f64>, MethodError> {
-        let (n, cover) = (pieces.count, self.cutting.cover(subject.pixels));
+    fn values(&self, input: &PassInput<'_>, pieces: &Segments) -> Result<Vec<f64>, MethodError> {
+        let (n, cover) = (pieces.count, self.cutting.cover(input.pixels));
         let coalitions = self.coalitions(n);
         // The empty coalition comes first, then the full one.
         let at = |number: usize| match number {
@@ -145,7 +146,7 @@ impl KernelShap {
         let make = |number: usize, image: &mut [f32]| pieces.cover(image, &cover, &at(number).0);
         let mut ends = [0.0; 2];
         let (mut squares, mut products) = (vec![0.0; n * n], vec![0.0; n]);
-        self.score.stream(subject, coalitions.count() + 2, &make, &mut |number, _, outputs| {
+        self.score.stream(input, coalitions.count() + 2, &make, &mut |number, _, outputs| {
             let score = f64::from(outputs[0][0]);
             if number < 2 {
                 ends[number] = score;
@@ -172,7 +173,7 @@ fn constrained(squares: Vec<f64>, products: Vec<f64>, whole: f64) -> Vec<f64> {
     free.iter().zip(ones).map(|(free, one)| free - lambda * one).collect()
 }
 
-impl Passes for KernelShap {
+impl MultiPass for KernelShap {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
     }
@@ -181,8 +182,8 @@ impl Passes for KernelShap {
         PassCount::forward(self.coalitions(self.cutting.most()).count() + 2)
     }
 
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let pieces = self.cutting.cut(subject.pixels);
-        Ok(pieces.paint(&self.values(subject, &pieces)?))
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let pieces = self.cutting.cut(input.pixels);
+        Ok(pieces.paint(&self.values(input, &pieces)?))
     }
 }

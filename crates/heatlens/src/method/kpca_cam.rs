@@ -8,11 +8,11 @@ use heatlens_graph::ValueId;
 pub(super) static KPCA_CAM: Method = Method {
     id: "kpca_cam",
     title: "KPCA-CAM",
-    summary: "Eigen-CAM that also finds patterns which are no weighted sum of channels",
+    summary: "Eigen-CAM that also finds patterns that are not a weighted sum of channels",
     formula: "first principal component of the activations under the kernel tanh(γ ⟨aᵢ, aⱼ⟩ + 1), γ = 1 ÷ channels",
     paper: "Karmani et al. 2024, KPCA-CAM: Visual Explainability of Deep Computer Vision Models Using Kernel PCA, MMSP",
     cost: "1 forward pass",
-    sanity: "not examined that we know of; it does not depend on the class",
+    sanity: "not tested, as far as we know; it does not depend on the class",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: Some(

@@ -11,11 +11,11 @@ use crate::method::{Formula, MapKind, Method, MethodError, Work, attention};
 pub(super) static LE_GRAD: Method = Method {
     id: "le_grad",
     title: "LeGrad",
-    summary: "which places a transformer's attention would have to read more from for a higher score, over all layers",
+    summary: "the places that a transformer would have to attend to more for a higher score, over all layers",
     formula: "mean over layers l, heads and queries of ReLU(∂sₗ/∂Aₗ), sₗ the score that the head gives to layer l's own tokens",
     paper: "Bousselham et al. 2024, LeGrad: An Explainability Method for Vision Transformers via Feature Formation Sensitivity, ICCV 2025, arXiv:2404.03214",
     cost: "1 forward pass, and for each layer 1 backward pass through that layer",
-    sanity: "not examined that we know of",
+    sanity: "not tested, as far as we know",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: None,

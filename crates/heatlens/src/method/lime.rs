@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::{Cutting, Segments, solve};
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -18,24 +19,30 @@ pub(super) static LIME: Method = Method {
     formula: "argmin over β₀, β of Σᵢ exp(−D(zᵢ, 1)²/σ²) · (y(x with pieces zᵢ) − β₀ − β·zᵢ)² + λ‖β‖², D = 1 − √(share shown)",
     paper: "Ribeiro et al. 2016, \"Why Should I Trust You?\": Explaining the Predictions of Any Classifier, KDD",
     cost: "as many forward passes as samples (1000)",
-    sanity: "not examined that we know of; it sees the model only through its scores",
+    sanity: "not tested, as far as we know; it sees the model only through its scores",
     kind: MapKind::Layer,
     uses_layer: false,
     caution: Some(
         "the picture changes with the pieces, the width of the kernel and the samples: compare several seeds",
     ),
     parameters: &[
-        Parameter { name: "samples", default: Setting::Count(1000), summary: "images with pieces covered" },
+        MethodParameter {
+            name: "samples",
+            default: Setting::Count(1000),
+            summary: "images with pieces covered",
+        },
         Cutting::SEGMENTS,
         Cutting::SHAPES,
         Cutting::FILL,
-        Parameter {
+        MethodParameter {
             name: "width",
             default: Setting::Number(0.25),
             summary: "σ: how far from the image samples still count",
         },
-        Parameter {
-            name: "ridge", default: Setting::Number(1.0), summary: "λ: how much large weights cost"
+        MethodParameter {
+            name: "ridge",
+            default: Setting::Number(1.0),
+            summary: "λ: how much large weights cost",
         },
     ],
     work: Work::Passes(prepare),
@@ -52,16 +59,16 @@ struct Lime {
     key: Key,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.image_shape();
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.image_shape();
     Ok(Box::new(Lime {
-        score: study.score_program()?,
+        score: context.score_program()?,
         size: [h, w],
-        cutting: Cutting::new(study)?,
-        samples: study.chosen.count("samples")?,
-        width: study.chosen.number_between("width", 0.01, 100.0)?,
-        ridge: study.chosen.number_between("ridge", 1e-9, 1e9)?,
-        key: study.key(),
+        cutting: Cutting::new(context)?,
+        samples: context.chosen.count("samples")?,
+        width: context.chosen.number_between("width", 0.01, 100.0)?,
+        ridge: context.chosen.number_between("ridge", 1e-9, 1e9)?,
+        key: context.key(),
     }))
 }
 
@@ -79,13 +86,13 @@ impl Lime {
     }
 
     /// Fits the weighted ridge regression with an intercept; returns the weights of the pieces.
-    fn fit(&self, subject: &Subject<'_>, pieces: &Segments) -> Result<Vec<f64>, MethodError> {
-        let (n, cover) = (pieces.count + 1, self.cutting.cover(subject.pixels));
+    fn fit(&self, input: &PassInput<'_>, pieces: &Segments) -> Result<Vec<f64>, MethodError> {
+        let (n, cover) = (pieces.count + 1, self.cutting.cover(input.pixels));
         let make = |number: usize, image: &mut [f32]| {
             pieces.cover(image, &cover, &self.shown(number, pieces.count));
         };
         let (mut squares, mut products) = (vec![0.0; n * n], vec![0.0; n]);
-        self.score.stream(subject, self.samples, &make, &mut |number, _, outputs| {
+        self.score.stream(input, self.samples, &make, &mut |number, _, outputs| {
             let shown = self.shown(number, pieces.count);
             let (weight, score) = (self.weight(&shown), f64::from(outputs[0][0]));
             let present: Vec<usize> = [0].into_iter().chain((1..n).filter(|&i| shown[i - 1])).collect();
@@ -103,7 +110,7 @@ impl Lime {
     }
 }
 
-impl Passes for Lime {
+impl MultiPass for Lime {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
     }
@@ -112,8 +119,8 @@ impl Passes for Lime {
         PassCount::forward(self.samples)
     }
 
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let pieces = self.cutting.cut(subject.pixels);
-        Ok(pieces.paint(&self.fit(subject, &pieces)?))
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let pieces = self.cutting.cut(input.pixels);
+        Ok(pieces.paint(&self.fit(input, &pieces)?))
     }
 }

@@ -4,25 +4,26 @@ use heatlens_graph::ValueId;
 
 use crate::method::lrp_epsilon::EPSILON;
 use crate::method::lrp_gamma::GAMMA;
-use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, MethodParameter, Setting, Work};
 use crate::rule::{Composite, LayerRule};
 
 /// Registry entry.
 pub(super) static LRP_COMPOSITE: Method = Method {
     id: "lrp_composite",
     title: "LRP by layer type",
-    summary: "the score handed back layer by layer, with the rule that suits each: dense layers, convolutions, the first layer",
+    summary: "the score propagated back layer by layer, with the rule that suits each: dense layers, \
+        convolutions, the first layer",
     formula: "dense layers: ε-rule; convolutions: z⁺ (α1β0), α2β1 or γ; the first layer: evenly (flat) or within the pixels' bounds (box)",
     paper: "Kohlbrenner et al. 2020, Towards Best Practice in Explaining Neural Network Decisions with LRP, IJCNN; Montavon et al. 2019, Layer-Wise Relevance Propagation: An Overview",
     cost: "3 to 5 forward passes, 2 to 4 backward passes",
-    sanity: "not examined as a whole that we know of; the z⁺-rule of its convolutions fails alone (Sixt et al. 2020)",
+    sanity: "not tested as a whole, as far as we know; the z⁺-rule of its convolutions fails alone (Sixt et al. 2020)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some(
         "through many layers of the z⁺-rule the map stops depending on the later ones (Sixt et al. 2020)",
     ),
     parameters: &[
-        Parameter {
+        MethodParameter {
             name: "composite",
             default: Setting::Choice(&[
                 "epsilon_plus",
@@ -35,12 +36,12 @@ pub(super) static LRP_COMPOSITE: Method = Method {
         },
         EPSILON,
         GAMMA,
-        Parameter {
+        MethodParameter {
             name: "low",
             default: Setting::Number(0.0),
             summary: "the smallest value of a pixel as the network sees it, for epsilon_gamma_box",
         },
-        Parameter {
+        MethodParameter {
             name: "high",
             default: Setting::Number(1.0),
             summary: "the largest value of a pixel as the network sees it, for epsilon_gamma_box",

@@ -2,11 +2,11 @@
 
 use heatlens_graph::ValueId;
 
-use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, MethodParameter, Setting, Work};
 use crate::rule::{Composite, LayerRule};
 
 /// The parameter ε, which keeps denominators away from 0.
-pub(super) const EPSILON: Parameter = Parameter {
+pub(super) const EPSILON: MethodParameter = MethodParameter {
     name: "epsilon",
     default: Setting::Number(1e-6),
     summary: "moves the denominators of layers with weights away from 0 and absorbs relevance where they are small",
@@ -16,11 +16,11 @@ pub(super) const EPSILON: Parameter = Parameter {
 pub(super) static LRP_EPSILON: Method = Method {
     id: "lrp_epsilon",
     title: "LRP-ε",
-    summary: "the score handed back layer by layer, in proportion to what each input contributed",
+    summary: "the score propagated back layer by layer, in proportion to what each input contributed",
     formula: "Rᵢ = Σⱼ xᵢwᵢⱼ ÷ (zⱼ + ε·sign zⱼ) · Rⱼ in every layer, zⱼ = Σᵢ xᵢwᵢⱼ + bⱼ, from R = y; ΣR = y − what biases absorb",
     paper: "Bach et al. 2015, On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation, PLOS ONE 10(7)",
     cost: "1 forward pass, 1 backward pass",
-    sanity: "not examined by itself that we know of; in a ReLU network it becomes input × gradient as ε goes to 0 (Ancona et al. 2018)",
+    sanity: "not tested by itself, as far as we know; in a ReLU network it becomes input × gradient as ε goes to 0 (Ancona et al. 2018)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some("noisy in deep networks with a small ε, where it comes near input × gradient"),

@@ -2,11 +2,11 @@
 
 use heatlens_graph::ValueId;
 
-use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work};
+use crate::method::{Formula, MapKind, Method, MethodError, MethodParameter, Setting, Work};
 use crate::rule::{Composite, LayerRule};
 
 /// The parameter γ, which amplifies contributions with the sign of the output.
-pub(super) const GAMMA: Parameter = Parameter {
+pub(super) const GAMMA: MethodParameter = MethodParameter {
     name: "gamma",
     default: Setting::Number(0.25),
     summary: "how much contributions with the sign of the output are raised; 0 is LRP-ε",
@@ -16,11 +16,12 @@ pub(super) const GAMMA: Parameter = Parameter {
 pub(super) static LRP_GAMMA: Method = Method {
     id: "lrp_gamma",
     title: "LRP-γ",
-    summary: "the score handed back layer by layer, where contributions in favour count more than those against",
+    summary: "the score propagated back layer by layer, where contributions in favour count more than those \
+        against",
     formula: "Rᵢ = Σⱼ xᵢ(wᵢⱼ + γwᵢⱼ⁺) ÷ Σᵢ xᵢ(wᵢⱼ + γwᵢⱼ⁺) · Rⱼ in every layer; for inputs and outputs below 0 as Andéol et al. 2021 have it",
     paper: "Montavon et al. 2019, Layer-Wise Relevance Propagation: An Overview, in Explainable AI, LNCS 11700; Andéol et al. 2021, Learning Domain Invariant Representations by Joint Wasserstein Distance Minimization, arXiv:2106.04923",
     cost: "5 forward passes, 4 backward passes",
-    sanity: "not examined that we know of; the larger γ is, the nearer it comes to LRP-α1β0, which fails (Sixt et al. 2020)",
+    sanity: "not tested, as far as we know; the larger γ is, the nearer it comes to LRP-α1β0, which fails (Sixt et al. 2020)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: None,

@@ -2,7 +2,7 @@
 //!
 //! There are two kinds of [`Work`]. A *formula* is appended to the network's graph with a [`Formula`]; parts shared
 //! by several formulas are computed once, because equal nodes are merged before the graph is compiled. *Passes* run
-//! programs on many inputs derived from one image, with a [`Study`]. Methods do not depend on each other.
+//! programs on many inputs derived from one image, with a [`PassContext`]. Methods do not depend on each other.
 
 mod ablation_cam;
 mod alias;
@@ -47,6 +47,7 @@ mod lrp_alpha_beta;
 mod lrp_composite;
 mod lrp_epsilon;
 mod lrp_gamma;
+pub mod multi_pass;
 mod occlusion;
 pub mod parameter;
 mod parts;
@@ -62,7 +63,6 @@ mod smooth_grad_cam_pp;
 mod sobol;
 mod square_grad;
 mod ss_cam;
-pub mod study;
 mod var_grad;
 mod xgrad_cam;
 
@@ -70,9 +70,9 @@ use heatlens_graph::ValueId;
 
 pub use error::MethodError;
 pub use formula::Formula;
-pub use parameter::{Chosen, Parameter, Setting, Settings};
+pub use multi_pass::{MultiPass, PassContext, PassCount, PassInput, SharedPrograms};
+pub use parameter::{Chosen, MethodParameter, MethodSettings, Setting};
 pub(crate) use parts::blur;
-pub use study::{PassCount, Passes, Shared, Study, Subject};
 
 /// The shape and meaning of a method's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub enum Work {
     /// Appends the formula to the graph and returns the map. Such a map can be exported with the model.
     Graph(fn(&mut Formula<'_>) -> Result<ValueId, MethodError>),
     /// Prepares programs that are run many times for each image.
-    Passes(fn(&Study<'_>) -> Result<Box<dyn Passes>, MethodError>),
+    Passes(fn(&PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError>),
 }
 
 /// A method as a row of the registry.
@@ -119,7 +119,7 @@ pub struct Method {
     /// Caveat to know before trusting the picture.
     pub caution: Option<&'static str>,
     /// Parameters that can be set.
-    pub parameters: &'static [Parameter],
+    pub parameters: &'static [MethodParameter],
     /// Computation of the map.
     pub work: Work,
 }
@@ -209,7 +209,7 @@ registry! {
 
 /// Default methods by role.
 #[derive(Clone, Copy, Debug)]
-pub struct FirstLook {
+pub struct DefaultMethods {
     /// Heat map over the image.
     pub heat: &'static Method,
     /// Heat map for scores at positions, which keeps the location of the gradient.
@@ -229,8 +229,8 @@ pub struct FirstLook {
 /// [`ExplainOptions::take_default_methods`](crate::explain::ExplainOptions::take_default_methods) chooses between
 /// them.
 #[must_use]
-pub fn first_look() -> FirstLook {
-    FirstLook {
+pub fn default_explain_methods() -> DefaultMethods {
+    DefaultMethods {
         heat: &grad_cam::GRAD_CAM,
         heat_at_places: &hires_cam::HIRES_CAM,
         heat_otherwise: &occlusion::OCCLUSION,
@@ -249,7 +249,7 @@ pub fn controls() -> Vec<&'static Method> {
 /// Returns the methods an audit compares by default: the best known of every family, and the controls. All take one
 /// pass.
 #[must_use]
-pub fn judged_by_default() -> Vec<&'static Method> {
+pub fn default_audit_methods() -> Vec<&'static Method> {
     let mut methods: Vec<&'static Method> = vec![
         &grad_cam::GRAD_CAM,
         &grad_cam_pp::GRAD_CAM_PP,

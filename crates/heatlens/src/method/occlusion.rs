@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::baseline;
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -18,14 +19,22 @@ pub(super) static OCCLUSION: Method = Method {
     formula: "mean over the windows W that hold the place of y(x) − y(x with W covered)",
     paper: "Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks, ECCV",
     cost: "1 forward pass, and 1 for each window",
-    sanity: "not examined that we know of; it sees the model only through its scores",
+    sanity: "not tested, as far as we know; it sees the model only through its scores",
     kind: MapKind::Layer,
     uses_layer: false,
-    caution: Some("a covered window is an image that the model never met: compare zero and mean"),
+    caution: Some("the model was never trained on images with a covered window: compare zero and mean"),
     parameters: &[
-        Parameter { name: "window", default: Setting::Count(16), summary: "side of the window in pixels" },
-        Parameter { name: "stride", default: Setting::Count(8), summary: "pixels from window to window" },
-        Parameter {
+        MethodParameter {
+            name: "window",
+            default: Setting::Count(16),
+            summary: "side of the window in pixels",
+        },
+        MethodParameter {
+            name: "stride",
+            default: Setting::Count(8),
+            summary: "pixels from window to window",
+        },
+        MethodParameter {
             name: "fill",
             default: Setting::Choice(&["zero", "mean"]),
             summary: "what covers: zero, or each channel's mean",
@@ -46,31 +55,31 @@ struct Occlusion {
     key: Key,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.image_shape();
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.image_shape();
     let side = h.min(w);
     // A default window so large that only one fits along an axis would not localize anything.
-    let most = if study.chosen.is_set("window") { side } else { side.div_ceil(2) };
-    let window = study.count_that_fits(
+    let most = if context.chosen.is_set("window") { side } else { side.div_ceil(2) };
+    let window = context.count_that_fits(
         "window",
         |window| window <= most,
         side.div_ceil(4),
-        || format!("the image is only {h} pixels high and {w} wide; take a window of {side} or less"),
+        || format!("the image is only {h} pixels high and {w} wide; use a window of {side} or less"),
     )?;
-    let stride = study.count_that_fits(
+    let stride = context.count_that_fits(
         "stride",
         |stride| stride <= window,
         window.div_ceil(2),
-        || format!("windows of {window} so far apart leave pixels that none covers"),
+        || format!("windows of {window} this far apart leave some pixels uncovered"),
     )?;
     Ok(Box::new(Occlusion {
-        score: study.score_program()?,
-        shape: study.image_shape(),
+        score: context.score_program()?,
+        shape: context.image_shape(),
         window,
         stride,
         counts: [h, w].map(|side| (side - window).div_ceil(stride) + 1),
-        fill: study.chosen.choice("fill")?,
-        key: study.key(),
+        fill: context.chosen.choice("fill")?,
+        key: context.key(),
     }))
 }
 
@@ -84,7 +93,7 @@ impl Occlusion {
     }
 }
 
-impl Passes for Occlusion {
+impl MultiPass for Occlusion {
     fn shape(&self) -> Vec<usize> {
         self.shape[1..].to_vec()
     }
@@ -94,9 +103,9 @@ impl Passes for Occlusion {
     }
 
     #[allow(clippy::cast_possible_truncation)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
         let area = self.shape[1] * self.shape[2];
-        let fill = baseline(self.fill, subject.pixels, self.shape, self.key);
+        let fill = baseline(self.fill, input.pixels, self.shape, self.key);
         let make = |number: usize, image: &mut [f32]| {
             // The last image is unchanged.
             if number == self.counts[0] * self.counts[1] {
@@ -110,7 +119,7 @@ impl Passes for Occlusion {
         };
         let (mut sums, mut covers, mut whole) = (vec![0.0; area], vec![0.0; area], 0.0);
         let total = self.counts[0] * self.counts[1] + 1;
-        self.score.stream(subject, total, &make, &mut |number, _, outputs| {
+        self.score.stream(input, total, &make, &mut |number, _, outputs| {
             let score = f64::from(outputs[0][0]);
             if number + 1 == total {
                 whole = score;

@@ -1,6 +1,6 @@
 //! Parameters of methods: named numbers and choices with defaults.
 //!
-//! Rows of the registry list their [`Parameter`]s. [`Settings`] hold the user's values, validated against the rows,
+//! Rows of the registry list their [`MethodParameter`]s. [`MethodSettings`] hold the user's values, validated against the rows,
 //! and a method reads its own through [`Chosen`].
 
 use crate::method::{METHODS, Method, MethodError};
@@ -23,7 +23,7 @@ pub const MAX_COUNT: usize = 10_000_000;
 
 /// A parameter of a method.
 #[derive(Clone, Copy, Debug)]
-pub struct Parameter {
+pub struct MethodParameter {
     /// Name used on the command line.
     pub name: &'static str,
     /// Default value.
@@ -34,7 +34,7 @@ pub struct Parameter {
 
 /// Values set by the user, and the random seed.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
+pub struct MethodSettings {
     /// Seed of masks, noise and samples.
     pub seed: u64,
     /// Alignment for upsampling layer maps to the image, within methods and wherever such a map is drawn.
@@ -43,7 +43,7 @@ pub struct Settings {
     set: Vec<(&'static str, &'static str, String)>,
 }
 
-impl Settings {
+impl MethodSettings {
     /// Returns default settings with the given seed.
     #[must_use]
     pub fn with_seed(seed: u64) -> Self {
@@ -90,7 +90,7 @@ impl Settings {
         match (taken, refusals.is_empty(), others.is_empty()) {
             (true, ..) => Ok(()),
             (_, false, _) => Err(wrong(refusals.join("; "))),
-            (.., true) => Err(wrong("there is nothing to set on it".to_owned())),
+            (.., true) => Err(wrong("it has no parameters".to_owned())),
             _ => {
                 let near = nearest(name, others, 5).join(", ");
                 let of = method.map_or("NAME", |m| m.id);
@@ -128,7 +128,7 @@ impl Setting {
 /// Settings of one method.
 #[derive(Clone, Copy, Debug)]
 pub struct Chosen<'a> {
-    settings: &'a Settings,
+    settings: &'a MethodSettings,
     method: &'static Method,
 }
 

@@ -1,6 +1,6 @@
 //! Control that returns noise.
 
-use crate::method::{MapKind, Method, MethodError, PassCount, Passes, Study, Subject, Work};
+use crate::method::{MapKind, Method, MethodError, MultiPass, PassContext, PassCount, PassInput, Work};
 use crate::random::Key;
 
 /// Registry entry.
@@ -14,14 +14,14 @@ pub(super) static RANDOM: Method = Method {
     sanity: "a control: it depends on nothing",
     kind: MapKind::Layer,
     uses_layer: true,
-    caution: Some("a control, not an explanation: it looks at no model"),
+    caution: Some("a control, not an explanation: it ignores the model"),
     parameters: &[],
     work: Work::Passes(prepare),
 };
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.layer.shape;
-    Ok(Box::new(Random { shape: [h, w], key: study.key() }))
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.layer.shape;
+    Ok(Box::new(Random { shape: [h, w], key: context.key() }))
 }
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Random {
     key: Key,
 }
 
-impl Passes for Random {
+impl MultiPass for Random {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -44,8 +44,8 @@ impl Passes for Random {
     }
 
     /// Returns noise that depends on the image's content, but not on its position in the data.
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let content = subject.pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, pixel| {
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let content = input.pixels.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, pixel| {
             (hash ^ u64::from(pixel.to_bits())).wrapping_mul(0x0100_0000_01b3) // FNV-1a
         });
         let mut rng = self.key.at(content).rng();

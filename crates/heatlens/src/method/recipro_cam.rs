@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::method::study::Halves;
+use crate::method::multi_pass::SplitProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::model::Layer;
 
@@ -17,11 +18,11 @@ pub(super) static RECIPRO_CAM: Method = Method {
     formula: "map at (i, j) = y with A zeroed everywhere but at (i, j), less y with A zeroed everywhere",
     paper: "Byun and Lee 2022, Recipro-CAM: Fast gradient-free visual explanations for convolutional neural networks, arXiv:2209.14074; with class tokens kept, Byun and Lee 2023, ViT-ReciproCAM",
     cost: "1 forward pass, and for each place of the layer 1 pass from the layer to the score, and 1 more",
-    sanity: "not examined that we know of",
+    sanity: "not tested, as far as we know",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: None,
-    parameters: &[Parameter {
+    parameters: &[MethodParameter {
         name: "kernel",
         default: Setting::Choice(&["single", "gaussian"]),
         summary: "what is kept: one place, or with it its neighbours by half (the binomial 3×3 kernel)",
@@ -29,22 +30,22 @@ pub(super) static RECIPRO_CAM: Method = Method {
     work: Work::Passes(prepare),
 };
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let gaussian = study.chosen.choice("kernel")? == "gaussian";
-    let (layer, halves, published) = (study.layer.clone(), study.halves()?, study.published);
-    Ok(Box::new(Recipro { layer, gaussian, halves, published }))
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let gaussian = context.chosen.choice("kernel")? == "gaussian";
+    let (layer, split, published) = (context.layer.clone(), context.split_program()?, context.published);
+    Ok(Box::new(Recipro { layer, gaussian, split, published }))
 }
 
 #[derive(Debug)]
 struct Recipro {
     layer: Layer,
     gaussian: bool,
-    halves: Arc<Halves>,
+    split: Arc<SplitProgram>,
     /// True if the map is made exactly as published.
     published: bool,
 }
 
-impl Passes for Recipro {
+impl MultiPass for Recipro {
     fn shape(&self) -> Vec<usize> {
         self.layer.shape[1..].to_vec()
     }
@@ -53,8 +54,8 @@ impl Passes for Recipro {
         PassCount::forward(self.shape().iter().product::<usize>() + 2)
     }
 
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let reached = self.halves.reach(subject)?;
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let layer_output = self.split.run_front(input)?;
         let [channels, h, w] = self.layer.shape;
         let keep_one = |kept: usize, values: &mut [f32]| {
             for place in 0..h * w {
@@ -65,7 +66,7 @@ impl Passes for Recipro {
             }
         };
         // The last variant keeps no position.
-        let mut scores = self.halves.scores(subject, &reached, h * w + 1, &keep_one)?;
+        let mut scores = self.split.scores(input, &layer_output, h * w + 1, &keep_one)?;
         let silent = scores.pop().unwrap_or(0.0);
         if !self.published {
             scores.iter_mut().for_each(|score| *score -= silent);

@@ -4,7 +4,7 @@ use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::{Builder, GraphError, ValueId};
 
 use crate::method::formula::{bring, divide_or_zero};
-use crate::method::{Formula, MapKind, Method, MethodError, Parameter, Setting, Work, grad_cam_pp};
+use crate::method::{Formula, MapKind, Method, MethodError, MethodParameter, Setting, Work, grad_cam_pp};
 use crate::model::Layer;
 
 /// Registry entry.
@@ -15,11 +15,11 @@ pub(super) static REFINE_CAM: Method = Method {
     formula: "Π over layers of ReLU(map) ÷ its maximum, each enlarged to the largest",
     paper: "RefineCAM 2026, How to Evaluate and Refine your CAM, arXiv:2605.14641; maps by Chattopadhyay et al. 2018",
     cost: "1 forward pass, 1 backward pass down to the earliest layer",
-    sanity: "not examined that we know of; its factors read the same gradients and activations as Grad-CAM, which passes",
+    sanity: "not tested, as far as we know; its factors read the same gradients and activations as Grad-CAM, which passes",
     kind: MapKind::Layer,
     uses_layer: true,
     caution: None,
-    parameters: &[Parameter {
+    parameters: &[MethodParameter {
         name: "layers",
         default: Setting::Count(3),
         summary: "how many layers are multiplied: the chosen one and the last ones of the sizes before it",

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::bilinear::Enlargement;
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::blend;
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -22,14 +23,14 @@ pub(super) static RISE: Method = Method {
     formula: "Σᵢ yᵢMᵢ ÷ Σᵢ Mᵢ − Σᵢ yᵢ(1 − Mᵢ) ÷ Σᵢ (1 − Mᵢ), yᵢ = y(x ⊙ Mᵢ), with Mᵢ random grids of probability p, enlarged bilinearly and shifted",
     paper: "Petsiuk et al. 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC",
     cost: "as many forward passes as masks (4000)",
-    sanity: "not examined that we know of; it sees the model only through its scores",
+    sanity: "not tested, as far as we know; it sees the model only through its scores",
     kind: MapKind::Layer,
     uses_layer: false,
     caution: Some("noisy: the error falls with the root of the number of masks"),
     parameters: &[
-        Parameter { name: "masks", default: Setting::Count(4000), summary: "random masks" },
-        Parameter { name: "grid", default: Setting::Count(7), summary: "cells of a mask's side" },
-        Parameter {
+        MethodParameter { name: "masks", default: Setting::Count(4000), summary: "random masks" },
+        MethodParameter { name: "grid", default: Setting::Count(7), summary: "cells of a mask's side" },
+        MethodParameter {
             name: "probability",
             default: Setting::Number(0.5),
             summary: "of a cell to be left visible",
@@ -50,22 +51,22 @@ struct Rise {
     published: bool,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.image_shape();
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.image_shape();
     let too_fine = || format!("the image is only {h} pixels high and {w} wide");
-    let grid = study.count_that_fits("grid", |grid| grid <= h.min(w), h.min(w), too_fine)?;
-    let probability = study.chosen.number("probability")?;
+    let grid = context.count_that_fits("grid", |grid| grid <= h.min(w), h.min(w), too_fine)?;
+    let probability = context.chosen.number("probability")?;
     if probability <= 0.0 || probability >= 1.0 {
-        return Err(study.chosen.wrong("probability", "expected a number between 0 and 1, both excluded"));
+        return Err(context.chosen.wrong("probability", "expected a number between 0 and 1, both excluded"));
     }
     Ok(Box::new(Rise {
-        score: study.score_program()?,
+        score: context.score_program()?,
         size: [h, w],
-        masks: study.chosen.count("masks")?,
+        masks: context.chosen.count("masks")?,
         grid,
         probability,
-        key: study.key(),
-        published: study.published,
+        key: context.key(),
+        published: context.published,
     }))
 }
 
@@ -83,7 +84,7 @@ impl Rise {
     }
 }
 
-impl Passes for Rise {
+impl MultiPass for Rise {
     fn shape(&self) -> Vec<usize> {
         self.size.to_vec()
     }
@@ -93,13 +94,13 @@ impl Passes for Rise {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let black = vec![0.0; subject.pixels.len()];
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let black = vec![0.0; input.pixels.len()];
         let make = |number: usize, image: &mut [f32]| blend(image, &black, &self.mask(number));
         // For each position, the sum of the masks' visibility, and that of the scores weighted by it.
         let mut places = vec![[0.0; 2]; self.size[0] * self.size[1]];
         let mut total = 0.0;
-        self.score.stream(subject, self.masks, &make, &mut |number, _, outputs| {
+        self.score.stream(input, self.masks, &make, &mut |number, _, outputs| {
             let score = f64::from(outputs[0][0]);
             total += score;
             places.iter_mut().zip(self.mask(number)).for_each(|([shown, sum], m)| {

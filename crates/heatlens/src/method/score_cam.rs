@@ -1,7 +1,7 @@
 //! Score-CAM.
 
 use crate::method::parts::{ChannelMasks, Views};
-use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
+use crate::method::{MapKind, Method, MethodError, MultiPass, PassContext, Work};
 
 /// Registry entry. The score is the explained one: the logit, or, as in the paper's experiments, that of `--score
 /// probability`. The paper subtracts the score of a black image, which the softmax over channels cancels. Masks are
@@ -22,6 +22,6 @@ pub(super) static SCORE_CAM: Method = Method {
     work: Work::Passes(prepare),
 };
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    ChannelMasks::prepare(study, Views { count: 1, noise: 0.0, change: |_, _, _, _| 1.0 })
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    ChannelMasks::prepare(context, Views { count: 1, noise: 0.0, change: |_, _, _, _| 1.0 })
 }

@@ -1,7 +1,7 @@
 //! SmoothGrad.
 
 use crate::method::parts::NoisyGradients;
-use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
+use crate::method::{MapKind, Method, MethodError, MultiPass, PassContext, Work};
 
 /// Registry entry. This is the paper's mean of the score's gradients; under this name, other implementations square
 /// the gradients or differentiate the cross-entropy.
@@ -20,6 +20,6 @@ pub(super) static SMOOTH_GRAD: Method = Method {
     work: Work::Passes(prepare),
 };
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    NoisyGradients::prepare(study, |moments| moments.mean.clone())
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    NoisyGradients::prepare(context, |moments| moments.mean.clone())
 }

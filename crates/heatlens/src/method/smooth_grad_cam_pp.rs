@@ -1,9 +1,10 @@
 //! Smooth Grad-CAM++.
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::{NOISE, noisy};
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 use crate::random::Key;
 
@@ -20,20 +21,24 @@ pub(super) static SMOOTH_GRAD_CAM_PP: Method = Method {
     uses_layer: true,
     caution: None,
     parameters: &[
-        Parameter { name: "samples", default: Setting::Count(20), summary: "noisy copies of the image" },
+        MethodParameter {
+            name: "samples",
+            default: Setting::Count(20),
+            summary: "noisy copies of the image",
+        },
         NOISE,
     ],
     work: Work::Passes(prepare),
 };
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let [_, h, w] = study.layer.shape;
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let [_, h, w] = context.layer.shape;
     Ok(Box::new(Smooth {
         shape: [h, w],
-        samples: study.chosen.count("samples")?,
-        noise: study.chosen.number_between("noise", 0.0, 10.0)?,
-        key: study.key(),
-        program: study.program(|f| Ok(vec![f.activations()?, f.layer_gradient()?]))?,
+        samples: context.chosen.count("samples")?,
+        noise: context.chosen.number_between("noise", 0.0, 10.0)?,
+        key: context.key(),
+        program: context.program(|f| Ok(vec![f.activations()?, f.layer_gradient()?]))?,
     }))
 }
 
@@ -46,7 +51,7 @@ struct Smooth {
     program: TargetProgram,
 }
 
-impl Passes for Smooth {
+impl MultiPass for Smooth {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -57,11 +62,11 @@ impl Passes for Smooth {
 
     /// Computes the map. All derivatives are averaged, including the first. (torchcam uses the first derivative of
     /// the last noisy copy alone.)
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let planes = self.program.run(subject.pixels, 1, subject.target)?.swap_remove(0);
-        let add_noise = noisy(subject, self.noise, self.key);
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let planes = self.program.run(input.pixels, 1, input.target)?.swap_remove(0);
+        let add_noise = noisy(input, self.noise, self.key);
         let mut powers = vec![[0.0f64; 3]; planes.len()];
-        self.program.stream(subject, self.samples, &add_noise, &mut |_, _, outputs| {
+        self.program.stream(input, self.samples, &add_noise, &mut |_, _, outputs| {
             for (power, &g) in powers.iter_mut().zip(outputs[1]) {
                 let g = f64::from(g);
                 *power = [power[0] + g, power[1] + g * g, power[2] + g * g * g];

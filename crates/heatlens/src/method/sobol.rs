@@ -2,27 +2,33 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::{GridMasks, Moments, halton};
-use crate::method::study::TargetProgram;
 use crate::method::{
-    MapKind, Method, MethodError, Parameter, PassCount, Passes, Setting, Study, Subject, Work,
+    MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
+    Work,
 };
 
 /// Registry entry.
 pub(super) static SOBOL: Method = Method {
     id: "sobol",
     title: "Sobol attribution",
-    summary: "which share of the score's variance under random masks a cell has a part in, alone or with others",
+    summary: "the share of the score's variance under random masks that a cell is involved in, alone or with \
+        others",
     formula: "S_i = Σⱼ (y(Aⱼ) − y(Cⱼ))² / (2N · Var y(A)) by Jansen's estimator: rows Aⱼ of masks, Cⱼ with cell i from another row Bⱼ, both from a Halton sequence",
     paper: "Fel et al. 2021, Look at the Variance! Efficient Black-box Explanations with Sobol-based Sensitivity Analysis, NeurIPS",
     cost: "samples · (grid² + 1) forward passes (2080)",
-    sanity: "not examined that we know of; it sees the model only through its scores",
+    sanity: "not tested, as far as we know; it sees the model only through its scores",
     kind: MapKind::Layer,
     uses_layer: false,
     caution: Some("it has no sign: a cell that speaks against the class is as bright as one for it"),
     parameters: &[
-        Parameter { name: "samples", default: Setting::Count(32), summary: "N: pairs of rows of masks" },
-        Parameter { name: "grid", default: Setting::Count(8), summary: "cells of a mask's side" },
+        MethodParameter {
+            name: "samples",
+            default: Setting::Count(32),
+            summary: "N: pairs of rows of masks",
+        },
+        MethodParameter { name: "grid", default: Setting::Count(8), summary: "cells of a mask's side" },
         GridMasks::FILL,
     ],
     work: Work::Passes(prepare),
@@ -40,14 +46,14 @@ struct Sobol {
     rows: Vec<f32>,
 }
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    let samples = study.chosen.count_up_to("samples", MOST_SAMPLES)?;
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    let samples = context.chosen.count_up_to("samples", MOST_SAMPLES)?;
     if samples < 2 {
-        return Err(study.chosen.wrong("samples", "one sample has no variance; take 2 or more"));
+        return Err(context.chosen.wrong("samples", "one sample has no variance; use 2 or more"));
     }
-    let masks = GridMasks::new(study)?;
-    let rows = halton(samples, 2 * masks.cells(), study.key());
-    Ok(Box::new(Sobol { score: study.score_program()?, masks, samples, rows }))
+    let masks = GridMasks::new(context)?;
+    let rows = halton(samples, 2 * masks.cells(), context.key());
+    Ok(Box::new(Sobol { score: context.score_program()?, masks, samples, rows }))
 }
 
 impl Sobol {
@@ -64,7 +70,7 @@ impl Sobol {
     }
 }
 
-impl Passes for Sobol {
+impl MultiPass for Sobol {
     fn shape(&self) -> Vec<usize> {
         vec![self.masks.side; 2]
     }
@@ -74,12 +80,12 @@ impl Passes for Sobol {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
         let n = self.masks.cells();
-        let cover = self.masks.cover(subject.pixels);
+        let cover = self.masks.cover(input.pixels);
         let make = |pass: usize, image: &mut [f32]| self.masks.apply(image, &cover, &self.cells(pass));
         let (mut sums, mut unchanged, mut spread) = (vec![0.0; n], 0.0, Moments::new(1));
-        self.score.stream(subject, self.samples * (n + 1), &make, &mut |pass, _, outputs| {
+        self.score.stream(input, self.samples * (n + 1), &make, &mut |pass, _, outputs| {
             let score = f64::from(outputs[0][0]);
             match (pass % (n + 1)).checked_sub(1) {
                 Some(cell) => sums[cell] += (unchanged - score) * (unchanged - score),

@@ -1,7 +1,7 @@
 //! VarGrad.
 
 use crate::method::parts::NoisyGradients;
-use crate::method::{MapKind, Method, MethodError, Passes, Study, Work};
+use crate::method::{MapKind, Method, MethodError, MultiPass, PassContext, Work};
 
 /// Registry entry.
 pub(super) static VAR_GRAD: Method = Method {
@@ -11,19 +11,19 @@ pub(super) static VAR_GRAD: Method = Method {
     formula: "variance over ε of ∂y/∂x at x + ε, ε ~ N(0, σ²), σ = noise · (max x − min x)",
     paper: "Adebayo et al. 2018, Local Explanation Methods for Deep Neural Networks Lack Sensitivity to Parameter Values, ICLR workshop",
     cost: "as many forward and backward passes as samples (50)",
-    sanity: "randomisation: not examined that we know of; removing its pixels hurts more than removing random ones (Hooker et al. 2019)",
+    sanity: "randomisation: not tested, as far as we know; removing its pixels hurts more than removing random ones (Hooker et al. 2019)",
     kind: MapKind::Input,
     uses_layer: false,
     caution: Some(
-        "it is the same for a class and against it: it cannot tell evidence for from evidence against",
+        "it is the same for and against a class: it cannot tell evidence for from evidence against",
     ),
     parameters: NoisyGradients::PARAMETERS,
     work: Work::Passes(prepare),
 };
 
-fn prepare(study: &Study<'_>) -> Result<Box<dyn Passes>, MethodError> {
-    if study.chosen.count("samples")? < 2 {
-        return Err(study.chosen.wrong("samples", "one sample has no variance; take 2 or more"));
+fn prepare(context: &PassContext<'_>) -> Result<Box<dyn MultiPass>, MethodError> {
+    if context.chosen.count("samples")? < 2 {
+        return Err(context.chosen.wrong("samples", "one sample has no variance; use 2 or more"));
     }
-    NoisyGradients::prepare(study, |moments| moments.deviation.iter().map(|d| d / moments.count).collect())
+    NoisyGradients::prepare(context, |moments| moments.deviation.iter().map(|d| d / moments.count).collect())
 }

@@ -1,34 +1,34 @@
 //! Complexity: spread of the heat.
 
-use crate::metric::surface::min_max;
+use crate::metric::upsampled::min_max;
 use crate::metric::{Aspect, Better, Metric};
 
 /// Registry entry.
 pub(super) static COMPLEXITY: Metric = Metric {
     id: "complexity",
     title: "Complexity",
-    summary: "over how many pixels the heat is spread: its entropy",
+    summary: "how many pixels the heat is spread over: its entropy",
     formula: "−Σ qᵢ ln qᵢ with qᵢ = heatᵢ ÷ Σ heat",
     paper: "Bhatt et al. 2020, Evaluating and Aggregating Feature-based Model Explanations, IJCAI, §3.3",
     better: Better::Neither,
     aspect: Aspect::Simplicity,
     experiments: &[],
     needs_mask: false,
-    read: |outcome| entropy(&outcome.view.surface.heat),
+    read: |input| entropy(&input.view.upsampled.heat),
 };
 
 /// Registry entry.
 pub(super) static L1_COMPLEXITY: Metric = Metric {
     id: "l1_complexity",
     title: "Complexity (L1)",
-    summary: "how much of the image is hot: the mean of the heat stretched from 0 to 1",
+    summary: "how much of the image is hot: the mean of the heat rescaled to 0…1",
     formula: "Σ minmax heat ÷ pixels",
     paper: "Poppi et al. 2021, Revisiting The Evaluation of Class Activation Mapping for Explainability, CVPR workshop, §3.2",
     better: Better::Neither,
     aspect: Aspect::Simplicity,
     experiments: &[],
     needs_mask: false,
-    read: |outcome| Some(mean(&min_max(&outcome.view.surface.heat))),
+    read: |input| Some(mean(&min_max(&input.view.upsampled.heat))),
 };
 
 fn entropy(heat: &[f32]) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! Energy-based pointing game (Wang et al. 2020, Score-CAM, §4.3): share of a map's heat inside the object.
 
 use crate::explain::Attribution;
-use crate::metric::{Aspect, Better, Metric, Surface};
+use crate::metric::{Aspect, Better, Metric, UpsampledMap};
 
 /// Registry entry.
 pub(super) static ENERGY_POINTING: Metric = Metric {
@@ -14,14 +14,14 @@ pub(super) static ENERGY_POINTING: Metric = Metric {
     aspect: Aspect::Localisation,
     experiments: &[],
     needs_mask: true,
-    read: |outcome| share(&outcome.view.surface.heat, outcome.view.scene.mask?),
+    read: |input| share(&input.view.upsampled.heat, input.view.context.mask?),
 };
 
 /// Returns the share of heat inside `mask` (shape `h w`, row-major), 0 to 1; `None` if there is no heat. See
-/// [`Surface`] for the definition of heat.
+/// [`UpsampledMap`] for the definition of heat.
 #[must_use]
 pub fn energy_share(attribution: &Attribution, size: [usize; 2], mask: &[bool]) -> Option<f64> {
-    share(&Surface::new(attribution, size)?.heat, mask)
+    share(&UpsampledMap::new(attribution, size)?.heat, mask)
 }
 
 fn share(heat: &[f32], mask: &[bool]) -> Option<f64> {

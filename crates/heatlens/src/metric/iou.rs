@@ -1,6 +1,6 @@
 //! Intersection over union of the object and the hot part of the map, thresholded at a share of the largest heat.
 
-use crate::metric::{Aspect, Better, Metric, Outcome};
+use crate::metric::{Aspect, Better, Metric, MetricInput};
 
 macro_rules! row {
     ($name:ident, $id:literal, $percent:literal, $paper:literal) => {
@@ -19,7 +19,7 @@ macro_rules! row {
             aspect: Aspect::Localisation,
             experiments: &[],
             needs_mask: true,
-            read: |outcome| iou(outcome, $percent as f32 / 100.0),
+            read: |input| iou(input, $percent as f32 / 100.0),
         };
     };
 }
@@ -34,8 +34,8 @@ row!(
 row!(IOU_50, "iou_50", 50, "the same at half of the largest heat");
 
 #[allow(clippy::cast_precision_loss)]
-fn iou(outcome: &Outcome<'_>, threshold: f32) -> Option<f64> {
-    let (heat, mask) = (&outcome.view.surface.heat, outcome.view.scene.mask?);
+fn iou(input: &MetricInput<'_>, threshold: f32) -> Option<f64> {
+    let (heat, mask) = (&input.view.upsampled.heat, input.view.context.mask?);
     let largest = heat.iter().copied().fold(0.0, f32::max);
     let pairs = || heat.iter().map(|v| *v > threshold * largest).zip(mask.iter().copied());
     let both = pairs().filter(|&(hot, object)| hot && object).count();

@@ -1,7 +1,7 @@
 //! Metrics of explanations: one file per idea, one row of [`METRICS`] per published definition.
 //!
 //! A [`Metric`] is computed from a map, the object's mask, and [`Experiment`]s: perturbed copies of the image with
-//! the model's scores or the method's maps for them. Metrics do not depend on methods. [`Laboratory`] runs the
+//! the model's scores or the method's maps for them. Metrics do not depend on methods. [`Evaluator`] runs the
 //! experiments in batches.
 
 mod adcc;
@@ -10,22 +10,22 @@ mod coherency;
 mod complexity;
 mod curve;
 mod energy;
-pub mod experiment;
+mod evaluator;
 mod infidelity;
 mod iou;
-mod laboratory;
 mod parts;
+pub mod perturbation;
 mod pointing;
 mod road;
 mod sensitivity;
 pub mod similarity;
 mod sparseness;
-pub mod surface;
+pub mod upsampled;
 
 pub use energy::{chance_share, energy_share};
-pub use experiment::{Experiment, Outcome, Plan, Scene, View};
-pub use laboratory::{Laboratory, Listener, MAPS, Measured, Workload};
-pub use surface::Surface;
+pub use evaluator::{Evaluator, ImageMetrics, MAPS, ProgressListener, Workload};
+pub use perturbation::{Experiment, ImageContext, MapContext, MetricInput, MetricPlan};
+pub use upsampled::UpsampledMap;
 
 /// Direction of improvement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub struct Metric {
     /// True if the object's mask is needed.
     pub needs_mask: bool,
     /// Computes the value; `None` if it is not defined.
-    pub read: fn(&Outcome<'_>) -> Option<f64>,
+    pub read: fn(&MetricInput<'_>) -> Option<f64>,
 }
 
 /// All metrics, in display order.

@@ -9,25 +9,26 @@ const TOLERANCE: f64 = 15.0 / 224.0;
 pub(super) static POINTING_GAME: Metric = Metric {
     id: "pointing_game",
     title: "Pointing game",
-    summary: "in how many images the hottest pixel lies on the object or within 15 pixels of it (of 224)",
+    summary: "share of images whose hottest pixel lies on the object or within 15 pixels of it (for a side \
+        of 224)",
     formula: "1 if the hottest pixel is within the tolerance of a pixel of the object, else 0",
     paper: "Zhang et al. 2018, Top-down Neural Attention by Excitation Backprop, IJCV, §4.1",
     better: Better::Higher,
     aspect: Aspect::Localisation,
     experiments: &[],
     needs_mask: true,
-    read: |outcome| {
-        let [h, w] = outcome.view.surface.size;
-        let heat = &outcome.view.surface.heat;
+    read: |input| {
+        let [h, w] = input.view.upsampled.size;
+        let heat = &input.view.upsampled.heat;
         // The first of equally hot pixels in the map's random tie order.
-        let hottest = outcome
+        let hottest = input
             .view
             .order
             .iter()
             .copied()
             .reduce(|best, at| if heat[at as usize] > heat[best as usize] { at } else { best })?
             as usize;
-        let mask = outcome.view.scene.mask?;
+        let mask = input.view.context.mask?;
         (heat[hottest] > 0.0).then(|| f64::from(u8::from(near(mask, [h, w], hottest))))
     },
 };

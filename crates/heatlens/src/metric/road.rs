@@ -1,8 +1,10 @@
 //! ROAD (Rong et al. 2022): pixels are removed and imputed from their neighbours, with a little noise, so that the
 //! outline of the hole does not reveal the removed object.
 
-use crate::metric::experiment::{Answers, Asks, Change, Experiment, Make, Outcome, Plan, View};
 use crate::metric::parts::impute;
+use crate::metric::perturbation::{
+    Experiment, MapContext, MetricInput, MetricPlan, PerturbFn, Perturbation, ResponseKind, Responses,
+};
 use crate::metric::{Aspect, Better, Metric};
 
 /// Standard deviation of the noise, as a share of the image's range.
@@ -11,17 +13,17 @@ const NOISE: f32 = 0.01;
 /// The image with its most relevant pixels imputed.
 static WITHOUT_MOST: Experiment = Experiment {
     id: "road-morf",
-    asks: Asks::Scores,
-    passes: |plan: &Plan| plan.road.len(),
-    change: Change::Map(without_most),
+    response: ResponseKind::Scores,
+    passes: |plan: &MetricPlan| plan.road.len(),
+    change: Perturbation::Map(without_most),
 };
 
 /// The image with its least relevant pixels imputed.
 static WITHOUT_LEAST: Experiment = Experiment {
     id: "road-lerf",
-    asks: Asks::Scores,
-    passes: |plan: &Plan| plan.road.len(),
-    change: Change::Map(without_least),
+    response: ResponseKind::Scores,
+    passes: |plan: &MetricPlan| plan.road.len(),
+    change: Perturbation::Map(without_least),
 };
 
 /// Registry entry.
@@ -35,7 +37,7 @@ pub(super) static ROAD_MORF: Metric = Metric {
     aspect: Aspect::FaithfulnessToo,
     experiments: &[&WITHOUT_MOST],
     needs_mask: false,
-    read: |outcome| mean_change(outcome, outcome.of(&WITHOUT_MOST)?),
+    read: |input| mean_change(input, input.of(&WITHOUT_MOST)?),
 };
 
 /// Registry entry.
@@ -49,7 +51,7 @@ pub(super) static ROAD_LERF: Metric = Metric {
     aspect: Aspect::FaithfulnessToo,
     experiments: &[&WITHOUT_LEAST],
     needs_mask: false,
-    read: |outcome| mean_change(outcome, outcome.of(&WITHOUT_LEAST)?),
+    read: |input| mean_change(input, input.of(&WITHOUT_LEAST)?),
 };
 
 /// Registry entry.
@@ -63,28 +65,28 @@ pub(super) static ROAD_COMBINED: Metric = Metric {
     aspect: Aspect::Faithfulness,
     experiments: &[&WITHOUT_MOST, &WITHOUT_LEAST],
     needs_mask: false,
-    read: |outcome| Some(((ROAD_LERF.read)(outcome)? - (ROAD_MORF.read)(outcome)?) / 2.0),
+    read: |input| Some(((ROAD_LERF.read)(input)? - (ROAD_MORF.read)(input)?) / 2.0),
 };
 
-fn without_most<'a>(view: &'a View<'a>) -> Make<'a> {
+fn without_most<'a>(view: &'a MapContext<'a>) -> PerturbFn<'a> {
     Box::new(move |i, image| remove(view, i, false, image))
 }
 
-fn without_least<'a>(view: &'a View<'a>) -> Make<'a> {
+fn without_least<'a>(view: &'a MapContext<'a>) -> PerturbFn<'a> {
     Box::new(move |i, image| remove(view, i, true, image))
 }
 
 /// Removes the most relevant pixels (or the least relevant, if `least`) and imputes them; `i` selects the share
 /// kept from the plan.
-fn remove(view: &View<'_>, i: usize, least: bool, image: &mut [f32]) {
-    let (scene, order) = (&view.scene, view.order);
-    let removed = removed(order.len(), scene.plan.road[i]);
+fn remove(view: &MapContext<'_>, i: usize, least: bool, image: &mut [f32]) {
+    let (context, order) = (&view.context, view.order);
+    let removed = removed(order.len(), context.plan.road[i]);
     let removed = if least { &order[order.len() - removed..] } else { &order[..removed] };
     let mut missing = vec![false; order.len()];
     removed.iter().for_each(|&at| missing[at as usize] = true);
-    impute(image, scene.shape, &missing);
-    let mut rng = scene.key.at(u64::from(least)).at(i as u64).rng();
-    let strength = f64::from(NOISE * scene.range());
+    impute(image, context.shape, &missing);
+    let mut rng = context.key.at(u64::from(least)).at(i as u64).rng();
+    let strength = f64::from(NOISE * context.range());
     for plane in image.chunks_exact_mut(order.len().max(1)) {
         for (value, _) in plane.iter_mut().zip(&missing).filter(|(_, missing)| **missing) {
             #[allow(clippy::cast_possible_truncation)]
@@ -102,18 +104,18 @@ fn removed(pixels: usize, kept: f64) -> usize {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn mean_change(outcome: &Outcome<'_>, answers: &Answers) -> Option<f64> {
-    let count = answers.scores.len();
-    let sum: f64 = answers.scores.iter().map(|c| c.probability - outcome.unchanged.probability).sum();
+fn mean_change(input: &MetricInput<'_>, responses: &Responses) -> Option<f64> {
+    let count = responses.scores.len();
+    let sum: f64 = responses.scores.iter().map(|c| c.probability - input.unchanged.probability).sum();
     (count > 0).then(|| sum / count as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::Surface;
-    use crate::metric::experiment::Scene;
-    use crate::metric::tests::{answers, attribution, read};
+    use crate::metric::UpsampledMap;
+    use crate::metric::perturbation::ImageContext;
+    use crate::metric::tests::{attribution, read, responses};
     use crate::random::{Key, Use};
 
     #[test]
@@ -125,13 +127,13 @@ mod tests {
 
     #[test]
     fn least_goes_where_most_stays() {
-        let (values, plan) = ((0u8..100).map(f32::from).collect::<Vec<f32>>(), Plan::quick());
+        let (values, plan) = ((0u8..100).map(f32::from).collect::<Vec<f32>>(), MetricPlan::quick());
         let map = attribution("grad_cam", &[10, 10], &values);
-        let (surface, key) = (Surface::new(&map, [10, 10]).unwrap(), Key::new(3, Use::Audit));
-        let (order, pixels) = (surface.order(key), vec![0.5; 100]);
-        let scene = Scene { pixels: &pixels, shape: [1, 10, 10], mask: None, plan: &plan, key };
-        let view = View { scene, attribution: &map, surface: &surface, order: &order };
-        let changed = |make: Make<'_>, i: usize| {
+        let (upsampled, key) = (UpsampledMap::new(&map, [10, 10]).unwrap(), Key::new(3, Use::Audit));
+        let (order, pixels) = (upsampled.order(key), vec![0.5; 100]);
+        let context = ImageContext { pixels: &pixels, shape: [1, 10, 10], mask: None, plan: &plan, key };
+        let view = MapContext { context, attribution: &map, upsampled: &upsampled, order: &order };
+        let changed = |make: PerturbFn<'_>, i: usize| {
             let mut image: Vec<f32> = (0..100).map(|k| if k % 3 == 0 { 1.0 } else { 0.0 }).collect();
             let before = image.clone();
             make(i, &mut image);
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn changes_by_hand() {
-        let given = [(&WITHOUT_MOST, answers(&[0.2, 0.4])), (&WITHOUT_LEAST, answers(&[0.8, 0.8]))];
+        let given = [(&WITHOUT_MOST, responses(&[0.2, 0.4])), (&WITHOUT_LEAST, responses(&[0.8, 0.8]))];
         let found = |metric| read(metric, [1, 2], &[1.0, 0.0], None, 0.9, &given).unwrap();
         assert!((found(&ROAD_MORF) + 0.6).abs() < 1e-9);
         assert!((found(&ROAD_LERF) + 0.1).abs() < 1e-9);

@@ -13,7 +13,7 @@ pub(super) static SPARSENESS: Metric = Metric {
     aspect: Aspect::Simplicity,
     experiments: &[],
     needs_mask: false,
-    read: |outcome| gini(&outcome.view.surface.heat),
+    read: |input| gini(&input.view.upsampled.heat),
 };
 
 #[allow(clippy::cast_precision_loss)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::experiment::{Answers, Confidence};
+use super::perturbation::{Confidence, Responses};
 use super::*;
 use crate::explain::Attribution;
 use crate::method;
@@ -26,9 +26,9 @@ pub(super) fn attribution(id: &str, shape: &[usize], values: &[f32]) -> Attribut
 }
 
 /// Creates scores with these probabilities.
-pub(super) fn answers(probabilities: &[f64]) -> Answers {
+pub(super) fn responses(probabilities: &[f64]) -> Responses {
     let scores = probabilities.iter().map(|&p| Confidence { score: (p / (1.0 - p)).ln(), probability: p });
-    Answers { scores: scores.collect(), maps: Vec::new() }
+    Responses { scores: scores.collect(), maps: Vec::new() }
 }
 
 /// Computes a metric from a map of shape `h w` of a single-channel image.
@@ -38,17 +38,18 @@ pub(super) fn read(
     values: &[f32],
     mask: Option<&[bool]>,
     unchanged: f64,
-    answers: &[(&'static Experiment, Answers)],
+    responses: &[(&'static Experiment, Responses)],
 ) -> Option<f64> {
-    let (map, pixels, plan) = (attribution("grad_cam", &[h, w], values), vec![1.0; h * w], Plan::quick());
-    let surface = Surface::new(&map, [h, w]).unwrap();
+    let (map, pixels, plan) =
+        (attribution("grad_cam", &[h, w], values), vec![1.0; h * w], MetricPlan::quick());
+    let upsampled = UpsampledMap::new(&map, [h, w]).unwrap();
     let key = Key::new(0, Use::Audit);
-    let order = surface.order(key);
-    let scene = Scene { pixels: &pixels, shape: [1, h, w], mask, plan: &plan, key };
-    let view = View { scene, attribution: &map, surface: &surface, order: &order };
-    let answers: BTreeMap<_, _> = answers.iter().map(|(e, a)| (e.id, a)).collect();
+    let order = upsampled.order(key);
+    let context = ImageContext { pixels: &pixels, shape: [1, h, w], mask, plan: &plan, key };
+    let view = MapContext { context, attribution: &map, upsampled: &upsampled, order: &order };
+    let responses: BTreeMap<_, _> = responses.iter().map(|(e, a)| (e.id, a)).collect();
     let unchanged = Confidence { score: 0.0, probability: unchanged };
-    (metric.read)(&Outcome { view, unchanged, answers })
+    (metric.read)(&MetricInput { view, unchanged, responses })
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn rows_are_complete_and_ids_are_unique() {
     let all = experiments(METRICS);
     for (i, experiment) in all.iter().enumerate() {
         assert!(all[..i].iter().all(|other| other.id != experiment.id));
-        assert!((experiment.passes)(&Plan::full()) >= (experiment.passes)(&Plan::quick()));
+        assert!((experiment.passes)(&MetricPlan::full()) >= (experiment.passes)(&MetricPlan::quick()));
     }
 }
 
@@ -118,7 +119,7 @@ fn infidelity_and_sensitivity_are_captums() {
     let map = |i: usize| floats(&case["sensitivity_maps"][i]);
     let maps = (1..4).map(|i| attribution("grad_cam", &[12, 16], &map(i))).collect();
     let metric = find("max_sensitivity").unwrap();
-    let given = [(metric.experiments[0], Answers { maps, ..Answers::default() })];
+    let given = [(metric.experiments[0], Responses { maps, ..Responses::default() })];
     let found = read(metric, [12, 16], &map(0), None, 0.5, &given).unwrap();
     close("max_sensitivity", found, case["max_sensitivity"][0].as_f64().unwrap());
 }

@@ -39,8 +39,8 @@ pub(super) enum Unfit {
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let forms =
-            "expected one name a line in the order of the model's outputs, CSV of numbers and names, or JSON";
+        let forms = "expected one name per line in the order of the model's outputs, CSV of numbers and names, or \
+             JSON";
         match self {
             Self::Count { found, expected } => {
                 let ends = match found.as_slice() {
@@ -48,7 +48,7 @@ impl fmt::Display for Unfit {
                     [only] => format!(" ({only})"),
                     [first, .., last] => format!(" ({first} … {last})"),
                 };
-                write!(f, "{} names{ends}, the model has {expected} classes", found.len())?;
+                write!(f, "found {} names{ends}, but the model has {expected} classes", found.len())?;
                 if found.len() == expected + 1 {
                     f.write_str("; the first line may be a heading, or a class for the background")?;
                 }
@@ -85,7 +85,12 @@ pub(super) fn parse(text: &str, expected: usize) -> Result<Vec<String>, Unfit> {
 /// Parses JSON or a Python literal.
 fn structured(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).or_else(|error| {
-        python::parse(text).ok_or_else(|| format!("damaged JSON, or not the names of classes: {error}"))
+        python::parse(text).ok_or_else(|| {
+            format!(
+                "damaged JSON, or JSON that does not list class names: \
+            {error}"
+            )
+        })
     })
 }
 
@@ -148,7 +153,7 @@ pub(super) fn in_metadata(
             Ok(names) => return (Some(names), None),
             Err(Unfit::Count { found, .. }) if found.len() > 1 => {
                 note.get_or_insert(format!(
-                    "the file's \"{key}\" holds {} names for {expected} classes: they are not used",
+                    "the file's \"{key}\" holds {} names for {expected} classes: they are ignored",
                     found.len()
                 ));
             }
@@ -249,9 +254,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted() {
         let said = |text: &str| parse(text, 3).unwrap_err().to_string();
-        assert!(said("a\nb").contains("2 names (a … b), the model has 3 classes"), "{}", said("a\nb"));
+        assert!(
+            said("a\nb").contains("found 2 names (a … b), but the model has 3 classes"),
+            "{}",
+            said("a\nb")
+        );
         assert!(said("h\na\nb\nc").contains("heading"), "{}", said("h\na\nb\nc"));
-        assert!(said("").contains("0 names, the model"), "{}", said(""));
+        assert!(said("").contains("found 0 names, but the model"), "{}", said(""));
         assert!(said("{\"a\": ").contains("damaged JSON"), "{}", said("{\"a\": "));
         assert!(said("{\"a\": {\"b\": true}}").contains("id2label"), "{}", said("{\"a\": {\"b\": true}}"));
         assert!(said(r#"{"0": "a", "5": "b", "9": "c"}"#).contains("JSON without class names"));

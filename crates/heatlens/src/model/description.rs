@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::placement::describe;
 use super::stages::stages;
-use super::{Activation, Cells, Dense, Grid, Layer, Model, PixelRange, Stage};
+use super::{Activation, Cells, Dense, Layer, Model, PixelRange, SpatialLayout, Stage};
 
 /// Maximum number of lines in the diagram of stages.
 const STAGE_LINES: usize = 15;
@@ -77,7 +77,7 @@ impl<'m> Description<'m> {
         };
         let after = match head.activation {
             Activation::None if head.is_quantity() => String::new(),
-            Activation::None => " after nothing: these are logits".to_owned(),
+            Activation::None => ", no activation: these are logits".to_owned(),
             Activation::LogOdds => ", probabilities already".to_owned(),
             activation => format!(" after {}", activation.name()),
         };
@@ -131,7 +131,7 @@ impl<'m> Description<'m> {
             let (name, op, place) = (&layer.name, layer.op, describe(&layer.cells));
             format!("  {mark} {name:<column$} {op:<20} {c} channels of {h}×{w}{extra}, {place}")
         };
-        let title = format!("layers one can look at (* is the default{hidden}):");
+        let title = format!("available layers (* is the default{hidden}):");
         let notes = self.about_default.iter().map(|note| format!("  * {note}"));
         std::iter::once(title).chain(shown.into_iter().map(line)).chain(notes).collect()
     }
@@ -181,7 +181,7 @@ fn pixels(model: &Model) -> String {
     let pairs = settings.to_pairs();
     let of = |key: &str| pairs.get(key).map_or("", String::as_str);
     let source = match (model.described, model.own_scaling) {
-        (true, _) => "as the file says",
+        (true, _) => "as the file specifies",
         (false, Some(_)) => "the model does the rest itself",
         (false, None) => "assumed: the file does not say; --preset changes it",
     };
@@ -215,19 +215,19 @@ fn stage_lines(stages: &[Stage]) -> Vec<String> {
 }
 
 /// Describes tokens in addition to those of the grid.
-fn extra_tokens(grid: Grid) -> String {
+fn extra_tokens(grid: SpatialLayout) -> String {
     match grid {
-        Grid::Tokens { before: 0, after: 0 } => ", tokens".to_owned(),
-        Grid::Tokens { before, after } => format!(", tokens and {} more", before + after),
-        Grid::Spatial | Grid::ChannelsLast => String::new(),
+        SpatialLayout::Tokens { before: 0, after: 0 } => ", tokens".to_owned(),
+        SpatialLayout::Tokens { before, after } => format!(", tokens and {} more", before + after),
+        SpatialLayout::Spatial | SpatialLayout::ChannelsLast => String::new(),
     }
 }
 
 fn layer_json(layer: &Layer) -> Value {
     let (grid, before, after) = match layer.grid {
-        Grid::Spatial => ("spatial", 0, 0),
-        Grid::ChannelsLast => ("channels last", 0, 0),
-        Grid::Tokens { before, after } => ("tokens", before, after),
+        SpatialLayout::Spatial => ("spatial", 0, 0),
+        SpatialLayout::ChannelsLast => ("channels last", 0, 0),
+        SpatialLayout::Tokens { before, after } => ("tokens", before, after),
     };
     json!({
         "name": layer.name,

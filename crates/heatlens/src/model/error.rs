@@ -36,7 +36,8 @@ pub enum ModelError {
     Inputs(Vec<String>),
     /// The batch size of the image input exceeds the limit.
     #[error(
-        "input {input} takes {batch} images at a time, expected at most {most}; export the model with an open batch"
+        "input {input} takes {batch} images at a time, expected at most {most}; export the model with a \
+         dynamic batch size"
     )]
     Batch {
         /// The input and its shape.
@@ -47,7 +48,7 @@ pub enum ModelError {
         most: usize,
     },
     /// There is no input with this name.
-    #[error("no input {name:?}; there is {}", found.join(", "))]
+    #[error("no input {name:?}; the model has {}", found.join(", "))]
     UnknownInput {
         /// Requested name.
         name: String,
@@ -67,7 +68,7 @@ pub enum ModelError {
     )]
     Outputs(Vec<String>),
     /// There is no output with this name.
-    #[error("no output {name:?}; there is {}", found.join(", "))]
+    #[error("no output {name:?}; the model has {}", found.join(", "))]
     UnknownOutput {
         /// Requested name.
         name: String,
@@ -97,7 +98,8 @@ pub enum ModelError {
     Region(String),
     /// The file fixes an image size other than the requested one.
     #[error(
-        "the file fixes its images at {}×{}, {}×{} was asked for; export it with open height and width",
+        "the file fixes the image size at {}×{}, but {}×{} was requested; export the model with dynamic \
+         height and width",
         found[0], found[1], wanted[0], wanted[1]
     )]
     InputSize {
@@ -121,7 +123,7 @@ pub enum ModelError {
         expected: usize,
     },
     /// Metadata written by heatlens are invalid.
-    #[error("the file's own description is damaged: {0}")]
+    #[error("the metadata that heatlens wrote into the file is damaged: {0}")]
     Metadata(String),
     /// A file of class names does not fit the model.
     #[error("{}: {reason}", path.display())]
@@ -159,10 +161,12 @@ pub enum ModelError {
         found: Vec<(usize, String)>,
     },
     /// Several classes were given to compare with, but only one is allowed.
-    #[error("one class can be held against another, not all of them: give a name, a number or runner-up")]
+    #[error(
+        "one class can be compared with another, not with all of them: give a name, a number or runner-up"
+    )]
     SeveralAgainst,
     /// No value of the model has rows and columns.
-    #[error("no value of this model has rows and columns, so there is no layer to make a map of")]
+    #[error("no layer of this model has rows and columns, so there is no layer to compute a map at")]
     NoSpatialLayer,
     /// Another error, with the path of the file.
     #[error("{}: {source}", path.display())]
@@ -215,12 +219,12 @@ fn the_classes(name: &str, classes: &[String]) -> String {
     let holding = classes.iter().enumerate().filter(|(_, class)| holds(class));
     let holding: Vec<String> = holding.take(FEW_CLASSES).map(|(k, class)| format!("{k} {class}")).collect();
     if !holding.is_empty() {
-        return format!("of {count} classes these have it in their name: {}", holding.join(", "));
+        return format!("of {count} classes, these contain it in their name: {}", holding.join(", "));
     }
     let near: Vec<String> =
         nearest(name, classes.iter().map(String::as_str), 5).iter().map(|near| format!("{near:?}")).collect();
     format!(
-        "of {count} classes the nearest are {} (a number from 0 to {} does as well)",
+        "of {count} classes, the nearest are {} (a number from 0 to {} also works)",
         near.join(", "),
         count - 1
     )

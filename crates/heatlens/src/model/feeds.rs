@@ -41,7 +41,7 @@ fn array(graph: &Graph, id: ValueId, path: &Path) -> Result<Tensor, ModelError> 
     if !fits {
         let rows = found.len() == expected.len() && found.get(1..) == Some(inner);
         let advice = match rows {
-            true => "; one row is taken for all images: explain images with different rows one by one",
+            true => "; one row is used for all images: explain images with different rows one by one",
             false => "",
         };
         return Err(refused(format!("expected an array of shape {expected:?}, found {found:?}{advice}")));

@@ -18,7 +18,7 @@ use heatlens_graph::op::window::Window;
 use heatlens_graph::{Graph, Node, ValueId};
 
 use crate::model::head::is_renaming;
-use crate::model::{Grid, Layer, Model};
+use crate::model::{Layer, Model, SpatialLayout};
 
 /// A global-average-pooling head.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +143,7 @@ fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Optio
 
 /// True if a node takes the mean over all places of a layer and does nothing else.
 fn pools_places(graph: &Graph, node: &Node, layer: &Layer) -> bool {
-    let spatial = layer.grid == Grid::Spatial;
+    let spatial = layer.grid == SpatialLayout::Spatial;
     if node.op.downcast_ref::<GlobalPool>() == Some(&GlobalPool(GlobalPoolFunction::Average)) {
         return spatial;
     }
@@ -151,10 +151,10 @@ fn pools_places(graph: &Graph, node: &Node, layer: &Layer) -> bool {
         return spatial && pool.window == Window::new(&layer.shape[1..]);
     }
     let places: &[bool] = match layer.grid {
-        Grid::Spatial => &[false, false, true, true],
-        Grid::ChannelsLast => &[false, true, true, false],
-        Grid::Tokens { before: 0, after: 0 } => &[false, true, false],
-        Grid::Tokens { .. } => return false,
+        SpatialLayout::Spatial => &[false, false, true, true],
+        SpatialLayout::ChannelsLast => &[false, true, true, false],
+        SpatialLayout::Tokens { before: 0, after: 0 } => &[false, true, false],
+        SpatialLayout::Tokens { .. } => return false,
     };
     let reduce = node.op.downcast_ref::<Reduce>().filter(|r| r.function == ReduceFunction::Mean);
     reduce

@@ -7,18 +7,18 @@
 //! odds are appended to the graph. The meaning of the scores (classes, quantities, …) is a [`HeadKind`].
 
 mod classes;
+mod decomposed_softmax;
 mod dense;
 mod detection;
 mod kind;
-mod known;
+mod log_odds;
 mod multi_label;
-mod narrow;
-mod odds;
+mod output_part;
 mod probability;
 mod regression;
 mod segmentation;
 mod similarity;
-mod written_out;
+mod value_bounds;
 
 use heatlens_graph::differentiate::depends_on;
 use heatlens_graph::op::cast::Cast;
@@ -140,7 +140,7 @@ struct End<'a> {
     output: ValueId,
     outputs: usize,
     scores: Scores,
-    known: &'a [known::Known],
+    known: &'a [value_bounds::Known],
     /// True if class names are given.
     named: bool,
 }
@@ -170,12 +170,12 @@ impl Head {
                     Some(found) => Ok(found),
                     None => Err(found.err().unwrap_or_else(|| ModelError::Head {
                         kind: options.head.unwrap_or(HeadKind::Segmentation).name(),
-                        why: "no output holds scores at places of the image".to_owned(),
+                        why: "no output has scores at positions in the image".to_owned(),
                     })),
                 };
             }
         };
-        let (known, uses) = (known::known(graph), graph.uses());
+        let (known, uses) = (value_bounds::known(graph), graph.uses());
         let end = |&(output, outputs): &(ValueId, usize)| {
             let scores = probability::read(graph, &uses, &known, output, batch.unwrap_or(1));
             End { output, outputs, scores, known: &known, named }
@@ -216,10 +216,11 @@ impl Head {
         let times = if unit { String::new() } else { format!(", times {scale}") };
         match self.activation {
             Activation::LogOdds => Some(format!(
-                "the output holds probabilities{times} already (found by following the graph); what is explained is their log odds"
+                "the output holds probabilities{times} already (found by following the graph); their log \
+                 odds are explained"
             )),
             Activation::HardSigmoid => {
-                Some(format!("the output is a hard sigmoid{times}; what is explained is the value before it"))
+                Some(format!("the output is a hard sigmoid{times}; the value before it is explained"))
             }
             Activation::Softmax | Activation::Sigmoid if !unit => {
                 Some(format!("the output is a {}{times}", self.activation.name()))

@@ -9,8 +9,8 @@ use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Builder, DType, Dim, GraphError, Node, Shape, ValueId};
 
-use crate::model::axes::{self, Followed, Grid};
-use crate::model::choice::{Choice, coarsest_layer, level_layers};
+use crate::model::axes::{self, PropagatedAxes, SpatialLayout};
+use crate::model::default_layer::{DefaultLayer, coarsest_layer, level_layers};
 use crate::model::head::is_renaming;
 use crate::model::names::{self, Place, enclosing, ends_with_part, is_within};
 use crate::model::placement::Cells;
@@ -33,7 +33,7 @@ pub struct Layer {
     /// Shape of the layer, `[c, h, w]`.
     pub shape: [usize; 3],
     /// Layout of the layer's elements.
-    pub grid: Grid,
+    pub grid: SpatialLayout,
     /// Positions of its rows and columns in the image; `None` if unknown.
     pub cells: [Option<Cells>; 2],
     /// True if the layer only rearranges the elements of another layer.
@@ -46,7 +46,17 @@ impl Layer {
         let (value, shape) = (model.image, model.shape());
         let name = model.graph.value(value).name.clone();
         let (module, node, op) = (String::new(), name.clone(), "Input");
-        Self { value, name, module, node, op, shape, grid: Grid::Spatial, cells: [None; 2], view: true }
+        Self {
+            value,
+            name,
+            module,
+            node,
+            op,
+            shape,
+            grid: SpatialLayout::Spatial,
+            cells: [None; 2],
+            view: true,
+        }
     }
 
     /// Returns the index of a channel's element for a place (counted row by row) in one sample's value.
@@ -54,9 +64,9 @@ impl Layer {
     pub fn offset(&self, channel: usize, place: usize) -> usize {
         let [c, h, w] = self.shape;
         match self.grid {
-            Grid::Spatial => channel * h * w + place,
-            Grid::ChannelsLast => place * c + channel,
-            Grid::Tokens { before, .. } => (before + place) * c + channel,
+            SpatialLayout::Spatial => channel * h * w + place,
+            SpatialLayout::ChannelsLast => place * c + channel,
+            SpatialLayout::Tokens { before, .. } => (before + place) * c + channel,
         }
     }
 
@@ -74,9 +84,9 @@ impl Layer {
     pub fn as_planes(&self, b: &mut Builder<'_>, value: ValueId) -> Result<ValueId, GraphError> {
         let [c, h, w] = self.shape;
         match self.grid {
-            Grid::Spatial => Ok(value),
-            Grid::ChannelsLast => b.transpose(value, &[0, 3, 1, 2]),
-            Grid::Tokens { before, after } => {
+            SpatialLayout::Spatial => Ok(value),
+            SpatialLayout::ChannelsLast => b.transpose(value, &[0, 3, 1, 2]),
+            SpatialLayout::Tokens { before, after } => {
                 let mut tokens = value;
                 if before + after > 0 {
                     tokens = b.apply(Slice { axis: 1, start: before, len: h * w, step: 1 }, &[value])?;
@@ -95,10 +105,10 @@ impl Model {
     /// Returns every value between the image and the logits that has positions in the image, in order.
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
-        self.layers_of(&axes::follow(&self.graph, self.image))
+        self.layers_of(&axes::propagate(&self.graph, self.image))
     }
 
-    fn layers_of(&self, followed: &Followed) -> Vec<Layer> {
+    fn layers_of(&self, propagated: &PropagatedAxes) -> Vec<Layer> {
         let graph = &self.graph;
         let needed = needed_nodes(graph, &[self.head.explained()]);
         let skip = names::common_parts(graph);
@@ -107,15 +117,15 @@ impl Model {
         for (node, _) in graph.nodes().iter().zip(needed).filter(|(_, needed)| *needed) {
             for &value in &node.outputs {
                 let fact = graph.fact(value);
-                let axes = followed.axes[value.index()].as_deref().filter(|_| fact.dtype == DType::F32);
+                let axes = propagated.axes[value.index()].as_deref().filter(|_| fact.dtype == DType::F32);
                 let Some((axes, (grid, shape))) =
                     axes.and_then(|axes| Some((axes, axes::grid(axes, &fact.shape)?)))
                 else {
                     continue;
                 };
-                let cells = axes::cells(axes, &followed.fields);
+                let cells = axes::cells(axes, &propagated.fields);
                 let place = Place::of(node, skip);
-                let (module, op) = (place.module.clone(), node.op.spelling().name);
+                let (module, op) = (place.module.clone(), node.op.onnx_form().name);
                 let (node, view) = (node.name.clone(), is_view(node));
                 layers.push(Layer { value, name: String::new(), module, node, op, shape, grid, cells, view });
                 places.push(place);
@@ -138,13 +148,13 @@ impl Model {
     }
 
     /// Returns the default layer and notes on it.
-    pub(crate) fn choose_layer(&self) -> Result<Choice, ModelError> {
-        let followed = axes::follow(&self.graph, self.image);
-        let layers = self.layers_of(&followed);
+    pub(crate) fn choose_layer(&self) -> Result<DefaultLayer, ModelError> {
+        let propagated = axes::propagate(&self.graph, self.image);
+        let layers = self.layers_of(&propagated);
         match self.head.dense {
             Some(_) => coarsest_layer(&self.graph, self.head.explained(), &layers)
-                .map(|layer| Choice { layer, notes: Vec::new() }),
-            None => Choice::of(self, &followed, &layers),
+                .map(|layer| DefaultLayer { layer, notes: Vec::new() }),
+            None => DefaultLayer::of(self, &propagated, &layers),
         }
         .ok_or(ModelError::NoSpatialLayer)
     }

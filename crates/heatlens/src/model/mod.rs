@@ -5,8 +5,8 @@
 //! introduced.
 
 pub mod axes;
-pub(crate) mod choice;
 mod class_names;
+pub(crate) mod default_layer;
 mod description;
 pub mod error;
 mod feeds;
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use heatlens_graph::onnx::WHOLE_PIXELS;
 use heatlens_graph::{Dim, Graph, ValueId};
 
-pub use axes::Grid;
+pub use axes::SpatialLayout;
 pub use description::Description;
 pub use error::ModelError;
 pub use gap::GapHead;
@@ -182,10 +182,13 @@ impl Model {
             notes.push(format!("the input {name:?} is {original}; images, maps and arrays are N×C×H×W here"));
         }
         if !ignored.is_empty() {
-            notes.push(format!("the scores need only {name:?}; left aside: {}", ignored.join(", ")));
+            notes.push(format!("the scores need only {name:?}; ignored inputs: {}", ignored.join(", ")));
         }
         if let Some(batch) = self.batch.filter(|&batch| batch > 1) {
-            notes.push(format!("the file takes {batch} images at a time; they go in so many together"));
+            notes.push(format!(
+                "the file takes {batch} images at a time; images are run in batches of that \
+                size"
+            ));
         }
         match self.own_scaling.filter(|_| !self.described) {
             Some(PixelRange::Bytes) => {
@@ -225,9 +228,13 @@ impl Model {
             return Err(ModelError::InputSize { wanted, found: [height, width] }.in_file(path));
         }
         if let Some([height, width]) = opened.assumed_size {
-            model.notes.insert(0, format!(
-                "the file leaves height and width of its images open; taken: {height}×{width} (--input-size HxW chooses)"
-            ));
+            model.notes.insert(
+                0,
+                format!(
+                    "the file leaves the height and width of its images open; {height}×{width} is used \
+                 (--input-size HxW changes it)"
+                ),
+            );
         }
         model.notes.splice(0..0, opened.notes);
         Ok(model)
@@ -271,7 +278,7 @@ impl Model {
         let [_, h, w] = self.shape();
         let Some(dense) = &mut self.head.dense else {
             return Err(ModelError::Region(
-                "only a segmentation or a detection has scores at places".to_owned(),
+                "only segmentation and detection models have scores at positions".to_owned(),
             ));
         };
         let pair = region.strip_prefix("at:").map(|pair| {

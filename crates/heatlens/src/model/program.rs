@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use heatlens_cpu::{CompileError, Program, RunError, StepTime};
+use heatlens_cpu::{CompileError, ExecutionError, Program, StepTime};
 use heatlens_graph::rewrite::simplify;
 use heatlens_graph::{Dim, Graph, GraphError, ValueId};
 use thiserror::Error;
@@ -19,7 +19,7 @@ pub enum ProgramError {
     Compile(#[from] CompileError),
     /// The inputs do not fit.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] ExecutionError),
 }
 
 /// A compiled graph whose first input is an image (or a layer). A file with a fixed batch size B runs in groups of B,

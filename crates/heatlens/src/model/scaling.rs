@@ -147,7 +147,8 @@ impl Model {
         let (bytes, unit) = (max > BYTE_PIXEL && min >= 0.0, max <= 2.0 && min >= -2.0 && max > min);
         match self.own_scaling {
             Some(PixelRange::Bytes) if unit => Some(format!(
-                "{found}, but the model scales its input itself and expects 0…255: to it, this is all but black; --scale 255 multiplies by 255"
+                "{found}, but the model scales its input itself and expects 0…255: it would see almost black \
+                 images; --scale 255 multiplies by 255"
             )),
             Some(PixelRange::Unit) if bytes => Some(format!(
                 "{found}, but the model normalises its input itself and expects 0…1: divide by 255 first, or give --preset unit"

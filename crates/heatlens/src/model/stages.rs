@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use heatlens_graph::ValueId;
 
 use crate::model::names::enclosing;
-use crate::model::{Grid, Layer, Model};
+use crate::model::{Layer, Model, SpatialLayout};
 
 /// Consecutive layers of the same size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Stage {
     /// Number of channels of the last layer.
     pub channels: usize,
     /// Layout of the last layer.
-    pub grid: Grid,
+    pub grid: SpatialLayout,
     /// Name of the first layer.
     pub first: String,
     /// Name of the last layer.

@@ -153,7 +153,7 @@ mod tests {
             ColorBar::positive(Colormap::Inferno, 1.0, "").over_image(HeatStyle::POSITIVE).bar(201, 256);
         for ground in [0_u8, 90, 255] {
             let image = RgbImage::from_pixel(64, 1, Rgb([ground; 3]));
-            let view = crate::render::View::whole([1, 64]);
+            let view = crate::render::CropTransform::whole([1, 64]);
             let over = crate::render::overlay(&map, &image, &view, HeatStyle::POSITIVE, "");
             for pixel in over.pixels() {
                 let off = |known: &Rgb<u8>| known.0.iter().zip(pixel.0).map(|(a, b)| a.abs_diff(b)).max();
@@ -166,8 +166,12 @@ mod tests {
     fn a_heat_map_with_its_bar_fits_a_palette() {
         let values = (0..400 * 400).map(|i| (i % 400) as f32 / 400.0 + (i / 400) as f32).collect();
         let map = crate::render::Map::new(400, 400, values).unwrap();
-        let heat =
-            crate::render::heatmap(&map, &crate::render::View::whole([400, 400]), HeatStyle::POSITIVE, "");
+        let heat = crate::render::heatmap(
+            &map,
+            &crate::render::CropTransform::whole([400, 400]),
+            HeatStyle::POSITIVE,
+            "",
+        );
         let meaning = "evidence for what the caption of this picture says: Åß%&@$";
         let sheet = ColorBar::positive(Colormap::Inferno, 0.1234, meaning).under(&heat);
         let colours: std::collections::BTreeSet<[u8; 3]> = sheet.pixels().map(|p| p.0).collect();

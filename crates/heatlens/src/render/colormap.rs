@@ -121,10 +121,10 @@ impl Colormap {
     }
 
     /// Returns a lookup table of the colours, for drawing whole pictures.
-    pub fn table(self) -> Table {
-        let (low, steps) = (self.low(), Table::STEPS);
+    pub fn table(self) -> ColorTable {
+        let (low, steps) = (self.low(), ColorTable::STEPS);
         let value = |step: u16| low + (1.0 - low) * f32::from(step) / f32::from(steps);
-        Table { low, colors: (0..=steps).map(|step| self.color(value(step))).collect() }
+        ColorTable { low, colors: (0..=steps).map(|step| self.color(value(step))).collect() }
     }
 
     /// Returns the lowest value of the map: −1 for signed maps, otherwise 0. The highest is 1.
@@ -135,12 +135,12 @@ impl Colormap {
 
 /// Colours of evenly spaced values, 0 among them.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct ColorTable {
     low: f32,
     colors: Vec<[u8; 3]>,
 }
 
-impl Table {
+impl ColorTable {
     /// Number of steps from the lowest value to 1: enough that no step is visible, and few enough that a heat map
     /// with its caption stays within 256 colours, one byte per pixel in a PNG.
     const STEPS: u16 = 200;

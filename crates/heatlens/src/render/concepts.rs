@@ -3,7 +3,7 @@
 use image::{Rgb, RgbImage};
 
 use super::heatmap::fade_unseen;
-use super::{Map, View};
+use super::{CropTransform, Map};
 use crate::model::Placement;
 
 /// Colours distinguishable with any colour vision (Okabe and Ito 2008).
@@ -26,7 +26,7 @@ pub fn concepts(
     [h, w]: [usize; 2],
     placement: &Placement,
     original: &RgbImage,
-    view: &View,
+    view: &CropTransform,
 ) -> RgbImage {
     let planes: Vec<Vec<f32>> = values
         .chunks_exact((h * w).max(1))
@@ -62,9 +62,13 @@ mod tests {
     #[test]
     fn each_map_has_its_colour_where_it_is_strongest() {
         let black = RgbImage::new(2, 1);
-        let picture = concepts(&[4.0, 0.0, 0.0, 0.5], [1, 2], &Placement::EVEN, &black, &View::whole([1, 2]));
+        let picture =
+            concepts(&[4.0, 0.0, 0.0, 0.5], [1, 2], &Placement::EVEN, &black, &CropTransform::whole([1, 2]));
         assert_eq!(picture.get_pixel(0, 0).0, [173, 119, 0], "three quarters of the first colour");
         assert_eq!(picture.get_pixel(1, 0).0, [65, 135, 175], "three quarters of the second");
-        assert_eq!(concepts(&[f32::NAN, 0.0], [1, 2], &Placement::EVEN, &black, &View::whole([1, 2])), black);
+        assert_eq!(
+            concepts(&[f32::NAN, 0.0], [1, 2], &Placement::EVEN, &black, &CropTransform::whole([1, 2])),
+            black
+        );
     }
 }

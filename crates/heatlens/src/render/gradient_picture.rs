@@ -4,7 +4,7 @@ use image::{Rgb, RgbImage};
 
 use super::heatmap::{dimensions, fade_unseen};
 use super::size::whole_factor;
-use super::{Map, RenderError, View, reason_picture, scaled};
+use super::{CropTransform, Map, RenderError, reason_picture, scaled};
 
 /// Percentile of |v| that sets the scale, so that a few extreme pixels do not turn all others grey.
 const PERCENTILE: f64 = 0.995;
@@ -45,7 +45,7 @@ pub fn reduce_channels(
 pub fn gradient_picture(
     values: &[f32],
     shape @ [c, h, w]: [usize; 3],
-    view: &View,
+    view: &CropTransform,
     reason: &str,
 ) -> Result<RgbImage, RenderError> {
     check(values, shape)?;
@@ -73,7 +73,7 @@ pub fn gradient_picture(
 fn grey_around_zero(planes: &[Map], scale: f32) -> RgbImage {
     let Some(first) = planes.first() else { return RgbImage::new(0, 0) };
     let byte = |value: f32| (127.5 + 127.5 * value / scale).round().clamp(0.0, 255.0) as u8;
-    let (width, height) = dimensions(&View::whole([first.height(), first.width()]));
+    let (width, height) = dimensions(&CropTransform::whole([first.height(), first.width()]));
     let at = |channel: usize, pixel: usize| {
         planes.get(channel).unwrap_or(first).values().get(pixel).copied().map_or(128, byte)
     };
@@ -114,15 +114,15 @@ mod tests {
     use super::*;
 
     fn drawn(values: &[f32], shape: [usize; 3]) -> Result<RgbImage, RenderError> {
-        gradient_picture(values, shape, &View::whole([shape[1], shape[2]]), "")
+        gradient_picture(values, shape, &CropTransform::whole([shape[1], shape[2]]), "")
     }
 
     #[test]
     fn values_are_squares_or_lie_where_the_model_saw_them() {
         let values = [-1.0, 1.0];
-        let squares = gradient_picture(&values, [1, 1, 2], &View::whole([3, 6]), "").unwrap();
+        let squares = gradient_picture(&values, [1, 1, 2], &CropTransform::whole([3, 6]), "").unwrap();
         assert!(squares.enumerate_pixels().all(|(x, _, p)| p.0 == [if x < 3 { 0 } else { 255 }; 3]));
-        let crop = View::new([4, 10], [8, 8], crate::data::Resize::Crop);
+        let crop = CropTransform::new([4, 10], [8, 8], crate::data::Resize::Crop);
         let placed = gradient_picture(&values, [1, 1, 2], &crop, "").unwrap();
         assert_eq!(placed.dimensions(), (10, 4));
         // Three columns on each side are not seen; the frame is the outermost pixel of the seen part.
@@ -157,7 +157,7 @@ mod tests {
         let picture = gradient_picture(
             &[0.0; 9025],
             [1, 95, 95],
-            &View::whole([380, 380]),
+            &CropTransform::whole([380, 380]),
             "no pixel moves this output",
         )
         .unwrap();

@@ -4,7 +4,7 @@ use image::{Rgb, RgbImage};
 
 use super::canvas::{INK, MUTED, NEUTRAL, blend, fill};
 use super::text::{draw_text, line_height, text_width, wrap};
-use super::{Colormap, RenderError, View};
+use super::{Colormap, CropTransform, RenderError};
 use crate::model::Placement;
 
 /// A map of finite values in row-major order.
@@ -77,9 +77,9 @@ impl Map {
         (largest > 0.0).then(|| self.mapped(|value| value / largest))
     }
 
-    /// Upsamples the map to an image of this size that the model sees in full; see [`View::project`].
+    /// Upsamples the map to an image of this size that the model sees in full; see [`CropTransform::project`].
     pub fn resized(&self, height: usize, width: usize) -> Self {
-        View::whole([height, width]).project(self)
+        CropTransform::whole([height, width]).project(self)
     }
 
     /// Returns a map of a single 0, for which nothing is drawn.
@@ -126,7 +126,7 @@ impl HeatStyle {
 
     /// Normalizes the map to −1 (or 0) to 1, then upsamples it, so that the layer's strongest cell sets the scale.
     /// `None` if there is nothing to draw.
-    fn normalised(self, raw: &Map, view: &View) -> Option<Map> {
+    fn normalised(self, raw: &Map, view: &CropTransform) -> Option<Map> {
         let map = if self.colormap == Colormap::RedBlue { raw.symmetric() } else { raw.positive() };
         Some(view.project(&map?))
     }
@@ -147,7 +147,7 @@ fn smooth_step(t: f32) -> f32 {
 /// Draws `raw` at the size of the view. A map with nothing to draw (all 0, or nothing positive) becomes a neutral
 /// picture with the text `reason`, never a black one. The part that the model does not see is neutral, and the seen
 /// part is framed.
-pub fn heatmap(raw: &Map, view: &View, style: HeatStyle, reason: &str) -> RgbImage {
+pub fn heatmap(raw: &Map, view: &CropTransform, style: HeatStyle, reason: &str) -> RgbImage {
     let (width, height) = dimensions(view);
     let Some(map) = style.normalised(raw, view) else {
         return reason_picture(width, height, reason);
@@ -164,7 +164,13 @@ pub fn heatmap(raw: &Map, view: &View, style: HeatStyle, reason: &str) -> RgbIma
 /// [opacity](HeatStyle::cover): pixels without heat are unchanged, and the image turns grey under heat, so that
 /// colour there is heat. The part that the model does not see is faded, and the seen part is framed. A map with
 /// nothing to draw leaves the image unchanged, with the text `reason` on it.
-pub fn overlay(raw: &Map, image: &RgbImage, view: &View, style: HeatStyle, reason: &str) -> RgbImage {
+pub fn overlay(
+    raw: &Map,
+    image: &RgbImage,
+    view: &CropTransform,
+    style: HeatStyle,
+    reason: &str,
+) -> RgbImage {
     let mut picture = image.clone();
     let Some(map) = style.normalised(raw, view) else {
         write_reason(&mut picture, reason);
@@ -195,14 +201,14 @@ fn grey(pixel: Rgb<u8>) -> u8 {
 }
 
 /// Returns width and height of a picture of the view's size; 0 for sides beyond 32 bits.
-pub(super) fn dimensions(view: &View) -> (u32, u32) {
+pub(super) fn dimensions(view: &CropTransform) -> (u32, u32) {
     let [height, width] = view.original.map(|side| u32::try_from(side).unwrap_or(0));
     (width, height)
 }
 
 /// Fades the part of an image that the model does not see towards the neutral colour, and frames the seen part.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "sides of a picture")]
-pub(super) fn fade_unseen(picture: &mut RgbImage, view: &View, opacity: f32) {
+pub(super) fn fade_unseen(picture: &mut RgbImage, view: &CropTransform, opacity: f32) {
     if view.is_whole() {
         return;
     }
@@ -268,11 +274,12 @@ mod tests {
     #[test]
     fn an_empty_map_is_a_sentence_and_never_black() {
         let zero = Map::new(2, 2, vec![0.0; 4]).unwrap();
-        let picture = heatmap(&zero, &View::whole([320, 320]), HeatStyle::POSITIVE, "every channel is dead");
+        let picture =
+            heatmap(&zero, &CropTransform::whole([320, 320]), HeatStyle::POSITIVE, "every channel is dead");
         assert_eq!(*picture.get_pixel(0, 0), Rgb(NEUTRAL));
         assert!(picture.pixels().filter(|pixel| pixel.0[0] < 100).count() > 100, "the sentence is missing");
         let image = RgbImage::from_pixel(320, 320, Rgb([9, 99, 199]));
-        let over = overlay(&zero, &image, &View::whole([320, 320]), HeatStyle::SIGNED, "why");
+        let over = overlay(&zero, &image, &CropTransform::whole([320, 320]), HeatStyle::SIGNED, "why");
         assert_eq!(*over.get_pixel(0, 0), Rgb([9, 99, 199]));
         assert_ne!(over, image);
     }
@@ -281,7 +288,7 @@ mod tests {
     fn no_heat_leaves_the_image_as_it_is_in_colour() {
         let map = Map::new(1, 2, vec![0.0, 1.0]).unwrap();
         let image = RgbImage::from_pixel(2, 1, Rgb([80, 20, 160]));
-        let over = overlay(&map, &image, &View::whole([1, 2]), HeatStyle::POSITIVE, "");
+        let over = overlay(&map, &image, &CropTransform::whole([1, 2]), HeatStyle::POSITIVE, "");
         assert_eq!(*over.get_pixel(0, 0), Rgb([80, 20, 160]));
         assert!(over.get_pixel(1, 0).0[0] > 190);
     }
@@ -291,7 +298,7 @@ mod tests {
         let map = Map::new(1, 3, vec![0.5, 0.75, 1.0]).unwrap();
         for (ground, most) in [([0; 3], 64), ([255; 3], 64), ([10, 0, 40], 64)] {
             let image = RgbImage::from_pixel(3, 1, Rgb(ground));
-            let over = overlay(&map, &image, &View::whole([1, 3]), HeatStyle::POSITIVE, "");
+            let over = overlay(&map, &image, &CropTransform::whole([1, 3]), HeatStyle::POSITIVE, "");
             for (pixel, value) in over.pixels().zip([0.5, 0.75, 1.0]) {
                 let color = Colormap::Inferno.color(value);
                 let off = pixel.0.iter().zip(color).map(|(a, b)| a.abs_diff(b)).max().unwrap();
@@ -300,7 +307,7 @@ mod tests {
             let all = overlay(
                 &map,
                 &image,
-                &View::whole([1, 3]),
+                &CropTransform::whole([1, 3]),
                 HeatStyle { opacity: 1.0, ..HeatStyle::POSITIVE },
                 "",
             );
@@ -310,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_the_model_does_not_see_is_marked() {
-        let view = View::new([4, 10], [8, 8], crate::data::Resize::Crop);
+        let view = CropTransform::new([4, 10], [8, 8], crate::data::Resize::Crop);
         let map = Map::new(1, 1, vec![1.0]).unwrap();
         let alone = heatmap(&map, &view, HeatStyle::POSITIVE, "");
         assert_eq!(

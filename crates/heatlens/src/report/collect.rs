@@ -5,9 +5,9 @@ use rayon::prelude::*;
 
 use crate::explain::Explainer;
 use crate::render::{Colormap, HeatStyle};
-use crate::report::answers::{Answer, Answers};
-use crate::report::card::{Card, MapInfo};
-use crate::report::check::Checker;
+use crate::report::image_card::{ImageCard, MapInfo};
+use crate::report::occlusion_check::Checker;
+use crate::report::predictions::{ImagePrediction, ImagePredictions};
 use crate::run::{ExplainedImage, RunError, Sink};
 
 /// Maximum number of images on one page.
@@ -27,7 +27,7 @@ pub struct Gallery {
     /// Index of the map shown first, which is also the one the occlusion checks use.
     pub main: usize,
     /// Images shown, in data order.
-    pub cards: Vec<Card>,
+    pub cards: Vec<ImageCard>,
     /// Total number of images, including those not shown.
     pub total: usize,
     /// Colormap of the heat maps.
@@ -42,9 +42,9 @@ pub struct Collector {
     limit: usize,
     maps: Vec<MapInfo>,
     main: usize,
-    wrong: Vec<Card>,
-    others: Vec<Card>,
-    answers: Answers,
+    wrong: Vec<ImageCard>,
+    others: Vec<ImageCard>,
+    answers: ImagePredictions,
 }
 
 impl Collector {
@@ -62,14 +62,14 @@ impl Collector {
             main: 0,
             wrong: Vec::new(),
             others: Vec::new(),
-            answers: Answers::new(&explainer.model().class_names),
+            answers: ImagePredictions::new(&explainer.model().class_names),
         })
     }
 
     /// Returns the images to show and the predictions for all images. If there are too many images, up to half of
     /// those shown are the first misclassified ones; the rest are the first of the others.
     #[must_use]
-    pub fn finish(mut self) -> (Gallery, Answers) {
+    pub fn finish(mut self) -> (Gallery, ImagePredictions) {
         let half = self.limit.div_ceil(2).max(self.limit.saturating_sub(self.others.len()));
         self.wrong.truncate(half);
         self.others.truncate(self.limit - self.wrong.len().min(self.limit));
@@ -83,8 +83,8 @@ impl Collector {
 }
 
 /// Drops the last card of the longer list until the pictures take at most `most` bytes or only 12 cards are left.
-pub(super) fn fit(wrong: &mut Vec<Card>, others: &mut Vec<Card>, most: usize) {
-    let mut bytes: usize = wrong.iter().chain(others.iter()).map(Card::bytes).sum();
+pub(super) fn fit(wrong: &mut Vec<ImageCard>, others: &mut Vec<ImageCard>, most: usize) {
+    let mut bytes: usize = wrong.iter().chain(others.iter()).map(ImageCard::bytes).sum();
     while bytes > most && wrong.len() + others.len() > MIN_IMAGES {
         let longer = if wrong.len() > others.len() { &mut *wrong } else { &mut *others };
         bytes -= longer.pop().map_or(bytes, |card| card.bytes());
@@ -118,14 +118,15 @@ impl Sink for Collector {
         let shown: Vec<_> = images.iter().filter(has_place).collect();
         let (checker, style) = (&self.checker, self.style);
         let draw = |seen: &&ExplainedImage<'_>| {
-            seen.thumbnail.map(|base| Card::new(seen, base, checker, style)).transpose()
+            seen.thumbnail.map(|base| ImageCard::new(seen, base, checker, style)).transpose()
         };
-        let cards: Vec<Option<Card>> = shown.par_iter().map(draw).collect::<Result<_, _>>()?;
+        let cards: Vec<Option<ImageCard>> = shown.par_iter().map(draw).collect::<Result<_, _>>()?;
         for (seen, card) in shown.iter().zip(cards) {
             if is_wrong(seen) { self.wrong.extend(card) } else { self.others.extend(card) }
         }
-        let rows =
-            images.iter().map(|seen| Answer::of(seen.data.name(seen.item), seen.label(), seen.explanation));
+        let rows = images
+            .iter()
+            .map(|seen| ImagePrediction::of(seen.data.name(seen.item), seen.label(), seen.explanation));
         self.answers.rows.extend(rows);
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Pictures for the page's section on the data set as a whole.
 
 use crate::data::Dataset;
-use crate::dataset::{Findings, Grid, Observations, Shortcut};
-use crate::render::{HeatStyle, View};
+use crate::dataset::{DatasetFindings, HeatGrid, Observations, Shortcut};
+use crate::render::{CropTransform, HeatStyle};
 use crate::report::picture::Picture;
 use crate::run::RunError;
 use crate::stats::text::percent;
@@ -14,7 +14,7 @@ const MOST_EXEMPLARS: usize = 96;
 #[derive(Clone, Debug)]
 pub struct DataSetPart {
     /// Findings about the data set.
-    pub findings: Findings,
+    pub findings: DatasetFindings,
     /// Pictures of each class: the mean map of each outcome, then each cluster with its exemplars.
     pub pictures: Vec<ClassPictures>,
     /// Width and height of the model input.
@@ -56,7 +56,7 @@ impl DataSetPart {
     /// # Errors
     /// If a picture cannot be drawn, or an image that was explained can no longer be read.
     pub fn new(
-        findings: Findings,
+        findings: DatasetFindings,
         seen: &Observations,
         data: &dyn Dataset,
         style: HeatStyle,
@@ -64,7 +64,7 @@ impl DataSetPart {
         let [_, h, w] = data.shape();
         let side = |s: usize| u32::try_from(s).unwrap_or(u32::MAX);
         let size = (side(w), side(h));
-        let draw = Drawing { view: View::whole([h, w]), style };
+        let draw = Drawing { view: CropTransform::whole([h, w]), style };
         let mut left = MOST_EXEMPLARS;
         let mut pictures = Vec::new();
         for class in &findings.classes {
@@ -92,11 +92,10 @@ impl DataSetPart {
 
 /// Describes a shortcut in one sentence for the user.
 pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
-    let hangs = s.trial.as_ref().map_or(String::new(), |trial| {
+    let hangs = s.region_test.as_ref().map_or(String::new(), |region_test| {
         format!(
-            " Filling that place in removes {} of the evidence for the class; pasted into images of other classes, it supplies {} of what they lack.",
-            percent(trial.most().clamp(0.0, 1.0)),
-            percent(trial.gain.here.clamp(0.0, 1.0))
+            " Filled in, the place takes {} of the evidence for the class.",
+            percent(region_test.most().clamp(0.0, 1.0))
         )
     });
     format!(
@@ -108,12 +107,12 @@ pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
 
 /// View and style for drawing maps.
 struct Drawing {
-    view: View,
+    view: CropTransform,
     style: HeatStyle,
 }
 
 impl Drawing {
-    fn mean(&self, grid: &Grid) -> Result<Picture, RunError> {
+    fn mean(&self, grid: &HeatGrid) -> Result<Picture, RunError> {
         let map = grid.to_map()?;
         let positive = map.positive().unwrap_or(map);
         Picture::heat(&positive, &self.view, self.style.colormap).map_err(writing)

@@ -2,7 +2,7 @@
 
 use crate::report::parts::{Headline, Tone};
 use crate::trust::audit::ModelVerdict;
-use crate::trust::chance::Verdict;
+use crate::trust::significance::Verdict;
 
 impl Headline {
     /// Builds title and sentences of a verdict; `unseen` is true if the model was certainly not trained on these
@@ -16,8 +16,9 @@ impl Headline {
         };
         let mut sentences = verdict.sentences();
         if verdict.judgement.verdict == Verdict::Learned && !unseen {
-            sentences
-                .push("These figures count only if the model was not trained on these images.".to_owned());
+            sentences.push(
+                "These figures are valid only if the model was not trained on these images.".to_owned(),
+            );
         }
         Self { tone, title: verdict.title(), sentences }
     }
@@ -137,7 +138,9 @@ mod tests {
         );
         let text = wide.sentences.join(" ");
         assert!(
-            text.contains("12 images are too few for a precise figure: the interval spans 24 points"),
+            text.contains(
+                "12 images are too few for a precise figure: the interval spans 24 percentage points"
+            ),
             "{text}"
         );
     }

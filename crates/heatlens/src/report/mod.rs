@@ -5,27 +5,27 @@
 //! (its content security policy forbids it). The page is written with `maud`, so every name and value is escaped
 //! unless the code says otherwise.
 
-mod answers;
-mod card;
-mod check;
 mod collect;
 mod data_set;
 mod headline;
+mod image_card;
+mod occlusion_check;
 mod outline;
 mod page;
 mod parts;
 mod picture;
+mod predictions;
 mod provenance;
 
 use std::path::Path;
 
-pub use answers::{Answer, Answers};
-pub use card::{Card, CardMap, Drawn, MapInfo, Outline};
-pub use check::Check;
 pub use collect::{Collector, Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
 pub use data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemplar};
-pub use parts::{Fact, Headline, Table, Tone, Training};
+pub use image_card::{CardMap, Drawn, ImageCard, MapInfo, Outline};
+pub use occlusion_check::OcclusionCheck;
+pub use parts::{Headline, ProvenanceEntry, Table, Tone, Training};
 pub use picture::Picture;
+pub use predictions::{ImagePrediction, ImagePredictions};
 pub(crate) use provenance::hexadecimal;
 pub use provenance::{facts, fingerprint};
 
@@ -45,7 +45,7 @@ pub struct Report {
     /// Warnings to read before trusting a picture.
     pub warnings: Vec<String>,
     /// Predictions for all images.
-    pub answers: Answers,
+    pub answers: ImagePredictions,
     /// Training history, if the model was trained with heatlens.
     pub training: Option<Training>,
     /// Audit of the methods.
@@ -57,7 +57,7 @@ pub struct Report {
     /// Further tables.
     pub tables: Vec<Table>,
     /// Provenance of the page.
-    pub provenance: Vec<Fact>,
+    pub provenance: Vec<ProvenanceEntry>,
 }
 
 impl Report {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::localise::Mask;
 use crate::render::fitted;
-use crate::report::card::Outline;
+use crate::report::image_card::Outline;
 
 /// Maximum length of an outline's longer side, equal to that of the image on the page.
 pub(super) const OUTLINE_SIDE: usize = 288;

@@ -54,7 +54,7 @@ pub struct Table {
 
 /// An entry in the provenance section.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
+pub struct ProvenanceEntry {
     /// Name of the entry.
     pub name: &'static str,
     /// Value of the entry.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use crate::render::{Colormap, FileFormat, HeatStyle, Map, View, fitted, scaled, size_of};
+use crate::render::{Colormap, CropTransform, FileFormat, HeatStyle, Map, fitted, scaled, size_of};
 
 /// Maximum length of a photograph's longer side, in pixels.
 const PHOTO_SIDE: usize = 288;
@@ -64,13 +64,13 @@ impl Picture {
     }
 
     /// Encodes a map with values from 0 to 1 (−1 to 1 for signed colours), placed on the original image.
-    pub(super) fn heat(map: &Map, view: &View, colors: Colormap) -> std::io::Result<Self> {
+    pub(super) fn heat(map: &Map, view: &CropTransform, colors: Colormap) -> std::io::Result<Self> {
         Self::of_palette(map, view, colors, |_| 255)
     }
 
     /// Encodes a map with values from 0 to 1 as an overlay that covers as much of the image as [`HeatStyle::cover`]
     /// says.
-    pub(super) fn veil(map: &Map, view: &View, style: HeatStyle) -> std::io::Result<Self> {
+    pub(super) fn veil(map: &Map, view: &CropTransform, style: HeatStyle) -> std::io::Result<Self> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
         let alpha = |value: f32| (255.0 * style.cover(value)).round() as u8;
         Self::of_palette(map, view, style.colormap, alpha)
@@ -78,7 +78,7 @@ impl Picture {
 
     fn of_palette(
         map: &Map,
-        view: &View,
+        view: &CropTransform,
         colors: Colormap,
         alpha: impl Fn(f32) -> u8,
     ) -> std::io::Result<Self> {
@@ -146,17 +146,19 @@ mod tests {
     #[test]
     fn heat_has_the_colours_of_the_bar_and_the_proportions_of_the_image() {
         let map = Map::new(1, 2, vec![0.0, 1.0]).unwrap();
-        let heat = Picture::heat(&map, &View::whole([100, 200]), Colormap::Inferno).unwrap();
+        let heat = Picture::heat(&map, &CropTransform::whole([100, 200]), Colormap::Inferno).unwrap();
         assert_eq!((heat.width, heat.height), (80, 40));
         let pixels = decode(&heat).to_rgb8();
         assert_eq!(pixels.get_pixel(0, 0).0, Colormap::Inferno.color(0.0));
         assert_eq!(pixels.get_pixel(79, 0).0, Colormap::Inferno.color(1.0));
         let veil =
-            decode(&Picture::veil(&map, &View::whole([100, 200]), HeatStyle::POSITIVE).unwrap()).to_rgba8();
+            decode(&Picture::veil(&map, &CropTransform::whole([100, 200]), HeatStyle::POSITIVE).unwrap())
+                .to_rgba8();
         assert_eq!((veil.get_pixel(0, 0).0[3], veil.get_pixel(79, 0).0[3]), (0, 191));
         let signed = Map::new(1, 1, vec![0.0]).unwrap();
         let middle =
-            decode(&Picture::heat(&signed, &View::whole([9, 9]), Colormap::RedBlue).unwrap()).to_rgb8();
+            decode(&Picture::heat(&signed, &CropTransform::whole([9, 9]), Colormap::RedBlue).unwrap())
+                .to_rgb8();
         assert!(middle.get_pixel(0, 0).0.iter().all(|&v| v > 235));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::explain::Explainer;
-use crate::report::parts::{Fact, Headline, Tone, Training};
+use crate::report::parts::{Headline, ProvenanceEntry, Tone, Training};
 use crate::train::history::History;
 
 /// Maximum number of class names listed.
@@ -84,7 +84,7 @@ impl Training {
 
 /// Returns the input, classes, methods, layers and version behind the maps, as entries of the provenance section.
 #[must_use]
-pub fn facts(explainer: &Explainer) -> Vec<Fact> {
+pub fn facts(explainer: &Explainer) -> Vec<ProvenanceEntry> {
     let model = explainer.model();
     let mut layers: Vec<&str> = explainer
         .maps()
@@ -104,7 +104,7 @@ pub fn facts(explainer: &Explainer) -> Vec<Fact> {
     } else {
         String::new()
     };
-    let fact = |name, value| Fact { name, value };
+    let fact = |name, value| ProvenanceEntry { name, value };
     vec![
         fact("input", format!("{c}×{h}×{w} (channels × height × width); {}", pixels.join(", "))),
         fact(

@@ -1,13 +1,13 @@
 //! Tests the content and escaping of pages made from plain values.
 
 use super::*;
-use crate::train::history::{History, Record};
+use crate::train::history::{EpochRecord, History};
 
 fn picture() -> Picture {
     Picture { uri: "data:image/png;base64,AAAA".to_owned(), width: 4, height: 3, pixelated: true }
 }
 
-fn card(item: usize, right: Option<bool>) -> Card {
+fn card(item: usize, right: Option<bool>) -> ImageCard {
     let heat = Drawn::Heat {
         heat: picture(),
         veil: picture(),
@@ -16,7 +16,7 @@ fn card(item: usize, right: Option<bool>) -> Card {
         largest: "0.5".to_owned(),
     };
     let empty = Drawn::Empty { reason: "every activation is <zero>".to_owned() };
-    Card {
+    ImageCard {
         item,
         name: format!("image_{item}"),
         source: "a/<script>alert(1)</script>.png".to_owned(),
@@ -28,7 +28,7 @@ fn card(item: usize, right: Option<bool>) -> Card {
         maps: [heat, empty]
             .map(|drawn| CardMap { class: "<i>cat</i>".to_owned(), drawn, focus: None })
             .to_vec(),
-        check: Some(Check { hottest: 1.5, coldest: 2.0 }),
+        check: Some(OcclusionCheck { hottest: 1.5, coldest: 2.0 }),
         measure: None,
         truth: None,
     }
@@ -45,7 +45,7 @@ fn map(title: &str, layer: &str) -> MapInfo {
 }
 
 fn report() -> Report {
-    let answers = Answers::new(&["a".to_owned(), "b".to_owned()]);
+    let answers = ImagePredictions::new(&["a".to_owned(), "b".to_owned()]);
     Report {
         title: "<model> & data".to_owned(),
         headline: Headline::of(&ModelVerdict::default(), true),
@@ -63,7 +63,7 @@ fn report() -> Report {
         },
         data_set: None,
         tables: Vec::new(),
-        provenance: vec![Fact { name: "command", value: "heatlens 'a<b'".to_owned() }],
+        provenance: vec![ProvenanceEntry { name: "command", value: "heatlens 'a<b'".to_owned() }],
     }
 }
 
@@ -101,7 +101,7 @@ fn a_choice_of_images_is_called_one() {
 fn a_page_of_large_pictures_shows_fewer() {
     let large = |item: usize, right: bool| {
         let uri = "x".repeat(100_000);
-        Card { image: Picture { uri, ..picture() }, maps: Vec::new(), ..card(item, Some(right)) }
+        ImageCard { image: Picture { uri, ..picture() }, maps: Vec::new(), ..card(item, Some(right)) }
     };
     let cards = |right: bool, count: usize| (0..count).map(|item| large(item, right)).collect::<Vec<_>>();
     let (mut wrong, mut others) = (cards(false, 10), cards(true, 40));
@@ -130,7 +130,7 @@ fn filters_are_offered_where_there_is_something_to_filter() {
     }
     let mut plain = report();
     plain.gallery.maps.truncate(1);
-    plain.gallery.cards = vec![Card { check: None, ..card(0, None) }];
+    plain.gallery.cards = vec![ImageCard { check: None, ..card(0, None) }];
     let html = plain.to_html();
     for control in ["id=\"map\"", "errors first", "least faithful first", "id=\"outcome\"", "id=\"class\""] {
         assert!(!html.contains(control), "{control}");
@@ -163,11 +163,11 @@ fn an_audit_has_a_part_of_its_own() {
 #[test]
 fn the_learning_curve_has_a_legend_and_the_kept_epoch() {
     let mut trained = report();
-    let record = |epoch: u64| Record {
+    let record = |epoch: u64| EpochRecord {
         epoch,
         loss: Some(1.0 / epoch as f64),
         val_loss: Some(0.5),
-        ..Record::default()
+        ..EpochRecord::default()
     };
     trained.training = Some(Training {
         history: History { records: (1..=10).map(record).collect() },
@@ -187,8 +187,9 @@ fn the_learning_curve_has_a_legend_and_the_kept_epoch() {
 #[test]
 fn a_class_that_means_absence_is_explained_once() {
     let mut absent = report();
-    absent.answers = Answers::new(&["defect".to_owned(), "ok".to_owned()]);
-    let answer = |predicted| Answer { name: "a".to_owned(), label: None, predicted, top: Vec::new() };
+    absent.answers = ImagePredictions::new(&["defect".to_owned(), "ok".to_owned()]);
+    let answer =
+        |predicted| ImagePrediction { name: "a".to_owned(), label: None, predicted, top: Vec::new() };
     absent.answers.rows = vec![answer(0)];
     assert!(!absent.to_html().contains("absence has no location"), "no image is of it");
     absent.answers.rows.push(answer(1));
@@ -199,8 +200,8 @@ fn a_class_that_means_absence_is_explained_once() {
 #[test]
 fn many_classes_have_their_confusions_and_each_image_its_top_five() {
     let mut many = report();
-    many.answers = Answers::new(&(0..1000).map(|k| format!("class {k}")).collect::<Vec<_>>());
-    let answer = |label: usize| Answer {
+    many.answers = ImagePredictions::new(&(0..1000).map(|k| format!("class {k}")).collect::<Vec<_>>());
+    let answer = |label: usize| ImagePrediction {
         name: format!("photo_{label}"),
         label: Some(label),
         predicted: 7,
@@ -211,7 +212,7 @@ fn many_classes_have_their_confusions_and_each_image_its_top_five() {
     many.verdict = ModelVerdict {
         confusion: crate::stats::confusion::ConfusionMatrix::of(&labels, &[7; 20]),
         class_names: many.answers.class_names.clone(),
-        judgement: crate::trust::chance::Judgement { images: 20, ..Default::default() },
+        judgement: crate::trust::significance::Judgement { images: 20, ..Default::default() },
         ..ModelVerdict::default()
     };
     let html = many.to_html();

@@ -172,7 +172,7 @@ impl DeepLift {
 
     fn multipliers(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
         let way = self.way(node).ok_or_else(|| {
-            let what = "DeepLIFT has no rule for this operator; integrated_gradients and gradient take it";
+            let what = "DeepLIFT has no rule for this operator; integrated_gradients and gradient support it";
             at(node, OpError::Invalid(what.to_owned()))
         })?;
         match way {

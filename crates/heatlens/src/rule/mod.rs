@@ -11,4 +11,4 @@ pub use deconvnet::Deconvnet;
 pub use deep_lift::DeepLift;
 pub use guided::Guided;
 pub use network::Network;
-pub use relevance::{Composite, LayerRule, Place, Relevance};
+pub use relevance::{Composite, LayerPosition, LayerRule, Relevance};

@@ -103,7 +103,7 @@ impl Network {
         if !sigmoid && !is::<Softmax>(node) {
             return Ok(());
         }
-        let advice = "relevance of a probability (what is handed back is the logit; explain the logit)";
+        let advice = "relevance of a probability (relevance starts at the logit; explain the logit)";
         Err(at(node, OpError::Unsupported(advice.to_owned())))
     }
 

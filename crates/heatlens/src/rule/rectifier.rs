@@ -25,7 +25,7 @@ pub(super) fn is_rectifier(
     rule: &str,
 ) -> Result<bool, GraphError> {
     let refuse = |what: &str| {
-        let advice = "the rule is defined for rectifiers; gradient or grad_cam take any activation";
+        let advice = "the rule is defined for rectifiers only; gradient and grad_cam accept any activation";
         Err(at(node, OpError::Unsupported(format!("{rule} through {what} ({advice})"))))
     };
     if let Some(Unary(function)) = node.op.downcast_ref::<Unary>() {

@@ -55,7 +55,7 @@ pub(super) fn aim(
         return Err(refused("give either --detection or --class".to_owned()));
     }
     match (word, word.parse()) {
-        (_, Ok(0)) => Err(refused("ranks count from 1".to_owned())),
+        (_, Ok(0)) => Err(refused("ranks start at 1".to_owned())),
         (_, Ok(rank)) => Ok(Target::Detection(rank).into()),
         ("best", _) => class("predicted", model),
         ("all", _) => every_detection(model, data, monitor),
@@ -77,8 +77,10 @@ fn every_detection(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> 
         Ok(())
     })?;
     if most > MOST {
-        monitor
-            .note(&format!("an image has {most} detections; the {MOST} surest of each image are explained"));
+        monitor.note(&format!(
+            "an image has {most} detections; the {MOST} most confident of each image are \
+                explained"
+        ));
     }
     Ok(Target::Detections(most.clamp(1, MOST)).into())
 }
@@ -87,7 +89,7 @@ fn every_detection(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> 
 fn above(model: &Model, data: &dyn Dataset, least: f64, monitor: &dyn Monitor) -> Result<Aim, RunError> {
     if model.head.is_quantity() {
         let why = format!(
-            "above:{least} asks for probabilities; the model gives quantities (its head: {})",
+            "above:{least} needs probabilities, but the model gives quantities (its head: {})",
             model.head.kind.name()
         );
         return Err(RunError::option("class")(why));
@@ -111,7 +113,7 @@ fn above(model: &Model, data: &dyn Dataset, least: f64, monitor: &dyn Monitor) -
     }
     if classes.len() > MOST {
         monitor.note(&format!(
-            "{} classes are above {least} in some image; the {MOST} that are so most often are explained",
+            "{} classes are above {least} in some image; the {MOST} most frequent of them are explained",
             classes.len()
         ));
         classes.sort_by_key(|&class| std::cmp::Reverse(counts[class]));

@@ -2,8 +2,8 @@
 
 use image::RgbImage;
 
-use crate::data::{DataError, Dataset, Original, Room};
-use crate::render::{PictureSize, View, fitted, scaled, size_of};
+use crate::data::{DataError, Dataset, MemoryReservation, Original};
+use crate::render::{CropTransform, PictureSize, fitted, scaled, size_of};
 
 /// Maximum length, in pixels, of a thumbnail's longer side.
 const THUMBNAIL_SIDE: usize = 320;
@@ -14,11 +14,11 @@ pub struct BaseImage {
     /// The image.
     pub picture: RgbImage,
     /// Part of the image that the model sees.
-    pub view: View,
+    pub view: CropTransform,
     /// True if the image was stored with lossy compression.
     pub lossy: bool,
     /// Memory reserved for a large image and its drawings. Copies of it are small in comparison.
-    room: Option<Room>,
+    room: Option<MemoryReservation>,
 }
 
 impl BaseImage {
@@ -29,7 +29,7 @@ impl BaseImage {
     pub fn load(data: &dyn Dataset, item: usize) -> Result<Self, DataError> {
         let Original { picture, lossy, room } = data.original(item)?;
         let model = data.preprocessing();
-        let view = View::new(size_of(&picture), [model.height, model.width], model.resize);
+        let view = CropTransform::new(size_of(&picture), [model.height, model.width], model.resize);
         Ok(Self { picture, view, lossy, room })
     }
 

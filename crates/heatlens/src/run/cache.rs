@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::data::{Sample, open_growing};
-use crate::explain::{Attribution, Explainer, Explanation, Focus, MapSpec, Tensors, ZeroMap};
+use crate::explain::{Attribution, Explainer, Focus, ImageAttributions, MapSpec, Tensors, ZeroMap};
 use crate::model::{Head, Layer};
 use crate::run::checksum::{checksum, checksum_of};
 use crate::run::sinks::manifest;
@@ -127,7 +127,7 @@ fn record(file: &mut impl Read, len: usize) -> Option<Vec<u8>> {
 
 /// An image from the cache.
 pub(super) struct Remembered {
-    pub(super) explanation: Explanation,
+    pub(super) explanation: ImageAttributions,
     /// Line of the image in the manifest.
     pub(super) line: String,
     /// Pictures of the image, relative to `folder`.
@@ -251,13 +251,13 @@ impl Remembered {
     }
 }
 
-fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<Explanation> {
+fn explanation(file: &mut impl Read, explainer: &Explainer) -> std::io::Result<ImageAttributions> {
     let head = &explainer.model().head;
     let logits = floats(file, head.outputs)?;
     let maps = explainer.maps().iter().map(|spec| attribution(file, spec, head));
     let maps = maps.collect::<Result<_, _>>()?;
     let image = explainer.model().shape().iter().product();
-    Ok(Explanation {
+    Ok(ImageAttributions {
         probabilities: head.probabilities(&logits),
         predicted: head.predicted(&logits),
         attributions: maps,

@@ -34,7 +34,7 @@ pub enum RunError {
     #[error("{0}")]
     NoImages(String),
     /// The run was interrupted; finished parts are kept.
-    #[error("interrupted; what is finished is kept: go on with --resume")]
+    #[error("interrupted; finished parts are kept: continue with --resume")]
     Interrupted,
     /// The model cannot be opened or used as requested.
     #[error(transparent)]
@@ -82,7 +82,8 @@ pub enum RunError {
     },
     /// A shard, or the finished part of a run, was computed from different images.
     #[error(
-        "image number {item} is not what {} explained: the images have changed since; start again, with --force, and make all shards again",
+        "image number {item} differs from the one explained in {}: the images have changed; start again with \
+         --force, and make all shards again",
         folder.display()
     )]
     OtherImages {

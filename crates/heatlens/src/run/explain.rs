@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::bench::in_words;
 use crate::data::{Dataset, Shard};
 use crate::explain::{Compat, ExplainOptions, Explainer, Fusion, Score, Target};
-use crate::localise::{self, Localiser, Truth};
+use crate::localise::{self, GroundTruth, Localiser};
 use crate::method::Method;
 use crate::model::{Layer, Model};
 use crate::report::Table;
@@ -52,7 +52,7 @@ pub struct ExplainPlan {
     explainer: Explainer,
     data: Box<dyn Dataset>,
     save: Save,
-    localise: localise::Options,
+    localise: localise::LocaliserOptions,
     part: Part,
     state: RunState,
     request: ExplainRequest,
@@ -232,7 +232,7 @@ impl ExplainPlan {
             && scores.iter().all(|(_, score)| score.mask.is_none() && score.bounds.is_none())
         {
             monitor.note(
-                "--truth names none of these images: IoU is not known (files are matched by their names)",
+                "--truth names none of these images, so IoU is unknown (files are matched by their names)",
             );
         }
         Ok(localise::table(&scores))
@@ -308,13 +308,13 @@ impl ExplainRequest {
         }
     }
 
-    fn localise(&self, save: &Save) -> Result<localise::Options, RunError> {
-        Ok(localise::Options {
+    fn localise(&self, save: &Save) -> Result<localise::LocaliserOptions, RunError> {
+        Ok(localise::LocaliserOptions {
             boxes: save.boxes,
             masks: save.masks,
             threshold: parsed("threshold", Some(&self.threshold))?.unwrap_or_default(),
             components: parsed("components", Some(&self.components))?.unwrap_or_default(),
-            truth: self.truth.as_deref().map(Truth::open).transpose()?,
+            truth: self.truth.as_deref().map(GroundTruth::open).transpose()?,
         })
     }
 
@@ -349,7 +349,7 @@ impl ExplainRequest {
         }
         let ignoring: Vec<&str> = choices.methods.iter().filter(|m| !m.uses_layer).map(|m| m.id).collect();
         if !(choices.layers.is_empty() || ignoring.is_empty() || self.methods.is_empty()) {
-            monitor.note(&format!("--layer makes no difference to {}", ignoring.join(", ")));
+            monitor.note(&format!("--layer has no effect on {}", ignoring.join(", ")));
         }
         Ok(choices)
     }

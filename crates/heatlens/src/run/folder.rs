@@ -90,7 +90,7 @@ pub fn prepare(out: &Path, force: bool) -> Result<FolderLock, RunError> {
         return refused("is a file, expected a folder for the results");
     }
     fs::create_dir_all(out)
-        .map_err(|e| RunError::OtherRun(format!("cannot make the folder {}: {e}", out.display())))?;
+        .map_err(|e| RunError::OtherRun(format!("cannot create the folder {}: {e}", out.display())))?;
     let lock = FolderLock::take(out)?;
     for entry in fs::read_dir(out).map_err(RunError::reading(out))? {
         let entry = entry.map_err(RunError::reading(out))?;
@@ -114,7 +114,7 @@ pub(crate) fn check_apart<'p>(
     let place = real(out);
     for input in inputs {
         let read = real(input);
-        let advice = "choose a folder beside it";
+        let advice = "choose a folder outside of it";
         if place.starts_with(&read) {
             let what = if place == read { "is" } else { "lies in" };
             return Err(RunError::OtherRun(format!(

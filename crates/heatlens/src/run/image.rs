@@ -1,7 +1,7 @@
 //! Explained images, as passed to the sinks.
 
 use crate::data::{Dataset, Sample};
-use crate::explain::{Explainer, Explanation};
+use crate::explain::{Explainer, ImageAttributions};
 use crate::localise::Mask;
 use crate::model::HeadKind;
 use crate::run::BaseImage;
@@ -18,7 +18,7 @@ pub struct ExplainedImage<'a> {
     /// Pixels of the image.
     pub sample: &'a Sample,
     /// Logits and maps.
-    pub explanation: &'a Explanation,
+    pub explanation: &'a ImageAttributions,
     /// The image as a [thumbnail](BaseImage::thumbnail), if a sink [wants](crate::run::Sink::wants_picture) it.
     pub thumbnail: Option<&'a BaseImage>,
     /// Ground-truth mask, covering the whole image, if known.

@@ -45,7 +45,7 @@ pub(crate) use folder::check_apart;
 pub use folder::{FolderLock, prepare};
 pub use image::ExplainedImage;
 pub use merge::{Merged, merge};
-pub use monitor::{Monitor, Unwatched};
+pub use monitor::{Monitor, NoMonitor};
 pub use outputs::write_explanations;
 pub use page::{Page, PageSinks};
 pub use pipeline::{Pipeline, TrueMask};

@@ -39,9 +39,9 @@ pub trait Monitor: Sync {
 
 /// Monitor that ignores everything and never stops a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Unwatched;
+pub struct NoMonitor;
 
-impl Monitor for Unwatched {}
+impl Monitor for NoMonitor {}
 
 /// Returns a reason prefixed with the input's name, unless it contains the name already.
 #[must_use]

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::Dataset;
-use crate::dataset::{Findings, Observations, Prober};
+use crate::dataset::{DatasetFindings, Observations, RegionTester};
 use crate::explain::Explainer;
 use crate::render::HeatStyle;
-use crate::report::{Collector, DataSetPart, Fact, Headline, Report, Table, Training, facts};
+use crate::report::{Collector, DataSetPart, Headline, ProvenanceEntry, Report, Table, Training, facts};
 use crate::run::{Monitor, RunError, Sink, Summary};
 use crate::trust::audit::{Audit, ModelVerdict};
-use crate::trust::health::output_problems;
 use crate::trust::literature;
+use crate::trust::model_problems::output_problems;
 
 /// Collector of the report's contents while images are explained.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct PageSinks {
     whole: Observations,
     /// Further maps searched for shortcuts.
     others: Vec<Observations>,
-    findings: Option<Findings>,
+    findings: Option<DatasetFindings>,
 }
 
 impl PageSinks {
@@ -44,14 +44,14 @@ impl PageSinks {
         explainer: &Explainer,
         data: &dyn Dataset,
         seed: u64,
-    ) -> Result<&Findings, RunError> {
+    ) -> Result<&DatasetFindings, RunError> {
         if self.findings.is_none() {
-            let prober = Prober::new(explainer.model(), data)?;
-            let mut found = Findings::of(&self.whole, seed);
-            found.try_out(&self.whole, &prober)?;
+            let tester = RegionTester::new(explainer.model(), data)?;
+            let mut found = DatasetFindings::of(&self.whole, seed);
+            found.try_out(&self.whole, &tester)?;
             for seen in &self.others {
-                let mut other = Findings::of(seen, seed);
-                other.try_out(seen, &prober)?;
+                let mut other = DatasetFindings::of(seen, seed);
+                other.try_out(seen, &tester)?;
                 found.take(other);
             }
             self.findings = Some(found);
@@ -156,15 +156,15 @@ impl Page<'_> {
         warnings
     }
 
-    fn provenance(&self) -> Vec<Fact> {
+    fn provenance(&self) -> Vec<ProvenanceEntry> {
         let mut all = vec![
-            Fact { name: "model", value: self.model.display().to_string() },
-            Fact { name: "SHA-256", value: self.fingerprint.to_owned() },
-            Fact { name: "images", value: self.title.clone() },
+            ProvenanceEntry { name: "model", value: self.model.display().to_string() },
+            ProvenanceEntry { name: "SHA-256", value: self.fingerprint.to_owned() },
+            ProvenanceEntry { name: "images", value: self.title.clone() },
         ];
         all.extend(facts(self.explainer));
-        all.push(Fact { name: "seed", value: self.seed.to_string() });
-        all.push(Fact { name: "command", value: self.command.to_owned() });
+        all.push(ProvenanceEntry { name: "seed", value: self.seed.to_string() });
+        all.push(ProvenanceEntry { name: "command", value: self.command.to_owned() });
         all
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Sample};
-use crate::explain::{Explainer, Explanation};
+use crate::explain::{Explainer, ImageAttributions};
 use crate::localise::Mask;
 use crate::run::cache::CacheReader;
 use crate::run::sinks::manifest;
@@ -46,7 +46,7 @@ impl fmt::Debug for Pipeline<'_> {
 
 /// Results for one image before they are passed to the sinks.
 struct Made {
-    explanation: Explanation,
+    explanation: ImageAttributions,
     thumbnail: Option<BaseImage>,
     files: Vec<String>,
     line: String,
@@ -160,7 +160,12 @@ impl<'p> Pipeline<'p> {
     }
 
     /// Passes a new image to the sinks for drawing. The image is read once for all of them.
-    fn draw(&self, item: usize, explanation: Explanation, sinks: &[&mut dyn Sink]) -> Result<Made, RunError> {
+    fn draw(
+        &self,
+        item: usize,
+        explanation: ImageAttributions,
+        sinks: &[&mut dyn Sink],
+    ) -> Result<Made, RunError> {
         let Self { explainer, data, .. } = *self;
         let base = wants_picture(sinks).then(|| BaseImage::load(data, item)).transpose()?;
         let image = NewImage { explainer, data, item, explanation: &explanation, base: base.as_ref() };

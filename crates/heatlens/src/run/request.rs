@@ -10,10 +10,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{ArrayNumbers, Dataset, OpenOptions, RowRange, Shard};
-use crate::method::{self, Method, Settings};
+use crate::method::{self, Method, MethodSettings};
 use crate::model::{HeadKind, Model, ModelOptions, Placing, Preparation};
 use crate::nearest;
-use crate::predict::first_look;
+use crate::predict::check_plausibility;
 use crate::reference;
 use crate::run::{Monitor, PictureStyle, RunError};
 
@@ -110,10 +110,11 @@ impl ModelRequest {
                 Ok(model.with_reference(&embedding)?)
             }
             (false, Some(_)) => {
-                refused("--reference: only --head similarity holds images against another one")
+                refused("--reference: only --head similarity compares images with a reference")
             }
             (true, None) => refused(
-                "--head similarity: similar to what? --reference IMAGE, or --reference FILE.npy with an embedding",
+                "--head similarity needs a reference: give --reference IMAGE, or --reference FILE.npy with \
+                 an embedding",
             ),
         }
     }
@@ -151,7 +152,7 @@ impl DataRequest {
     pub fn open(&self, model: &mut Model, monitor: &dyn Monitor) -> Result<Box<dyn Dataset>, RunError> {
         let data = model.open_inputs(&self.paths, &self.options()?)?;
         monitor.notes(&data.notes());
-        monitor.notes(&first_look(model, data.as_ref())?);
+        monitor.notes(&check_plausibility(model, data.as_ref())?);
         Ok(data)
     }
 
@@ -341,8 +342,8 @@ pub fn methods(names: &[String]) -> Result<Vec<&'static Method>, RunError> {
 ///
 /// # Errors
 /// If a parameter or the placement is unknown.
-pub fn settings(seed: u64, assignments: &[String], placement: &str) -> Result<Settings, RunError> {
-    let mut settings = Settings::with_seed(seed);
+pub fn settings(seed: u64, assignments: &[String], placement: &str) -> Result<MethodSettings, RunError> {
+    let mut settings = MethodSettings::with_seed(seed);
     for assignment in assignments {
         settings.set(assignment).map_err(|e| RunError::Request(e.to_string()))?;
     }

@@ -84,7 +84,7 @@ impl Save {
         }
         if ["npz", "npz16"].iter().all(|name| words.iter().any(|word| word == name)) {
             return Err(RunError::Request(
-                "--save takes npz or npz16, not both: they are the same file".to_owned(),
+                "--save takes npz or npz16, not both: they write the same file".to_owned(),
             ));
         }
         Ok(save)

@@ -1,7 +1,7 @@
 //! Receivers of explained images.
 
 use crate::data::Dataset;
-use crate::explain::{Explainer, Explanation};
+use crate::explain::{Explainer, ImageAttributions};
 use crate::run::{BaseImage, ExplainedImage, RunError};
 
 /// Receiver of every explained image, once each and in the order of the data.
@@ -55,7 +55,7 @@ pub struct NewImage<'a> {
     /// Number of the image in the data set.
     pub item: usize,
     /// Logits and maps.
-    pub explanation: &'a Explanation,
+    pub explanation: &'a ImageAttributions,
     /// The image as stored on disk, if a sink [wants](Sink::wants_picture) it.
     pub base: Option<&'a BaseImage>,
 }

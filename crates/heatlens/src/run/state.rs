@@ -132,9 +132,10 @@ impl RunState {
         let changes = found.differences(self);
         if !changes.is_empty() {
             let changes: Vec<String> =
-                changes.iter().map(|(key, then, now)| format!("{key} was {then}, is {now}")).collect();
+                changes.iter().map(|(key, then, now)| format!("{key} was {then}, is now {now}")).collect();
             return Err(RunError::OtherRun(format!(
-                "the run in {} was begun otherwise: {}; go on with the same, or start again with --force",
+                "the run in {} was started with other settings: {}; resume with the same settings, or start \
+                 again with --force",
                 folder.display(),
                 changes.join("; ")
             )));
@@ -284,7 +285,8 @@ impl Shards {
         for part in &all[1..] {
             if let Some((what, one, other)) = first.differences(part).first() {
                 return refused(format!(
-                    "{} and {} are no parts of one run: {what} {one} and {other}; make all shards by the same command",
+                    "{} and {} come from different runs: {what} is {one} in the first and {other} in the \
+                     second; make all shards with the same command",
                     first.folder.display(),
                     part.folder.display()
                 ));
@@ -305,7 +307,8 @@ impl Shards {
             .collect();
         if !missing.is_empty() {
             return refused(format!(
-                "found {} of {of} shards, {} missing: name the folders of all, and make those that are not there with --shard",
+                "found {} of {of} shards, {} missing: name the folders of all shards, and make the missing \
+                 ones with --shard",
                 all.len(),
                 missing.join(", ")
             ));
@@ -318,7 +321,7 @@ impl Shards {
     pub(super) fn check(&self, now: &RunState) -> Result<(), RunError> {
         if self.state.images != now.images {
             return Err(RunError::OtherRun(format!(
-                "the shards were made of {} images, now there are {}: make them again",
+                "the shards were made from {} images, but now there are {}: make them again",
                 self.state.images, now.images
             )));
         }
@@ -326,7 +329,8 @@ impl Shards {
         let changes = then.differences(now);
         let Some((key, then, now)) = changes.first() else { return Ok(()) };
         Err(RunError::OtherRun(format!(
-            "the shards were made with another {key}: {then}, now {now}; one run would have other results, so make them again"
+            "the shards were made with another {key}: {then}, now {now}; a single run would give other \
+             results, so make them again"
         )))
     }
 }
@@ -352,7 +356,8 @@ impl FinishedShard {
 fn finished_shard(folder: &Path) -> Result<FinishedShard, RunError> {
     let wrong = |reason: &dyn Display| {
         RunError::OtherRun(format!(
-            "{} is no finished shard ({FILE}: {reason}); expected a folder that `explain --shard` or `audit --shard` has written to the end",
+            "{} is not a finished shard ({FILE}: {reason}); expected a folder that `explain --shard` or \
+             `audit --shard` has completed",
             folder.display()
         ))
     };
@@ -364,7 +369,7 @@ fn finished_shard(folder: &Path) -> Result<FinishedShard, RunError> {
     };
     let shard = shard.parse().map_err(damaged)?;
     if !state.finished {
-        return Err(wrong(&"it was stopped: go on with --resume"));
+        return Err(wrong(&"it was interrupted: continue with --resume"));
     }
     Ok(FinishedShard { folder: folder.to_owned(), shard, state })
 }

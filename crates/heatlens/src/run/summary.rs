@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::explain::{Explainer, Explanation, ZeroMap};
+use crate::explain::{Explainer, ImageAttributions, ZeroMap};
 
 /// Summary of a run in numbers.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn add(&mut self, explainer: &Explainer, label: Option<usize>, explanation: &Explanation) {
+    pub(super) fn add(
+        &mut self,
+        explainer: &Explainer,
+        label: Option<usize>,
+        explanation: &ImageAttributions,
+    ) {
         self.done += 1;
         self.labels.push(label);
         self.logits.push(explanation.logits.clone());

@@ -1,7 +1,7 @@
 //! Percentile bootstrap of means over images (Efron 1979).
 
 use crate::random::Key;
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 
 /// Number of bootstrap samples.
 const DRAWS: usize = 1000;
@@ -25,7 +25,7 @@ impl Bootstrap {
     /// Returns the mean of the available values, one per image, with its 95 % interval; `None` if all are missing.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
-    pub fn mean(&self, values: &[Option<f64>]) -> Option<Estimate> {
+    pub fn mean(&self, values: &[Option<f64>]) -> Option<MeanEstimate> {
         let mean_of = |chosen: &mut dyn Iterator<Item = usize>| {
             let (mut sum, mut count) = (0.0, 0usize);
             for value in chosen.filter_map(|i| values.get(i).copied().flatten()) {
@@ -39,7 +39,7 @@ impl Bootstrap {
         means.sort_by(f64::total_cmp);
         let at = |share: f64| quantile(&means, share).unwrap_or(mean);
         let images = values.iter().flatten().count();
-        Some(Estimate { mean, low: at(0.025), high: at(0.975), images })
+        Some(MeanEstimate { mean, low: at(0.025), high: at(0.975), images })
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     fn what_is_missing_does_not_count() {
         let bootstrap = Bootstrap::new(3, Key::new(1, Use::Audit));
         let found = bootstrap.mean(&[Some(1.0), None, Some(1.0)]).unwrap();
-        assert_eq!(found, Estimate { mean: 1.0, low: 1.0, high: 1.0, images: 2 });
+        assert_eq!(found, MeanEstimate { mean: 1.0, low: 1.0, high: 1.0, images: 2 });
         assert_eq!(bootstrap.mean(&[None; 3]), None);
         assert_eq!(Bootstrap::new(0, Key::new(1, Use::Audit)).mean(&[]), None);
     }

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 use crate::stats::interval::share_interval;
 
 /// Number of bins of equal width.
@@ -38,7 +38,7 @@ pub struct ReliabilityBin {
     /// Mean confidence.
     pub confidence: f64,
     /// Accuracy, with Wilson's interval.
-    pub accuracy: Estimate,
+    pub accuracy: MeanEstimate,
 }
 
 /// Computes the calibration from each image's confidence and correctness; `None` without images.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 use crate::stats::interval::share_interval;
 
 /// Number of images by label (row) and prediction (column). Only pairs that occur are stored, so memory grows with
@@ -66,13 +66,13 @@ impl ConfusionMatrix {
     /// Returns the recall of a class (sensitivity for the positive class, specificity for the negative), with
     /// Wilson's interval; `None` if the class has no images.
     #[must_use]
-    pub fn recall(&self, class: usize) -> Option<Estimate> {
+    pub fn recall(&self, class: usize) -> Option<MeanEstimate> {
         share_interval(self.count(class, class), self.labelled(class))
     }
 
     /// Returns the precision of a class, with Wilson's interval; `None` if the class was never predicted.
     #[must_use]
-    pub fn precision(&self, class: usize) -> Option<Estimate> {
+    pub fn precision(&self, class: usize) -> Option<MeanEstimate> {
         share_interval(self.count(class, class), self.predicted(class))
     }
 

@@ -24,7 +24,7 @@ pub struct Curves {
 
 /// The decision threshold with the best accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Threshold {
+pub struct BestThreshold {
     /// Threshold; scores above it are positive. The midpoint of the widest gap among equally good ones.
     pub score: f64,
     /// Number of correct predictions at this threshold.
@@ -85,7 +85,7 @@ pub fn curves(scores: &[f32], positive: &[bool]) -> Option<Curves> {
 /// Returns the threshold between two distinct scores with the most correct predictions; of equally good ones, that
 /// in the widest gap. `None` if all scores are equal or one is NaN.
 #[must_use]
-pub fn best_threshold(scores: &[f32], positive: &[bool]) -> Option<Threshold> {
+pub fn best_threshold(scores: &[f32], positive: &[bool]) -> Option<BestThreshold> {
     let groups = groups(scores, positive)?;
     let zeros = positive.iter().filter(|&&p| !p).count();
     let (mut ones_above, mut zeros_above) = (0, 0);
@@ -103,7 +103,7 @@ pub fn best_threshold(scores: &[f32], positive: &[bool]) -> Option<Threshold> {
     let (gained, lost) = answers.fold((0, 0), |(gained, lost), (now, before)| {
         (gained + usize::from(now && !before), lost + usize::from(before && !now))
     });
-    Some(Threshold { score, right, gained, lost })
+    Some(BestThreshold { score, right, gained, lost })
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     fn the_best_cut_lies_in_the_middle_of_the_widest_gap() {
         // All are positive at 0; a threshold of 3 is correct for all.
         let found = best_threshold(&[1.0, 2.0, 4.0, 5.0], &[false, false, true, true]).unwrap();
-        assert_eq!(found, Threshold { score: 3.0, right: 4, gained: 2, lost: 0 });
+        assert_eq!(found, BestThreshold { score: 3.0, right: 4, gained: 2, lost: 0 });
         assert_eq!(best_threshold(&[1.0, 1.0], &[false, true]), None);
         // Three of four are correct for thresholds between 6 and 5 and between 1 and 0.5; the former gap is wider.
         let found = best_threshold(&[6.0, 5.0, 1.0, 0.5], &[true, false, true, false]).unwrap();

@@ -1,7 +1,7 @@
 //! 95 % confidence interval of a ROC-AUC: DeLong, DeLong and Clarke-Pearson 1988, for one curve; if their variance
 //! is 0, as for an AUC of exactly 1, Newcombe 2006.
 
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 use crate::stats::classifier::binary_auc;
 use crate::stats::interval::NORMAL_975;
 
@@ -10,7 +10,7 @@ use crate::stats::interval::NORMAL_975;
 /// NaN.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
-pub fn auc_interval(scores: &[f32], positive: &[bool]) -> Option<Estimate> {
+pub fn auc_interval(scores: &[f32], positive: &[bool]) -> Option<MeanEstimate> {
     let mean = binary_auc(scores, positive)?;
     let pick = |wanted: bool| {
         let chosen = scores.iter().zip(positive).filter(|(_, p)| **p == wanted).map(|(s, _)| *s);
@@ -32,14 +32,14 @@ pub fn auc_interval(scores: &[f32], positive: &[bool]) -> Option<Estimate> {
         return Some(without_variance(mean, ones.len(), zeros.len()));
     }
     let at = |side: f64| (mean + side * NORMAL_975 * error).clamp(0.0, 1.0);
-    Some(Estimate { mean, low: at(-1.0), high: at(1.0), images: scores.len() })
+    Some(MeanEstimate { mean, low: at(-1.0), high: at(1.0), images: scores.len() })
 }
 
 /// Returns Newcombe's method 5 interval (Statistics in Medicine 25, 2006, 559–573): the AUCs θ within 1.96 standard
 /// errors of the estimate, with the variance for θ, θ(1 − θ)(1 + N(1 − θ)/(2 − θ) + Nθ/(1 + θ))/(mn) with N = (m +
 /// n)/2 − 1.
 #[allow(clippy::cast_precision_loss)]
-fn without_variance(mean: f64, ones: usize, zeros: usize) -> Estimate {
+fn without_variance(mean: f64, ones: usize, zeros: usize) -> MeanEstimate {
     let (m, n) = (ones as f64, zeros as f64);
     let pairs = f64::midpoint(m, n) - 1.0;
     let far = |theta: f64| {
@@ -55,7 +55,7 @@ fn without_variance(mean: f64, ones: usize, zeros: usize) -> Estimate {
         }
         near
     };
-    Estimate { mean, low: bound(0.0), high: bound(1.0), images: ones + zeros }
+    MeanEstimate { mean, low: bound(0.0), high: bound(1.0), images: ones + zeros }
 }
 
 #[allow(clippy::cast_precision_loss)]

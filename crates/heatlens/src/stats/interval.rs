@@ -7,7 +7,7 @@ pub(crate) const NORMAL_975: f64 = 1.959_963_984_540_054;
 
 /// A mean over several images, with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
+pub struct MeanEstimate {
     /// Mean over the images.
     pub mean: f64,
     /// Lower end of the 95 % interval.
@@ -18,7 +18,7 @@ pub struct Estimate {
     pub images: usize,
 }
 
-impl Estimate {
+impl MeanEstimate {
     /// Returns mean, interval and number of images as JSON.
     #[must_use]
     pub fn to_json(self) -> Value {
@@ -36,13 +36,13 @@ impl Estimate {
 /// Returns the share of successes with its 95 % interval (Wilson 1927); `None` without trials.
 #[must_use]
 #[allow(clippy::cast_precision_loss)]
-pub fn share_interval(successes: usize, trials: usize) -> Option<Estimate> {
+pub fn share_interval(successes: usize, trials: usize) -> Option<MeanEstimate> {
     let (n, p) = (trials as f64, successes as f64 / trials as f64);
     let z = NORMAL_975;
     let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     let at = |v: f64| v.clamp(0.0, 1.0);
-    (trials > 0).then(|| Estimate {
+    (trials > 0).then(|| MeanEstimate {
         mean: p,
         low: at(centre - half),
         high: at(centre + half),

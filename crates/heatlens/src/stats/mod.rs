@@ -18,4 +18,4 @@ pub mod interval;
 pub mod rank_test;
 pub mod text;
 
-pub use interval::Estimate;
+pub use interval::MeanEstimate;

@@ -1,6 +1,6 @@
 //! Formatting of shares and p-values.
 
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 
 /// Formats a share in per cent, with one decimal unless it is a whole number: `98.3 %`, `50 %`.
 #[must_use]
@@ -10,15 +10,15 @@ pub fn percent(share: f64) -> String {
 
 /// Formats the 95 % interval of a share: `96.4–99.2 %`; `None` if it is not known.
 #[must_use]
-pub fn percent_interval(estimate: Estimate) -> Option<String> {
+pub fn percent_interval(estimate: MeanEstimate) -> Option<String> {
     let known = estimate.low.is_finite() && estimate.high.is_finite();
     known.then(|| format!("{}–{} %", points(estimate.low), points(estimate.high)))
 }
 
 /// Formats a number with its 95 % interval, if known: `0.998 (95 % CI 0.995–1.000)`.
 #[must_use]
-pub fn with_interval(estimate: Estimate) -> String {
-    let Estimate { mean, low, high, .. } = estimate;
+pub fn with_interval(estimate: MeanEstimate) -> String {
+    let MeanEstimate { mean, low, high, .. } = estimate;
     if low.is_finite() && high.is_finite() {
         format!("{mean:.3} (95 % CI {low:.3}–{high:.3})")
     } else {
@@ -50,7 +50,7 @@ mod tests {
     fn shares_and_probabilities() {
         assert_eq!([0.0, 0.5, 0.9826, 1.0].map(percent), ["0 %", "50 %", "98.3 %", "100 %"]);
         assert_eq!([0.456, 0.0079, 4.2e-10, 0.0].map(p_value), ["0.46", "0.0079", "4e-10", "1e-300"]);
-        let of = |mean, low, high| Estimate { mean, low, high, images: 9 };
+        let of = |mean, low, high| MeanEstimate { mean, low, high, images: 9 };
         assert_eq!(percent_interval(of(0.9, 0.5, 1.0)).as_deref(), Some("50–100 %"));
         assert_eq!(percent_interval(of(0.9, f64::NAN, f64::NAN)), None);
         assert_eq!(with_interval(of(0.9, 0.5, 1.0)), "0.900 (95 % CI 0.500–1.000)");

@@ -1,12 +1,12 @@
 //! Advice for a model that did not learn.
 
 use crate::train::TrainingSet;
-use crate::train::fit::Settings;
+use crate::train::fit::TrainingSettings;
 use crate::train::history::History;
 use crate::train::recipe::RECIPES;
-use crate::train::report::Report;
+use crate::train::report::TrainingReport;
 use crate::train::schedule::Schedule;
-use crate::trust::chance::{Untestable, Verdict};
+use crate::trust::significance::{Untestable, Verdict};
 
 /// A suggested next step.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,11 +42,11 @@ impl Advice {
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // counts of images
     pub fn after(
-        report: &Report,
+        report: &TrainingReport,
         history: &History,
         set: &TrainingSet,
-        settings: &Settings,
-        usual: &Settings,
+        settings: &TrainingSettings,
+        usual: &TrainingSettings,
         original: Option<[usize; 2]>,
     ) -> Option<Self> {
         match report.model.judgement.verdict {
@@ -99,11 +99,11 @@ impl Advice {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::DefaultRecipe => "the default settings",
-            Self::HoldOut(_) => "more images to judge by",
-            Self::Augment { .. } => "varied images, since it learned its own by heart",
+            Self::HoldOut(_) => "more held-out images",
+            Self::Augment { .. } => "more varied images, since it memorised the training images",
             Self::Enlarge(_) => "larger images",
             Self::Longer { .. } => "more epochs",
-            Self::Seed(_) => "other first weights and another split",
+            Self::Seed(_) => "other initial weights and another split",
         }
     }
 }

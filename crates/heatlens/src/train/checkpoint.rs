@@ -74,7 +74,7 @@ impl Checkpoint {
         let damaged = |e: safetensors::SafeTensorError| unusable(format!("the checkpoint is damaged: {e}"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         let text = header.metadata().as_ref().and_then(|m| m.get(STATE));
-        let text = text.ok_or_else(|| unusable("no checkpoint of heatlens".to_owned()))?;
+        let text = text.ok_or_else(|| unusable("not a checkpoint of heatlens".to_owned()))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
         let all = tensors.tensors();
         let contents = all.iter().map(|(name, view)| (name, view.data().to_vec())).collect();

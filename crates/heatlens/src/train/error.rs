@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use heatlens_cpu::{CompileError, RunError};
+use heatlens_cpu::{CompileError, ExecutionError};
 use heatlens_graph::GraphError;
 use thiserror::Error;
 
@@ -76,4 +76,4 @@ macro_rules! engine {
     };
 }
 
-engine!(GraphError, CompileError, RunError, ModelError, ExplainError, RenderError, OptimizerError);
+engine!(GraphError, CompileError, ExecutionError, ModelError, ExplainError, RenderError, OptimizerError);

@@ -20,18 +20,18 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::class_weight::ClassWeight;
 use crate::train::early_stopping::EarlyStopping;
 use crate::train::evaluate::Evaluation;
-use crate::train::history::{History, Record};
+use crate::train::history::{EpochRecord, History};
 use crate::train::metric;
 use crate::train::optimizer::{Algorithm, Optimizer, Update};
 use crate::train::population::PopulationStatistics;
 use crate::train::schedule::{Schedule, Scheduler};
 use crate::train::shuffle::{batches, epoch_order};
-use crate::train::step::{Arrays, Parameter, StepOutput, TrainingStep, parameters};
+use crate::train::step::{Arrays, StepOutput, TrainableParameter, TrainingStep, parameters};
 use crate::train::{TrainError, TrainingSet};
 
 /// Training settings.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct TrainingSettings {
     /// Network architecture.
     pub architecture: &'static Architecture,
     /// Number of passes over the training images.
@@ -70,7 +70,7 @@ pub struct Stopping {
     pub min_delta: f64,
 }
 
-impl Settings {
+impl TrainingSettings {
     /// Checks the settings that are not checked elsewhere.
     fn check(&self) -> Result<(), TrainError> {
         let Self { epochs, batch_size, learning_rate, augmentation, .. } = self;
@@ -87,7 +87,7 @@ impl Settings {
             ),
             (
                 !augmentation.rotation.is_finite(),
-                format!("a rotation by {}, expected degrees", augmentation.rotation),
+                format!("a rotation by {}, expected a number of degrees", augmentation.rotation),
             ),
         ];
         match wrong.into_iter().find(|(wrong, _)| *wrong) {
@@ -102,7 +102,7 @@ pub trait Observer {
     /// Called after each step; returning false stops at once, and the current epoch is repeated on resuming.
     fn step(&mut self, epoch: u64, step: usize, steps: usize) -> bool;
     /// Called after each epoch, when its checkpoint has been written.
-    fn epoch(&mut self, record: &Record);
+    fn epoch(&mut self, record: &EpochRecord);
 }
 
 /// Observer that does nothing.
@@ -111,7 +111,7 @@ impl Observer for () {
         true
     }
 
-    fn epoch(&mut self, _: &Record) {}
+    fn epoch(&mut self, _: &EpochRecord) {}
 }
 
 /// Outcome of a run.
@@ -128,13 +128,13 @@ pub enum Ending {
 /// State of a run between epochs.
 #[derive(Debug)]
 pub struct Trainer<'s> {
-    settings: Settings,
+    settings: TrainingSettings,
     set: &'s TrainingSet,
     /// Fingerprint of the set, computed on demand.
     fingerprint: OnceLock<String>,
     folder: PathBuf,
     network: Graph,
-    parameters: Vec<Parameter>,
+    parameters: Vec<TrainableParameter>,
     outputs: usize,
     class_weights: Vec<f32>,
     step: TrainingStep,
@@ -158,7 +158,7 @@ impl<'s> Trainer<'s> {
     /// # Errors
     /// If the settings are invalid or the network does not fit the images.
     pub fn new(
-        settings: Settings,
+        settings: TrainingSettings,
         set: &'s TrainingSet,
         folder: impl AsRef<Path>,
     ) -> Result<Self, TrainError> {
@@ -182,7 +182,7 @@ impl<'s> Trainer<'s> {
         let schedule = settings.schedule.clone();
         let scheduler =
             Scheduler::new(schedule, settings.learning_rate, settings.epochs).ok_or_else(|| {
-                TrainError::Setting("the schedule watches something that is not a metric".to_owned())
+                TrainError::Setting("the schedule monitors something that is not a metric".to_owned())
             })?;
         let watch = |Stopping { metric, patience, min_delta }: &Stopping| {
             let unknown = || {
@@ -217,7 +217,7 @@ impl<'s> Trainer<'s> {
     /// # Errors
     /// In the cases of [`new`](Self::new); also if there is no checkpoint, or it belongs to other data or another network.
     pub fn resume(
-        settings: Settings,
+        settings: TrainingSettings,
         set: &'s TrainingSet,
         folder: impl AsRef<Path>,
     ) -> Result<Self, TrainError> {
@@ -280,7 +280,7 @@ impl<'s> Trainer<'s> {
     }
 
     /// Runs one epoch and writes its checkpoint; `None` if the observer requested a stop.
-    fn epoch(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<Option<Record>, TrainError> {
+    fn epoch(&mut self, epoch: u64, observer: &mut dyn Observer) -> Result<Option<EpochRecord>, TrainError> {
         let rate = self.scheduler.rate(epoch - 1); // the schedule counts from 0
         let order = self.order(epoch);
         let (mut logits, mut labels) = (Vec::new(), Vec::new());
@@ -296,7 +296,7 @@ impl<'s> Trainer<'s> {
         let validation = self.evaluate(&self.set.validation)?;
         let held: Vec<usize> = self.set.validation.iter().map(|&i| self.set.labels[i]).collect();
         let k = self.outputs;
-        let record = Record {
+        let record = EpochRecord {
             epoch,
             loss: metric::cross_entropy(&logits, k, &labels, &self.class_weights),
             accuracy: metric::accuracy(&logits, k, &labels),
@@ -397,7 +397,7 @@ impl<'s> Trainer<'s> {
     }
 
     /// Finishes an epoch: schedule, best weights, early stopping, files.
-    fn end_epoch(&mut self, record: &Record) -> Result<(), TrainError> {
+    fn end_epoch(&mut self, record: &EpochRecord) -> Result<(), TrainError> {
         self.history.records.push(*record);
         let watched = self.scheduler.metric().map(str::to_owned);
         self.scheduler.end_epoch(watched.and_then(|m| record.metric(&m)));

@@ -15,7 +15,7 @@ pub const COLUMNS: [&str; 8] =
 /// Metrics of one epoch. `None` (an empty cell) if a metric is not defined: no validation set, or an AUC with only
 /// one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Record {
+pub struct EpochRecord {
     /// Epoch, counted from 1.
     pub epoch: u64,
     /// Mean cross-entropy of the training samples, in nats.
@@ -34,7 +34,7 @@ pub struct Record {
     pub learning_rate: f32,
 }
 
-impl Record {
+impl EpochRecord {
     /// Returns a metric by its column name, such as `loss` or `val_auc`. `None` if it has no value or there is no
     /// such metric.
     #[must_use]
@@ -63,7 +63,7 @@ impl Record {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// Records in epoch order.
-    pub records: Vec<Record>,
+    pub records: Vec<EpochRecord>,
 }
 
 impl History {
@@ -97,7 +97,7 @@ impl History {
         }
         let mut records = Vec::new();
         for (epoch, line) in (1u64..).zip(lines) {
-            let record = Record::parse(line).filter(|r| r.epoch == epoch);
+            let record = EpochRecord::parse(line).filter(|r| r.epoch == epoch);
             let expected = || format!("epoch {epoch}, six metrics and a learning rate");
             records.push(record.ok_or_else(|| wrong(records.len() + 2, line, expected()))?);
         }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     fn history() -> History {
-        let first = Record {
+        let first = EpochRecord {
             epoch: 1,
             loss: Some(0.1 + 0.2),
             accuracy: Some(1.0 / 3.0),
@@ -175,7 +175,9 @@ mod tests {
             val_auc: Some(1e300),
             learning_rate: 1e-4,
         };
-        History { records: vec![first, Record { epoch: 2, learning_rate: 0.1, ..Record::default() }] }
+        History {
+            records: vec![first, EpochRecord { epoch: 2, learning_rate: 0.1, ..EpochRecord::default() }],
+        }
     }
 
     #[test]
@@ -188,7 +190,8 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().last(), Some("2,,,,,,,0.1"));
-        let diverged = History { records: vec![Record { loss: Some(f64::NAN), ..history().records[0] }] };
+        let diverged =
+            History { records: vec![EpochRecord { loss: Some(f64::NAN), ..history().records[0] }] };
         let read = History::parse(&diverged.to_string(), &path).unwrap();
         assert!(read.records[0].loss.unwrap().is_nan());
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::train::TrainingSet;
 use crate::train::class_weight::ClassWeight;
-use crate::train::fit::Settings;
-use crate::trust::chance::{Evidence, Judgement, Verdict};
+use crate::train::fit::TrainingSettings;
+use crate::trust::significance::{Evidence, Judgement, Verdict};
 
 /// Recommended minimum number of training images per class.
 const FEW_OF_A_CLASS: usize = 20;
@@ -48,7 +48,7 @@ pub enum Concern {
 impl Concern {
     /// Returns all concerns that can be found before training.
     #[must_use]
-    pub fn all(set: &TrainingSet, settings: &Settings) -> Vec<Self> {
+    pub fn all(set: &TrainingSet, settings: &TrainingSettings) -> Vec<Self> {
         let mut found = Vec::new();
         found.extend(held_out(set, settings));
         found.extend(classes(set, settings));
@@ -58,7 +58,7 @@ impl Concern {
 }
 
 /// Returns a concern if a perfect model could not be shown to have learned.
-fn held_out(set: &TrainingSet, settings: &Settings) -> Option<Concern> {
+fn held_out(set: &TrainingSet, settings: &TrainingSettings) -> Option<Concern> {
     if set.validation.is_empty() {
         return Some(Concern::NoValidation);
     }
@@ -79,7 +79,7 @@ fn held_out(set: &TrainingSet, settings: &Settings) -> Option<Concern> {
     (judgement.verdict != Verdict::Learned).then_some(Concern::Inconclusive { held_out: labels.len() })
 }
 
-fn classes(set: &TrainingSet, settings: &Settings) -> Vec<Concern> {
+fn classes(set: &TrainingSet, settings: &TrainingSettings) -> Vec<Concern> {
     let counts = set.class_counts();
     let present = || set.class_names.iter().zip(&counts).filter(|(_, images)| **images > 0);
     let small = present().filter(|(_, images)| **images < FEW_OF_A_CLASS);
@@ -125,7 +125,7 @@ impl fmt::Display for Concern {
         match self {
             Self::NoValidation => write!(
                 f,
-                "no images are held out, so there will be no answer to whether the model learned; \
+                "no images are held out, so it will stay unknown whether the model learned; \
                  --validation-split 0.2 holds out a fifth"
             ),
             Self::Inconclusive { held_out } => write!(
@@ -154,7 +154,7 @@ impl fmt::Display for Concern {
                  beyond some {VERY_UNBALANCED} times; add images of the smallest"
             ),
             Self::Copies { images, contradictory, leaked } => {
-                write!(f, "copies of an earlier image, to the last pixel: {images}")?;
+                write!(f, "exact copies of an earlier image: {images}")?;
                 if *contradictory > 0 {
                     write!(f, ", {contradictory} of them under another class")?;
                 }

@@ -11,7 +11,7 @@ use crate::train::TrainError;
 use crate::train::arch::{self, Architecture};
 use crate::train::augment::Augmentation;
 use crate::train::class_weight::ClassWeight;
-use crate::train::fit::{Settings, Stopping};
+use crate::train::fit::{Stopping, TrainingSettings};
 use crate::train::optimizer::Algorithm;
 use crate::train::schedule::Schedule;
 
@@ -35,7 +35,8 @@ pub struct Recipe {
 pub static RECIPES: &[Recipe] = &[
     Recipe {
         id: "default",
-        summary: "learns on 100 to 10,000 images of any size: gap-cnn-deep, Adam at 2e-3 with a cosine, some 400 steps, balanced classes",
+        summary: "for 100 to 10,000 images of any size: gap-cnn-deep, Adam at 2e-3 with cosine decay, about \
+            400 steps, balanced class weights",
         max_pixels: Some(MAX_PIXELS),
         held_out,
         plan,
@@ -187,7 +188,7 @@ impl Recipe {
         choices: &Choices,
         train: &[usize],
         validation: usize,
-    ) -> Result<Settings, TrainError> {
+    ) -> Result<TrainingSettings, TrainError> {
         let mut plan = (self.plan)(train.iter().sum(), choices);
         // Label numbers may have gaps, and a class without images cannot be balanced.
         if train.contains(&0) {
@@ -199,7 +200,7 @@ impl Recipe {
         // Without validation images there is no validation loss to monitor.
         let monitor = if validation == 0 { plan.monitor.trim_start_matches("val_") } else { plan.monitor };
         let metric = choices.monitor.clone().unwrap_or_else(|| monitor.to_owned());
-        Ok(Settings {
+        Ok(TrainingSettings {
             architecture: match choices.architecture {
                 Some(architecture) => architecture,
                 None => arch::find(plan.architecture).ok_or_else(missing)?,
@@ -269,7 +270,7 @@ fn plan(train: usize, choices: &Choices) -> Plan {
 mod tests {
     use super::*;
 
-    fn settings(id: &str, choices: &Choices, images: usize) -> Settings {
+    fn settings(id: &str, choices: &Choices, images: usize) -> TrainingSettings {
         find(id).unwrap().settings(choices, &[images / 2, images / 2], 40).unwrap()
     }
 

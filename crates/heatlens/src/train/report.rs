@@ -9,18 +9,18 @@ use crate::model::Model;
 use crate::predict::Predictor;
 use crate::render::{Curve, LearningCurve, Panel, save_png};
 use crate::train::fit::{Ending, Trainer};
-use crate::train::history::{History, Record};
+use crate::train::history::{EpochRecord, History};
 use crate::train::{TrainError, TrainingSet};
-use crate::trust::activity::dead_layers;
 use crate::trust::audit::{Judged, ModelVerdict, Purpose, judge};
-use crate::trust::health::dead_channel_problems;
+use crate::trust::dead_channels::dead_layers;
+use crate::trust::model_problems::dead_channel_problems;
 
 /// Number of training images searched for dead channels.
 const ACTIVITY_IMAGES: usize = 256;
 
 /// Results of a run.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct TrainingReport {
     /// Outcome of the run.
     pub ending: Ending,
     /// Number of epochs run.
@@ -31,7 +31,7 @@ pub struct Report {
     pub model: ModelVerdict,
 }
 
-impl Report {
+impl TrainingReport {
     /// Judges the saved model by the held-out images, and writes `metrics.json` and `learning_curve.png` to the
     /// run's folder.
     ///
@@ -105,7 +105,7 @@ impl Report {
     }
 }
 
-fn metrics(record: &Record) -> Value {
+fn metrics(record: &EpochRecord) -> Value {
     json!({
         "loss": record.loss,
         "accuracy": record.accuracy,
@@ -129,7 +129,7 @@ fn validation_logits(model: &Model, set: &TrainingSet) -> Result<Vec<f32>, Train
 /// Draws loss and accuracy, with baselines that use the class sizes alone.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn learning_curve(history: &History, set: &TrainingSet, kept_epoch: u64) -> LearningCurve {
-    let column = |name: &str, pick: fn(&Record) -> Option<f64>| Curve {
+    let column = |name: &str, pick: fn(&EpochRecord) -> Option<f64>| Curve {
         name: name.to_owned(),
         values: history.records.iter().map(|r| pick(r).map_or(f32::NAN, |v| v as f32)).collect(),
     };
@@ -143,12 +143,12 @@ fn learning_curve(history: &History, set: &TrainingSet, kept_epoch: u64) -> Lear
     let loss = Panel {
         title: "loss (cross-entropy)".to_owned(),
         curves: with_validation(column("training", |r| r.loss), column("validation", |r| r.val_loss)),
-        reference: Some((entropy as f32, "guessing by class size".to_owned())),
+        reference: Some((entropy as f32, "baseline: class frequencies".to_owned())),
     };
     let accuracy = Panel {
         title: "accuracy".to_owned(),
         curves: with_validation(column("training", |r| r.accuracy), column("validation", |r| r.val_accuracy)),
-        reference: Some((largest as f32, "guessing the larger class".to_owned())),
+        reference: Some((largest as f32, "majority-class baseline".to_owned())),
     };
     LearningCurve {
         title: "Learning curve".to_owned(),

@@ -1,7 +1,7 @@
 //! A training run in a folder: from data and a recipe to a model, its history and a verdict.
 //!
-//! [`Source`] locates the images. [`Plan`] reads them, holds some out and determines all settings; nothing is
-//! written before [`Plan::begin`]. [`train`] then writes to the folder `run.json` (the inputs of the run),
+//! [`Source`] locates the images. [`TrainingPlan`] reads them, holds some out and determines all settings; nothing is
+//! written before [`TrainingPlan::begin`]. [`train`] then writes to the folder `run.json` (the inputs of the run),
 //! `checkpoint.safetensors`, `history.csv`, `timing.csv`, `model.onnx`, `metrics.json` and `learning_curve.png`. An
 //! interrupted run resumes after its last complete epoch and ends with the same bytes, except for `timing.csv`.
 
@@ -16,10 +16,10 @@ use serde_json::{Map, Value};
 use crate::data::{DataError, OpenOptions, SplitFolders, open_training};
 use crate::run::{FolderLock, Monitor, RunError, RunOptions, RunState, check_apart, prepare};
 use crate::train::advice::Advice;
-use crate::train::fit::{Ending, Observer, Settings, Trainer};
+use crate::train::fit::{Ending, Observer, Trainer, TrainingSettings};
 use crate::train::history::History;
 use crate::train::recipe::{Choices, RECIPES, Recipe};
-use crate::train::report::Report;
+use crate::train::report::TrainingReport;
 use crate::train::{TrainError, TrainingSet};
 
 /// Paths of the training and validation images.
@@ -50,11 +50,11 @@ impl Source {
 
 /// A run before its first step: images in memory, and all settings.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct TrainingPlan {
     /// The images, and the split.
     pub set: TrainingSet,
     /// Training settings.
-    pub settings: Settings,
+    pub settings: TrainingSettings,
     /// Height and width of the first image file, if the images are files.
     pub original: Option<[usize; 2]>,
     /// Share of the images that the recipe holds out, from 0 to less than 1.
@@ -65,7 +65,7 @@ pub struct Plan {
     inputs: Vec<PathBuf>,
 }
 
-impl Plan {
+impl TrainingPlan {
     /// Reads all images and determines the settings that `choices` leave to the recipe. `open` specifies how images
     /// are read; without a size, the recipe may limit it. `monitor` is notified immediately of assumptions,
     /// omissions and unreadable images.
@@ -150,7 +150,7 @@ impl Plan {
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// Outcome of the run, and the verdict on the model.
-    pub report: Report,
+    pub report: TrainingReport,
     /// All epochs.
     pub history: History,
 }
@@ -162,7 +162,7 @@ pub struct Finished {
 /// If the settings are invalid, the checkpoint belongs to another run, training diverges, or a file cannot be
 /// written.
 pub fn train(
-    settings: Settings,
+    settings: TrainingSettings,
     set: &TrainingSet,
     out: &Path,
     resume: bool,
@@ -179,7 +179,7 @@ pub fn train(
     if ending == Ending::Interrupted && trainer.history().records.is_empty() {
         return Ok(None);
     }
-    let report = Report::write(&trainer, set, ending, keep_best, out)?;
+    let report = TrainingReport::write(&trainer, set, ending, keep_best, out)?;
     Ok(Some(Finished { report, history: trainer.history().clone() }))
 }
 
@@ -191,8 +191,8 @@ mod tests {
 
     use super::*;
     use crate::data::npy_bytes;
-    use crate::run::Unwatched;
-    use crate::train::history::Record;
+    use crate::run::NoMonitor;
+    use crate::train::history::EpochRecord;
     use crate::train::recipe;
 
     /// Stops after a number of steps, and counts epochs.
@@ -204,7 +204,7 @@ mod tests {
             self.0 > 0
         }
 
-        fn epoch(&mut self, _: &Record) {
+        fn epoch(&mut self, _: &EpochRecord) {
             self.1 += 1;
         }
     }
@@ -218,11 +218,11 @@ mod tests {
         folder.join("X.npy")
     }
 
-    fn plan(data: &Path, batch_size: usize) -> Plan {
+    fn plan(data: &Path, batch_size: usize) -> TrainingPlan {
         let choices = Choices { epochs: Some(2), batch_size: Some(batch_size), ..Choices::default() };
         let recipe = recipe::find("keras-two-class").unwrap();
         let source = Source::find(data, Some(data)).unwrap();
-        Plan::new(&source, &OpenOptions::default(), recipe, &choices, &Unwatched).unwrap()
+        TrainingPlan::new(&source, &OpenOptions::default(), recipe, &choices, &NoMonitor).unwrap()
     }
 
     #[test]
@@ -230,10 +230,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let plan = plan(&images(folder.path()), 4);
         assert_eq!((plan.set.train.len(), plan.set.validation.len()), (12, 12));
-        assert_eq!(
-            plan.images_in_words(),
-            "12 images of 1×12×12 to train on (6 of 0, 6 of 1), 12 to judge by"
-        );
+        assert_eq!(plan.images_in_words(), "12 images of 1×12×12 to train on (6 of 0, 6 of 1), 12 held out");
         let out = folder.path().join("run");
         let options = |resume| RunOptions { out: out.clone(), resume, force: true, ..RunOptions::default() };
         let none = plan.begin(&options(true), Map::new()).unwrap_err().to_string();
@@ -268,7 +265,9 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            refused.contains("begun otherwise: batch_size was 4, is 3; size was null, is 12;"),
+            refused.contains(
+                "started with other settings: batch_size was 4, is now 3; size was null, is now 12;"
+            ),
             "{refused}"
         );
     }

@@ -15,7 +15,7 @@ use crate::train::loss::cross_entropy;
 
 /// A trainable array of a network.
 #[derive(Clone, Debug)]
-pub struct Parameter {
+pub struct TrainableParameter {
     /// Name in the network.
     pub name: String,
     /// Value in the network's graph.
@@ -26,8 +26,8 @@ pub struct Parameter {
 
 /// Returns the trainable arrays of a network, in node order.
 #[must_use]
-pub fn parameters(graph: &Graph) -> Vec<Parameter> {
-    let mut found: Vec<Parameter> = Vec::new();
+pub fn parameters(graph: &Graph) -> Vec<TrainableParameter> {
+    let mut found: Vec<TrainableParameter> = Vec::new();
     for node in graph.nodes() {
         let op = &node.op;
         let dense = op.downcast_ref::<Conv>().is_some() || op.downcast_ref::<Gemm>().is_some();
@@ -38,7 +38,7 @@ pub fn parameters(graph: &Graph) -> Vec<Parameter> {
             let constant = input.filter(|&i| graph.constant(i).is_some());
             if let Some(value) = constant.filter(|v| found.iter().all(|p| p.value != *v)) {
                 let name = graph.value(value).name.clone();
-                found.push(Parameter { name, value, decays: dense && position == 1 });
+                found.push(TrainableParameter { name, value, decays: dense && position == 1 });
             }
         }
     }
@@ -75,7 +75,11 @@ impl TrainingStep {
     ///
     /// # Errors
     /// If a node between parameters and logits has no derivative or no kernel.
-    pub fn new(network: &Graph, logits: ValueId, parameters: &[Parameter]) -> Result<Self, TrainError> {
+    pub fn new(
+        network: &Graph,
+        logits: ValueId,
+        parameters: &[TrainableParameter],
+    ) -> Result<Self, TrainError> {
         let training = with_batch_statistics(network)?;
         let mut graph = training.graph;
         let moved = |value: ValueId| training.map[value.index()];

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::trust::dependence::Kept;
+use crate::trust::model_randomization::SimilarityRetained;
 
-pub use crate::stats::Estimate;
-pub use auditor::{Auditor, Settings};
-pub use conclude::{Findings, conclude};
+pub use crate::stats::MeanEstimate;
+pub use auditor::{AuditSettings, Auditor};
+pub use conclude::{Measurements, conclude};
 pub use judge::{Judged, judge};
 pub use model_verdict::{BetterThreshold, ModelVerdict, Purpose};
-pub use record::Record;
+pub use record::ImageRecord;
 
 /// Verdict on a method for this model and these images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,10 @@ impl MethodVerdict {
 /// Results of the model parameter randomization test. All values are similarities from −1 or 0 (nothing in common)
 /// to 1 (identical).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Randomisation {
+pub struct MethodRandomization {
     /// Similarity to the original maps with all layers randomized: mean of rank correlation and structural
     /// similarity.
-    pub similarity: Estimate,
+    pub similarity: MeanEstimate,
     /// Rank correlation of |map| alone.
     pub rank_correlation: f64,
     /// Structural similarity alone.
@@ -81,7 +81,7 @@ pub struct Randomisation {
     pub floor: f64,
     /// Similarity retained, relative to the method's own reference bounds: from the model to random networks, and
     /// between random networks if there are several. The verdict is based on these.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<SimilarityRetained>,
     /// Cascading randomization: share of layers randomized, from the output down, and the remaining similarity.
     pub cascade: Vec<(f64, f64)>,
     /// Independent randomization of a part of the layers (from share, to share, counted from the output), and the
@@ -102,11 +102,11 @@ pub struct MethodAudit {
     pub verdict: MethodVerdict,
     /// Score used for the ranking: share of the other methods that it beats, 0 to 1, over images and the metrics of
     /// faithfulness.
-    pub score: Estimate,
+    pub score: MeanEstimate,
     /// Metrics by id.
-    pub metrics: BTreeMap<String, Estimate>,
+    pub metrics: BTreeMap<String, MeanEstimate>,
     /// Model parameter randomization test; `None` if it was not run.
-    pub randomisation: Option<Randomisation>,
+    pub randomisation: Option<MethodRandomization>,
 }
 
 /// Agreement between the maps of different methods.
@@ -120,7 +120,7 @@ pub struct Agreement {
 
 /// Reference bounds of similarities under random weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Yardstick {
+pub struct ReferenceBounds {
     /// Similarity of a control whose maps never change: must be 1, or the comparison is broken.
     pub edges: f64,
     /// Smallest similarity between random networks.
@@ -139,7 +139,7 @@ pub struct Audit {
     /// Agreement between the methods.
     pub agreement: Agreement,
     /// Reference bounds of the randomization test; `None` if it was not run.
-    pub yardstick: Option<Yardstick>,
+    pub reference_bounds: Option<ReferenceBounds>,
     /// Ids of metrics that do not separate the methods on this model; excluded from ranking and verdicts.
     pub uninformative: Vec<String>,
     /// Clusters with a suspected shortcut, in the JSON format of the data set analysis; empty if it was not run.
@@ -172,7 +172,7 @@ impl Audit {
             "methods": self.methods.iter().map(MethodAudit::to_json).collect::<Vec<_>>(),
             "recommended": self.recommended,
             "agreement": { "ids": self.agreement.ids, "correlation": self.agreement.correlation },
-            "yardstick": self.yardstick.map(|y| json!({ "edges": y.edges, "floor": y.floor })),
+            "yardstick": self.reference_bounds.map(|y| json!({ "edges": y.edges, "floor": y.floor })),
             "uninformative_metrics": self.uninformative,
             "shortcuts": self.shortcuts,
             "always_looked_at": self.always_looked_at,
@@ -195,23 +195,23 @@ impl MethodAudit {
             "sentence": self.verdict.sentence(),
             "score": self.score.to_json(),
             "metrics": metrics,
-            "randomisation": self.randomisation.as_ref().map(Randomisation::to_json),
+            "randomisation": self.randomisation.as_ref().map(MethodRandomization::to_json),
         })
     }
 }
 
-impl Randomisation {
+impl MethodRandomization {
     /// Returns true if too much of the maps is independent of the weights.
     #[must_use]
     pub fn ignores_model(&self) -> bool {
-        self.kept.iter().any(Kept::too_much)
+        self.kept.iter().any(SimilarityRetained::too_much)
     }
 
     /// Returns the similarity retained when the weights change, 0 to 1: the larger of model to random networks and
     /// one random network to another.
     #[must_use]
     pub fn share_kept(&self) -> f64 {
-        self.kept.iter().map(Kept::share).fold(0.0, f64::max)
+        self.kept.iter().map(SimilarityRetained::share).fold(0.0, f64::max)
     }
 
     /// Parses the output of [`to_json`](Self::to_json); `None` if it is malformed.
@@ -221,11 +221,15 @@ impl Randomisation {
         let independent = value["independent"].as_array()?.iter();
         let alone = |v: &Value| Some((number(v, "from")?, number(v, "to")?, number(v, "similarity")?));
         Some(Self {
-            similarity: Estimate::from_json(&value["similarity"])?,
+            similarity: MeanEstimate::from_json(&value["similarity"])?,
             rank_correlation: number(value, "rank_correlation")?,
             structure: number(value, "structural_similarity")?,
             floor: number(value, "floor")?,
-            kept: value["kept"].as_array()?.iter().map(Kept::from_json).collect::<Option<_>>()?,
+            kept: value["kept"]
+                .as_array()?
+                .iter()
+                .map(SimilarityRetained::from_json)
+                .collect::<Option<_>>()?,
             cascade: cascade
                 .map(|v| Some((number(v, "layers")?, number(v, "similarity")?)))
                 .collect::<Option<_>>()?,

@@ -40,7 +40,7 @@ fn measurement(row: &MethodAudit) -> String {
 mod tests {
     use super::*;
     use crate::method::find;
-    use crate::stats::Estimate;
+    use crate::stats::MeanEstimate;
     use crate::trust::audit::MethodVerdict;
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
             title: String::new(),
             control: false,
             verdict: MethodVerdict::Faithful,
-            score: Estimate { mean: 1.0, low: 1.0, high: 1.0, images: 1 },
+            score: MeanEstimate { mean: 1.0, low: 1.0, high: 1.0, images: 1 },
             metrics: std::collections::BTreeMap::new(),
             randomisation: None,
         };

@@ -1,7 +1,7 @@
 //! Compares metrics with those of other programs. The files come from `tools/golden/make_audit.py`.
 
-use heatlens::method::{Settings, find};
-use heatlens::metric::{Laboratory, METRICS, Plan, Scene, similarity};
+use heatlens::method::{MethodSettings, find};
+use heatlens::metric::{Evaluator, ImageContext, METRICS, MetricPlan, similarity};
 use heatlens::model::{Model, Placing};
 use heatlens::random::{Key, Use};
 use serde_json::Value;
@@ -45,16 +45,16 @@ fn drop_and_road_agree_with_pytorch_grad_cam() {
     let (case, folder) = (case("grad_cam.json"), golden("branchy"));
     let model = Model::open(&folder.join("model.onnx")).unwrap();
     let (shape, pixels) = npy(&folder.join("input.npy"));
-    let plan = Plan::quick();
+    let plan = MetricPlan::quick();
     let methods = [find("grad_cam").unwrap()];
     // The other library upsamples the map evenly.
-    let settings = Settings::default().placed(Placing::Resize);
-    let laboratory = Laboratory::new(&model, &methods, &settings, METRICS, &plan).unwrap();
+    let settings = MethodSettings::default().placed(Placing::Resize);
+    let evaluator = Evaluator::new(&model, &methods, &settings, METRICS, &plan).unwrap();
     let len = pixels.len() / shape[0];
     for (i, image) in pixels.chunks(len).enumerate() {
         let key = Key::new(1, Use::Audit).at(i as u64);
-        let scene = Scene { pixels: image, shape: model.shape(), mask: None, plan: &plan, key };
-        let measured = laboratory.measure(&scene, &|_, _| true).unwrap().unwrap();
+        let context = ImageContext { pixels: image, shape: model.shape(), mask: None, plan: &plan, key };
+        let measured = evaluator.measure(&context, &|_, _| true).unwrap().unwrap();
         assert_eq!(measured.predicted as u64, case["classes"][i].as_u64().unwrap());
         let found = |id: &str| measured.values[0][id];
         let expected = |key: &str| case[key][i].as_f64().unwrap();

@@ -5,20 +5,20 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod dependence;
 mod golden;
 mod networks;
+mod randomization;
 
 use heatlens::demo_data::DemoImage;
-use heatlens::method::{Settings as MethodSettings, judged_by_default};
+use heatlens::method::{MethodSettings, default_audit_methods};
 use heatlens::metric::chance_share;
 use heatlens::model::Model;
 use heatlens::random::{Key, Use};
 use heatlens::trust::audit::{
-    Audit, Auditor, Findings, Judged, ModelVerdict, Purpose, Record, Settings, conclude, judge,
+    Audit, AuditSettings, Auditor, ImageRecord, Judged, Measurements, ModelVerdict, Purpose, conclude, judge,
 };
-use heatlens::trust::chance::Verdict;
-use heatlens::trust::dependence::Dependence;
+use heatlens::trust::model_randomization::RandomizationTest;
+use heatlens::trust::significance::Verdict;
 use networks::trained;
 
 /// Images not used for training.
@@ -45,29 +45,42 @@ fn verdict(model: &Model, images: &[DemoImage], labels: &[usize]) -> ModelVerdic
 }
 
 fn auditor(model: &Model) -> Auditor {
-    let mut settings = Settings::quick(&judged_by_default(), MethodSettings::default());
+    let mut settings = AuditSettings::quick(&default_audit_methods(), MethodSettings::default());
     // Half the work, so that the tests finish in time.
     settings.plan.road = vec![0.3, 0.7];
     settings.plan.steps = 8;
-    settings.dependence.images_by_part = 1;
+    settings.randomization.images_by_part = 1;
     Auditor::new(model, settings).unwrap()
 }
 
-fn records(auditor: &Auditor, images: &[DemoImage]) -> Vec<Record> {
+fn records(auditor: &Auditor, images: &[DemoImage]) -> Vec<ImageRecord> {
     let measured = |(item, image): (usize, &DemoImage)| {
         let mask = Some(image.mask.as_slice()).filter(|_| image.label == 1);
         let measured = auditor.measure(item, &image.to_f32(), mask, &|_, _| true).unwrap().unwrap();
-        Record { item, source: item.to_string(), label: Some(image.label), pixels: String::new(), measured }
+        ImageRecord {
+            item,
+            source: item.to_string(),
+            label: Some(image.label),
+            pixels: String::new(),
+            measured,
+        }
     };
     images.iter().enumerate().map(measured).collect()
 }
 
-fn audit(model: &Model, images: &[DemoImage], dependence: Option<&Dependence>) -> Audit {
+fn audit(model: &Model, images: &[DemoImage], randomization: Option<&RandomizationTest>) -> Audit {
     let auditor = auditor(model);
     let records = records(&auditor, images);
     let labels: Vec<usize> = images.iter().map(|i| i.label).collect();
     let (methods, model) = (auditor.methods(), verdict(model, images, &labels));
-    conclude(Findings { model, methods: &methods, records: &records, dependence, seed: 0, notes: Vec::new() })
+    conclude(Measurements {
+        model,
+        methods: &methods,
+        records: &records,
+        randomization,
+        seed: 0,
+        notes: Vec::new(),
+    })
 }
 
 /// Data sets with a planted object: the recommended method must find it.
@@ -76,8 +89,9 @@ fn planted(seeds: std::ops::Range<u64>) {
         let model = trained("gap-cnn-bn", seed, 1200, 5, false);
         let images = unseen(seed, 14);
         let auditor = auditor(&model);
-        let dependence = auditor.depend(&pixels(&images), images.len(), &|_| true).unwrap().unwrap();
-        let found = audit(&model, &images, Some(&dependence));
+        let randomization =
+            auditor.test_randomization(&pixels(&images), images.len(), &|_| true).unwrap().unwrap();
+        let found = audit(&model, &images, Some(&randomization));
         let judgement = &found.model.judgement;
         assert_eq!(judgement.verdict, Verdict::Learned, "seed {seed}: {judgement}");
         let best = found.best().unwrap_or_else(|| panic!("seed {seed}: nothing is recommended"));
@@ -133,11 +147,11 @@ fn shuffled(seeds: std::ops::Range<u64>) {
         println!("seed {seed}: p = {:.3}", judged.p_value().unwrap());
         assert_eq!(judged.judgement.verdict, Verdict::Chance, "seed {seed}: {}", judged.judgement);
         assert!(judged.p_value().unwrap() > 0.01);
-        let findings = Findings {
+        let findings = Measurements {
             model: judged,
             methods: &[],
             records: &[],
-            dependence: None,
+            randomization: None,
             seed: 0,
             notes: Vec::new(),
         };
@@ -154,19 +168,20 @@ fn an_audit_depends_on_its_seed_and_nothing_else() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let depend = auditor.depend(&pixels(&images), 2, &|_| true).unwrap().unwrap();
-            (records(&auditor, &images), depend)
+            let test_randomization =
+                auditor.test_randomization(&pixels(&images), 2, &|_| true).unwrap().unwrap();
+            (records(&auditor, &images), test_randomization)
         })
     };
     let (one, two) = (run(1), run(2));
     for (a, b) in one.0.iter().zip(&two.0) {
         assert_eq!(a.to_json(), b.to_json());
         assert_eq!(
-            Record::of_json(&serde_json::from_str(&a.to_json().to_string()).unwrap()).unwrap().to_json(),
+            ImageRecord::of_json(&serde_json::from_str(&a.to_json().to_string()).unwrap()).unwrap().to_json(),
             a.to_json()
         );
     }
     assert_eq!(one.1, two.1);
-    assert_eq!(Dependence::from_json(&one.1.to_json()), Some(one.1));
+    assert_eq!(RandomizationTest::from_json(&one.1.to_json()), Some(one.1));
     assert_eq!(one.0[0].measured.values.len(), 12);
 }

@@ -18,7 +18,7 @@ use heatlens::model::Model;
 use heatlens::random::{Key, Use};
 use heatlens::train::TrainingSet;
 use heatlens::train::arch;
-use heatlens::train::fit::{Settings, Trainer};
+use heatlens::train::fit::{Trainer, TrainingSettings};
 
 /// Trains a network on the first demo images, with their own or shuffled labels.
 pub(crate) fn trained(id: &str, seed: u64, count: usize, epochs: usize, shuffled: bool) -> Model {
@@ -36,7 +36,7 @@ pub(crate) fn trained(id: &str, seed: u64, count: usize, epochs: usize, shuffled
         validation: Vec::new(),
         broken: Vec::new(),
     };
-    let settings = Settings {
+    let settings = TrainingSettings {
         architecture: arch::find(id).unwrap(),
         epochs: epochs.try_into().unwrap(),
         keep_best: false,

@@ -3,7 +3,7 @@
 use heatlens::explain::{Compat, ExplainOptions, Explainer, Target};
 use heatlens::graph::op::matmul::MatMul;
 use heatlens::graph::{Builder, Dim, Fact, Graph, Shape, Tensor};
-use heatlens::method::{self, Settings};
+use heatlens::method::{self, MethodSettings};
 use heatlens::model::{Model, Placing};
 
 use crate::common::{golden, npy};
@@ -96,7 +96,7 @@ impl Case {
 
     fn explainer_of(&self, id: &str, set: &[&str], compat: Option<Compat>) -> Result<Explainer, String> {
         // The reference implementations spread maps evenly.
-        let mut settings = Settings::with_seed(SEED).placed(Placing::Resize);
+        let mut settings = MethodSettings::with_seed(SEED).placed(Placing::Resize);
         set.iter().try_for_each(|s| settings.set(s)).map_err(|e| e.to_string())?;
         let options = ExplainOptions {
             target: Target::Class(self.class),

@@ -1,7 +1,7 @@
 //! Invalid settings are rejected with a reason.
 
 use heatlens::explain::{ExplainOptions, Explainer};
-use heatlens::method::{self, Settings};
+use heatlens::method::{self, MethodSettings};
 
 use crate::nets::Case;
 
@@ -15,7 +15,7 @@ fn settings_without_sense_are_refused_by_name() {
         ("integrated_gradients", "steps=10001", "from 1 to 10000"),
         ("integrated_gradients", "baseline=grey", "zero or mean or blur or uniform"),
         ("occlusion", "window=33", "32 pixels high"),
-        ("occlusion", "stride=17", "none covers"),
+        ("occlusion", "stride=17", "pixels uncovered"),
         ("rise", "grid=33", "32 pixels high"),
         ("rise", "probability=1", "between 0 and 1"),
         ("ss_cam", "noise=11", "from 0 to 10"),
@@ -54,7 +54,7 @@ fn too_few_coalitions_are_refused_before_the_first_image() {
 #[test]
 fn all_methods_go_on_without_the_one_that_cannot() {
     let case = Case::twin("no_gap", 1);
-    let mut settings = Settings::with_seed(1);
+    let mut settings = MethodSettings::with_seed(1);
     settings.set("kernel_shap.samples=5").unwrap();
     let options = ExplainOptions {
         skip_inapplicable: true,

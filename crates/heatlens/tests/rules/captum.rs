@@ -3,13 +3,13 @@
 //! `test_occlusion.py`; its networks in captum/testing/helpers/basic_models.py), on the same networks, rebuilt
 //! here.
 
-use heatlens::explain::{Compat, ExplainOptions, Explainer, Explanation, Target};
+use heatlens::explain::{Compat, ExplainOptions, Explainer, ImageAttributions, Target};
 use heatlens::graph::op::conv::Conv;
 use heatlens::graph::op::gemm::Gemm;
 use heatlens::graph::op::reshape::Flatten;
 use heatlens::graph::op::window::Window;
 use heatlens::graph::{Builder, Fact, Graph, Shape, Tensor, ValueId, differentiate, reference};
-use heatlens::method::{Settings, find};
+use heatlens::method::{MethodSettings, find};
 use heatlens::model::Model;
 use heatlens::rule::{Composite, LayerRule, Network, Relevance};
 use heatlens::target::{Class, Goal, Score, scores_and_seed};
@@ -64,8 +64,8 @@ fn explain(
     class: usize,
     set: &[&str],
     image: &[f32],
-) -> Explanation {
-    let mut settings = Settings::default();
+) -> ImageAttributions {
+    let mut settings = MethodSettings::default();
     set.iter().for_each(|assignment| settings.set(assignment).unwrap());
     let options = ExplainOptions {
         target: Target::Class(class),

@@ -12,8 +12,8 @@ mod operators;
 mod tiny;
 
 use common::{Tol, assert_close};
-use heatlens::explain::{ExplainOptions, Explainer, Explanation, Target};
-use heatlens::method::{Settings, find};
+use heatlens::explain::{ExplainOptions, Explainer, ImageAttributions, Target};
+use heatlens::method::{MethodSettings, find};
 use heatlens::model::Model;
 use tiny::{IMAGE, Kind, Numbers, Step, Tiny, noise, winner};
 
@@ -27,8 +27,8 @@ fn images(n: usize) -> Vec<Vec<f32>> {
     images
 }
 
-fn explain(model: &Model, id: &str, set: &[&str], images: &[Vec<f32>]) -> Vec<Explanation> {
-    let mut settings = Settings::default();
+fn explain(model: &Model, id: &str, set: &[&str], images: &[Vec<f32>]) -> Vec<ImageAttributions> {
+    let mut settings = MethodSettings::default();
     for assignment in set {
         settings.set(assignment).unwrap();
     }

@@ -322,7 +322,7 @@ fn settings_out_of_range_are_refused() {
         ("lrp_alpha_beta", "alpha=0.5"),
         ("lrp_composite", "high=-3"),
     ] {
-        let mut settings = heatlens::method::Settings::default();
+        let mut settings = heatlens::method::MethodSettings::default();
         settings.set(set).unwrap();
         let options = ExplainOptions { settings, ..ExplainOptions::new(&[find(id).unwrap()]) };
         let text = Explainer::new(&model(&|b, x| b.relu(x)), &options).unwrap_err().to_string();

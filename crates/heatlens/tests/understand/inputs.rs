@@ -76,7 +76,7 @@ fn further_inputs() {
     assert!(refusal.contains("more than the image: \"age\" (N×1)"), "{refusal}");
     let model = Model::from_graph(build(false)).unwrap();
     assert_eq!(model.graph.inputs().len(), 1);
-    assert!(model.notes[0].contains("left aside: \"age\" (N×1)"), "{:?}", model.notes);
+    assert!(model.notes[0].contains("ignored inputs: \"age\" (N×1)"), "{:?}", model.notes);
     assert_eq!(explain(&model, &noise(108, 1))[2].len(), 3);
 }
 
@@ -110,7 +110,7 @@ fn an_input_that_nothing_reads_is_no_image() {
     net.graph.set_outputs(&[logits]);
     let model = Model::from_graph(net.graph).unwrap();
     assert_eq!((model.shape(), model.graph.inputs().len()), ([3, 6, 6], 1));
-    assert!(model.notes[0].contains("left aside: \"normalization/Sub/y\""), "{:?}", model.notes);
+    assert!(model.notes[0].contains("ignored inputs: \"normalization/Sub/y\""), "{:?}", model.notes);
 }
 
 #[test]

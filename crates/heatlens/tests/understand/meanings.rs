@@ -206,7 +206,7 @@ fn an_embedding_is_asked_about() {
         let length = b.unary(UnaryFunction::Sqrt, sum).unwrap();
         b.div(z, length).unwrap()
     });
-    assert!(refusal(&unit).contains("divided by their length"), "{}", refusal(&unit));
+    assert!(refusal(&unit).contains("divided by their norm"), "{}", refusal(&unit));
     assert!(open(&many, &ModelOptions::default()).notes.iter().any(|n| n.contains("--head similarity")));
     let known = [
         ModelOptions { named: true, ..ask.clone() },

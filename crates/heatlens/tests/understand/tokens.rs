@@ -8,7 +8,7 @@ use heatlens::graph::op::gather::Gather;
 use heatlens::graph::op::slice::Slice;
 use heatlens::graph::{Builder, DefaultRules, Dim, Shape, Tensor, ValueId, differentiate, reference};
 use heatlens::method::find;
-use heatlens::model::{Grid, Layer, Model};
+use heatlens::model::{Layer, Model, SpatialLayout};
 
 use super::nets::{Net, noise};
 
@@ -129,9 +129,9 @@ fn naive(model: &Model, layer: &Layer, pixels: &[f32], class: usize) -> Vec<f32>
     let results = reference::run(&graph, &[feed], 1, &[layer.value, gradient]).unwrap();
     let [c, h, w] = layer.shape;
     let at = |place: usize, k: usize| match layer.grid {
-        Grid::Spatial => k * h * w + place,
-        Grid::ChannelsLast => place * c + k,
-        Grid::Tokens { before, .. } => (before + place) * c + k,
+        SpatialLayout::Spatial => k * h * w + place,
+        SpatialLayout::ChannelsLast => place * c + k,
+        SpatialLayout::Tokens { before, .. } => (before + place) * c + k,
     };
     let [a, g] = [0, 1].map(|i: usize| results[i].to_f64());
     let alpha: Vec<f64> =
@@ -139,7 +139,7 @@ fn naive(model: &Model, layer: &Layer, pixels: &[f32], class: usize) -> Vec<f32>
     (0..h * w).map(|p| (0..c).map(|k| alpha[k] * a[at(p, k)]).sum::<f64>() as f32).collect()
 }
 
-fn check(what: &str, model: &Model, grid: Grid, shape: [usize; 3], default: &str) {
+fn check(what: &str, model: &Model, grid: SpatialLayout, shape: [usize; 3], default: &str) {
     let layer = model.default_layer().unwrap();
     assert_eq!((layer.grid, layer.shape), (grid, shape), "{what}: {}", layer.node);
     assert!(layer.node.starts_with(default), "{what}: {}", layer.node);
@@ -161,7 +161,7 @@ fn check(what: &str, model: &Model, grid: Grid, shape: [usize; 3], default: &str
 
 #[test]
 fn a_class_token_is_left_out_of_the_map() {
-    let grid = |before, after| Grid::Tokens { before, after };
+    let grid = |before, after| SpatialLayout::Tokens { before, after };
     check("class token", &vit(1, 1, 0), grid(1, 0), [WIDTH, 3, 4], "blocks.1/norm1");
     check("distilled", &vit(2, 2, 0), grid(2, 0), [WIDTH, 3, 4], "blocks.1/norm1");
     check("registers", &vit(5, 1, 0), grid(5, 0), [WIDTH, 3, 4], "blocks.1/norm1");
@@ -170,11 +170,17 @@ fn a_class_token_is_left_out_of_the_map() {
 
 #[test]
 fn averaged_places_are_looked_at_where_they_are_averaged() {
-    check("mean", &mean_pooled(false), Grid::Tokens { before: 0, after: 0 }, [WIDTH, 3, 4], "norm/Add");
+    check(
+        "mean",
+        &mean_pooled(false),
+        SpatialLayout::Tokens { before: 0, after: 0 },
+        [WIDTH, 3, 4],
+        "norm/Add",
+    );
     check(
         "without the class token",
         &mean_pooled(true),
-        Grid::Tokens { before: 1, after: 0 },
+        SpatialLayout::Tokens { before: 1, after: 0 },
         [WIDTH, 3, 4],
         "norm/Add",
     );
@@ -183,7 +189,7 @@ fn averaged_places_are_looked_at_where_they_are_averaged() {
 #[test]
 fn windows_are_put_together_again() {
     let model = swin();
-    check("swin", &model, Grid::ChannelsLast, [2 * WIDTH, 4, 2], "norm/Add");
+    check("swin", &model, SpatialLayout::ChannelsLast, [2 * WIDTH, 4, 2], "norm/Add");
     let layers = model.layers();
     let of = |name: &str| layers.iter().filter(|l| l.node.starts_with(name)).collect::<Vec<_>>();
     // Within windows there are no image rows, and shifted windows are not positions either.
@@ -224,11 +230,14 @@ fn resizing_is_no_attention() {
     let logits = net.gemm("head", pooled, 3);
     net.graph.set_outputs(&[logits]);
     let model = Model::from_graph(net.graph).unwrap();
-    let grid = Grid::Tokens { before: 1, after: 0 };
+    let grid = SpatialLayout::Tokens { before: 1, after: 0 };
     check("resized places", &model, grid, [WIDTH, 3, 4], "blocks.1/norm1");
     // Resized planes are planes: 6×8 positions, and 3×4 with the class token in front.
     let layers = model.layers();
-    assert!(layers.iter().any(|l| l.shape == [WIDTH, 6, 8] && l.grid == Grid::Spatial), "{layers:?}");
+    assert!(
+        layers.iter().any(|l| l.shape == [WIDTH, 6, 8] && l.grid == SpatialLayout::Spatial),
+        "{layers:?}"
+    );
     assert!(layers.iter().any(|l| l.node.starts_with("norm") && l.grid == grid), "{layers:?}");
 }
 
@@ -257,7 +266,7 @@ fn windows_cut_out_by_indices_are_places() {
     let logits = net.gemm("head", pooled, 3);
     net.graph.set_outputs(&[logits]);
     let model = Model::from_graph(net.graph).unwrap();
-    check("unfold", &model, Grid::Tokens { before: 0, after: 0 }, [WIDTH, 3, 4], "norm/Add");
+    check("unfold", &model, SpatialLayout::Tokens { before: 0, after: 0 }, [WIDTH, 3, 4], "norm/Add");
 }
 
 #[test]

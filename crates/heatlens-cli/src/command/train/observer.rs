@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use heatlens::train::fit::Observer;
-use heatlens::train::history::Record;
+use heatlens::train::history::EpochRecord;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
@@ -48,7 +48,7 @@ impl Observer for EpochLines {
         !interrupted()
     }
 
-    fn epoch(&mut self, record: &Record) {
+    fn epoch(&mut self, record: &EpochRecord) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.started = Instant::now();
         if self.quiet {

@@ -174,7 +174,7 @@ fn new_axis(axis: i64, rank: usize) -> Result<usize, OpError> {
     let count = i64::try_from(rank).unwrap_or(i64::MAX - 1) + 1;
     let at = if axis < 0 { axis + count } else { axis };
     let at = usize::try_from(at).ok().filter(|&at| (1..=rank).contains(&at));
-    at.ok_or_else(|| invalid(format!("a new axis {axis} beside {rank} others")))
+    at.ok_or_else(|| invalid(format!("a new axis {axis} in addition to {rank} others")))
 }
 
 pub(super) fn squeeze(scope: &mut Scope<'_>) -> Made {

@@ -120,7 +120,8 @@ pub(super) fn broadcast_to(scope: &mut Scope<'_>) -> Made {
 pub(super) fn flip(scope: &mut Scope<'_>) -> Made {
     let x = subject(scope)?;
     let axes = scope.int_arguments(1, &["axis"])?;
-    let axes = axes.ok_or_else(|| OpError::Unsupported("all axes reversed, the batch too".to_owned()))?;
+    let axes =
+        axes.ok_or_else(|| OpError::Unsupported("all axes reversed, including the batch".to_owned()))?;
     flip_axes(scope, x, &axes)
 }
 
@@ -138,7 +139,8 @@ pub(super) fn roll(scope: &mut Scope<'_>) -> Made {
     let mut x = subject(scope)?;
     let shifts = scope.int_arguments(1, &["shift"])?.ok_or_else(|| invalid("expected a shift"))?;
     let axes = scope.int_arguments(2, &["axis"])?;
-    let axes = axes.ok_or_else(|| OpError::Unsupported("a shift over all axes, the batch too".to_owned()))?;
+    let axes =
+        axes.ok_or_else(|| OpError::Unsupported("a shift over all axes, including the batch".to_owned()))?;
     if axes.len() != shifts.len() {
         return Err(invalid(format!("shifts {shifts:?} along axes {axes:?}")).into());
     }

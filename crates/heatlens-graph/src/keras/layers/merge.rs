@@ -56,7 +56,7 @@ pub(super) fn aligned(scope: &mut Scope<'_>, operands: &[Arg]) -> Result<(Vec<Va
 
 /// Transposes a constant aligned with the last axes in Keras, for a value with the channels first.
 fn constant_in_front(scope: &mut Scope<'_>, id: ValueId, rank: usize) -> Result<ValueId, Problem> {
-    let misfit = || invalid("a constant with more axes than the value beside it");
+    let misfit = || invalid("a constant with more axes than the other operand");
     let tensor = scope.reading.graph.constant(id).cloned().ok_or_else(misfit)?;
     let own = tensor.shape().len();
     if own == 0 {

@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 fn fixed(dim: Dim) -> Result<usize, OpError> {
     match dim {
         Dim::Fixed(d) => Ok(d),
-        Dim::Batch(_) => Err(invalid("the batch stands where a size is expected")),
+        Dim::Batch(_) => Err(invalid("the batch size is used where a fixed size is expected")),
     }
 }
 

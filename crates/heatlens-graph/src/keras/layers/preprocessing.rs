@@ -190,7 +190,7 @@ pub(super) fn random_crop(scope: &mut Scope<'_>) -> Made {
         return Ok(Scope::spatial_result(x, format));
     }
     if scope.reading.era == Era::Keras3 {
-        scope.warn("crops while training only; after it Keras 3 passes images on as they are");
+        scope.warn("crops in training only; in inference Keras 3 passes images on unchanged");
         return Ok(Scope::spatial_result(x, format));
     }
     let y = resized(scope, x, wanted, Interpolation::Bilinear, true)?;

@@ -60,7 +60,7 @@ pub(super) fn reshape(scope: &mut Scope<'_>) -> Made {
 pub(super) fn reshape_to(scope: &mut Scope<'_>, symbol: Symbol, target: &[i64]) -> Made {
     let shape = scope.shape(symbol.id);
     if !shape.0.first().is_some_and(|d| d.is_batch()) {
-        return Err(invalid("expected the batch in front").into());
+        return Err(invalid("expected the batch as the first axis").into());
     }
     let count: usize = shape.0.iter().skip(1).map(|d| d.at(1)).product();
     let sizes = target_sizes(count, target)?;

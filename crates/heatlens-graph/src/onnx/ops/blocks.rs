@@ -1,7 +1,7 @@
 //! Operators that rearrange or repeat blocks of elements.
 
 use super::Recipe;
-use super::sizes::to_shape;
+use super::shape_values::to_shape;
 use crate::compose::blocks::{self as formula, Order};
 use crate::error::OpError;
 use crate::onnx::attributes::Attributes;

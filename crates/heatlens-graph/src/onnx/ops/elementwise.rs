@@ -220,7 +220,7 @@ pub(super) fn dropout(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError
     attributes.ignore("seed");
     Ok(Box::new(|scope| {
         if scope.truth(2, "training_mode")? == Some(true) {
-            scope.warn("training_mode is on; it runs as after training, passing everything");
+            scope.warn("training_mode is set; it runs in inference mode and passes everything unchanged");
         }
         let x = scope.input(0)?;
         scope.finish(Identity::Dropout, &[Some(x)])

@@ -4,7 +4,7 @@ use super::Recipe;
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
-use crate::onnx::numbered;
+use crate::onnx::batch_index;
 use crate::onnx::scope::{Outputs, Problem, Scope, Slot};
 use crate::op::gather::Gather;
 use crate::op::invalid;
@@ -56,7 +56,7 @@ fn of_each_sample(scope: &mut Scope<'_>, axis: i64, indices: &[Tensor; 2]) -> Re
             OpError::Unsupported(format!("numbers of samples as indices of axis {axis} of {shape}")).into()
         );
     };
-    let places = numbered::places(indices, size)?;
+    let places = batch_index::places(indices, size)?;
     let rows = Shape([&[Dim::Batch(1), Dim::Fixed(size)], rest].concat());
     let rows = scope.step(Reshape { shape: rows }, &[x])?;
     let own = places.rest.into_iter().map(Dim::Fixed);

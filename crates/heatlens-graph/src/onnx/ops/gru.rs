@@ -1,9 +1,9 @@
 //! `GRU` and `RNN`.
 
 use super::Recipe;
-use super::recurrent::{expect, named, row, steps_fit};
+use super::lstm::{expect, named, row, steps_fit};
 use crate::builder::Builder;
-use crate::compose::gru::{Direction, Unit, recurrent};
+use crate::compose::gru::{GruDirection, GruUnit, recurrent};
 use crate::compose::lstm::{between, together};
 use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Shape};
@@ -17,7 +17,7 @@ use crate::op::unary::UnaryFunction;
 
 #[derive(Clone, Debug)]
 struct Settings {
-    unit: Unit,
+    unit: GruUnit,
     /// For each direction, whether it runs backwards, and the activations of gates and output.
     directions: Vec<(bool, [UnaryFunction; 2])>,
     clip: Option<f32>,
@@ -36,14 +36,14 @@ struct Inputs {
 
 pub(super) fn gru(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let linear_before_reset = attributes.flag("linear_before_reset")?;
-    read(attributes, Unit::Gated { linear_before_reset }, &["Sigmoid", "Tanh"])
+    read(attributes, GruUnit::Gated { linear_before_reset }, &["Sigmoid", "Tanh"])
 }
 
 pub(super) fn rnn(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
-    read(attributes, Unit::Plain, &["Tanh"])
+    read(attributes, GruUnit::Plain, &["Tanh"])
 }
 
-fn read(attributes: &mut Attributes<'_>, unit: Unit, usual: &[&str]) -> Result<Recipe, OpError> {
+fn read(attributes: &mut Attributes<'_>, unit: GruUnit, usual: &[&str]) -> Result<Recipe, OpError> {
     let backwards: &[bool] = match attributes.text("direction")? {
         None | Some("forward") => &[false],
         Some("reverse") => &[true],
@@ -121,7 +121,7 @@ impl Settings {
         let (mut all, mut lasts) = (Vec::new(), Vec::new());
         for (index, &(backwards, [gate, output])) in self.directions.iter().enumerate() {
             let axis = usize::from(self.samples_first);
-            let direction = Direction {
+            let direction = GruDirection {
                 unit: self.unit,
                 backwards,
                 gate,

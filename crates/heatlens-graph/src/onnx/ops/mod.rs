@@ -10,19 +10,19 @@
 mod attention;
 mod blocks;
 mod constant;
-mod counting;
 mod elementwise;
 mod gather;
+mod gather_scatter;
 mod gru;
+mod index_ops;
+mod lstm;
 mod matrix;
 mod normalization;
-mod places;
 mod quantize;
-mod recurrent;
 mod reduce;
 mod resize;
 mod shape;
-mod sizes;
+mod shape_values;
 mod slice;
 mod window;
 
@@ -81,8 +81,8 @@ static ROWS: &[Row] = &[
     row("Abs", 6, 1..=1, elementwise::unary),
     row("Add", 7, 2..=2, elementwise::binary),
     row("And", 7, 2..=2, elementwise::binary),
-    row("ArgMax", 1, 1..=1, counting::arg),
-    row("ArgMin", 1, 1..=1, counting::arg),
+    row("ArgMax", 1, 1..=1, index_ops::arg),
+    row("ArgMin", 1, 1..=1, index_ops::arg),
     row("Attention", 23, 3..=7, attention::attention),
     row("AveragePool", 7, 1..=1, window::average_pool),
     row("BatchNormalization", 7, 5..=5, normalization::batch_normalization),
@@ -95,11 +95,11 @@ static ROWS: &[Row] = &[
     row("Col2Im", 18, 3..=3, window::col2im),
     row("Concat", 4, 1..=ANY, shape::concat),
     row("Constant", 1, 0..=0, constant::constant),
-    row("ConstantOfShape", 9, 1..=1, sizes::constant_of_shape),
+    row("ConstantOfShape", 9, 1..=1, shape_values::constant_of_shape),
     row("Conv", 1, 2..=3, window::conv),
     row("ConvTranspose", 1, 2..=3, window::conv_transpose),
     row("Cos", 7, 1..=1, elementwise::unary),
-    row("CumSum", 11, 2..=2, counting::cum_sum),
+    row("CumSum", 11, 2..=2, index_ops::cum_sum),
     row("DepthToSpace", 1, 1..=1, blocks::depth_to_space),
     row("DequantizeLinear", 10, 2..=3, quantize::dequantize),
     row("Div", 7, 2..=2, elementwise::binary),
@@ -110,13 +110,13 @@ static ROWS: &[Row] = &[
     row("Erf", 9, 1..=1, elementwise::unary),
     row("Exp", 6, 1..=1, elementwise::unary),
     row("Expand", 8, 2..=2, shape::expand),
-    row("EyeLike", 9, 1..=1, counting::eye_like),
+    row("EyeLike", 9, 1..=1, index_ops::eye_like),
     row("Flatten", 1, 1..=1, shape::flatten),
     row("Floor", 6, 1..=1, elementwise::unary),
     row("GRU", 7, 3..=6, gru::gru),
     row("Gather", 1, 2..=2, gather::gather),
-    row("GatherElements", 11, 2..=2, places::gather_elements),
-    row("GatherND", 11, 2..=2, places::gather_nd),
+    row("GatherElements", 11, 2..=2, gather_scatter::gather_elements),
+    row("GatherND", 11, 2..=2, gather_scatter::gather_nd),
     row("Gelu", 20, 1..=1, elementwise::gelu),
     row("Gemm", 7, 2..=3, matrix::gemm),
     row("GlobalAveragePool", 1, 1..=1, window::global_average_pool),
@@ -132,7 +132,7 @@ static ROWS: &[Row] = &[
     row("IsInf", 10, 1..=1, elementwise::is_inf),
     row("IsNaN", 9, 1..=1, elementwise::is_nan),
     row("LRN", 1, 1..=1, normalization::lrn),
-    row("LSTM", 7, 3..=8, recurrent::lstm),
+    row("LSTM", 7, 3..=8, lstm::lstm),
     row("LayerNormalization", 17, 2..=3, normalization::layer),
     row("LeakyRelu", 6, 1..=1, elementwise::activation),
     row("Less", 7, 2..=2, elementwise::binary),
@@ -151,9 +151,9 @@ static ROWS: &[Row] = &[
     row("Mod", 10, 2..=2, elementwise::modulo),
     row("Mul", 7, 2..=2, elementwise::binary),
     row("Neg", 6, 1..=1, elementwise::unary),
-    row("NonZero", 9, 1..=1, counting::non_zero),
+    row("NonZero", 9, 1..=1, index_ops::non_zero),
     row("Not", 1, 1..=1, elementwise::unary),
-    row("OneHot", 9, 3..=3, counting::one_hot),
+    row("OneHot", 9, 3..=3, index_ops::one_hot),
     row("Or", 7, 2..=2, elementwise::binary),
     row("PRelu", 7, 2..=2, elementwise::binary),
     row("Pad", 2, 1..=4, slice::pad),
@@ -161,7 +161,7 @@ static ROWS: &[Row] = &[
     row("QuantizeLinear", 10, 2..=3, quantize::quantize),
     row("RMSNormalization", 23, 2..=2, normalization::rms),
     row("RNN", 7, 3..=6, gru::rnn),
-    row("Range", 11, 3..=3, sizes::range),
+    row("Range", 11, 3..=3, shape_values::range),
     row("Reciprocal", 6, 1..=1, elementwise::unary),
     row("ReduceL1", 1, 1..=2, reduce::composed),
     row("ReduceL2", 1, 1..=2, reduce::composed),
@@ -177,16 +177,16 @@ static ROWS: &[Row] = &[
     row("Reshape", 5, 2..=2, shape::reshape),
     row("Resize", 10, 2..=4, resize::resize),
     row("Round", 11, 1..=1, elementwise::unary),
-    row("Scatter", 9, 3..=3, places::scatter_elements),
-    row("ScatterElements", 11, 3..=3, places::scatter_elements),
-    row("ScatterND", 11, 3..=3, places::scatter_nd),
+    row("Scatter", 9, 3..=3, gather_scatter::scatter_elements),
+    row("ScatterElements", 11, 3..=3, gather_scatter::scatter_elements),
+    row("ScatterND", 11, 3..=3, gather_scatter::scatter_nd),
     row("Selu", 6, 1..=1, elementwise::activation),
-    row("Shape", 1, 1..=1, sizes::shape),
+    row("Shape", 1, 1..=1, shape_values::shape),
     row("Shrink", 9, 1..=1, elementwise::shrink),
     row("Sigmoid", 6, 1..=1, elementwise::unary),
     row("Sign", 9, 1..=1, elementwise::unary),
     row("Sin", 7, 1..=1, elementwise::unary),
-    row("Size", 1, 1..=1, sizes::size),
+    row("Size", 1, 1..=1, shape_values::size),
     row("Slice", 1, 1..=5, slice::slice),
     row("Softmax", 1, 1..=1, reduce::softmax),
     row("Softplus", 1, 1..=1, elementwise::unary),
@@ -203,7 +203,7 @@ static ROWS: &[Row] = &[
     row("ThresholdedRelu", 10, 1..=1, elementwise::activation),
     row("Tile", 6, 2..=2, blocks::tile),
     row("Transpose", 1, 1..=1, shape::transpose),
-    row("Trilu", 14, 1..=2, counting::trilu),
+    row("Trilu", 14, 1..=2, index_ops::trilu),
     row("Unsqueeze", 1, 1..=2, shape::unsqueeze),
     row("Upsample", 7, 1..=2, resize::upsample),
     row("Where", 9, 3..=3, elementwise::choose),

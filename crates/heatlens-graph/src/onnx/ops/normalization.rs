@@ -23,7 +23,10 @@ pub(super) fn batch_normalization(attributes: &mut Attributes<'_>) -> Result<Rec
     Ok(Box::new(move |scope| {
         let further = scope.node.output.iter().skip(1).any(|name| !name.is_empty());
         if flagged || by_outputs && further {
-            scope.warn("it was exported in training mode; it runs with its stored statistics");
+            scope.warn(
+                "it was exported in training mode; it runs in inference mode, with its stored \
+                statistics",
+            );
         }
         let inputs = scope.inputs()?;
         scope.finish(BatchNormalization { epsilon }, &inputs)

@@ -4,7 +4,7 @@
 //! Rounding and clamping follow the file, and gradients pass straight through within the range.
 
 use super::Recipe;
-use super::places::stored;
+use super::gather_scatter::stored;
 use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Shape};

@@ -1,12 +1,12 @@
 //! Operators that change the shape.
 
 use super::reduce::axes;
-use super::sizes::to_shape;
+use super::shape_values::to_shape;
 use super::{Recipe, plain};
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
-use crate::onnx::known::Size;
+use crate::onnx::constant_folding::Size;
 use crate::op::broadcast::broadcast;
 use crate::op::concat::Concat;
 use crate::op::expand::Expand;

@@ -6,7 +6,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Shape};
 use crate::graph::ValueId;
 use crate::onnx::attributes::Attributes;
-use crate::onnx::known::Size;
+use crate::onnx::constant_folding::Size;
 use crate::onnx::scope::{Outputs, Problem, Scope};
 use crate::op::gather::Gather;
 use crate::op::invalid;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::bilinear::Enlargement;
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::baseline::extremes;
 use crate::method::parts::blend;
-use crate::method::study::TargetProgram;
-use crate::method::{MethodError, PassCount, Passes, Study, Subject};
+use crate::method::{MethodError, MultiPass, PassContext, PassCount, PassInput};
 use crate::model::Placement;
 use crate::random::{Key, Rng};
 
@@ -41,18 +41,18 @@ pub(in crate::method) struct ChannelMasks {
 impl ChannelMasks {
     /// Prepares the programs for activations and score.
     pub(in crate::method) fn prepare(
-        study: &Study<'_>,
+        context: &PassContext<'_>,
         views: Views,
-    ) -> Result<Box<dyn Passes>, MethodError> {
-        let ([_, h, w], [_, height, width]) = (study.layer.shape, study.image_shape());
-        let placement = Placement::new(study.layer.cells, [height, width]);
+    ) -> Result<Box<dyn MultiPass>, MethodError> {
+        let ([_, h, w], [_, height, width]) = (context.layer.shape, context.image_shape());
+        let placement = Placement::new(context.layer.cells, [height, width]);
         Ok(Box::new(Self {
-            activations: study.activations_program()?,
-            score: study.score_program()?,
-            layer: study.layer.shape,
+            activations: context.activations_program()?,
+            score: context.score_program()?,
+            layer: context.layer.shape,
             enlargement: Enlargement::placed([h, w], &placement, [height, width]),
             views,
-            key: study.key(),
+            key: context.key(),
         }))
     }
 
@@ -70,7 +70,7 @@ impl ChannelMasks {
     }
 }
 
-impl Passes for ChannelMasks {
+impl MultiPass for ChannelMasks {
     fn shape(&self) -> Vec<usize> {
         self.layer[1..].to_vec()
     }
@@ -80,12 +80,12 @@ impl Passes for ChannelMasks {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
         let [channels, h, w] = self.layer;
-        let activations = self.activations.run(subject.pixels, 1, subject.target)?.swap_remove(0);
+        let activations = self.activations.run(input.pixels, 1, input.target)?.swap_remove(0);
         let planes: Vec<&[f32]> = activations.chunks(h * w).collect();
         let shown: Vec<usize> = (0..channels).filter(|&k| varies(planes[k])).collect();
-        let black = vec![0.0; subject.pixels.len()];
+        let black = vec![0.0; input.pixels.len()];
         let make = |pass: usize, image: &mut [f32]| {
             let channel = shown[pass / self.views.count];
             let number = channel * self.views.count + pass % self.views.count;
@@ -93,7 +93,7 @@ impl Passes for ChannelMasks {
         };
         let mut scores = vec![0.0; shown.len()];
         let total = shown.len() * self.views.count;
-        self.score.stream(subject, total, &make, &mut |pass, _, outputs| {
+        self.score.stream(input, total, &make, &mut |pass, _, outputs| {
             scores[pass / self.views.count] += f64::from(outputs[0][0]) / self.views.count as f64;
         })?;
         let mut map = vec![0.0; h * w];

@@ -2,7 +2,7 @@
 
 use crate::bilinear::Enlargement;
 use crate::method::parts::{baseline, blend};
-use crate::method::{MethodError, Parameter, Setting, Study};
+use crate::method::{MethodError, MethodParameter, PassContext, Setting};
 use crate::random::Key;
 
 /// Maximum number of cells per side; each cell costs passes.
@@ -21,7 +21,7 @@ pub(in crate::method) struct GridMasks {
 
 impl GridMasks {
     /// The parameter for the fill where a mask is 0.
-    pub(in crate::method) const FILL: Parameter = Parameter {
+    pub(in crate::method) const FILL: MethodParameter = MethodParameter {
         name: "fill",
         default: Setting::Choice(&["zero", "mean", "blur", "uniform"]),
         summary: "what shows where a mask is 0: zero, each channel's mean, the image blurred, or noise",
@@ -29,13 +29,13 @@ impl GridMasks {
 
     /// Creates the grid from the settings `grid` and `fill`; a default grid finer than the image gets one cell per
     /// pixel.
-    pub(in crate::method) fn new(study: &Study<'_>) -> Result<Self, MethodError> {
-        let [_, h, w] = study.image_shape();
-        study.chosen.count_up_to("grid", FINEST)?;
+    pub(in crate::method) fn new(context: &PassContext<'_>) -> Result<Self, MethodError> {
+        let [_, h, w] = context.image_shape();
+        context.chosen.count_up_to("grid", FINEST)?;
         let too_fine = || format!("the image is only {h} pixels high and {w} wide");
-        let side = study.count_that_fits("grid", |side| side <= h.min(w), h.min(w), too_fine)?;
+        let side = context.count_that_fits("grid", |side| side <= h.min(w), h.min(w), too_fine)?;
         let enlargement = Enlargement::new([side, side], [h, w]);
-        let (shape, key, fill) = (study.image_shape(), study.key(), study.chosen.choice("fill")?);
+        let (shape, key, fill) = (context.image_shape(), context.key(), context.chosen.choice("fill")?);
         Ok(Self { side, shape, enlargement, fill, key })
     }
 

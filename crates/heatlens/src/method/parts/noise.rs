@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::method::multi_pass::TargetProgram;
 use crate::method::parts::baseline::extremes;
-use crate::method::study::TargetProgram;
-use crate::method::{MethodError, Parameter, PassCount, Passes, Setting, Study, Subject};
+use crate::method::{MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting};
 use crate::random::Key;
 
 /// The parameter for the strength of the noise.
-pub(in crate::method) const NOISE: Parameter = Parameter {
+pub(in crate::method) const NOISE: MethodParameter = MethodParameter {
     name: "noise",
     default: Setting::Number(0.15),
     summary: "standard deviation of the noise, as a share of the image's range",
@@ -17,11 +17,11 @@ pub(in crate::method) const NOISE: Parameter = Parameter {
 /// Returns a function that adds Gaussian noise to an image, different for every sample.
 #[allow(clippy::cast_possible_truncation)]
 pub(in crate::method) fn noisy(
-    subject: &Subject<'_>,
+    input: &PassInput<'_>,
     noise: f64,
     key: Key,
 ) -> impl Fn(usize, &mut [f32]) + Sync + use<> {
-    let [low, high] = extremes(subject.pixels);
+    let [low, high] = extremes(input.pixels);
     let sigma = noise * f64::from(high - low);
     move |sample, image| {
         let mut rng = key.at(sample as u64).rng();
@@ -70,24 +70,28 @@ pub(in crate::method) struct NoisyGradients {
 
 impl NoisyGradients {
     /// Parameters that can be set.
-    pub(in crate::method) const PARAMETERS: &'static [Parameter] = &[
-        Parameter { name: "samples", default: Setting::Count(50), summary: "noisy copies of the image" },
+    pub(in crate::method) const PARAMETERS: &'static [MethodParameter] = &[
+        MethodParameter {
+            name: "samples",
+            default: Setting::Count(50),
+            summary: "noisy copies of the image",
+        },
         NOISE,
     ];
 
     /// Prepares the gradient program.
     pub(in crate::method) fn prepare(
-        study: &Study<'_>,
+        context: &PassContext<'_>,
         statistic: fn(&Moments) -> Vec<f64>,
-    ) -> Result<Box<dyn Passes>, MethodError> {
-        let samples = study.chosen.count("samples")?;
-        let noise = study.chosen.number_between("noise", 0.0, 10.0)?;
-        let (shape, key) = (study.image_shape(), study.key());
-        Ok(Box::new(Self { gradient: study.gradient_program()?, shape, samples, noise, key, statistic }))
+    ) -> Result<Box<dyn MultiPass>, MethodError> {
+        let samples = context.chosen.count("samples")?;
+        let noise = context.chosen.number_between("noise", 0.0, 10.0)?;
+        let (shape, key) = (context.image_shape(), context.key());
+        Ok(Box::new(Self { gradient: context.gradient_program()?, shape, samples, noise, key, statistic }))
     }
 }
 
-impl Passes for NoisyGradients {
+impl MultiPass for NoisyGradients {
     fn shape(&self) -> Vec<usize> {
         self.shape.to_vec()
     }
@@ -97,10 +101,10 @@ impl Passes for NoisyGradients {
     }
 
     #[allow(clippy::cast_possible_truncation)]
-    fn explain(&self, subject: &Subject<'_>) -> Result<Vec<f32>, MethodError> {
-        let make = noisy(subject, self.noise, self.key);
-        let mut moments = Moments::new(subject.pixels.len());
-        self.gradient.stream(subject, self.samples, &make, &mut |_, _, outputs| moments.add(outputs[0]))?;
+    fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
+        let make = noisy(input, self.noise, self.key);
+        let mut moments = Moments::new(input.pixels.len());
+        self.gradient.stream(input, self.samples, &make, &mut |_, _, outputs| moments.add(outputs[0]))?;
         Ok((self.statistic)(&moments).into_iter().map(|v| v as f32).collect())
     }
 }

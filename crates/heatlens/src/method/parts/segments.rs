@@ -1,7 +1,7 @@
 //! Segmentation of an image, used by LIME and Kernel SHAP.
 
 use crate::method::parts::baseline::{baseline, extremes};
-use crate::method::{MethodError, Parameter, Setting, Study};
+use crate::method::{MethodError, MethodParameter, PassContext, Setting};
 use crate::random::Key;
 
 /// Maximum number of pieces; more would make the equations too large to solve for every image.
@@ -35,32 +35,32 @@ pub(in crate::method) struct Cutting {
 
 impl Cutting {
     /// The parameter for the number of pieces.
-    pub(in crate::method) const SEGMENTS: Parameter = Parameter {
+    pub(in crate::method) const SEGMENTS: MethodParameter = MethodParameter {
         name: "segments",
         default: Setting::Count(49),
         summary: "about how many pieces the image is cut into",
     };
     /// The parameter for the shape of the pieces.
-    pub(in crate::method) const SHAPES: Parameter = Parameter {
+    pub(in crate::method) const SHAPES: MethodParameter = MethodParameter {
         name: "shapes",
         default: Setting::Choice(&["grid", "slic"]),
         summary: "pieces: rectangles, or superpixels of one colour (Achanta et al. 2012)",
     };
     /// The parameter for the fill of covered pieces.
-    pub(in crate::method) const FILL: Parameter = Parameter {
+    pub(in crate::method) const FILL: MethodParameter = MethodParameter {
         name: "fill",
         default: Setting::Choice(&["zero", "mean", "blur", "uniform"]),
         summary: "what covers a piece: zero, each channel's mean, the image blurred, or noise",
     };
 
     /// Reads the settings; if an image has fewer pixels than the default number of pieces, every pixel is a piece.
-    pub(in crate::method) fn new(study: &Study<'_>) -> Result<Self, MethodError> {
-        let [_, h, w] = study.image_shape();
-        study.chosen.count_up_to("segments", MOST_SEGMENTS)?;
+    pub(in crate::method) fn new(context: &PassContext<'_>) -> Result<Self, MethodError> {
+        let [_, h, w] = context.image_shape();
+        context.chosen.count_up_to("segments", MOST_SEGMENTS)?;
         let too_many = || format!("the image has only {} pixels", h * w);
-        let wanted = study.count_that_fits("segments", |pieces| pieces <= h * w, h * w, too_many)?;
-        let (shape, key) = (study.image_shape(), study.key());
-        let (shapes, fill) = (study.chosen.choice("shapes")?, study.chosen.choice("fill")?);
+        let wanted = context.count_that_fits("segments", |pieces| pieces <= h * w, h * w, too_many)?;
+        let (shape, key) = (context.image_shape(), context.key());
+        let (shapes, fill) = (context.chosen.choice("shapes")?, context.chosen.choice("fill")?);
         Ok(Self { shape, wanted, shapes, fill, key })
     }
 

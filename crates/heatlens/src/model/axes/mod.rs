@@ -6,15 +6,15 @@
 //! node. Reshapes only split and merge axes: a row number is written as a sum of digits (for 7 windows of 8 rows, one
 //! digit for the window and one for the row within it), and the rows are restored where the digits are merged again.
 
-mod choose;
-mod digits;
-mod fields;
-mod follow;
-mod meet;
+mod axis;
+mod elementwise;
+mod propagate;
+mod receptive_field;
+mod selection;
 
-pub(crate) use digits::{Axis, Part};
-pub(crate) use fields::Fields;
-pub(crate) use follow::{Followed, Mixing, follow};
+pub(crate) use axis::{Axis, Part};
+pub(crate) use propagate::{Mixing, PropagatedAxes, propagate};
+pub(crate) use receptive_field::Fields;
 
 use heatlens_graph::Shape;
 
@@ -22,7 +22,7 @@ use crate::model::placement::Cells;
 
 /// Layout of a value's elements over the places of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grid {
+pub enum SpatialLayout {
     /// N×C×h×w.
     Spatial,
     /// N×h×w×C.
@@ -38,20 +38,22 @@ pub enum Grid {
 }
 
 /// Returns the grid of a value with the axes `axes`, and its shape `[c, h, w]`.
-pub(crate) fn grid(axes: &[Axis], shape: &Shape) -> Option<(Grid, [usize; 3])> {
+pub(crate) fn grid(axes: &[Axis], shape: &Shape) -> Option<(SpatialLayout, [usize; 3])> {
     let size = |axis: usize| shape.0.get(axis).map_or(0, |d| d.at(1));
     let (samples, axes) = axes.split_first()?;
-    if !digits::is_samples(samples) {
+    if !axis::is_samples(samples) {
         return None;
     }
     let (grid, c, h, w) = match axes {
-        [c, h, w] if is_rows(h) && is_columns(w) && is_plain(c) => (Grid::Spatial, size(1), size(2), size(3)),
+        [c, h, w] if is_rows(h) && is_columns(w) && is_plain(c) => {
+            (SpatialLayout::Spatial, size(1), size(2), size(3))
+        }
         [h, w, c] if is_rows(h) && is_columns(w) && is_plain(c) => {
-            (Grid::ChannelsLast, size(3), size(1), size(2))
+            (SpatialLayout::ChannelsLast, size(3), size(1), size(2))
         }
         [tokens, c] if is_plain(c) => {
-            let (before, [rows, columns], after) = digits::tokens(tokens)?;
-            (Grid::Tokens { before, after }, size(2), rows.size, columns.size)
+            let (before, [rows, columns], after) = axis::tokens(tokens)?;
+            (SpatialLayout::Tokens { before, after }, size(2), rows.size, columns.size)
         }
         _ => return None,
     };
@@ -65,7 +67,7 @@ pub(crate) fn cells(axes: &[Axis], fields: &Fields) -> [Option<Cells>; 2] {
         [_, _, h, w] | [_, h, w, _] if is_rows(h) && is_columns(w) => {
             [h, w].map(|axis| axis.first()?.digit())
         }
-        [_, tokens, _] => match digits::tokens(tokens) {
+        [_, tokens, _] => match axis::tokens(tokens) {
             Some((_, grid, _)) => grid.map(Some),
             None => [None; 2],
         },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use heatlens_graph::keras::{KerasError, OpenOptions, open_file_with};
+use heatlens_graph::keras::{KerasError, KerasOptions, open_file_with};
 use heatlens_graph::onnx::USUAL_SIZES;
 
 use super::{Cause, Format, InputSize, Opened};
@@ -13,7 +13,7 @@ pub(super) const FORMAT: Format = Format { recognises: heatlens_graph::keras::re
 /// Opens a file. If the file leaves the image size open and none is given, the first common size that the network
 /// accepts is used.
 fn open(path: &Path, input_size: InputSize) -> Result<Opened, Cause> {
-    let read = |input_size| open_file_with(path, &OpenOptions { input_size });
+    let read = |input_size| open_file_with(path, &KerasOptions { input_size });
     let (opened, assumed_size) = match read(input_size) {
         Err(error @ KerasError::OpenSize { .. }) if input_size.is_none() => {
             let usual = USUAL_SIZES.into_iter();

@@ -46,7 +46,7 @@ pub(super) fn open(path: &Path, size: InputSize) -> Result<Opened, Cause> {
     }
     let ends = both_ends(&mut heatlens_graph::open_regular(path)?)?;
     let format = FORMATS.iter().find(|format| (format.recognises)(&ends));
-    let format = format.ok_or("a file of no known format")?;
+    let format = format.ok_or("a file of unknown format")?;
     (format.open)(path, size).map_err(|error| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match (sniff::looks_like(&ends), sniff::looks_like_by_name(&name)) {

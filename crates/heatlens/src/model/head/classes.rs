@@ -21,7 +21,8 @@ fn guess(_: &Graph, end: &End<'_>) -> Option<Guess> {
     Some(match end.outputs {
         1 if unsaid => Guess::with_note(
             kind,
-            "the one output has no sigmoid; it is taken as the logit z of class 1 (a quantity, such as an age? --head regression)",
+            "the single output has no sigmoid; it is taken as the logit z of class 1 (if it is a quantity, \
+             such as an age: --head regression)",
         ),
         outputs if unsaid => Guess::with_note(
             kind,

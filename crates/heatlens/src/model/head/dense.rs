@@ -192,7 +192,7 @@ impl Dense {
     /// If the places are pixels, or the format of the boxes is unknown.
     pub(crate) fn of_side(&self, graph: &mut Graph, side: usize) -> Result<Self, ModelError> {
         let Some(Boxes { value, centred: Some(centred), .. }) = self.boxes else {
-            return Err(region("only boxes of known form have sides".to_owned()));
+            return Err(region("only boxes in a known format have sides".to_owned()));
         };
         let mut b = Builder::new(graph, "side");
         self.side(&mut b, value, centred, side).map_err(ModelError::Graph)

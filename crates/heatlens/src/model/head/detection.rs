@@ -9,16 +9,16 @@ use heatlens_graph::{Builder, DType, Dim, Graph, GraphError, Shape, ValueId};
 
 use super::dense::{Dense, Region};
 use super::kind::{HeadKind, Row};
-use super::narrow::{Part, along, before_sigmoid, narrow};
-use super::{Activation, Asked, Found, Head, known, odds};
+use super::output_part::{Part, along, before_sigmoid, narrow};
+use super::{Activation, Asked, Found, Head, log_odds, value_bounds};
 use crate::model::ModelError;
 
 pub(super) const ROW: Row = Row {
     kind: HeadKind::Detection,
     name: "detection",
-    about: "the score of the surest box of a class (--detection and --region name others)",
+    about: "the score of the most confident box of a class (--detection and --region choose others)",
     quantity: false,
-    refuses: |_, _| Some("there is one list of scores for the whole image".to_owned()),
+    refuses: |_, _| Some("the model gives one list of scores for the whole image".to_owned()),
     guess: |_, _| None,
     dense: Some(find),
 };
@@ -130,12 +130,12 @@ fn build(graph: &mut Graph, asked: &Asked<'_>, layout: Layout) -> Result<Option<
             let object = narrow(graph, output, part(SIDES, 1))?;
             let object = match before_sigmoid(graph, object)? {
                 Some(object) => object,
-                None => odds::log_odds(graph, &known::known(graph), object, 1.0)?,
+                None => log_odds::log_odds(graph, &value_bounds::known(graph), object, 1.0)?,
             };
             let object = classes_first(graph, asked, object, axis)?;
             notes.push(
-                "each box has a number that says how surely there is an object; what is explained is the log odds of its \
-                 product with the class's"
+                "each box has an objectness score; the log odds of its product with the class's score are \
+                 explained"
                     .to_owned(),
             );
             let both = both(graph, object, scores)?;
@@ -179,16 +179,19 @@ fn plain(
     classes: usize,
     notes: &mut Vec<String>,
 ) -> Result<(ValueId, Activation), GraphError> {
-    let known = known::known(graph);
+    let known = value_bounds::known(graph);
     if known[scores.index()].lies_within(0.0, 1.0) {
-        return Ok((odds::log_odds(graph, &known, scores, 1.0)?, Activation::LogOdds));
+        return Ok((log_odds::log_odds(graph, &known, scores, 1.0)?, Activation::LogOdds));
     }
     let softmax = asked.names.map_or(classes > 1, |names| names + 1 == classes);
     let meaning = match softmax {
-        true => "of a softmax whose last class is that there is nothing (as DETR has it)",
+        true => "of a softmax whose last class means no object (as in DETR)",
         false => "of one sigmoid for each class",
     };
-    notes.push(format!("the {classes} scores of each box are taken for the logits {meaning}; --labels with as many names as classes settles it"));
+    notes.push(format!(
+        "the {classes} scores of each box are taken as the logits {meaning}; --labels with as \
+        many names as classes decides it"
+    ));
     Ok((scores, if softmax { Activation::Softmax } else { Activation::Sigmoid }))
 }
 
@@ -216,7 +219,7 @@ fn without_nothing(
     let own = b.apply(real, &[scores])?;
     let p = b.apply(Softmax { axis: 1, log: false }, &[scores])?;
     let p = b.apply(real, &[p])?;
-    let confidence = odds::log_odds(graph, &known::known(graph), p, 1.0)?;
+    let confidence = log_odds::log_odds(graph, &value_bounds::known(graph), p, 1.0)?;
     Ok((own, confidence, classes - 1))
 }
 

@@ -8,7 +8,7 @@ use super::{Activation, End, Scores};
 pub(super) const ROW: Row = Row {
     kind: HeadKind::MultiLabel,
     name: "multi-label",
-    about: "the score of a class; each class is there or not, whatever the others are",
+    about: "the score of a class; each class is present or absent, independently of the others",
     quantity: false,
     refuses,
     guess,

@@ -6,8 +6,8 @@ use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::{Builder, Graph, GraphError, Node, Uses, ValueId};
 
-use super::known::{Known, is_harmless, uniform};
-use super::{Activation, is_renaming, odds, written_out};
+use super::value_bounds::{Known, is_harmless, uniform};
+use super::{Activation, decomposed_softmax, is_renaming, log_odds};
 
 /// Scale of an output in percent.
 const PER_CENT: f64 = 100.0;
@@ -40,7 +40,7 @@ impl Scores {
     /// If the graph is too large.
     pub(super) fn logits(&self, graph: &mut Graph, known: &[Known]) -> Result<ValueId, GraphError> {
         match self.activation {
-            Activation::LogOdds => odds::log_odds(graph, known, self.from, self.scale),
+            Activation::LogOdds => log_odds::log_odds(graph, known, self.from, self.scale),
             Activation::HardSigmoid => {
                 let mut b = Builder::new(graph, "hard_sigmoid");
                 let scaled = b.scale(self.from, self.affine[0])?;
@@ -108,7 +108,8 @@ fn step_back(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId) -> Op
             return None;
         }
         let node = graph.producer(at).map(|id| graph.node(id))?;
-        if let Some((logits, activation)) = written_out::activation(graph, at).or_else(|| plain(node)) {
+        if let Some((logits, activation)) = decomposed_softmax::activation(graph, at).or_else(|| plain(node))
+        {
             return ended(logits, activation, scale, log, exp);
         }
         let input = step(graph, known, node, &mut scale, log)?;

@@ -30,15 +30,16 @@ fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
     let known = &end.known[end.output.index()];
     let reason = if known.low.is_finite() || known.high.is_finite() {
         let (low, high) = (known.low, known.high);
-        format!("it lies within {low:.4}…{high:.4}, which no logit does")
+        format!("it is limited to {low:.4}…{high:.4}, which a logit is not")
     } else {
         let constant = last_constant(graph, end.output).filter(|c| c.abs() > NO_LOGIT)?;
-        format!("its last constant is {constant}, too much for a logit")
+        format!("its last constant is {constant}, too large for a logit")
     };
     Some(Guess::with_note(
         HeadKind::Regression,
         format!(
-            "the one output is taken for a quantity (regression): {reason}; --head classes if it tells two classes apart"
+            "the single output is taken as a quantity (regression): {reason}; use --head classes if it \
+             separates two classes"
         ),
     ))
 }

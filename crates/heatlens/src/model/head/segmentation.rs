@@ -10,16 +10,16 @@ use heatlens_graph::{Builder, DType, Dim, Graph, GraphError, Shape, ValueId};
 
 use super::dense::{Dense, Region};
 use super::kind::{HeadKind, Row};
-use super::{Activation, Asked, Found, Head, known, odds, written_out};
+use super::{Activation, Asked, Found, Head, decomposed_softmax, log_odds, value_bounds};
 use crate::model::ModelError;
-use crate::model::axes::{self, Grid};
+use crate::model::axes::{self, SpatialLayout};
 
 pub(super) const ROW: Row = Row {
     kind: HeadKind::Segmentation,
     name: "segmentation",
-    about: "the score of a class at the pixels that are taken for it (--region names others)",
+    about: "the score of a class at the pixels predicted as it (--region chooses others)",
     quantity: false,
-    refuses: |_, _| Some("there is one list of scores for the whole image".to_owned()),
+    refuses: |_, _| Some("the model gives one list of scores for the whole image".to_owned()),
     guess: |_, _| None,
     dense: Some(find),
 };
@@ -31,7 +31,7 @@ const SMALLEST: usize = 8;
 
 /// Finds an output that holds scores at every pixel.
 fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelError> {
-    let followed = axes::follow(graph, asked.image);
+    let propagated = axes::propagate(graph, asked.image);
     let fits = |&(output, grid): &(ValueId, Layout)| {
         let [h, w] = asked.size(graph);
         let [c, rows, columns] = grid.shape;
@@ -40,7 +40,7 @@ fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelErro
         f32s && (masks || asked.forced)
     };
     let layout = |output| {
-        let axes = followed.axes[ValueId::index(output)].as_deref();
+        let axes = propagated.axes[ValueId::index(output)].as_deref();
         let shape = &graph.fact(output).shape;
         let found = axes.and_then(|axes| axes::grid(axes, shape));
         Some((output, Layout::new(found).or_else(|| asked.by_size(graph, output))?))
@@ -60,11 +60,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    fn new(found: Option<(Grid, [usize; 3])>) -> Option<Self> {
+    fn new(found: Option<(SpatialLayout, [usize; 3])>) -> Option<Self> {
         match found? {
-            (Grid::Spatial, shape) => Some(Self { last: false, shape }),
-            (Grid::ChannelsLast, shape) => Some(Self { last: true, shape }),
-            (Grid::Tokens { .. }, _) => None,
+            (SpatialLayout::Spatial, shape) => Some(Self { last: false, shape }),
+            (SpatialLayout::ChannelsLast, shape) => Some(Self { last: true, shape }),
+            (SpatialLayout::Tokens { .. }, _) => None,
         }
     }
 }
@@ -91,17 +91,17 @@ fn build(
     let (scores, activation) = match behind(graph, output, if last { 3 } else { 1 })? {
         Some(found) => found,
         None => {
-            let known = known::known(graph);
+            let known = value_bounds::known(graph);
             match known[output.index()].lies_within(0.0, 1.0) {
-                true => (odds::log_odds(graph, &known, output, 1.0)?, Activation::LogOdds),
+                true => (log_odds::log_odds(graph, &known, output, 1.0)?, Activation::LogOdds),
                 false => (output, Activation::None),
             }
         }
     };
     if activation == Activation::None {
         notes.push(match c {
-            1 => "the one number at each pixel has no sigmoid; it is taken as the logit of the foreground, not as a quantity \
-                  such as a depth"
+            1 => "the single number at each pixel has no sigmoid; it is taken as the logit of the \
+                foreground, not as a quantity such as a depth"
                 .to_owned(),
             _ => format!("the {c} numbers at each pixel have no softmax; they are taken as the logits of classes that exclude each other"),
         });
@@ -144,7 +144,7 @@ fn behind(
     value: ValueId,
     axis: usize,
 ) -> Result<Option<(ValueId, Activation)>, GraphError> {
-    if let Some(found) = written_out::activation(graph, value) {
+    if let Some(found) = decomposed_softmax::activation(graph, value) {
         return Ok(Some(found));
     }
     let Some(node) = graph.producer(value).map(|id| graph.node(id).clone()) else { return Ok(None) };

@@ -21,7 +21,7 @@ pub(super) const ROW: Row = Row {
     about: "the cosine with the embedding of a reference (--reference)",
     quantity: true,
     refuses: |outputs, scores| match (outputs, scores.activation) {
-        (1, _) => Some("there is one number, an embedding has many".to_owned()),
+        (1, _) => Some("the output is a single number, but an embedding has many".to_owned()),
         (_, Activation::None) => None,
         (_, activation) => {
             Some(format!("the numbers go through a {}, an embedding does not", activation.name()))
@@ -39,7 +39,7 @@ fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
     let normalised = is_normalised(graph, end.output);
     let many = outputs >= MANY && !CLASS_COUNTS.contains(&outputs) && !says_classes(graph, end.output);
     let reason = match (normalised, many) {
-        (true, _) => "they are divided by their length",
+        (true, _) => "they are divided by their norm",
         (false, true) => "there is no softmax, and the file names no classes",
         (false, false) => return None,
     };

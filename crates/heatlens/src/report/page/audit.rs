@@ -6,7 +6,7 @@ use super::plot::IntervalBar;
 use super::{scroll, tone};
 use crate::metric::{self, Better};
 use crate::report::parts::Tone;
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 use crate::trust::audit::{Audit, MethodAudit, MethodVerdict};
 
 /// Number of problems shown at once; the rest is folded.
@@ -29,6 +29,7 @@ pub(super) fn section(audit: &Audit) -> Markup {
     html! {
         section #methods {
             h2 { "Which method to trust on this model" }
+            p.muted { "A method is faithful if its maps predict better than controls (noise, edges, the centre) which pixels the score depends on." }
             @for sentence in sentences(audit) { p { (sentence) } }
             @if !problems.is_empty() {
                 details {
@@ -96,15 +97,15 @@ struct Column {
     /// True if the measure does not separate the methods on this model.
     says_nothing: bool,
     /// One value per method.
-    cells: Vec<Option<Estimate>>,
+    cells: Vec<Option<MeanEstimate>>,
 }
 
 /// Returns the score, the similarity after weight randomization, and the measured metrics.
 fn columns(audit: &Audit) -> Vec<Column> {
-    let of = |cell: &dyn Fn(&MethodAudit) -> Option<Estimate>| audit.methods.iter().map(cell).collect();
+    let of = |cell: &dyn Fn(&MethodAudit) -> Option<MeanEstimate>| audit.methods.iter().map(cell).collect();
     let kept = |method: &MethodAudit| {
         let mean = method.randomisation.as_ref()?.share_kept();
-        Some(Estimate { mean, low: mean, high: mean, images: 1 })
+        Some(MeanEstimate { mean, low: mean, high: mean, images: 1 })
     };
     let score = Column {
         name: "Better than others",
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
 
     fn method(id: &str, control: bool, verdict: MethodVerdict, deletion: Option<f64>) -> MethodAudit {
-        let estimate = |mean| Estimate { mean, low: mean - 0.125, high: mean + 0.125, images: 5 };
+        let estimate = |mean| MeanEstimate { mean, low: mean - 0.125, high: mean + 0.125, images: 5 };
         MethodAudit {
             id: id.to_owned(),
             title: id.to_uppercase(),

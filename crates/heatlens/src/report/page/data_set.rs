@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use crate::dataset::grid::{area, in_corner, on_border};
+use crate::dataset::heat_grid::{area, in_corner, on_border};
 use crate::dataset::{
-    ClassFindings, Cluster, Grid, MAX_CLASSES, MAX_CLUSTERED, MAX_OBSERVED, Outcome, Shortcut,
+    ClassFindings, ClassOutcome, Cluster, HeatGrid, MAX_CLASSES, MAX_CLUSTERED, MAX_OBSERVED, Shortcut,
 };
 use crate::report::data_set::{ClassPictures, ClusterPictures, DataSetPart, Exemplar, sentence};
 use crate::report::picture::Picture;
@@ -51,17 +51,9 @@ fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
 fn habit(class: &ClassFindings, place: &Shortcut) -> Markup {
     html! {
         p.calm {
-            "Always looks here: in " (place.images) " of " (place.of) " images predicted as “" (class.name) "”, \
-                the heat is concentrated in " (place.place) "."
-            @match place.trial.as_ref().map(|trial| (trial, trial.depends())) {
-                Some((trial, true)) => {
-                    " Filling it in removes " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, but pasted into images of other classes it supplies only " (percent(trial.gain.here.clamp(0.0, 1.0))) " of what they lack: it looks like a part of the object rather than a mark."
-                },
-                Some((trial, false)) => {
-                    " The prediction does not depend on it: filling it in removes at most " (percent(trial.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere."
-                },
-                None => {},
-            }
+            "Always looks here: in " (place.images) " of " (place.of) " images that the model calls “" (class.name) "”, the heat gathers in " (place.place) ", but the class does not hang on it"
+            @if let Some(region_test) = &place.region_test { ": filled in, the place takes at most " (percent(region_test.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere" }
+            ". Things that simply lie there look like this."
         }
     }
 }
@@ -119,13 +111,13 @@ fn mirrored(first: &ClassFindings, second: &ClassFindings) -> bool {
     second.outcomes.iter().all(|o| first.outcomes.iter().any(|f| f.images == o.images && f.mean == o.mean))
 }
 
-fn outcome_name(outcome: Outcome) -> &'static str {
+fn outcome_name(outcome: ClassOutcome) -> &'static str {
     match outcome {
-        Outcome::TruePositive => "true positives",
-        Outcome::FalsePositive => "false positives",
-        Outcome::FalseNegative => "false negatives",
-        Outcome::TrueNegative => "true negatives",
-        Outcome::Said => "predicted, truth unknown",
+        ClassOutcome::TruePositive => "true positives",
+        ClassOutcome::FalsePositive => "false positives",
+        ClassOutcome::FalseNegative => "false negatives",
+        ClassOutcome::TrueNegative => "true negatives",
+        ClassOutcome::Said => "predicted, truth unknown",
     }
 }
 
@@ -150,7 +142,7 @@ fn rectangle(shortcut: Option<&Shortcut>) -> Markup {
     } }
 }
 
-fn bar(mean: &Grid) -> Markup {
+fn bar(mean: &HeatGrid) -> Markup {
     let most = mean.cells().iter().copied().fold(0.0, f32::max);
     html! {
         span.bar style="background-image:var(--heat-bar)" {}
@@ -158,7 +150,7 @@ fn bar(mean: &Grid) -> Markup {
     }
 }
 
-fn edges(mean: &Grid) -> Markup {
+fn edges(mean: &HeatGrid) -> Markup {
     html! { span.meaning { (percent(mean.share(on_border))) " on the border, " (percent(mean.share(in_corner))) " in corners" } }
 }
 

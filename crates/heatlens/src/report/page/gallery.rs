@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::report::card::{Card, CardMap, Drawn, MapInfo, Outline};
-use crate::report::check::Check;
 use crate::report::collect::{Gallery, MAX_BYTES, MAX_IMAGES, MAX_MAPS};
+use crate::report::image_card::{CardMap, Drawn, ImageCard, MapInfo, Outline};
+use crate::report::occlusion_check::OcclusionCheck;
 use crate::trust::literature::is_finding;
 
 /// Renders the gallery with its controls.
@@ -64,13 +64,13 @@ fn controls(gallery: &Gallery) -> Markup {
                     @for class in &classes { option value=(class) { (class) } }
                 } }
             }
-            label.wide { "Image ↔ map, all" input #fade type="range" min="0" max="100" value="50"; }
+            label.wide { "Image ↔ map, all images" input #fade type="range" min="0" max="100" value="50"; }
         }
     }
 }
 
 /// Returns every class that occurs as a label or a prediction.
-fn classes(cards: &[Card]) -> Vec<&str> {
+fn classes(cards: &[ImageCard]) -> Vec<&str> {
     let mut classes: Vec<&str> =
         cards.iter().flat_map(|c| c.label.as_deref().into_iter().chain([c.predicted.as_str()])).collect();
     classes.sort_unstable();
@@ -78,7 +78,7 @@ fn classes(cards: &[Card]) -> Vec<&str> {
     classes
 }
 
-fn one(gallery: &Gallery, card: &Card) -> Markup {
+fn one(gallery: &Gallery, card: &ImageCard) -> Markup {
     let right = match card.right {
         Some(true) => "1",
         Some(false) => "0",
@@ -118,7 +118,7 @@ fn count(n: usize, what: &str) -> String {
 }
 
 /// Returns the pictures as CSS variables, so that each is embedded only once.
-fn pictures(card: &Card) -> String {
+fn pictures(card: &ImageCard) -> String {
     let mut style = format!("--image:url({})", card.image.uri);
     for (i, map) in card.maps.iter().enumerate() {
         // Writing to a String cannot fail.
@@ -173,7 +173,7 @@ fn bar(colors: &str, low: &str, high: &str, meaning: &str) -> Markup {
     }
 }
 
-fn caption(card: &Card) -> Markup {
+fn caption(card: &ImageCard) -> Markup {
     html! {
         div.caption {
             p.name { (card.name) }
@@ -197,7 +197,7 @@ fn sure(probability: f64) -> String {
     }
 }
 
-fn blanking(gallery: &Gallery, check: Check) -> String {
+fn blanking(gallery: &Gallery, check: OcclusionCheck) -> String {
     let method = gallery.maps.get(gallery.main).map_or("the map", |m| m.title.as_str());
     format!(
         "Blanking the hottest tenth ({method}) lowers the score by {:.2}, the coldest tenth by {:.2}.{}",
@@ -208,7 +208,7 @@ fn blanking(gallery: &Gallery, check: Check) -> String {
 }
 
 /// Renders all maps of a card: one method at several layers as a strip, others side by side.
-fn tiles(gallery: &Gallery, card: &Card) -> Markup {
+fn tiles(gallery: &Gallery, card: &ImageCard) -> Markup {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let alone =
         |i: usize| gallery.maps.iter().filter(|map| map.method == gallery.maps[i].method).count() == 1;
@@ -233,7 +233,7 @@ fn tiles(gallery: &Gallery, card: &Card) -> Markup {
     }
 }
 
-fn tile(i: usize, info: &MapInfo, map: &CardMap, card: &Card) -> Markup {
+fn tile(i: usize, info: &MapInfo, map: &CardMap, card: &ImageCard) -> Markup {
     let shape = format!("aspect-ratio:{}/{}", card.image.width, card.image.height);
     html! { @match &map.drawn {
         Drawn::Heat { high, largest, .. } => {

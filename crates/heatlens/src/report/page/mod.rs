@@ -1,16 +1,16 @@
 //! The frame of the page; each section has a module.
 
-mod answers;
 mod audit;
 mod data_set;
 mod gallery;
 mod plot;
+mod predictions;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::render::Colormap;
 use crate::report::Report;
-use crate::report::parts::{Fact, Headline, Table, Tone};
+use crate::report::parts::{Headline, ProvenanceEntry, Table, Tone};
 use crate::trust::absence::{means_absence, paragraph};
 
 const STYLE: &str = include_str!("page.css");
@@ -38,7 +38,7 @@ pub(super) fn page(report: &Report) -> Markup {
                 (header(report))
                 main id="main" {
                     (verdict(&report.headline, &report.warnings, report))
-                    (answers::section(report))
+                    (predictions::section(report))
                     @if let Some(audit) = &report.audit { (audit::section(audit)) }
                     (gallery::section(&report.gallery, absence(report).as_deref()))
                     @if let Some(part) = &report.data_set { (data_set::section(part)) }
@@ -102,7 +102,7 @@ fn verdict(headline: &Headline, warnings: &[String], report: &Report) -> Markup 
             @for (i, sentence) in headline.sentences.iter().enumerate() {
                 p.lead[i == 0] { (sentence) }
             }
-            (answers::facts(report))
+            (predictions::facts(report))
         }
         @if !warnings.is_empty() {
             section.warnings aria-label="Before you believe a picture" {
@@ -148,7 +148,7 @@ fn table_section(table: &Table) -> Markup {
     }
 }
 
-fn provenance(facts: &[Fact]) -> Markup {
+fn provenance(facts: &[ProvenanceEntry]) -> Markup {
     html! {
         section #provenance {
             h2 { "Provenance" }

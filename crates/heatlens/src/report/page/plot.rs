@@ -2,7 +2,7 @@
 
 use maud::{Markup, Render, html};
 
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 use crate::stats::calibration::ReliabilityBin;
 use crate::stats::curve::Point;
 
@@ -155,7 +155,7 @@ impl Render for Reliability<'_> {
 
 /// A mean with its interval, in a cell of a table.
 pub(super) struct IntervalBar {
-    pub(super) cell: Estimate,
+    pub(super) cell: MeanEstimate,
     /// True if the value is a share, shown in per cent.
     pub(super) percent: bool,
     pub(super) range: (f64, f64),
@@ -166,7 +166,7 @@ impl Render for IntervalBar {
         let (low, high) = self.range;
         let span = if high > low { high - low } else { 1.0 };
         let at = |v: f64| round(4.0 + 92.0 * ((v - low) / span).clamp(0.0, 1.0));
-        let Estimate { mean, low: from, high: to, .. } = self.cell;
+        let MeanEstimate { mean, low: from, high: to, .. } = self.cell;
         let text = |v: f64| if self.percent { format!("{:.0} %", 100.0 * v) } else { format!("{v:.3}") };
         let whole =
             if from < to { format!("{} ({} to {})", text(mean), text(from), text(to)) } else { text(mean) };

@@ -4,7 +4,7 @@ use crate::rule::relevance::LayerRule;
 
 /// Position and type of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct LayerPosition {
     /// True if there are only copies and arithmetic with constants between the image and the layer.
     pub first: bool,
     /// True for a matrix product, false for a convolution.
@@ -12,7 +12,7 @@ pub struct Place {
 }
 
 /// Predicate that selects the layers of an entry.
-type Matches = fn(Place) -> bool;
+type Matches = fn(LayerPosition) -> bool;
 
 /// Rules by layer; the first matching entry applies.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Composite {
 
     /// Returns the rule of a layer.
     #[must_use]
-    pub fn rule(&self, place: Place) -> LayerRule {
+    pub fn rule(&self, place: LayerPosition) -> LayerRule {
         let found = self.0.iter().find(|(matches, _)| matches(place));
         found.map_or(LayerRule::Epsilon(super::STABILISER), |&(_, rule)| rule)
     }
@@ -54,7 +54,7 @@ mod tests {
     fn the_first_match_wins() {
         let (plus, epsilon) = (LayerRule::AlphaBeta { alpha: 1.0, bias: true }, LayerRule::Epsilon(0.1));
         let composite = Composite::by_kind(plus, epsilon).with_first(LayerRule::Flat);
-        let rule = |first, dense| composite.rule(Place { first, dense });
+        let rule = |first, dense| composite.rule(LayerPosition { first, dense });
         assert_eq!([rule(false, false), rule(false, true)], [plus, epsilon]);
         assert_eq!([rule(true, false), rule(true, true)], [LayerRule::Flat; 2]);
     }

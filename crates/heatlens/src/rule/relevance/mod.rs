@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use heatlens_graph::{Builder, Graph, GraphError, Node, NodeId, Rules, ValueId};
 
-pub use composite::{Composite, Place};
+pub use composite::{Composite, LayerPosition};
 pub use layer::LayerRule;
 
 use crate::rule::Network;
@@ -72,7 +72,7 @@ impl<'a> Relevance<'a> {
     /// Returns the rule of a layer with weights.
     fn rule(&self, node: &Node, layer: &Layer) -> LayerRule {
         let first = self.network.behind(layer.x(node)) == self.image;
-        self.composite.rule(Place { first, dense: layer.is_dense() })
+        self.composite.rule(LayerPosition { first, dense: layer.is_dense() })
     }
 
     /// Returns true if a node only scales or shifts pixels: in the literature, the network starts after such nodes.

@@ -64,7 +64,7 @@ pub(super) fn shares(
 ) -> Shares {
     let way = way(network, b.graph(), node).ok_or_else(|| {
         let what =
-            "there is no rule to propagate relevance through this operator; gradient or grad_cam take it";
+            "there is no rule to propagate relevance through this operator; gradient and grad_cam support it";
         at(node, OpError::Invalid(what.to_owned()))
     })?;
     match way {

@@ -1,10 +1,10 @@
 //! The `audit` run: checks if the model is worth explaining, and which method is faithful to it.
 
-mod clock;
-mod judging;
+mod model_checks;
+mod page;
 mod records;
-mod shown;
-mod work;
+mod steps;
+mod timing;
 
 use std::path::PathBuf;
 
@@ -14,11 +14,11 @@ use crate::report::Training;
 use crate::run::request::settings;
 use crate::run::state::{Fingerprint, Part, RunState, Shards};
 use crate::run::{AuditRequest, FolderLock, Monitor, Request, RunError, RunOptions, check_apart, folder};
-use crate::trust::audit::{Audit, Auditor, Findings, Settings, conclude};
-use crate::trust::chance::{Untestable, Verdict};
+use crate::trust::audit::{Audit, AuditSettings, Auditor, Measurements, conclude};
+use crate::trust::significance::{Untestable, Verdict};
+use page::Shown;
 use records::Records;
-use shown::Shown;
-use work::Work;
+use steps::Work;
 
 /// Default number of images on which the methods are measured.
 const IMAGES: usize = 64;
@@ -136,14 +136,14 @@ impl AuditPlan {
         if !matches!(self.part, Part::Merge(_)) {
             work.estimate(&self.chosen)?;
         }
-        let judged = judging::judge(auditor, data, &self.request, &work.clock, monitor)?;
-        let dependence = work.dependence(&self.chosen)?;
+        let judged = model_checks::judge(auditor, data, &self.request, &work.clock, monitor)?;
+        let randomization = work.randomization(&self.chosen)?;
         let measured = work.measure(&self.chosen)?;
-        let mut audit = conclude(Findings {
+        let mut audit = conclude(Measurements {
             model: judged,
             methods: &auditor.methods(),
             records: &measured,
-            dependence: Some(&dependence),
+            randomization: Some(&randomization),
             seed: self.request.seed,
             notes: auditor.notes().to_vec(),
         });
@@ -214,13 +214,17 @@ impl AuditPlan {
 }
 
 impl AuditRequest {
-    fn settings(&self) -> Result<Settings, RunError> {
+    fn settings(&self) -> Result<AuditSettings, RunError> {
         let methods: Vec<&'static Method> = match self.methods.as_slice() {
             [] if self.full => method::METHODS.to_vec(),
-            [] => method::judged_by_default(),
+            [] => method::default_audit_methods(),
             names => super::methods(names)?,
         };
         let settings = settings(self.seed, &self.set, &self.placement)?;
-        Ok(if self.full { Settings::full(&methods, settings) } else { Settings::quick(&methods, settings) })
+        Ok(if self.full {
+            AuditSettings::full(&methods, settings)
+        } else {
+            AuditSettings::quick(&methods, settings)
+        })
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::data::write_atomically;
 use crate::run::RunError;
 use crate::run::checksum::{sealed, unsealed};
-use crate::trust::audit::Record;
-use crate::trust::dependence::Dependence;
+use crate::trust::audit::ImageRecord;
+use crate::trust::model_randomization::RandomizationTest;
 
 const DEPENDENCE: &str = "random-networks.json";
 const IMAGES: &str = "images.jsonl";
@@ -46,8 +46,8 @@ impl<'r> Records<'r> {
         for folder in shards {
             let shard = Records::new(folder);
             all.extend(shard.all()?);
-            if let Some(found) = shard.dependence()? {
-                self.keep_dependence(&found)?;
+            if let Some(found) = shard.randomization()? {
+                self.keep_randomization(&found)?;
             }
         }
         all.sort_by_key(|record| record.item);
@@ -55,17 +55,17 @@ impl<'r> Records<'r> {
     }
 
     /// Returns the comparison with random networks, if it is done.
-    pub(super) fn dependence(&self) -> Result<Option<Dependence>, RunError> {
+    pub(super) fn randomization(&self) -> Result<Option<RandomizationTest>, RunError> {
         let path = self.path(DEPENDENCE);
         if !path.exists() {
             return Ok(None);
         }
         let text = fs::read(&path).map_err(RunError::reading(&path))?;
         // A damaged file is computed again.
-        Ok(unsealed(&text).as_ref().and_then(Dependence::from_json))
+        Ok(unsealed(&text).as_ref().and_then(RandomizationTest::from_json))
     }
 
-    pub(super) fn keep_dependence(&self, found: &Dependence) -> Result<(), RunError> {
+    pub(super) fn keep_randomization(&self, found: &RandomizationTest) -> Result<(), RunError> {
         let path = self.path(DEPENDENCE);
         let text = format!("{:#}\n", sealed(found.to_json()));
         write_atomically(&path, text.as_bytes()).map_err(RunError::writing(&path))
@@ -73,13 +73,13 @@ impl<'r> Records<'r> {
 
     /// Returns the records of finished images, each image once. Truncated, damaged or duplicate lines are ignored, and
     /// their images are measured again.
-    pub(super) fn all(&self) -> Result<Vec<Record>, RunError> {
+    pub(super) fn all(&self) -> Result<Vec<ImageRecord>, RunError> {
         let path = self.path(IMAGES);
         if !path.exists() {
             return Ok(Vec::new());
         }
         let bytes = fs::read(&path).map_err(RunError::reading(&path))?;
-        let mut found: Vec<Record> = Vec::new();
+        let mut found: Vec<ImageRecord> = Vec::new();
         for record in bytes.split(|byte| *byte == b'\n').filter_map(record) {
             if found.iter().all(|known| known.item != record.item) {
                 found.push(record);
@@ -104,17 +104,17 @@ impl<'r> Records<'r> {
     }
 
     /// Appends the line of an image.
-    pub(super) fn keep(&self, record: &Record) -> Result<(), RunError> {
+    pub(super) fn keep(&self, record: &ImageRecord) -> Result<(), RunError> {
         let path = self.path(IMAGES);
         let file = OpenOptions::new().create(true).append(true).open(&path);
         file.and_then(|mut file| file.write_all(line(record).as_bytes())).map_err(RunError::writing(&path))
     }
 }
 
-fn line(record: &Record) -> String {
+fn line(record: &ImageRecord) -> String {
     format!("{}\n", sealed(record.to_json()))
 }
 
-fn record(line: &[u8]) -> Option<Record> {
-    Record::of_json(&unsealed(line)?)
+fn record(line: &[u8]) -> Option<ImageRecord> {
+    ImageRecord::of_json(&unsealed(line)?)
 }

@@ -108,24 +108,24 @@ impl ContactSheet {
                 "red does so and blue the opposite",
             )
         } else {
-            ("what speaks for the class that the row explains", "red speaks for it and blue against")
+            ("evidence for the class that the row explains", "red speaks for the class and blue against it")
         };
         let mut text = format!(
             "Each row is one image. Bright heat marks {bright}; in the signed map {signed}. \
              Grey pictures show single pixels: lighter raises the score, darker lowers it.",
         );
         if chosen {
-            text.push_str(" The first images of each class are shown, classes taking turns.");
+            text.push_str(" The first images of each class are shown in turn.");
         }
         if self.all_columns > self.columns.len() {
             text.push_str(&format!(
-                " The first {} of {} columns are shown; the other maps lie in the images' folders.",
+                " The first {} of {} columns are shown; the other maps are in the images' folders.",
                 self.columns.len(),
                 self.all_columns
             ));
         }
         if outlined {
-            text.push_str(" The green outline is where the answer is; the model never saw it.");
+            text.push_str(" The green outline marks the true object; the model never saw it.");
         }
         let layers: Vec<&str> =
             explainer.maps().iter().filter_map(|m| m.layer.as_ref()).map(|l| l.name.as_str()).collect();
@@ -260,7 +260,7 @@ fn cautions(explainer: &Explainer) -> String {
         return cautions.iter().map(|(_, sentence)| format!(" {sentence}")).collect();
     }
     let titles: Vec<&str> = cautions.iter().map(|(title, _)| *title).collect();
-    format!(" To be read with care, for reasons that `heatlens methods` tells: {}.", titles.join(", "))
+    format!(" Read with care, for the reasons that `heatlens methods` gives: {}.", titles.join(", "))
 }
 
 fn color_bars(explainer: &Explainer, style: PictureStyle) -> Vec<ColorBar> {

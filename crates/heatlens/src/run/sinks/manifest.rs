@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::data::open_growing;
-use crate::explain::{Attribution, Explanation};
+use crate::explain::{Attribution, ImageAttributions};
 use crate::model::{Cells, Placement};
 use crate::run::{ExplainedImage, NewImage, RunError, Sink};
 
@@ -110,7 +110,7 @@ fn placement(placement: &Placement) -> Value {
 }
 
 /// Returns the warnings about an image's scores.
-fn warnings(explanation: &Explanation, quantity: bool) -> Vec<String> {
+fn warnings(explanation: &ImageAttributions, quantity: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if explanation.logits.iter().any(|z| !z.is_finite()) {
         warnings.push("the logits are not finite".to_owned());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use image::RgbImage;
 
-use crate::explain::{Attribution, Explainer, Explanation, ZeroMap};
+use crate::explain::{Attribution, Explainer, ImageAttributions, ZeroMap};
 use crate::model::Model;
 use crate::render::{ColorBar, FileFormat, HeatStyle, save_picture};
 use crate::run::{BaseImage, ExplainedImage, NewImage, PictureStyle, RunError, Sink};
@@ -64,7 +64,7 @@ impl Picture {
 fn draw(
     explainer: &Explainer,
     base: &BaseImage,
-    explanation: &Explanation,
+    explanation: &ImageAttributions,
     style: PictureStyle,
 ) -> Vec<Picture> {
     let base = base.sized(style.size);

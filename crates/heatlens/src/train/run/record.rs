@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::run::RunError;
-use crate::train::fit::Settings;
+use crate::train::fit::TrainingSettings;
 use crate::train::recipe::RateChange;
 
 /// Files that a run writes to its folder besides `run.json`.
@@ -20,7 +20,11 @@ const RESULTS: [&str; 6] = [
 ];
 
 /// Returns every setting that affects the result, and the user's other choices, without times and output paths.
-pub(super) fn settings(settings: &Settings, held_out: f64, given: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn settings(
+    settings: &TrainingSettings,
+    held_out: f64,
+    given: Map<String, Value>,
+) -> Map<String, Value> {
     let (stopping, augmentation) = (settings.early_stopping.as_ref(), settings.augmentation);
     let record = json!({
         "arch": settings.architecture.id,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::train::TrainError;
 use crate::train::fit::Observer;
-use crate::train::history::Record;
+use crate::train::history::EpochRecord;
 
 /// An observer that writes the file and forwards all calls.
 pub(super) struct Timed<'o> {
@@ -46,7 +46,7 @@ impl Observer for Timed<'_> {
         self.inner.step(epoch, step, steps)
     }
 
-    fn epoch(&mut self, record: &Record) {
+    fn epoch(&mut self, record: &EpochRecord) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.started = Instant::now();
         let written = writeln!(self.file, "{},{seconds:.4}", record.epoch);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Plan;
+use super::TrainingPlan;
 use crate::train::TrainError;
 use crate::train::fit::Trainer;
 
@@ -11,7 +11,7 @@ use crate::train::fit::Trainer;
 const SHORT: Duration = Duration::from_millis(500);
 
 /// Texts shown before a run begins.
-impl Plan {
+impl TrainingPlan {
     /// Returns a line with the numbers of training images per class and of validation images.
     #[must_use]
     pub fn images_in_words(&self) -> String {
@@ -20,7 +20,7 @@ impl Plan {
         let counts = set.class_names.iter().zip(set.class_counts());
         let counts: Vec<String> = counts.map(|(name, n)| format!("{n} of {name}")).collect();
         format!(
-            "{} images of {c}×{h}×{w} to train on ({}), {} to judge by",
+            "{} images of {c}×{h}×{w} to train on ({}), {} held out",
             set.train.len(),
             counts.join(", "),
             set.validation.len()
@@ -33,8 +33,8 @@ impl Plan {
         let [_, h, w] = self.set.preprocessing.shape();
         let [oh, ow] = self.original.filter(|original| *original != [h, w])?;
         Some(format!(
-            "images are brought from {oh}×{ow} (height × width) to {h}×{w}; --size {oh}x{ow} keeps more detail and \
-             takes longer"
+            "images are resized from {oh}×{ow} (height × width) to {h}×{w}; --size {oh}x{ow} keeps more \
+             detail and takes longer"
         ))
     }
 

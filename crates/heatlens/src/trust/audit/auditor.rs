@@ -2,37 +2,37 @@
 
 use crate::explain::ExplainError;
 use crate::method::{self, MapKind, Method};
-use crate::metric::{Laboratory, Listener, METRICS, Measured, Plan, Scene, Workload};
+use crate::metric::{Evaluator, ImageContext, ImageMetrics, METRICS, MetricPlan, ProgressListener, Workload};
 use crate::model::Model;
 use crate::random::{Key, Use};
-use crate::trust::dependence::{self, Dependence, DependencePlan, Subjects};
+use crate::trust::model_randomization::{self, PredictedImages, RandomizationPlan, RandomizationTest};
 
 /// Settings of an audit.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct AuditSettings {
     /// Methods, including the controls.
     pub methods: Vec<&'static Method>,
     /// Method settings, including the random seed.
-    pub method_settings: method::Settings,
+    pub method_settings: method::MethodSettings,
     /// Amount of work per image.
-    pub plan: Plan,
+    pub plan: MetricPlan,
     /// Amount of work of the randomization test.
-    pub dependence: DependencePlan,
+    pub randomization: RandomizationPlan,
 }
 
-impl Settings {
+impl AuditSettings {
     /// Settings that take minutes.
     #[must_use]
-    pub fn quick(methods: &[&'static Method], method_settings: method::Settings) -> Self {
-        let (plan, dependence) = (Plan::quick(), DependencePlan::quick());
-        Self { methods: with_controls(methods), method_settings, plan, dependence }
+    pub fn quick(methods: &[&'static Method], method_settings: method::MethodSettings) -> Self {
+        let (plan, randomization) = (MetricPlan::quick(), RandomizationPlan::quick());
+        Self { methods: with_controls(methods), method_settings, plan, randomization }
     }
 
     /// Settings as thorough as in the literature.
     #[must_use]
-    pub fn full(methods: &[&'static Method], method_settings: method::Settings) -> Self {
-        let (plan, dependence) = (Plan::full(), DependencePlan::full());
-        Self { methods: with_controls(methods), method_settings, plan, dependence }
+    pub fn full(methods: &[&'static Method], method_settings: method::MethodSettings) -> Self {
+        let (plan, randomization) = (MetricPlan::full(), RandomizationPlan::full());
+        Self { methods: with_controls(methods), method_settings, plan, randomization }
     }
 }
 
@@ -51,8 +51,8 @@ fn with_controls(methods: &[&'static Method]) -> Vec<&'static Method> {
 #[derive(Debug)]
 pub struct Auditor {
     model: Model,
-    settings: Settings,
-    laboratory: Laboratory,
+    settings: AuditSettings,
+    evaluator: Evaluator,
 }
 
 impl Auditor {
@@ -60,10 +60,10 @@ impl Auditor {
     ///
     /// # Errors
     /// If no method applies, or an operator has no kernel.
-    pub fn new(model: &Model, settings: Settings) -> Result<Self, ExplainError> {
-        let Settings { methods, method_settings, plan, .. } = &settings;
-        let laboratory = Laboratory::new(model, methods, method_settings, METRICS, plan)?;
-        Ok(Self { model: model.clone(), settings, laboratory })
+    pub fn new(model: &Model, settings: AuditSettings) -> Result<Self, ExplainError> {
+        let AuditSettings { methods, method_settings, plan, .. } = &settings;
+        let evaluator = Evaluator::new(model, methods, method_settings, METRICS, plan)?;
+        Ok(Self { model: model.clone(), settings, evaluator })
     }
 
     /// Returns the model.
@@ -75,31 +75,31 @@ impl Auditor {
     /// Returns the applicable methods, in order.
     #[must_use]
     pub fn methods(&self) -> Vec<&'static Method> {
-        self.laboratory.methods()
+        self.evaluator.methods()
     }
 
     /// Returns notes on omitted methods and metrics, with reasons.
     #[must_use]
     pub fn notes(&self) -> &[String] {
-        self.laboratory.notes()
+        self.evaluator.notes()
     }
 
     /// Returns the number of passes per image.
     #[must_use]
     pub fn workload(&self) -> Workload {
-        self.laboratory.workload()
+        self.evaluator.workload()
     }
 
     /// Returns the number of explanations of the randomization test if `images` images are available.
     #[must_use]
-    pub fn dependence_maps(&self, images: usize) -> usize {
-        self.settings.dependence.explained(images)
+    pub fn randomization_maps(&self, images: usize) -> usize {
+        self.settings.randomization.explained(images)
     }
 
     /// Returns the maximum number of images of the randomization test.
     #[must_use]
-    pub fn dependence_images(&self) -> usize {
-        self.settings.dependence.images
+    pub fn randomization_images(&self) -> usize {
+        self.settings.randomization.images
     }
 
     /// Draws at most `wanted` of `available` images at random; returns their indices in ascending order.
@@ -117,7 +117,7 @@ impl Auditor {
     /// # Errors
     /// If `pixels` does not hold `n` images.
     pub fn logits(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
-        self.laboratory.logits(pixels, n)
+        self.evaluator.logits(pixels, n)
     }
 
     /// Explains one image by all methods, to estimate the run time.
@@ -125,7 +125,7 @@ impl Auditor {
     /// # Errors
     /// If the image does not fit.
     pub fn try_out(&self, pixels: &[f32]) -> Result<(), ExplainError> {
-        self.laboratory.maps(pixels, 0).map(drop)
+        self.evaluator.maps(pixels, 0).map(drop)
     }
 
     /// Measures all methods on image `item`; `None` if the listener requested a stop.
@@ -137,35 +137,35 @@ impl Auditor {
         item: usize,
         pixels: &[f32],
         mask: Option<&[bool]>,
-        listener: &Listener<'_>,
-    ) -> Result<Option<Measured>, ExplainError> {
+        listener: &ProgressListener<'_>,
+    ) -> Result<Option<ImageMetrics>, ExplainError> {
         let (shape, plan) = (self.model.shape(), &self.settings.plan);
-        let scene = Scene { pixels, shape, mask, plan, key: self.key().at(item as u64) };
-        self.laboratory.measure(&scene, listener)
+        let context = ImageContext { pixels, shape, mask, plan, key: self.key().at(item as u64) };
+        self.evaluator.measure(&context, listener)
     }
 
     /// Runs the model parameter randomization test; `None` if `advance` requested a stop.
     ///
     /// # Errors
     /// If the images do not fit.
-    pub fn depend(
+    pub fn test_randomization(
         &self,
         pixels: &[f32],
         n: usize,
         advance: &dyn Fn(usize) -> bool,
-    ) -> Result<Option<Dependence>, ExplainError> {
+    ) -> Result<Option<RandomizationTest>, ExplainError> {
         let logits = self.logits(pixels, n)?;
         let rows = logits.chunks(self.model.head.outputs.max(1));
         let classes: Vec<usize> = rows.map(|row| self.model.head.predicted(row)).collect();
         let methods: Vec<&'static Method> =
             self.methods().into_iter().filter(|m| m.kind != MapKind::Concepts).collect();
-        let subjects = Subjects { pixels, classes: &classes };
-        dependence::measure(
+        let images = PredictedImages { pixels, classes: &classes };
+        model_randomization::measure(
             &self.model,
             &methods,
             &self.settings.method_settings,
-            subjects,
-            self.settings.dependence,
+            images,
+            self.settings.randomization,
             advance,
         )
     }

@@ -8,10 +8,11 @@ use crate::random::{Key, Use};
 use crate::stats::bootstrap::Bootstrap;
 use crate::stats::friedman;
 use crate::trust::audit::{
-    Agreement, Audit, Estimate, MethodAudit, MethodVerdict, ModelVerdict, Randomisation, Record, Yardstick,
+    Agreement, Audit, ImageRecord, MeanEstimate, MethodAudit, MethodRandomization, MethodVerdict,
+    ModelVerdict, ReferenceBounds,
 };
-use crate::trust::chance::Verdict;
-use crate::trust::dependence::Dependence;
+use crate::trust::model_randomization::RandomizationTest;
+use crate::trust::significance::Verdict;
 
 /// Significance level at which a metric must separate the methods to count; a guard against noise, not a proof.
 const SEPARATES: f64 = 0.05;
@@ -20,15 +21,15 @@ const SAME: f64 = 0.005;
 
 /// All measurements of an audit.
 #[derive(Debug)]
-pub struct Findings<'a> {
+pub struct Measurements<'a> {
     /// Verdict on the model.
     pub model: ModelVerdict,
     /// Methods, in the order of the records' values.
     pub methods: &'a [&'static Method],
     /// Measurements, one record per image.
-    pub records: &'a [Record],
+    pub records: &'a [ImageRecord],
     /// Result of the randomization test, if it was run.
-    pub dependence: Option<&'a Dependence>,
+    pub randomization: Option<&'a RandomizationTest>,
     /// Random seed of the audit.
     pub seed: u64,
     /// Notes for the user.
@@ -44,8 +45,8 @@ pub struct Findings<'a> {
 /// random maps included. A method is faithful if it passes the randomization test and the interval of its lead over
 /// every control is entirely above 0.
 #[must_use]
-pub fn conclude(findings: Findings<'_>) -> Audit {
-    let Findings { model, methods, records, dependence, seed, mut notes } = findings;
+pub fn conclude(measurements: Measurements<'_>) -> Audit {
+    let Measurements { model, methods, records, randomization, seed, mut notes } = measurements;
     let bootstrap = Bootstrap::new(records.len(), Key::new(seed, Use::Audit).at(u64::MAX - 1));
     let uninformative = uninformative_metrics(methods.len(), records, seed);
     let scores = scores(methods.len(), records, &uninformative);
@@ -63,14 +64,14 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
     };
     let mut rows: Vec<MethodAudit> = Vec::new();
     for (m, &method) in methods.iter().enumerate() {
-        let randomisation = dependence.and_then(|d| d.of(method.id)).cloned();
-        let ignores = randomisation.as_ref().is_some_and(Randomisation::ignores_model);
+        let randomisation = randomization.and_then(|d| d.of(method.id)).cloned();
+        let ignores = randomisation.as_ref().is_some_and(MethodRandomization::ignores_model);
         let verdict = match (ignores, beats_controls(m)) {
             (true, _) => MethodVerdict::IgnoresModel,
             (false, true) => MethodVerdict::Faithful,
             (false, false) => MethodVerdict::Weak,
         };
-        let nothing = Estimate { mean: 0.0, low: 0.0, high: 0.0, images: 0 };
+        let nothing = MeanEstimate { mean: 0.0, low: 0.0, high: 0.0, images: 0 };
         rows.push(MethodAudit {
             id: method.id.to_owned(),
             title: method.title.to_owned(),
@@ -87,7 +88,7 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
     rows.sort_by(|a, b| last(a).cmp(&last(b)).then(b.score.mean.total_cmp(&a.score.mean)));
     notes.extend(uninformative_note(&uninformative));
     let recommended = recommend(&model, &rows, &mut notes);
-    let yardstick = dependence.map(|d| Yardstick { edges: d.edges, floor: d.floor });
+    let reference_bounds = randomization.map(|d| ReferenceBounds { edges: d.edges, floor: d.floor });
     let images = records.len();
     let uninformative = uninformative.into_iter().map(str::to_owned).collect();
     Audit {
@@ -95,7 +96,7 @@ pub fn conclude(findings: Findings<'_>) -> Audit {
         methods: rows,
         recommended,
         agreement,
-        yardstick,
+        reference_bounds,
         uninformative,
         images,
         seed,
@@ -138,13 +139,13 @@ fn recommend(model: &ModelVerdict, rows: &[MethodAudit], notes: &mut Vec<String>
 
 /// Returns the metrics that do not separate the methods: on this model and these images all methods, random maps
 /// included, score the same within noise. This is neither a flaw of the methods nor evidence for any of them.
-fn uninformative_metrics(methods: usize, records: &[Record], seed: u64) -> Vec<&'static str> {
+fn uninformative_metrics(methods: usize, records: &[ImageRecord], seed: u64) -> Vec<&'static str> {
     let says_nothing = |metric: &&&Metric| {
         let measured = |m: &usize| {
             records.iter().any(|r| r.measured.values.get(*m).is_some_and(|v| v.contains_key(metric.id)))
         };
         let measured: Vec<usize> = (0..methods).filter(measured).collect();
-        let value = |record: &Record, m: usize| {
+        let value = |record: &ImageRecord, m: usize| {
             record.measured.values.get(m).and_then(|v| v.get(metric.id)).copied().unwrap_or(f64::NAN)
         };
         let blocks: Vec<Vec<f64>> =
@@ -172,10 +173,10 @@ fn uninformative_note(uninformative: &[&'static str]) -> Option<String> {
 
 /// Returns, for each method and image, the share of the other methods that it beats; `None` if no metric is
 /// defined.
-fn scores(methods: usize, records: &[Record], uninformative: &[&str]) -> Vec<Vec<Option<f64>>> {
+fn scores(methods: usize, records: &[ImageRecord], uninformative: &[&str]) -> Vec<Vec<Option<f64>>> {
     let counts = |m: &&Metric| m.aspect == Aspect::Faithfulness && !uninformative.contains(&m.id);
     let ranking: Vec<&Metric> = METRICS.iter().copied().filter(counts).collect();
-    let of_image = |record: &Record| -> Vec<Option<f64>> {
+    let of_image = |record: &ImageRecord| -> Vec<Option<f64>> {
         let defined = |metric: &&&Metric| record.measured.values.iter().any(|v| v.contains_key(metric.id));
         let parts: Vec<Vec<f64>> = ranking.iter().filter(defined).map(|m| beaten(m, record)).collect();
         #[allow(clippy::cast_precision_loss)]
@@ -191,7 +192,7 @@ fn scores(methods: usize, records: &[Record], uninformative: &[&str]) -> Vec<Vec
 /// Returns the share of the other methods that each method beats on an image, ties counting half. A missing value
 /// loses.
 #[allow(clippy::cast_precision_loss)]
-fn beaten(metric: &Metric, record: &Record) -> Vec<f64> {
+fn beaten(metric: &Metric, record: &ImageRecord) -> Vec<f64> {
     let good = |values: &BTreeMap<String, f64>| match (values.get(metric.id), metric.better) {
         (Some(v), Better::Lower) => -v,
         (Some(v), _) => *v,
@@ -207,8 +208,8 @@ fn beaten(metric: &Metric, record: &Record) -> Vec<f64> {
     all.iter().map(share).collect()
 }
 
-fn metrics(m: usize, records: &[Record], bootstrap: &Bootstrap) -> BTreeMap<String, Estimate> {
-    let value = |record: &Record, id: &str| record.measured.values.get(m)?.get(id).copied();
+fn metrics(m: usize, records: &[ImageRecord], bootstrap: &Bootstrap) -> BTreeMap<String, MeanEstimate> {
+    let value = |record: &ImageRecord, id: &str| record.measured.values.get(m)?.get(id).copied();
     let estimate = |metric: &&Metric| {
         let values: Vec<Option<f64>> = records.iter().map(|record| value(record, metric.id)).collect();
         Some((metric.id.to_owned(), bootstrap.mean(&values)?))
@@ -217,7 +218,7 @@ fn metrics(m: usize, records: &[Record], bootstrap: &Bootstrap) -> BTreeMap<Stri
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn agreement(methods: &[&'static Method], records: &[Record]) -> Agreement {
+fn agreement(methods: &[&'static Method], records: &[ImageRecord]) -> Agreement {
     let n = methods.len();
     let mean = |at: usize| {
         let all = records.iter().filter_map(|r| r.measured.agreement.get(at)).filter(|v| v.is_finite());

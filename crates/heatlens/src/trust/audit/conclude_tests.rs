@@ -1,53 +1,54 @@
 //! Tests of ranking and verdicts on synthetic measurements.
 
 use super::*;
-use crate::metric::Measured;
-use crate::trust::audit::Randomisation;
-use crate::trust::chance::Judgement;
-use crate::trust::dependence::Kept;
+use crate::metric::ImageMetrics;
+use crate::trust::audit::MethodRandomization;
+use crate::trust::model_randomization::SimilarityRetained;
+use crate::trust::significance::Judgement;
 
 const METHODS: [&str; 4] = ["grad_cam", "guided_backprop", "random", "edges"];
 
 /// Creates records with each method's deletion value taken from `deletion`, with noise.
-fn records(deletion: [f64; 4]) -> Vec<Record> {
+fn records(deletion: [f64; 4]) -> Vec<ImageRecord> {
     let record = |item: usize| {
         let mut rng = Key::new(1, Use::Audit).at(item as u64).rng();
         let values = deletion.map(|d| BTreeMap::from([("deletion".to_owned(), d + 0.05 * rng.normal())]));
-        let measured = Measured { values: values.to_vec(), agreement: vec![0.5; 16], ..Measured::default() };
-        Record { item, measured, ..Record::default() }
+        let measured =
+            ImageMetrics { values: values.to_vec(), agreement: vec![0.5; 16], ..ImageMetrics::default() };
+        ImageRecord { item, measured, ..ImageRecord::default() }
     };
     (0..40).map(record).collect()
 }
 
-fn dependence(similarity: [f64; 4]) -> Dependence {
-    let one = |mean: f64| Randomisation {
-        similarity: Estimate { mean, low: mean, high: mean, images: 10 },
+fn randomization(similarity: [f64; 4]) -> RandomizationTest {
+    let one = |mean: f64| MethodRandomization {
+        similarity: MeanEstimate { mean, low: mean, high: mean, images: 10 },
         rank_correlation: mean,
         structure: mean,
         floor: 0.1,
-        kept: vec![Kept {
+        kept: vec![SimilarityRetained {
             same_image: mean,
             other_image: 0.1,
             own: 1.0,
-            lead: Estimate { mean: mean - 0.4, low: mean - 0.45, high: mean - 0.35, images: 10 },
+            lead: MeanEstimate { mean: mean - 0.4, low: mean - 0.45, high: mean - 0.35, images: 10 },
         }],
         cascade: Vec::new(),
         independent: Vec::new(),
     };
     let methods = METHODS.iter().zip(similarity).map(|(id, s)| ((*id).to_owned(), one(s))).collect();
-    Dependence { edges: 1.0, floor: 0.1, methods }
+    RandomizationTest { edges: 1.0, floor: 0.1, methods }
 }
 
 fn audit(deletion: [f64; 4], similarity: [f64; 4], verdict: Verdict) -> Audit {
     let methods: Vec<_> = METHODS.iter().map(|id| method::find(id).unwrap()).collect();
-    conclude(Findings {
+    conclude(Measurements {
         model: ModelVerdict {
             judgement: Judgement { verdict, ..Judgement::default() },
             ..ModelVerdict::default()
         },
         methods: &methods,
         records: &records(deletion),
-        dependence: Some(&dependence(similarity)),
+        randomization: Some(&randomization(similarity)),
         seed: 0,
         notes: Vec::new(),
     })
@@ -89,8 +90,9 @@ fn scores_are_shares_of_the_others_beaten() {
 #[test]
 fn a_method_without_a_value_loses_and_equals_share() {
     let with = |v: f64| BTreeMap::from([("insertion".to_owned(), v)]);
-    let measured = Measured { values: vec![with(0.5), with(0.5), BTreeMap::new()], ..Measured::default() };
-    let record = Record { measured, ..Record::default() };
+    let measured =
+        ImageMetrics { values: vec![with(0.5), with(0.5), BTreeMap::new()], ..ImageMetrics::default() };
+    let record = ImageRecord { measured, ..ImageRecord::default() };
     let metric = crate::metric::find("insertion").unwrap();
     assert_eq!(beaten(metric, &record), [0.75, 0.75, 0.0]);
 }
@@ -109,12 +111,13 @@ fn a_metric_that_does_not_tell_the_methods_apart_counts_in_nothing() {
                 ("insertion".to_owned(), insertion + 0.02 * rng.normal()),
             ])
         });
-        let measured = Measured { values: values.collect(), agreement: vec![0.5; 16], ..Measured::default() };
-        Record { item, measured, ..Record::default() }
+        let measured =
+            ImageMetrics { values: values.collect(), agreement: vec![0.5; 16], ..ImageMetrics::default() };
+        ImageRecord { item, measured, ..ImageRecord::default() }
     };
-    let both: Vec<Record> = (0..20).map(record).collect();
+    let both: Vec<ImageRecord> = (0..20).map(record).collect();
     assert_eq!(uninformative_metrics(4, &both, 0), ["deletion"]);
-    let deletion_alone: Vec<Record> = both
+    let deletion_alone: Vec<ImageRecord> = both
         .iter()
         .cloned()
         .map(|mut r| {
@@ -122,15 +125,15 @@ fn a_metric_that_does_not_tell_the_methods_apart_counts_in_nothing() {
             r
         })
         .collect();
-    let conclude = |records: &[Record]| {
-        conclude(Findings {
+    let conclude = |records: &[ImageRecord]| {
+        conclude(Measurements {
             model: ModelVerdict {
                 judgement: Judgement { verdict: Verdict::Learned, ..Judgement::default() },
                 ..ModelVerdict::default()
             },
             methods: &METHODS.map(|id| method::find(id).unwrap()),
             records,
-            dependence: Some(&dependence([0.2, 0.8, 1.0, 1.0])),
+            randomization: Some(&randomization([0.2, 0.8, 1.0, 1.0])),
             seed: 0,
             notes: Vec::new(),
         })

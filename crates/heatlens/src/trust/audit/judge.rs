@@ -2,7 +2,7 @@
 
 use crate::model::{Activation, Head, Model};
 use crate::random::{Key, Use};
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 use crate::stats::binomial;
 use crate::stats::bootstrap::quantile;
 use crate::stats::calibration::{Calibration, calibration};
@@ -13,8 +13,8 @@ use crate::stats::delong::auc_interval;
 use crate::stats::interval::share_interval;
 use crate::trust::absence::positive_class;
 use crate::trust::audit::{BetterThreshold, ModelVerdict, Purpose};
-use crate::trust::chance::{Evidence, Judgement, Verdict};
-use crate::trust::health::output_problems;
+use crate::trust::model_problems::output_problems;
+use crate::trust::significance::{Evidence, Judgement, Verdict};
 
 /// Number of bootstrap draws for the AUC of several classes.
 const DRAWS: u64 = 200;
@@ -122,7 +122,7 @@ fn better_threshold(judgement: &Judgement, scores: &[f32], positive: &[bool]) ->
 
 /// Returns the AUC: with DeLong's interval for two classes, otherwise the one-vs-rest mean with a bootstrap
 /// interval.
-fn auc(judged: &Judged<'_>, logits: &[f32], labels: &[usize]) -> Option<Estimate> {
+fn auc(judged: &Judged<'_>, logits: &[f32], labels: &[usize]) -> Option<MeanEstimate> {
     let Judged { model, seed, .. } = *judged;
     let head = &model.head;
     if head.classes() == 2 {
@@ -131,7 +131,7 @@ fn auc(judged: &Judged<'_>, logits: &[f32], labels: &[usize]) -> Option<Estimate
     }
     let mean = roc_auc(logits, head.outputs, labels)?;
     let images = labels.len();
-    let unknown = Estimate { mean, low: f64::NAN, high: f64::NAN, images };
+    let unknown = MeanEstimate { mean, low: f64::NAN, high: f64::NAN, images };
     if head.classes() > MOST_CLASSES {
         return Some(unknown);
     }
@@ -146,5 +146,5 @@ fn auc(judged: &Judged<'_>, logits: &[f32], labels: &[usize]) -> Option<Estimate
     let mut means: Vec<f64> = (0..DRAWS).filter_map(draw).collect();
     means.sort_by(f64::total_cmp);
     let at = |share: f64| quantile(&means, share).unwrap_or(f64::NAN);
-    Some(Estimate { low: at(0.025), high: at(0.975), ..unknown })
+    Some(MeanEstimate { low: at(0.025), high: at(0.975), ..unknown })
 }

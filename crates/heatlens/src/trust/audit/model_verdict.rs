@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::stats::Estimate;
+use crate::stats::MeanEstimate;
 use crate::stats::calibration::Calibration;
 use crate::stats::confusion::ConfusionMatrix;
 use crate::stats::curve::Curves;
 use crate::stats::text::{percent, with_interval};
-use crate::trust::chance::{Judgement, Untestable, Verdict};
-use crate::trust::health::DeadChannels;
+use crate::trust::model_problems::DeadChannels;
+use crate::trust::significance::{Judgement, Untestable, Verdict};
 
 /// Width of the 95 % interval above which the accuracy is called imprecise.
 const WIDE: f64 = 0.2;
@@ -33,9 +33,9 @@ pub struct ModelVerdict {
     /// Significance tests.
     pub judgement: Judgement,
     /// Accuracy with Wilson's interval.
-    pub accuracy: Option<Estimate>,
+    pub accuracy: Option<MeanEstimate>,
     /// ROC-AUC, with DeLong's interval for two classes.
-    pub auc: Option<Estimate>,
+    pub auc: Option<MeanEstimate>,
     /// Calibration: deviation of the stated probabilities from the accuracy.
     pub calibration: Option<Calibration>,
     /// Confusion matrix.
@@ -91,19 +91,19 @@ impl ModelVerdict {
 
     /// Returns the recall of the positive class.
     #[must_use]
-    pub fn sensitivity(&self) -> Option<Estimate> {
+    pub fn sensitivity(&self) -> Option<MeanEstimate> {
         self.confusion.recall(self.positive?)
     }
 
     /// Returns the recall of the negative class.
     #[must_use]
-    pub fn specificity(&self) -> Option<Estimate> {
+    pub fn specificity(&self) -> Option<MeanEstimate> {
         self.confusion.recall(1 - self.positive?)
     }
 
     /// Returns the precision of the positive class.
     #[must_use]
-    pub fn precision(&self) -> Option<Estimate> {
+    pub fn precision(&self) -> Option<MeanEstimate> {
         self.confusion.precision(self.positive?)
     }
 
@@ -176,7 +176,7 @@ impl ModelVerdict {
     /// Returns the rates and the calibration of a two-class model in one line; `None` without labels.
     #[must_use]
     pub fn details(&self) -> Option<String> {
-        let of_class = |name: &str, class: usize, e: Estimate| {
+        let of_class = |name: &str, class: usize, e: MeanEstimate| {
             format!("{name} {} (recall of '{}')", percent(e.mean), self.class_name(class))
         };
         let mut parts = Vec::new();
@@ -267,8 +267,8 @@ impl ModelVerdict {
     /// Returns the part shared by `metrics.json` of a training run and `audit.json`.
     #[must_use]
     pub(crate) fn headline_json(&self) -> Value {
-        let interval = |e: Estimate| [e.low, e.high];
-        let rate = |e: Option<Estimate>| e.map(Estimate::to_json);
+        let interval = |e: MeanEstimate| [e.low, e.high];
+        let rate = |e: Option<MeanEstimate>| e.map(MeanEstimate::to_json);
         let errors: Vec<Value> = self.confusion.errors(NAMED_ERRORS).into_iter().map(|e| {
             json!({ "label": self.class_name(e.label), "predicted": self.class_name(e.predicted), "images": e.images, "of": e.of })
         }).collect();

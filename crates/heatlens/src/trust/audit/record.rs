@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::metric::Measured;
+use crate::metric::ImageMetrics;
 
 /// The measurements on one image.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Record {
+pub struct ImageRecord {
     /// Index of the image in the data set.
     pub item: usize,
     /// Source of the image.
@@ -18,10 +18,10 @@ pub struct Record {
     /// Checksum of the pixels; empty if nothing is stored on disk.
     pub pixels: String,
     /// The measurements.
-    pub measured: Measured,
+    pub measured: ImageMetrics,
 }
 
-impl Record {
+impl ImageRecord {
     /// Returns the record as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -55,7 +55,7 @@ impl Record {
             source: value["source"].as_str()?.to_owned(),
             label: whole(&value["label"]),
             pixels: value["pixels"].as_str()?.to_owned(),
-            measured: Measured {
+            measured: ImageMetrics {
                 #[allow(clippy::cast_possible_truncation)] // they were f32
                 logits: logits.into_iter().map(|z| z as f32).collect(),
                 predicted: whole(&value["predicted"])?,
@@ -73,17 +73,17 @@ mod tests {
     #[test]
     fn a_line_gives_back_every_bit() {
         let values = BTreeMap::from([("deletion".to_owned(), 0.1 + 0.2), ("adcc".to_owned(), 1.0 / 3.0)]);
-        let measured = Measured {
+        let measured = ImageMetrics {
             logits: vec![0.1, -3.4e-5],
             predicted: 1,
             values: vec![values],
             agreement: vec![1.0, 0.7],
         };
         let (source, pixels) = ("a \"b\".png".to_owned(), "0f".to_owned());
-        let record = Record { item: 7, source, label: Some(1), pixels, measured };
+        let record = ImageRecord { item: 7, source, label: Some(1), pixels, measured };
         let line = record.to_json().to_string();
         assert!(!line.contains('\n'));
-        assert_eq!(Record::of_json(&serde_json::from_str(&line).unwrap()), Some(record));
-        assert_eq!(Record::of_json(&json!({})), None);
+        assert_eq!(ImageRecord::of_json(&serde_json::from_str(&line).unwrap()), Some(record));
+        assert_eq!(ImageRecord::of_json(&json!({})), None);
     }
 }

@@ -1,0 +1,199 @@
+//! Audit of the model and of its images: the model's verdict, duplicates, and images unlike the training data.
+
+use crate::data::{Dataset, OpenOptions, open_training};
+use crate::run::audit::timing::Clock;
+use crate::run::{AuditRequest, Monitor, RunError};
+use crate::trust::audit::{Auditor, Judged, ModelVerdict, Purpose, judge as judge_scores};
+use crate::trust::dead_channels::dead_layers;
+use crate::trust::duplicates::{Fingerprint, between, within};
+use crate::trust::model_problems::dead_channel_problems;
+
+/// Maximum number of images on which the model is judged; the first ones are used.
+const MOST_IMAGES: usize = 10_000;
+/// Number of images used to find dead channels.
+const ACTIVITY_IMAGES: usize = 128;
+/// Batch size.
+const TOGETHER: usize = 32;
+/// Maximum number of duplicate pairs listed by name.
+const NAMED: usize = 3;
+
+pub(super) fn judge(
+    auditor: &Auditor,
+    data: &dyn Dataset,
+    request: &AuditRequest,
+    clock: &Clock,
+    monitor: &dyn Monitor,
+) -> Result<ModelVerdict, RunError> {
+    let seen = clock.time("model", || look_at(auditor, data, monitor))?;
+    let model = auditor.model();
+    let labels: Vec<Option<usize>> = seen.items.iter().map(|&item| data.label(item)).collect();
+    let mut verdict = judge_scores(Judged {
+        model,
+        logits: &seen.logits,
+        labels: &labels,
+        purpose: Purpose::Given,
+        selected_among: 1,
+        seed: request.seed,
+    });
+    let active = seen.items.len().min(ACTIVITY_IMAGES);
+    let dead = clock.time("model", || dead_layers(model, &seen.pixels, active))?;
+    verdict.problems.extend(dead_channel_problems(&dead, false));
+    verdict.dead = dead;
+    let low = seen.pixels.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = seen.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    verdict.problems.extend(model.range_problem(low, high));
+    clock.time("duplicates", || duplicates(auditor, data, &seen, request, monitor, &mut verdict))?;
+    Ok(verdict)
+}
+
+/// Data collected from the images.
+#[derive(Default)]
+struct Seen {
+    items: Vec<usize>,
+    logits: Vec<f32>,
+    prints: Vec<Fingerprint>,
+    /// Mean and standard deviation of each image's pixels.
+    moments: Vec<[f64; 2]>,
+    /// Pixels of the first images.
+    pixels: Vec<f32>,
+}
+
+fn look_at(auditor: &Auditor, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Seen, RunError> {
+    let mut seen = Seen::default();
+    let total = data.len().min(MOST_IMAGES);
+    monitor.begin(total, "images judged");
+    for start in (0..total).step_by(TOGETHER) {
+        let mut pixels = Vec::new();
+        let before = seen.items.len();
+        for item in start..total.min(start + TOGETHER) {
+            // Broken images are reported when the methods are measured.
+            let Ok(sample) = data.load(item) else { continue };
+            seen.items.push(item);
+            seen.prints.push(Fingerprint::of(&sample.display));
+            seen.moments.push(moments(&sample.pixels));
+            if seen.items.len() <= ACTIVITY_IMAGES {
+                seen.pixels.extend_from_slice(&sample.pixels);
+            }
+            pixels.extend(sample.pixels);
+        }
+        seen.logits.extend(auditor.logits(&pixels, seen.items.len() - before)?);
+        if !monitor.advance(TOGETHER.min(total - start)) {
+            monitor.end();
+            return Err(RunError::Interrupted);
+        }
+    }
+    monitor.end();
+    Ok(seen)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn moments(pixels: &[f32]) -> [f64; 2] {
+    let n = pixels.len().max(1) as f64;
+    let mean = pixels.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let variance = pixels.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+    [mean, variance.sqrt()]
+}
+
+/// Reports duplicates, and images that are unlike the training data.
+fn duplicates(
+    auditor: &Auditor,
+    data: &dyn Dataset,
+    seen: &Seen,
+    request: &AuditRequest,
+    monitor: &dyn Monitor,
+    verdict: &mut ModelVerdict,
+) -> Result<(), RunError> {
+    let twice = within(&seen.prints);
+    let source = |i: usize| data.source(seen.items[i]);
+    if !twice.is_empty() {
+        let pairs = twice.iter().map(|&(a, b)| (source(a), source(b)));
+        verdict.problems.push(format!(
+            "{} of {} images are duplicates ({}); each copy counts in every figure",
+            twice.len(),
+            seen.prints.len(),
+            named(pairs)
+        ));
+    }
+    let Some(path) = &request.train_data else {
+        verdict.unchecked.push(
+            "whether any of these images were used for training: give the training images with \
+                --train-data"
+                .to_owned(),
+        );
+        verdict.unchecked.push(
+            "whether these images resemble the training images: the model file does not describe them, so \
+             give them with --train-data"
+                .to_owned(),
+        );
+        return Ok(());
+    };
+    let like = OpenOptions {
+        preprocessing: Some(data.preprocessing().clone()),
+        class_names: Some(data.class_names().to_vec()).filter(|names| !names.is_empty()),
+        numbers: auditor.model().arrays,
+        ..request.data.options()?
+    };
+    let training = open_training(path, &OpenOptions { rows: None, ..like })?;
+    let (mut prints, mut known, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+    for item in 0..training.len().min(MOST_IMAGES) {
+        let Ok(sample) = training.load(item) else { continue };
+        prints.push(Fingerprint::of(&sample.display));
+        known.push(moments(&sample.pixels));
+        sources.push(training.source(item));
+        if !monitor.advance(0) {
+            return Err(RunError::Interrupted);
+        }
+    }
+    let leaked = between(&seen.prints, &prints);
+    if !leaked.is_empty() {
+        let pairs = leaked.iter().map(|&(a, b)| (source(a), sources[b].clone()));
+        verdict.problems.push(format!(
+            "{} of {} images were used for training ({}): the model may have memorised them, so the accuracy \
+             says little",
+            leaked.len(),
+            seen.prints.len(),
+            named(pairs)
+        ));
+    }
+    let far = far(&seen.moments, &known);
+    if far > 0 {
+        verdict.problems.push(format!(
+            "{far} of {} images are darker, brighter, or of lower or higher contrast than any training \
+             image: check how they are prepared",
+            seen.moments.len()
+        ));
+    }
+    Ok(())
+}
+
+fn named(pairs: impl ExactSizeIterator<Item = (String, String)>) -> String {
+    let more = if pairs.len() > NAMED { ", …" } else { "" };
+    let shown: Vec<String> = pairs.take(NAMED).map(|(a, b)| format!("{a} and {b}")).collect();
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Returns the number of images whose mean or standard deviation lies outside the range of the training data, extended
+/// by a tenth on both sides.
+fn far(images: &[[f64; 2]], known: &[[f64; 2]]) -> usize {
+    let range = |which: usize| {
+        let of = known.iter().map(|m| m[which]);
+        let (low, high) = (of.clone().fold(f64::INFINITY, f64::min), of.fold(f64::NEG_INFINITY, f64::max));
+        let spare = (high - low) / 10.0;
+        (low - spare, high + spare)
+    };
+    let ranges = [range(0), range(1)];
+    let outside = |m: &&[f64; 2]| m.iter().zip(ranges).any(|(v, (low, high))| *v < low || *v > high);
+    images.iter().filter(outside).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_outside_the_range_are_far() {
+        let known = [[0.2, 0.1], [0.6, 0.2]];
+        assert_eq!(far(&[[0.4, 0.15], [0.63, 0.2], [0.7, 0.15], [0.4, 0.5]], &known), 2);
+        assert_eq!(moments(&[1.0, 3.0]), [2.0, 1.0]);
+    }
+}
