@@ -98,6 +98,7 @@ fn pictures() -> Vec<Sample> {
     let grey = DynamicImage::new_luma8(9, 7);
     let colour = DynamicImage::new_rgb8(8, 8);
     let deep = DynamicImage::new_luma16(5, 6);
+    let clear = DynamicImage::new_rgba16(6, 5);
     let formats = [
         (ImageFormat::Png, "png"),
         (ImageFormat::Jpeg, "jpg"),
@@ -106,7 +107,7 @@ fn pictures() -> Vec<Sample> {
         (ImageFormat::WebP, "webp"),
     ];
     let mut all = Vec::new();
-    for (picture, what) in [(grey, "grey"), (colour, "colour"), (deep, "deep")] {
+    for (picture, what) in [(grey, "grey"), (colour, "colour"), (deep, "deep"), (clear, "clear")] {
         for (format, ending) in formats {
             let mut bytes = Cursor::new(Vec::new());
             if picture.write_to(&mut bytes, format).is_ok() {

@@ -8,6 +8,7 @@ pub mod corpus;
 pub mod json;
 pub mod keras;
 pub mod mutate;
+pub mod png;
 pub mod random;
 pub mod targets;
 pub mod wire;

@@ -18,7 +18,7 @@ pub fn bytes(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
 
 fn once(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     let at = random.below(bytes.len());
-    match random.below(10) {
+    match random.below(11) {
         0 | 1 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
         2 if !bytes.is_empty() => bytes[at] = *random.of(&[0, 1, 0x7f, 0x80, 0xff, b'0', b'-', b'(']),
         3 => bytes.truncate(at),
@@ -46,11 +46,20 @@ fn once(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
             let new = value[..end - at].to_vec();
             bytes.splice(at..end, new);
         }
+        9 => cut_letter(random, bytes),
         _ => digits(random, bytes),
     }
 }
 
-/// Replaces a run of decimal digits with another number: sizes in headers and in JSON.
+/// Inserts a character of several bytes, whole or truncated, as in texts that were cut inside a character.
+pub(crate) fn cut_letter(random: &mut Random, bytes: &mut Vec<u8>) {
+    let letter = *random.of(&["ü", "–", "語", "🙂", "\u{feff}", "\u{202e}"]);
+    let kept = 1 + random.below(letter.len());
+    let at = random.below(bytes.len() + 1);
+    bytes.splice(at..at, letter.bytes().take(kept));
+}
+
+/// Replaces a run of decimal digits by another number: sizes in headers and in JSON.
 fn digits(random: &mut Random, bytes: &mut Vec<u8>) {
     let from = random.below(bytes.len());
     let is_digit = |b: &u8| b.is_ascii_digit();

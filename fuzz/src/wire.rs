@@ -296,6 +296,7 @@ fn change(random: &mut Random, field: &mut Field, kind: Kind, texts: &[Vec<u8>])
         Content::Bytes(bytes) => match random.below(6) {
             0 => bytes.clear(),
             1 => *bytes = b"../../../../etc/passwd".to_vec(),
+            2 if random.below(2) == 0 => crate::mutate::cut_letter(random, bytes),
             2 => crate::mutate::bytes(random, bytes, b"name"),
             3 => {
                 let numbers: Vec<u64> = (0..random.below(6)).map(|_| random.integer()).collect();
@@ -370,6 +371,13 @@ fn special(random: &mut Random, fields: &mut Vec<Field>, kind: Kind, graph: Opti
                 *fields = node;
             }
         }
+        Model if random.below(3) > 0 => {
+            if random.below(2) == 0 {
+                doubling_functions(random, fields)
+            } else {
+                long_function(random, fields)
+            }
+        }
         // Functions that call themselves and each other.
         Model => {
             for (name, callee) in [(&b"f"[..], &b"g"[..]), (b"g", b"f")] {
@@ -380,25 +388,13 @@ fn special(random: &mut Random, fields: &mut Vec<Field>, kind: Kind, graph: Opti
                 function.extend(calls);
                 fields.push(message(Function, 25, function));
             }
-            if let Some(Field { content: Content::Message(_, graph), .. }) =
-                fields.iter_mut().find(|f| f.number == 7)
-            {
-                let input = graph.iter().find(|f| f.number == 11).cloned();
-                if let Some(Field { content: Content::Message(_, info), .. }) = input {
-                    let name = info.iter().find_map(|f| match (&f.content, f.number) {
-                        (Content::Bytes(name), 1) => Some(name.clone()),
-                        _ => None,
-                    });
-                    let call = vec![
-                        text(1, &name.unwrap_or_default()),
-                        text(2, b"fy"),
-                        text(4, b"f"),
-                        text(7, b"own"),
-                    ];
-                    graph.push(message(Node, 1, call));
-                }
-            }
+            call(fields, b"f", b"fy", b"");
         }
+        Graph if random.below(4) > 0 => match random.below(3) {
+            0 => constants(random, fields),
+            1 => fixed_batch(random, fields),
+            _ => names_in_the_way(random, fields),
+        },
         // Other values become outputs, and nodes are reordered.
         Graph => {
             let by = random.below(fields.len());
@@ -410,5 +406,127 @@ fn special(random: &mut Random, fields: &mut Vec<Field>, kind: Kind, graph: Opti
                 fields.extend(std::iter::repeat_n(last, copies));
             }
         }
+    }
+}
+
+/// A function of one argument `x` whose nodes end in `y`.
+fn function(name: &[u8], nodes: Vec<Field>) -> Field {
+    let opset = |domain: &[u8], version| message(Opset, 9, vec![text(1, domain), number(2, version)]);
+    let mut fields = vec![text(1, name), text(4, b"x"), text(5, b"y"), text(10, b"own")];
+    fields.extend(nodes);
+    fields.extend([opset(b"", 17), opset(b"own", 1)]);
+    message(Function, 25, fields)
+}
+
+fn node(op: &[u8], from: &[u8], to: &[u8], domain: &[u8]) -> Vec<Field> {
+    vec![text(1, from), text(2, to), text(4, op), text(7, domain)]
+}
+
+/// The graph's own fields.
+fn graph_of(model: &mut [Field]) -> Option<&mut Vec<Field>> {
+    model.iter_mut().find(|f| f.number == 7).and_then(|f| match &mut f.content {
+        Content::Message(_, graph) => Some(graph),
+        _ => None,
+    })
+}
+
+/// The graph's first input.
+fn input_of(graph: &[Field]) -> Option<Vec<u8>> {
+    let Content::Message(_, info) = &graph.iter().find(|f| f.number == 11)?.content else { return None };
+    info.iter().find_map(|f| match (&f.content, f.number) {
+        (Content::Bytes(name), 1) => Some(name.clone()),
+        _ => None,
+    })
+}
+
+/// Calls a function with the first input.
+fn call(model: &mut [Field], callee: &[u8], output: &[u8], name: &[u8]) {
+    let Some(graph) = graph_of(model) else { return };
+    let input = input_of(graph).unwrap_or_default();
+    let mut call = node(callee, &input, output, b"own");
+    call.push(text(3, name));
+    graph.push(message(Node, 1, call));
+}
+
+/// Each function calls the one below it twice.
+fn doubling_functions(random: &mut Random, model: &mut Vec<Field>) {
+    let depth = [2, 8, 16, 20, 40][random.below(5)];
+    model.push(function(b"f0", vec![message(Node, 7, node(b"Relu", b"x", b"y", b""))]));
+    for level in 1..=depth {
+        let below = format!("f{}", level - 1);
+        let first = message(Node, 7, node(below.as_bytes(), b"x", b"m", b"own"));
+        let second = message(Node, 7, node(below.as_bytes(), b"m", b"y", b"own"));
+        model.push(function(format!("f{level}").as_bytes(), vec![first, second]));
+    }
+    call(model, format!("f{depth}").as_bytes(), b"fy", b"top");
+}
+
+/// A call's name stands before every name in the function.
+fn long_function(random: &mut Random, model: &mut Vec<Field>) {
+    let nodes = [1, 50, 500, 3000][random.below(4)];
+    let body = (0..nodes).map(|i| {
+        let from = if i == 0 { "x".to_owned() } else { format!("v{i}") };
+        let to = if i + 1 == nodes { "y".to_owned() } else { format!("v{}", i + 1) };
+        message(Node, 7, node(b"Relu", from.as_bytes(), to.as_bytes(), b""))
+    });
+    model.push(function(b"long", body.collect()));
+    let name = vec![b'n'; [1, 1000, 20_000][random.below(3)]];
+    for i in 0..[1, 10, 60][random.below(3)] {
+        call(model, b"long", format!("l{i}").as_bytes(), &name);
+    }
+}
+
+/// Constants that are computed while the file is read, or ahead of running.
+fn constants(random: &mut Random, graph: &mut Vec<Field>) {
+    let sizes: Vec<u64> = (0..=random.below(3)).map(|_| 1 << random.below(26)).collect();
+    let raw: Vec<u8> = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
+    let rank = sizes.len() as u64;
+    graph.push(message(Tensor, 5, vec![number(1, rank), number(2, 7), text(8, b"huge"), text(9, &raw)]));
+    let one = vec![number(1, 1), number(2, 7), text(8, b"one"), text(9, &1u64.to_le_bytes())];
+    graph.push(message(Tensor, 5, one));
+    for i in 0..[1, 5, 60][random.below(3)] {
+        let output = format!("k{i}");
+        let mut made = match random.below(2) {
+            0 => node(b"ConstantOfShape", b"huge", output.as_bytes(), b""),
+            _ => vec![text(1, b"one"), text(1, b"huge"), text(2, output.as_bytes()), text(4, b"Expand")],
+        };
+        made.push(text(3, output.as_bytes()));
+        graph.push(message(Node, 1, made));
+    }
+}
+
+/// The first field of these numbers, one inside the other.
+fn below<'f>(field: &'f mut Field, numbers: &[u64]) -> Option<&'f mut Field> {
+    let Some((first, rest)) = numbers.split_first() else { return Some(field) };
+    let Content::Message(_, fields) = &mut field.content else { return None };
+    below(fields.iter_mut().find(|f| f.number == *first)?, rest)
+}
+
+/// The first size of what goes in and out becomes a number.
+fn fixed_batch(random: &mut Random, graph: &mut [Field]) {
+    let batch = *random.of(&[1, 2, 7, 4096, 4097, 1 << 20, 1 << 40, u64::MAX >> 1]);
+    for value in graph.iter_mut().filter(|f| [11, 12].contains(&f.number)) {
+        // A value's type, its array, the array's shape, the first size.
+        if let Some(Field { content: Content::Message(Dim, fields), .. }) = below(value, &[2, 1, 2, 1]) {
+            *fields = vec![number(1, batch)];
+        }
+    }
+}
+
+/// Names that the search for a free one would try, and names that are equal.
+fn names_in_the_way(random: &mut Random, graph: &mut Vec<Field>) {
+    let count = [10, 200, 2000][random.below(3)];
+    let Some(input) = input_of(graph) else { return };
+    let stem = *random.of(&["n", "a/b", "ü", ""]);
+    for i in 0..count {
+        let name = match random.below(4) {
+            0 => format!("{stem}_{i}"),
+            1 => format!("{stem}/{i}"),
+            2 => format!("{stem}{}", "'".repeat(i % 300)),
+            _ => stem.to_owned(),
+        };
+        let mut made = node(b"Relu", &input, name.as_bytes(), b"");
+        made.push(text(3, stem.as_bytes()));
+        graph.push(message(Node, 1, made));
     }
 }

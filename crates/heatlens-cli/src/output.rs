@@ -14,7 +14,9 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Maximum length of a message in characters: a name in a file can have megabytes.
-const MOST_LETTERS: usize = 4000;
+const MOST_LETTERS: usize = 2000;
+/// Maximum number of lines of a message.
+const MOST_LINES: usize = 20;
 
 /// Disables notes and progress for the rest of the process (`--quiet`).
 pub(crate) fn be_quiet() {
@@ -66,8 +68,10 @@ fn escaped(text: &str) -> String {
 /// Formats a message: indents all lines but the first, and truncates it if it is too long.
 fn message(text: &str) -> String {
     let clean = escaped(text).replace('\n', "\n  ");
-    match clean.char_indices().nth(MOST_LETTERS) {
-        Some((at, _)) => format!("{}… ({} more bytes)", &clean[..at], clean.len() - at),
+    let letters = clean.char_indices().nth(MOST_LETTERS).map(|(at, _)| at);
+    let lines = clean.match_indices('\n').nth(MOST_LINES - 1).map(|(at, _)| at);
+    match letters.into_iter().chain(lines).min() {
+        Some(at) => format!("{}… ({} more bytes)", &clean[..at], clean.len() - at),
         None => clean,
     }
 }
@@ -119,7 +123,8 @@ mod tests {
     fn names_cannot_write_to_the_terminal_for_us() {
         assert_eq!(escaped("a\u{1b}[31mb\rc\u{202e}d\te"), "a\\u{1b}[31mb\\rc\\u{202e}d\te");
         assert_eq!(message("no layer \"x\nerror: forged\""), "no layer \"x\n  error: forged\"");
+        assert_eq!(message(&"line\n".repeat(100)).lines().count(), MOST_LINES);
         let long = message(&"ä".repeat(1_000_000));
-        assert!(long.len() < 9000 && long.ends_with("… (1992000 more bytes)"), "{}", long.len());
+        assert!(long.len() < 5000 && long.ends_with("… (1996000 more bytes)"), "{}", long.len());
     }
 }

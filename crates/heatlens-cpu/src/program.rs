@@ -116,7 +116,7 @@ mod tests {
         graph.set_outputs(&[y]);
         let refused = Program::compile(&graph).unwrap_err();
         assert!(
-            matches!(refused, CompileError::Memory { bytes, available } if bytes > 160_000_000_000 && available <= 1 << 35),
+            matches!(refused, CompileError::Memory { bytes, available } if bytes >= 160_000_000_000 && available <= 1 << 35),
             "{refused}"
         );
     }

@@ -179,7 +179,7 @@ fn descriptions_that_do_not_fit_are_refused() {
             "\"use_bias\": false",
             "the file has 2 arrays for it, 1 are used",
         ),
-        ("flatten.keras", "\"use_bias\": false", "\"use_bias\": true", "its bias is not in the file"),
+        ("flatten.keras", "\"use_bias\": false", "\"use_bias\": true", "its bias is missing from the file"),
         ("flatten.keras", "\"tanh\"", "\"tanhh\"", "activation \"tanhh\" is not supported"),
         ("flatten.keras", "[null, 9, 7, 3]", "[null, 9, 7, 4]", "expected kernel of shape [3, 3, 4, 4]"),
         ("flatten.keras", "[null, 9, 7, 3]", "[null, 9, 16777217, 3]", "expected a size"),

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use heatlens_fuzz::corpus::{Format, Sample, samples};
 use heatlens_fuzz::random::Random;
 use heatlens_fuzz::targets::{self, Place};
-use heatlens_fuzz::{keras, mutate, wire, zip};
+use heatlens_fuzz::{keras, mutate, png, wire, zip};
 
 const MOST_SECONDS: u64 = 10;
 const MOST_BYTES: usize = 1 << 30;
@@ -104,6 +104,7 @@ fn case(all: &[Sample], seed: u64) -> (Sample, Vec<u8>) {
             }
         }
         Format::Keras => bytes = keras::damage(&mut random, &bytes, &other.bytes),
+        Format::Picture if random.below(4) == 0 && png::unfold(&mut random, &mut bytes) => {}
         Format::Npz if random.below(3) > 0 => {
             if let Some(mut files) = zip::unpack(&bytes) {
                 let which = random.below(files.len());
@@ -182,6 +183,8 @@ fn progress_file(found: &Path) -> PathBuf {
 /// Runs cases until the time is over, unless it crashes.
 fn work(all: &[Sample], start: u64, seconds: u64, found: &Path) -> ExitCode {
     let Ok(place) = Place::new() else { return ExitCode::from(2) };
+    // Pictures may be as large as what a case may take allows, not as large as the machine allows.
+    heatlens::data::set_memory_budget(MOST_BYTES as u64 / 2);
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
         let what = info.payload_as_str().unwrap_or("?");

@@ -40,7 +40,7 @@ pub(crate) struct Explain {
     pub(crate) part: Part,
 }
 
-/// How maps are computed.
+/// Computation of maps.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Method")]
 pub(crate) struct How {
@@ -86,7 +86,7 @@ const LIBRARIES: Words = &[
     ("captum", "The raw map"),
 ];
 
-/// What is explained.
+/// Target of the explanation.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct Target {
@@ -96,12 +96,12 @@ pub(crate) struct Target {
     #[arg(long, default_value = "predicted", allow_hyphen_values = true)]
     pub(crate) class: String,
     /// Explain the difference to this class: why the one and not the other
-    #[arg(long, value_name = "CLASS")]
+    #[arg(long, value_name = "CLASS", allow_hyphen_values = true)]
     pub(crate) against: Option<String>,
     /// Detection to explain: best, all, a rank from 1 (the most confident), or a class
     ///
     /// A class selects its most confident detection; all explains up to 20 per image.
-    #[arg(long, value_name = "best|all|RANK|CLASS", hide_short_help = true)]
+    #[arg(long, value_name = "best|all|RANK|CLASS", allow_hyphen_values = true, hide_short_help = true)]
     pub(crate) detection: Option<String>,
     /// Explain what lowers the score instead of what raises it
     #[arg(long, hide_short_help = true)]
@@ -111,14 +111,14 @@ pub(crate) struct Target {
     pub(crate) score: String,
 }
 
-/// What is written.
+/// Output of the run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct ExplainOutput {
     /// Folder for the pictures
     #[arg(short, long, value_name = "FOLDER", default_value = "heatlens-explain")]
     pub(crate) out: PathBuf,
-    /// What to write, separated by commas
+    /// Outputs, separated by commas
     #[arg(long, value_name = "WHAT", value_parser = one_of(SAVED), value_delimiter = ',', default_value = "png")]
     pub(crate) save: Vec<String>,
     /// Also write report.html: verdict, images and maps on one page
@@ -136,11 +136,11 @@ const SAVED: Words = &[
     ("masks", "The hot regions as mask pictures"),
 ];
 
-/// How hot regions become boxes and masks.
+/// Conversion of hot regions to boxes and masks.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Boxes and masks")]
 pub(crate) struct Regions {
-    /// What counts as hot: a fraction of the largest value, otsu, or a quantile such as q0.9
+    /// Threshold of hot pixels: a fraction of the largest value, otsu, or a quantile such as q0.9
     #[arg(long, value_name = "VALUE", default_value = "0.2", hide_short_help = true)]
     pub(crate) threshold: String,
     /// Which connected regions become boxes and masks

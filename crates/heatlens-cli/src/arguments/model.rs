@@ -47,7 +47,7 @@ pub(crate) struct Convert {
     /// `heatlens inspect` lists the layers.
     #[arg(long, requires = "with_explanation", help_heading = "Method")]
     pub(crate) layer: Option<String>,
-    /// How the map of a layer is laid over the image
+    /// Placement of a layer's map on the image
     #[arg(
         long,
         value_name = "HOW",

@@ -49,7 +49,7 @@ pub(crate) struct ModelFile {
     /// Array for a further input, the same for every image; repeat the flag for each input
     #[arg(long, value_name = "NAME=FILE.npy", hide_short_help = true)]
     pub(crate) feed: Vec<String>,
-    /// What an embedding is compared with: an image, or an .npy file with one embedding
+    /// Reference for an embedding: an image, or an .npy file with one embedding
     #[arg(long, value_name = "IMAGE|FILE.npy", hide_short_help = true)]
     pub(crate) reference: Option<PathBuf>,
     /// Pixels of a segmentation, or side of a detected box, to explain [default: predicted]
@@ -84,7 +84,7 @@ pub(crate) struct Pixels {
     /// --resize, --scale, --mean and --std override parts of it.
     #[arg(long, value_name = "NAME", value_parser = one_of(PRESETS))]
     pub(crate) preset: Option<String>,
-    /// How images of another shape are brought to the model's: squash, crop or shorter:PIXELS
+    /// Resizing of images of another shape: squash, crop or shorter:PIXELS
     ///
     /// squash changes the aspect ratio. crop takes the largest centred part that fits. shorter:256 resizes the shorter side to
     /// 256 pixels and crops the centre, as torchvision does.
@@ -119,7 +119,7 @@ const PRESETS: Words = &[
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Method")]
 pub(crate) struct MapSettings {
-    /// How a layer's map is laid over the image
+    /// Placement of a layer's map on the image
     #[arg(long, value_name = "HOW", default_value = "receptive-field", value_parser = one_of(PLACEMENTS), hide_short_help = true)]
     pub(crate) placement: String,
     /// Set a parameter of a method; `heatlens methods` lists them
@@ -137,7 +137,7 @@ pub(super) const PLACEMENTS: Words = &[
 pub(super) const SCORES: Words =
     &[("logit", "The value before sigmoid or softmax"), ("probability", "The value after it")];
 
-/// How the folder for the results is entered.
+/// Reuse of the output folder.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Run")]
 pub(crate) struct RunFolder {
@@ -149,7 +149,7 @@ pub(crate) struct RunFolder {
     pub(crate) force: bool,
 }
 
-/// How much of a run is done here.
+/// Part of the run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Run")]
 pub(crate) struct Part {
@@ -160,7 +160,7 @@ pub(crate) struct Part {
     pub(crate) folder: RunFolder,
 }
 
-/// How pictures look.
+/// Style of pictures.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Pictures")]
 pub(crate) struct Pictures {

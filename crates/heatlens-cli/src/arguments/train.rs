@@ -63,7 +63,7 @@ pub(crate) struct Network {
     /// By default images keep their size; the default recipe reduces larger ones to about 16,000 pixels.
     #[arg(long, value_name = "SIZE", help_heading = "Input")]
     pub(crate) size: Option<String>,
-    /// How image files of another shape are brought to the size: squash, crop or shorter:PIXELS
+    /// Resizing of image files of another shape: squash, crop or shorter:PIXELS
     #[arg(
         long,
         value_name = "HOW",
@@ -86,7 +86,7 @@ pub(crate) struct Network {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub(crate) struct Schedule {
-    /// Where the settings that are not given come from
+    /// Source of the settings that are not given
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = parsed::<&'static Recipe>(RECIPES.iter().map(|r| (r.id, r.summary))), hide_short_help = true)]
     pub(crate) recipe: &'static Recipe,
     /// Passes over the training images [default: the recipe's, by the number of images]
@@ -107,7 +107,7 @@ pub(crate) struct Schedule {
     /// Weight decay of adamw
     #[arg(long, default_value_t = 0.01, hide_short_help = true)]
     pub(crate) weight_decay: f32,
-    /// How the learning rate changes [default: the recipe's]
+    /// Learning-rate schedule [default: the recipe's]
     #[arg(long, value_name = "SCHEDULE", value_parser = parsed::<RateChange>(RATES.iter().copied()), hide_short_help = true)]
     pub(crate) lr_schedule: Option<RateChange>,
     /// Epochs without improvement after which training stops; 0 never stops [default: the recipe's]

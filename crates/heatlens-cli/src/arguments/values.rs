@@ -1,4 +1,4 @@
-//! How the values of flags are read.
+//! Parsers of flag values.
 
 use std::str::FromStr;
 

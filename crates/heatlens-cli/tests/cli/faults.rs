@@ -1,4 +1,4 @@
-//! What attacks a program from outside: full disks behind pipes, files that never end, two runs in one folder, names that
+//! Faults from outside: full disks behind pipes, files that never end, two runs in one folder, names that
 //! write to the terminal. Nothing may hang, be lost, or be believed that is not so.
 
 use std::fs::{self, File};
@@ -197,4 +197,181 @@ fn a_run_goes_on_under_the_instructions_that_began_it() {
     isa(&format!("{words} --resume"), &out).says(1, &["processor was \"avx9\", is now \"portable\""]);
     heatlens("predict --isa sse9", &[&trained.model, &trained.data])
         .says(2, &["'sse9' for '--isa", "avx512, avx2, portable"]);
+}
+
+/// Lets a finished run count as stopped.
+fn unfinish(out: &Path) {
+    let path = out.join("run.json");
+    let state = fs::read_to_string(&path).unwrap();
+    assert!(state.contains("\"finished\": true"), "{state}");
+    fs::write(path, state.replace("\"finished\": true", "\"finished\": false")).unwrap();
+}
+
+/// All that a run leaves but times.
+fn results(out: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut found = files(out);
+    found.remove("timing.json");
+    found
+}
+
+fn audit(trained: &Trained, data: &Path, out: &str, flags: &str) -> Run {
+    let words = format!("audit --method grad_cam,gradient {flags} --out");
+    heatlens(&words, &[&trained.path(out), &trained.model, data])
+}
+
+#[test]
+fn records_of_an_audit_that_are_double_cut_or_damaged_are_measured_again() {
+    let trained = Trained::new(2);
+    // A name with letters of several bytes, which stand in every line.
+    let data = trained.path("grün.npz");
+    fs::copy(&trained.data, &data).unwrap();
+    audit(&trained, &data, "whole", "--images 5").ends(0);
+    audit(&trained, &data, "again", "--images 5").ends(0);
+    let (whole, out) = (results(&trained.path("whole")), trained.path("again"));
+    let path = out.join("images.jsonl");
+    let lines = fs::read(&path).unwrap();
+    let ends: Vec<usize> = (0..lines.len()).filter(|&at| lines[at] == b'\n').map(|at| at + 1).collect();
+    assert_eq!(ends.len(), 5);
+    let letter = ends[3] + lines[ends[3]..].windows(2).position(|pair| pair == "ü".as_bytes()).unwrap();
+    let mut damaged = lines.clone();
+    let digit = ends[1] + lines[ends[1]..].iter().position(|byte| *byte == b'.').unwrap() + 3;
+    damaged[digit] ^= 1;
+    let forged = String::from_utf8(lines[..ends[0]].to_vec()).unwrap().replacen("0.", "0.9", 1);
+    let cases: [(&str, Vec<u8>); 8] = [
+        ("every line twice", [&lines[..], &lines[..]].concat()),
+        // Left in between by a second audit in the same folder.
+        ("another order", [&lines[ends[2]..], &lines[..ends[3]], &lines[ends[0]..ends[1]]].concat()),
+        ("cut inside a letter", lines[..=letter].to_vec()),
+        ("cut, and more behind it", [&lines[..ends[0] + 70], &lines[ends[1]..]].concat()),
+        ("a flipped bit", damaged),
+        ("another number", [forged.as_bytes(), &lines[ends[0]..]].concat()),
+        ("nothing", Vec::new()),
+        ("not text", [&lines[..ends[1]], &[0xff, 0xfe, 0, b'\n']].concat()),
+    ];
+    for (what, bytes) in cases {
+        unfinish(&out);
+        fs::write(&path, bytes).unwrap();
+        audit(&trained, &data, "again", "--images 5 --resume").ends(0);
+        let found = results(&out);
+        assert_eq!(found.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>(), "{what}");
+        for (name, bytes) in &whole {
+            // Lines stand in the order in which they were measured.
+            let same = if name == "images.jsonl" {
+                sorted(&found[name]) == sorted(bytes)
+            } else {
+                found[name] == *bytes
+            };
+            assert!(same, "{what}: {name} differs");
+        }
+    }
+    let comparison = out.join("random-networks.json");
+    let mut text = fs::read(&comparison).unwrap();
+    let digit = text.windows(2).position(|pair| pair == b"0.").unwrap() + 3;
+    text[digit] ^= 1;
+    unfinish(&out);
+    fs::write(&comparison, text).unwrap();
+    audit(&trained, &data, "again", "--images 5 --resume").ends(0);
+    assert!(results(&out)["audit.json"] == whole["audit.json"]);
+    assert!(results(&out)["random-networks.json"] == whole["random-networks.json"]);
+}
+
+fn sorted(lines: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_run_whose_names_or_pixels_changed_does_not_go_on() {
+    let trained = Trained::new(2);
+    let (data, labels) = (trained.path("some.npz"), trained.path("names.txt"));
+    let images = |changed: Option<usize>| {
+        let pixels: Vec<Vec<f32>> =
+            (0..6).map(|n| crate::common::stripes(if changed == Some(n) { 50 } else { n }, n % 2)).collect();
+        crate::common::save_npz(&data, &pixels, &[0, 1, 0, 1, 0, 1]);
+    };
+    images(None);
+    fs::write(&labels, "good\nbad\n").unwrap();
+    let explained = |flags: &str| {
+        let words = format!("--method grad_cam --shard 1/1 --labels {} {flags}", labels.display());
+        explain(&trained.model, &data, &trained.path("explained"), &words)
+    };
+    let audited =
+        |flags: &str| audit(&trained, &data, "audited", &format!("--labels {} {flags}", labels.display()));
+    explained("").ends(0);
+    audited("").ends(0);
+    let outs = [trained.path("explained"), trained.path("audited")];
+    outs.iter().for_each(|out| unfinish(out));
+    let before = outs.clone().map(|out| files(&out));
+    let unchanged = || {
+        for (out, before) in outs.iter().zip(&before) {
+            let mut now = files(out);
+            // Made by the check itself, and removed by the next run.
+            now.remove(".heatlens-lock");
+            assert_eq!(now.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+            for (name, bytes) in before {
+                assert!(now[name] == *bytes, "{} of {}", name, out.display());
+            }
+        }
+    };
+    fs::write(&labels, "bad\ngood\n").unwrap();
+    explained("--resume").says(1, &["started with other settings: inputs was", "--force"]);
+    audited("--resume").says(1, &["started with other settings: inputs was", "--force"]);
+    unchanged();
+    fs::write(&labels, "good\nbad\n").unwrap();
+    images(Some(2));
+    explained("--resume").says(1, &["image number 2", "changed"]);
+    audited("--resume").says(1, &["image number 2", "changed"]);
+    unchanged();
+    // Stopped before the first image was measured, an audit keeps only the comparison with random networks: of other images
+    // it is made again, as if there had been none.
+    fs::write(outs[1].join("images.jsonl"), "").unwrap();
+    audited("--resume").ends(0);
+    audit(&trained, &data, "other", &format!("--labels {}", labels.display())).ends(0);
+    assert!(results(&outs[1]) == results(&trained.path("other")));
+    images(None);
+    explained("--resume").ends(0);
+}
+
+/// Layers and classes whose names are the same for a file system, or the same altogether.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_collide_keep_their_own_files() {
+    use crate::onnx_file::{File, node};
+    let folder = tempfile::tempdir().unwrap();
+    let [model, image, labels, out] =
+        ["model.onnx", "a.npy", "names.txt", "out"].map(|name| folder.path().join(name));
+    let layers = ["a/b", "a_b", "a b", "a:b", "A_B"];
+    let mut file = File::default();
+    let mut from = "x";
+    for layer in layers {
+        file.nodes.push(node("Sigmoid", &[from], layer));
+        from = layer;
+    }
+    file.nodes.push(node("Relu", &[from], "features"));
+    fs::write(&model, file.bytes([3, 16, 16], 3)).unwrap();
+    crate::common::save_npy(&image, &[1, 3, 16, 16], &vec![0.5; 768]);
+    fs::write(&labels, "crane\ncrane\n").unwrap();
+    let mut command = program();
+    command.args(["explain", "--method", "grad_cam", "--layer", &layers.join(","), "--class", "all"]);
+    command.args(["--save", "png,npz,boxes,masks", "--labels"]).args([&labels, &model, &image]);
+    Run::of(&command.arg("--out").arg(&out).output().unwrap()).ends(0);
+    let written = files(&out);
+    let lines = crate::common::manifest(&out);
+    let listed: Vec<&str> = lines
+        .iter()
+        .flat_map(|line| line["files"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let maps = listed.iter().filter(|name| name.contains("heatmap")).count();
+    assert_eq!(maps, layers.len() * 2, "{listed:?}");
+    let lower: std::collections::BTreeSet<String> = listed.iter().map(|name| name.to_lowercase()).collect();
+    assert_eq!(lower.len(), listed.len(), "two names that some file systems take for one: {listed:?}");
+    assert!(listed.iter().all(|name| written.contains_key(*name)), "{listed:?} and {:?}", written.keys());
+    let annotations = written.keys().filter(|name| name.starts_with("annotations")).count();
+    assert_eq!(annotations, layers.len() * 2, "{:?}", written.keys());
+    assert_eq!(
+        crate::common::arrays(&out.join("maps.npz")).keys().filter(|name| name.contains("grad_cam")).count(),
+        layers.len() * 2
+    );
 }

@@ -1,4 +1,4 @@
-//! What `-h`, `--help`, `heatlens completions` and `heatlens man` print.
+//! Output of `-h`, `--help`, `heatlens completions` and `heatlens man`.
 
 use std::collections::BTreeMap;
 use std::fs;

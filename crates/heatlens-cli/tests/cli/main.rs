@@ -19,10 +19,14 @@ mod faults;
 mod full_disk;
 mod heads;
 mod help;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod library;
 mod localise;
 mod merge;
 mod model;
+#[cfg(target_os = "linux")]
+mod onnx_file;
 mod onnxruntime;
 mod pictures;
 mod pixels;

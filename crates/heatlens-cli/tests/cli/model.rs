@@ -15,7 +15,7 @@ fn inspect_draws_the_stages_and_marks_the_default() {
             "▇▇",
             "relu_1",
             "  * relu_2",
-            "\"max_pooling2d_2\" has 2×2 cells only",
+            "\"max_pooling2d_2\" has only 2×2 cells",
         ],
     );
     let smaller = |line: &&str| line.contains('▇');

@@ -92,7 +92,7 @@ fn lower_transpose(lowering: &mut Lowering<'_>, node: &Node, perm: &[usize]) -> 
 /// Contiguous runs of elements: (start in the input, start in the output), `len` each.
 #[derive(Debug)]
 struct CopyRuns {
-    runs: Vec<(usize, usize)>,
+    runs: Runs,
     len: usize,
     /// Value of the other elements of the output; `None` if the runs fill it.
     background: Option<f32>,
@@ -103,8 +103,42 @@ impl Kernel for CopyRuns {
         if let Some(value) = self.background {
             y.fill(value);
         }
-        for &(from, to) in &self.runs {
+        self.runs.for_each(self.len, |from, to| {
             y[to..to + self.len].copy_from_slice(&inputs[0][from..from + self.len]);
+        });
+    }
+}
+
+/// Starts of runs in the input and in the output.
+#[derive(Debug)]
+enum Runs {
+    /// Listed: a run is a row, and few beside its elements.
+    Listed(Vec<(usize, usize)>),
+    /// Walked: runs may be of one element.
+    Sliced {
+        slice: Slice,
+        /// Number of repetitions of the slice.
+        outer: usize,
+        /// Size of the sliced axis.
+        size: usize,
+        /// From the part to the whole.
+        back: bool,
+    },
+}
+
+impl Runs {
+    fn for_each(&self, len: usize, mut visit: impl FnMut(usize, usize)) {
+        match self {
+            Self::Listed(runs) => runs.iter().for_each(|&(from, to)| visit(from, to)),
+            Self::Sliced { slice, outer, size, back } => {
+                for o in 0..*outer {
+                    for i in 0..slice.len {
+                        let whole = (o * size + slice.start + i * slice.step) * len;
+                        let part = (o * slice.len + i) * len;
+                        if *back { visit(part, whole) } else { visit(whole, part) }
+                    }
+                }
+            }
         }
     }
 }
@@ -116,9 +150,7 @@ fn lower_part(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Ref
             return Some(slice_runs(slice, &from, None));
         }
         if let Some(unslice) = Lowering::op::<Unslice>(node) {
-            let forward = slice_runs(&unslice.slice, &to, Some(0.0));
-            let runs = forward.runs.iter().map(|&(whole, part)| (part, whole)).collect();
-            return Some(CopyRuns { runs, ..forward });
+            return Some(slice_runs(&unslice.slice, &to, Some(0.0)));
         }
         Lowering::op::<Pad>(node).map(|pad| pad_runs(pad, &from, &to))
     };
@@ -127,13 +159,11 @@ fn lower_part(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Ref
     Some(lowering.push(node, &[x], kernel))
 }
 
+/// The runs of a slice; with a background, of what puts the slice back.
 fn slice_runs(slice: &Slice, whole: &[usize], background: Option<f32>) -> CopyRuns {
     let len: usize = whole[slice.axis + 1..].iter().product();
     let outer: usize = whole[..slice.axis].iter().product();
-    let run = |o: usize, i: usize| {
-        ((o * whole[slice.axis] + slice.start + i * slice.step) * len, (o * slice.len + i) * len)
-    };
-    let runs = (0..outer).flat_map(|o| (0..slice.len).map(move |i| run(o, i))).collect();
+    let runs = Runs::Sliced { slice: *slice, outer, size: whole[slice.axis], back: background.is_some() };
     CopyRuns { runs, len, background }
 }
 
@@ -151,7 +181,7 @@ fn pad_runs(pad: &Pad, from: &[usize], to: &[usize]) -> CopyRuns {
         at
     };
     CopyRuns {
-        runs: (0..rows).map(|row| (row * len, start(row))).collect(),
+        runs: Runs::Listed((0..rows).map(|row| (row * len, start(row))).collect()),
         len,
         background: Some(pad.value),
     }

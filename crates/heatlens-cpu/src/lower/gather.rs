@@ -22,19 +22,15 @@ fn lower_runs(
 ) -> Result<(), Refusal> {
     let x = lowering.input(node, 0)?;
     let whole = lowering.shape(if transposed { node.outputs[0] } else { x });
-    let mut runs = Runs { places: Vec::new(), len: 0 };
-    gather.for_each_run(&whole, |whole, part, len| {
-        runs.places.push((whole, part));
-        runs.len = len;
-    });
+    let runs = Runs { gather: gather.clone(), whole };
     if transposed { lowering.push(node, &[x], Scatter(runs)) } else { lowering.push(node, &[x], Pick(runs)) }
 }
 
 /// Contiguous runs of elements: (start in the whole, start in the gathered part), `len` each.
 #[derive(Debug)]
 struct Runs {
-    places: Vec<(usize, usize)>,
-    len: usize,
+    gather: Gather,
+    whole: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -42,10 +38,10 @@ struct Pick(Runs);
 
 impl Kernel for Pick {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        let Runs { places, len } = &self.0;
-        for &(from, to) in places {
+        let Runs { gather, whole } = &self.0;
+        gather.for_each_run(whole, |from, to, len| {
             y[to..to + len].copy_from_slice(&inputs[0][from..from + len]);
-        }
+        });
     }
 }
 
@@ -54,10 +50,10 @@ struct Scatter(Runs);
 
 impl Kernel for Scatter {
     fn run(&self, inputs: &[&[f32]], dx: &mut [f32], _: &mut [f32], _: Workers) {
-        let Runs { places, len } = &self.0;
+        let Runs { gather, whole } = &self.0;
         dx.fill(0.0);
-        for &(to, from) in places {
+        gather.for_each_run(whole, |to, from, len| {
             add_assign(&mut dx[to..to + len], &inputs[0][from..from + len]);
-        }
+        });
     }
 }

@@ -24,6 +24,7 @@ use heatlens_graph::{DType, Data, Graph, Node, Operator, Origin, Tensor, Uses, V
 
 use crate::error::{CompileError, Unsupported};
 use crate::kernel::Workers;
+use crate::memory;
 
 /// Computation of a planned step.
 pub(crate) trait Kernel: Debug + Send + Sync {
@@ -146,6 +147,7 @@ pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, Com
         if node.outputs.iter().all(|o| lowering.slots[o.index()].is_some()) {
             continue; // fused into an earlier node
         }
+        lowering.check_memory(node)?;
         let outcome = lowering.check_types(node).and_then(|()| {
             let found = FAMILIES.iter().find_map(|family| family(&mut lowering, node));
             found.unwrap_or_else(|| Err("no kernel for this operator".to_owned()))
@@ -286,6 +288,14 @@ impl Lowering<'_> {
         let slot = self.slot(from);
         self.slots[node.outputs[0].index()] = Some(slot);
         Ok(())
+    }
+
+    /// Rejects a value larger than the available memory before a kernel is prepared for it, since the tables of a kernel grow
+    /// with the value. All values together are counted later, when they are planned.
+    fn check_memory(&self, node: &Node) -> Result<(), CompileError> {
+        let elements = |&id: &ValueId| self.shape(id).iter().map(|&size| size as u128).product::<u128>();
+        let bytes = node.outputs.iter().map(elements).max().unwrap_or(0).saturating_mul(4);
+        memory::fits(bytes).map_err(|available| CompileError::Memory { bytes, available })
     }
 
     /// Rejects values that cannot be computed for a single sample, and unsupported element types.

@@ -459,7 +459,7 @@ mod tests {
         let model = Model::from_graph(network).unwrap();
         let options = ExplainOptions::new(&[find("grad_cam").unwrap()]);
         let notes = Explainer::new(&model, &options).unwrap().notes().join(" ");
-        assert!(notes.contains("2×2 cells only") && notes.contains("with 5×5"), "{notes}");
+        assert!(notes.contains("only 2×2 cells") && notes.contains("with 5×5"), "{notes}");
         let [cam, grad_cam] = ["cam", "grad_cam"].map(|id| {
             let options = ExplainOptions::new(&[find(id).unwrap()]);
             let explained = Explainer::new(&model, &options).unwrap().explain(&[0.5; 256], 1).unwrap();

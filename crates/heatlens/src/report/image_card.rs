@@ -25,7 +25,7 @@ pub struct ImageCard {
     pub predicted: String,
     /// Probability of the predicted class, 0 to 1.
     pub probability: f64,
-    /// What the model says of the image, if not a class and its probability.
+    /// Statement of the model that is not a class with its probability: a quantity or a share of pixels.
     pub measure: Option<String>,
     /// True if the prediction is correct; `None` if the image has no label.
     pub right: Option<bool>,

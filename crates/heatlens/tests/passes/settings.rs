@@ -44,7 +44,7 @@ fn too_few_coalitions_are_refused_before_the_first_image() {
     for shapes in ["shapes=grid", "shapes=slic"] {
         let few = case.explainer("kernel_shap", &["segments=30", "samples=56", shapes]);
         let refusal = few.map(|_| ()).unwrap_err();
-        assert!(refusal.contains("samples=56") && refusal.contains("take 58 or more"), "{refusal}");
+        assert!(refusal.contains("samples=56") && refusal.contains("use 58 or more"), "{refusal}");
         // The stated minimum suffices for any image, whichever coalitions are drawn.
         let enough = case.explain("kernel_shap", &["segments=30", "samples=58", shapes]);
         assert!(enough.iter().flatten().all(|v| v.is_finite()));

@@ -1,8 +1,11 @@
 //! Files in which an unfinished audit stores its progress: the comparison with random networks, and one line per image.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::data::write_atomically;
 use crate::run::RunError;
@@ -12,6 +15,8 @@ use crate::trust::model_randomization::RandomizationTest;
 
 const DEPENDENCE: &str = "random-networks.json";
 const IMAGES: &str = "images.jsonl";
+/// Field with the checksum of the pixels that were compared.
+const PIXELS: &str = "pixels";
 
 /// Files in an audit's folder.
 #[derive(Debug)]
@@ -46,28 +51,39 @@ impl<'r> Records<'r> {
         for folder in shards {
             let shard = Records::new(folder);
             all.extend(shard.all()?);
-            if let Some(found) = shard.randomization()? {
-                self.keep_randomization(&found)?;
+            if let Some(kept) = shard.comparison()? {
+                self.keep_comparison(kept)?;
             }
         }
         all.sort_by_key(|record| record.item);
         all.iter().try_for_each(|record| self.keep(record))
     }
 
-    /// Returns the comparison with random networks, if it is done.
-    pub(super) fn randomization(&self) -> Result<Option<RandomizationTest>, RunError> {
+    /// Returns the comparison with random networks, if it is done and was made of these pixels (by their checksum).
+    pub(super) fn randomization(&self, pixels: &str) -> Result<Option<RandomizationTest>, RunError> {
+        let kept = self.comparison()?.filter(|kept| kept[PIXELS] == pixels);
+        Ok(kept.as_ref().and_then(RandomizationTest::from_json))
+    }
+
+    pub(super) fn keep_randomization(&self, found: &RandomizationTest, pixels: &str) -> Result<(), RunError> {
+        let mut kept = found.to_json();
+        kept[PIXELS] = pixels.into();
+        self.keep_comparison(kept)
+    }
+
+    /// Returns the stored comparison; `None` if it is missing or damaged.
+    fn comparison(&self) -> Result<Option<Value>, RunError> {
         let path = self.path(DEPENDENCE);
         if !path.exists() {
             return Ok(None);
         }
         let text = fs::read(&path).map_err(RunError::reading(&path))?;
-        // A damaged file is computed again.
-        Ok(unsealed(&text).as_ref().and_then(RandomizationTest::from_json))
+        Ok(unsealed(&text))
     }
 
-    pub(super) fn keep_randomization(&self, found: &RandomizationTest) -> Result<(), RunError> {
+    fn keep_comparison(&self, kept: Value) -> Result<(), RunError> {
         let path = self.path(DEPENDENCE);
-        let text = format!("{:#}\n", sealed(found.to_json()));
+        let text = format!("{:#}\n", sealed(kept));
         write_atomically(&path, text.as_bytes()).map_err(RunError::writing(&path))
     }
 
@@ -79,13 +95,9 @@ impl<'r> Records<'r> {
             return Ok(Vec::new());
         }
         let bytes = fs::read(&path).map_err(RunError::reading(&path))?;
-        let mut found: Vec<ImageRecord> = Vec::new();
-        for record in bytes.split(|byte| *byte == b'\n').filter_map(record) {
-            if found.iter().all(|known| known.item != record.item) {
-                found.push(record);
-            }
-        }
-        Ok(found)
+        let mut seen = HashSet::new();
+        let records = bytes.split(|byte| *byte == b'\n').filter_map(record);
+        Ok(records.filter(|record| seen.insert(record.item)).collect())
     }
 
     /// Rewrites the file with valid records only, before more are appended.

@@ -1,5 +1,7 @@
 //! Parts of an audit, in order; each is on disk as soon as it is done.
 
+use std::collections::HashMap;
+
 use crate::bench::{in_words, seconds};
 use crate::data::{Dataset, Shard};
 use crate::report::hexadecimal;
@@ -92,9 +94,6 @@ impl<'w> Work<'w> {
 
     /// Returns the comparison with random networks, from disk or newly computed.
     pub(super) fn randomization(&mut self, chosen: &[usize]) -> Result<RandomizationTest, RunError> {
-        if let Some(known) = self.records.randomization()? {
-            return Ok(known);
-        }
         let (mut pixels, mut n) = (Vec::new(), 0);
         for &item in chosen {
             if n == self.auditor.randomization_images() {
@@ -105,19 +104,37 @@ impl<'w> Work<'w> {
                 n += 1;
             }
         }
+        let checksum = hexadecimal(&checksum_of(&pixels));
+        if let Some(known) = self.records.randomization(&checksum)? {
+            return Ok(known);
+        }
+        self.unchanged(chosen)?;
         self.monitor.begin(self.auditor.randomization_maps(n), "images explained for random networks");
         let found = self.clock.time("random networks", || {
             self.auditor.test_randomization(&pixels, n, &|images| self.monitor.advance(images))
         });
         self.monitor.end();
         let found = found?.ok_or(RunError::Interrupted)?;
-        self.records.keep_randomization(&found)?;
+        self.records.keep_randomization(&found, &checksum)?;
         Ok(found)
+    }
+
+    /// Checks that the measured images still have the same pixels, before anything is rewritten.
+    fn unchanged(&self, chosen: &[usize]) -> Result<(), RunError> {
+        let known = known(&self.records.all()?);
+        for item in chosen {
+            let (Some(pixels), Ok(sample)) = (known.get(item), self.data.load(*item)) else { continue };
+            if *pixels != hexadecimal(&checksum_of(&sample.pixels)) {
+                return Err(self.records.of_other_images(*item));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the metrics of all chosen images, from disk or newly measured.
     pub(super) fn measure(&mut self, chosen: &[usize]) -> Result<Vec<ImageRecord>, RunError> {
         let mut records = self.records.all()?;
+        let known = known(&records);
         let load = self.auditor.workload();
         let passes = load.scores + load.maps + load.single_maps;
         self.monitor.begin(passes * chosen.len(), "passes");
@@ -132,8 +149,8 @@ impl<'w> Work<'w> {
                 }
             };
             let pixels = hexadecimal(&checksum_of(&sample.pixels));
-            match records.iter().find(|record| record.item == item) {
-                Some(known) if known.pixels == pixels => continue,
+            match known.get(&item) {
+                Some(measured) if *measured == pixels => continue,
                 Some(_) => return Err(self.records.of_other_images(item)),
                 None => {}
             }
@@ -157,4 +174,9 @@ impl<'w> Work<'w> {
         }
         Ok(records)
     }
+}
+
+/// Returns the checksum of each measured image's pixels.
+fn known(records: &[ImageRecord]) -> HashMap<usize, String> {
+    records.iter().map(|record| (record.item, record.pixels.clone())).collect()
 }
