@@ -84,6 +84,22 @@ impl BorderRegion {
         found
     }
 
+    /// Returns this region and those up to two cells away: heat may lie beside what causes it.
+    #[must_use]
+    pub fn neighbours(self) -> Vec<Self> {
+        let Self::Window { row, column } = self else { return vec![self] };
+        let around = |at: usize| [at, at.saturating_sub(2), (at + 2).min(LAST)];
+        let mut found = Vec::new();
+        for window in
+            around(row).into_iter().flat_map(|row| around(column).map(|column| Self::Window { row, column }))
+        {
+            if !found.contains(&window) {
+                found.push(window);
+            }
+        }
+        found
+    }
+
     /// Returns the share of an image's heat in this region.
     #[must_use]
     pub fn share(self, grid: &HeatGrid) -> f64 {
@@ -162,6 +178,15 @@ mod tests {
         }
         let corner = BorderRegion::Window { row: 0, column: 0 };
         assert_eq!((corner.equivalents().len(), corner.to_string().as_str()), (4, "the top left corner"));
+    }
+
+    #[test]
+    fn neighbours_stay_within_the_image() {
+        let corner = BorderRegion::Window { row: 1, column: 0 }.neighbours();
+        assert_eq!(corner[0], BorderRegion::Window { row: 1, column: 0 });
+        assert_eq!(corner.len(), 6);
+        assert!(corner.contains(&BorderRegion::Window { row: 0, column: 2 }));
+        assert_eq!(BorderRegion::Strip(Edge::Top).neighbours(), [BorderRegion::Strip(Edge::Top)]);
     }
 
     #[test]

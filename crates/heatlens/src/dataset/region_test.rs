@@ -18,7 +18,8 @@
 //!    then predicted as the class;
 //! 2. it gains more than the matched regions do, in more images than expected by chance (sign test).
 //!
-//! A region is suspected if the class depends on it for at least two of the fills and it carries the class. Otherwise the
+//! Heat may lie beside what causes it, so of the region and its neighbours the one that carries most is tested. A region is
+//! suspected if the class depends on it for at least two of the fills and it carries the class. Otherwise the
 //! model always looks there, and nothing more can be concluded.
 
 use std::ops::Range;
@@ -194,6 +195,12 @@ impl<'a> RegionTester<'a> {
         others: &[(usize, usize)],
     ) -> Result<RegionTest, RunError> {
         let [own, others] = [self.some(own)?, self.some(others)?];
+        // A mark that the window cuts works only in part: the neighbour that carries most is tested.
+        let (mut place, mut most) = (place, f64::NEG_INFINITY);
+        for near in place.neighbours() {
+            let gain = median(self.gained(&own, &others, near)?);
+            (place, most) = if gain > most { (near, gain) } else { (place, most) };
+        }
         let matched: Vec<BorderRegion> = place.equivalents().into_iter().skip(1).collect();
         let losses = Fill::ALL.map(|fill| -> Result<EvidenceLoss, RunError> {
             let here = self.lost(&own, &others, place, fill)?;
