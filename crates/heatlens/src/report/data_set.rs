@@ -92,15 +92,17 @@ impl DataSetPart {
 
 /// Describes a shortcut in one sentence for the user.
 pub(super) fn sentence(class: &str, s: &Shortcut) -> String {
-    let hangs = s.region_test.as_ref().map_or(String::new(), |region_test| {
+    let tested = s.region_test.as_ref().map_or(String::new(), |test| {
         format!(
-            " Filled in, the place takes {} of the evidence for the class.",
-            percent(region_test.most().clamp(0.0, 1.0))
+            " Filling that place in removes {} of the evidence for the class; pasted into images of other classes, it \
+             supplies {} of what they lack.",
+            percent(test.most().clamp(0.0, 1.0)),
+            percent(test.gain.here.clamp(0.0, 1.0))
         )
     });
     format!(
         "In {} of {} images predicted as “{class}”, the heat is concentrated in {}; of the {} other images, \
-         in {}.{hangs} Check whether something there gives the class away: a mark, a ruler, a caption.",
+         in {}.{tested} Check whether something there gives the class away: a mark, a ruler, a caption.",
         s.images, s.of, s.place, s.of_others, s.elsewhere
     )
 }

@@ -51,9 +51,17 @@ fn finding(class: &ClassFindings, shortcut: &Shortcut) -> Markup {
 fn habit(class: &ClassFindings, place: &Shortcut) -> Markup {
     html! {
         p.calm {
-            "Always looks here: in " (place.images) " of " (place.of) " images that the model calls “" (class.name) "”, the heat gathers in " (place.place) ", but the class does not hang on it"
-            @if let Some(region_test) = &place.region_test { ": filled in, the place takes at most " (percent(region_test.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere" }
-            ". Things that simply lie there look like this."
+            "Always looks here: in " (place.images) " of " (place.of) " images predicted as “" (class.name) "”, \
+                the heat is concentrated in " (place.place) "."
+            @match place.region_test.as_ref().map(|test| (test, test.depends())) {
+                Some((test, true)) => {
+                    " Filling it in removes " (percent(test.most().clamp(0.0, 1.0))) " of the evidence, but pasted into images of other classes it supplies only " (percent(test.gain.here.clamp(0.0, 1.0))) " of what they lack: it looks like a part of the object rather than a mark."
+                },
+                Some((test, false)) => {
+                    " The prediction does not depend on it: filling it in removes at most " (percent(test.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere."
+                },
+                None => {},
+            }
         }
     }
 }
