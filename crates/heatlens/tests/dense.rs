@@ -18,7 +18,7 @@ use heatlens::graph::{Builder, Tensor, ValueId, onnx, reference};
 use heatlens::method::find;
 use heatlens::model::{HeadKind, Model};
 use heatlens::predict::Predictor;
-use heatlens::run::{self, ExplainRequest, NoMonitor, RunOptions};
+use heatlens::run::{self, ExplainRequest, Monitor, NoMonitor, RunError, RunOptions};
 use heatlens::train::arch;
 use serde_json::Value;
 
@@ -221,6 +221,10 @@ fn every_detection_has_a_map_and_a_box() {
     }
 }
 
+fn options(out: &Path) -> RunOptions {
+    RunOptions { out: out.to_owned(), shard: None, resume: false, force: true, command: String::new() }
+}
+
 /// Runs `explain` on the scenes; returns the lines of the manifest.
 fn run(
     model: &Path,
@@ -231,14 +235,7 @@ fn run(
     let mut request = ExplainRequest::new(model, vec![scenes]);
     request.model.scale = Some("raw".to_owned());
     change(&mut request);
-    let options = RunOptions {
-        out: out.path().to_owned(),
-        shard: None,
-        resume: false,
-        force: true,
-        command: String::new(),
-    };
-    run::explain(&request, &options, &NoMonitor).map_err(|e| e.to_string())?;
+    run::explain(&request, &options(out.path()), &NoMonitor).map_err(|e| e.to_string())?;
     let lines = fs::read_to_string(out.path().join("manifest.jsonl")).unwrap();
     Ok((out, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()))
 }
@@ -262,6 +259,31 @@ fn boxes_are_drawn_and_those_that_are_not_there_are_left_out() {
     }
     let refused = run(&file, |request| request.detection = Some("0".to_owned())).unwrap_err();
     assert!(refused.contains("ranks start at 1"), "{refused}");
+    let both = |request: &mut ExplainRequest| {
+        request.detection = Some("all".to_owned());
+        request.class = "above:0.5".to_owned();
+    };
+    let refused = run(&file, both).unwrap_err();
+    assert!(refused.contains("either --detection or --class"), "{refused}");
+}
+
+#[test]
+fn a_choice_of_targets_that_is_interrupted_ends_the_run() {
+    #[derive(Debug)]
+    struct Stops;
+    impl Monitor for Stops {
+        fn advance(&self, _: usize) -> bool {
+            false
+        }
+    }
+    let out = tempfile::tempdir().unwrap();
+    let mut request =
+        ExplainRequest::new(golden("dense").join("detector.onnx"), vec![golden("dense").join("input.npy")]);
+    request.model.scale = Some("raw".to_owned());
+    request.detection = Some("all".to_owned());
+    let ended = run::explain(&request, &options(out.path()), &Stops).unwrap_err();
+    assert!(matches!(ended, RunError::Interrupted), "{ended}");
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0, "nothing is written");
 }
 
 #[test]

@@ -38,16 +38,9 @@ pub(super) fn aim(
     monitor: &dyn Monitor,
 ) -> Result<Aim, RunError> {
     let refused = |why: String| RunError::option("detection")(why);
-    if let Some(least) = request.class.strip_prefix("above:") {
-        let p = least.parse().ok().filter(|p| (0.0..1.0).contains(p)).ok_or_else(|| {
-            RunError::option("class")(format!(
-                "expected above: and a probability, as above:0.5, found {:?}",
-                request.class
-            ))
-        })?;
-        return above(model, data, p, monitor);
-    }
-    let Some(word) = request.detection.as_deref() else { return class(&request.class, model) };
+    let Some(word) = request.detection.as_deref() else {
+        return of_class(&request.class, model, data, monitor);
+    };
     if model.head.kind != HeadKind::Detection {
         return Err(refused(format!("the model is not a detector (its head: {})", model.head.kind.name())));
     }
@@ -61,6 +54,15 @@ pub(super) fn aim(
         ("all", _) => every_detection(model, data, monitor),
         _ => class(word, model),
     }
+}
+
+/// Reads `--class`.
+fn of_class(word: &str, model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Aim, RunError> {
+    let Some(least) = word.strip_prefix("above:") else { return class(word, model) };
+    let p = least.parse().ok().filter(|p| (0.0..1.0).contains(p)).ok_or_else(|| {
+        RunError::option("class")(format!("expected above: and a probability, as above:0.5, found {word:?}"))
+    })?;
+    above(model, data, p, monitor)
 }
 
 fn class(word: &str, model: &Model) -> Result<Aim, RunError> {
@@ -136,8 +138,10 @@ fn look(
         let samples: Vec<Sample> = some.par_iter().filter_map(|&item| data.load(item).ok()).collect();
         let pixels: Vec<f32> = samples.iter().flat_map(|sample| &sample.pixels).copied().collect();
         take(&pixels, samples.len())?;
+        // What was seen so far would choose other targets than the whole.
         if !monitor.advance(some.len()) {
-            break;
+            monitor.end();
+            return Err(RunError::Interrupted);
         }
     }
     monitor.end();
