@@ -421,7 +421,7 @@ fn quantisation_is_straight_through() {
     let results = reference::run(&graph, &[feed], 1, &[y, dx, standard]).unwrap();
     // Ties are rounded to even: 1.5 → 2. 4 is one step above the largest value, 5 is two.
     assert_eq!(results[0].to_f64()[..5], [2.0, 3.0, 3.0, 3.0, -4.0]);
-    assert!(results[0].to_f64()[5].is_nan(), "what is no number stays none");
+    assert!(results[0].to_f64()[5].is_nan(), "NaN stays NaN");
     assert_eq!(results[1].to_f64(), [2.0, 2.0, 0.0, 0.5, 0.0, 0.0]);
     assert_eq!(results[2].to_f64()[..5], results[0].to_f64()[..5]);
     let wrong = differentiate(&mut graph, "e", y, one, &[scale], &DefaultRules).unwrap_err();

@@ -50,9 +50,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wider_vectors_are_not_slower() {
-        let found: Vec<f64> = Isa::available().map(peak_flops).collect();
-        assert!(found.iter().all(|&f| f > 1e8), "{found:?}");
-        assert!(found.first() >= found.last().map(|f| f / 2.0).as_ref(), "{found:?}");
+    fn a_burst_counts_two_operations_for_each_lane_and_step() {
+        let mut least = None;
+        for isa in Isa::available() {
+            let mut flops = 0;
+            isa.run(Burst { flops: &mut flops });
+            let lanes = flops / (2 * (CHAINS * STEPS) as u64);
+            assert!(lanes.is_power_of_two() && flops % lanes == 0, "{isa:?}: {lanes} lanes");
+            // The widest instruction set comes first.
+            assert!(least.is_none_or(|least| lanes <= least), "{isa:?}: {lanes} lanes");
+            least = Some(lanes);
+            assert!(peak_flops(isa) > 0.0);
+        }
     }
 }

@@ -106,6 +106,6 @@ mod tests {
             assert_eq!(producers.source(output).map(|s| s.name).as_deref(), Some("p"), "{output}");
         }
         assert_eq!(producers.source("p"), None);
-        assert_eq!(producers.source("copy"), None, "a copy is no choice");
+        assert_eq!(producers.source("copy"), None, "a copy is not a choice");
     }
 }

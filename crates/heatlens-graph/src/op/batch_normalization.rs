@@ -9,8 +9,8 @@ use crate::graph::{Node, ValueId};
 use crate::op::unary::UnaryFunction;
 use crate::op::window::channels;
 use crate::op::{
-    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
-    wants,
+    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
+    require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -41,6 +41,10 @@ fn per_channel(b: &mut Builder<'_>, vector: ValueId, rank: usize) -> Result<Valu
 }
 
 impl Operator for BatchNormalization {
+    fn kind(&self) -> Kind<'_> {
+        Kind::BatchNormalization(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("BatchNormalization").with("epsilon", Attribute::Float(self.epsilon))
     }

@@ -8,7 +8,7 @@ use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::unary::UnaryFunction;
 use crate::op::r#where::Where;
 use crate::op::{
-    Attribute, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -193,6 +193,10 @@ impl BinaryFunction {
 pub struct Binary(pub BinaryFunction);
 
 impl Operator for Binary {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Binary(self.0)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let onnx_form = OnnxForm::new(self.0.name());
         if self.0 == BinaryFunction::Fmod { onnx_form.with("fmod", Attribute::Int(1)) } else { onnx_form }

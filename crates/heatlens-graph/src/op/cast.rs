@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
-use crate::op::{Attribute, OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
 use crate::tensor::{Data, Tensor};
 
 /// Converts element types. Input: x. Output: x as `to`. Half and double precision count as `F32`.
@@ -15,6 +15,10 @@ pub struct Cast {
 }
 
 impl Operator for Cast {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Cast(self.to)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         // Values of ONNX's TensorProto.DataType.
         let code = match self.to {

@@ -6,7 +6,7 @@ use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
 use crate::op::{
-    OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -20,6 +20,10 @@ pub struct Clip {
 }
 
 impl Operator for Clip {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Clip(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("Clip").with_constant(Tensor::scalar(self.min)).with_constant(Tensor::scalar(self.max))
     }

@@ -6,7 +6,7 @@ use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::slice::Slice;
 use crate::op::{
-    Attribute, OnnxForm, Operator, at, first_grad, first_shape, invalid, require, require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -25,6 +25,10 @@ impl Concat {
 }
 
 impl Operator for Concat {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Concat(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("Concat").with("axis", Attribute::Int(self.axis))
     }

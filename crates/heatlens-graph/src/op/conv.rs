@@ -7,7 +7,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
 use crate::op::window::{Window, channels, spatial_sizes};
 use crate::op::{
-    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
+    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
     require_value, wants,
 };
 use crate::tensor::Tensor;
@@ -53,6 +53,10 @@ impl Conv {
 }
 
 impl Operator for Conv {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Conv(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         onnx_form(&self.window, self.group, OnnxForm::new("Conv"))
     }

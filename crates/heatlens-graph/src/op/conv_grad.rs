@@ -7,7 +7,8 @@ use crate::graph::{Node, ValueId};
 use crate::op::conv::{Conv, ConvWalk, onnx_form};
 use crate::op::window::{channels, spatial_sizes};
 use crate::op::{
-    OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value,
+    wants,
 };
 use crate::tensor::Tensor;
 
@@ -36,6 +37,10 @@ impl ConvInputGrad {
 }
 
 impl Operator for ConvInputGrad {
+    fn kind(&self) -> Kind<'_> {
+        Kind::ConvTranspose(&self.conv)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         // In ONNX this is a transposed convolution; `output_padding` resolves the ambiguity of the stride.
         let onnx_form = onnx_form(&self.conv.window, self.conv.group, OnnxForm::new("ConvTranspose"));
@@ -98,6 +103,10 @@ pub struct ConvWeightGrad {
 }
 
 impl Operator for ConvWeightGrad {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         onnx_form(&self.conv.window, self.conv.group, OnnxForm::internal("ConvWeightGrad"))
     }

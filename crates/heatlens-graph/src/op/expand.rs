@@ -6,7 +6,7 @@ use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::export::{ExpandTo, sizes};
-use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: x broadcast to `shape`: repeated along axes of size 1 and along new leading axes.
@@ -17,6 +17,10 @@ pub struct Expand {
 }
 
 impl Operator for Expand {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Expand
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         // A shape that contains the batch size is not a constant in ONNX; `lower` computes it.
         let sizes = super::attribute::to_ints(&self.shape.at(1));

@@ -10,7 +10,9 @@ use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
 use crate::op::concat::Concat;
 use crate::op::pool::{MaxPool, Planes};
-use crate::op::{Attribute, OnnxForm, Operator, at, first_shape, float_result, invalid, require, to_axes};
+use crate::op::{
+    Attribute, Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require, to_axes,
+};
 use crate::tensor::{Data, Tensor};
 
 type Grads = Result<Vec<Option<ValueId>>, GraphError>;
@@ -61,6 +63,10 @@ pub struct ScatterAdd;
 pub struct Take;
 
 impl Operator for AxisSize {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("Shape")
             .with("start", Attribute::Int(to_int(self.axis)))
@@ -86,6 +92,10 @@ impl Operator for AxisSize {
 }
 
 impl Operator for ExpandTo {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("Expand")
     }
@@ -113,6 +123,10 @@ impl Operator for ExpandTo {
 }
 
 impl Operator for MaxPoolIndices {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         self.pool.onnx_form()
     }
@@ -148,6 +162,10 @@ fn places(tensor: &Tensor, len: usize) -> Result<Vec<usize>, OpError> {
 }
 
 impl Operator for ScatterAdd {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("ScatterElements").with("reduction", Attribute::Text("add"))
     }
@@ -176,6 +194,10 @@ impl Operator for ScatterAdd {
 }
 
 impl Operator for Take {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("GatherElements")
     }

@@ -8,7 +8,7 @@ use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::matmul::MatMul;
 use crate::op::{
-    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
+    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
     require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
@@ -73,6 +73,10 @@ impl Gather {
 }
 
 impl Operator for Gather {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Gather(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let indices = super::attribute::to_ints(&self.indices);
         let onnx_form = OnnxForm::new("Gather")
@@ -128,6 +132,10 @@ impl GatherGrad {
 }
 
 impl Operator for GatherGrad {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let size = Attribute::Int(i64::try_from(self.size).unwrap_or(i64::MAX));
         OnnxForm { name: "GatherGrad", standard: false, ..self.gather.onnx_form() }.with("size", size)

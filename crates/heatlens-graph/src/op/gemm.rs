@@ -6,8 +6,8 @@ use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, offset, strides_in};
 use crate::op::{
-    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
-    wants,
+    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
+    require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -55,6 +55,10 @@ impl Gemm {
 }
 
 impl Operator for Gemm {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Gemm(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let mut onnx_form = OnnxForm::new("Gemm");
         for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {

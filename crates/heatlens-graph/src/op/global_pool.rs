@@ -6,7 +6,7 @@ use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::reduce::{Reduce, ReduceFunction};
 use crate::op::window::{channels, spatial_sizes};
-use crate::op::{OnnxForm, Operator, require};
+use crate::op::{Kind, OnnxForm, Operator, require};
 use crate::tensor::Tensor;
 
 /// Function of a global pooling.
@@ -36,6 +36,10 @@ impl GlobalPool {
 }
 
 impl Operator for GlobalPool {
+    fn kind(&self) -> Kind<'_> {
+        Kind::GlobalPool(self.0)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new(match self.0 {
             GlobalPoolFunction::Average => "GlobalAveragePool",

@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::graph::{Node, ValueId};
-use crate::op::{OnnxForm, Operator, first_grad, require, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_grad, require, wants};
 use crate::tensor::Tensor;
 
 /// Returns its input. Input: x. Output: x.
@@ -17,6 +17,10 @@ pub enum Identity {
 }
 
 impl Operator for Identity {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Identity
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new(match self {
             Self::Identity => "Identity",

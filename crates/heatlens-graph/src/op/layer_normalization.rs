@@ -9,7 +9,7 @@ use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::identity::Identity;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
+    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
     require_value, wants,
 };
 use crate::tensor::Tensor;
@@ -61,6 +61,10 @@ impl LayerNormalization {
 }
 
 impl Operator for LayerNormalization {
+    fn kind(&self) -> Kind<'_> {
+        Kind::LayerNormalization(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("LayerNormalization")
             .with("axis", Attribute::Int(self.axis))
@@ -171,6 +175,10 @@ impl LayerNormalizationGrad {
 }
 
 impl Operator for LayerNormalizationGrad {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::internal("LayerNormalizationGrad")
             .with("axis", Attribute::Int(self.normalization.axis))

@@ -6,7 +6,7 @@ use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
 use crate::op::{
-    OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -16,6 +16,10 @@ use crate::tensor::Tensor;
 pub struct MatMul;
 
 impl Operator for MatMul {
+    fn kind(&self) -> Kind<'_> {
+        Kind::MatMul
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("MatMul")
     }

@@ -1,9 +1,10 @@
 //! Operators: one small struct of attributes each, with ONNX names and semantics.
 //!
-//! An operator implements four things: type and shape of its outputs ([`Operator::infer`]), its derivative as *nodes*
-//! ([`Operator::vjp`]), its value in double precision, slowly ([`Operator::eval`]), and its written form in ONNX
+//! An operator implements five things: its [`Kind`], which says how results depend on inputs and where elements end up
+//! ([`Operator::kind`]); type and shape of its outputs ([`Operator::infer`]); its derivative as *nodes*
+//! ([`Operator::vjp`]); its value in double precision, slowly ([`Operator::eval`]); and its written form in ONNX
 //! ([`Operator::onnx_form`]). No other code in the workspace matches on all operators: files are read through a registry
-//! of ONNX names, programs are compiled through a registry of kernels.
+//! of ONNX names, programs are compiled through a registry of kernels, and analyses match on the kind.
 //!
 //! Operators whose names are not in the ONNX standard (`ConvInputGrad` and others) are derivatives with their own
 //! kernels. [`Operator::lower`] expresses them in standard operators where possible.
@@ -23,6 +24,7 @@ pub mod gather;
 pub mod gemm;
 pub mod global_pool;
 pub mod identity;
+mod kind;
 pub mod layer_normalization;
 pub mod matmul;
 pub mod pad;
@@ -43,6 +45,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 pub use attribute::{Attribute, OnnxForm};
+pub use kind::Kind;
 pub use reduce::to_axes;
 
 use crate::builder::Builder;
@@ -55,6 +58,9 @@ use crate::tensor::Tensor;
 pub trait Operator: Any + Debug + Send + Sync {
     /// Returns the written form in ONNX: name, attributes, and constants that ONNX passes as inputs.
     fn onnx_form(&self) -> OnnxForm;
+
+    /// Returns the kind of the operator; [`Kind::Other`] if nothing is known about the positions of elements.
+    fn kind(&self) -> Kind<'_>;
 
     /// Returns type and shape of every output.
     ///

@@ -7,7 +7,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
 use crate::op::cast::Cast;
 use crate::op::slice::Slice;
-use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Pads x with `value`. Input: x.
@@ -40,6 +40,10 @@ fn surrounded(x: &Tensor, padding: f32, shape: &[usize], from: Vec<usize>) -> Re
 }
 
 impl Operator for Pad {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Pad(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let pads: Vec<usize> = self.begin.iter().chain(&self.end).copied().collect();
         OnnxForm::new("Pad")
@@ -104,6 +108,10 @@ impl Operator for Pad {
 }
 
 impl Operator for Unslice {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let Slice { axis, start, len, step } = self.slice;
         OnnxForm::internal("Unslice").with_sizes("slice", &[axis, start, len, step, self.size])

@@ -7,7 +7,8 @@ use crate::graph::{Node, ValueId};
 use crate::op::pool_grad::{AveragePoolGrad, MaxPoolGrad};
 use crate::op::window::{Window, channels, spatial_sizes};
 use crate::op::{
-    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, require, require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, require, require_value,
+    wants,
 };
 use crate::tensor::Tensor;
 
@@ -88,6 +89,10 @@ impl MaxPool {
 }
 
 impl Operator for MaxPool {
+    fn kind(&self) -> Kind<'_> {
+        Kind::MaxPool(&self.window)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         onnx_form(&self.window, self.ceil_mode, "MaxPool")
     }
@@ -139,6 +144,10 @@ impl AveragePool {
 }
 
 impl Operator for AveragePool {
+    fn kind(&self) -> Kind<'_> {
+        Kind::AveragePool(&self.window)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let onnx_form = onnx_form(&self.window, self.ceil_mode, "AveragePool");
         if self.count_include_pad {

@@ -10,7 +10,8 @@ use crate::op::export::{MaxPoolIndices, ScatterAdd, Take, flat, joined, zeros};
 use crate::op::pool::{AveragePool, MaxPool, Planes};
 use crate::op::window::{Window, channels, spatial_sizes};
 use crate::op::{
-    OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value, wants,
+    Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value,
+    wants,
 };
 use crate::tensor::Tensor;
 
@@ -73,6 +74,10 @@ fn no_standard_form(node: &Node) -> GraphError {
 }
 
 impl Operator for MaxPoolGrad {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm { name: "MaxPoolGrad", standard: false, ..self.pool.onnx_form() }
     }
@@ -126,6 +131,10 @@ impl Operator for MaxPoolGrad {
 }
 
 impl Operator for MaxPoolSelect {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm { name: "MaxPoolSelect", standard: false, ..self.pool.onnx_form() }
     }
@@ -175,6 +184,10 @@ impl Operator for MaxPoolSelect {
 }
 
 impl Operator for AveragePoolGrad {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm { name: "AveragePoolGrad", standard: false, ..self.pool.onnx_form() }
             .with_sizes("input_shape", &self.input)

@@ -9,8 +9,8 @@ use crate::op::broadcast::{for_each_index, offset, strides_in};
 use crate::op::clip::Clip;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
-    wants,
+    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
+    require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -69,6 +69,10 @@ impl FakeQuantize {
 }
 
 impl Operator for FakeQuantize {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Elementwise
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::internal("FakeQuantize")
             .with("axis", Attribute::Int(i64::try_from(self.axis).unwrap_or(i64::MAX)))

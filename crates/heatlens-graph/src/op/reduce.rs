@@ -8,7 +8,7 @@ use crate::op::binary::BinaryFunction;
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
 use crate::op::r#where::Where;
 use crate::op::{
-    Attribute, OnnxForm, Operator, at, first_grad, float_result, invalid, require, require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, at, first_grad, float_result, invalid, require, require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -95,6 +95,10 @@ impl Reduce {
 }
 
 impl Operator for Reduce {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Reduce(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let name = match self.function {
             ReduceFunction::Sum => "ReduceSum",

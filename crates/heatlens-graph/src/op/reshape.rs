@@ -8,7 +8,7 @@ use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::export::joined;
 use crate::op::{
-    Attribute, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants,
 };
 use crate::tensor::Tensor;
 
@@ -49,6 +49,10 @@ trait Renaming: std::any::Any + std::fmt::Debug + Send + Sync {
 }
 
 impl<T: Renaming> Operator for T {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Reshape
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         self.onnx_form()
     }

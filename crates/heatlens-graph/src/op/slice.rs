@@ -5,7 +5,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::pad::Unslice;
-use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Elements `start`, `start + step`, … of one axis, `len` of them. Input: x. Slicing several axes takes several of
@@ -47,6 +47,10 @@ impl Slice {
 }
 
 impl Operator for Slice {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Slice(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let int = |v: usize| Tensor::i64(&super::attribute::to_ints(&[v]));
         OnnxForm::new("Slice")

@@ -6,7 +6,7 @@ use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, wants,
+    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, wants,
 };
 use crate::tensor::Tensor;
 
@@ -34,6 +34,10 @@ impl Softmax {
 }
 
 impl Operator for Softmax {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Softmax(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new(if self.log { "LogSoftmax" } else { "Softmax" }).with("axis", Attribute::Int(self.axis))
     }

@@ -5,7 +5,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
-use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: x with permuted axes; output axis `i` is axis `perm[i]` of x.
@@ -28,6 +28,10 @@ impl Transpose {
 }
 
 impl Operator for Transpose {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Transpose(self)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("Transpose").with_sizes("perm", &self.perm)
     }

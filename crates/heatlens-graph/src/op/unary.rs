@@ -8,8 +8,8 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::{
-    Attribute, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value,
-    wants,
+    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
+    require_value, wants,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -241,6 +241,10 @@ fn softplus(x: f64) -> f64 {
 pub struct Unary(pub UnaryFunction);
 
 impl Operator for Unary {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Unary(self.0)
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         let float = |value: Scalar| Attribute::Float(value.get());
         let onnx_form = OnnxForm::new(self.0.name());

@@ -5,7 +5,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
-use crate::op::{OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
 /// Inputs: mask, x, y. Output: x where the mask is true, y elsewhere, broadcast.
@@ -13,6 +13,10 @@ use crate::tensor::Tensor;
 pub struct Where;
 
 impl Operator for Where {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Where
+    }
+
     fn onnx_form(&self) -> OnnxForm {
         OnnxForm::new("Where")
     }

@@ -1,7 +1,7 @@
 //! The attention of a transformer, located in its graph; used by attention rollout and LeGrad.
 
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Builder, Dim, GraphError, Shape, ValueId};
 
@@ -49,10 +49,10 @@ pub(super) fn find(
     for (node, (op, _)) in f.graph.nodes().iter().zip(needed).enumerate().filter(|(_, (_, needed))| *needed) {
         let value = op.outputs[0];
         let shape = &f.graph.fact(value).shape;
-        let over_keys = op
-            .op
-            .downcast_ref::<Softmax>()
-            .is_some_and(|s| !s.log && s.axis_of(shape).is_ok_and(|axis| axis + 1 == shape.rank()));
+        let over_keys = matches!(
+            op.op.kind(),
+            Kind::Softmax(s) if !s.log && s.axis_of(shape).is_ok_and(|axis| axis + 1 == shape.rank())
+        );
         let heads = match *shape.at(1).as_slice() {
             [_, heads, q, k] | [heads, q, k] if over_keys && q == tokens.all && k == tokens.all => heads,
             _ => continue,

@@ -1,9 +1,8 @@
 //! FullGrad.
 
 use heatlens_graph::differentiate::depends_on;
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::conv::Conv;
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::rewrite::needed_nodes;
@@ -94,11 +93,12 @@ fn biases(f: &mut Formula<'_>) -> Result<Vec<(ValueId, ValueId)>, MethodError> {
 fn bias_of(b: &mut Builder<'_>, node: &Node, channels: usize) -> Result<Option<ValueId>, GraphError> {
     let input = |i: usize| node.inputs.get(i).copied().flatten();
     let wide = Shape::fixed(&[1, channels, 1, 1]);
-    if node.op.downcast_ref::<Conv>().is_some() {
+    let kind = node.op.kind();
+    if matches!(kind, Kind::Conv(_)) {
         return input(2).map(|bias| b.reshape(bias, wide)).transpose();
     }
-    if let (Some(op), Some(scale), Some(bias), Some(mean), Some(variance)) =
-        (node.op.downcast_ref::<BatchNormalization>(), input(1), input(2), input(3), input(4))
+    if let (Kind::BatchNormalization(op), Some(scale), Some(bias), Some(mean), Some(variance)) =
+        (kind, input(1), input(2), input(3), input(4))
     {
         // bias − mean · scale ÷ √(variance + ε)
         let epsilon = b.scalar(op.epsilon);
@@ -109,7 +109,7 @@ fn bias_of(b: &mut Builder<'_>, node: &Node, channels: usize) -> Result<Option<V
         let implicit = b.sub(bias, shift)?;
         return Ok(Some(b.reshape(implicit, wide)?));
     }
-    if node.op.downcast_ref::<Binary>() == Some(&Binary(BinaryFunction::Add)) {
+    if kind == Kind::Binary(BinaryFunction::Add) {
         let stored = |id: &ValueId| b.graph().constant(*id).is_some() && b.shape(*id) == wide;
         return Ok([input(0), input(1)].into_iter().flatten().find(stored));
     }

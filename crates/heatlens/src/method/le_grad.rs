@@ -1,7 +1,8 @@
 //! LeGrad.
 
 use heatlens_graph::differentiate::depends_on;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::rewrite::{needed_nodes, replay};
 use heatlens_graph::{DefaultRules, ValueId, differentiate};
 
@@ -65,7 +66,7 @@ fn residual_stream(f: &Formula<'_>, tokens: usize) -> Vec<(usize, ValueId)> {
     let is_sum = |(index, node): &(usize, &heatlens_graph::Node)| {
         let shape = f.graph.fact(node.outputs[0]).shape.at(1);
         needed[*index]
-            && node.op.downcast_ref::<Binary>() == Some(&Binary(BinaryFunction::Add))
+            && node.op.kind() == Kind::Binary(BinaryFunction::Add)
             && node.inputs.iter().flatten().all(|i| from_image[i.index()])
             && shape.len() == 3
             && shape[1] == tokens

@@ -374,7 +374,7 @@ mod tests {
         let mut copies = vec![1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 1.0, 2.0, f32::NAN, 0.0, f32::NAN, 0.0];
         assert_eq!(drop_repeated(&mut copies, 2), [0, 0, 1, 2, 2, 3, 4]);
         assert_eq!(copies[..6], [1.0, 2.0, 3.0, 4.0, 1.0, 2.0]);
-        assert_eq!(copies.len(), 10, "what is no number is like nothing");
+        assert_eq!(copies.len(), 10, "NaN is similar to nothing");
         assert_eq!(drop_repeated(&mut Vec::new(), 0), [0; 0]);
     }
 }

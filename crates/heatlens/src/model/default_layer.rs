@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::conv_grad::ConvInputGrad;
-use heatlens_graph::op::matmul::MatMul;
-use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::reduce::ReduceFunction;
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::rewrite::needed_nodes;
-use heatlens_graph::{Graph, Node, ValueId};
+use heatlens_graph::{Graph, Node, NodeId, ValueId};
 
 use crate::model::axes::{Mixing, PropagatedAxes};
 use crate::model::head::Boxes;
@@ -45,6 +43,7 @@ impl DefaultLayer {
         choice.unflip(&layers);
         choice.refine(&layers, &all);
         choice.tell(&layers, &all, last.is_some_and(|mixing| mixing.product));
+        choice.tell_undescribed(graph, &needed, propagated);
         Some(choice)
     }
 
@@ -60,6 +59,20 @@ impl DefaultLayer {
             self.notes.push(format!(
                 "the scores also depend on parts of the network besides {name:?}: its maps show only part of \
                  what matters"
+            ));
+        }
+    }
+
+    /// Adds a note if there are later layers whose rows and columns are unknown.
+    fn tell_undescribed(&mut self, graph: &Graph, needed: &[bool], propagated: &PropagatedAxes) {
+        let on_the_way = |id: &&NodeId| needed.get(id.index()) == Some(&true);
+        if let Some(id) = propagated.undescribed.iter().find(on_the_way) {
+            let Node { name, op, .. } = graph.node(*id);
+            self.notes.push(format!(
+                "nothing is known about the positions of the results of operator {} ({name:?}): no layer after it can be \
+                 explained, and {:?} comes before it",
+                op.onnx_form().name,
+                self.layer.name
             ));
         }
     }
@@ -144,8 +157,10 @@ pub(super) fn level_layers(graph: &Graph, boxes: &Boxes, layers: &[Layer]) -> Op
 
 /// True if a node is a convolution that mixes places.
 fn mixes(node: &Node) -> bool {
-    let window = node.op.downcast_ref::<Conv>().map(|conv| &conv.window);
-    let window = window.or_else(|| node.op.downcast_ref::<ConvInputGrad>().map(|grad| &grad.conv.window));
+    let window = match node.op.kind() {
+        Kind::Conv(conv) | Kind::ConvTranspose(conv) => Some(&conv.window),
+        _ => None,
+    };
     window.is_some_and(|window| window.kernel.iter().any(|&side| side > 1))
 }
 
@@ -167,7 +182,7 @@ pub(super) fn coarsest_layer(graph: &Graph, scores: ValueId, layers: &[Layer]) -
     let area = |layer: &Layer| layer.shape[1] * layer.shape[2];
     let made_by = |value: ValueId| graph.producer(value).map(|id| graph.node(id));
     let made = |layer: &&Layer| {
-        made_by(layer.value).is_some_and(|node| mixes(node) && node.op.downcast_ref::<Conv>().is_some())
+        made_by(layer.value).is_some_and(|node| mixes(node) && matches!(node.op.kind(), Kind::Conv(_)))
     };
     let coarsest = layers.iter().filter(made).map(area).min()?;
     let mixed = mixed_later(graph, &needed);
@@ -214,7 +229,7 @@ fn behind<'l>(
 
 /// True if a node only upsamples a layer, by a constant matrix for each axis.
 fn enlarges(node: Option<&Node>, layers: &HashMap<ValueId, &Layer>, layer: &Layer) -> bool {
-    let Some(node) = node.filter(|node| node.op.downcast_ref::<MatMul>().is_some()) else { return false };
+    let Some(node) = node.filter(|node| node.op.kind() == Kind::MatMul) else { return false };
     let cells = |layer: &Layer| layer.shape[1] * layer.shape[2];
     node.inputs.iter().flatten().any(|i| layers.get(i).is_some_and(|&from| cells(from) < cells(layer)))
 }
@@ -241,8 +256,7 @@ pub(super) fn is_normalisation(graph: &Graph, value: ValueId) -> bool {
     ) {
         return true;
     }
-    let scales =
-        matches!(node.op.downcast_ref::<Binary>(), Some(Binary(BinaryFunction::Div | BinaryFunction::Mul)));
+    let scales = matches!(node.op.kind(), Kind::Binary(BinaryFunction::Div | BinaryFunction::Mul));
     let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
     scales && matches!(inputs.as_slice(), &[a, b] if is_deviation(graph, b) || is_deviation(graph, a))
 }
@@ -253,8 +267,7 @@ fn producer(graph: &Graph, value: ValueId) -> Option<&Node> {
 
 /// Returns the other input of a sum or product with a constant.
 fn affine_input(graph: &Graph, node: &Node) -> Option<ValueId> {
-    let binary = node.op.downcast_ref::<Binary>()?;
-    matches!(binary.0, BinaryFunction::Add | BinaryFunction::Mul).then_some(())?;
+    matches!(node.op.kind(), Kind::Binary(BinaryFunction::Add | BinaryFunction::Mul)).then_some(())?;
     let &[Some(a), Some(b)] = node.inputs.as_slice() else { return None };
     match (graph.constant(a).is_some(), graph.constant(b).is_some()) {
         (false, true) => Some(a),
@@ -269,11 +282,11 @@ fn is_deviation(graph: &Graph, value: ValueId) -> bool {
     // A mean, possibly plus a small number, the root, possibly its reciprocal, and possibly a copy or two.
     for _ in 0..6 {
         let Some(node) = producer(graph, at) else { return false };
-        if let Some(reduce) = node.op.downcast_ref::<Reduce>() {
-            return root && reduce.function == ReduceFunction::Mean;
+        match node.op.kind() {
+            Kind::Reduce(reduce) => return root && reduce.function == ReduceFunction::Mean,
+            Kind::Unary(UnaryFunction::Sqrt) | Kind::Binary(BinaryFunction::Pow) => root = true,
+            _ => {}
         }
-        root |= matches!(node.op.downcast_ref::<Unary>(), Some(Unary(UnaryFunction::Sqrt)));
-        root |= matches!(node.op.downcast_ref::<Binary>(), Some(Binary(BinaryFunction::Pow)));
         let inputs = || node.inputs.iter().flatten();
         match inputs().find(|i| graph.constant(**i).is_none()) {
             Some(&next) => at = next,

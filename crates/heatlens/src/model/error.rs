@@ -165,6 +165,20 @@ pub enum ModelError {
         "one class can be compared with another, not with all of them: give a name, a number or runner-up"
     )]
     SeveralAgainst,
+    /// The requested or default layer comes after an operator for which it is unknown where rows and columns end up.
+    #[error(
+        "{}: its rows and columns are unknown, because operator {op} ({node:?}) comes before it and nothing is \
+         known about the positions of its results; choose a layer before it (`inspect` lists them)",
+        layer.as_ref().map_or_else(|| "no layer can be explained".to_owned(), |name| format!("layer {name:?}"))
+    )]
+    UnknownPlaces {
+        /// Requested layer; `None` for the default layer.
+        layer: Option<String>,
+        /// Name of the node.
+        node: String,
+        /// Name of its operator.
+        op: &'static str,
+    },
     /// No value of the model has rows and columns.
     #[error("no layer of this model has rows and columns, so there is no layer to compute a map at")]
     NoSpatialLayer,

@@ -7,17 +7,14 @@
 
 use std::collections::HashMap;
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::gemm::Gemm;
-use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
-use heatlens_graph::op::matmul::MatMul;
-use heatlens_graph::op::pool::AveragePool;
-use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::global_pool::GlobalPoolFunction;
+use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Graph, Node, ValueId};
 
-use crate::model::head::is_renaming;
+use crate::model::head::without_renaming;
 use crate::model::{Layer, Model, SpatialLayout};
 
 /// A global-average-pooling head.
@@ -42,7 +39,7 @@ impl Model {
     pub fn gap_head(&self) -> Option<GapHead> {
         let (graph, outputs) = (&self.graph, self.head.outputs);
         let producer = |value: ValueId| graph.producer(value).map(|id| graph.node(id));
-        let logits = skip_renaming(graph, self.head.logits);
+        let logits = without_renaming(graph, self.head.logits);
         if let Some(pool) = producer(logits)
             && let Some(layer) = self.pooled_layer(pool).filter(|layer| layer.shape[0] == outputs)
         {
@@ -53,7 +50,7 @@ impl Model {
         }
         let (dense, addend) = dense_and_bias(graph, logits)?;
         let (input, weights, bias) = dense_weights(graph, dense)?;
-        let pool = producer(skip_renaming(graph, input))?;
+        let pool = producer(without_renaming(graph, input))?;
         let layer = self.pooled_layer(pool)?;
         let (features, channels) = (layer.value, layer.shape[0]);
         if weights.len() != outputs * channels {
@@ -88,17 +85,6 @@ impl Model {
     }
 }
 
-/// Returns the value before reshapes, which change no element.
-fn skip_renaming(graph: &Graph, mut value: ValueId) -> ValueId {
-    while let Some(node) = graph.producer(value).map(|id| graph.node(id)).filter(|n| is_renaming(n)) {
-        match node.inputs.first() {
-            Some(&Some(input)) => value = input,
-            _ => break,
-        }
-    }
-    value
-}
-
 fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Vec<f32>> {
     let id = node.inputs.get(index).copied().flatten()?;
     graph.constant(id)?.as_f32().map(<[f32]>::to_vec)
@@ -108,11 +94,11 @@ fn constant(graph: &Graph, node: &Node, index: usize) -> Option<Vec<f32>> {
 /// node.
 fn dense_and_bias(graph: &Graph, logits: ValueId) -> Option<(&Node, Option<Vec<f32>>)> {
     let node = graph.node(graph.producer(logits)?);
-    if node.op.downcast_ref::<Binary>() != Some(&Binary(BinaryFunction::Add)) {
+    if node.op.kind() != Kind::Binary(BinaryFunction::Add) {
         return Some((node, None));
     }
     let constant_side = (0..2).find(|&i| constant(graph, node, i).is_some())?;
-    let product = skip_renaming(graph, node.inputs.get(1 - constant_side).copied().flatten()?);
+    let product = without_renaming(graph, node.inputs.get(1 - constant_side).copied().flatten()?);
     Some((graph.node(graph.producer(product)?), constant(graph, node, constant_side)))
 }
 
@@ -121,13 +107,13 @@ fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Optio
     let input = node.inputs.first().copied().flatten()?;
     let matrix = constant(graph, node, 1)?;
     let shape = graph.fact(node.inputs.get(1).copied().flatten()?).shape.at(1);
-    if let Some(conv) = node.op.downcast_ref::<Conv>() {
+    if let Kind::Conv(conv) = node.op.kind() {
         let one = conv.group == 1 && shape.iter().skip(2).all(|&n| n == 1);
         return one.then(|| (input, matrix, constant(graph, node, 2)));
     }
     let &[rows, columns] = shape.as_slice() else { return None };
     let transposed = || (0..columns).flat_map(|k| (0..rows).map(move |c| (c, k)));
-    if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
+    if let Kind::Gemm(gemm) = node.op.kind() {
         if gemm.trans_a {
             return None;
         }
@@ -137,34 +123,33 @@ fn dense_weights(graph: &Graph, node: &Node) -> Option<(ValueId, Vec<f32>, Optio
         weights.iter_mut().for_each(|w| *w *= gemm.alpha);
         return Some((input, weights, bias));
     }
-    node.op.downcast_ref::<MatMul>()?;
+    (node.op.kind() == Kind::MatMul).then_some(())?;
     Some((input, transposed().map(|(c, k)| matrix[c * columns + k]).collect(), None))
 }
 
 /// True if a node takes the mean over all places of a layer and does nothing else.
 fn pools_places(graph: &Graph, node: &Node, layer: &Layer) -> bool {
     let spatial = layer.grid == SpatialLayout::Spatial;
-    if node.op.downcast_ref::<GlobalPool>() == Some(&GlobalPool(GlobalPoolFunction::Average)) {
-        return spatial;
-    }
-    if let Some(pool) = node.op.downcast_ref::<AveragePool>() {
-        return spatial && pool.window == Window::new(&layer.shape[1..]);
-    }
+    let reduce = match node.op.kind() {
+        Kind::GlobalPool(function) => return spatial && function == GlobalPoolFunction::Average,
+        Kind::AveragePool(window) => return spatial && *window == Window::new(&layer.shape[1..]),
+        Kind::Reduce(reduce) if reduce.function == ReduceFunction::Mean => reduce,
+        _ => return false,
+    };
     let places: &[bool] = match layer.grid {
         SpatialLayout::Spatial => &[false, false, true, true],
         SpatialLayout::ChannelsLast => &[false, true, true, false],
         SpatialLayout::Tokens { before: 0, after: 0 } => &[false, true, false],
         SpatialLayout::Tokens { .. } => return false,
     };
-    let reduce = node.op.downcast_ref::<Reduce>().filter(|r| r.function == ReduceFunction::Mean);
-    reduce
-        .and_then(|r| r.reduced(&graph.fact(layer.value).shape).ok())
-        .is_some_and(|reduced| reduced == places)
+    reduce.reduced(&graph.fact(layer.value).shape).is_ok_and(|reduced| reduced == places)
 }
 
 #[cfg(test)]
 mod tests {
     use heatlens_graph::op::cast::Cast;
+    use heatlens_graph::op::conv::Conv;
+    use heatlens_graph::op::global_pool::GlobalPool;
     use heatlens_graph::op::softmax::Softmax;
     use heatlens_graph::{Builder, DType, Fact, GraphError, Shape, Tensor};
 

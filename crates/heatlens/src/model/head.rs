@@ -21,10 +21,7 @@ mod similarity;
 mod value_bounds;
 
 use heatlens_graph::differentiate::depends_on;
-use heatlens_graph::op::cast::Cast;
-use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
-use heatlens_graph::{DType, Dim, Graph, Node, ValueId};
+use heatlens_graph::{DType, Dim, Graph, ValueId};
 
 pub(crate) use dense::BACKGROUND_STEP;
 pub use dense::{Dense, Region};
@@ -474,15 +471,16 @@ fn scores(graph: &Graph, value: ValueId, batch: Option<usize>) -> Option<usize> 
     (fact.dtype == DType::F32 && per_sample && fixed && sensible).then_some(count)
 }
 
-/// True if a node passes its input's elements on unchanged.
-pub(crate) fn is_renaming(node: &Node) -> bool {
-    let op = &node.op;
-    op.downcast_ref::<Reshape>().is_some()
-        || op.downcast_ref::<Flatten>().is_some()
-        || op.downcast_ref::<Squeeze>().is_some()
-        || op.downcast_ref::<Unsqueeze>().is_some()
-        || op.downcast_ref::<Identity>().is_some()
-        || op.downcast_ref::<Cast>().is_some_and(|cast| cast.to == DType::F32)
+/// Returns the value before reshapes and copies, which change no element.
+pub(crate) fn without_renaming(graph: &Graph, mut value: ValueId) -> ValueId {
+    let renaming = |value: ValueId| {
+        let node = graph.node(graph.producer(value)?);
+        node.inputs.first().copied().flatten().filter(|_| node.op.kind().is_renaming())
+    };
+    while let Some(input) = renaming(value) {
+        value = input;
+    }
+    value
 }
 
 #[cfg(test)]

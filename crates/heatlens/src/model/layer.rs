@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::pad::Pad;
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::rewrite::needed_nodes;
 use heatlens_graph::{Builder, DType, Dim, GraphError, Node, Shape, ValueId};
 
 use crate::model::axes::{self, PropagatedAxes, SpatialLayout};
 use crate::model::default_layer::{DefaultLayer, coarsest_layer, level_layers};
-use crate::model::head::is_renaming;
 use crate::model::names::{self, Place, enclosing, ends_with_part, is_within};
 use crate::model::placement::Cells;
 use crate::model::{Model, ModelError};
@@ -156,7 +153,7 @@ impl Model {
                 .map(|layer| DefaultLayer { layer, notes: Vec::new() }),
             None => DefaultLayer::of(self, &propagated, &layers),
         }
-        .ok_or(ModelError::NoSpatialLayer)
+        .ok_or_else(|| self.unknown_places(&propagated, None).unwrap_or(ModelError::NoSpatialLayer))
     }
 
     /// Returns the default layers and notes on them: the [default layer](Self::default_layer) or, for a detector with
@@ -178,13 +175,17 @@ impl Model {
     /// # Errors
     /// If there is none, or several; the error lists similar names.
     pub fn layer(&self, name: &str) -> Result<Layer, ModelError> {
-        let layers = self.layers();
+        let propagated = axes::propagate(&self.graph, self.image);
+        let layers = self.layers_of(&propagated);
         let value_name = |l: &Layer| &self.graph.value(l.value).name;
         let exact = layers.iter().find(|l| l.name == name || l.node == name || value_name(l) == name);
         let module = || layers.iter().rfind(|l| is_within(&l.module, name));
         let weights = || layers.iter().rfind(|l| self.weights_are(l, name));
         if let Some(layer) = exact.or_else(module).or_else(weights) {
             return Ok(layer.clone());
+        }
+        if let Some(error) = self.unknown_places(&propagated, Some(name)) {
+            return Err(error);
         }
         let mut ends: Vec<(&str, &Layer)> = Vec::new();
         for layer in &layers {
@@ -211,6 +212,25 @@ impl Model {
             ends.iter().take(MOST_NEAR).map(|(found, _)| format!("{found:?}")).collect()
         };
         Err(ModelError::UnknownLayer { name: name.to_owned(), near })
+    }
+
+    /// Returns the error that names the operator after which rows and columns are unknown, if there is one before the
+    /// scores or before the node or value called `layer`.
+    fn unknown_places(&self, propagated: &PropagatedAxes, layer: Option<&str>) -> Option<ModelError> {
+        let graph = &self.graph;
+        let named = |node: &Node| {
+            let outputs = || node.outputs.iter().map(|&value| graph.value(value).name.as_str());
+            layer.is_some_and(|name| node.name == name || outputs().any(|output| output == name))
+        };
+        let end = match layer {
+            Some(_) => graph.nodes().iter().find(|node| named(node))?.outputs.first().copied()?,
+            None => self.head.explained(),
+        };
+        let needed = needed_nodes(graph, &[end]);
+        let id = propagated.undescribed.iter().find(|id| needed.get(id.index()) == Some(&true))?;
+        let node = graph.node(*id);
+        let (layer, name) = (layer.map(str::to_owned), node.name.clone());
+        Some(ModelError::UnknownPlaces { layer, node: name, op: node.op.onnx_form().name })
     }
 
     /// True if the weights of a layer are called `name.weight`. Exporters that fold a normalisation into a convolution
@@ -242,11 +262,8 @@ fn give_names(layers: &mut [Layer], places: &[Place]) {
 
 /// True if a node only rearranges its input's elements, possibly with padding.
 fn is_view(node: &Node) -> bool {
-    is_renaming(node)
-        || node.op.downcast_ref::<Transpose>().is_some()
-        || node.op.downcast_ref::<Slice>().is_some()
-        || node.op.downcast_ref::<Identity>().is_some()
-        || node.op.downcast_ref::<Pad>().is_some()
+    let kind = node.op.kind();
+    kind.is_renaming() || matches!(kind, Kind::Transpose(_) | Kind::Slice(_) | Kind::Pad(_))
 }
 
 /// Maximum number of similar names shown if a name is unknown or ambiguous.
@@ -261,4 +278,82 @@ fn near_names(layers: &[Layer], name: &str) -> Vec<String> {
     let short = |n: &&str| n.len() <= LONGEST_COMPARED && name.len() <= LONGEST_COMPARED;
     let names: BTreeSet<&str> = names.filter(short).collect();
     nearest(name, names, MOST_NEAR).into_iter().map(|n| format!("{n:?}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use heatlens_graph::op::{Attribute, OnnxForm, Operator};
+    use heatlens_graph::{Fact, Graph, Node, OpError, Tensor};
+
+    use super::*;
+
+    /// An operator whose author did not say what it does to rows and columns.
+    #[derive(Debug)]
+    struct Swirl(Kind<'static>);
+
+    impl Operator for Swirl {
+        fn kind(&self) -> Kind<'_> {
+            self.0
+        }
+
+        fn onnx_form(&self) -> OnnxForm {
+            OnnxForm::new("Swirl").with("angle", Attribute::Int(90))
+        }
+
+        fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+            Ok(inputs.iter().flatten().map(|fact| (*fact).clone()).collect())
+        }
+
+        fn eval(&self, inputs: &[Option<&Tensor>], _: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+            Ok(inputs.iter().flatten().map(|tensor| (*tensor).clone()).collect())
+        }
+
+        fn vjp(
+            &self,
+            _: &mut Builder<'_>,
+            _: &Node,
+            output_grads: &[Option<ValueId>],
+            _: &[bool],
+        ) -> Result<Vec<Option<ValueId>>, GraphError> {
+            Ok(output_grads.to_vec())
+        }
+    }
+
+    /// Image → Abs "before" → Swirl "swirl" → Abs "after" → mean over places.
+    fn network(kind: Kind<'static>) -> Model {
+        let mut graph = Graph::new("made_up");
+        let image = graph.add_input("x", Fact::f32(Shape::fixed(&[1, 2, 4, 6])));
+        let mut b = Builder::new(&mut graph, "");
+        let mut value = image;
+        for name in ["before", "swirl", "after"] {
+            b = Builder::new(&mut graph, name);
+            value = match name {
+                "swirl" => b.apply(Swirl(kind), &[value]).unwrap(),
+                _ => b.unary(heatlens_graph::op::unary::UnaryFunction::Abs, value).unwrap(),
+            };
+        }
+        let scores = b.mean(value, &[2, 3], false).unwrap();
+        graph.set_outputs(&[scores]);
+        Model::from_graph(graph).unwrap()
+    }
+
+    #[test]
+    fn an_operator_of_unknown_kind_makes_positions_unknown_and_is_named() {
+        let model = network(Kind::Other);
+        let choice = model.choose_layer().unwrap();
+        assert_eq!(model.graph.producer(choice.layer.value), Some(model.graph.node_ids().next().unwrap()));
+        assert!(choice.notes.iter().any(|note| note.contains("operator Swirl")), "{:?}", choice.notes);
+        let after = &model.graph.nodes()[2].name;
+        let error = model.layer(after).unwrap_err().to_string();
+        assert!(error.contains("operator Swirl") && error.contains("positions"), "{error}");
+    }
+
+    #[test]
+    fn an_operator_that_says_it_is_element_wise_is_followed() {
+        let model = network(Kind::Elementwise);
+        let after = &model.graph.nodes()[2].name;
+        let layer = model.layer(after).unwrap();
+        assert_eq!((layer.shape, layer.cells[0].map(|c| c.step)), ([2, 4, 6], Some(1.0)));
+        assert!(model.choose_layer().unwrap().notes.is_empty());
+    }
 }

@@ -6,14 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::cast::Cast;
-use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::transpose::Transpose;
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::{Graph, Node, Tensor, ValueId, reference};
 
 use crate::model::Model;
@@ -94,10 +88,13 @@ fn scaled_image(graph: &Graph, image: ValueId) -> Option<Scaled> {
         if from.is_empty() {
             continue;
         }
-        let (arithmetic, rearranges) = (is_affine(graph, node), is_rearranging(node));
+        let kind = node.op.kind();
+        let (arithmetic, rearranges) =
+            (is_affine(graph, node), matches!(kind, Kind::Slice(_) | Kind::Gather(_) | Kind::Concat(_)));
+        let passes = matches!(kind, Kind::Transpose(_) | Kind::Identity | Kind::Cast(_));
         let whole = inputs().all(|id| ways.contains_key(id) || graph.constant(*id).is_some());
         match node.outputs.first() {
-            Some(&output) if whole && (arithmetic || rearranges || is_passing(node)) => {
+            Some(&output) if whole && (arithmetic || rearranges || passes) => {
                 let way = Way {
                     arithmetic: arithmetic || from.iter().any(|way| way.arithmetic),
                     rearranged: rearranges || from.iter().any(|way| way.rearranged),
@@ -113,30 +110,17 @@ fn scaled_image(graph: &Graph, image: ValueId) -> Option<Scaled> {
     way.arithmetic.then_some(Scaled { value: *only, rearranged: way.rearranged })
 }
 
-fn is_rearranging(node: &Node) -> bool {
-    node.op.downcast_ref::<Slice>().is_some()
-        || node.op.downcast_ref::<Gather>().is_some()
-        || node.op.downcast_ref::<Concat>().is_some()
-}
-
+/// True if a node computes its result from one value with constants only: c·x + d for each channel.
 fn is_affine(graph: &Graph, node: &Node) -> bool {
     use BinaryFunction::{Add, Div, Mul, Sub};
-    if node.op.downcast_ref::<BatchNormalization>().is_some() {
-        return true;
-    }
     let constant =
         |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|id| graph.constant(id).is_some());
-    match node.op.downcast_ref::<Binary>() {
-        Some(Binary(Add | Sub | Mul)) => constant(0) || constant(1),
-        Some(Binary(Div)) => constant(1),
+    match node.op.kind() {
+        Kind::BatchNormalization(_) => true,
+        Kind::Binary(Add | Sub | Mul) => constant(0) || constant(1),
+        Kind::Binary(Div) => constant(1),
         _ => false,
     }
-}
-
-fn is_passing(node: &Node) -> bool {
-    node.op.downcast_ref::<Transpose>().is_some()
-        || node.op.downcast_ref::<Identity>().is_some()
-        || node.op.downcast_ref::<Cast>().is_some()
 }
 
 impl Model {

@@ -261,12 +261,20 @@ mod tests {
 
     #[test]
     fn degenerate_runs_are_drawn() {
-        plot(vec![], None);
-        plot(vec![curve(&[])], Some((f32::NAN, "x".to_owned())));
-        plot(vec![curve(&[0.5])], None);
-        plot(vec![curve(&[f32::NAN, f32::INFINITY, 1.0])], Some((0.5, "chance".to_owned())));
-        plot(vec![curve(&[0.0; 1000])], None);
-        plot(vec![curve(&[1e30, -1e30])], None);
-        plot(vec![curve(&[f32::MAX, f32::MIN])], None);
+        let size = plot(vec![curve(&[0.9, 0.2])], None).dimensions();
+        let inked = |curves: Vec<Curve>, reference: Option<(f32, String)>| {
+            let picture = plot(curves, reference);
+            assert_eq!(picture.dimensions(), size);
+            picture.pixels().filter(|pixel| pixel.0 == COLORS[0]).count()
+        };
+        let legend = inked(vec![curve(&[])], Some((f32::NAN, "x".to_owned())));
+        assert_eq!(inked(vec![], None), 0);
+        let values: [&[f32]; 4] = [&[0.5], &[f32::NAN, f32::INFINITY, 1.0], &[0.0; 1000], &[1e30, -1e30]];
+        for values in values {
+            let chance = Some((0.5, "chance".to_owned()));
+            assert!(inked(vec![curve(values)], chance) > legend, "nothing was drawn of {values:?}");
+        }
+        // Their difference is infinite: no scale shows both.
+        assert_eq!(inked(vec![curve(&[f32::MAX, f32::MIN])], None), legend);
     }
 }

@@ -121,7 +121,7 @@ mod tests {
         let dark: Vec<_> = picture.enumerate_pixels().filter(|(.., pixel)| pixel.0[0] < 128).collect();
         assert!(dark.len() > 100);
         assert!(dark.iter().all(|&(x, y, _)| (10..12 + width as u32).contains(&x) && (5..25).contains(&y)));
-        draw_text(&mut picture, -50.0, -50.0, 16.0, INK, "outside is no panic");
+        draw_text(&mut picture, -50.0, -50.0, 16.0, INK, "outside the picture");
     }
 
     #[test]

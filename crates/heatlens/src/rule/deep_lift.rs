@@ -19,30 +19,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use heatlens_graph::compose::normalization::standardize;
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::conv_grad::ConvInputGrad;
-use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::gemm::Gemm;
-use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::global_pool::GlobalPoolFunction;
 use heatlens_graph::op::layer_normalization::LayerNormalization;
-use heatlens_graph::op::matmul::MatMul;
-use heatlens_graph::op::pad::Pad;
-use heatlens_graph::op::pool::{AveragePool, MaxPool};
-use heatlens_graph::op::quantize::FakeQuantize;
-use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
-use heatlens_graph::op::slice::Slice;
+use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::r#where::Where;
-use heatlens_graph::op::{at, require_value};
+use heatlens_graph::op::{Kind, at, require_value};
 use heatlens_graph::{Builder, Graph, GraphError, Node, OpError, Rules, ValueId, differentiate};
 
 use crate::rule::Network;
-use crate::rule::network::{copies, is};
 
 type Built = Result<ValueId, GraphError>;
 type Multipliers = Result<Vec<Option<ValueId>>, GraphError>;
@@ -115,57 +102,34 @@ impl DeepLift {
     fn way(&self, node: &Node) -> Option<Way> {
         let varying = node.inputs.iter().flatten().filter(|&&v| self.varies(v)).count();
         let varies = |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|v| self.varies(v));
-        let linear = copies(node)
-            || is::<Slice>(node)
-            || is::<Pad>(node)
-            || is::<Concat>(node)
-            || is::<Gather>(node)
-            || is::<AveragePool>(node);
-        let with_weights = is::<Conv>(node)
-            || is::<ConvInputGrad>(node)
-            || is::<Gemm>(node)
-            || is::<MatMul>(node)
-            || is::<BatchNormalization>(node);
-        if linear || with_weights && varying == 1 || is::<Where>(node) && !varies(0) {
-            return Some(Way::Derivative);
-        }
-        if is::<MatMul>(node) {
-            return Some(Way::MeanOfBoth);
-        }
-        if is::<Clip>(node) || is::<FakeQuantize>(node) {
-            return (varying == 1).then_some(Way::Rescale);
-        }
-        if is::<MaxPool>(node) {
-            return Some(Way::Winners);
-        }
-        if let Some(GlobalPool(function)) = node.op.downcast_ref() {
-            return Some(if *function == GlobalPoolFunction::Max { Way::Winners } else { Way::Derivative });
-        }
-        if let Some(Reduce { function, .. }) = node.op.downcast_ref() {
-            return match function {
+        use BinaryFunction as F;
+        let kind = node.op.kind();
+        match kind {
+            _ if kind.is_moving() => Some(Way::Derivative),
+            _ if kind.is_weighted_sum() && varying == 1 => Some(Way::Derivative),
+            Kind::Cast(_) | Kind::AveragePool(_) | Kind::GlobalPool(GlobalPoolFunction::Average) => {
+                Some(Way::Derivative)
+            }
+            Kind::BatchNormalization(_) => (varying == 1).then_some(Way::Derivative),
+            Kind::Where => (!varies(0)).then_some(Way::Derivative),
+            Kind::MatMul => Some(Way::MeanOfBoth),
+            Kind::Clip(_) | Kind::Elementwise => (varying == 1).then_some(Way::Rescale),
+            Kind::MaxPool(_) | Kind::GlobalPool(GlobalPoolFunction::Max) => Some(Way::Winners),
+            Kind::Reduce(reduce) => match reduce.function {
                 ReduceFunction::Max | ReduceFunction::Min => Some(Way::Winners),
                 ReduceFunction::Sum | ReduceFunction::Mean => Some(Way::Derivative),
                 _ => None,
-            };
-        }
-        if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
-            return (!softmax.log).then_some(Way::Softmax(*softmax));
-        }
-        if let Some(norm) = node.op.downcast_ref::<LayerNormalization>() {
-            return (varying == 1).then_some(Way::Normalise(*norm));
-        }
-        if is::<Unary>(node) {
-            return Some(Way::Rescale);
-        }
-        let Binary(function) = node.op.downcast_ref()?;
-        match function {
-            BinaryFunction::Add | BinaryFunction::Sub => Some(Way::Derivative),
-            BinaryFunction::Mul => Some(if varying == 2 { Way::MeanOfBoth } else { Way::Derivative }),
-            BinaryFunction::Div if varying == 2 => Some(Way::Ratio),
-            BinaryFunction::Max | BinaryFunction::Min if varying == 2 => Some(Way::Winners),
-            BinaryFunction::Div if varies(0) => Some(Way::Derivative),
-            BinaryFunction::Div | BinaryFunction::Max | BinaryFunction::Min => Some(Way::Rescale),
-            BinaryFunction::PRelu | BinaryFunction::Pow if varying == 1 && varies(0) => Some(Way::Rescale),
+            },
+            Kind::Softmax(softmax) => (!softmax.log).then_some(Way::Softmax(*softmax)),
+            Kind::LayerNormalization(norm) => (varying == 1).then_some(Way::Normalise(*norm)),
+            Kind::Unary(_) => Some(Way::Rescale),
+            Kind::Binary(F::Add | F::Sub) => Some(Way::Derivative),
+            Kind::Binary(F::Mul) => Some(if varying == 2 { Way::MeanOfBoth } else { Way::Derivative }),
+            Kind::Binary(F::Div) if varying == 2 => Some(Way::Ratio),
+            Kind::Binary(F::Max | F::Min) if varying == 2 => Some(Way::Winners),
+            Kind::Binary(F::Div) if varies(0) => Some(Way::Derivative),
+            Kind::Binary(F::Div | F::Max | F::Min) => Some(Way::Rescale),
+            Kind::Binary(F::PRelu | F::Pow) if varying == 1 && varies(0) => Some(Way::Rescale),
             _ => None,
         }
     }
@@ -244,8 +208,11 @@ impl DeepLift {
     fn winners(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
         let twin = self.twin(node);
         let (y, y0) = (node.outputs[0], twin.outputs[0]);
-        let least = matches!(node.op.downcast_ref(), Some(Binary(BinaryFunction::Min)))
-            || matches!(node.op.downcast_ref(), Some(Reduce { function: ReduceFunction::Min, .. }));
+        let least = match node.op.kind() {
+            Kind::Binary(function) => function == BinaryFunction::Min,
+            Kind::Reduce(reduce) => reduce.function == ReduceFunction::Min,
+            _ => false,
+        };
         let further = if least { BinaryFunction::Min } else { BinaryFunction::Max };
         let best = b.binary(further, y, y0)?;
         let (gain, loss) = (b.sub(best, y0)?, b.sub(y, best)?);

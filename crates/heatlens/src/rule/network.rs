@@ -1,18 +1,11 @@
 //! The part of the graph that rules operate on.
 
 use heatlens_graph::differentiate::depends_on;
-use heatlens_graph::op::at;
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::cast::Cast;
-use heatlens_graph::op::expand::Expand;
-use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::unary::UnaryFunction;
+use heatlens_graph::op::{Kind, at};
 use heatlens_graph::rewrite::needed_nodes;
-use heatlens_graph::{Graph, GraphError, Node, NodeId, OpError, Operator, Uses, ValueId};
+use heatlens_graph::{Graph, GraphError, Node, NodeId, OpError, Uses, ValueId};
 
 /// The part of a graph from an image to scores, excluding formulas appended later.
 #[derive(Clone, Debug)]
@@ -79,8 +72,11 @@ impl Network {
     /// Returns the only varying input of a node that merely moves it or combines it with constants.
     fn carried(&self, node: &Node) -> Option<ValueId> {
         let moves = copies(node);
-        let counts = is::<BatchNormalization>(node)
-            || node.op.downcast_ref::<Binary>().is_some_and(|Binary(function)| is_arithmetic(*function));
+        let counts = match node.op.kind() {
+            Kind::BatchNormalization(_) => true,
+            Kind::Binary(function) => is_arithmetic(function),
+            _ => false,
+        };
         let mut inputs = self.varying(node);
         let carried = inputs.next().filter(|_| moves || counts)?;
         inputs.next().is_none().then_some(carried)
@@ -99,8 +95,7 @@ impl Network {
     pub fn refuse_probability(&self, graph: &Graph, scores: ValueId) -> Result<(), GraphError> {
         let Some(id) = graph.producer(self.behind(scores)) else { return Ok(()) };
         let node = graph.node(id);
-        let sigmoid = matches!(node.op.downcast_ref(), Some(Unary(UnaryFunction::Sigmoid)));
-        if !sigmoid && !is::<Softmax>(node) {
+        if !matches!(node.op.kind(), Kind::Unary(UnaryFunction::Sigmoid) | Kind::Softmax(_)) {
             return Ok(());
         }
         let advice = "relevance of a probability (relevance starts at the logit; explain the logit)";
@@ -120,7 +115,7 @@ impl Network {
                 open.extend(self.readers(graph, output).rev().map(|next| (output, next)));
                 continue;
             }
-            let Some(Binary(BinaryFunction::Mul)) = reader.op.downcast_ref::<Binary>() else { return None };
+            let Kind::Binary(BinaryFunction::Mul) = reader.op.kind() else { return None };
             others.push(self.varying(reader).find(|&other| other != value)?);
         }
         Some(others).filter(|others| !others.is_empty())
@@ -129,19 +124,8 @@ impl Network {
 
 /// Returns true if a node outputs its only input unchanged except for shape or type.
 pub(super) fn copies(node: &Node) -> bool {
-    is::<Reshape>(node)
-        || is::<Flatten>(node)
-        || is::<Squeeze>(node)
-        || is::<Unsqueeze>(node)
-        || is::<Transpose>(node)
-        || is::<Expand>(node)
-        || is::<Identity>(node)
-        || is::<Cast>(node)
-}
-
-/// Returns true if the operator of a node is a `T`.
-pub(super) fn is<T: Operator>(node: &Node) -> bool {
-    node.op.downcast_ref::<T>().is_some()
+    let kind = node.op.kind();
+    kind.is_renaming() || matches!(kind, Kind::Transpose(_) | Kind::Expand | Kind::Cast(_))
 }
 
 fn is_arithmetic(function: BinaryFunction) -> bool {

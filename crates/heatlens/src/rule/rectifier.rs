@@ -6,10 +6,10 @@
 //! exclusively to weight another value, as in squeeze-and-excitation: as a factor of a product, it keeps its
 //! derivative.
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
-use heatlens_graph::op::{at, require_value};
+use heatlens_graph::op::unary::UnaryFunction;
+use heatlens_graph::op::{Kind, at, require_value};
 use heatlens_graph::{Graph, GraphError, Node, OpError, ValueId};
 
 use crate::rule::Network;
@@ -28,9 +28,9 @@ pub(super) fn is_rectifier(
         let advice = "the rule is defined for rectifiers only; gradient and grad_cam accept any activation";
         Err(at(node, OpError::Unsupported(format!("{rule} through {what} ({advice})"))))
     };
-    if let Some(Unary(function)) = node.op.downcast_ref::<Unary>() {
-        use UnaryFunction as F;
-        return match function {
+    use UnaryFunction as F;
+    match node.op.kind() {
+        Kind::Unary(function) => match function {
             F::Relu | F::LeakyRelu(_) | F::ThresholdedRelu(_) => Ok(true),
             F::Sigmoid | F::HardSigmoid { .. } if weighs_another(network, graph, node)? => Ok(false),
             F::Sqrt if roots_its_addend(network, graph, node)? => {
@@ -39,23 +39,17 @@ pub(super) fn is_rectifier(
             F::Neg | F::Exp | F::Log | F::Sqrt | F::Reciprocal => Ok(false),
             other if other.is_flat() => Ok(false),
             other => refuse(other.name()),
-        };
-    }
-    if let Some(clip) = node.op.downcast_ref::<Clip>() {
-        if gates_itself(network, graph, node)? {
-            return refuse("a value that is multiplied with its own clip, as in HardSwish");
+        },
+        Kind::Clip(_) if gates_itself(network, graph, node)? => {
+            refuse("a value that is multiplied with its own clip, as in HardSwish")
         }
-        if clip.min == 0.0 {
-            return Ok(true);
-        }
-        let open = clip.min == f32::NEG_INFINITY && clip.max == f32::INFINITY;
-        return if open { Ok(false) } else { refuse("a clip that does not start at 0") };
+        Kind::Clip(&Clip { min: 0.0, .. }) => Ok(true),
+        Kind::Clip(&Clip { min: f32::NEG_INFINITY, max: f32::INFINITY }) => Ok(false),
+        Kind::Clip(_) => refuse("a clip that does not start at 0"),
+        Kind::Binary(BinaryFunction::PRelu) => Ok(true),
+        Kind::Binary(BinaryFunction::Max) => Ok(node.inputs.iter().flatten().any(|&i| is_zero(graph, i))),
+        _ => Ok(false),
     }
-    Ok(match node.op.downcast_ref::<Binary>() {
-        Some(Binary(BinaryFunction::PRelu)) => true,
-        Some(Binary(BinaryFunction::Max)) => node.inputs.iter().flatten().any(|&i| is_zero(graph, i)),
-        _ => false,
-    })
 }
 
 /// Returns true if the output of a node is only ever multiplied by values other than its own input.
@@ -75,16 +69,15 @@ fn gates_itself(network: &Network, graph: &Graph, node: &Node) -> Result<bool, G
 /// Returns true if a square root is added to the value whose square it is the root of.
 fn roots_its_addend(network: &Network, graph: &Graph, node: &Node) -> Result<bool, GraphError> {
     let square = network.behind(require_value(node, 0)?);
-    let Some(Binary(BinaryFunction::Mul | BinaryFunction::Pow)) =
-        graph.producer(square).and_then(|id| graph.node(id).op.downcast_ref())
+    let Some(Kind::Binary(BinaryFunction::Mul | BinaryFunction::Pow)) =
+        graph.producer(square).map(|id| graph.node(id).op.kind())
     else {
         return Ok(false);
     };
     let base = graph.producer(square).and_then(|id| network.varying(graph.node(id)).next());
     let own = base.map(|base| network.behind(base));
-    let is_sum = |reader: &&Node| {
-        matches!(reader.op.downcast_ref(), Some(Binary(BinaryFunction::Add | BinaryFunction::Sub)))
-    };
+    let is_sum =
+        |reader: &&Node| matches!(reader.op.kind(), Kind::Binary(BinaryFunction::Add | BinaryFunction::Sub));
     let mut sums = network.readers(graph, node.outputs[0]).filter(is_sum);
     Ok(sums.any(|sum| network.varying(sum).any(|term| Some(network.behind(term)) == own)))
 }

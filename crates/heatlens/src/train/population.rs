@@ -4,7 +4,7 @@
 //! each epoch, the mean and variance of every normalization are computed over the whole training set, one
 //! normalization after the other, so that each sees the final statistics of those before it.
 
-use heatlens_graph::op::batch_normalization::BatchNormalization;
+use heatlens_graph::op::Kind;
 use heatlens_graph::{Builder, Graph, Node};
 
 use crate::train::TrainError;
@@ -31,7 +31,7 @@ impl PopulationStatistics {
     /// # Errors
     /// If a node has no kernel.
     pub fn new(network: &Graph, free: &[String]) -> Result<Self, TrainError> {
-        let normalises = |n: &&Node| n.op.downcast_ref::<BatchNormalization>().is_some();
+        let normalises = |n: &&Node| matches!(n.op.kind(), Kind::BatchNormalization(_));
         let all =
             network.nodes().iter().filter(normalises).map(|node| Normalisation::new(network, node, free));
         Ok(Self(all.collect::<Result<_, _>>()?))
@@ -47,7 +47,7 @@ impl PopulationStatistics {
     #[must_use]
     pub fn names(network: &Graph) -> Vec<String> {
         let mut names = Vec::new();
-        for node in network.nodes().iter().filter(|n| n.op.downcast_ref::<BatchNormalization>().is_some()) {
+        for node in network.nodes().iter().filter(|n| matches!(n.op.kind(), Kind::BatchNormalization(_))) {
             let of = |i: usize| node.inputs.get(i).copied().flatten().map(|v| network.value(v).name.clone());
             names.extend(of(3));
             names.extend(of(4));

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use heatlens_cpu::Program;
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::Kind;
 use heatlens_graph::rewrite::batch_statistics::with_batch_statistics;
 use heatlens_graph::rewrite::simplify;
 use heatlens_graph::{Builder, DefaultRules, Dim, Fact, Graph, Shape, ValueId, differentiate};
@@ -29,11 +27,11 @@ pub struct TrainableParameter {
 pub fn parameters(graph: &Graph) -> Vec<TrainableParameter> {
     let mut found: Vec<TrainableParameter> = Vec::new();
     for node in graph.nodes() {
-        let op = &node.op;
-        let dense = op.downcast_ref::<Conv>().is_some() || op.downcast_ref::<Gemm>().is_some();
-        if !dense && op.downcast_ref::<BatchNormalization>().is_none() {
-            continue;
-        }
+        let dense = match node.op.kind() {
+            Kind::Conv(_) | Kind::Gemm(_) => true,
+            Kind::BatchNormalization(_) => false,
+            _ => continue,
+        };
         for (position, input) in node.inputs.iter().enumerate().take(3).skip(1) {
             let constant = input.filter(|&i| graph.constant(i).is_some());
             if let Some(value) = constant.filter(|v| found.iter().all(|p| p.value != *v)) {

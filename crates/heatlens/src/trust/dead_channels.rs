@@ -1,8 +1,8 @@
 //! Search for channels that are never active.
 
-use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::reduce::ReduceFunction;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, Dim, Node, ValueId};
 
 use crate::explain::ExplainError;
@@ -50,8 +50,7 @@ pub fn dead_layers(model: &Model, images: &[f32], n: usize) -> Result<Vec<DeadCh
 }
 
 fn rectifies(node: &Node) -> bool {
-    node.op.downcast_ref::<Unary>() == Some(&Unary(UnaryFunction::Relu))
-        || node.op.downcast_ref::<Clip>().is_some()
+    matches!(node.op.kind(), Kind::Unary(UnaryFunction::Relu) | Kind::Clip(_))
 }
 
 /// Computes max |x| of each channel.

@@ -10,10 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use heatlens_graph::differentiate::depends_on;
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::gemm::Gemm;
-use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::Kind;
 use heatlens_graph::rewrite::batch_statistics::with_batch_statistics;
 use heatlens_graph::{Node, Tensor, ValueId};
 use rayon::prelude::*;
@@ -161,17 +158,12 @@ fn layers(model: &Model) -> Vec<Weights> {
 
 /// Returns the roles of a node's inputs.
 fn roles(node: &Node) -> [Option<Role>; 3] {
-    let op = &node.op;
-    if op.downcast_ref::<Conv>().is_some() {
-        [None, Some(Role::Kernel), Some(Role::Shift)]
-    } else if op.downcast_ref::<Gemm>().is_some() {
-        [Some(Role::Kernel), Some(Role::Kernel), Some(Role::Shift)]
-    } else if op.downcast_ref::<MatMul>().is_some() {
-        [Some(Role::Kernel), Some(Role::Kernel), None]
-    } else if op.downcast_ref::<BatchNormalization>().is_some() {
-        [None, Some(Role::Scale), Some(Role::Shift)]
-    } else {
-        [None; 3]
+    match node.op.kind() {
+        Kind::Conv(_) => [None, Some(Role::Kernel), Some(Role::Shift)],
+        Kind::Gemm(_) => [Some(Role::Kernel), Some(Role::Kernel), Some(Role::Shift)],
+        Kind::MatMul => [Some(Role::Kernel), Some(Role::Kernel), None],
+        Kind::BatchNormalization(_) => [None, Some(Role::Scale), Some(Role::Shift)],
+        _ => [None; 3],
     }
 }
 

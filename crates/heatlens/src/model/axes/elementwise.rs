@@ -1,38 +1,8 @@
 //! Element-wise combination of several inputs: meaning and position of the result's axes.
 
-use heatlens_graph::op::Operator;
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::Binary;
-use heatlens_graph::op::cast::Cast;
-use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::expand::Expand;
-use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::layer_normalization::LayerNormalization;
-use heatlens_graph::op::quantize::FakeQuantize;
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::unary::Unary;
-use heatlens_graph::op::r#where::Where;
-
 use super::axis::{Axis, Digit, Part};
 use super::receptive_field::Fields;
 use crate::model::placement::Cells;
-
-/// True if every element of the result has the same position as the input elements it is computed from.
-pub(super) fn keeps_places(op: &dyn Operator) -> bool {
-    op.downcast_ref::<Unary>().is_some()
-        || op.downcast_ref::<Binary>().is_some()
-        || op.downcast_ref::<Where>().is_some()
-        || op.downcast_ref::<Clip>().is_some()
-        || op.downcast_ref::<Cast>().is_some()
-        || op.downcast_ref::<Identity>().is_some()
-        || op.downcast_ref::<Expand>().is_some()
-        || op.downcast_ref::<Concat>().is_some()
-        || op.downcast_ref::<FakeQuantize>().is_some()
-        || op.downcast_ref::<BatchNormalization>().is_some()
-        || op.downcast_ref::<LayerNormalization>().is_some()
-        || op.downcast_ref::<Softmax>().is_some()
-}
 
 /// Inputs that depend on the image.
 #[derive(Debug)]

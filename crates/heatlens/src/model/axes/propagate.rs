@@ -1,23 +1,16 @@
 //! Propagation of the meaning of axes from the image through every node.
 
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::conv_grad::ConvInputGrad;
 use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::gemm::Gemm;
-use heatlens_graph::op::global_pool::GlobalPool;
-use heatlens_graph::op::matmul::MatMul;
 use heatlens_graph::op::pad::Pad;
-use heatlens_graph::op::pool::{AveragePool, MaxPool};
 use heatlens_graph::op::reduce::Reduce;
-use heatlens_graph::op::reshape::{Flatten, Reshape, Squeeze, Unsqueeze};
 use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Graph, Node, NodeId, Shape, ValueId};
 
 use super::axis::{Axis, Digit, Part, is_samples, reshape, tokens, unknown};
-use super::elementwise::{Meeting, keeps_places};
+use super::elementwise::Meeting;
 use super::receptive_field::{Fields, Side};
 use super::selection::{self, Picked};
 use crate::model::placement::{Cells, Fit, Pick};
@@ -31,6 +24,8 @@ pub(crate) struct PropagatedAxes {
     pub(crate) fields: Fields,
     /// Nodes that mix places until none is left, in order.
     pub(crate) mixing: Vec<Mixing>,
+    /// Nodes of unknown kind whose inputs have rows or columns, in order.
+    pub(crate) undescribed: Vec<NodeId>,
 }
 
 /// A node whose result no longer depends on the position in the image.
@@ -46,7 +41,8 @@ pub(crate) struct Mixing {
 /// Propagates the axes of `image` (N×C×H×W) through the graph.
 pub(crate) fn propagate(graph: &Graph, image: ValueId) -> PropagatedAxes {
     let axes = vec![None; graph.values().len()];
-    let mut walk = Walk { graph, axes, fields: Fields::default(), mixing: Vec::new() };
+    let mut walk =
+        Walk { graph, axes, fields: Fields::default(), mixing: Vec::new(), undescribed: Vec::new() };
     let shape = &graph.fact(image).shape;
     let mut axes = unknown(shape);
     if let [samples, _, rows, columns] = axes.as_mut_slice() {
@@ -61,7 +57,12 @@ pub(crate) fn propagate(graph: &Graph, image: ValueId) -> PropagatedAxes {
     for id in graph.node_ids() {
         walk.visit(id);
     }
-    PropagatedAxes { axes: walk.axes, fields: walk.fields, mixing: walk.mixing }
+    PropagatedAxes {
+        axes: walk.axes,
+        fields: walk.fields,
+        mixing: walk.mixing,
+        undescribed: walk.undescribed,
+    }
 }
 
 struct Walk<'g> {
@@ -69,6 +70,7 @@ struct Walk<'g> {
     axes: Vec<Option<Vec<Axis>>>,
     fields: Fields,
     mixing: Vec<Mixing>,
+    undescribed: Vec<NodeId>,
 }
 
 impl Walk<'_> {
@@ -83,7 +85,12 @@ impl Walk<'_> {
             let axes = self.output(node, &shape).filter(|axes| axes.len() == shape.rank());
             self.axes[output.index()] = Some(axes.unwrap_or_else(|| unknown(&shape)));
         }
-        self.note_mixing(id, node);
+        match node.op.kind() {
+            Kind::Other if (0..node.inputs.len()).any(|i| self.of(node, i).is_some_and(has_places)) => {
+                self.undescribed.push(id);
+            }
+            _ => self.note_mixing(id, node),
+        }
     }
 
     /// Returns the axes of an input that depends on the image.
@@ -106,64 +113,45 @@ impl Walk<'_> {
     }
 
     fn output(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
-        let op = &node.op;
-        if let Some(conv) = op.downcast_ref::<Conv>() {
-            return self.window(node, shape, &Sliding::Over(&conv.window), true);
+        match node.op.kind() {
+            Kind::Conv(conv) => self.window(node, shape, &Sliding::Over(&conv.window), true),
+            Kind::ConvTranspose(conv) => self.window(node, shape, &Sliding::Back(&conv.window), true),
+            Kind::MaxPool(window) | Kind::AveragePool(window) => {
+                self.window(node, shape, &Sliding::Over(window), false)
+            }
+            Kind::Pad(pad) => Some(self.padded(node, pad, shape)),
+            Kind::GlobalPool(_) => {
+                let mut axes = self.of(node, 0)?.to_vec();
+                axes.iter_mut().skip(2).for_each(Vec::clear);
+                Some(axes)
+            }
+            Kind::Transpose(transpose) => {
+                let axes = self.of(node, 0)?;
+                transpose.perm.iter().map(|&p| axes.get(p).cloned()).collect()
+            }
+            Kind::Reshape => Some(reshape(self.of(node, 0)?, shape)),
+            Kind::Reduce(reduce) => self.reduced(node, reduce),
+            Kind::MatMul => self.product(node, shape),
+            Kind::Gemm(gemm) => {
+                let rows = self.of(node, 0)?.get(usize::from(gemm.trans_a)).cloned()?;
+                Some(vec![rows, unknown(shape).pop()?])
+            }
+            Kind::Concat(concat) => self.joined(node, concat, shape),
+            Kind::Slice(slice) => self.sliced(node, slice),
+            Kind::Gather(gather) => self.gathered(node, gather, shape),
+            Kind::Identity
+            | Kind::Cast(_)
+            | Kind::Expand
+            | Kind::Unary(_)
+            | Kind::Clip(_)
+            | Kind::Binary(_)
+            | Kind::Elementwise
+            | Kind::Where
+            | Kind::Softmax(_)
+            | Kind::BatchNormalization(_)
+            | Kind::LayerNormalization(_) => Some(self.elementwise(node, shape)),
+            Kind::Other => None,
         }
-        if let Some(grad) = op.downcast_ref::<ConvInputGrad>() {
-            return self.window(node, shape, &Sliding::Back(&grad.conv.window), true);
-        }
-        if let Some(pool) = op.downcast_ref::<MaxPool>() {
-            return self.window(node, shape, &Sliding::Over(&pool.window), false);
-        }
-        if let Some(pool) = op.downcast_ref::<AveragePool>() {
-            return self.window(node, shape, &Sliding::Over(&pool.window), false);
-        }
-        if let Some(pad) = op.downcast_ref::<Pad>() {
-            return Some(self.padded(node, pad, shape));
-        }
-        if op.downcast_ref::<GlobalPool>().is_some() {
-            let mut axes = self.of(node, 0)?.to_vec();
-            axes.iter_mut().skip(2).for_each(Vec::clear);
-            return Some(axes);
-        }
-        if let Some(transpose) = op.downcast_ref::<Transpose>() {
-            let axes = self.of(node, 0)?;
-            return transpose.perm.iter().map(|&p| axes.get(p).cloned()).collect();
-        }
-        if is_reshape(node) {
-            return Some(reshape(self.of(node, 0)?, shape));
-        }
-        if let Some(reduce) = op.downcast_ref::<Reduce>() {
-            return self.reduced(node, reduce);
-        }
-        if op.downcast_ref::<MatMul>().is_some() {
-            return self.product(node, shape);
-        }
-        if let Some(gemm) = op.downcast_ref::<Gemm>() {
-            let rows = self.of(node, 0)?.get(usize::from(gemm.trans_a)).cloned()?;
-            return Some(vec![rows, unknown(shape).pop()?]);
-        }
-        if let Some(concat) = op.downcast_ref::<Concat>() {
-            return self.joined(node, concat, shape);
-        }
-        if let Some(slice) = op.downcast_ref::<Slice>() {
-            return self.sliced(node, slice);
-        }
-        if op.downcast_ref::<Gather>().is_some() {
-            return self.gathered(node, shape);
-        }
-        let mut axes = self.elementwise(node, shape);
-        if !keeps_places(&**op) {
-            // The effect of the operator is unknown, so the rows may have moved.
-            axes.iter_mut().for_each(|axis| self.forget(axis));
-        }
-        Some(axes)
-    }
-
-    /// Replaces the rows and columns by ones at unknown positions.
-    fn forget(&mut self, axis: &mut Axis) {
-        each_digit(axis, |digit| digit.field = self.fields.forgotten(digit.field));
     }
 
     /// Replaces the rows and columns by ones with other places mixed in.
@@ -265,9 +253,9 @@ impl Walk<'_> {
             let axes = self.of(node, input)?;
             axes.get(axes.len().checked_sub(back)?)
         };
-        let has_places = |axis: &Axis| axis.iter().any(|p| p.digit().is_some() || p.is_place());
+        let of_places = |axis: &Axis| axis.iter().any(|p| p.digit().is_some() || p.is_place());
         let (Some(a), Some(b)) = (summed(0, 1), summed(1, 2)) else { return false };
-        has_places(a) || has_places(b)
+        of_places(a) || of_places(b)
     }
 
     /// Returns the rows or columns that a constant matrix, the factor at `matrix`, computes from those of the other
@@ -289,8 +277,7 @@ impl Walk<'_> {
 
     /// Returns the axes after a selection by constant indices. The new axes are unknown, unless they are windows of
     /// rows or columns.
-    fn gathered(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
-        let gather = node.op.downcast_ref::<Gather>()?;
+    fn gathered(&mut self, node: &Node, gather: &Gather, shape: &Shape) -> Option<Vec<Axis>> {
         let mut axes = self.of(node, 0)?.to_vec();
         let mut middle = unknown(shape).get(gather.axis..gather.axis + gather.shape.len())?.to_vec();
         if let Some((part, digit)) = axes.get(gather.axis).and_then(selection::whole) {
@@ -426,15 +413,14 @@ impl Walk<'_> {
         // Attention is a product of two values that depend on the image; a product with weights over places is a
         // reduction.
         let both = self.of(node, 0).is_some() && self.of(node, 1).is_some();
-        let product = both && node.op.downcast_ref::<MatMul>().is_some();
-        let has_places = |axes: &[Axis]| axes.iter().flatten().any(Part::is_place);
+        let product = both && matches!(node.op.kind(), Kind::MatMul);
         let left = node.outputs.iter().any(|o| self.axes[o.index()].as_deref().is_some_and(has_places));
         for (i, back) in [(1, 2), (0, 1)] {
             let Some(axes) = self.of(node, i) else { continue };
             let summed = axes.len().checked_sub(back).and_then(|at| axes.get(at));
             let mixes = match product {
                 true => summed.is_some_and(|axis| axis.iter().any(Part::is_place)),
-                false => !left && reduces(node) && has_places(axes),
+                false => !left && node.op.kind().is_reduction() && has_places(axes),
             };
             if let (true, Some(Some(value))) = (mixes, node.inputs.get(i)) {
                 self.mixing.push(Mixing { node: id, value: *value, product });
@@ -442,6 +428,11 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// True if one of the axes runs over rows or columns.
+fn has_places(axes: &[Axis]) -> bool {
+    axes.iter().flatten().any(Part::is_place)
 }
 
 /// Direction of a sliding window.
@@ -482,27 +473,6 @@ fn each_digit(axis: &mut Axis, mut change: impl FnMut(&mut Digit)) {
             Part::Samples(_) | Part::Other(_) => {}
         }
     }
-}
-
-/// True if a node only changes the shape of its input.
-fn is_reshape(node: &Node) -> bool {
-    let op = &node.op;
-    op.downcast_ref::<Reshape>().is_some()
-        || op.downcast_ref::<Flatten>().is_some()
-        || op.downcast_ref::<Squeeze>().is_some()
-        || op.downcast_ref::<Unsqueeze>().is_some()
-}
-
-/// True if a node sums over several places or takes their maximum.
-fn reduces(node: &Node) -> bool {
-    let op = &node.op;
-    op.downcast_ref::<Reduce>().is_some()
-        || op.downcast_ref::<GlobalPool>().is_some()
-        || op.downcast_ref::<MaxPool>().is_some()
-        || op.downcast_ref::<AveragePool>().is_some()
-        || op.downcast_ref::<Conv>().is_some()
-        || op.downcast_ref::<Gemm>().is_some()
-        || op.downcast_ref::<MatMul>().is_some()
 }
 
 /// True if a strided slice covers all rows or columns.

@@ -9,10 +9,9 @@ use crate::model::placement::Cells;
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     cells: Vec<Option<Cells>>,
-    /// Fields derived from others by mixing in other places, and by losing the position. There is at most one of each
-    /// per field, so that the digits of a number still belong together.
+    /// Fields derived from others by mixing in other places. There is at most one per field, so that the digits of a
+    /// number still belong together.
     mixed: BTreeMap<u32, u32>,
-    forgotten: BTreeMap<u32, u32>,
 }
 
 /// Spatial axis of the image.
@@ -78,16 +77,6 @@ impl Fields {
         }
         let new = self.add(Some(cells.mixed()));
         self.mixed.insert(field, new);
-        new
-    }
-
-    /// Returns the field of the same rows or columns at unknown positions.
-    pub(crate) fn forgotten(&mut self, field: u32) -> u32 {
-        if let Some(known) = self.forgotten.get(&field) {
-            return *known;
-        }
-        let new = self.add(None);
-        self.forgotten.insert(field, new);
         new
     }
 }

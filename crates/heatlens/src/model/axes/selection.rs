@@ -1,5 +1,6 @@
 //! Effect of constant matrices and constant indices on rows and columns: resizing, and cutting windows.
 
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::gather::Gather;
 use heatlens_graph::{Graph, Node};
 
@@ -45,7 +46,7 @@ fn through_transpose(
         return Some((tensor.as_f32()?, columns, along));
     }
     let node = graph.node(graph.producer(id)?);
-    node.op.downcast_ref::<heatlens_graph::op::transpose::Transpose>()?;
+    matches!(node.op.kind(), Kind::Transpose(_)).then_some(())?;
     let tensor = graph.constant(node.inputs.first().copied().flatten()?)?;
     let &[_, columns] = tensor.shape() else { return None };
     Some((tensor.as_f32()?, columns, 1 - along.min(1)))

@@ -1,8 +1,9 @@
 //! Softmax and sigmoid written out in simpler operators, as some exporters do.
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::reduce::ReduceFunction;
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Graph, Node, ValueId};
 
 use super::Activation;
@@ -59,19 +60,20 @@ fn producer(graph: &Graph, value: ValueId) -> Option<&Node> {
 
 fn unary(graph: &Graph, value: ValueId, function: UnaryFunction) -> Option<ValueId> {
     let node = producer(graph, value)?;
-    (node.op.downcast_ref::<Unary>()?.0 == function).then(|| node.inputs.first().copied().flatten())?
+    (node.op.kind() == Kind::Unary(function)).then(|| node.inputs.first().copied().flatten())?
 }
 
 fn binary(graph: &Graph, value: ValueId, function: BinaryFunction) -> Option<(ValueId, ValueId)> {
     let node = producer(graph, value)?;
     let &[Some(a), Some(b)] = node.inputs.as_slice() else { return None };
-    (node.op.downcast_ref::<Binary>()?.0 == function).then_some((a, b))
+    (node.op.kind() == Kind::Binary(function)).then_some((a, b))
 }
 
 /// Returns the input of a reduction over one axis that keeps the axis with size 1.
 fn reduce(graph: &Graph, value: ValueId, function: ReduceFunction) -> Option<ValueId> {
     let node = producer(graph, value)?;
-    let reduce = node.op.downcast_ref::<Reduce>().filter(|r| r.function == function && r.keep_dims)?;
+    let Kind::Reduce(reduce) = node.op.kind() else { return None };
+    (reduce.function == function && reduce.keep_dims).then_some(())?;
     let input = node.inputs.first().copied().flatten()?;
     let over_one = reduce.reduced(&graph.fact(input).shape).ok()?.iter().filter(|&&gone| gone).count() == 1;
     over_one.then_some(input)

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::UnaryFunction;
@@ -166,8 +167,8 @@ fn build(graph: &mut Graph, asked: &Asked<'_>, layout: Layout) -> Result<Option<
 /// Returns the input of a softmax over the classes.
 fn softmax_over(graph: &Graph, value: ValueId, axis: usize) -> Option<ValueId> {
     let node = graph.node(graph.producer(value)?);
-    let softmax = node.op.downcast_ref::<Softmax>().filter(|softmax| !softmax.log)?;
-    (graph.fact(value).shape.axis(softmax.axis) == Some(axis)).then_some(())?;
+    let Kind::Softmax(softmax) = node.op.kind() else { return None };
+    (!softmax.log && graph.fact(value).shape.axis(softmax.axis) == Some(axis)).then_some(())?;
     node.inputs.first().copied().flatten()
 }
 

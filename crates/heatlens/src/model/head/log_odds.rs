@@ -8,20 +8,16 @@
 
 use std::sync::Arc;
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::clip::Clip;
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
-use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
-use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::global_pool::GlobalPoolFunction;
+use heatlens_graph::op::reduce::ReduceFunction;
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, Graph, GraphError, Node, Tensor, ValueId};
 
 use super::value_bounds::{Known, is_harmless, uniform};
-use super::{Activation, decomposed_softmax, is_renaming};
+use super::{Activation, decomposed_softmax};
 
 /// Maximum number of classes for which the sum of the others is a matrix product; with more, the matrix would be too
 /// large and subtraction is used.
@@ -109,18 +105,21 @@ impl Odds<'_, '_> {
         let Some(node) = self.b.graph().producer(value).map(|id| self.b.graph().node(id).clone()) else {
             return Ok(None);
         };
-        if let Some(concat) = node.op.downcast_ref::<Concat>() {
+        let kind = node.op.kind();
+        if let Kind::Concat(concat) = kind {
             return self.concat(*concat, &node);
         }
         let Some(input) = node.inputs.first().copied().flatten() else { return Ok(None) };
-        if let Some(Unary(UnaryFunction::Sigmoid)) = node.op.downcast_ref() {
+        if kind == Kind::Unary(UnaryFunction::Sigmoid) {
             return self.sigmoid(value, input).map(Some);
         }
-        if let Some(softmax) = node.op.downcast_ref::<Softmax>().filter(|s| !s.log) {
+        if let Kind::Softmax(softmax) = kind
+            && !softmax.log
+        {
             let axis = self.b.shape(value).axis(softmax.axis).unwrap_or(1);
             return Ok(Some(Pair { p: value, q: self.others(value, axis)? }));
         }
-        if let Some(clip) = node.op.downcast_ref::<Clip>() {
+        if let Kind::Clip(clip) = kind {
             let within = self.known.get(input.index()).is_some_and(|x| x.lies_within(0.0, 1.0));
             return if within && is_harmless(*clip) { self.pair(input, 1.0).map(Some) } else { Ok(None) };
         }
@@ -233,13 +232,14 @@ fn is_unit(factor: f64) -> bool {
 
 /// True if a node that maps x to y maps 1 − x to 1 − y: it rearranges, selects or averages elements.
 fn carries(node: &Node) -> bool {
-    let op = &node.op;
-    is_renaming(node)
-        || op.downcast_ref::<Transpose>().is_some()
-        || op.downcast_ref::<Slice>().is_some()
-        || op.downcast_ref::<Gather>().is_some()
-        || op.downcast_ref::<Reduce>().is_some_and(|r| r.function == ReduceFunction::Mean)
-        || op.downcast_ref::<GlobalPool>() == Some(&GlobalPool(GlobalPoolFunction::Average))
+    match node.op.kind() {
+        Kind::Transpose(_)
+        | Kind::Slice(_)
+        | Kind::Gather(_)
+        | Kind::GlobalPool(GlobalPoolFunction::Average) => true,
+        Kind::Reduce(reduce) => reduce.function == ReduceFunction::Mean,
+        kind => kind.is_renaming(),
+    }
 }
 
 /// A constant plus weighted values.
@@ -287,10 +287,13 @@ fn affine(graph: &Graph, value: ValueId) -> Option<Affine> {
 fn parts(graph: &Graph, node: &Node, weight: f64) -> Option<Vec<(ValueId, f64)>> {
     use BinaryFunction as F;
     let constant = |id: ValueId| uniform(graph, id);
-    if let Some(Unary(UnaryFunction::Neg)) = node.op.downcast_ref() {
-        return Some(vec![(node.inputs.first().copied().flatten()?, -weight)]);
-    }
-    let Binary(function) = *node.op.downcast_ref::<Binary>()?;
+    let function = match node.op.kind() {
+        Kind::Unary(UnaryFunction::Neg) => {
+            return Some(vec![(node.inputs.first().copied().flatten()?, -weight)]);
+        }
+        Kind::Binary(function) => function,
+        _ => return None,
+    };
     let &[Some(a), Some(b)] = node.inputs.as_slice() else { return None };
     match function {
         F::Add => Some(vec![(b, weight), (a, weight)]),

@@ -4,14 +4,14 @@
 //! sigmoid, the part of the output that holds them is traced back through concatenations and reshapes, which are then
 //! repeated without the sigmoid.
 
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::reshape::Reshape;
 use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, Dim, Graph, GraphError, Node, NodeId, Shape, ValueId};
 
-use super::{Activation, decomposed_softmax, is_renaming};
+use super::{Activation, decomposed_softmax};
 
 /// Maximum length of a chain of nodes that is traced back.
 const MOST_DEEP: usize = 64;
@@ -57,35 +57,33 @@ fn through(
 ) -> Result<Option<ValueId>, GraphError> {
     let inputs: Vec<ValueId> = node.inputs.iter().copied().flatten().collect();
     let &[first, ..] = inputs.as_slice() else { return Ok(None) };
-    if let Some(concat) = node.op.downcast_ref::<Concat>() {
-        return joined(graph, *concat, &inputs, shape, part, depth);
-    }
-    if let Some(transpose) = node.op.downcast_ref::<Transpose>() {
-        let inner = go(graph, first, Part { axis: transpose.perm[part.axis], ..part }, depth)?;
-        return Builder::new(graph, "part").transpose(inner, &transpose.perm).map(Some);
-    }
-    if let Some(slice) = node.op.downcast_ref::<Slice>() {
-        return match (slice.axis == part.axis, slice.step) {
+    match node.op.kind() {
+        Kind::Concat(concat) => joined(graph, *concat, &inputs, shape, part, depth),
+        Kind::Transpose(transpose) => {
+            let inner = go(graph, first, Part { axis: transpose.perm[part.axis], ..part }, depth)?;
+            Builder::new(graph, "part").transpose(inner, &transpose.perm).map(Some)
+        }
+        Kind::Slice(slice) => match (slice.axis == part.axis, slice.step) {
             (true, 1) => go(graph, first, Part { start: slice.start + part.start, ..part }, depth).map(Some),
             (true, _) => Ok(None),
             (false, _) => {
                 let inner = go(graph, first, part, depth)?;
                 Builder::new(graph, "part").apply(*slice, &[inner]).map(Some)
             }
-        };
+        },
+        Kind::Unary(function) => {
+            let inner = go(graph, first, part, depth)?;
+            Builder::new(graph, "part").unary(function, inner).map(Some)
+        }
+        kind if kind.is_renaming() => {
+            let Some(axis) = same_axis(&graph.fact(first).shape, shape, part.axis) else { return Ok(None) };
+            let inner = go(graph, first, Part { axis, ..part }, depth)?;
+            let mut shape = shape.clone();
+            shape.0[part.axis] = Dim::Fixed(part.len);
+            Builder::new(graph, "part").reshape(inner, shape).map(Some)
+        }
+        _ => Ok(None),
     }
-    if let Some(unary) = node.op.downcast_ref::<Unary>() {
-        let inner = go(graph, first, part, depth)?;
-        return Builder::new(graph, "part").unary(unary.0, inner).map(Some);
-    }
-    if is_renaming(node) {
-        let Some(axis) = same_axis(&graph.fact(first).shape, shape, part.axis) else { return Ok(None) };
-        let inner = go(graph, first, Part { axis, ..part }, depth)?;
-        let mut shape = shape.clone();
-        shape.0[part.axis] = Dim::Fixed(part.len);
-        return Builder::new(graph, "part").reshape(inner, shape).map(Some);
-    }
-    Ok(None)
 }
 
 fn joined(
@@ -140,13 +138,12 @@ fn before(graph: &mut Graph, value: ValueId, depth: usize) -> Result<Option<Valu
     let Some(node) = graph.producer(value).map(|id| graph.node(id).clone()).filter(|_| depth > 0) else {
         return Ok(None);
     };
-    if let Some(Unary(UnaryFunction::Sigmoid)) = node.op.downcast_ref() {
+    let kind = node.op.kind();
+    if kind == Kind::Unary(UnaryFunction::Sigmoid) {
         return Ok(node.inputs.first().copied().flatten());
     }
     // If only a part of the input goes through sigmoids, that part is sliced first.
-    if let (Some(slice), Some(input)) =
-        (node.op.downcast_ref::<Slice>(), node.inputs.first().copied().flatten())
-    {
+    if let (Kind::Slice(slice), Some(input)) = (kind, node.inputs.first().copied().flatten()) {
         let part = Part { axis: slice.axis, start: slice.start, len: slice.len };
         let taken = if slice.step == 1 { narrow(graph, input, part)? } else { value };
         let same = |id: Option<NodeId>| id.is_some_and(|id| graph.node(id).op.same_as(&*node.op));
@@ -154,11 +151,7 @@ fn before(graph: &mut Graph, value: ValueId, depth: usize) -> Result<Option<Valu
             return before(graph, taken, depth - 1);
         }
     }
-    let arranges = is_renaming(&node)
-        || node.op.downcast_ref::<Concat>().is_some()
-        || node.op.downcast_ref::<Transpose>().is_some()
-        || node.op.downcast_ref::<Slice>().is_some();
-    if !arranges {
+    if !(kind.is_renaming() || matches!(kind, Kind::Concat(_) | Kind::Transpose(_) | Kind::Slice(_))) {
         return Ok(None);
     }
     let mut inputs = Vec::new();
@@ -170,16 +163,13 @@ fn before(graph: &mut Graph, value: ValueId, depth: usize) -> Result<Option<Valu
     }
     let shape = graph.fact(value).shape.clone();
     let mut b = Builder::new(graph, "before_sigmoid");
-    let again = if let Some(op) = node.op.downcast_ref::<Concat>() {
-        b.apply(*op, &inputs)?
-    } else if let Some(op) = node.op.downcast_ref::<Slice>() {
-        b.apply(*op, &inputs)?
-    } else if let Some(op) = node.op.downcast_ref::<Transpose>() {
-        b.apply(op.clone(), &inputs)?
-    } else {
-        b.apply(Reshape { shape }, &inputs)?
+    let again = match kind {
+        Kind::Concat(op) => b.apply(*op, &inputs),
+        Kind::Slice(op) => b.apply(*op, &inputs),
+        Kind::Transpose(op) => b.apply(op.clone(), &inputs),
+        _ => b.apply(Reshape { shape }, &inputs),
     };
-    Ok(Some(again))
+    again.map(Some)
 }
 
 /// Returns the values that are concatenated along an axis, each with its size along it.
@@ -189,22 +179,17 @@ pub(super) fn along(graph: &Graph, value: ValueId, axis: usize) -> Vec<(ValueId,
     let whole = vec![(value, size)];
     let Some(node) = graph.producer(value).map(|id| graph.node(id)) else { return whole };
     let inputs: Vec<ValueId> = node.inputs.iter().copied().flatten().collect();
-    let inner = if let Some(concat) = node.op.downcast_ref::<Concat>() {
-        if shape.axis(concat.axis) != Some(axis) {
-            return whole;
+    let inner = match node.op.kind() {
+        Kind::Concat(concat) if shape.axis(concat.axis) == Some(axis) => {
+            return inputs.iter().flat_map(|&input| along(graph, input, axis)).collect();
         }
-        return inputs.iter().flat_map(|&input| along(graph, input, axis)).collect();
-    } else if let Some(transpose) = node.op.downcast_ref::<Transpose>() {
-        transpose.perm.get(axis).copied()
-    } else if let Some(slice) = node.op.downcast_ref::<Slice>() {
-        Some(axis).filter(|_| slice.axis != axis)
-    } else if node.op.downcast_ref::<Unary>().is_some() {
-        Some(axis)
-    } else {
-        inputs
-            .first()
-            .filter(|_| is_renaming(node))
-            .and_then(|&i| same_axis(&graph.fact(i).shape, shape, axis))
+        Kind::Transpose(transpose) => transpose.perm.get(axis).copied(),
+        Kind::Slice(slice) => Some(axis).filter(|_| slice.axis != axis),
+        Kind::Unary(_) => Some(axis),
+        kind if kind.is_renaming() => {
+            inputs.first().and_then(|&i| same_axis(&graph.fact(i).shape, shape, axis))
+        }
+        _ => None,
     };
     match (inner, inputs.first()) {
         (Some(axis), Some(&input)) => {

@@ -1,13 +1,13 @@
 //! Recognition of probabilities and of the logits they are computed from.
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, Graph, GraphError, Node, Uses, ValueId};
 
 use super::value_bounds::{Known, is_harmless, uniform};
-use super::{Activation, decomposed_softmax, is_renaming, log_odds};
+use super::{Activation, decomposed_softmax, log_odds, without_renaming};
 
 /// Scale of an output in percent.
 const PER_CENT: f64 = 100.0;
@@ -82,20 +82,10 @@ fn range(of: &Known, samples: usize) -> Option<(f64, bool)> {
 /// Returns the input of a final logarithm.
 fn logarithm(graph: &Graph, output: ValueId) -> Option<ValueId> {
     let node = graph.node(graph.producer(without_renaming(graph, output))?);
-    match node.op.downcast_ref() {
-        Some(Unary(UnaryFunction::Log)) => node.inputs.first().copied().flatten(),
+    match node.op.kind() {
+        Kind::Unary(UnaryFunction::Log) => node.inputs.first().copied().flatten(),
         _ => None,
     }
-}
-
-fn without_renaming(graph: &Graph, mut value: ValueId) -> ValueId {
-    while let Some(node) = graph.producer(value).map(|id| graph.node(id)).filter(|n| is_renaming(n)) {
-        match node.inputs.first() {
-            Some(&Some(input)) => value = input,
-            _ => break,
-        }
-    }
-    value
 }
 
 /// Returns the input of the sigmoid or softmax that produces the output. Between the two there may be reshapes, clamps
@@ -113,10 +103,10 @@ fn step_back(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId) -> Op
             return ended(logits, activation, scale, log, exp);
         }
         let input = step(graph, known, node, &mut scale, log)?;
-        match node.op.downcast_ref() {
-            Some(Unary(UnaryFunction::Log)) if !log && !exp => log = true,
-            Some(Unary(UnaryFunction::Exp)) if !log && !exp => exp = true,
-            Some(Unary(UnaryFunction::Log | UnaryFunction::Exp)) => return None,
+        match node.op.kind() {
+            Kind::Unary(UnaryFunction::Log) if !log && !exp => log = true,
+            Kind::Unary(UnaryFunction::Exp) if !log && !exp => exp = true,
+            Kind::Unary(UnaryFunction::Log | UnaryFunction::Exp) => return None,
             _ => {}
         }
         at = input;
@@ -125,7 +115,8 @@ fn step_back(graph: &Graph, uses: &Uses, known: &[Known], output: ValueId) -> Op
 
 /// Returns the input of a node that does not change the meaning of the output.
 fn step(graph: &Graph, known: &[Known], node: &Node, scale: &mut f64, log: bool) -> Option<ValueId> {
-    if let Some(Binary(function)) = node.op.downcast_ref() {
+    let kind = node.op.kind();
+    if let Kind::Binary(function) = kind {
         let &[Some(a), Some(b)] = node.inputs.as_slice() else { return None };
         let (input, factor) = match (function, uniform(graph, a), uniform(graph, b)) {
             (BinaryFunction::Mul, _, Some(factor)) => (a, factor),
@@ -137,22 +128,23 @@ fn step(graph: &Graph, known: &[Known], node: &Node, scale: &mut f64, log: bool)
         return (!log && *scale > 0.0).then_some(input);
     }
     let input = node.inputs.first().copied().flatten()?;
-    if let Some(clip) = node.op.downcast_ref::<Clip>() {
-        let probabilities = known[input.index()].lies_within(0.0, 1.0);
-        return (probabilities && is_harmless(*clip)).then_some(input);
-    }
-    let log_or_exp = matches!(node.op.downcast_ref(), Some(Unary(UnaryFunction::Log | UnaryFunction::Exp)));
-    (log_or_exp || is_renaming(node)).then_some(input)
+    let neutral = match kind {
+        Kind::Clip(clip) => known[input.index()].lies_within(0.0, 1.0) && is_harmless(*clip),
+        Kind::Unary(UnaryFunction::Log | UnaryFunction::Exp) => true,
+        kind => kind.is_renaming(),
+    };
+    neutral.then_some(input)
 }
 
 /// Returns the activation computed by a node, and its input.
 fn plain(node: &Node) -> Option<(ValueId, Activation)> {
     let input = node.inputs.first().copied().flatten()?;
-    if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
-        return Some((input, if softmax.log { Activation::LogSoftmax } else { Activation::Softmax }));
+    match node.op.kind() {
+        Kind::Softmax(softmax) if softmax.log => Some((input, Activation::LogSoftmax)),
+        Kind::Softmax(_) => Some((input, Activation::Softmax)),
+        Kind::Unary(UnaryFunction::Sigmoid) => Some((input, Activation::Sigmoid)),
+        _ => None,
     }
-    let sigmoid = node.op.downcast_ref::<Unary>().is_some_and(|u| u.0 == UnaryFunction::Sigmoid);
-    sigmoid.then_some((input, Activation::Sigmoid))
 }
 
 /// Returns the interpretation if factor and logarithm are consistent with the activation found.
@@ -175,22 +167,20 @@ fn hard(graph: &Graph, known: &[Known], output: ValueId) -> Option<Scores> {
     loop {
         let node = graph.node(graph.producer(at)?);
         let input = node.inputs.first().copied().flatten()?;
-        if let Some(Unary(UnaryFunction::HardSigmoid { alpha, beta })) = node.op.downcast_ref() {
+        let kind = node.op.kind();
+        if let Kind::Unary(UnaryFunction::HardSigmoid { alpha, beta }) = kind {
             return clamped(input, [alpha.get(), beta.get() - 0.5], scale);
         }
-        if let Some(&Clip { min, max }) = node.op.downcast_ref::<Clip>() {
+        if let Kind::Clip(&Clip { min, max }) = kind {
             let ends = [f64::from(min) * scale, f64::from(max) * scale];
             let cuts = !known[input.index()].lies_within(f64::from(min), f64::from(max));
             let unit = cuts && ends[0].abs() < ROUNDING && (ends[1] - 1.0).abs() < ROUNDING;
             #[allow(clippy::cast_possible_truncation)] // it came from single precision
             return if unit { clamped(input, [scale as f32, -0.5], 1.0) } else { None };
         }
-        at = step(graph, known, node, &mut scale, false).filter(|_| is_affine(node))?;
+        at = step(graph, known, node, &mut scale, false)
+            .filter(|_| kind.is_renaming() || matches!(kind, Kind::Binary(_)))?;
     }
-}
-
-fn is_affine(node: &Node) -> bool {
-    is_renaming(node) || node.op.downcast_ref::<Binary>().is_some()
 }
 
 fn clamped(x: ValueId, affine: [f32; 2], scale: f64) -> Option<Scores> {

@@ -1,11 +1,11 @@
 //! Quantities, such as an age, a count or an angle. The number itself is explained, and also its decrease.
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::gemm::Gemm;
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::{Graph, ValueId};
 
 use super::kind::{Guess, HeadKind, Row};
-use super::{Activation, End, is_renaming};
+use super::{Activation, End};
 
 /// Bias above which an output is not a logit: without features it would be a probability of 0.99995, and training does
 /// not end there.
@@ -53,14 +53,11 @@ fn last_constant(graph: &Graph, output: ValueId) -> Option<f32> {
             let id = node.inputs.get(i).copied().flatten()?;
             graph.constant(id)?.as_f32()?.first().copied()
         };
-        if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
-            return Some(constant(2)? * gemm.beta);
-        }
-        if let Some(Binary(BinaryFunction::Add)) = node.op.downcast_ref() {
-            return constant(1).or_else(|| constant(0));
-        }
-        if !is_renaming(node) {
-            return None;
+        match node.op.kind() {
+            Kind::Gemm(gemm) => return Some(constant(2)? * gemm.beta),
+            Kind::Binary(BinaryFunction::Add) => return constant(1).or_else(|| constant(0)),
+            kind if kind.is_renaming() => {}
+            _ => return None,
         }
         value = node.inputs.first().copied().flatten()?;
     }

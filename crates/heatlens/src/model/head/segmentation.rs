@@ -1,11 +1,8 @@
 //! Class scores at every pixel.
 
-use heatlens_graph::op::cast::Cast;
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, DType, Dim, Graph, GraphError, Shape, ValueId};
 
 use super::dense::{Dense, Region};
@@ -149,21 +146,20 @@ fn behind(
     }
     let Some(node) = graph.producer(value).map(|id| graph.node(id).clone()) else { return Ok(None) };
     let Some(input) = node.inputs.first().copied().flatten() else { return Ok(None) };
-    if let Some(softmax) = node.op.downcast_ref::<Softmax>() {
-        let over = graph.fact(value).shape.axis(softmax.axis);
-        let activation = if softmax.log { Activation::LogSoftmax } else { Activation::Softmax };
-        return Ok((over == Some(axis)).then_some((input, activation)));
+    match node.op.kind() {
+        Kind::Softmax(softmax) => {
+            let over = graph.fact(value).shape.axis(softmax.axis);
+            let activation = if softmax.log { Activation::LogSoftmax } else { Activation::Softmax };
+            Ok((over == Some(axis)).then_some((input, activation)))
+        }
+        Kind::Unary(UnaryFunction::Sigmoid) => Ok(Some((input, Activation::Sigmoid))),
+        Kind::Transpose(transpose) => {
+            let Some(&axis) = transpose.perm.get(axis) else { return Ok(None) };
+            let Some((scores, activation)) = behind(graph, input, axis)? else { return Ok(None) };
+            let scores = Builder::new(graph, "segmentation").transpose(scores, &transpose.perm)?;
+            Ok(Some((scores, activation)))
+        }
+        Kind::Identity | Kind::Cast(DType::F32) => behind(graph, input, axis),
+        _ => Ok(None),
     }
-    if let Some(Unary(UnaryFunction::Sigmoid)) = node.op.downcast_ref() {
-        return Ok(Some((input, Activation::Sigmoid)));
-    }
-    if let Some(transpose) = node.op.downcast_ref::<Transpose>() {
-        let Some(&axis) = transpose.perm.get(axis) else { return Ok(None) };
-        let Some((scores, activation)) = behind(graph, input, axis)? else { return Ok(None) };
-        let scores = Builder::new(graph, "segmentation").transpose(scores, &transpose.perm)?;
-        return Ok(Some((scores, activation)));
-    }
-    let copies = node.op.downcast_ref::<Identity>().is_some()
-        || node.op.downcast_ref::<Cast>().is_some_and(|cast| cast.to == DType::F32);
-    if copies { behind(graph, input, axis) } else { Ok(None) }
 }

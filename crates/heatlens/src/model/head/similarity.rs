@@ -2,13 +2,13 @@
 //!
 //! A single element of an embedding has no meaning; the cosine similarity with the embedding of a reference does.
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::reduce::Reduce;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
 
 use super::kind::{Guess, HeadKind, Row};
-use super::{Activation, End, is_renaming};
+use super::{Activation, End};
 
 /// Number of scores from which a list without names and softmax may be an embedding.
 const MANY: usize = 64;
@@ -62,13 +62,11 @@ fn is_normalised(graph: &Graph, output: ValueId) -> bool {
     let mut value = output;
     loop {
         let Some(node) = graph.producer(value).map(|id| graph.node(id)) else { return false };
-        if let (Some(Binary(BinaryFunction::Div)), &[Some(x), Some(length)]) =
-            (node.op.downcast_ref(), node.inputs.as_slice())
-        {
-            return is_length(graph, length, x);
-        }
-        match node.inputs.first() {
-            Some(&Some(input)) if is_renaming(node) => value = input,
+        match (node.op.kind(), node.inputs.as_slice()) {
+            (Kind::Binary(BinaryFunction::Div), &[Some(x), Some(length)]) => {
+                return is_length(graph, length, x);
+            }
+            (kind, &[Some(input), ..]) if kind.is_renaming() => value = input,
             _ => return false,
         }
     }
@@ -79,8 +77,9 @@ fn is_length(graph: &Graph, length: ValueId, x: ValueId) -> bool {
     let (mut at, mut root) = (length, false);
     for _ in 0..8 {
         let Some(node) = graph.producer(at).map(|id| graph.node(id)) else { return false };
-        root |= matches!(node.op.downcast_ref(), Some(Unary(UnaryFunction::Sqrt)));
-        if root && node.op.downcast_ref::<Reduce>().is_some() {
+        let kind = node.op.kind();
+        root |= kind == Kind::Unary(UnaryFunction::Sqrt);
+        if root && matches!(kind, Kind::Reduce(_)) {
             let squared = node.inputs.first().copied().flatten().and_then(|id| graph.producer(id));
             return squared.is_some_and(|id| graph.node(id).inputs.contains(&Some(x)));
         }

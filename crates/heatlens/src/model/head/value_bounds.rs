@@ -6,20 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
+use heatlens_graph::op::Kind;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::global_pool::GlobalPoolFunction;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
-use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
-use heatlens_graph::op::r#where::Where;
+use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{DType, Graph, Node, ValueId};
-
-use super::is_renaming;
 
 /// Larger constants are weights; their bounds say nothing about an output.
 const MOST_ELEMENTS: usize = 1 << 16;
@@ -170,49 +163,35 @@ impl Follow<'_> {
     }
 
     fn result(&self) -> Option<Known> {
-        let op = &self.node.op;
-        if let Some(Unary(function)) = op.downcast_ref() {
-            return self.unary(*function);
-        }
-        if let Some(Binary(function)) = op.downcast_ref() {
-            return self.binary(*function);
-        }
-        if let Some(softmax) = op.downcast_ref::<Softmax>() {
-            let end = if softmax.log { (f64::NEG_INFINITY, 0.0) } else { (0.0, 1.0) };
-            let axis = self.graph.fact(self.output).shape.axis(softmax.axis)?;
-            let groups = self.len(self.output)? / size(self.graph, self.output, axis)?;
-            let found = self.within(end);
-            return Some(if softmax.log { found } else { found.adding_up_to(groups) });
-        }
-        if let Some(clip) = op.downcast_ref::<Clip>() {
-            return self.clip(*clip);
-        }
-        if let Some(reduce) = op.downcast_ref::<Reduce>() {
-            return self.reduce(reduce);
-        }
-        if let Some(pool) = op.downcast_ref::<GlobalPool>() {
-            let input = self.input(0)?;
-            let places = self.len(self.id(0)?)? / self.len(self.output)?;
-            let mut found = self.within((input.low, input.high));
-            if pool.0 == GlobalPoolFunction::Average {
-                found.total = input.total.affine(1.0 / places, 0.0);
+        match self.node.op.kind() {
+            Kind::Unary(function) => self.unary(function),
+            Kind::Binary(function) => self.binary(function),
+            Kind::Softmax(softmax) if softmax.log => Some(self.within((f64::NEG_INFINITY, 0.0))),
+            Kind::Softmax(softmax) => {
+                let axis = self.graph.fact(self.output).shape.axis(softmax.axis)?;
+                let groups = self.len(self.output)? / size(self.graph, self.output, axis)?;
+                Some(self.within((0.0, 1.0)).adding_up_to(groups))
             }
-            return Some(found);
+            Kind::Clip(clip) => self.clip(*clip),
+            Kind::Reduce(reduce) => self.reduce(reduce),
+            Kind::GlobalPool(function) => {
+                let input = self.input(0)?;
+                let places = self.len(self.id(0)?)? / self.len(self.output)?;
+                let mut found = self.within((input.low, input.high));
+                if function == GlobalPoolFunction::Average {
+                    found.total = input.total.affine(1.0 / places, 0.0);
+                }
+                Some(found)
+            }
+            Kind::Concat(_) => self.concat(),
+            Kind::Transpose(_) => self.input(0).cloned(),
+            Kind::Slice(_) | Kind::Gather(_) => self.input(0).map(|x| self.within((x.low, x.high))),
+            Kind::Where => {
+                let (a, b) = (self.input(1)?, self.input(2)?);
+                Some(self.within((a.low.min(b.low), a.high.max(b.high))))
+            }
+            kind => self.input(0).filter(|_| kind.is_renaming()).cloned(),
         }
-        if op.downcast_ref::<Concat>().is_some() {
-            return self.concat();
-        }
-        if is_renaming(self.node) || op.downcast_ref::<Transpose>().is_some() {
-            return self.input(0).cloned();
-        }
-        if op.downcast_ref::<Slice>().is_some() || op.downcast_ref::<Gather>().is_some() {
-            return self.input(0).map(|x| self.within((x.low, x.high)));
-        }
-        if op.downcast_ref::<Where>().is_some() {
-            let (a, b) = (self.input(1)?, self.input(2)?);
-            return Some(self.within((a.low.min(b.low), a.high.max(b.high))));
-        }
-        None
     }
 
     fn unary(&self, function: UnaryFunction) -> Option<Known> {
@@ -287,7 +266,7 @@ impl Follow<'_> {
     /// Returns the reduction that computes the divisor, if the divisor is the sum of the dividend.
     fn sum(&self) -> Option<&Reduce> {
         let sum = self.graph.node(self.graph.producer(self.id(1)?)?);
-        let reduce = sum.op.downcast_ref::<Reduce>()?;
+        let Kind::Reduce(reduce) = sum.op.kind() else { return None };
         let same = sum.inputs.first().copied().flatten() == self.id(0);
         (same && reduce.function == ReduceFunction::Sum && reduce.keep_dims).then_some(reduce)
     }
@@ -346,6 +325,8 @@ fn size(graph: &Graph, id: ValueId, axis: usize) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use heatlens_graph::op::concat::Concat;
+    use heatlens_graph::op::softmax::Softmax;
     use heatlens_graph::{Builder, Fact, Shape, Tensor};
 
     use super::*;

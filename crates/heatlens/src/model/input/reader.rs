@@ -6,21 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::Binary;
-use heatlens_graph::op::cast::Cast;
-use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::global_pool::GlobalPool;
-use heatlens_graph::op::identity::Identity;
-use heatlens_graph::op::pad::Pad;
-use heatlens_graph::op::pool::{AveragePool, MaxPool};
-use heatlens_graph::op::reshape::Reshape;
-use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::transpose::Transpose;
-use heatlens_graph::op::unary::Unary;
+use heatlens_graph::op::Kind;
 use heatlens_graph::{Graph, Node, NodeId, Uses, ValueId};
 
 /// Input axis at each axis of a value.
@@ -54,38 +40,40 @@ pub(super) fn channel_axis(graph: &Graph, uses: &Uses, input: ValueId) -> Option
 
 /// True if a node uses axis 1 as channels.
 fn reads_channels(node: &Node) -> bool {
-    let op = &node.op;
-    op.downcast_ref::<Conv>().is_some()
-        || op.downcast_ref::<MaxPool>().is_some()
-        || op.downcast_ref::<AveragePool>().is_some()
-        || op.downcast_ref::<GlobalPool>().is_some()
-        || op.downcast_ref::<BatchNormalization>().is_some()
+    matches!(
+        node.op.kind(),
+        Kind::Conv(_)
+            | Kind::MaxPool(_)
+            | Kind::AveragePool(_)
+            | Kind::GlobalPool(_)
+            | Kind::BatchNormalization(_)
+    )
 }
 
 /// Returns the order of axes after a node that preserves the image's axes.
 fn passed(graph: &Graph, node: &Node, value: ValueId, order: Order) -> Option<Order> {
-    let op = &node.op;
     let output = *node.outputs.first()?;
     if graph.fact(output).shape.rank() != 4 {
         return None;
     }
-    if let Some(transpose) = op.downcast_ref::<Transpose>() {
-        let perm: [usize; 4] = transpose.perm.clone().try_into().ok()?;
-        return Some(perm.map(|axis| order[axis]));
+    match node.op.kind() {
+        Kind::Transpose(transpose) => {
+            let perm: [usize; 4] = transpose.perm.clone().try_into().ok()?;
+            Some(perm.map(|axis| order[axis]))
+        }
+        Kind::Reshape => reshaped(graph, value, output, order),
+        Kind::Gather(gather) => (gather.shape.len() == 1).then_some(order),
+        Kind::Binary(_)
+        | Kind::Unary(_)
+        | Kind::Cast(_)
+        | Kind::Identity
+        | Kind::Clip(_)
+        | Kind::Elementwise
+        | Kind::Pad(_)
+        | Kind::Slice(_)
+        | Kind::Concat(_) => Some(order),
+        _ => None,
     }
-    if op.downcast_ref::<Reshape>().is_some() {
-        return reshaped(graph, value, output, order);
-    }
-    let keeps = op.downcast_ref::<Binary>().is_some()
-        || op.downcast_ref::<Unary>().is_some()
-        || op.downcast_ref::<Cast>().is_some()
-        || op.downcast_ref::<Identity>().is_some()
-        || op.downcast_ref::<Clip>().is_some()
-        || op.downcast_ref::<Pad>().is_some()
-        || op.downcast_ref::<Slice>().is_some()
-        || op.downcast_ref::<Concat>().is_some()
-        || op.downcast_ref::<Gather>().is_some_and(|gather| gather.shape.len() == 1);
-    keeps.then_some(order)
 }
 
 /// Returns the order of axes after a reshape that only moves an axis of size 1, which some exporters write instead of a

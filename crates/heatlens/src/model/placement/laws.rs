@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::conv::Conv;
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Builder, DefaultRules, Fact, Graph, Shape, Tensor, differentiate, reference};
@@ -102,7 +103,7 @@ fn turn(model: &mut Model) {
         .graph
         .nodes()
         .iter()
-        .filter(|n| n.op.downcast_ref::<Conv>().is_some())
+        .filter(|n| matches!(n.op.kind(), Kind::Conv(_)))
         .filter_map(|n| n.inputs[1])
         .collect();
     for value in weights {

@@ -6,17 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use heatlens_graph::op::Kind;
 use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::cast::Cast;
-use heatlens_graph::op::identity::Identity;
+use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::transpose::Transpose;
 use heatlens_graph::{Builder, Dim, Graph, Node, NodeId, Shape, Tensor, ValueId};
 
 use super::layer::over;
 use super::{Built, STABILISER};
 use crate::rule::Network;
-use crate::rule::network::is;
 
 /// A chain of nodes that together compute x·a + c.
 #[derive(Clone, Debug)]
@@ -83,11 +81,12 @@ impl Affine {
     /// Appends a node if it only moves the chain's output or combines it with constants; returns false otherwise.
     fn take(&mut self, graph: &Graph, id: NodeId, x: ValueId) -> bool {
         let node = graph.node(id);
-        if let Some(Transpose { perm }) = node.op.downcast_ref() {
+        let kind = node.op.kind();
+        if let Kind::Transpose(Transpose { perm }) = kind {
             let axes: Option<Vec<usize>> = perm.iter().map(|&p| self.axes.get(p).copied()).collect();
             let Some(axes) = axes else { return false };
             self.axes = axes;
-        } else if is::<Identity>(node) || is::<Cast>(node) {
+        } else if matches!(kind, Kind::Identity | Kind::Cast(_)) {
             if node.outputs.iter().any(|&y| graph.fact(y) != graph.fact(x)) {
                 return false;
             }
@@ -145,7 +144,7 @@ impl Affine {
 impl Step {
     /// Returns the effect of a node on its input `x`, if it is a factor and a shift per channel.
     fn of(graph: &Graph, node: &Node, x: ValueId) -> Option<Self> {
-        if let Some(BatchNormalization { epsilon }) = node.op.downcast_ref() {
+        if let Kind::BatchNormalization(BatchNormalization { epsilon }) = node.op.kind() {
             (node.inputs.first() == Some(&Some(x))).then_some(())?;
             let numbers = |i: usize| Some(graph.constant(node.inputs.get(i).copied()??)?.to_f64());
             let (scale, shift, mean, variance) = (numbers(1)?, numbers(2)?, numbers(3)?, numbers(4)?);
@@ -154,7 +153,7 @@ impl Step {
             let shift = shift.iter().zip(mean.iter().zip(&factor)).map(|(c, (m, f))| c - m * f).collect();
             return Some(Self { axis: Some(1), factor, shift });
         }
-        let &Binary(function) = node.op.downcast_ref()?;
+        let Kind::Binary(function) = node.op.kind() else { return None };
         let &[Some(left), Some(right)] = node.inputs.as_slice() else { return None };
         let (number, behind) = if left == x { (right, true) } else { (left, false) };
         let output = &graph.fact(*node.outputs.first()?).shape;
@@ -189,5 +188,5 @@ fn axis_of(tensor: &Tensor, rank: usize) -> Option<Option<usize>> {
 
 /// Returns true if a node computes new values rather than moving them.
 pub(super) fn is_arithmetic(node: &Node) -> bool {
-    is::<Binary>(node) || is::<BatchNormalization>(node)
+    matches!(node.op.kind(), Kind::Binary(_) | Kind::BatchNormalization(_))
 }

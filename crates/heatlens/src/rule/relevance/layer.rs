@@ -3,18 +3,14 @@
 use std::sync::Arc;
 
 use heatlens_graph::op::binary::BinaryFunction;
-use heatlens_graph::op::conv::Conv;
-use heatlens_graph::op::conv_grad::ConvInputGrad;
 use heatlens_graph::op::gemm::Gemm;
-use heatlens_graph::op::matmul::MatMul;
 use heatlens_graph::op::r#where::Where;
-use heatlens_graph::op::{at, require_value};
+use heatlens_graph::op::{Kind, at, require_value};
 use heatlens_graph::{Builder, Graph, GraphError, Node, OpError, Shape, ValueId};
 
 use super::affine::Affine;
 use super::{Built, STABILISER};
 use crate::rule::Network;
-use crate::rule::network::is;
 
 /// Rule by which a layer z = Σ x·w + b distributes the relevance of its outputs to its inputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,9 +49,9 @@ pub(super) struct Layer {
 impl Layer {
     /// Interprets a node as a layer; `None` if it is not a layer with weights.
     pub(super) fn of(network: &Network, node: &Node) -> Option<Self> {
-        let convolution = is::<Conv>(node) || is::<ConvInputGrad>(node);
-        let dense = is::<Gemm>(node) || is::<MatMul>(node);
-        if !convolution && !dense {
+        let kind = node.op.kind();
+        let dense = matches!(kind, Kind::Gemm(_) | Kind::MatMul);
+        if !kind.is_weighted_sum() {
             return None;
         }
         let varies = |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|v| network.varies(v));
@@ -83,7 +79,8 @@ impl Layer {
     pub(super) fn takes(self, graph: &Graph, node: &Node, axis: Option<usize>) -> bool {
         let rank = node.outputs.first().map_or(0, |&y| graph.fact(y).shape.rank());
         let channels = if self.dense { rank.checked_sub(1) } else { Some(1) };
-        self.x == 0 && !is::<ConvInputGrad>(node) && (axis.is_none() || axis == channels)
+        let transposed = matches!(node.op.kind(), Kind::ConvTranspose(_));
+        self.x == 0 && !transposed && (axis.is_none() || axis == channels)
     }
 
     /// Returns the layer's weights and bias, merged with those of the arithmetic after it.
@@ -97,7 +94,7 @@ impl Layer {
         let mut w = require_value(node, self.w)?;
         let mut bias = node.inputs.get(self.bias).copied().flatten();
         let mut op = Arc::clone(&node.op);
-        if let Some(gemm) = node.op.downcast_ref::<Gemm>() {
+        if let Kind::Gemm(gemm) = node.op.kind() {
             // Factors are merged into weights and bias, which then have the correct signs.
             w = b.scale(w, gemm.alpha)?;
             bias = bias.map(|bias| b.scale(bias, gemm.beta)).transpose()?;
@@ -125,9 +122,9 @@ impl Layer {
     /// Reshapes one value per output channel so that it broadcasts over the weights.
     fn along_outputs(self, b: &mut Builder<'_>, node: &Node, vector: ValueId) -> Built {
         let rank = b.shape(require_value(node, self.w)?).rank();
-        let last = match node.op.downcast_ref::<Gemm>() {
-            Some(gemm) => self.w == 1 && !gemm.trans_b,
-            None => self.dense,
+        let last = match node.op.kind() {
+            Kind::Gemm(gemm) => self.w == 1 && !gemm.trans_b,
+            _ => self.dense,
         };
         let mut dims = b.shape(vector).0;
         if !last {
@@ -183,7 +180,7 @@ impl Merged {
     /// Returns true if the operator adds a bias itself. Of the others only a matrix product gets one, along its
     /// last axis.
     fn takes_bias(&self) -> bool {
-        !is::<MatMul>(&self.node)
+        self.node.op.kind() != Kind::MatMul
     }
 
     /// Builds x ⊙ Σ s·w of a part.

@@ -10,28 +10,17 @@
 //!   "AttnLRP").
 //! - The divisor of a normalization is treated as a constant (Ali et al. 2022): the dividend receives all.
 
-use heatlens_graph::op::batch_normalization::BatchNormalization;
-use heatlens_graph::op::binary::{Binary, BinaryFunction};
-use heatlens_graph::op::clip::Clip;
-use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
+use heatlens_graph::op::binary::BinaryFunction;
+use heatlens_graph::op::global_pool::GlobalPoolFunction;
 use heatlens_graph::op::layer_normalization::LayerNormalization;
-use heatlens_graph::op::matmul::MatMul;
-use heatlens_graph::op::pad::Pad;
-use heatlens_graph::op::pool::{AveragePool, MaxPool};
-use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
-use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::softmax::Softmax;
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
-use heatlens_graph::op::r#where::Where;
-use heatlens_graph::op::{at, require_value};
+use heatlens_graph::op::reduce::ReduceFunction;
+use heatlens_graph::op::unary::UnaryFunction;
+use heatlens_graph::op::{Kind, at, require_value};
 use heatlens_graph::{Builder, Graph, Node, OpError, ValueId};
 
 use super::layer::over;
 use super::{Built, STABILISER, Shares};
 use crate::rule::Network;
-use crate::rule::network::{copies, is};
 
 /// Treatment of relevance by an operator.
 enum Way {
@@ -74,14 +63,14 @@ pub(super) fn shares(
         Way::Halves => divide(b, node, relevance, wanted, 0.5),
         Way::Factor(position) => {
             let only: Vec<bool> = wanted.iter().enumerate().map(|(i, &w)| w && i == position).collect();
-            match node.op.downcast_ref::<MatMul>() {
-                Some(_) => divide(b, node, relevance, &only, 1.0),
-                None => Ok(pass(&only, relevance)),
+            match node.op.kind() {
+                Kind::MatMul => divide(b, node, relevance, &only, 1.0),
+                _ => Ok(pass(&only, relevance)),
             }
         }
         Way::Normalise => {
             let mut shares = vec![None; node.inputs.len()];
-            if let (Some(norm), Some(true)) = (node.op.downcast_ref::<LayerNormalization>(), wanted.first()) {
+            if let (Kind::LayerNormalization(norm), Some(true)) = (node.op.kind(), wanted.first()) {
                 shares[0] = Some(normalise(b, node, *norm, relevance)?);
             }
             Ok(shares)
@@ -91,50 +80,32 @@ pub(super) fn shares(
 
 /// Returns the treatment of relevance by a node; `None` if there is no rule.
 fn way(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
-    let moves = copies(node)
-        || is::<Slice>(node)
-        || is::<Pad>(node)
-        || is::<Concat>(node)
-        || is::<Gather>(node)
-        || is::<Where>(node)
-        || is::<MaxPool>(node);
-    if moves {
-        return Some(Way::Move);
-    }
-    if is::<AveragePool>(node) || is::<BatchNormalization>(node) {
-        return Some(Way::Divide);
-    }
-    if is::<Clip>(node) {
-        return Some(Way::Pass);
-    }
-    if is::<LayerNormalization>(node) {
-        return Some(Way::Normalise);
-    }
-    if let Some(GlobalPool(function)) = node.op.downcast_ref() {
-        return Some(if *function == GlobalPoolFunction::Max { Way::Move } else { Way::Divide });
-    }
-    if let Some(Reduce { function, .. }) = node.op.downcast_ref() {
-        return match function {
+    use BinaryFunction as F;
+    let varies = |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|v| network.varies(v));
+    let kind = node.op.kind();
+    match kind {
+        _ if kind.is_moving() => Some(Way::Move),
+        Kind::Cast(_) | Kind::Where | Kind::MaxPool(_) | Kind::GlobalPool(GlobalPoolFunction::Max) => {
+            Some(Way::Move)
+        }
+        Kind::AveragePool(_)
+        | Kind::BatchNormalization(_)
+        | Kind::GlobalPool(GlobalPoolFunction::Average) => Some(Way::Divide),
+        Kind::Clip(_) => Some(Way::Pass),
+        Kind::LayerNormalization(_) => Some(Way::Normalise),
+        Kind::Reduce(reduce) => match reduce.function {
             ReduceFunction::Max | ReduceFunction::Min => Some(Way::Move),
             ReduceFunction::Sum | ReduceFunction::Mean => Some(Way::Divide),
             _ => None,
-        };
-    }
-    if let Some(Unary(function)) = node.op.downcast_ref() {
-        return is_activation(*function).then_some(Way::Pass);
-    }
-    if is::<MatMul>(node) {
-        return product(network, graph, node);
-    }
-    let Binary(function) = node.op.downcast_ref()?;
-    let varies = |i: usize| node.inputs.get(i).copied().flatten().is_some_and(|v| network.varies(v));
-    match function {
-        BinaryFunction::Add | BinaryFunction::Sub => Some(Way::Divide),
-        BinaryFunction::Max | BinaryFunction::Min => Some(Way::Move),
-        BinaryFunction::PRelu => Some(Way::Pass),
-        BinaryFunction::Mul if varies(0) && varies(1) => product(network, graph, node),
-        BinaryFunction::Mul => Some(Way::Divide),
-        BinaryFunction::Div => varies(0).then_some(Way::Factor(0)),
+        },
+        Kind::Unary(function) => is_activation(function).then_some(Way::Pass),
+        Kind::MatMul => product(network, graph, node),
+        Kind::Binary(F::Add | F::Sub) => Some(Way::Divide),
+        Kind::Binary(F::Max | F::Min) => Some(Way::Move),
+        Kind::Binary(F::PRelu) => Some(Way::Pass),
+        Kind::Binary(F::Mul) if varies(0) && varies(1) => product(network, graph, node),
+        Kind::Binary(F::Mul) => Some(Way::Divide),
+        Kind::Binary(F::Div) => varies(0).then_some(Way::Factor(0)),
         _ => None,
     }
 }
@@ -163,29 +134,20 @@ fn gate_rank(network: &Network, graph: &Graph, value: ValueId) -> u8 {
     use UnaryFunction as F;
     let value = network.behind(value);
     let Some(node) = graph.producer(value).map(|id| graph.node(id)) else { return 0 };
-    if is::<Softmax>(node) {
-        return 2;
-    }
-    if is::<Where>(node) {
-        let parts = node.inputs.iter().skip(1).flatten();
-        return parts
-            .filter(|&&v| network.varies(v))
-            .map(|&v| gate_rank(network, graph, v))
-            .max()
-            .unwrap_or(0);
-    }
-    match node.op.downcast_ref() {
-        Some(Unary(F::Sigmoid | F::HardSigmoid { .. } | F::Exp)) => return 2,
-        Some(Unary(F::Tanh | F::Erf | F::Softsign)) => return 1,
-        _ => {}
-    }
-    match node.op.downcast_ref() {
+    match node.op.kind() {
+        Kind::Softmax(_) | Kind::Unary(F::Sigmoid | F::HardSigmoid { .. } | F::Exp) => 2,
+        Kind::Unary(F::Tanh | F::Erf | F::Softsign) => 1,
+        Kind::Where => {
+            let parts = node.inputs.iter().skip(1).flatten().filter(|&&v| network.varies(v));
+            parts.map(|&v| gate_rank(network, graph, v)).max().unwrap_or(0)
+        }
         // A decomposed softmax.
-        Some(Binary(BinaryFunction::Div)) => {
+        Kind::Binary(BinaryFunction::Div) => {
             let dividend = node.inputs.first().copied().flatten();
             dividend.map_or(0, |v| if gate_rank(network, graph, v) == 2 { 2 } else { 0 })
         }
-        _ => u8::from(node.op.downcast_ref().is_some_and(|c: &Clip| c.min.is_finite() && c.max.is_finite())),
+        Kind::Clip(clip) => u8::from(clip.min.is_finite() && clip.max.is_finite()),
+        _ => 0,
     }
 }
 
