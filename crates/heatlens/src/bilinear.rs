@@ -42,11 +42,13 @@ impl Tap {
     }
 
     /// Returns the weights of the points before and after the position.
+    #[inline]
     pub(crate) fn weights(&self) -> [f32; 2] {
         [(1.0 - self.share) * self.strength, self.share * self.strength]
     }
 
     /// Interpolates between the values of the points.
+    #[inline]
     pub(crate) fn mix(self, value: impl Fn(usize) -> f32) -> f32 {
         let [left, right] = self.weights();
         value(self.left) * left + value(self.right) * right

@@ -11,9 +11,10 @@ pub(super) const NEUTRAL: [u8; 3] = [236, 238, 240];
 
 /// Mixes `color` into a pixel; `opacity` from 0 to 1.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of two bytes")]
-pub(super) fn blend(pixel: &mut Rgb<u8>, color: [u8; 3], opacity: f32) {
+#[inline]
+pub(super) fn blend(pixel: &mut [u8; 3], color: [u8; 3], opacity: f32) {
     let opacity = opacity.clamp(0.0, 1.0);
-    for (under, over) in pixel.0.iter_mut().zip(color) {
+    for (under, over) in pixel.iter_mut().zip(color) {
         // Adding 0.5 and truncating rounds without a function call.
         *under = (f32::from(*under) * (1.0 - opacity) + f32::from(over) * opacity + 0.5) as u8;
     }
@@ -24,7 +25,7 @@ pub(super) fn blend_at(picture: &mut RgbImage, x: i32, y: i32, color: [u8; 3], o
     if let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y))
         && let Some(pixel) = picture.get_pixel_mut_checked(x, y)
     {
-        blend(pixel, color, opacity);
+        blend(&mut pixel.0, color, opacity);
     }
 }
 
@@ -46,7 +47,7 @@ pub(super) fn fill(
     };
     for row in clip(y, height, lines) {
         for column in clip(x, width, columns) {
-            blend(picture.get_pixel_mut(column, row), color, opacity);
+            blend(&mut picture.get_pixel_mut(column, row).0, color, opacity);
         }
     }
 }

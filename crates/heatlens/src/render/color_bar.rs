@@ -103,7 +103,7 @@ impl ColorBar {
             let ground = 1.0 - (y as f32 / height.saturating_sub(1).max(1) as f32);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
             let mut pixel = Rgb([(255.0 * ground).round() as u8; 3]);
-            blend(&mut pixel, color, style.cover(value));
+            blend(&mut pixel.0, color, style.cover(value));
             pixel
         })
     }

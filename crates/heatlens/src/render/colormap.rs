@@ -147,6 +147,7 @@ impl ColorTable {
 
     /// Returns the index of the step nearest to `value`, clamped to the map's range.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the table")]
+    #[inline]
     pub fn step(&self, value: f32) -> usize {
         let share = ((value - self.low) / (1.0 - self.low)).clamp(0.0, 1.0);
         (share * f32::from(Self::STEPS) + 0.5) as usize
@@ -164,6 +165,7 @@ impl ColorTable {
     }
 
     /// Returns the colour of the step nearest to `value`.
+    #[inline]
     pub fn color(&self, value: f32) -> [u8; 3] {
         self.colors[self.step(value)]
     }

@@ -57,15 +57,13 @@ impl CropTransform {
         let [top, left, height, width] = self.seen;
         let lines = taps(rows, [top, height], map, 0);
         let places = taps(columns, [left, width], map, 1);
-        let mut projected = Vec::with_capacity(rows * columns);
-        for line in &lines {
-            for place in &places {
-                projected.push(match (line, place) {
-                    (Some(line), Some(place)) => {
-                        line.mix(|row| place.mix(|c| map.values()[row * map.width() + c]))
-                    }
-                    _ => 0.0,
-                });
+        let mut projected = vec![0.0; rows * columns];
+        for (line, row) in lines.iter().zip(projected.chunks_exact_mut(columns.max(1))) {
+            let Some(line) = line else { continue };
+            for (value, place) in row.iter_mut().zip(&places) {
+                if let Some(place) = place {
+                    *value = line.mix(|row| place.mix(|c| map.values()[row * map.width() + c]));
+                }
             }
         }
         Map::finite(rows, columns, projected)

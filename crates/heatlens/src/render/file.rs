@@ -84,12 +84,13 @@ fn png_bytes(picture: &RgbImage) -> io::Result<Vec<u8>> {
     let mut encoder = Encoder::new(&mut bytes, width, height);
     encoder.set_compression(Compression::Balanced);
     let pixels;
-    let data = if picture.pixels().all(|p| p.0[0] == p.0[1] && p.0[1] == p.0[2]) {
+    let (all, _) = picture.as_chunks();
+    let data = if all.iter().all(|[r, g, b]| r == g && g == b) {
         encoder.set_color(ColorType::Grayscale);
         encoder.set_filter(Filter::Adaptive);
-        pixels = picture.pixels().map(|p| p.0[0]).collect::<Vec<u8>>();
+        pixels = all.iter().map(|[grey, ..]| *grey).collect::<Vec<u8>>();
         &pixels
-    } else if let Some((palette, indices)) = palette(picture) {
+    } else if let Some((palette, indices)) = palette(all) {
         encoder.set_color(ColorType::Indexed);
         encoder.set_palette(palette);
         encoder.set_filter(Filter::NoFilter);
@@ -109,20 +110,20 @@ fn png_bytes(picture: &RgbImage) -> io::Result<Vec<u8>> {
 
 /// Returns the palette (red, green and blue of each colour in turn) and each pixel's palette index; `None` if there
 /// are more than 256 colours.
-fn palette(picture: &RgbImage) -> Option<(Vec<u8>, Vec<u8>)> {
+fn palette(picture: &[[u8; 3]]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut numbers = BTreeMap::new();
-    let mut indices = Vec::with_capacity(picture.pixels().len());
+    let mut indices = Vec::with_capacity(picture.len());
     let mut last = None;
-    for pixel in picture.pixels() {
+    for pixel in picture {
         let index = match last {
-            Some((color, index)) if color == pixel.0 => index,
+            Some((color, index)) if color == *pixel => index,
             _ => {
                 let next = numbers.len();
-                let index = *numbers.entry(pixel.0).or_insert(next);
+                let index = *numbers.entry(*pixel).or_insert(next);
                 if index >= PALETTE {
                     return None;
                 }
-                last = Some((pixel.0, index));
+                last = Some((*pixel, index));
                 index
             }
         };

@@ -153,8 +153,8 @@ pub fn heatmap(raw: &Map, view: &CropTransform, style: HeatStyle, reason: &str) 
         return reason_picture(width, height, reason);
     };
     let (mut picture, colors) = (RgbImage::new(width, height), style.colormap.table());
-    for (pixel, &value) in picture.pixels_mut().zip(map.values()) {
-        *pixel = Rgb(colors.color(value));
+    for (pixel, &value) in picture.as_chunks_mut().0.iter_mut().zip(map.values()) {
+        *pixel = colors.color(value);
     }
     fade_unseen(&mut picture, view, 1.0);
     picture
@@ -182,7 +182,7 @@ pub fn overlay(
         .zip(colors.colors())
         .map(|(value, color)| (smooth_step(value.abs() / ALL_GREY), style.cover(value), *color))
         .collect();
-    for (pixel, &value) in picture.pixels_mut().zip(map.values()) {
+    for (pixel, &value) in picture.as_chunks_mut().0.iter_mut().zip(map.values()) {
         let (greyness, cover, color) = steps[colors.step(value)];
         if cover > 0.0 {
             let grey = [grey(*pixel); 3];
@@ -195,9 +195,9 @@ pub fn overlay(
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of bytes")]
-fn grey(pixel: Rgb<u8>) -> u8 {
-    let [r, g, b] = pixel.0.map(f32::from);
-    (0.299 * r + 0.587 * g + 0.114 * b + 0.5) as u8
+#[inline]
+fn grey([r, g, b]: [u8; 3]) -> u8 {
+    (0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b) + 0.5) as u8
 }
 
 /// Returns width and height of a picture of the view's size; 0 for sides beyond 32 bits.
@@ -216,7 +216,7 @@ pub(super) fn fade_unseen(picture: &mut RgbImage, view: &CropTransform, opacity:
     let [rows, columns] = view.window().map(|range| (range.start as u32, range.end as u32));
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
         if !(rows.0..rows.1).contains(&y) || !(columns.0..columns.1).contains(&x) {
-            blend(pixel, NEUTRAL, opacity);
+            blend(&mut pixel.0, NEUTRAL, opacity);
         }
     }
     let thick = (width.max(height) / 640).max(1);

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -130,11 +131,15 @@ pub fn scaled(picture: &RgbImage, to: [usize; 2]) -> RgbImage {
 /// Scales bilinearly; `None` for sizes of 0 or beyond 32 bits.
 fn filtered(picture: &RgbImage, [rows, columns]: [usize; 2]) -> Option<RgbImage> {
     let (width, height) = (u32::try_from(columns).ok()?, u32::try_from(rows).ok()?);
-    let source = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3).ok()?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
+    // Typed images: images of a type known at run time only would compile the filters of all pixel types.
+    let source =
+        TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw()).ok()?;
+    let mut scaled = RgbImage::new(width, height);
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut scaled).ok()?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut target, &options).ok()?;
-    RgbImage::from_raw(width, height, target.into_vec())
+    Resizer::new().resize_typed(&source, &mut target, &options).ok()?;
+    drop(target);
+    Some(scaled)
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ impl Audit {
             "methods": self.methods.iter().map(MethodAudit::to_json).collect::<Vec<_>>(),
             "recommended": self.recommended,
             "agreement": { "ids": self.agreement.ids, "correlation": self.agreement.correlation },
-            "yardstick": self.reference_bounds.map(|y| json!({ "edges": y.edges, "floor": y.floor })),
+            "reference_bounds": self.reference_bounds.map(|y| json!({ "edges": y.edges, "floor": y.floor })),
             "uninformative_metrics": self.uninformative,
             "shortcuts": self.shortcuts,
             "always_looked_at": self.always_looked_at,
