@@ -1,4 +1,4 @@
-"""XAI-TRIS, 8×8 pixels: tests whether methods find the pixels that are known to matter. Writes the tables of docs/validity.md.
+"""XAI-TRIS, 8×8 pixels: tests whether methods find the pixels that are known to matter. Writes its tables into docs/validity.md.
 
     python tools/xai_tris/run.py FOLDER [--heatlens target/release/heatlens] [--images 100] [--linear-only]
 
@@ -6,184 +6,115 @@ Needs numpy, scipy, POT, torch and onnx. The data are generated here, following 
 the authors' configuration for 8×8 pixels (braindatalab/xai-tris): a T or an L of four pixels over noise, in four
 scenarios, with white and with correlated (smoothed) noise. First the linear rows: a linear network with closed-form weights,
 whose gradient and input × gradient must reproduce the reference numbers below, or the script ends with an error. Then one
-network for each scenario, trained here, with every applicable method, and the ranking of these methods by
-`heatlens audit`, which has no access to the ground truth.
+network for each scenario and noise, trained here, with every applicable method, and the ranking of methods by
+`heatlens audit`, which has no access to the ground truth. Networks and results in FOLDER are reused.
 """
-import argparse, json, random, subprocess, sys
+import argparse, json, subprocess, sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from ot.lp import emd
-from scipy.ndimage import gaussian_filter
-from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
-from torch import nn
 
-SEED, N, SIDE = 4000002, 10000, 8
-T, L = np.array([[1, 0], [1, 1], [1, 0]], float), np.array([[1, 0], [1, 0], [1, 1]], float)
-PLACES = [(1, 1), (4, 5)]
-# The signal's share for white and for correlated noise.
-SCENARIOS = {'linear': (.18, .0125), 'multiplicative': (.7, .1), 'rigid': (.65, .2), 'xor': (.35, .15)}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'docs'))
+from marked import VALIDITY, table, write_part
+from data import LABELS, N, SCENARIOS, SIDE, backgrounds, images
+from networks import linear, trained
+from scores import scores
+
 # Precision and EMD score of the linear network, by numpy alone.
 REFERENCE = {('gradient', 'white'): (1.000, .970), ('input_x_gradient', 'white'): (.930, .926),
              ('gradient', 'correlated'): (.875, .911), ('input_x_gradient', 'correlated'): (.621, .880)}
 TOLERANCE = .005
-CONTROLS = ['random', 'edges', 'centre']
-
-
-def put(canvas, shape, place):
-    y, x = place
-    canvas[y:y + shape.shape[0], x:x + shape.shape[1]] += shape
-
-
-def patterns(scenario):
-    """The signal of every image; the first half are of class 0."""
-    out = np.zeros((N, SIDE, SIDE))
-    r = np.random.RandomState(SEED)
-    for i in range(N):
-        if scenario == 'xor':
-            signs = [(1, 1), (-1, -1), (1, -1), (-1, 1)][i * 4 // N]
-            for shape, place, sign in zip((T, L), PLACES, signs):
-                put(out[i], sign * shape, place)
-        elif scenario == 'rigid':
-            shape = np.rot90((T, L)[i * 2 // N], r.randint(4))
-            put(out[i], shape, [r.randint(0, SIDE - n + 1) for n in shape.shape])
-        else:
-            k = i * 2 // N
-            put(out[i], (T, L)[k], PLACES[k])
-    return out.reshape(N, -1)
-
-
-def backgrounds():
-    random.seed(SEED)
-    np.random.seed(SEED)
-    white = np.stack([np.random.normal(0, .5, size=[SIDE, SIDE]).reshape(-1) for _ in range(N)])
-    return {'white': white, 'correlated': np.stack([gaussian_filter(b.reshape(SIDE, SIDE), 3).reshape(-1) for b in white])}
-
-
-def images(scenario, share, noise):
-    """Images, and the relevant pixels of each."""
-    signal = patterns(scenario)
-    truth = signal != 0
-    if scenario != 'rigid':
-        truth[:] = truth.any(0)  # the absence of a shape is as informative as its presence
-    unit = lambda a: a / np.linalg.norm(a, 'fro')
-    if scenario == 'multiplicative':
-        x = unit(1 - share * signal) * unit(noise)
-    else:
-        x = share * unit(signal) + (1 - share) * unit(noise)
-    return (x / np.abs(x).max()).astype(np.float16).astype(np.float32), truth
-
-
-COST = cdist(*(np.indices((SIDE, SIDE)).reshape(2, -1).T,) * 2)
-
-
-def precision(truth, map):
-    n = int(truth.sum())
-    nonzero = np.flatnonzero(map)
-    k = min(n, len(nonzero))
-    top = nonzero[np.argpartition(np.abs(map[nonzero]), -k)[-k:]] if k else nonzero
-    return truth[top].sum() / n
-
-
-def emd_score(truth, map):
-    size = np.abs(map).astype(float)
-    if size.sum() == 0:
-        return 0.
-    _, log = emd(truth / truth.sum(), size / size.sum(), COST, numItermax=200000, log=True)
-    return 1 - log['cost'] / np.sqrt(2 * SIDE ** 2)
-
-
-def scores(truth, maps):
-    maps = maps.reshape(len(maps), -1)
-    return tuple(np.mean([of(t, m) for t, m in zip(truth, maps)]) for of in (precision, emd_score))
+AUDITED = ['grad_cam', 'hires_cam', 'layer_cam', 'eigen_cam', 'score_cam', 'gradient', 'guided_backprop', 'input_x_gradient',
+           'integrated_gradients', 'smooth_grad', 'lrp_epsilon', 'lrp_composite', 'deep_lift', 'occlusion', 'rise']
+AUDIT_IMAGES = 48
 
 
 def heatlens(options, *arguments):
-    subprocess.run([options.heatlens, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([options.heatlens, *map(str, arguments), '--quiet', '--force'], check=True, stdout=subprocess.DEVNULL)
 
 
-def export(model, path):
-    torch.onnx.export(model.eval(), torch.zeros(1, 1, SIDE, SIDE), path, input_names=['image'], output_names=['scores'],
-                      dynamic_axes={'image': {0: 'n'}, 'scores': {0: 'n'}}, dynamo=False)
+def save(path, x, y):
+    np.savez(path, X=x.reshape(-1, 1, SIDE, SIDE), y=y)
 
 
-def linear(options, background, x, y, truth):
-    """The rows with closed-form results."""
-    a, b = x[y == 0].astype(float), x[y == 1].astype(float)
-    covariance = (np.cov(a.T) + np.cov(b.T)) / 2
-    w = np.linalg.solve(covariance + 1e-9 * np.trace(covariance) / 64 * np.eye(64), b.mean(0) - a.mean(0))
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
-    with torch.no_grad():
-        model[1].weight[:] = torch.tensor(w)
-        model[1].bias[:] = -float(w @ (a.mean(0) + b.mean(0)) / 2)
-    folder = options.folder / f'lda-{background}'
+def linear_rows(options, background, x, truth):
+    """Rows of the table with closed-form results, and whether all of them agree with it."""
+    folder = options.folder / f'linear-network-{background}'
     folder.mkdir(exist_ok=True)
-    export(model, folder / 'model.onnx')
+    linear(x, LABELS, folder / 'model.onnx')
     chosen = np.random.RandomState(0).permutation(N)[:300]
-    np.savez(folder / 'images.npz', X=x[chosen].reshape(-1, 1, SIDE, SIDE), y=y[chosen])
+    save(folder / 'images.npz', x[chosen], LABELS[chosen])
     methods = ['gradient', 'input_x_gradient']
-    heatlens(options, 'explain', folder / 'model.onnx', folder / 'images.npz', '--class', 1, '--method', ','.join(methods), '--save', 'npz', '--out', folder / 'out', '--force')
-    maps = np.load(folder / 'out' / 'maps.npz')
-    agree = True
+    heatlens(options, 'explain', folder / 'model.onnx', folder / 'images.npz', '--head', 'classes', '--class', 1, '--method', ','.join(methods),
+             '--save', 'npz', '--out', folder / 'out')
+    maps, rows, agree = np.load(folder / 'out' / 'maps.npz'), [], True
     for method in methods:
         found, expected = scores(truth[chosen], maps[method]), REFERENCE[method, background]
         agree &= all(abs(f - e) <= TOLERANCE for f, e in zip(found, expected))
-        print(f'| `{method}` | {background} | {found[0]:.3f} | {expected[0]:.3f} | {found[1]:.3f} | {expected[1]:.3f} |', flush=True)
-    return agree
+        rows.append([f'`{method}`', background, *(f'{v:.3f}' for pair in zip(found, expected) for v in pair)])
+    return rows, agree
 
 
-def trained(x, y, path):
-    """The authors' convolutional network for 8×8 pixels; the weights of the best epoch on held-out images."""
-    torch.manual_seed(0)
-    layers, channels = [], 1
-    for _ in range(4):
-        layers += [nn.Conv2d(channels, 4, 2, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        channels = 4
-    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4, 2))
-    x, y = torch.tensor(x).reshape(-1, 1, SIDE, SIDE), torch.tensor(y).long()
-    optimiser, loss_of = torch.optim.Adam(model.parameters(), 5e-4), nn.CrossEntropyLoss()
-    best = (-1., None)
-    for _ in range(500):
-        for i in torch.randperm(8000).split(512):
-            loss = loss_of(model(x[i]), y[i])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        with torch.no_grad():
-            right = (model(x[8000:9000]).argmax(1) == y[8000:9000]).float().mean().item()
-        if right > best[0]:
-            best = right, {k: v.clone() for k, v in model.state_dict().items()}
-    model.load_state_dict(best[1])
-    export(model, path)
-
-
-def network(options, name, x, y, truth):
-    """Precision and EMD score of every method, test accuracy, and the correlation of the audit's ranking with precision."""
+def network(options, name, x, truth):
+    """Accuracy, precision and EMD score of every method, and the audit's ranking, for one trained network."""
     folder = options.folder / name
     folder.mkdir(exist_ok=True)
-    path = folder / 'model.onnx'
+    path, stored = folder / 'model.onnx', folder / f'result-{options.images}.json'
+    if stored.exists():
+        return json.loads(stored.read_text())
     order = np.random.RandomState(0).permutation(N)
-    x, y, truth = x[order], y[order], truth[order]
+    x, y, truth = x[order], LABELS[order], truth[order]
     if not path.exists():
         trained(x, y, path)
-    test = slice(9000, N)
-    np.savez(folder / 'test.npz', X=x[test].reshape(-1, 1, SIDE, SIDE), y=y[test])
-    heatlens(options, 'explain', path, folder / 'test.npz', '--method', 'random', '--save', 'npz', '--out', folder / 'answers', '--force')
-    right = np.load(folder / 'answers' / 'maps.npz')['logits'].argmax(1) == y[test]
+    save(folder / 'test.npz', x[9000:], y[9000:])
+    heatlens(options, 'explain', path, folder / 'test.npz', '--method', 'random', '--save', 'npz', '--out', folder / 'answers')
+    right = np.load(folder / 'answers' / 'maps.npz')['logits'].argmax(1) == y[9000:]
     chosen = 9000 + np.flatnonzero(right)[:options.images]
-    np.savez(folder / 'images.npz', X=x[chosen].reshape(-1, 1, SIDE, SIDE), y=y[chosen])
-    heatlens(options, 'explain', path, folder / 'images.npz', '--method', 'all', '--save', 'heat', '--out', folder / 'out', '--force')
+    save(folder / 'images.npz', x[chosen], y[chosen])
+    heatlens(options, 'explain', path, folder / 'images.npz', '--method', 'all', '--save', 'heat', '--out', folder / 'out')
     heat = np.load(folder / 'out' / 'heat.npz')
-    layer = {m['method']: m['layer'] for m in json.loads((folder / 'out' / 'manifest.jsonl').read_text().splitlines()[0])['maps']}
-    found = {method: scores(truth[chosen], heat[method]) for method in layer if method in heat}
-    judged = [m for m in options.audited if m in found]
-    heatlens(options, 'audit', path, folder / 'images.npz', '--method', ','.join(judged), '--images', min(options.images, 48), '--out', folder / 'audit', '--force')
+    maps = json.loads((folder / 'out' / 'manifest.jsonl').read_text().splitlines()[0])['maps']
+    found = {m['method']: scores(truth[chosen], heat[m['method']]) for m in maps if m['method'] in heat}
+    heatlens(options, 'audit', path, folder / 'images.npz', '--method', ','.join(m for m in AUDITED if m in found),
+             '--images', min(options.images, AUDIT_IMAGES), '--out', folder / 'audit')
     audit = json.loads((folder / 'audit' / 'audit.json').read_text())
-    ranked = {m['id']: (m['score'], m['verdict']) for m in audit['methods'] if m['id'] not in CONTROLS}
-    agreement = spearmanr([ranked[m][0] for m in ranked], [found[m][0] for m in ranked])
-    return dict(accuracy=right.mean(), found=found, ranked=ranked, agreement=agreement, recommended=audit.get('recommended'), layer=layer.get('grad_cam'))
+    ranked = {m['id']: (m['score']['mean'], m['verdict']) for m in audit['methods'] if not m['control']}
+    result = dict(accuracy=float(right.mean()), found=found, ranked=ranked, recommended=audit['recommended'],
+                  layer=next(m['layer'] for m in maps if m['method'] == 'grad_cam'))
+    stored.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def correlation(result, score):
+    """Spearman's rank correlation of the audit's score with precision (0) or EMD score (1), over the methods audited."""
+    ranked = result['ranked']
+    return spearmanr([ranked[m][0] for m in ranked], [result['found'][m][score] for m in ranked])
+
+
+def methods_table(results):
+    """Precision and EMD score of all methods, the best mean precision first."""
+    cell = lambda r, m: '{:.2f} / {:.2f}'.format(*r['found'][m]) if m in r['found'] else '–'
+    methods = set().union(*(r['found'] for r in results.values()))
+    mean = lambda m: np.mean([r['found'][m][0] for r in results.values() if m in r['found']])
+    return table([['', *(f'{s}, {b}' for s, b in results)],
+                  ['test accuracy', *(f'{r["accuracy"]:.1%}' for r in results.values())],
+                  *([f'`{m}`', *(cell(r, m) for r in results.values())] for m in sorted(methods, key=lambda m: (-mean(m), m)))])
+
+
+def audit_table(results):
+    """The audit's ranking beside the truth."""
+    signed = lambda c: f'{c.statistic:+.2f} (p {c.pvalue:.2f})'
+    best = lambda r: max(r['ranked'], key=lambda m: r['found'][m][0])
+    named = lambda r, m: f'`{m}` {r["found"][m][0]:.2f}'
+    faithful = lambda r: [m for m, (_, verdict) in r['ranked'].items() if verdict == 'faithful']
+    precision = lambda r, methods: f'{np.mean([r["found"][m][0] for m in methods]):.2f} ({len(methods)})' if methods else '– (0)'
+    return table([['scenario, noise', 'with precision', 'with EMD score', 'recommended, its precision', 'best audited, its precision',
+                   'mean precision of the faithful', 'of the others'],
+                  *([f'{s}, {b}', signed(correlation(r, 0)), signed(correlation(r, 1)), named(r, r['recommended']) if r['recommended'] in r['found'] else 'none',
+                     named(r, best(r)), precision(r, faithful(r)), precision(r, [m for m in r['ranked'] if m not in faithful(r)])]
+                    for (s, b), r in results.items()),
+                  ['mean', *(f'{np.mean([correlation(r, k).statistic for r in results.values()]):+.2f}' for k in (0, 1)), '', '', '', '']])
 
 
 def main():
@@ -192,38 +123,28 @@ def main():
     parser.add_argument('--heatlens', default='target/release/heatlens')
     parser.add_argument('--images', type=int, default=100)
     parser.add_argument('--linear-only', action='store_true')
-    parser.add_argument('--audited', type=lambda s: s.split(','), default='grad_cam,hires_cam,layer_cam,eigen_cam,score_cam,gradient,guided_backprop,input_x_gradient,integrated_gradients,smooth_grad,lrp_epsilon,lrp_composite,deep_lift,occlusion,rise,random,edges,centre'.split(','))
+    parser.add_argument('--page', type=Path, default=VALIDITY)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    y = np.r_[np.zeros(N // 2, int), np.ones(N // 2, int)]
-    noise, results, agree = backgrounds(), {}, True
-    print('| method | noise | precision | reference | EMD score | reference |\n|---|---|---|---|---|---|')
+    noise, rows, agree = backgrounds(), [['method', 'noise', 'precision', 'reference', 'EMD score', 'reference']], True
     for at, background in enumerate(noise):
         x, truth = images('linear', SCENARIOS['linear'][at], noise[background])
-        agree &= linear(options, background, x, y, truth)
+        found, good = linear_rows(options, background, x, truth)
+        rows, agree = rows + found, agree & good
+    print(table(rows), flush=True)
     if not agree:
         sys.exit(f'the linear rows differ from the reference by more than {TOLERANCE}')
     if options.linear_only:
         return
+    results = {}
     for scenario, shares in SCENARIOS.items():
         for share, background in zip(shares, noise):
             x, truth = images(scenario, share, noise[background])
-            results[scenario, background] = network(options, f'{scenario}-{background}', x, y, truth)
+            results[scenario, background] = network(options, f'{scenario}-{background}', x, truth)
             print(f'{scenario}, {background}: done', file=sys.stderr, flush=True)
-    columns = list(results)
-    print('\n| | ' + ' | '.join(f'{s}, {b}' for s, b in columns) + ' |\n|---|' + '---|' * len(columns))
-    row = lambda title, of: print(f'| {title} | ' + ' | '.join(of(results[c]) for c in columns) + ' |')
-    row('test accuracy', lambda r: f'{r["accuracy"]:.1%}')
-    row('layer of Grad-CAM', lambda r: f'`{r["layer"]}`')
-    methods = sorted(set().union(*(r['found'] for r in results.values())), key=lambda m: -np.mean([r['found'].get(m, (0,))[0] for r in results.values()]))
-    for method in methods:
-        row(f'`{method}`', lambda r: '–' if method not in r['found'] else '{:.2f} / {:.2f}'.format(*r['found'][method]))
-    print('\n| | ' + ' | '.join(f'{s}, {b}' for s, b in columns) + ' |\n|---|' + '---|' * len(columns))
-    row("rank correlation of the audit's score with precision", lambda r: f'{r["agreement"].statistic:+.2f} (p {r["agreement"].pvalue:.2f})')
-    row('recommended', lambda r: f'`{r["recommended"]}`')
-    row('precision of the recommended method', lambda r: f'{r["found"][r["recommended"]][0]:.2f}' if r['recommended'] in r['found'] else '–')
-    row('best precision among those audited', lambda r: f'{max(r["found"][m][0] for m in r["ranked"]):.2f}')
-    (options.folder / 'results.json').write_text(json.dumps({f'{s}-{b}': {**r, 'agreement': list(r['agreement']), 'accuracy': float(r['accuracy'])} for (s, b), r in results.items()}, default=float, indent=1))
+    write_part(options.page, 'xai-tris linear', table(rows))
+    write_part(options.page, 'xai-tris methods', methods_table(results))
+    write_part(options.page, 'xai-tris audit', audit_table(results))
 
 
 main()
