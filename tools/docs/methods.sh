@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Writes docs/methods.md from the registry, and an example of each method on one image of the demo.
+# HEATLENS names the program to use instead of building it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-heatlens() { cargo run --release --quiet -- "$@"; }
+heatlens() { if [ -n "${HEATLENS:-}" ]; then "$HEATLENS" "$@"; else cargo run --release --quiet -- "$@"; fi; }
 
 heatlens demo --out "$work/demo" >/dev/null
 image=$(find "$work/demo/data/train/ring" -name '*.png' | sort | head -1)
