@@ -65,8 +65,7 @@ def network(options, name, x, truth):
         return json.loads(stored.read_text())
     order = np.random.RandomState(0).permutation(N)
     x, y, truth = x[order], LABELS[order], truth[order]
-    if not path.exists():
-        trained(x, y, path)
+    rate = trained(x, y, path)
     save(folder / 'test.npz', x[9000:], y[9000:])
     heatlens(options, 'explain', path, folder / 'test.npz', '--method', 'random', '--save', 'npz', '--out', folder / 'answers')
     right = np.load(folder / 'answers' / 'maps.npz')['logits'].argmax(1) == y[9000:]
@@ -80,10 +79,16 @@ def network(options, name, x, truth):
              '--images', min(options.images, AUDIT_IMAGES), '--out', folder / 'audit')
     audit = json.loads((folder / 'audit' / 'audit.json').read_text())
     ranked = {m['id']: (m['score']['mean'], m['verdict']) for m in audit['methods'] if not m['control']}
-    result = dict(accuracy=float(right.mean()), found=found, ranked=ranked, recommended=audit['recommended'],
+    result = dict(accuracy=float(right.mean()), rate=rate, found=found, ranked=ranked, recommended=audit['recommended'],
                   layer=next(m['layer'] for m in maps if m['method'] == 'grad_cam'))
     stored.write_text(json.dumps(result, indent=1))
     return result
+
+
+def image_itself(options, x, truth):
+    """Both scores of |x|: what a method gets that shows the image and not the network."""
+    chosen = np.random.RandomState(0).permutation(N)[9000:9000 + options.images]
+    return scores(truth[chosen], x[chosen])
 
 
 def correlation(result, score):
@@ -94,17 +99,20 @@ def correlation(result, score):
 
 def methods_table(results):
     """Precision and EMD score of all methods, the best mean precision first."""
-    cell = lambda r, m: '{:.2f} / {:.2f}'.format(*r['found'][m]) if m in r['found'] else '–'
+    pair = lambda p: '{:.2f} / {:.2f}'.format(*p)
+    cell = lambda r, m: pair(r['found'][m]) if m in r['found'] else '–'
     methods = set().union(*(r['found'] for r in results.values()))
     mean = lambda m: np.mean([r['found'][m][0] for r in results.values() if m in r['found']])
     return table([['', *(f'{s}, {b}' for s, b in results)],
-                  ['test accuracy', *(f'{r["accuracy"]:.1%}' for r in results.values())],
+                  ['test accuracy', *(f'{100 * r["accuracy"]:.1f} %' for r in results.values())],
+                  ['learning rate', *(f'{r["rate"]:g}' for r in results.values())],
+                  ['the image itself', *(pair(r['image']) for r in results.values())],
                   *([f'`{m}`', *(cell(r, m) for r in results.values())] for m in sorted(methods, key=lambda m: (-mean(m), m)))])
 
 
 def audit_table(results):
     """The audit's ranking beside the truth."""
-    signed = lambda c: f'{c.statistic:+.2f} (p {c.pvalue:.2f})'
+    signed = lambda c: f'{c.statistic:+.2f} (p {c.pvalue:.2f})' if c.pvalue >= .005 else f'{c.statistic:+.2f} (p < 0.01)'
     best = lambda r: max(r['ranked'], key=lambda m: r['found'][m][0])
     named = lambda r, m: f'`{m}` {r["found"][m][0]:.2f}'
     faithful = lambda r: [m for m, (_, verdict) in r['ranked'].items() if verdict == 'faithful']
@@ -140,7 +148,7 @@ def main():
     for scenario, shares in SCENARIOS.items():
         for share, background in zip(shares, noise):
             x, truth = images(scenario, share, noise[background])
-            results[scenario, background] = network(options, f'{scenario}-{background}', x, truth)
+            results[scenario, background] = network(options, f'{scenario}-{background}', x, truth) | {'image': image_itself(options, x, truth)}
             print(f'{scenario}, {background}: done', file=sys.stderr, flush=True)
     write_part(options.page, 'xai-tris linear', table(rows))
     write_part(options.page, 'xai-tris methods', methods_table(results))
