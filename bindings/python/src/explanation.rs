@@ -1,10 +1,14 @@
 //! Explanation of one image.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use heatlens::data::Dataset;
+use heatlens::explain::ZeroMap;
 use heatlens::run::{NoMonitor, PictureStyle, Save, prepare, write_explanations};
+use heatlens::target::Class;
 use heatlens::{Explainer, Heatmap};
 use image::RgbImage;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayDyn, PyArrayMethods};
@@ -12,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
+use crate::focus::Focus;
 use crate::pictures::Chosen;
 use crate::pool::compute;
 use crate::{Error, error, show as pages};
@@ -20,6 +25,8 @@ use crate::{Error, error, show as pages};
 pub(crate) struct Set {
     pub(crate) explainer: Arc<Explainer>,
     pub(crate) data: Arc<dyn Dataset>,
+    /// Remarks on the choice of the target.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// The model's prediction for an image, and a heat map for each method, layer and class.
@@ -27,20 +34,53 @@ pub(crate) struct Set {
 pub(crate) struct Explanation {
     set: Arc<Set>,
     item: usize,
-    found: heatlens::Explanation,
+    found: Arc<heatlens::Explanation>,
+    /// The only class or detection of this explanation, if there is one for each.
+    only: Option<Class>,
     maps: PyOnceLock<Py<PyDict>>,
 }
 
 impl Explanation {
     pub(crate) fn new(set: Arc<Set>, item: usize, found: heatlens::Explanation) -> Self {
-        Self { set, item, found, maps: PyOnceLock::new() }
+        Self { set, item, found: Arc::new(found), only: None, maps: PyOnceLock::new() }
     }
 
-    /// Returns a map by name, or the first one if no name is given.
+    /// Returns an explanation for each class or detection that the image has.
+    pub(crate) fn for_each_target(set: &Arc<Set>, item: usize, found: heatlens::Explanation) -> Vec<Self> {
+        let found = Arc::new(found);
+        let mut classes: Vec<Class> = Vec::new();
+        for (spec, map) in set.explainer.maps().iter().zip(found.heatmaps()) {
+            let is_absent = map.why_empty().is_some_and(ZeroMap::is_absent);
+            if !is_absent && !classes.contains(&spec.goal.class) {
+                classes.push(spec.goal.class);
+            }
+        }
+        let of = |class| {
+            let (set, found) = (Arc::clone(set), Arc::clone(&found));
+            Self { set, item, found, only: Some(class), maps: PyOnceLock::new() }
+        };
+        classes.into_iter().map(of).collect()
+    }
+
+    /// Returns the maps with their ids, which leave out the class or detection if there is only one.
+    fn heatmaps(&self) -> impl Iterator<Item = (Cow<'_, str>, Heatmap<'_>)> {
+        let all = self.set.explainer.maps().iter().zip(self.found.heatmaps());
+        all.filter(|(spec, _)| self.only.is_none_or(|class| spec.goal.class == class)).map(|(spec, map)| {
+            let id = match (self.only, spec.layer.as_ref().filter(|_| spec.several_layers)) {
+                (None, _) => Cow::Borrowed(map.name()),
+                (Some(_), None) => Cow::Borrowed(spec.method.id),
+                (Some(_), Some(layer)) => Cow::Owned(format!("{}@{}", spec.method.id, layer.name)),
+            };
+            (id, map)
+        })
+    }
+
+    /// Returns a map by its id or its name on the command line, or the first one if none is given.
     fn map(&self, id: Option<&str>) -> PyResult<Heatmap<'_>> {
-        let found = self.found.heatmaps().find(|map| id.is_none_or(|id| map.name() == id));
-        found.ok_or_else(|| {
-            let names: Vec<&str> = self.found.heatmaps().map(|map| map.name()).collect();
+        let is_it = |own: &str, map: &Heatmap<'_>| id.is_none_or(|id| own == id || map.name() == id);
+        let found = self.heatmaps().find(|(own, map)| is_it(own, map));
+        found.map(|(_, map)| map).ok_or_else(|| {
+            let names: Vec<Cow<'_, str>> = self.heatmaps().map(|(id, _)| id).collect();
             let id = id.unwrap_or("any method");
             Error::new_err(format!("there is no map of {id}, only of {}", names.join(", ")))
         })
@@ -62,11 +102,11 @@ impl Explanation {
     fn maps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let make = || {
             let maps = PyDict::new(py);
-            for map in self.found.heatmaps() {
+            for (id, map) in self.heatmaps() {
                 let raw = map.raw();
                 let values: Bound<'_, PyArrayDyn<f32>> =
                     PyArray1::from_slice(py, &raw.values).reshape(raw.shape.clone())?;
-                maps.set_item(map.name(), values)?;
+                maps.set_item(id, values)?;
             }
             PyResult::Ok(maps.unbind())
         };
@@ -120,6 +160,28 @@ impl Explanation {
         Ok(self.map(id)?.class())
     }
 
+    /// The rank of the explained detection, from 1; `None` unless there is an explanation for each.
+    #[getter]
+    fn rank(&self) -> Option<usize> {
+        match self.only {
+            Some(Class::OfDetection(rank)) => Some(rank),
+            _ => None,
+        }
+    }
+
+    /// The box or the pixels whose score a map explains; `None` if it is the score of the whole image.
+    #[pyo3(signature = (id=None))]
+    fn focus(&self, id: Option<&str>) -> PyResult<Option<Focus>> {
+        let (view, [_, h, w]) = (*self.found.view(), self.set.explainer.model().shape());
+        Ok(self.map(id)?.raw().focus.clone().map(|focus| Focus::new(focus, view, [h, w])))
+    }
+
+    /// The number of the image among those of the call.
+    #[getter]
+    fn image_index(&self) -> usize {
+        self.item
+    }
+
     /// The image in its original size.
     #[getter]
     fn image<'py>(&self, py: Python<'py>) -> PyResult<Picture<'py>> {
@@ -155,7 +217,8 @@ impl Explanation {
     /// Notes to consider before trusting the maps.
     #[getter]
     fn notes(&self) -> Vec<String> {
-        self.found.notes().map(str::to_owned).chain(self.set.data.notes()).collect()
+        let notes = self.found.notes().map(str::to_owned);
+        notes.chain(self.set.remarks.iter().cloned()).chain(self.set.data.notes()).collect()
     }
 
     /// Writes the same files for this image as the command line. See `Explanations.save`.
@@ -202,16 +265,27 @@ impl Explanation {
 
     fn __repr__(&self) -> String {
         let maps: Vec<String> =
-            self.found.heatmaps().map(|map| format!("{} {:?}", map.name(), map.raw().shape)).collect();
-        format!("<Explanation of {}: {}; {}>", self.name(), self.answer(), maps.join(", "))
+            self.heatmaps().map(|(id, map)| format!("{id} {:?}", map.raw().shape)).collect();
+        format!("<Explanation of {}: {}; {}>", self.title(), self.answer(), maps.join(", "))
     }
 
     fn _repr_html_(&self) -> PyResult<String> {
-        pages::html(&self.name(), &self.answer(), &self.found).map_err(error)
+        pages::html(&self.title(), &self.answer(), &self.found, self.heatmaps()).map_err(error)
     }
 }
 
 impl Explanation {
+    /// Returns the name of the image, with the class or detection if there is an explanation for each.
+    fn title(&self) -> String {
+        let name = self.name();
+        let class = self.heatmaps().next().map(|(_, map)| map.class_name().to_owned()).unwrap_or_default();
+        match self.only {
+            Some(Class::OfDetection(rank)) => format!("{name}, box {rank} ({class})"),
+            Some(_) => format!("{name}, {class}"),
+            None => name,
+        }
+    }
+
     /// Returns the predicted class and its probability.
     fn answer(&self) -> String {
         let predicted = self.found.predicted();
@@ -242,7 +316,10 @@ pub(crate) fn save(
             "these explanations come from several calls: save those of each by themselves",
         ));
     }
-    let items = explanations.iter().map(|explanation| explanation.item).collect();
+    let mut seen = BTreeSet::new();
+    // The explanations of an image, one for each class or detection, are in the same files.
+    let is_new = |one: &&PyRef<'_, Explanation>| one.only.is_none() || seen.insert(one.item);
+    let items = explanations.iter().filter(is_new).map(|explanation| explanation.item).collect();
     write(py, &first.set, items, folder, &save, force)
 }
 

@@ -3,9 +3,11 @@
 
 mod data;
 mod explanation;
+mod focus;
 mod model;
 mod pictures;
 mod pool;
+mod question;
 mod runs;
 mod show;
 
@@ -48,6 +50,7 @@ fn _heatlens(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<model::Core>()?;
     module.add_class::<data::Data>()?;
     module.add_class::<explanation::Explanation>()?;
+    module.add_class::<focus::Focus>()?;
     module.add_function(wrap_pyfunction!(methods, module)?)?;
     module.add_function(wrap_pyfunction!(pin_instruction_set, module)?)?;
     module.add_function(wrap_pyfunction!(instruction_set, module)?)?;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use heatlens::data::{ElementType, Layout, OpenOptions, Raster, open_inputs};
-use heatlens::explain::{Score, Target};
-use heatlens::predict::Predictor;
-use heatlens::run::{self, ModelRequest};
+use heatlens::explain::Target;
+use heatlens::predict::{self, Predictor};
+use heatlens::run::{ChosenTarget, ModelRequest, choose_target, compared};
 use heatlens::{Explainer, Model};
 use heatlens::{export, method};
 use numpy::{PyArray1, PyReadonlyArray3, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -17,31 +17,31 @@ use crate::data::Data;
 use crate::error;
 use crate::explanation::{Explanation, Set};
 use crate::pictures::Pictures;
-use crate::pool::compute;
+use crate::pool::{Remarks, compute, watched};
+use crate::question::Question;
 
 /// Maximum number of compiled explainers kept.
 const KEPT: usize = 8;
 /// Number of images between two checks for Ctrl-C.
 const TOGETHER: usize = 16;
 
-/// Options of an explainer.
-#[derive(Clone, Debug, PartialEq, FromPyObject)]
-struct Question {
-    method: Vec<String>,
-    layer: Vec<String>,
-    target: String,
-    against: Option<String>,
-    counterfactual: bool,
-    seed: u64,
-    set: Vec<String>,
-    score: String,
+/// A compiled explainer, and what it was compiled for.
+struct Kept {
+    question: Question,
+    chosen: ChosenTarget,
+    explainer: Arc<Explainer>,
 }
 
 /// A model. Named `Core` because `heatlens.Model` wraps it.
 #[pyclass(frozen, module = "heatlens._heatlens")]
 pub(crate) struct Core {
+    /// The model without reference and region.
+    base: Arc<Model>,
+    /// The model as it was opened; the same as `base` if it has embeddings and no reference.
     model: Arc<Model>,
-    explainers: Mutex<Vec<(Question, Arc<Explainer>)>>,
+    reference: Option<Vec<f32>>,
+    region: Option<String>,
+    explainers: Mutex<Vec<Kept>>,
 }
 
 #[pymethods]
@@ -50,8 +50,45 @@ impl Core {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<Self> {
         let request = request(path, words)?;
-        let model = compute(py, || request.open())?.map_err(error)?;
-        Ok(Self { model: Arc::new(model), explainers: Mutex::new(Vec::new()) })
+        let open = || -> Result<Self, heatlens::run::RunError> {
+            let base = Arc::new(request.open_base()?);
+            let (reference, region) = (request.reference_embedding(&base)?, request.region);
+            let mut model = Arc::clone(&base);
+            if reference.is_some() {
+                model = Arc::new(compared(Model::clone(&model), reference.as_deref())?);
+            }
+            if let Some(region) = &region {
+                model = Arc::new(Model::clone(&model).with_region(region)?);
+            }
+            Ok(Self { base, model, reference, region, explainers: Mutex::new(Vec::new()) })
+        };
+        compute(py, open)?.map_err(error)
+    }
+
+    /// The meaning of the scores, as the command line names it.
+    #[getter]
+    fn head(&self) -> &'static str {
+        self.model.head.kind.name()
+    }
+
+    /// The embedding that images are compared with.
+    #[getter]
+    fn reference<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f32>>> {
+        self.reference.as_ref().map(|reference| PyArray1::from_slice(py, reference))
+    }
+
+    /// The embedding of the image in a file, or the one that is stored there.
+    fn embedding_of_file<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let request = ModelRequest { reference: Some(path), ..ModelRequest::default() };
+        let found = compute(py, || request.reference_embedding(&self.base))?.map_err(error)?;
+        Ok(PyArray1::from_vec(py, found.unwrap_or_default()))
+    }
+
+    /// The embedding of the first image of `data`.
+    fn embedding<'py>(&self, py: Python<'py>, data: &Data) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let image = py.detach(|| data.0.load(0)).map_err(error)?;
+        let run = || Predictor::new(&self.base)?.logits(&image.pixels, 1);
+        Ok(PyArray1::from_vec(py, compute(py, run)?.map_err(error)?))
     }
 
     #[getter]
@@ -118,7 +155,8 @@ impl Core {
         Ok(Data(data.into()))
     }
 
-    /// Explains images of `data`; all of them if `items` is not given.
+    /// Explains images of `data`; all of them if `items` is not given. If the target depends on the images, there is an
+    /// explanation for each class or detection that an image has.
     #[pyo3(signature = (data, question, items=None))]
     fn explain(
         &self,
@@ -127,17 +165,21 @@ impl Core {
         question: Question,
         items: Option<Vec<usize>>,
     ) -> PyResult<Vec<Explanation>> {
-        let explainer = self.explainer(py, question)?;
-        let data = Arc::clone(&data.0);
-        let set = Arc::new(Set { explainer, data });
+        let by_target = question.looks();
+        let (explainer, remarks) = self.explainer(py, question, data)?;
+        let set = Arc::new(Set { explainer, data: Arc::clone(&data.0), remarks });
         let group = if set.explainer.takes_passes() { 1 } else { TOGETHER };
         let mut all = Vec::with_capacity(set.data.len());
         let items = items.unwrap_or_else(|| (0..set.data.len()).collect());
         for items in items.chunks(group) {
             let explain = || set.explainer.explain_items(set.data.as_ref(), items.iter().copied());
             let found = compute(py, explain)?.map_err(error)?;
-            let found = items.iter().zip(found);
-            all.extend(found.map(|(&item, found)| Explanation::new(Arc::clone(&set), item, found)));
+            for (&item, found) in items.iter().zip(found) {
+                all.extend(match by_target {
+                    true => Explanation::for_each_target(&set, item, found),
+                    false => vec![Explanation::new(Arc::clone(&set), item, found)],
+                });
+            }
             py.check_signals()?;
         }
         Ok(all)
@@ -174,9 +216,21 @@ impl Core {
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let n = images.shape().first().copied().unwrap_or(0);
         let pixels = images.as_slice().map_err(error)?;
-        let run = || Predictor::new(&self.model)?.logits(pixels, n);
+        let run = || Predictor::new(&self.base)?.logits(pixels, n);
         let logits = compute(py, run)?.map_err(error)?;
         Ok(PyArray1::from_vec(py, logits))
+    }
+
+    /// What the network itself gives for preprocessed images: the output with the scores.
+    fn outputs<'py>(
+        &self,
+        py: Python<'py>,
+        images: PyReadonlyArrayDyn<'py, f32>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let n = images.shape().first().copied().unwrap_or(0);
+        let pixels = images.as_slice().map_err(error)?;
+        let found = compute(py, || predict::output(&self.base, pixels, n))?.map_err(error)?;
+        Ok(PyArray1::from_vec(py, found))
     }
 }
 
@@ -188,6 +242,7 @@ pub(crate) fn request(path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<Mode
     let numbers = |key: &str| -> PyResult<Vec<f32>> {
         words.get_item(key)?.map_or(Ok(Vec::new()), |value| value.extract())
     };
+    let feed = words.get_item("feed")?.map_or(Ok(Vec::new()), |value| value.extract())?;
     Ok(ModelRequest {
         path,
         input: text("input")?,
@@ -195,8 +250,8 @@ pub(crate) fn request(path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<Mode
         head: text("head")?,
         input_size: text("input_size")?,
         reference: text("reference")?.map(PathBuf::from),
-        feed: Vec::new(),
-        region: None,
+        feed,
+        region: text("region")?,
         labels: text("labels")?.map(PathBuf::from),
         resize: text("resize")?,
         crop: text("crop")?,
@@ -220,46 +275,61 @@ impl Core {
         })
     }
 
-    /// Returns the explainer for the given options, compiled unless it is cached. The lock is held only together with
-    /// the interpreter's.
-    fn explainer(&self, py: Python<'_>, question: Question) -> PyResult<Arc<Explainer>> {
-        let kept = || self.explainers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, found)) = kept().iter().find(|(asked, _)| *asked == question) {
-            return Ok(Arc::clone(found));
+    /// Returns the explainer for the given options, compiled unless it is cached, and remarks on the choice of the target.
+    /// The lock is held only together with the interpreter's.
+    fn explainer(
+        &self,
+        py: Python<'_>,
+        question: Question,
+        data: &Data,
+    ) -> PyResult<(Arc<Explainer>, Vec<String>)> {
+        let looks = question.looks();
+        if let Some(found) = self.kept(|kept| !looks && kept.question == question) {
+            return Ok((found, Vec::new()));
         }
-        let build = || question.explainer(&self.model);
-        let made = Arc::new(compute(py, build)?.map_err(error)?);
-        let mut kept = kept();
+        let model = compute(py, || self.aimed(&question))?.map_err(error)?;
+        let choose = |remarks: &Remarks<'_>| {
+            let detection = question.detection.as_deref();
+            choose_target(&question.target, detection, &model, data.0.as_ref(), remarks)
+        };
+        let (chosen, remarks) = watched(py, |stop| {
+            let remarks = Remarks::new(stop);
+            choose(&remarks).map(|chosen| (chosen, remarks.into_texts()))
+        })?
+        .map_err(error)?;
+        if let Some(found) = self.kept(|kept| kept.question == question && kept.chosen == chosen) {
+            return Ok((found, remarks));
+        }
+        let explainer = Arc::new(compute(py, || question.explainer(&model, &chosen))?.map_err(error)?);
+        let mut kept = self.explainers.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        kept.push((question, Arc::clone(&made)));
-        Ok(made)
+        kept.push(Kept { question, chosen, explainer: Arc::clone(&explainer) });
+        Ok((explainer, remarks))
     }
-}
 
-impl Question {
-    fn explainer(&self, model: &Model) -> Result<Explainer, String> {
+    fn kept(&self, is_it: impl Fn(&Kept) -> bool) -> Option<Arc<Explainer>> {
+        let kept = self.explainers.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|kept| is_it(kept)).map(|kept| Arc::clone(&kept.explainer))
+    }
+
+    /// Returns the model with the reference and the region of a question, or else with its own.
+    fn aimed(&self, question: &Question) -> Result<Arc<Model>, String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
-        let methods = run::methods(&self.method).map_err(|e| text(&e))?;
-        let score = Score::ALL.iter().find(|(name, _)| *name == self.score);
-        let wrong = || format!("--score: expected logit, probability, found {:?}", self.score);
-        let mut builder = Explainer::builder(model)
-            .methods(methods)
-            .class(self.target.as_str())
-            .score(score.ok_or_else(wrong)?.1)
-            .seed(self.seed);
-        if self.method == ["all"] {
-            builder = builder.skip_inapplicable();
+        if !question.aims() && !self.model.head.needs_reference() {
+            return Ok(Arc::clone(&self.model));
         }
-        if self.counterfactual {
-            builder = builder.counterfactual();
-        }
-        if let Some(against) = &self.against {
-            builder = builder.against(against.as_str());
-        }
-        builder = self.layer.iter().fold(builder, |builder, name| builder.layer(name));
-        builder = self.set.iter().fold(builder, |builder, assignment| builder.set(assignment));
-        builder.build().map_err(|e| text(&e))
+        let reference = question.reference.as_deref().or(self.reference.as_deref());
+        let model = compared(Model::clone(&self.base), reference).map_err(|e| text(&e))?;
+        let model = match (&question.mask, question.region.as_deref().or(self.region.as_deref())) {
+            (Some((size, pixels)), _) => {
+                let inside: Vec<bool> = pixels.iter().map(|&pixel| pixel != 0).collect();
+                model.with_region_mask(&inside, *size)
+            }
+            (None, Some(region)) => model.with_region(region),
+            (None, None) => Ok(model),
+        };
+        model.map(Arc::new).map_err(|e| text(&e))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use heatlens::run::Monitor;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -47,6 +48,32 @@ pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&AtomicB
         (Some(pressed), _) => Err(pressed),
         (None, Ok(done)) => Ok(done),
         (None, Err(_)) => Err(error("the work ended unexpectedly")),
+    }
+}
+
+/// Monitor that keeps remarks and stops on request.
+pub(crate) struct Remarks<'s> {
+    stop: &'s AtomicBool,
+    texts: Mutex<Vec<String>>,
+}
+
+impl<'s> Remarks<'s> {
+    pub(crate) fn new(stop: &'s AtomicBool) -> Self {
+        Self { stop, texts: Mutex::default() }
+    }
+
+    pub(crate) fn into_texts(self) -> Vec<String> {
+        self.texts.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Monitor for Remarks<'_> {
+    fn note(&self, text: &str) {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+
+    fn advance(&self, _: usize) -> bool {
+        !self.stop.load(Ordering::Relaxed)
     }
 }
 

@@ -1,5 +1,6 @@
 //! HTML view of an explanation for notebooks: images in a row, without scripts.
 
+use std::borrow::Cow;
 use std::io;
 
 use base64::Engine as _;
@@ -10,10 +11,15 @@ use heatlens::{Explanation, Heatmap};
 use image::RgbImage;
 
 /// Returns the image, then each map: alone and overlaid on the image, or alone for pixel-level maps.
-pub(crate) fn html(name: &str, answer: &str, found: &Explanation) -> io::Result<String> {
+pub(crate) fn html<'e>(
+    name: &str,
+    answer: &str,
+    found: &Explanation,
+    maps: impl Iterator<Item = (Cow<'e, str>, Heatmap<'e>)>,
+) -> io::Result<String> {
     let mut figures = figure(found.image(), name)?;
-    for map in found.heatmaps() {
-        figures += &of_map(&map)?;
+    for (id, map) in maps {
+        figures += &of_map(&id, &map)?;
     }
     let notes: String = found.notes().map(|note| format!("<div>{}</div>", escaped(note))).collect();
     Ok(format!(
@@ -22,12 +28,12 @@ pub(crate) fn html(name: &str, answer: &str, found: &Explanation) -> io::Result<
     ))
 }
 
-fn of_map(map: &Heatmap<'_>) -> io::Result<String> {
-    let title = format!("{} for {}", map.name(), map.class_name());
+fn of_map(id: &str, map: &Heatmap<'_>) -> io::Result<String> {
+    let title = format!("{id} for {}", map.class_name());
     let title = map.why_empty().map_or(title.clone(), |reason| format!("{title}: {reason}"));
     let alone = figure(&map.picture().image, &title)?;
     match map.method().kind {
-        MapKind::Layer => Ok(alone + &figure(&map.overlay().image, &format!("{} over it", map.name()))?),
+        MapKind::Layer => Ok(alone + &figure(&map.overlay().image, &format!("{id} over it"))?),
         MapKind::Input | MapKind::Concepts => Ok(alone),
     }
 }

@@ -50,6 +50,90 @@ def test_torch_ends_with_what_it_likes():
         assert model.explain(np.zeros((24, 24, 3), np.uint8)).logits.shape == (4,)
 
 
+@pytest.mark.parametrize("end", ["scores", "softmax", "dictionary"])
+def test_torch_segmentations(end):
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(1)
+            self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.SiLU())
+            self.last = torch.nn.Conv2d(8, 3, 1)
+            self.calls = None
+
+        def forward(self, x):
+            z = torch.nn.functional.interpolate(self.last(self.features(x)), size=x.shape[2:], mode="bilinear")
+            if self.calls is not None:
+                self.calls += 1
+                z = z * self.calls
+            return {"scores": z, "softmax": z.softmax(1), "dictionary": {"out": z, "aux": z[:, :2]}}[end]
+
+    net, x = Net(), torch.rand(1, 3, 24, 24)
+    model = hl.open(net, example=x)
+    assert model.head == "segmentation"
+    e = model.explain(x, "hires_cam", layer=net.features[1], target=2, region=(5, 7))[0]
+    a = net.features(x).detach().requires_grad_()
+    z = torch.nn.functional.interpolate(net.last(a), size=(24, 24), mode="bilinear")
+    (gradient,) = torch.autograd.grad(z[0, 2, 5, 7], a)
+    wanted = (gradient * a).sum(1)[0].detach().numpy()
+    assert np.abs(e.maps["hires_cam"] - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    assert e.focus().pixels.sum() == 1 and e.focus().pixels[5, 7]
+    net.calls = 0
+    with pytest.raises(hl.Error, match="answers otherwise than torch"):
+        hl.open(net, example=x)
+
+
+def test_torch_detectors():
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3, 8, 1), torch.nn.SiLU())
+            self.boxes, self.scores = torch.nn.Conv2d(16, 4, 1), torch.nn.Conv2d(16, 5, 1)
+
+        def forward(self, x):
+            a = self.features(x)
+            boxes = self.boxes(a).sigmoid().mul(64).flatten(2)
+            # Corners in order.
+            boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] + 1], 1)
+            return boxes.transpose(1, 2), (8 * self.scores(a)).flatten(2).transpose(1, 2).sigmoid()
+
+    net, x = Net(), torch.rand(1, 3, 64, 64)
+    model = hl.open(net, example=x, head="detection")
+    rows = model.explain(x, "hires_cam", detection="all")
+    boxes, scores = (one.detach().numpy()[0] for one in net(x))
+    assert len(rows) > 1
+    sure = np.sort(scores.max(1))[::-1]
+    first = boxes[scores.max(1).argmax()]
+    assert np.allclose(rows[0].focus().input_box, first, atol=1e-3) and rows[0].target() == scores.argmax() % 5
+    assert sure[0] >= 0.25
+
+
+def test_keras_segmentations():
+    keras = pytest.importorskip("keras")
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    features = keras.layers.Conv2D(8, 3, 2, "same", activation="silu")
+    last = keras.layers.Conv2D(3, 1)
+    inputs = keras.Input((24, 24, 3))
+    outputs = keras.layers.Softmax()(keras.layers.UpSampling2D(2, interpolation="bilinear")(last(features(inputs))))
+    net = keras.Model(inputs, outputs)
+    x = np.random.default_rng(0).random((1, 24, 24, 3), np.float32)
+    model = hl.open(net)
+    assert model.head == "segmentation"
+    e = model.explain(x, "hires_cam", layer=features.name, target=1, region=(5, 7))[0]
+    with tf.GradientTape() as tape:
+        a = features(x)
+        tape.watch(a)
+        z = keras.layers.UpSampling2D(2, interpolation="bilinear")(last(a))[0, 5, 7, 1]
+    wanted = (tape.gradient(z, a) * a).numpy().sum(-1)[0]
+    assert np.abs(e.maps["hires_cam"] - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
 def test_torch_is_refused_where_it_parts(capfd):
     torch = pytest.importorskip("torch")
 

@@ -52,6 +52,16 @@ impl Predictor {
     }
 }
 
+/// Returns the output of the model file from which the scores are taken, as the file gives it, for `n` images of `c*h*w`
+/// values each.
+///
+/// # Errors
+/// If an operator has no kernel, or `pixels` does not hold `n` images of the model's size.
+pub fn output(model: &Model, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
+    let program = ImageProgram::compile(&model.graph, model.image, &[model.head.output])?;
+    Ok(program.run(&[pixels], n)?.swap_remove(0))
+}
+
 /// Returns the classes and their probabilities, in descending order; the first class of ties comes first.
 #[must_use]
 pub fn ranking(probabilities: &[f64]) -> Vec<(usize, f64)> {

@@ -10,15 +10,16 @@ use std::path::Path;
 
 use common::{Tol, assert_close, golden, npy};
 use heatlens::detector::{Detection, Detector};
-use heatlens::explain::{ExplainOptions, Explainer, ImageAttributions, Target, ZeroMap};
+use heatlens::explain::{ExplainOptions, Explainer, Focus, ImageAttributions, Target, ZeroMap};
 use heatlens::graph::op::concat::Concat;
 use heatlens::graph::op::slice::Slice;
 use heatlens::graph::op::unary::UnaryFunction;
 use heatlens::graph::{Builder, Tensor, ValueId, onnx, reference};
 use heatlens::method::find;
 use heatlens::model::{HeadKind, Model};
-use heatlens::predict::Predictor;
-use heatlens::run::{self, ExplainRequest, Monitor, NoMonitor, RunError, RunOptions};
+use heatlens::predict::{self, Predictor};
+use heatlens::render::CropTransform;
+use heatlens::run::{self, ChosenTarget, ExplainRequest, Monitor, NoMonitor, RunError, RunOptions};
 use heatlens::train::arch;
 use serde_json::Value;
 
@@ -431,4 +432,49 @@ fn a_region_without_pixels_is_told() {
     assert!(refused("at:40,3").contains("lies outside the model's 40×40 pixels"), "{}", refused("at:40,3"));
     assert!(refused("at:4").contains("at:ROW,COLUMN"));
     assert!(refused("nowhere.png").contains("nowhere.png"));
+}
+
+#[test]
+fn a_mask_in_memory_counts_like_its_pixels() {
+    let mut inside = vec![false; 4 * SIDE * SIDE];
+    // Of twice the size: the pixels of row 15, column 12 of the model's input.
+    for (row, column) in [(30, 24), (30, 25), (31, 24), (31, 25)] {
+        inside[row * 2 * SIDE + column] = true;
+    }
+    let maps = |model: &Model| explain(model, &["grad_cam"], 1)[0].attributions[0].values.clone();
+    let masked = unet().with_region_mask(&inside, [2 * SIDE, 2 * SIDE]).unwrap();
+    assert_eq!(maps(&masked), maps(&unet().with_region("at:15,12").unwrap()));
+    let refused =
+        |model: Model, inside: &[bool], size| model.with_region_mask(inside, size).unwrap_err().to_string();
+    assert!(refused(unet(), &inside, [SIDE, SIDE]).contains("expected a mask of 40×40 values, found 6400"));
+    assert!(refused(unet(), &[false; 4], [2, 2]).contains("covers no pixel"));
+    assert!(refused(detector(), &[true; 4], [2, 2]).contains("boxes, not pixels"));
+}
+
+#[test]
+fn the_output_is_that_of_the_file() {
+    let found = predict::output(&detector(), &pixels(), 4).unwrap();
+    let bytes = fs::read(golden("dense").join("detector.onnx")).unwrap();
+    let graph = onnx::read(bytes).unwrap();
+    let images = Tensor::f32(&[4, 1, SIDE, SIDE], pixels());
+    let expected = reference::run(&graph, &[images], 4, graph.outputs()).unwrap()[0].to_f64();
+    let expected: Vec<f32> = expected.iter().map(|&value| value as f32).collect();
+    assert_close("output", &found, &expected, Tol::FRAMEWORK);
+}
+
+#[test]
+fn targets_that_depend_on_images_are_told() {
+    let told = ChosenTarget::depends_on_images;
+    assert!(told("above:0.5", None) && told("predicted", Some("all")));
+    assert!(!told("all", None) && !told("predicted", Some("2")) && !told("predicted", None));
+}
+
+#[test]
+fn a_box_lies_in_the_image_where_the_model_sees_it() {
+    let boxed = Focus::Box([0.25, 0.5, 0.75, 1.0]);
+    let view = CropTransform { original: [100, 200], seen: [0.0, 50.0, 100.0, 100.0] };
+    assert_eq!(boxed.bounds_in(&view), Some([75.0, 50.0, 125.0, 100.0]));
+    let mask = boxed.mask(&view);
+    assert_eq!(mask.inside.iter().filter(|inside| **inside).count(), 50 * 50);
+    assert_eq!(Focus::Pixels { size: [1, 1], inside: vec![true] }.bounds_in(&view), None);
 }

@@ -6,7 +6,7 @@
     explanation.maps["grad_cam"], explanation.overlay("grad_cam")
 """
 
-from ._heatlens import Error, Explanation, __version__, instruction_set, methods, pin_instruction_set, set_threads
+from ._heatlens import Error, Explanation, Focus, __version__, instruction_set, methods, pin_instruction_set, set_threads
 from ._model import Audit, Explanations, Model, open
 from ._train import Trained, train
 
@@ -15,6 +15,7 @@ __all__ = [
     "Error",
     "Explanation",
     "Explanations",
+    "Focus",
     "Model",
     "Trained",
     "__version__",

@@ -69,9 +69,13 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
             module.training = True
     opened = make(data, words, {id(module): name for name, module in model.named_modules() if name}, as_given=True)
     opened._module = model
+    core, output = opened._core, words.get("output")
     for one, answer in zip(examples, expected):
         pixels = np.ascontiguousarray(one.detach().cpu().numpy(), dtype=np.float32)
-        _compare(answer, opened._core.logits(pixels), words.get("output"))
+        if core.head in ("segmentation", "detection"):
+            _compare_outputs(answer, core.outputs(pixels), output)
+        else:
+            _compare(answer, core.logits(pixels), output)
     return opened
 
 
@@ -144,13 +148,37 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
+def _outputs(answer: Any) -> list[Any]:
+    """What a module gives, one after the other."""
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    return [one for part in answer for one in _outputs(part)] if isinstance(answer, (tuple, list)) else [answer]
+
+
+def _compare_outputs(expected: Any, found: NDArray[np.float32], output: str | None) -> None:
+    """Refuses a model whose scores at places are none of those that torch gives."""
+    values = [one.detach().cpu().double().numpy().ravel() for one in _outputs(expected)]
+    if output is not None and len(values) > 1:
+        return  # one of several, which torch does not name
+    alike = [value for value in values if value.size == found.size]
+    if not alike:
+        raise Error(f"torch gives {', '.join(str(v.size) for v in values)} values for the example, the exported model {found.size}")
+    if not all(np.isfinite(value).all() for value in alike):
+        return
+    apart = min(float(np.abs(found - value).max() / max(np.abs(value).max(), 1e-12)) for value in alike)
+    if not apart <= MOST:
+        raise Error(
+            f"the exported model answers otherwise than torch: its scores for the example differ by {apart:.1e} of the largest, "
+            f"{MOST:.0e} is allowed; does the module depend on random numbers or on the values of its input?"
+        )
+
+
 def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> None:
     """Refuses a model that answers otherwise than torch."""
     if isinstance(expected, (tuple, list, dict)):
         if output is not None:
             return  # one of several, which torch does not name
-        values = list(expected.values()) if isinstance(expected, dict) else list(expected)
-        expected = values[0]
+        expected = _outputs(expected)[0]
     wanted = expected.detach().cpu().double().numpy().ravel()
     if not np.isfinite(wanted).all():
         return

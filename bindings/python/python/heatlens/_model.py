@@ -6,12 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _heatlens, _images, _live
+from . import _heatlens, _images, _live, _target
 from ._heatlens import Core, Data, Error, Explanation
+from ._words import as_files, without_files
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PathLike = str | os.PathLike[str]
 Layer = Any  # a name, a torch module or a Keras layer
@@ -24,6 +28,11 @@ class _Question:
     method: list[str]
     layer: list[str]
     target: str
+    detection: str | None
+    reference: list[float] | None
+    region: str | None
+    region_file: tuple[int, int] | None
+    mask: tuple[tuple[int, int], bytes] | None
     against: str | None
     counterfactual: bool
     seed: int
@@ -32,7 +41,16 @@ class _Question:
 
 
 class Explanations(list[Explanation]):
-    """Explanations of one call, in the order of the images."""
+    """Explanations of one call, in the order of the images.
+
+    There is one for each image; for ``target={"above": …}`` and ``detection="all"``, one for each class or detection that an
+    image has. ``image_index`` tells which image each belongs to.
+    """
+
+    @property
+    def image_index(self) -> list[int]:
+        """For each explanation, the number of its image among those of the call."""
+        return [explanation.image_index for explanation in self]
 
     def save(self, folder: PathLike, save: Sequence[str] = ("png", "npz"), force: bool = False) -> None:
         """Writes the files that the command line writes of these images: ``png``, ``npz`` (or ``npz16``), ``heat``."""
@@ -92,16 +110,18 @@ class Model:
         as_given: bool = False,
     ) -> None:
         self._source = source if isinstance(source, bytes) else Path(source)
-        self._words = words
         self._names = names or {}
         # Whether arrays go into the network as its own library takes them.
         self._as_given = as_given and not any(words.get(word) for word in ("preset", "scale", "mean", "std"))
+        if (reference := words.get("reference")) is not None and not isinstance(reference, (str, os.PathLike)):
+            words = {**words, "head": words.get("head") or "similarity", "reference": _target.embedding(reference)}
+            if words["reference"] is None:
+                self._core = _open(self._source, words)
+                words["reference"] = self._embedding(reference, None)
         self._core = _open(self._source, words)
-        if words.get("labels") is not None:
-            # A file of names may not be where a copy of the model goes.
-            self._words = {**words, "labels": self.class_names}
+        self._words = without_files(words, self._core)
         self._module: Any = None  # keeps alive what the names are of
-        self._stamp = None if isinstance(self._source, bytes) else _stamp(self._source)
+        self._stamp = None if isinstance(self._source, bytes) else _target.stamp(self._source)
 
     @property
     def layers(self) -> list[str]:
@@ -111,6 +131,11 @@ class Model:
     @property
     def class_names(self) -> list[str]:
         return self._core.class_names
+
+    @property
+    def head(self) -> str:
+        """What the scores mean: ``classes``, ``multi-label``, ``regression``, ``similarity``, ``segmentation``, ``detection``."""
+        return self._core.head
 
     @property
     def notes(self) -> list[str]:
@@ -127,12 +152,15 @@ class Model:
         x: Any,
         method: str | Sequence[str] | None = None,
         layer: Layer | Sequence[Layer] | None = None,
-        target: int | str | Sequence[int | str] | None = None,
+        target: int | str | Mapping[str, float] | Sequence[int | str] | None = None,
         against: int | str | None = None,
         seed: int = 0,
         set: Mapping[str, object] | Sequence[str] | None = None,
         score: str = "logit",
         *,
+        detection: int | str | None = None,
+        region: Any = None,
+        reference: Any = None,
         counterfactual: bool = False,
         layout: str | None = None,
     ) -> Any:
@@ -141,31 +169,59 @@ class Model:
         ``x`` is an array (height × width, with channels last or first, one image or many), a tensor, a PIL image, a path,
         or a list of these. Arrays are read as the command line reads them; arrays for a live model, opened without
         ``preset``, ``scale``, ``mean`` and ``std``, go in as its own library would take them, integers too. ``uint8`` arrays
-        of another size than the model's are prepared as image files are. ``target`` may name a class for each image. One image gives an :class:`Explanation`, several give
-        :class:`Explanations`.
+        of another size than the model's are prepared as image files are.
+
+        ``target`` is a class, one for each image, or ``{"above": 0.5}`` for every class above a probability. ``detection``
+        is ``"best"``, ``"all"``, a rank from 1 or a class. ``region`` is what counts in a segmentation (row and column of the
+        model's input, a mask as a picture or an array, or ``"predicted"``), or a side of a detected box. ``reference`` is what
+        embeddings are compared with: an image, or an embedding.
+
+        One image gives an :class:`Explanation`, several give :class:`Explanations`; so do all detections, and all classes
+        above a probability, of one image.
         """
-        targets = None if target is None or isinstance(target, str) or np.ndim(target) == 0 else _list(target)
+        targets, found_by = _target.each(target), _target.detection(detection)
+        where, region_file, mask = _target.region(region)
         question = _Question(
             method=_words(method),
             layer=[self._layer(one) for one in _list(layer)],
-            target="predicted" if targets is not None else _text(target) or "predicted",
+            target="predicted" if targets is not None else _target.one(target),
+            detection=found_by,
+            reference=None if reference is None else self._embedding(reference, layout).tolist(),
+            region=where,
+            region_file=region_file,
+            mask=mask,
             against=_text(against),
             counterfactual=counterfactual,
             seed=_seed(seed),
             set=_settings(set),
             score=str(score),
         )
-        if self._as_given:
-            x = _images.as_given(self._core, x)
-        data, single = _images.read(self._core, x, layout)
-        if targets is None:
-            found = Explanations(self._core.explain(data, question))
+        data, single = self._read(x, layout)
+        if targets is not None:
+            found = self._for_each(data, question, targets)
         else:
-            found = self._for_each(data, question, [str(one) for one in targets])
-        return found[0] if single else found
+            found = Explanations(self._core.explain(data, question))
+        return found[0] if single and not _target.depends_on_images(question.target, found_by) else found
+
+    def _read(self, x: Any, layout: str | None) -> tuple[Data, bool]:
+        """Images, and whether ``x`` is one alone."""
+        return _images.read(self._core, _images.as_given(self._core, x) if self._as_given else x, layout)
+
+    def _embedding(self, reference: Any, layout: str | None) -> NDArray[np.float32]:
+        """What images are compared with, from an image, a file or the numbers themselves."""
+        if isinstance(reference, (str, os.PathLike)):
+            return self._core.embedding_of_file(reference)
+        if (numbers := _target.embedding(reference)) is not None:
+            return numbers
+        data, _ = self._read(reference, layout)
+        if len(data) != 1:
+            raise Error(f"a reference is one image or one embedding, found {len(data)} images")
+        return self._core.embedding(data)
 
     def _for_each(self, data: Data, question: _Question, targets: list[str]) -> Explanations:
         """Each image for its own class; those of one class go together."""
+        if question.detection is not None:
+            raise Error("--detection: give either --detection or --class")
         if len(targets) != len(data):
             raise Error(f"{len(targets)} targets for {len(data)} images: expected one each, or one for all")
         found: dict[int, Explanation] = {}
@@ -195,14 +251,8 @@ class Model:
         import json
         import tempfile
 
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, as_files(self._bytes(), self._words) as (model, words):
             results = Path(folder, "audit") if out is None else Path(out)
-            words = {**self._words}
-            if isinstance(labels := words.get("labels"), list):
-                words["labels"] = str(Path(folder, "labels"))
-                Path(words["labels"]).write_text(json.dumps(labels), "utf-8")
-            model = Path(folder, "model")
-            model.write_bytes(self._bytes())
             paths = self._files(x, y, Path(folder))
             _heatlens.audit(
                 model, words, paths, results, _words(method), images, _seed(seed), _settings(set), force
@@ -246,7 +296,7 @@ class Model:
     def _bytes(self) -> bytes:
         if isinstance(self._source, bytes):
             return self._source
-        if _stamp(self._source) != self._stamp:
+        if _target.stamp(self._source) != self._stamp:
             raise Error(f"{self._source} has changed since it was opened: open it again before the model is copied")
         return self._source.read_bytes()
 
@@ -265,6 +315,9 @@ def open(
     input: str | None = None,
     output: str | None = None,
     head: str | None = None,
+    feed: Mapping[str, Any] | None = None,
+    reference: Any = None,
+    region: PathLike | tuple[int, int] | None = None,
     input_size: int | str | tuple[int, int] | None = None,
     resize: str | None = None,
     crop: int | str | tuple[int, int] | None = None,
@@ -274,7 +327,8 @@ def open(
 ) -> Model:
     """Opens a model: an ONNX or Keras file, its bytes, a live Keras model, or a live torch module with an example input.
 
-    The other arguments are those of the command line. ``labels`` may also be a list of names.
+    The other arguments are those of the command line. ``labels`` may also be a list of names. ``feed`` gives further inputs, by
+    their names, as arrays or ``.npy`` files. ``reference`` and ``region`` may also be given to :meth:`Model.explain`.
     """
     words = {
         "preset": _text(preset),
@@ -282,6 +336,9 @@ def open(
         "input": _text(input),
         "output": _text(output),
         "head": _text(head),
+        "feed": dict(feed or {}),
+        "reference": os.fspath(reference) if isinstance(reference, (str, os.PathLike)) else reference,
+        "region": _region(region),
         "input_size": _size(input_size),
         "resize": _text(resize),
         "crop": _size(crop),
@@ -302,30 +359,15 @@ def open(
 
 
 def _open(source: Path | bytes, words: dict[str, Any]) -> Core:
-    """What is not in a file is put into one, which nobody gets to see."""
-    if isinstance(source, Path) and not isinstance(words.get("labels"), list):
-        return Core(source, words)
-    import json
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        if isinstance(labels := words.get("labels"), list):
-            file = Path(folder, "labels")
-            file.write_text(json.dumps(labels), "utf-8")
-            words = {**words, "labels": str(file)}
-        if isinstance(source, bytes):
-            path = Path(folder, "model")
-            path.write_bytes(source)
-            source = path
-        try:
-            return Core(source, words)
-        except Error as error:
-            raise Error(str(error).replace(folder + os.sep, "")) from None
+    with as_files(source, words) as (path, words):
+        return Core(path, words)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
+def _region(region: Any) -> str | None:
+    words, _, mask = _target.region(region)
+    if mask is not None:
+        raise Error("region: a model is opened with words or the file of a mask; give an array to explain")
+    return words
 
 
 def _names(labels: Sequence[str] | None) -> list[str] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _heatlens
+from . import _heatlens, _target
 from ._heatlens import Error
 from ._model import Model
 
@@ -37,6 +37,8 @@ class Rows:
     ) -> None:
         if on_error not in ("row", "raise"):
             raise Error(f"on_error: expected row or raise, found {on_error!r}")
+        if several := _several(explain_words):
+            raise Error(f"one row in is one row out: {several} gives several explanations of an image")
         if not isinstance(model, bytes):
             with open(model, "rb") as file:
                 model = file.read()
@@ -46,7 +48,7 @@ class Rows:
         self.open_words, self.explain_words = dict(open_words or {}), explain_words
         self.model_sha256 = hashlib.sha256(model).hexdigest()
         options = {"method": self.method, "open": self.open_words, "explain": self.explain_words}
-        self.options_sha256 = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
+        self.options_sha256 = hashlib.sha256(json.dumps(options, sort_keys=True, default=_plain).encode()).hexdigest()
 
     def model(self) -> Model:
         """The model of this process."""
@@ -127,6 +129,23 @@ class Rows:
                 (f"empty_because_{name}", pa.string()),
             ]
         return pa.schema(fields)
+
+
+def _several(words: Mapping[str, Any]) -> str | None:
+    """An option that asks for more than one explanation of an image."""
+    if words.get("detection") == "all":
+        return 'detection="all"'
+    target = words.get("target")
+    if _target.each(target) is not None or (word := _target.one(target)) == "all" or word.startswith("above:"):
+        return f"target={target!r}"
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """What stands for a value in the hash of the options: for an array, a hash of its own."""
+    if isinstance(value, np.ndarray):
+        return [value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+    return str(value)
 
 
 def decoded(value: Any) -> tuple[Any, bytes]:

@@ -100,6 +100,9 @@ fn what_is_no_whole_run_is_not_merged() {
     refuses(&["a", "b"], &["found 2 of 3 shards, 3/3 missing"]);
     refuses(&["a", "b", "a", "c"], &["are both shard 1/3"]);
     refuses(&["a", "images"], &["images is not a finished shard", "--shard"]);
+    fs::create_dir(case.trained.path("table")).unwrap();
+    fs::write(case.trained.path("table").join("part-0.parquet"), b"PAR1").unwrap();
+    refuses(&["table"], &["table is not a finished shard", "merged by `python -m heatlens.merge`"]);
     shard("--shard 2/4", "quarter");
     refuses(&["a", "quarter", "c"], &["come from different runs", "1/3", "2/4"]);
     shard("--shard 2/3 --method cam", "other");

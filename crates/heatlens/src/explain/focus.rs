@@ -51,18 +51,25 @@ impl Focus {
         Some([x0 * w, y0 * h, x1 * w, y1 * h])
     }
 
+    /// A box's left, top, right and bottom in pixels of an image of the view's size; `None` for pixels.
+    #[must_use]
+    pub fn bounds_in(&self, view: &CropTransform) -> Option<[f64; 4]> {
+        let Self::Box([x0, y0, x1, y1]) = *self else { return None };
+        let [top, left, rows, columns] = view.seen;
+        let at = |start: f64, length: f64, share: f32| start + length * f64::from(share);
+        Some([at(left, columns, x0), at(top, rows, y0), at(left, columns, x1), at(top, rows, y1)])
+    }
+
     /// The pixels of an image of the view's size that it covers.
     #[must_use]
     pub fn mask(&self, view: &CropTransform) -> Mask {
         let [height, width] = view.original;
         let inside = match self {
-            Self::Box([x0, y0, x1, y1]) => {
-                let [top, left, rows, columns] = view.seen;
-                let at = |start: f64, length: f64, share: f32| start + length * f64::from(share);
-                let across = at(left, columns, *x0)..at(left, columns, *x1);
-                let down = at(top, rows, *y0)..at(top, rows, *y1);
+            Self::Box(_) => {
+                let [x0, y0, x1, y1] = self.bounds_in(view).unwrap_or_default();
                 let covers = |i| {
-                    across.contains(&((i % width) as f64 + 0.5)) && down.contains(&((i / width) as f64 + 0.5))
+                    (x0..x1).contains(&((i % width) as f64 + 0.5))
+                        && (y0..y1).contains(&((i / width) as f64 + 0.5))
                 };
                 (0..height * width).map(covers).collect()
             }

@@ -99,6 +99,13 @@ impl ExplainerBuilder<'_> {
         self
     }
 
+    /// Explains a class only in images in which its probability exceeds this one; elsewhere its map is
+    /// [absent](crate::explain::ZeroMap::is_absent).
+    pub fn at_least(mut self, probability: f64) -> Self {
+        self.options.at_least = Some(probability);
+        self
+    }
+
     /// Explains why the explained class is chosen over this one.
     pub fn against(mut self, class: impl Into<ClassChoice>) -> Self {
         self.against = Some(class.into());

@@ -276,11 +276,7 @@ impl Model {
     /// If the head has no scores at places, or the region does not fit the image.
     pub fn with_region(mut self, region: &str) -> Result<Self, ModelError> {
         let [_, h, w] = self.shape();
-        let Some(dense) = &mut self.head.dense else {
-            return Err(ModelError::Region(
-                "only segmentation and detection models have scores at positions".to_owned(),
-            ));
-        };
+        let dense = dense_of(&mut self.head)?;
         let pair = region.strip_prefix("at:").map(|pair| {
             let number = |text: &str| text.trim().parse().ok();
             let (row, column) = pair.split_once(',')?;
@@ -309,6 +305,28 @@ impl Model {
         Ok(self)
     }
 
+    /// Returns a model in which the scores of a segmentation count at the pixels of a mask: rows and columns of any size,
+    /// true for the pixels inside.
+    ///
+    /// # Errors
+    /// If the model is not a segmentation, or the mask is empty or has another number of values.
+    pub fn with_region_mask(
+        mut self,
+        inside: &[bool],
+        [rows, columns]: [usize; 2],
+    ) -> Result<Self, ModelError> {
+        let dense = dense_of(&mut self.head)?;
+        if rows.checked_mul(columns) != Some(inside.len()) {
+            let found = inside.len();
+            return Err(ModelError::Region(format!(
+                "expected a mask of {rows}×{columns} values, found {found}"
+            )));
+        }
+        let weights: Vec<f32> = inside.iter().map(|&inside| f32::from(u8::from(inside))).collect();
+        dense.region = dense.mask(&weights, [rows, columns])?;
+        Ok(self)
+    }
+
     /// Returns the shape of the image, `[c, h, w]`.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
@@ -332,4 +350,11 @@ fn lost(error: &ModelError, outputs: &BTreeMap<String, String>) -> Option<String
 #[must_use]
 pub fn numbered(classes: usize) -> Vec<String> {
     (0..classes).map(|k| k.to_string()).collect()
+}
+
+/// Returns the scores at positions.
+fn dense_of(head: &mut Head) -> Result<&mut Dense, ModelError> {
+    head.dense.as_mut().ok_or_else(|| {
+        ModelError::Region("only segmentation and detection models have scores at positions".to_owned())
+    })
 }

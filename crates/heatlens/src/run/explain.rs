@@ -9,8 +9,8 @@ use crate::localise::{self, GroundTruth, Localiser};
 use crate::method::Method;
 use crate::model::{Layer, Model};
 use crate::report::Table;
-use crate::run::aim::{Aim, aim};
 use crate::run::cache::{CacheReader, CacheWriter};
+use crate::run::choose_target::{ChosenTarget, choose_target};
 use crate::run::outputs::Outputs;
 use crate::run::pipeline::{Pipeline, TrueMask};
 use crate::run::request::{methods, named, parsed, settings};
@@ -326,7 +326,8 @@ impl ExplainRequest {
         data: &dyn Dataset,
         monitor: &dyn Monitor,
     ) -> Result<ExplainOptions, RunError> {
-        let Aim { target, at_least } = aim(self, model, data, monitor)?;
+        let ChosenTarget { target, at_least } =
+            choose_target(&self.class, self.detection.as_deref(), model, data, monitor)?;
         let class = |text: &str| Target::parse(text, model).map_err(|e| RunError::Request(e.to_string()));
         let mut choices = ExplainOptions {
             layers: self.layers(model)?,

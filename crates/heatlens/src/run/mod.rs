@@ -15,11 +15,11 @@
 //! | `report.html` | [`Page`] |
 //! | `explanations.bin` | the cache of a shard or of an unfinished run |
 
-mod aim;
 pub mod audit;
 mod base_image;
 mod cache;
 mod checksum;
+mod choose_target;
 mod error;
 mod explain;
 mod folder;
@@ -39,6 +39,7 @@ mod summary;
 
 pub use audit::{AuditOutcome, audit};
 pub use base_image::BaseImage;
+pub use choose_target::{ChosenTarget, choose_target};
 pub use error::RunError;
 pub use explain::{ExplainOutcome, ExplainPlan, explain, verdict};
 pub(crate) use folder::check_apart;
@@ -50,8 +51,8 @@ pub use outputs::write_explanations;
 pub use page::{Page, PageSinks};
 pub use pipeline::{Pipeline, TrueMask};
 pub use request::{
-    AuditRequest, DataRequest, ExplainRequest, ModelRequest, Request, RunOptions, methods, numbers, rows,
-    settings, size,
+    AuditRequest, DataRequest, ExplainRequest, ModelRequest, Request, RunOptions, compared, methods, numbers,
+    rows, settings, size,
 };
 pub use save::Save;
 pub use sink::{NewImage, Sink};

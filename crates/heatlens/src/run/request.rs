@@ -79,6 +79,20 @@ impl ModelRequest {
     /// # Errors
     /// If the file cannot be opened, or the given information does not fit it.
     pub fn open(&self) -> Result<Model, RunError> {
+        let model = self.open_base()?;
+        let reference = self.reference_embedding(&model)?;
+        let model = compared(model, reference.as_deref())?;
+        Ok(match &self.region {
+            Some(region) => model.with_region(region)?,
+            None => model,
+        })
+    }
+
+    /// Opens the model without its reference and its region.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or the given information does not fit it.
+    pub fn open_base(&self) -> Result<Model, RunError> {
         let options = ModelOptions { ask: true, named: self.labels.is_some(), ..self.options()? };
         let mut model = Model::open_with(&self.path, &options)?;
         if let Some(file) = &self.labels {
@@ -93,31 +107,41 @@ impl ModelRequest {
             std: self.std.clone(),
         };
         model.prepare(&preparation).map_err(|e| RunError::Request(e.to_string()))?;
-        let model = self.with_reference(model)?;
-        Ok(match &self.region {
-            Some(region) => model.with_region(region)?,
-            None => model,
-        })
+        Ok(model)
     }
 
-    /// Sets the reference that embeddings are compared with.
-    fn with_reference(&self, model: Model) -> Result<Model, RunError> {
-        let refused = |reason: &str| Err(RunError::Request(reason.to_owned()));
-        match (model.head.needs_reference(), &self.reference) {
-            (false, None) => Ok(model),
-            (true, Some(reference)) => {
-                let embedding = reference::embedding(&model, reference)?;
-                Ok(model.with_reference(&embedding)?)
-            }
-            (false, Some(_)) => {
-                refused("--reference: only --head similarity compares images with a reference")
-            }
-            (true, None) => refused(
-                "--head similarity needs a reference: give --reference IMAGE, or --reference FILE.npy with \
-                 an embedding",
-            ),
+    /// Returns the embedding of the reference, for a model of embeddings: that of an image, or one that is stored.
+    ///
+    /// # Errors
+    /// If the file holds neither.
+    pub fn reference_embedding(&self, model: &Model) -> Result<Option<Vec<f32>>, RunError> {
+        let wanted = self.reference.as_ref().filter(|_| model.head.needs_reference());
+        match (wanted, &self.reference) {
+            (Some(reference), _) => Ok(Some(reference::embedding(model, reference)?)),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(without_embeddings()),
         }
     }
+}
+
+/// Returns the model with its embeddings compared with `reference`; a model without embeddings as it is.
+///
+/// # Errors
+/// If the model has embeddings and there is no reference, or the other way round, or if the reference does not fit.
+pub fn compared(model: Model, reference: Option<&[f32]>) -> Result<Model, RunError> {
+    match (model.head.needs_reference(), reference) {
+        (false, None) => Ok(model),
+        (true, Some(reference)) => Ok(model.with_reference(reference)?),
+        (false, Some(_)) => Err(without_embeddings()),
+        (true, None) => Err(RunError::Request(
+            "--head similarity needs a reference: give --reference IMAGE, or --reference FILE.npy with an embedding"
+                .to_owned(),
+        )),
+    }
+}
+
+fn without_embeddings() -> RunError {
+    RunError::Request("--reference: only --head similarity compares images with a reference".to_owned())
 }
 
 /// Images to read.

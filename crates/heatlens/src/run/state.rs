@@ -353,11 +353,22 @@ impl FinishedShard {
     }
 }
 
+/// True if there is a Parquet file in the folder, or if it is one.
+fn holds_parquet(folder: &Path) -> bool {
+    let is_one = |path: &Path| path.extension().is_some_and(|ending| ending == "parquet");
+    is_one(folder)
+        || fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| is_one(&entry.path())))
+}
+
 fn finished_shard(folder: &Path) -> Result<FinishedShard, RunError> {
     let wrong = |reason: &dyn Display| {
+        let advice = match holds_parquet(folder) {
+            true => "; the Parquet files of Ray and Spark are merged by `python -m heatlens.merge`",
+            false => "",
+        };
         RunError::OtherRun(format!(
             "{} is not a finished shard ({FILE}: {reason}); expected a folder that `explain --shard` or \
-             `audit --shard` has completed",
+             `audit --shard` has completed{advice}",
             folder.display()
         ))
     };

@@ -7,7 +7,6 @@ use crate::detector::Detector;
 use crate::explain::{ExplainError, Target};
 use crate::model::{HeadKind, Model};
 use crate::predict::Predictor;
-use crate::run::request::ExplainRequest;
 use crate::run::{Monitor, RunError};
 
 /// Most detections of an image, or classes, that are explained.
@@ -15,62 +14,85 @@ const MOST: usize = 20;
 /// Images looked at together.
 const GROUP: usize = 32;
 
-/// The target of a request, and the probability from which a class is explained in an image.
-pub(super) struct Aim {
-    pub(super) target: Target,
-    pub(super) at_least: Option<f64>,
+/// A chosen target, and the probability that a class must exceed to be explained in an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChosenTarget {
+    /// The target.
+    pub target: Target,
+    /// The probability, if every class above one is explained.
+    pub at_least: Option<f64>,
 }
 
-impl From<Target> for Aim {
+impl From<Target> for ChosenTarget {
     fn from(target: Target) -> Self {
         Self { target, at_least: None }
     }
 }
 
-/// Reads `--class` and `--detection`; looks at the images where they say `all` detections or `above:P`.
+impl ChosenTarget {
+    /// True if these values of `--class` and `--detection` choose a target that depends on the images: `above:P`, or `all`
+    /// detections.
+    #[must_use]
+    pub fn depends_on_images(class: &str, detection: Option<&str>) -> bool {
+        detection == Some("all") || detection.is_none() && class.starts_with("above:")
+    }
+}
+
+/// Returns the target that the values of `--class` and `--detection` choose. All images are scored if it
+/// [depends on them](ChosenTarget::depends_on_images).
 ///
 /// # Errors
-/// If they do not fit the model, each other or the images.
-pub(super) fn aim(
-    request: &ExplainRequest,
+/// If the values do not fit the model, each other or the images, or if the monitor stops the work.
+pub fn choose_target(
+    class: &str,
+    detection: Option<&str>,
     model: &Model,
     data: &dyn Dataset,
     monitor: &dyn Monitor,
-) -> Result<Aim, RunError> {
+) -> Result<ChosenTarget, RunError> {
     let refused = |why: String| RunError::option("detection")(why);
-    let Some(word) = request.detection.as_deref() else {
-        return of_class(&request.class, model, data, monitor);
+    let Some(word) = detection else {
+        return of_class(class, model, data, monitor);
     };
     if model.head.kind != HeadKind::Detection {
         return Err(refused(format!("the model is not a detector (its head: {})", model.head.kind.name())));
     }
-    if request.class != "predicted" {
+    if class != "predicted" {
         return Err(refused("give either --detection or --class".to_owned()));
     }
     match (word, word.parse()) {
         (_, Ok(0)) => Err(refused("ranks start at 1".to_owned())),
         (_, Ok(rank)) => Ok(Target::Detection(rank).into()),
-        ("best", _) => class("predicted", model),
+        ("best", _) => of_word("predicted", model),
         ("all", _) => every_detection(model, data, monitor),
-        _ => class(word, model),
+        _ => of_word(word, model),
     }
 }
 
 /// Reads `--class`.
-fn of_class(word: &str, model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Aim, RunError> {
-    let Some(least) = word.strip_prefix("above:") else { return class(word, model) };
+fn of_class(
+    word: &str,
+    model: &Model,
+    data: &dyn Dataset,
+    monitor: &dyn Monitor,
+) -> Result<ChosenTarget, RunError> {
+    let Some(least) = word.strip_prefix("above:") else { return of_word(word, model) };
     let p = least.parse().ok().filter(|p| (0.0..1.0).contains(p)).ok_or_else(|| {
         RunError::option("class")(format!("expected above: and a probability, as above:0.5, found {word:?}"))
     })?;
     above(model, data, p, monitor)
 }
 
-fn class(word: &str, model: &Model) -> Result<Aim, RunError> {
+fn of_word(word: &str, model: &Model) -> Result<ChosenTarget, RunError> {
     Ok(Target::parse(word, model).map_err(|e| RunError::Request(e.to_string()))?.into())
 }
 
 /// The detections of the image that has most.
-fn every_detection(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Aim, RunError> {
+fn every_detection(
+    model: &Model,
+    data: &dyn Dataset,
+    monitor: &dyn Monitor,
+) -> Result<ChosenTarget, RunError> {
     let detector = Detector::new(model)?;
     let mut most = 0;
     look(data, monitor, |pixels, n| {
@@ -88,7 +110,12 @@ fn every_detection(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> 
 }
 
 /// The classes that are above a probability in some image.
-fn above(model: &Model, data: &dyn Dataset, least: f64, monitor: &dyn Monitor) -> Result<Aim, RunError> {
+fn above(
+    model: &Model,
+    data: &dyn Dataset,
+    least: f64,
+    monitor: &dyn Monitor,
+) -> Result<ChosenTarget, RunError> {
     if model.head.is_quantity() {
         let why = format!(
             "above:{least} needs probabilities, but the model gives quantities (its head: {})",
@@ -122,7 +149,7 @@ fn above(model: &Model, data: &dyn Dataset, least: f64, monitor: &dyn Monitor) -
         classes.truncate(MOST);
         classes.sort_unstable();
     }
-    Ok(Aim { target: Target::Classes(classes), at_least: Some(least) })
+    Ok(ChosenTarget { target: Target::Classes(classes), at_least: Some(least) })
 }
 
 /// Hands the pixels of all images that can be read to `take`, some at a time.
