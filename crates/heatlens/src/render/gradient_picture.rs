@@ -1,6 +1,6 @@
 //! Pictures of input-shaped maps (gradients, guided backpropagation, guided Grad-CAM).
 
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 
 use super::heatmap::{dimensions, fade_unseen};
 use super::size::whole_factor;
@@ -69,18 +69,26 @@ pub fn gradient_picture(
 }
 
 /// Draws one plane in grey or three in colour, all of one size; `scale` is white and `-scale` black.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
 fn grey_around_zero(planes: &[Map], scale: f32) -> RgbImage {
     let Some(first) = planes.first() else { return RgbImage::new(0, 0) };
-    let byte = |value: f32| (127.5 + 127.5 * value / scale).round().clamp(0.0, 255.0) as u8;
     let (width, height) = dimensions(&CropTransform::whole([first.height(), first.width()]));
-    let at = |channel: usize, pixel: usize| {
-        planes.get(channel).unwrap_or(first).values().get(pixel).copied().map_or(128, byte)
-    };
-    RgbImage::from_fn(width, height, |x, y| {
-        let pixel = y as usize * first.width() + x as usize;
-        Rgb([0, 1, 2].map(|channel| at(channel, pixel)))
-    })
+    let mut picture = RgbImage::new(width, height);
+    for channel in 0..3 {
+        let plane = planes.get(channel).unwrap_or(first);
+        for (pixel, value) in picture.as_chunks_mut::<3>().0.iter_mut().zip(plane.values()) {
+            pixel[channel] = nearest_byte(127.5 + 127.5 * value / scale);
+        }
+    }
+    picture
+}
+
+/// Rounds to the nearest byte, without the function call of `f32::round`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255")]
+#[inline]
+fn nearest_byte(value: f32) -> u8 {
+    let value = value.clamp(0.0, 255.0);
+    let below = value as u8;
+    below + u8::from(value - f32::from(below) >= 0.5)
 }
 
 fn check(values: &[f32], [c, h, w]: [usize; 3]) -> Result<(), RenderError> {
@@ -115,6 +123,15 @@ mod tests {
 
     fn drawn(values: &[f32], shape: [usize; 3]) -> Result<RgbImage, RenderError> {
         gradient_picture(values, shape, &CropTransform::whole([shape[1], shape[2]]), "")
+    }
+
+    #[test]
+    fn bytes_are_rounded_as_f32_round_does() {
+        let halves = (0..=1020).map(|quarter| quarter as f32 / 4.0);
+        let around = halves.flat_map(|x| [x.next_down(), x, x.next_up()]).chain([-3.0, 300.0, f32::NAN]);
+        for x in around {
+            assert_eq!(nearest_byte(x), x.round().clamp(0.0, 255.0) as u8, "{x:e}");
+        }
     }
 
     #[test]
