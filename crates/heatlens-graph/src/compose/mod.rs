@@ -8,6 +8,7 @@ pub mod activation;
 pub mod attention;
 pub mod blocks;
 pub mod einsum;
+pub mod grid_sample;
 pub mod gru;
 pub mod lstm;
 pub mod norm;

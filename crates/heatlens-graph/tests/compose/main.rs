@@ -8,6 +8,7 @@ mod attention;
 mod blocks;
 mod common;
 mod einsum;
+mod grid_sample;
 mod lstm;
 mod norm;
 mod normalization;

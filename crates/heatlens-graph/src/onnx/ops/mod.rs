@@ -13,6 +13,7 @@ mod constant;
 mod elementwise;
 mod gather;
 mod gather_scatter;
+mod grid;
 mod gru;
 mod index_ops;
 mod lstm;
@@ -80,6 +81,7 @@ const ANY: usize = usize::MAX;
 static ROWS: &[Row] = &[
     row("Abs", 6, 1..=1, elementwise::unary),
     row("Add", 7, 2..=2, elementwise::binary),
+    row("AffineGrid", 20, 2..=2, grid::affine_grid),
     row("And", 7, 2..=2, elementwise::binary),
     row("ArgMax", 1, 1..=1, index_ops::arg),
     row("ArgMin", 1, 1..=1, index_ops::arg),
@@ -124,6 +126,7 @@ static ROWS: &[Row] = &[
     row("GlobalMaxPool", 1, 1..=1, window::global_max_pool),
     row("Greater", 7, 2..=2, elementwise::binary),
     row("GreaterOrEqual", 12, 2..=2, elementwise::binary),
+    row("GridSample", 16, 2..=2, grid::grid_sample),
     row("GroupNormalization", 18, 3..=3, normalization::group),
     row("HardSigmoid", 6, 1..=1, elementwise::activation),
     row("HardSwish", 14, 1..=1, elementwise::unary),
