@@ -1,6 +1,6 @@
 """Writes the references for heads with scores at many positions: crates/heatlens/tests/golden/dense/.
 
-Usage: make_dense.py [segmentation] [detection] [chosen]
+Usage: make_dense.py [segmentation] [detection] [chosen] [selected]
 
 A small U-Net trained to segment rings and crosses, and the maps that pytorch-grad-cam computes for its
 `SemanticSegmentationTarget`: over the pixels that are predicted to be of a class, and over one pixel. Raw maps, before
@@ -20,6 +20,8 @@ import pytorch_grad_cam as pgc
 import torch
 from pytorch_grad_cam.utils.model_targets import SemanticSegmentationTarget
 from torch import nn
+from torchvision.models.detection._utils import _topk_min
+from torchvision.ops import batched_nms
 
 from store import ROOT, export, layer_names, save, save_json
 
@@ -261,7 +263,88 @@ def chosen():
     onnx.save(model, str(FOLDER / "chosen.onnx"))
 
 
+def corners(boxes):
+    """Left, top, right and bottom of boxes given by centre and size, computed as torchvision decodes them."""
+    x, y, w, h = boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]
+    return torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], dim=1)
+
+
+class ByLevel(nn.Module):
+    """Selects boxes as torchvision's RetinaNet and FCOS do: by level, decoded after the selection."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.sizes = sizes
+
+    def forward(self, output, logits):
+        found = []
+        levels = zip(output[0].t().split(self.sizes), logits[0].t().split(self.sizes), strict=True)
+        for rows, own in levels:
+            scores = torch.sigmoid(own).flatten()
+            keep = scores > 0.2
+            scores, places = scores[keep], torch.where(keep)[0]
+            count = _topk_min(places, 20, 0)
+            scores, order = scores.topk(count)
+            places = places[order]
+            boxes = rows[torch.div(places, own.shape[-1], rounding_mode="floor")]
+            found.append((corners(boxes), scores, places % own.shape[-1]))
+        boxes, scores, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        keep = batched_nms(boxes, scores, labels, 0.45)[:10]
+        return boxes[keep], scores[keep], labels[keep]
+
+
+class ByLabel(nn.Module):
+    """Selects boxes as torchvision's SSD does: by label, from a softmax whose first class means no object."""
+
+    def forward(self, output, logits):
+        boxes = corners(output[0].t())
+        scores = torch.cat([torch.zeros_like(logits[:, :1]), logits], 1).transpose(1, 2).softmax(-1)[0]
+        found = []
+        for label in range(1, scores.shape[-1]):
+            score = scores[:, label]
+            keep = score > 0.2
+            score, box = score[keep], boxes[keep]
+            score, order = score.topk(_topk_min(score, 20, 0))
+            found.append((box[order], score, torch.full_like(score, fill_value=label, dtype=torch.int64)))
+        boxes, scores, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        keep = batched_nms(boxes, scores, labels, 0.45)[:10]
+        return boxes[keep], scores[keep], labels[keep]
+
+
+def selected():
+    """The detector for one image, with the selections of torchvision's detectors as its last step."""
+    for name, build in (("by_level", ByLevel), ("by_label", lambda _: ByLabel())):
+        model = onnx.load(str(FOLDER / "detector.onnx"))
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+        output = model.graph.output[0].name
+        logits = next(node.input[0] for node in reversed(model.graph.node) if node.op_type == "Sigmoid")
+        # Places of the two levels.
+        sizes = [(SIZE // 2) ** 2, (SIZE // 4) ** 2]
+        places = sum(sizes)
+        model.graph.output.append(onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, [1, 2, places]))
+        end = build(sizes)
+        example = torch.rand(1, 6, places), torch.randn(1, 2, places)
+        buffer = io.BytesIO()
+        torch.onnx.export(
+            end, example, buffer, dynamo=False, opset_version=model.opset_import[0].version,
+            input_names=["rows", "numbers"], output_names=["boxes", "scores", "labels"],
+        )
+        end = onnx.load_from_string(buffer.getvalue())
+        model.ir_version = end.ir_version = min(model.ir_version, end.ir_version)
+        merged = onnx.compose.merge_models(
+            model, end, io_map=[(output, "rows"), (logits, "numbers")], prefix2="end/",
+        )
+        if name == "by_level":
+            del merged.metadata_props[:]  # names of two classes; the other file has three
+            merged.metadata_props.add(key="names", value="{0: 'ring', 1: 'cross'}")
+        else:
+            del merged.metadata_props[:]
+        for node in merged.graph.node:
+            node.doc_string = ""
+        onnx.save(merged, str(FOLDER / f"{name}.onnx"))
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for make in sys.argv[1:] or ["segmentation", "detection", "chosen"]:
-        {"segmentation": segmentation, "detection": detection, "chosen": chosen}[make]()
+    for make in sys.argv[1:] or ["segmentation", "detection", "chosen", "selected"]:
+        {"segmentation": segmentation, "detection": detection, "chosen": chosen, "selected": selected}[make]()

@@ -12,9 +12,12 @@ use common::{Tol, assert_close, golden, npy};
 use heatlens::detector::{Detection, Detector};
 use heatlens::explain::{ExplainOptions, Explainer, Focus, ImageAttributions, Target, ZeroMap};
 use heatlens::graph::op::concat::Concat;
+use heatlens::graph::op::conv::Conv;
 use heatlens::graph::op::slice::Slice;
+use heatlens::graph::op::softmax::Softmax;
 use heatlens::graph::op::unary::UnaryFunction;
-use heatlens::graph::{Builder, Tensor, ValueId, onnx, reference};
+use heatlens::graph::op::window::Window;
+use heatlens::graph::{Builder, Fact, Graph, Shape, Tensor, ValueId, onnx, reference};
 use heatlens::method::find;
 use heatlens::model::{HeadKind, Model};
 use heatlens::predict::{self, Predictor};
@@ -322,6 +325,13 @@ fn a_rank_that_no_box_has_is_told() {
 
 /// Returns the detector with its output rearranged, and its scores.
 fn rearranged(arrange: impl FnOnce(&mut Builder<'_>, [ValueId; 2]) -> Vec<ValueId>) -> (Model, Vec<f64>) {
+    let (graph, own) = rearranged_graph(arrange);
+    (Model::from_graph(graph).unwrap(), own)
+}
+
+fn rearranged_graph(
+    arrange: impl FnOnce(&mut Builder<'_>, [ValueId; 2]) -> Vec<ValueId>,
+) -> (Graph, Vec<f64>) {
     let bytes = fs::read(golden("dense").join("detector.onnx")).unwrap();
     let mut graph = onnx::read(bytes).unwrap();
     let output = graph.outputs()[0];
@@ -333,7 +343,7 @@ fn rearranged(arrange: impl FnOnce(&mut Builder<'_>, [ValueId; 2]) -> Vec<ValueI
     graph.set_outputs(&outputs);
     let feed = Tensor::f32(&[1, 1, SIDE, SIDE], pixels()[..SIDE * SIDE].to_vec());
     let own = reference::run(&graph, &[feed], 1, &outputs[..1]).unwrap()[0].to_f64();
-    (Model::from_graph(graph).unwrap(), own)
+    (graph, own)
 }
 
 fn surest(model: &Model) -> Vec<f64> {
@@ -372,6 +382,50 @@ fn every_layout_of_boxes_is_understood() {
     let all = Builder::new(&mut graph, "all").unary(UnaryFunction::Sigmoid, output).unwrap();
     graph.set_outputs(&[all]);
     assert!(Model::from_graph(graph).unwrap_err().to_string().contains("expected class scores"));
+}
+
+#[test]
+fn numbers_behind_the_scores_are_not_classes() {
+    let found = |model: &Model| Detector::new(model).unwrap().detect(&pixels(), 4).unwrap();
+    let rest = |b: &mut Builder<'_>, [boxes, classes]: [ValueId; 2], more: &[ValueId]| {
+        let parts: Vec<ValueId> = [boxes, classes].iter().chain(more).copied().collect();
+        b.apply(Concat { axis: 1 }, &parts).unwrap()
+    };
+    let part = |b: &mut Builder<'_>, x: ValueId, len| {
+        let part = b.apply(Slice { axis: 1, start: 0, len, step: 1 }, &[x]).unwrap();
+        b.scale(part, 0.01).unwrap()
+    };
+    // Coefficients of masks, with the masks as a second output that looks like a segmentation.
+    let (segment, _) = rearranged_graph(|b, parts| {
+        let coefficients = part(b, parts[0], 3);
+        let image = b.graph().inputs()[0];
+        let masks = b.apply(Concat { axis: 1 }, &[image; 3]).unwrap();
+        vec![rest(b, parts, &[coefficients]), masks]
+    });
+    // Key points with a sigmoid for their visibility.
+    let (pose, _) = rearranged_graph(|b, parts| {
+        let point = part(b, parts[0], 2);
+        let seen = b.unary(UnaryFunction::Sigmoid, point).unwrap();
+        let seen = b.apply(Slice { axis: 1, start: 0, len: 1, step: 1 }, &[seen]).unwrap();
+        vec![rest(b, parts, &[point, seen])]
+    });
+    // An angle: as many numbers as with an objectness score.
+    let (turned, _) = rearranged_graph(|b, parts| {
+        let angle = part(b, parts[0], 1);
+        let angle = b.unary(UnaryFunction::Sigmoid, angle).unwrap();
+        let angle = b.scale(angle, 3.0).unwrap();
+        vec![rest(b, parts, &[angle])]
+    });
+    for named in [segment, pose, turned] {
+        let mut nameless = named.clone();
+        assert!(nameless.metadata.remove("names").is_some());
+        for graph in [named, nameless] {
+            let model = Model::from_graph(graph).unwrap();
+            assert_eq!((model.head.kind, model.head.outputs), (HeadKind::Detection, 2), "{:?}", model.notes);
+            assert_eq!(found(&model), found(&detector()));
+            assert!(model.notes.iter().any(|note| note.contains("behind the scores")), "{:?}", model.notes);
+        }
+    }
 }
 
 #[test]
@@ -477,4 +531,67 @@ fn a_box_lies_in_the_image_where_the_model_sees_it() {
     let mask = boxed.mask(&view);
     assert_eq!(mask.inside.iter().filter(|inside| **inside).count(), 50 * 50);
     assert_eq!(Focus::Pixels { size: [1, 1], inside: vec![true] }.bounds_in(&view), None);
+}
+
+/// Torchvision's detectors select boxes by level and decode them afterwards (RetinaNet, FCOS), or select them by label
+/// from a softmax whose first class means no object (SSD).
+#[test]
+fn selections_of_torchvision_change_neither_boxes_nor_maps() {
+    let found = |model: &Model| Detector::new(model).unwrap().detect(&pixels(), 4).unwrap();
+    let plain = found(&detector());
+    for (file, nothing) in [("by_level", 0), ("by_label", 1)] {
+        let model = Model::open(golden("dense").join(format!("{file}.onnx"))).unwrap();
+        assert_eq!((model.head.kind, model.head.outputs), (HeadKind::Detection, 2 + nothing), "{file}");
+        for (found, plain) in found(&model).iter().zip(&plain) {
+            assert_eq!(found.len(), plain.len(), "{file}");
+            for (found, plain) in found.iter().zip(plain) {
+                assert_eq!((found.class, found.place), (plain.class + nothing, plain.place), "{file}");
+                for (found, expected) in found.bounds.iter().zip(plain.bounds) {
+                    assert!((found - expected).abs() < 1e-4, "{file}: {found} {expected}");
+                }
+            }
+        }
+        for (class, layer) in [(0, "fine.1"), (1, "fine.1"), (0, "coarse.1.1"), (1, "coarse.1.1")] {
+            let maps = |model: &Model, class| {
+                let options = ExplainOptions {
+                    layers: vec![model.layer(layer).unwrap()],
+                    target: Target::Class(class),
+                    ..ExplainOptions::new(&[find("hires_cam").unwrap(), find("grad_cam").unwrap()])
+                };
+                let explained = Explainer::new(model, &options).unwrap().explain(&pixels(), 4).unwrap();
+                explained.into_iter().flat_map(|e| e.attributions).map(|a| a.values).collect::<Vec<_>>()
+            };
+            for (own, plain) in maps(&model, class + nothing).iter().zip(&maps(&detector(), class)) {
+                assert_close(&format!("{file}, {layer}"), own, plain, Tol::F32);
+            }
+        }
+    }
+}
+
+/// Text recognition: the classes of columns, as T×N×K. A bright column has class 1.
+#[test]
+fn the_steps_of_a_sequence_are_positions() {
+    let mut graph = Graph::new("reader");
+    let image = graph.add_input("image", Fact::f32(Shape::batched(&[1, 4, 12])));
+    let mut b = Builder::new(&mut graph, "reader");
+    let weights = b.constant(Tensor::f32(&[3, 1, 4, 1], [[-1.0; 4], [1.0; 4], [-2.0; 4]].concat()));
+    let columns = b.apply(Conv { window: Window::new(&[4, 1]), group: 1 }, &[image, weights]).unwrap();
+    let columns = b.reshape(columns, Shape::batched(&[3, 12])).unwrap();
+    let steps = b.transpose(columns, &[2, 0, 1]).unwrap();
+    let bias = b.constant(Tensor::f32(&[3], vec![2.0, 0.0, 0.0]));
+    let steps = b.add(steps, bias).unwrap();
+    let output = b.apply(Softmax { axis: 2, log: true }, &[steps]).unwrap();
+    graph.set_outputs(&[output]);
+    let model = Model::from_graph(graph).unwrap();
+    let dense = model.head.dense.as_ref().unwrap();
+    assert_eq!((model.head.kind, dense.grid, model.head.outputs), (HeadKind::Segmentation, Some([1, 12]), 3));
+    let mut pixels = vec![0.0; 48];
+    (0..4).for_each(|row| pixels[row * 12 + 7] = 1.0);
+    let shares = model.head.probabilities(&Predictor::new(&model).unwrap().logits(&pixels, 1).unwrap());
+    assert!((shares[1] - 1.0 / 12.0).abs() < 1e-6, "{shares:?}");
+    let options =
+        ExplainOptions { target: Target::Class(1), ..ExplainOptions::new(&[find("gradient").unwrap()]) };
+    let explained = Explainer::new(&model, &options).unwrap().explain(&pixels, 1).unwrap();
+    let heat = &explained[0].attributions[0].values;
+    assert!((0..48).all(|i| (heat[i] != 0.0) == (i % 12 == 7)), "{heat:?}");
 }

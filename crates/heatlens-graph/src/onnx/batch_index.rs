@@ -79,7 +79,7 @@ fn input(scope: &Scope<'_>, name: &str, world: usize) -> Option<Tensor> {
             let graph = &scope.reading.graph;
             graph.constant(*id).cloned().or_else(|| broadcast_constant::repeated_for(graph, *id, FEW[world]))
         }
-        Slot::Lost | Slot::Unreadable(_) => None,
+        Slot::Lost | Slot::Chosen { .. } | Slot::Unreadable(_) => None,
     }
 }
 

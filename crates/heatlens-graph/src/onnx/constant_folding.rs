@@ -103,7 +103,7 @@ fn known_inputs(scope: &Scope<'_>) -> Option<BTreeMap<String, [Tensor; 2]>> {
                 let tensor = scope.reading.graph.constant(*id)?;
                 [tensor.clone(), tensor.clone()]
             }
-            Slot::BatchIndex(_) | Slot::Lost | Slot::Unreadable(_) => return None,
+            Slot::BatchIndex(_) | Slot::Lost | Slot::Chosen { .. } | Slot::Unreadable(_) => return None,
         };
         inputs.insert(name.clone(), arrays);
     }

@@ -10,7 +10,7 @@ use super::inline::{self, Body};
 use super::ops::{self, NEWEST, OLDEST, Row};
 use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
-use super::{batch_index, broadcast_constant, quantised, tensor};
+use super::{batch_index, broadcast_constant, quantised, selection, tensor};
 use crate::error::OpError;
 use crate::op::invalid;
 
@@ -116,10 +116,13 @@ impl<'a> Importer<'a> {
             node.name()
         };
         let values = self.reading.graph.values().len();
-        let outcome = match self.body_of(node, name, context)? {
-            Ok(Some((body, inner))) => return self.inline(node, name, &body, inner, context),
-            Ok(None) => self.operator(node, name, context),
-            Err(problem) => Err(problem),
+        let outcome = match self.chosen(node, name, context) {
+            Some(outputs) => Ok(outputs),
+            None => match self.body_of(node, name, context)? {
+                Ok(Some((body, inner))) => return self.inline(node, name, &body, inner, context),
+                Ok(None) => self.operator(node, name, context),
+                Err(problem) => Err(problem),
+            },
         };
         self.count(node, outcome.as_deref().unwrap_or_default(), values, context)?;
         let outputs = outcome.unwrap_or_else(|problem| {
@@ -137,6 +140,13 @@ impl<'a> Importer<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Reads a node that makes or uses a choice.
+    fn chosen(&mut self, node: &NodeProto, name: &str, context: Context<'_>) -> Option<Outputs> {
+        let read = selection::read(&mut self.reading, node)?;
+        self.errors.extend(read.error.map(|source| error(node, name, context, source)));
+        Some(read.outputs)
     }
 
     /// Counts the arrays that a node added: top-level constants as stored, all others as computed.
@@ -254,7 +264,9 @@ impl<'a> Importer<'a> {
         let mut scope = Scope { reading: &mut self.reading, node, name };
         let folds = [constant_folding::fold, batch_index::fold, broadcast_constant::fold];
         let outputs = folds.iter().find_map(|fold| fold(&mut scope, &read).transpose());
-        let outputs = outputs.unwrap_or_else(|| read(&mut scope))?;
+        let mut outputs = outputs.unwrap_or_else(|| read(&mut scope))?;
+        let source = selection::follow(scope.reading, node, &mut outputs);
+        self.errors.extend(source.map(|source| error(node, name, context, source)));
         let further = node.output.iter().enumerate().skip(outputs.len());
         if let Some((i, output)) = further.into_iter().find(|(_, o)| context.used.contains(o.as_str())) {
             return Err(OpError::Unsupported(format!("output {i} ({output:?})")).into());

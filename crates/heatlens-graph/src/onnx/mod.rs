@@ -22,12 +22,15 @@ mod importer;
 mod inline;
 mod limits;
 mod lower;
+mod node_order;
 mod open_size;
 mod ops;
 mod proto;
 mod quantised;
 mod read;
 mod scope;
+mod selection;
+mod single_image;
 mod tensor;
 #[cfg(test)]
 mod tests;

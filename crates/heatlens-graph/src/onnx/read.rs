@@ -12,7 +12,10 @@ use super::importer::{self, Context, Importer, define};
 use super::proto::{GraphProto, ModelProto, to_map};
 use super::scope::{Problem, Reading, Slot};
 use super::value_info::Batch;
-use super::{OnnxModel, OnnxOptions, WHOLE_PIXELS, inline, limits, open_size};
+use super::{
+    OnnxModel, OnnxOptions, WHOLE_PIXELS, inline, limits, node_order, open_size, selection, single_image,
+};
+use crate::builder::Builder;
 use crate::error::OpError;
 use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::ValueId;
@@ -107,10 +110,11 @@ fn build(
     initializers(&mut reading, proto)?;
     inputs(&mut reading, proto, size)?;
     let mut used = BTreeSet::new();
-    inline::names_read(&proto.node, &mut used);
+    let nodes = node_order::sorted(&proto.node);
+    inline::names_read(&nodes, &mut used);
     used.extend(proto.output.iter().map(|o| o.name().to_owned()));
     let mut importer = Importer::new(reading, &model.functions, file.bytes);
-    importer.body(&proto.node, Context::new(opset, &used))?;
+    importer.body(&nodes, Context::new(opset, &used))?;
     let Importer { mut reading, errors, .. } = importer;
     let lost_outputs = outputs(&mut reading, proto, errors)?;
     let warnings = reading.warnings;
@@ -145,10 +149,21 @@ fn inputs(reading: &mut Reading, proto: &GraphProto, size: Option<[usize; 2]>) -
             reading.graph.metadata.insert(WHOLE_PIXELS.to_owned(), info.name().to_owned());
             reading.warn(format!("input {:?} takes whole numbers; pixels are not rounded", info.name()));
         }
-        let id = reading.graph.add_input(info.name(), input.fact);
+        let id = match single_image::batched(proto, info.name(), &input.fact) {
+            Some(shape) => one_image(reading, info.name(), input.fact, shape)?,
+            None => reading.graph.add_input(info.name(), input.fact),
+        };
         define(reading, info.name(), Slot::Value(id))?;
     }
     Ok(())
+}
+
+/// Adds an input for a single image with a batch axis of 1; returns the image without it.
+fn one_image(reading: &mut Reading, name: &str, fact: Fact, shape: Shape) -> Result<ValueId, OnnxError> {
+    reading.warn(format!("input {name:?} ({}) holds one image; it is read as {shape}", fact.shape));
+    let image = reading.graph.add_input(name, Fact { dtype: fact.dtype, shape });
+    let image = Builder::new(&mut reading.graph, name).reshape(image, fact.shape);
+    image.map_err(|e| OnnxError::Malformed(e.to_string()))
 }
 
 /// True if an integer input holds pixels that are only rearranged before conversion to floating point: then the result
@@ -183,8 +198,17 @@ fn outputs(
     let refused = OnnxError::Nodes(errors);
     let mut outputs = Vec::with_capacity(proto.output.len());
     let mut lost = BTreeMap::new();
+    let chosen: Vec<String> = proto
+        .output
+        .iter()
+        .map(|info| info.name().to_owned())
+        .filter(|o| reading.candidates.contains_key(o))
+        .collect();
     for info in &proto.output {
         match reading.value(info.name()) {
+            Ok(_) if chosen.iter().any(|name| name == info.name()) => {
+                lost.insert(info.name().to_owned(), refused.to_string());
+            }
             Ok(id) => outputs.push(id),
             Err(Problem::Upstream) => {
                 lost.insert(info.name().to_owned(), refused.to_string());
@@ -201,9 +225,20 @@ fn outputs(
     }
     sources(reading, proto, &mut outputs);
     let chooses = |node: &NodeError| CHOOSING.contains(&node.op.as_str());
-    let detects = matches!(&refused, OnnxError::Nodes(nodes) if nodes.iter().any(chooses));
-    if outputs.is_empty() && detects {
-        outputs = last_readable(reading, proto, &lost);
+    let ends = |nodes: &[NodeError]| !nodes.iter().any(|node| selection::goes_on(&node.source));
+    let detects = matches!(&refused, OnnxError::Nodes(nodes) if nodes.iter().any(chooses) && ends(nodes));
+    // Beside a list of scores for the whole image, choices are of no interest.
+    let whole = |&id: &ValueId| reading.graph.fact(id).shape.rank() <= 2;
+    if detects && !lost.is_empty() && !outputs.iter().any(whole) {
+        let mut lists = selection::lists(reading, &chosen);
+        // With boxes and scores, inner lists are of no interest.
+        if lists.len() < 2 {
+            lists.extend(last_readable(reading, proto, &lost));
+        }
+        if !lists.is_empty() {
+            reading.warn("the lists that these outputs are selected from are read instead".to_owned());
+        }
+        outputs.splice(0..0, lists);
     }
     if outputs.is_empty() {
         return Err(match refused {
@@ -223,11 +258,11 @@ fn outputs(
 }
 
 /// Final operators of object detectors, which select boxes by score.
-const CHOOSING: [&str; 2] = ["NonMaxSuppression", "TopK"];
+const CHOOSING: [&str; 3] = ["NonMaxSuppression", "NonZero", "TopK"];
 
 /// Finds lists of boxes and scores (of rank 3) that lost outputs are computed from: detectors end in operators that
 /// select among them and have no derivative.
-fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<String, String>) -> Vec<ValueId> {
+fn last_readable(reading: &Reading, proto: &GraphProto, lost: &BTreeMap<String, String>) -> Vec<ValueId> {
     let producers = Producers::of(proto);
     let inputs = reading.graph.inputs().iter().map(|&id| &reading.graph.fact(id).shape.0);
     let samples: Vec<Dim> = inputs.filter(|dims| dims.len() == 4).map(|dims| dims[0]).collect();
@@ -239,14 +274,18 @@ fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<Stri
         let follow = match reading.slots.get(name) {
             Some(Slot::Value(id)) => {
                 let fact = reading.graph.fact(*id);
-                let list = fact.dtype == DType::F32 && fact.shape.rank() == 3 && of_images(&fact.shape);
+                // The scores that NonMaxSuppression reads for a single class, 1×1×P, are those of a list, turned.
+                let list = fact.dtype == DType::F32
+                    && fact.shape.rank() == 3
+                    && of_images(&fact.shape)
+                    && fact.shape.0[1] != Dim::Fixed(1);
                 if list && reading.graph.producer(*id).is_some() {
                     found.push(*id);
                 }
                 // Before the lists come the feature maps they are computed from.
                 fact.shape.rank() < 4
             }
-            Some(Slot::Lost) => true,
+            Some(Slot::Lost | Slot::Chosen { .. }) => true,
             _ => false,
         };
         let inputs = producers.node(name).filter(|_| follow).map_or(&[][..], |node| &node.input);
@@ -256,9 +295,6 @@ fn last_readable(reading: &mut Reading, proto: &GraphProto, lost: &BTreeMap<Stri
     found.sort_unstable();
     found.reverse();
     found.dedup();
-    if !found.is_empty() {
-        reading.warn("the lists that these outputs are selected from are read instead".to_owned());
-    }
     found
 }
 
@@ -372,7 +408,7 @@ mod tests {
             (17, vec![relu("x", "y"), relu("x", "y")], vec![], "is used for two values"),
             (
                 17,
-                vec![relu("z", "y"), relu("x", "z")],
+                vec![relu("z", "y"), relu("y", "z")],
                 vec![],
                 "\"z\" is read but not computed by any earlier node",
             ),

@@ -28,6 +28,9 @@ pub(super) enum Slot {
     Value(ValueId),
     /// An output of a node that could not be read.
     Lost,
+    /// Indices or counts that the model chooses while it runs ([`super::selection`]); `depth` is the number of axes of the
+    /// mask whose places they are, 0 for others.
+    Chosen { depth: usize },
     /// A stored array that cannot be read, with the reason.
     Unreadable(OpError),
 }
@@ -76,6 +79,8 @@ pub(super) struct Reading {
     pub(super) warned: HashSet<String>,
     /// Sizes of stored arrays and of those computed from them.
     pub(super) ledger: Ledger,
+    /// Names of values that hold all candidates of a choice, with the axis along which the model chooses.
+    pub(super) candidates: BTreeMap<String, usize>,
     /// Location of external arrays.
     pub(super) external: External,
     /// ONNX element types of stored arrays, which are lost when narrow integers are widened.
@@ -88,7 +93,7 @@ impl Reading {
         let missing = || invalid(format!("{name:?} is read but not computed by any earlier node"));
         match self.slots.get(name).ok_or_else(missing)? {
             Slot::Value(id) => Ok(*id),
-            Slot::Lost => Err(Problem::Upstream),
+            Slot::Lost | Slot::Chosen { .. } => Err(Problem::Upstream),
             Slot::Unreadable(error) => Err(Problem::Own(named(name, error))),
             Slot::Sizes(_) | Slot::BatchIndex(_) => Err(depends_on_samples(&format!("{name:?}")).into()),
             Slot::Stored(tensor) => {

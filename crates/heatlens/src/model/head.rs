@@ -17,6 +17,7 @@ mod output_part;
 mod probability;
 mod regression;
 mod segmentation;
+mod sequence;
 mod similarity;
 mod value_bounds;
 
@@ -157,7 +158,9 @@ impl Head {
         named: bool,
     ) -> Result<Found, ModelError> {
         let candidates = match candidates(graph, image, batch, options.output.as_deref()) {
-            Ok(found) if options.head.is_none_or(|kind| !kind.is_dense()) => found,
+            Ok(found) if options.head.is_none_or(|kind| !kind.is_dense()) && !of_boxes(graph, &found) => {
+                found
+            }
             found => {
                 let samples = batch.map_or(Dim::Batch(1), Dim::Fixed);
                 let output = options.output.as_deref();
@@ -255,7 +258,7 @@ impl Head {
         let Some(dense) = self.dense.as_mut().filter(|dense| dense.exclusive) else { return };
         let anything = |name: &String| {
             let name = name.to_lowercase();
-            ["background", "unlabel", "void", "bg"]
+            ["background", "unlabel", "void", "bg", "blank"]
                 .iter()
                 .any(|word| name.trim_matches('_').starts_with(word))
         };
@@ -440,6 +443,13 @@ fn candidates(
     }
     let all: Vec<_> = graph.outputs().iter().filter_map(|id| Some((*id, scores(id)?))).collect();
     if all.is_empty() { Err(ModelError::Outputs(found())) } else { Ok(all) }
+}
+
+/// True if every list of scores, N×P×1, is the score of one class for each of the boxes in another output, N×P×4.
+fn of_boxes(graph: &Graph, found: &[(ValueId, usize)]) -> bool {
+    let dims = |id: ValueId| graph.fact(id).shape.at(1);
+    let boxes = |places| graph.outputs().iter().any(|&id| matches!(*dims(id), [_, p, 4] if p == places));
+    found.iter().all(|&(id, _)| matches!(*dims(id), [_, places, 1] if places > 1 && boxes(places)))
 }
 
 /// Returns a note on which of several outputs was chosen.

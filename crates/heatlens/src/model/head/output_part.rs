@@ -118,9 +118,37 @@ fn joined(
 }
 
 /// Returns the axis of `from` that corresponds to axis `at` of `to`, a reshaped version with the same elements.
-fn same_axis(from: &Shape, to: &Shape, at: usize) -> Option<usize> {
+pub(super) fn same_axis(from: &Shape, to: &Shape, at: usize) -> Option<usize> {
     let inside = |shape: &Shape, axis: usize| shape.0[axis + 1..].iter().map(|d| d.at(1)).product::<usize>();
     (0..from.rank()).find(|&axis| from.0[axis] == to.0[at] && inside(from, axis) == inside(to, at))
+}
+
+/// Returns a value of the same elements that does not depend on those which a slice of it leaves out, if it is sliced
+/// from a concatenation.
+///
+/// # Errors
+/// If the graph is too large.
+pub(super) fn alone(graph: &mut Graph, value: ValueId) -> Result<ValueId, GraphError> {
+    let mut at = value;
+    for _ in 0..MOST_DEEP {
+        let Some(node) = graph.producer(at).map(|id| graph.node(id).clone()) else { break };
+        let Some(input) = node.inputs.first().copied().flatten() else { break };
+        match node.op.kind() {
+            Kind::Slice(slice) if slice.step == 1 => {
+                let part = Part { axis: slice.axis, start: slice.start, len: slice.len };
+                let found = narrow(graph, input, part)?;
+                if found != input {
+                    let same = graph.producer(found).is_some_and(|id| graph.node(id).op.same_as(&*node.op));
+                    return Ok(if same { value } else { found });
+                }
+            }
+            Kind::Transpose(_) | Kind::Unary(_) => {}
+            kind if kind.is_renaming() => {}
+            _ => break,
+        }
+        at = input;
+    }
+    Ok(value)
 }
 
 /// Appends the value before the sigmoid, if every part of the value goes through one.
@@ -182,6 +210,10 @@ pub(super) fn along(graph: &Graph, value: ValueId, axis: usize) -> Vec<(ValueId,
     let inner = match node.op.kind() {
         Kind::Concat(concat) if shape.axis(concat.axis) == Some(axis) => {
             return inputs.iter().flat_map(|&input| along(graph, input, axis)).collect();
+        }
+        Kind::Concat(_) => {
+            let found = inputs.iter().map(|&input| along(graph, input, axis)).find(|found| found.len() > 1);
+            return found.unwrap_or(whole);
         }
         Kind::Transpose(transpose) => transpose.perm.get(axis).copied(),
         Kind::Slice(slice) => Some(axis).filter(|_| slice.axis != axis),

@@ -7,7 +7,7 @@ use heatlens_graph::{Builder, DType, Dim, Graph, GraphError, Shape, ValueId};
 
 use super::dense::{Dense, Region};
 use super::kind::{HeadKind, Row};
-use super::{Activation, Asked, Found, Head, decomposed_softmax, log_odds, value_bounds};
+use super::{Activation, Asked, Found, Head, decomposed_softmax, log_odds, sequence, value_bounds};
 use crate::model::ModelError;
 use crate::model::axes::{self, SpatialLayout};
 
@@ -43,7 +43,7 @@ fn find(graph: &mut Graph, asked: &Asked<'_>) -> Result<Option<Found>, ModelErro
         Some((output, Layout::new(found).or_else(|| asked.by_size(graph, output))?))
     };
     let Some((output, layout)) = asked.outputs(graph).into_iter().filter_map(layout).find(fits) else {
-        return Ok(None);
+        return sequence::find(graph, asked);
     };
     build(graph, asked, output, layout).map(Some).map_err(ModelError::Graph)
 }
@@ -105,6 +105,29 @@ fn build(
     }
     let mut b = Builder::new(graph, "segmentation");
     let scores = if last { b.transpose(scores, &[0, 3, 1, 2])? } else { scores };
+    finish(graph, asked, output, Numbers { scores, classes: c, grid: [rows, columns], activation }, notes)
+}
+
+/// Scores of all positions in the order N×K×(rows×columns).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    pub(super) scores: ValueId,
+    pub(super) classes: usize,
+    /// Rows and columns.
+    pub(super) grid: [usize; 2],
+    pub(super) activation: Activation,
+}
+
+/// Appends the head.
+pub(super) fn finish(
+    graph: &mut Graph,
+    asked: &Asked<'_>,
+    output: ValueId,
+    numbers: Numbers,
+    notes: Vec<String>,
+) -> Result<Found, GraphError> {
+    let Numbers { scores, classes: c, grid: [rows, columns], activation } = numbers;
+    let mut b = Builder::new(graph, "segmentation");
     let places = rows * columns;
     let scores = b.reshape(scores, Shape(vec![asked.samples, Dim::Fixed(c), Dim::Fixed(places)]))?;
     let scores = match c {
@@ -136,7 +159,7 @@ fn build(
 }
 
 /// Returns the input of a softmax over `axis` or of a sigmoid, in the arrangement of `value`.
-fn behind(
+pub(super) fn behind(
     graph: &mut Graph,
     value: ValueId,
     axis: usize,

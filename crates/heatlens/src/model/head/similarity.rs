@@ -38,10 +38,11 @@ fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
     let outputs = end.outputs;
     let normalised = is_normalised(graph, end.output);
     let many = outputs >= MANY && !CLASS_COUNTS.contains(&outputs) && !says_classes(graph, end.output);
-    let reason = match (normalised, many) {
-        (true, _) => "they are divided by their norm",
-        (false, true) => "there is no softmax, and the file names no classes",
-        (false, false) => return None,
+    let reason = match (normalised, says_embedding(graph, end.output), many) {
+        (true, _, _) => "they are divided by their norm",
+        (false, true, _) => "their name says so",
+        (false, false, true) => "there is no softmax, and the file names no classes",
+        (false, false, false) => return None,
     };
     let question = format!(
         "the {outputs} numbers of {:?} may be the scores of {outputs} classes or an embedding ({reason}): say which with \
@@ -55,6 +56,11 @@ fn guess(graph: &Graph, end: &End<'_>) -> Option<Guess> {
 fn says_classes(graph: &Graph, output: ValueId) -> bool {
     let name = graph.value(output).name.to_lowercase();
     ["logit", "class", "prob"].iter().any(|word| name.contains(word))
+}
+
+/// True if the output's name suggests an embedding, such as CLIP's `image_embeds`.
+fn says_embedding(graph: &Graph, output: ValueId) -> bool {
+    graph.value(output).name.to_lowercase().contains("embed")
 }
 
 /// True if a value is divided by the root of a sum over itself.
