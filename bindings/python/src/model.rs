@@ -221,7 +221,7 @@ impl Core {
         Ok(PyArray1::from_vec(py, logits))
     }
 
-    /// What the network itself gives for preprocessed images: the output with the scores.
+    /// Returns the output with the scores, for preprocessed images, as the file computes it.
     fn outputs<'py>(
         &self,
         py: Python<'py>,
