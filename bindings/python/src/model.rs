@@ -214,11 +214,7 @@ impl Core {
         py: Python<'py>,
         images: PyReadonlyArrayDyn<'py, f32>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let n = images.shape().first().copied().unwrap_or(0);
-        let pixels = images.as_slice().map_err(error)?;
-        let run = || Predictor::new(&self.base)?.logits(pixels, n);
-        let logits = compute(py, run)?.map_err(error)?;
-        Ok(PyArray1::from_vec(py, logits))
+        of_pixels(py, &images, |pixels, n| Predictor::new(&self.base)?.logits(pixels, n))
     }
 
     /// Returns the output with the scores, for preprocessed images, as the file computes it.
@@ -227,11 +223,20 @@ impl Core {
         py: Python<'py>,
         images: PyReadonlyArrayDyn<'py, f32>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let n = images.shape().first().copied().unwrap_or(0);
-        let pixels = images.as_slice().map_err(error)?;
-        let found = compute(py, || predict::output(&self.base, pixels, n))?.map_err(error)?;
-        Ok(PyArray1::from_vec(py, found))
+        of_pixels(py, &images, |pixels, n| predict::output(&self.base, pixels, n))
     }
+}
+
+/// Returns the numbers that `run` computes from the pixels of `n` preprocessed images.
+fn of_pixels<'py, E: std::fmt::Display + Send>(
+    py: Python<'py>,
+    images: &PyReadonlyArrayDyn<'py, f32>,
+    run: impl FnOnce(&[f32], usize) -> Result<Vec<f32>, E> + Send,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let n = images.shape().first().copied().unwrap_or(0);
+    let pixels = images.as_slice().map_err(error)?;
+    let found = compute(py, || run(pixels, n))?.map_err(error)?;
+    Ok(PyArray1::from_vec(py, found))
 }
 
 /// Returns a request for a model file; `words` holds the fields of a [`ModelRequest`].

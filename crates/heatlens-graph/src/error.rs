@@ -18,6 +18,12 @@ pub enum OpError {
     /// Valid, but not supported by this program.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// A network computes with what it chooses from the image, so that nothing before the choice is its output.
+    #[error(
+        "a layer behind a choice that depends on the image (two-stage detectors such as Faster R-CNN, RT-DETR) is not \
+         supported"
+    )]
+    SecondStage,
     /// The operator has no derivative with respect to a wanted input.
     #[error("there is no derivative with respect to input {index}")]
     NoDerivative {

@@ -17,6 +17,8 @@ type Built = Result<ValueId, GraphError>;
 
 /// Maximum number of elements of the product before its rows are summed.
 const MOST: usize = 1 << 28;
+/// Maximum number of positions of `AffineGrid`, which are stored as a constant.
+const MOST_POSITIONS: usize = 1 << 22;
 
 /// Interpolation between elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +161,7 @@ pub fn grid_sample(b: &mut Builder<'_>, x: ValueId, grid: ValueId, sampling: Sam
 /// Appends the positions of an image of `rows`×`columns`, N×rows×columns×2, moved by `theta` (N×2×3).
 ///
 /// # Errors
-/// If the shape of `theta` does not fit.
+/// If the shape of `theta` does not fit or there are too many positions.
 pub fn affine_grid(
     b: &mut Builder<'_>,
     theta: ValueId,
@@ -170,8 +172,10 @@ pub fn affine_grid(
     let &[n, Dim::Fixed(2), Dim::Fixed(3)] = shape.0.as_slice() else {
         return Err(invalid("AffineGrid", format!("expected matrices N×2×3, found {shape}")));
     };
-    let places = rows.checked_mul(columns).filter(|&places| places <= MOST);
-    let places = places.ok_or_else(|| invalid("AffineGrid", format!("{rows}×{columns} positions")))?;
+    let places = rows.checked_mul(columns).filter(|&places| places <= MOST_POSITIONS);
+    let places = places.ok_or_else(|| {
+        invalid("AffineGrid", format!("{rows}×{columns} positions; at most {MOST_POSITIONS} are supported"))
+    })?;
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // rounded once, at the end
     let place = |i: usize, size: usize| {
         let (i, whole) = (i as f64, size as f64);

@@ -225,7 +225,7 @@ fn outputs(
     }
     sources(reading, proto, &mut outputs);
     let chooses = |node: &NodeError| CHOOSING.contains(&node.op.as_str());
-    let ends = |nodes: &[NodeError]| !nodes.iter().any(|node| selection::goes_on(&node.source));
+    let ends = |nodes: &[NodeError]| !nodes.iter().any(|node| matches!(node.source, OpError::SecondStage));
     let detects = matches!(&refused, OnnxError::Nodes(nodes) if nodes.iter().any(chooses) && ends(nodes));
     // Beside a list of scores for the whole image, choices are of no interest.
     let whole = |&id: &ValueId| reading.graph.fact(id).shape.rank() <= 2;

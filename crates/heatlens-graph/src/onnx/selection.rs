@@ -68,9 +68,6 @@ const LAYERS: [&str; 8] = [
     "RoiAlign",
     "Softmax",
 ];
-/// Reason for not reading a two-stage detector, whose second stage computes with what the first one chooses.
-const SECOND_STAGE: &str = "a layer behind a choice that depends on the image (two-stage detectors such as Faster R-CNN, \
-                            RT-DETR)";
 
 /// Indices or counts that are not the places of a mask.
 const UNKNOWN: Slot = Slot::Chosen { depth: 0 };
@@ -203,12 +200,7 @@ pub(super) fn follow(reading: &mut Reading, node: &NodeProto, outputs: &mut Outp
 }
 
 fn second_stage(node: &NodeProto) -> Option<OpError> {
-    LAYERS.contains(&node.op_type()).then(|| OpError::Unsupported(SECOND_STAGE.to_owned()))
-}
-
-/// True if an error says that a network computes with what it chooses, so that nothing before the choice is its output.
-pub(super) fn goes_on(error: &OpError) -> bool {
-    matches!(error, OpError::Unsupported(what) if what == SECOND_STAGE)
+    LAYERS.contains(&node.op_type()).then_some(OpError::SecondStage)
 }
 
 /// Returns the rows of a `Concat` that repeats the same candidates.

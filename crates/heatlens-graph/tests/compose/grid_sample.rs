@@ -108,4 +108,9 @@ fn a_matrix_moves_the_positions() {
     let error =
         crate::common::refusal(&[Shape::batched(&[3, 4])], |b, x| affine_grid(b, x[0], [2, 2], false));
     assert!(error.contains("N×2×3"), "{error}");
+    let matrices = [Shape::batched(&[2, 3])];
+    let error = crate::common::refusal(&matrices, |b, x| affine_grid(b, x[0], [1 << 20, 1 << 20], false));
+    assert!(error.contains("1048576×1048576 positions"), "{error}");
+    let error = crate::common::refusal(&matrices, |b, x| affine_grid(b, x[0], [4096, 4096], false));
+    assert!(error.contains("at most 4194304"), "{error}");
 }
