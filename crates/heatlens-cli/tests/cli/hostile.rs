@@ -67,8 +67,11 @@ fn names_that_functions_multiply_cost_little() {
 #[test]
 fn constants_that_a_file_computes_are_counted_together() {
     let mut file = File { arrays: vec![ints("one", &[1]), ints("wide", &[1 << 24])], ..File::default() };
-    file.nodes.extend((0..60).map(|i| node("Expand", &["one", "wide"], &format!("e{i}"))));
-    file.nodes.push(node("Relu", &["x"], "features"));
+    file.nodes.push(node("Expand", &["one", "wide"], "e0"));
+    file.nodes.extend((0..60).map(|i| node("Add", &[&format!("e{i}"), "one"], &format!("e{}", i + 1))));
+    file.nodes.push(with_int(node("Cast", &["e60"], "numbers"), "to", 1));
+    file.nodes.push(node("ReduceMean", &["numbers"], "mean"));
+    file.nodes.push(node("Add", &["x", "mean"], "features"));
     let bytes = file.bytes([3, 8, 8], 3);
     assert!(bytes.len() < 4000);
     bounded(bytes, "inspect").says(1, &["compute while the file is read", "at most"]);

@@ -2,34 +2,16 @@
 //!
 //! Exporters that index a flattened batch compute positions as *sample number* · k + *position in the sample*. Such an
 //! array grows with the batch size, so it is computed twice, for two small batch sizes, by the operators' ordinary
-//! evaluators. Used as indices, it must select the same positions in each sample: [`places`].
+//! evaluators ([`constant_folding`]). Used as indices, it must select the same positions in each sample: [`places`].
 
-use std::collections::BTreeMap;
-
-use super::broadcast_constant;
-use super::constant_folding::{self, Read, Size};
-use super::scope::{Outputs, Problem, Scope, Slot};
+use super::constant_folding;
+use super::scope::Slot;
 use crate::error::OpError;
 use crate::op::invalid;
 use crate::tensor::Tensor;
 
 /// The two batch sizes for which such an array is computed.
-pub(super) const FEW: [usize; 2] = [2, 3];
-
-/// Computes the outputs of a node that reads such an array and nothing that depends on the image; `None` for other
-/// nodes.
-pub(super) fn fold(scope: &mut Scope<'_>, read: &Read<'_>) -> Result<Option<Outputs>, Problem> {
-    let numbered = |name| matches!(scope.reading.slots.get(name), Some(Slot::BatchIndex(_)));
-    if !scope.node.input.iter().any(numbered) {
-        return Ok(None);
-    }
-    let [Some(two), Some(three)] = [0, 1].map(|world| inputs(scope, world)) else { return Ok(None) };
-    let (two, three) =
-        (constant_folding::run(scope, &two, read)?, constant_folding::run(scope, &three, read)?);
-    let (Some((two, warnings)), Some((three, _))) = (two, three) else { return Ok(None) };
-    warnings.into_iter().for_each(|w| scope.reading.warn(w));
-    Ok(Some(two.into_iter().zip(three).map(|(two, three)| slot([two, three])).collect()))
-}
+pub(super) const SAMPLES: [usize; 2] = [2, 3];
 
 /// Returns a slot for an array known for the two small batch sizes: a list of sizes if its shape is the same for both.
 pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
@@ -37,50 +19,7 @@ pub(super) fn slot(arrays: [Tensor; 2]) -> Slot {
         let [first, _] = arrays;
         return Slot::Stored(first);
     }
-    sizes(&arrays).map_or(Slot::BatchIndex(arrays), constant_folding::slot)
-}
-
-/// Converts the sizes in an array to the batch sizes of [`constant_folding::SAMPLES`].
-fn sizes([two, three]: &[Tensor; 2]) -> Option<[Tensor; 2]> {
-    let (a, b) = two.as_i64().zip(three.as_i64()).filter(|_| two.shape() == three.shape())?;
-    let at = |samples: usize, a: i64, b: i64| match i64::try_from(samples) {
-        _ if a == b => Some(a),
-        Ok(samples) if a % 2 == 0 && a / 2 * 3 == b => (a / 2).checked_mul(samples),
-        _ => None,
-    };
-    let world = |samples: usize| {
-        let sizes = a.iter().zip(b).map(|(&a, &b)| at(samples, a, b)).collect::<Option<Vec<i64>>>()?;
-        Tensor::i64(&sizes).reshaped(two.shape().to_vec())
-    };
-    let [Some(few), Some(many)] = constant_folding::SAMPLES.map(world) else { return None };
-    Some([few, many])
-}
-
-/// Returns the node's inputs by name for one of the two batch sizes; `None` if one is not known.
-fn inputs(scope: &Scope<'_>, world: usize) -> Option<BTreeMap<String, Tensor>> {
-    let names = scope.node.input.iter().filter(|name| !name.is_empty());
-    names.map(|name| Some((name.clone(), input(scope, name, world)?))).collect()
-}
-
-fn input(scope: &Scope<'_>, name: &str, world: usize) -> Option<Tensor> {
-    match scope.reading.slots.get(name)? {
-        Slot::Stored(tensor) => Some(tensor.clone()),
-        Slot::BatchIndex(arrays) => Some(arrays[world].clone()),
-        slot @ Slot::Sizes([shaped, _]) => {
-            let at = |size: Size| match size {
-                Size::Number(number) => Some(number),
-                Size::PerSample(k) => i64::try_from(k.checked_mul(FEW[world])?).ok(),
-            };
-            let sizes =
-                constant_folding::sizes(slot, name).ok()??.into_iter().map(at).collect::<Option<Vec<_>>>()?;
-            Tensor::i64(&sizes).reshaped(shaped.shape().to_vec())
-        }
-        Slot::Value(id) => {
-            let graph = &scope.reading.graph;
-            graph.constant(*id).cloned().or_else(|| broadcast_constant::repeated_for(graph, *id, FEW[world]))
-        }
-        Slot::Lost | Slot::Chosen { .. } | Slot::Unreadable(_) => None,
-    }
+    constant_folding::sizes_of(&arrays, SAMPLES).unwrap_or(Slot::BatchIndex(arrays))
 }
 
 /// Elements of each sample that an array of indices selects.
@@ -105,8 +44,8 @@ pub(super) fn places(arrays: &[Tensor; 2], size: usize) -> Result<SamplePosition
     else {
         return Err(refuse());
     };
-    let rows = two / FEW[0];
-    if rest != other || [two, three] != FEW.map(|n| rows * n) {
+    let rows = two / SAMPLES[0];
+    if rest != other || [two, three] != SAMPLES.map(|n| rows * n) {
         return Err(refuse());
     }
     let each = rest.iter().product::<usize>() * rows;
@@ -134,7 +73,7 @@ mod tests {
     /// An array with `each` as the shape per sample and the entries `at(sample, place)`.
     fn array(each: &[usize], at: impl Fn(i64, i64) -> i64) -> [Tensor; 2] {
         let len: usize = each.iter().product();
-        FEW.map(|n| {
+        SAMPLES.map(|n| {
             let places = || 0..i64::try_from(len).unwrap();
             let values: Vec<i64> = (0..i64::try_from(n).unwrap())
                 .flat_map(|s| places().map(move |p| (s, p)))

@@ -1,6 +1,6 @@
 //! Traversal of the nodes of a file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::attributes::Attributes;
 use super::budget::WrittenOut;
@@ -10,7 +10,7 @@ use super::inline::{self, Body};
 use super::ops::{self, NEWEST, OLDEST, Row};
 use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
-use super::{batch_index, broadcast_constant, quantised, selection, tensor};
+use super::{node_order, quantised, selection, tensor};
 use crate::error::OpError;
 use crate::op::invalid;
 
@@ -40,14 +40,8 @@ pub(super) struct Context<'a> {
     /// Version of ONNX's own operator set; `None` if the body declares none.
     opset: Option<i64>,
     /// Names that are read somewhere.
-    used: &'a BTreeSet<String>,
+    used: &'a HashSet<&'a str>,
     depth: usize,
-}
-
-impl<'a> Context<'a> {
-    pub(super) fn new(opset: Option<i64>, used: &'a BTreeSet<String>) -> Self {
-        Self { opset, used, depth: 0 }
-    }
 }
 
 /// Returns the version of ONNX's own operator set; `None` if none is declared.
@@ -95,17 +89,28 @@ impl<'a> Importer<'a> {
         Self { functions, reading, errors: Vec::new(), nodes: 0, written_out: WrittenOut::new(bytes) }
     }
 
-    /// Reads all nodes of a body.
+    /// Reads the nodes of a body at a depth of calls that `outputs` need.
     ///
     /// # Errors
     /// If the body is inconsistent; errors of single nodes are added to `errors`.
-    pub(super) fn body(&mut self, nodes: &[NodeProto], context: Context<'_>) -> Result<(), OnnxError> {
+    pub(super) fn body(
+        &mut self,
+        nodes: &[NodeProto],
+        outputs: &[&str],
+        opset: Option<i64>,
+        depth: usize,
+    ) -> Result<(), OnnxError> {
+        let nodes = node_order::needed(nodes, outputs);
         self.nodes = self.nodes.saturating_add(nodes.len());
         if self.nodes > MAX_NODES {
             let what = "more than a million nodes after expanding its functions";
             return Err(OnnxError::Malformed(what.to_owned()));
         }
-        nodes.iter().try_for_each(|node| self.node(node, context))
+        let mut used: HashSet<&str> = outputs.iter().copied().collect();
+        inline::names_read(&nodes, &mut |name| {
+            used.insert(name);
+        });
+        nodes.iter().try_for_each(|node| self.node(node, Context { opset, used: &used, depth }))
     }
 
     fn node(&mut self, node: &NodeProto, context: Context<'_>) -> Result<(), OnnxError> {
@@ -223,14 +228,12 @@ impl<'a> Importer<'a> {
                 node.op_type()
             )));
         }
-        let mut used = BTreeSet::new();
-        inline::names_read(&body.nodes, &mut used);
-        used.extend(node.output.iter().filter(|name| context.used.contains(*name)).cloned());
-        used.extend(body.aliases.iter().map(|(_, inner)| inner.clone()));
         for stored in &body.initializers {
             initializer(&mut self.reading, stored)?;
         }
-        self.body(&body.nodes, Context { opset, used: &used, depth: context.depth + 1 })?;
+        let inner = body.aliases.iter().map(|(_, inner)| inner);
+        let outputs: Vec<&str> = node.output.iter().chain(inner).map(String::as_str).collect();
+        self.body(&body.nodes, &outputs, opset, context.depth + 1)?;
         for (outer, inner) in &body.aliases {
             let slot = self.reading.slots.get(inner).cloned();
             let slot = slot.ok_or_else(|| {
@@ -252,9 +255,6 @@ impl<'a> Importer<'a> {
         if !row.inputs.contains(&node.input.len()) {
             return Err(invalid(format!("found {} inputs", node.input.len())).into());
         }
-        if node.output.iter().all(String::is_empty) {
-            return Err(invalid("found no output").into());
-        }
         let read = |scope: &mut Scope<'_>| {
             let mut attributes = Attributes::new(node, opset)?;
             let recipe = (row.read)(&mut attributes)?;
@@ -262,9 +262,10 @@ impl<'a> Importer<'a> {
             recipe(scope)
         };
         let mut scope = Scope { reading: &mut self.reading, node, name };
-        let folds = [constant_folding::fold, batch_index::fold, broadcast_constant::fold];
-        let outputs = folds.iter().find_map(|fold| fold(&mut scope, &read).transpose());
-        let mut outputs = outputs.unwrap_or_else(|| read(&mut scope))?;
+        let mut outputs = match constant_folding::fold(&mut scope, &read)? {
+            Some(outputs) => outputs,
+            None => read(&mut scope)?,
+        };
         let source = selection::follow(scope.reading, node, &mut outputs);
         self.errors.extend(source.map(|source| error(node, name, context, source)));
         let further = node.output.iter().enumerate().skip(outputs.len());

@@ -81,13 +81,13 @@ pub(super) fn branch(call: &NodeProto, name: &str, branch: &GraphProto) -> Resul
     Ok(body)
 }
 
-/// Collects every name that nodes read, including those in their branches.
-pub(super) fn names_read(nodes: &[NodeProto], names: &mut BTreeSet<String>) {
+/// Passes every name that nodes read to `read`, including those in their branches.
+pub(super) fn names_read<'n>(nodes: &'n [NodeProto], read: &mut impl FnMut(&'n str)) {
     for node in nodes {
-        names.extend(node.input.iter().filter(|name| !name.is_empty()).cloned());
+        node.input.iter().filter(|name| !name.is_empty()).for_each(|name| read(name));
         for graph in node.attribute.iter().flat_map(graphs) {
-            names_read(&graph.node, names);
-            names.extend(graph.output.iter().map(|o| o.name().to_owned()));
+            names_read(&graph.node, read);
+            graph.output.iter().for_each(|output| read(output.name()));
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Reading of ONNX files into a [`Graph`], and writing of any [`Graph`] to ONNX.
 //!
 //! Reading ([`open_file`], [`open`]) trusts nothing: `limits` checks the bytes, `proto` decodes them, `read` collects
-//! stored arrays and declarations, `importer` visits the nodes, and the table in `ops` converts each to operators of this
-//! crate. Shape arithmetic is computed on the way (`known`); functions and branches are inlined (`inline`); `budget`
-//! limits the growth by both. Nodes with unknown operators or attributes are rejected, all in one error. Any deviation
-//! from the file's own semantics is reported as a warning.
+//! stored arrays and declarations, `importer` visits the nodes that the outputs need (`node_order`), and the table in
+//! `ops` converts each to operators of this crate. Shape arithmetic is computed on the way (`constant_folding`);
+//! functions and branches are inlined (`inline`); `budget` limits the growth by both. Nodes with unknown operators or
+//! attributes are rejected, all in one error. Any deviation from the file's own semantics is reported as a warning.
 //!
 //! Writing ([`write()`]) uses each operator's written form. Operators that are not in the standard are first expressed
 //! in standard ones.

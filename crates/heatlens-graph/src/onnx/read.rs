@@ -8,13 +8,11 @@ use prost::bytes::Bytes;
 use super::ends::{CLASS_LABELS, Producers};
 use super::error::{NodeError, OnnxError};
 use super::external::External;
-use super::importer::{self, Context, Importer, define};
+use super::importer::{self, Importer, define};
 use super::proto::{GraphProto, ModelProto, to_map};
 use super::scope::{Problem, Reading, Slot};
 use super::value_info::Batch;
-use super::{
-    OnnxModel, OnnxOptions, WHOLE_PIXELS, inline, limits, node_order, open_size, selection, single_image,
-};
+use super::{OnnxModel, OnnxOptions, WHOLE_PIXELS, limits, open_size, selection, single_image};
 use crate::builder::Builder;
 use crate::error::OpError;
 use crate::fact::{DType, Dim, Fact, Shape};
@@ -109,14 +107,11 @@ fn build(
     reading.graph.metadata = to_map(&model.metadata_props);
     initializers(&mut reading, proto)?;
     inputs(&mut reading, proto, size)?;
-    let mut used = BTreeSet::new();
-    let nodes = node_order::sorted(&proto.node);
-    inline::names_read(&nodes, &mut used);
-    used.extend(proto.output.iter().map(|o| o.name().to_owned()));
+    let outputs: Vec<&str> = proto.output.iter().map(|o| o.name()).collect();
     let mut importer = Importer::new(reading, &model.functions, file.bytes);
-    importer.body(&nodes, Context::new(opset, &used))?;
+    importer.body(&proto.node, &outputs, opset, 0)?;
     let Importer { mut reading, errors, .. } = importer;
-    let lost_outputs = outputs(&mut reading, proto, errors)?;
+    let lost_outputs = set_outputs(&mut reading, proto, errors)?;
     let warnings = reading.warnings;
     Ok(OnnxModel { graph: reading.graph, warnings, lost_outputs, assumed_size: None })
 }
@@ -190,7 +185,7 @@ fn takes_pixels(proto: &GraphProto, name: &str, fact: &Fact) -> bool {
 
 /// Sets the declared outputs, and the scores of outputs that hold a class. Outputs that cannot be read are dropped if
 /// another one can be; returns the dropped ones with the reasons.
-fn outputs(
+fn set_outputs(
     reading: &mut Reading,
     proto: &GraphProto,
     errors: Vec<NodeError>,
@@ -416,8 +411,7 @@ mod tests {
             (6, vec![relu("x", "y")], vec![], "expected 7 to 28"),
             (29, vec![relu("x", "y")], vec![], "expected 7 to 28"),
             (17, vec![node("Relu", &["x", "x"], &["y"])], vec![], "found 2 inputs"),
-            (17, vec![node("Relu", &["x"], &[""])], vec![], "found no output"),
-            (17, vec![node("Dropout", &["x"], &["y", "m"]), relu("m", "z")], vec![], "output 1 (\"m\")"),
+            (17, vec![node("Dropout", &["x"], &["d", "m"]), relu("m", "y")], vec![], "output 1 (\"m\")"),
             (11, vec![node("GreaterOrEqual", &["x", "x"], &["y"])], vec![], "from operator set 12 on"),
             (17, vec![node("Reshape", &["x", "x"], &["y"])], vec![], "a shape that is computed"),
             (17, vec![node("Add", &["x", "w"], &["y"])], vec![external], "\"w.bin\""),

@@ -1,6 +1,6 @@
 //! Access to a node while it is read: its inputs by name, and the nodes it becomes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::budget::Ledger;
@@ -21,7 +21,7 @@ pub(super) enum Slot {
     Stored(Tensor),
     /// An array that depends on the batch size, for each of [`constant_folding::SAMPLES`], such as a list of sizes.
     Sizes([Tensor; 2]),
-    /// An array that enumerates the samples and so grows with the batch, for each of [`super::batch_index::FEW`], such as
+    /// An array that enumerates the samples and so grows with the batch, for each of [`super::batch_index::SAMPLES`], such as
     /// positions in a flattened batch.
     BatchIndex([Tensor; 2]),
     /// A value of the graph.
@@ -73,7 +73,7 @@ impl From<GraphError> for Problem {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) graph: Graph,
-    pub(super) slots: BTreeMap<String, Slot>,
+    pub(super) slots: HashMap<String, Slot>,
     pub(super) warnings: Vec<String>,
     /// The warnings as a set, to report each once.
     pub(super) warned: HashSet<String>,
@@ -84,7 +84,7 @@ pub(super) struct Reading {
     /// Location of external arrays.
     pub(super) external: External,
     /// ONNX element types of stored arrays, which are lost when narrow integers are widened.
-    pub(super) types: BTreeMap<String, i32>,
+    pub(super) types: HashMap<String, i32>,
 }
 
 impl Reading {

@@ -369,6 +369,7 @@ fn functions_are_written_out() {
 fn a_function_that_calls_itself_is_refused() {
     let mut endless = function();
     endless.node.insert(2, call(&["m", "b"], "again", 1.0));
+    endless.node[3].input[0] = "again".to_owned();
     let mut model = model(vec![call(&["x", "x"], "y", 2.0)], Vec::new());
     model.functions.push(endless);
     let error = opened(&model).unwrap_err().to_string();
@@ -428,14 +429,19 @@ fn names_that_functions_multiply_are_counted() {
 /// Integers are computed while a file is read: each node here makes 32 MiB from a few bytes.
 #[test]
 fn what_nodes_compute_is_counted_in_total() {
-    let computed = |count: usize| {
+    let computed = |count: usize, read: bool| {
         let mut nodes: Vec<NodeProto> =
             (0..count).map(|i| node("Expand", &["one_", "wide"], &[&format!("e{i}")])).collect();
         nodes.push(node("Relu", &["x"], &["y"]));
-        opened(&model(nodes, vec![ints("one_", &[1]), ints("wide", &[1 << 22])]))
+        let mut model = model(nodes, vec![ints("one_", &[1]), ints("wide", &[1 << 22])]);
+        let further =
+            (0..count).map(|i| value_info::write(&format!("e{i}"), &Fact::f32(Shape::fixed(&[1 << 22]))));
+        model.graph.as_mut().unwrap().output.extend(further.filter(|_| read));
+        opened(&model)
     };
-    assert!(computed(2).is_ok());
-    let error = computed(20).unwrap_err();
+    assert!(computed(2, true).is_ok());
+    assert!(computed(20, false).is_ok(), "no output needs them");
+    let error = computed(20, true).unwrap_err();
     assert!(matches!(error, OnnxError::TooLarge { limit, .. } if limit < 1 << 29), "{error}");
     assert!(error.to_string().contains("compute while the file is read"), "{error}");
 }
@@ -444,11 +450,15 @@ fn what_nodes_compute_is_counted_in_total() {
 #[test]
 fn stored_arrays_are_not_counted_as_computed() {
     let weights = Tensor::i64(&vec![1; 1 << 22]);
+    let names: Vec<String> = (0..40).map(|i| format!("e{i}")).collect();
     let mut nodes: Vec<NodeProto> =
-        (0..40).map(|i| node("Reshape", &["weights", "shape"], &[&format!("e{i}")])).collect();
+        names.iter().map(|name| node("Reshape", &["weights", "shape"], &[name])).collect();
     nodes.push(node("Relu", &["x"], &["y"]));
     let stored = vec![tensor::write("weights", &weights), ints("shape", &[1 << 11, 1 << 11])];
-    assert!(opened(&model(nodes, stored)).is_ok());
+    let mut model = model(nodes, stored);
+    let fact = Fact::f32(Shape::fixed(&[1 << 11, 1 << 11]));
+    model.graph.as_mut().unwrap().output.extend(names.iter().map(|name| value_info::write(name, &fact)));
+    assert!(opened(&model).is_ok());
 }
 
 fn branch(nodes: Vec<NodeProto>, output: &str) -> GraphProto {

@@ -143,12 +143,13 @@ fn of_each_sample(
     batch: usize,
     indices: &[Tensor; 2],
 ) -> Result<(Vec<usize>, Shape), OpError> {
-    let len = shape.len_per_sample().filter(|&len| listed(batch_index::FEW[1], len)).ok_or_else(too_many)?;
+    let len =
+        shape.len_per_sample().filter(|&len| listed(batch_index::SAMPLES[1], len)).ok_or_else(too_many)?;
     let mut slice = Vec::new();
     let mut starts = |world: usize| {
         let values = indices[world].as_i64().ok_or_else(|| invalid("expected whole numbers as indices"))?;
         let own = indices[world].shape();
-        let (starts, rest) = by_rows(&shape.at(batch_index::FEW[world]), batch, values, own)?;
+        let (starts, rest) = by_rows(&shape.at(batch_index::SAMPLES[world]), batch, values, own)?;
         slice = rest;
         let starts: Vec<i64> = starts.iter().map(|&s| i64::try_from(s).unwrap_or(i64::MAX)).collect();
         let rows = own.split_last().map(|(_, rows)| rows.to_vec()).unwrap_or_default();
@@ -354,7 +355,7 @@ mod tests {
     fn lists_that_no_memory_holds_are_refused() {
         assert!(runs(&[0, 7], &[1 << 40]).is_err() && runs(&[0], &[usize::MAX, 3]).is_err());
         assert!(rounds(&[], 1 << 40, true).is_err());
-        let rows = batch_index::FEW.map(|n| Tensor::i64(&vec![0; n]).reshaped(vec![n, 1]).unwrap());
+        let rows = batch_index::SAMPLES.map(|n| Tensor::i64(&vec![0; n]).reshaped(vec![n, 1]).unwrap());
         assert!(of_each_sample(&Shape::batched(&[1 << 40]), 0, &rows).is_err());
     }
 

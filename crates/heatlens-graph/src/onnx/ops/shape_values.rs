@@ -89,7 +89,7 @@ fn range_of_samples(scope: &mut Scope<'_>) -> Result<Option<Slot>, Problem> {
         let limit = k.checked_mul(n).and_then(|limit| i64::try_from(limit).ok()).ok_or_else(too_long)?;
         whole_range(start, limit, delta)
     };
-    let [two, three] = batch_index::FEW.map(at);
+    let [two, three] = batch_index::SAMPLES.map(at);
     Ok(Some(batch_index::slot([two?, three?])))
 }
 
