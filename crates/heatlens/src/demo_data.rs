@@ -173,7 +173,10 @@ mod tests {
     #[allow(clippy::cast_precision_loss)]
     fn brightness_does_not_give_the_class_away() {
         let mean = |x: &[f32]| x.iter().sum::<f32>() / x.len() as f32;
-        let variance = |x: &[f32]| mean(&x.iter().map(|v| (v - mean(x)).powi(2)).collect::<Vec<_>>());
+        let variance = |x: &[f32]| {
+            let mean_of_x = mean(x);
+            mean(&x.iter().map(|v| (v - mean_of_x).powi(2)).collect::<Vec<_>>())
+        };
         for seed in 0..3 {
             let images = generate(1000, seed);
             let found = [

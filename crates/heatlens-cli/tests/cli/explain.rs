@@ -257,7 +257,7 @@ fn threads_make_no_difference() {
     let trained = Trained::new(3);
     for (name, threads) in [("one", 1), ("two", 2), ("three", 3)] {
         let flags = format!(
-            "--method all --class all --save png,npz,tensors --rows 0:7 --threads {threads} --set {FEW_PASSES}"
+            "--method all --class all --save png,npz,tensors --picture-size 100 --rows 0:4 --threads {threads} --set {FEW_PASSES}"
         );
         explain(&trained.model, &trained.data, &trained.path(name), &flags).ends(0);
     }

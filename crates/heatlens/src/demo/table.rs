@@ -31,8 +31,8 @@ pub fn table(rows: &[Localisation]) -> Table {
     Table {
         title: "How much of the heat falls on the ring?".to_owned(),
         lead: format!(
-            "The mean share over the images that have one, for every method that explains in one pass. The \
-             model was never told where the ring is; the green outline shows it. {}",
+            "Mean over the images with a ring, for every method that explains in one pass. The model was never \
+             told where the ring is; the green outline shows it. {}",
             conclusion(rows)
         ),
         columns: columns.map(str::to_owned).to_vec(),

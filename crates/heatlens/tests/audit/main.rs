@@ -113,7 +113,7 @@ fn planted(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn what_is_recommended_for_planted_data_localises() {
-    planted(0..2);
+    planted(0..1);
 }
 
 /// Enough runs for a table: docs/trust.md.
@@ -125,7 +125,7 @@ fn what_is_recommended_for_many_planted_data_sets_localises() {
 
 #[test]
 fn a_model_trained_on_shuffled_labels_has_nothing_to_show() {
-    shuffled(0..4);
+    shuffled(0..2);
 }
 
 /// Enough runs for a table: docs/trust.md.

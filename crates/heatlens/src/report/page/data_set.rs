@@ -76,7 +76,7 @@ fn one_class(
         article.class {
             h3 { "Class “" (class.name) "”" }
             @if let Some(same) = swapped {
-                p.muted { "Mean maps by outcome: those of “" (same) "”, whose true positives are this \
+                p.muted { "For the mean maps by outcome see “" (same) "”: its true positives are this \
                     class's true negatives and vice versa." }
             } @else {
                 div.tiles {

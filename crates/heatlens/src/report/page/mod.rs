@@ -152,7 +152,7 @@ fn provenance(facts: &[ProvenanceEntry]) -> Markup {
     html! {
         section #provenance {
             h2 { "Provenance" }
-            p.muted { "Enough to make the same page again: equal inputs give equal bytes." }
+            p.muted { "Everything needed to reproduce this page: the same inputs give the same bytes." }
             dl.facts-list {
                 @for fact in facts { div { dt { (fact.name) } dd { (fact.value) } } }
             }
