@@ -185,10 +185,8 @@ fn functions_that_double_end_in_time() {
     doubling(40).says(1, &["the expansion of the file's functions", "at most"]);
 }
 
-/// A recurrent layer is written out step by step.
-#[test]
-fn long_sequences_are_read_in_time() {
-    let steps = 5_000;
+/// Returns a network with a recurrent layer over the rows of an image.
+fn recurrent(steps: i64) -> Vec<u8> {
     let mut file = File {
         arrays: vec![
             floats("w", &[1, 8, 4], 0.1),
@@ -206,12 +204,19 @@ fn long_sequences_are_read_in_time() {
     let lstm = lstm.bytes(2, "").bytes(2, "last").bytes(3, "lstm").bytes(4, "LSTM");
     file.nodes.push(with_int(lstm, "hidden_size", 2));
     file.nodes.push(node("Reshape", &["last", "row"], "flat"));
-    let (folder, model) = written(file.whole([1, steps as u64, 4]));
+    file.whole([1, steps as u64, 4])
+}
+
+/// A recurrent layer is written out step by step.
+#[test]
+fn long_sequences_are_read_in_time() {
+    let (folder, model) = written(recurrent(5_000));
     let image = folder.path().join("a.npy");
-    array(&image, [1, steps as usize, 4]);
+    array(&image, [1, 5_000, 4]);
     within(3072, "predict", &[&model, &image]).ends(0);
     let out = folder.path().join("out");
     within(3072, "explain --method gradient --save npz --out", &[&out, &model, &image]).ends(0);
+    bounded(recurrent(11_000), "inspect").says(1, &["a sequence of 11000 steps", "262144 nodes"]);
 }
 
 #[test]

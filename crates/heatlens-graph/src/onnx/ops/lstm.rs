@@ -14,7 +14,7 @@ use crate::op::slice::Slice;
 use crate::op::unary::UnaryFunction;
 
 /// Maximum number of nodes of the graph: each step becomes about twenty.
-const MAX_NODES: usize = 1 << 20;
+const MAX_NODES: usize = 1 << 18;
 const NODES_OF_A_STEP: usize = 24;
 
 /// Activations of the gates, of the cell's input and of the cell's output.
