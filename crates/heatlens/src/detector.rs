@@ -170,7 +170,7 @@ impl Form {
 }
 
 /// Returns the intersection over union of two boxes.
-fn overlap(a: &[f64; 4], b: &[f64; 4]) -> f64 {
+pub(crate) fn overlap(a: &[f64; 4], b: &[f64; 4]) -> f64 {
     let area = |b: &[f64; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
     let shared = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
     let all = area(a) + area(b) - shared;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_precision_loss)] // tests may panic
 
 mod common;
+#[path = "dense/d_rise.rs"]
+mod d_rise;
 
 use std::fs;
 use std::path::Path;
@@ -160,10 +162,10 @@ fn detections_are_found_named_and_ranked() {
     assert!(found.iter().all(|of| of.len() == 2), "{found:?}");
 }
 
-/// Returns the share of heat in the box of one object and in that of the other, and the share of pixels in the
+/// Returns the share of a map's heat in the box of one object and in that of the other, and the share of pixels in the
 /// first.
-fn in_boxes(explained: &ImageAttributions, own: &Detection, other: &Detection) -> [f64; 3] {
-    let heat = explained.attributions[0].heat_over([SIDE, SIDE]).unwrap();
+fn in_boxes(explained: &ImageAttributions, map: usize, own: &Detection, other: &Detection) -> [f64; 3] {
+    let heat = explained.attributions[map].heat_over([SIDE, SIDE]).unwrap();
     let inside = |d: &Detection, i: usize| {
         let (x, y) = ((i % SIDE) as f64 + 0.5, (i / SIDE) as f64 + 0.5);
         d.bounds[0] <= x && x <= d.bounds[2] && d.bounds[1] <= y && y <= d.bounds[3]
@@ -194,7 +196,7 @@ fn a_detection_map_lies_in_its_own_box_whatever_its_level() {
             );
             let channels = if own.place < 400 { 16 } else { 24 };
             assert_eq!(map.layer.as_ref().unwrap().shape[0], channels, "the level of the box");
-            let [share, elsewhere, chance] = in_boxes(explained, own, other);
+            let [share, elsewhere, chance] = in_boxes(explained, 0, own, other);
             assert!(
                 share >= 3.0 * chance && share >= 5.0 * elsewhere,
                 "{image}: {share} {elsewhere} {chance}"

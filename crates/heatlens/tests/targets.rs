@@ -466,7 +466,7 @@ fn every_method_runs_everywhere() {
         let options = ExplainOptions { skip_inapplicable: true, settings, ..ExplainOptions::new(METHODS) };
         let explainer = Explainer::new(&model, &options).unwrap();
         let left_out = explainer.notes().iter().filter(|note| note.starts_with("left out")).count();
-        assert!(left_out <= 3, "{case}: {:?}", explainer.notes());
+        assert!(left_out <= 4, "{case}: {:?}", explainer.notes());
         assert_eq!(explainer.maps().len() + left_out, METHODS.len(), "{case}");
         for e in explainer.explain(&pixels[..pixels.len() / n], 1).unwrap() {
             for map in &e.attributions {

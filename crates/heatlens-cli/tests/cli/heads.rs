@@ -32,6 +32,11 @@ fn a_segmentation_is_described_counted_and_explained_where_asked() {
     explain("--region left", &folder.path().join("side"))
         .refuses(&["only boxes in a known format have sides"]);
     explain("--detection 1", &folder.path().join("none")).refuses(&["the model is not a detector"]);
+    explain("--method d_rise", &folder.path().join("boxes")).refuses(&[
+        "d_rise does not apply here",
+        "the boxes of a detector",
+        "its head: segmentation",
+    ]);
     explain("--aug-smooth", &folder.path().join("smooth")).refuses(&["--aug-smooth"]);
 }
 
@@ -51,6 +56,12 @@ fn boxes_are_listed_and_explained_by_rank() {
     };
     explain("--detection 2", "second").ends(0);
     explain("--detection cross --region top", "top").ends(0);
+    explain("--method d_rise --set masks=20 --detection all", "d_rise").ends(0);
+    let maps = manifest(&folder.path().join("d_rise"))[0]["maps"].clone();
+    assert!(
+        maps[1]["method"] == "d_rise" && maps[1]["box"].is_array() && maps[1]["empty_because"].is_null(),
+        "{maps}"
+    );
     explain("--detection 0", "zero").refuses(&["ranks start at 1"]);
     explain("--detection dog", "dog").refuses(&["no class \"dog\"", "ring, cross"]);
     explain("--detection 1 --class ring", "both").refuses(&["either --detection or --class"]);

@@ -127,7 +127,8 @@ RISE, LIME, Kernel SHAP, Sobol, HSIC, extremal perturbation, Score-CAM and its v
 softmax, the log odds of the class instead, ln p ÷ (1 − p): the zero of one logit among several means nothing, that of log
 odds divides for from against. Of one class against another it is the difference of their logits. With `--compat` they
 explain the logit, by the papers' formulas; `--score probability` the probability
-([decision 23](decisions/023-for-and-against.md)).
+([decision 23](decisions/023-for-and-against.md)). D-RISE, for detectors, compares boxes and probabilities instead
+([how](heads.md#d-rise)).
 
 | method | shows | passes for an image |
 |---|---|---|

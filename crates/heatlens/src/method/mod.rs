@@ -12,6 +12,7 @@ mod blur_ig;
 mod cam;
 pub mod catalogue;
 mod centre;
+mod d_rise;
 mod deconvnet;
 mod deep_feature_factorization;
 mod deep_lift;
@@ -193,6 +194,7 @@ registry! {
     expected_gradients::EXPECTED_GRADIENTS,
     occlusion::OCCLUSION,
     rise::RISE,
+    d_rise::D_RISE,
     lime::LIME,
     kernel_shap::KERNEL_SHAP,
     sobol::SOBOL,

@@ -213,7 +213,8 @@ impl Dense {
             at = b.add(at, half)?;
         }
         let scores = b.expand(at, b.shape(self.scores))?;
-        Ok(Self { scores, ..self.clone() })
+        let boxes = self.boxes.clone().map(|boxes| Boxes { side: true, ..boxes });
+        Ok(Self { scores, boxes, ..self.clone() })
     }
 
     /// Returns the places covered by a mask with this height and width, each weighted by the covered share.

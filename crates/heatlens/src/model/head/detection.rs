@@ -41,6 +41,10 @@ pub(crate) struct Boxes {
     pub(crate) centred: Option<bool>,
     /// Places of each level of a feature pyramid, with a value of the level's size; empty without a pyramid.
     pub(crate) levels: Vec<(Range<usize>, ValueId)>,
+    /// Log odds that a box holds an object, N×1×P, if they are an output of their own.
+    pub(crate) objectness: Option<ValueId>,
+    /// True if the position of a side is explained instead of the class.
+    pub(crate) side: bool,
 }
 
 /// Position of classes and boxes in the outputs.
@@ -182,7 +186,7 @@ fn build(
         Activation::Softmax => without_nothing(graph, scores, classes)?,
         _ => (scores, scores, classes),
     };
-    let (scores, confidence) = match before {
+    let (scores, confidence, objectness) = match before {
         SIDES.. if before > SIDES => {
             let object = narrow(graph, output, part(SIDES, 1))?;
             let object = match before_sigmoid(graph, object)? {
@@ -196,13 +200,13 @@ fn build(
                     .to_owned(),
             );
             let both = both(graph, object, scores)?;
-            (both, both)
+            (both, both, Some(object))
         }
-        _ => (scores, confidence),
+        _ => (scores, confidence, None),
     };
     let value = classes_first(graph, asked, boxes, layout.boxes_axis)?;
     let centred = (layout.boxes == layout.scores).then_some(true);
-    let boxes = Some(Boxes { value, centred, levels });
+    let boxes = Some(Boxes { value, centred, levels, objectness, side: false });
     let (region, kind) = (Region::Surest, HeadKind::Detection);
     let dense = Dense {
         scores,

@@ -1,0 +1,118 @@
+//! Random masks that hide parts of an image, and the map of the scores that the masked images get; used by RISE and
+//! D-RISE.
+
+use crate::bilinear::Enlargement;
+use crate::method::multi_pass::TargetProgram;
+use crate::method::parts::blend;
+use crate::method::{MethodError, MethodParameter, PassContext, PassInput, Setting};
+use crate::random::Key;
+
+/// Grids of cells that are visible with a certain probability, enlarged bilinearly and shifted by less than a cell. Cells
+/// are H/grid rounded up, as in the code of RISE's authors: rounding down as in the paper leaves a border that no mask
+/// reaches.
+#[derive(Debug)]
+pub(in crate::method) struct RandomMasks {
+    size: [usize; 2],
+    count: usize,
+    grid: usize,
+    probability: f64,
+    key: Key,
+    /// True if the map is made exactly as published.
+    published: bool,
+}
+
+impl RandomMasks {
+    /// Returns the parameter for the number of masks.
+    pub(in crate::method) const fn masks(default: usize) -> MethodParameter {
+        MethodParameter { name: "masks", default: Setting::Count(default), summary: "random masks" }
+    }
+
+    /// Returns the parameter for the number of cells.
+    pub(in crate::method) const fn grid(default: usize) -> MethodParameter {
+        MethodParameter { name: "grid", default: Setting::Count(default), summary: "cells of a mask's side" }
+    }
+
+    /// The parameter for the share of visible cells.
+    pub(in crate::method) const PROBABILITY: MethodParameter = MethodParameter {
+        name: "probability",
+        default: Setting::Number(0.5),
+        summary: "of a cell to be left visible",
+    };
+
+    /// Creates the masks from the settings `masks`, `grid` and `probability`.
+    pub(in crate::method) fn new(context: &PassContext<'_>) -> Result<Self, MethodError> {
+        let [_, h, w] = context.image_shape();
+        let too_fine = || format!("the image is only {h} pixels high and {w} wide");
+        let grid = context.count_that_fits("grid", |grid| grid <= h.min(w), h.min(w), too_fine)?;
+        let probability = context.chosen.number("probability")?;
+        if probability <= 0.0 || probability >= 1.0 {
+            return Err(context
+                .chosen
+                .wrong("probability", "expected a number between 0 and 1, both excluded"));
+        }
+        Ok(Self {
+            size: [h, w],
+            count: context.chosen.count("masks")?,
+            grid,
+            probability,
+            key: context.key(),
+            published: context.published,
+        })
+    }
+
+    /// Returns the height and width of a mask.
+    pub(in crate::method) fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// Returns the number of masks.
+    pub(in crate::method) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns mask `number`, regenerated on demand so that memory does not grow with the number of masks.
+    fn mask(&self, number: usize) -> Vec<f32> {
+        let mut rng = self.key.at(number as u64).rng();
+        let cells: Vec<f32> = (0..self.grid * self.grid)
+            .map(|_| if f64::from(rng.uniform()) < self.probability { 1.0 } else { 0.0 })
+            .collect();
+        let cell = self.size.map(|side| side.div_ceil(self.grid));
+        let corner = cell.map(|side| rng.below(side));
+        let full = cell.map(|side| side * (self.grid + 1));
+        Enlargement::window([self.grid, self.grid], full, corner, self.size).apply(&cells)
+    }
+
+    /// Runs `program` on the masked images, black where they are hidden, and returns the map of the scores that `score`
+    /// reads from its outputs: the mean score where a position is visible, minus that where it is hidden. As published, the
+    /// sum of the masks weighted by their scores, divided by the expected sum of the masks.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    pub(in crate::method) fn map(
+        &self,
+        program: &TargetProgram,
+        input: &PassInput<'_>,
+        score: &dyn Fn(&[&[f32]]) -> f64,
+    ) -> Result<Vec<f32>, MethodError> {
+        let black = vec![0.0; input.pixels.len()];
+        let make = |number: usize, image: &mut [f32]| blend(image, &black, &self.mask(number));
+        // For each position, the sum of the masks' visibility, and that of the scores weighted by it.
+        let mut places = vec![[0.0; 2]; self.size[0] * self.size[1]];
+        let mut total = 0.0;
+        program.stream(input, self.count, &make, &mut |number, _, outputs| {
+            let score = score(outputs);
+            total += score;
+            places.iter_mut().zip(self.mask(number)).for_each(|([shown, sum], m)| {
+                *shown += f64::from(m);
+                *sum += score * f64::from(m);
+            });
+        })?;
+        let masks = self.count as f64;
+        let value = |[shown, sum]: [f64; 2]| {
+            if self.published {
+                return sum / (self.probability * masks);
+            }
+            let hidden = masks - shown;
+            if shown > 0.0 && hidden > 0.0 { sum / shown - (total - sum) / hidden } else { 0.0 }
+        };
+        Ok(places.into_iter().map(|place| value(place) as f32).collect())
+    }
+}
