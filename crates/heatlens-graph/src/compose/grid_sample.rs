@@ -2,6 +2,8 @@
 //!
 //! Along each axis a position is a row of weights, zero except at the neighbouring elements, so that sampling is two
 //! products of matrices. The derivative at a position on an element is that towards the next element, as in PyTorch.
+//! Like there, cubic interpolation pads its neighbours one by one; onnxruntime moves a position outside the image to the
+//! border first, which differs within half an element behind the border.
 
 use super::invalid;
 use crate::builder::Builder;
@@ -27,7 +29,18 @@ pub enum Interpolation {
     Linear,
     /// The nearest element; a tie goes to the even one. No derivative with respect to the positions.
     Nearest,
+    /// Among the sixteen neighbours: cubic convolution (Keys) with coefficient −0.75.
+    Cubic,
 }
+
+/// Neighbours of a position along an axis for cubic interpolation: distance from the element below it, and weight as a
+/// polynomial of the position's distance from that element, lowest power first.
+const CUBIC: [(f32, [f32; 4]); 4] = [
+    (-1.0, [0.0, -0.75, 1.5, -0.75]),
+    (0.0, [1.0, 0.0, -2.25, 1.25]),
+    (1.0, [0.0, 0.75, 1.5, -1.25]),
+    (2.0, [0.0, 0.0, -0.75, 0.75]),
+];
 
 /// Value outside the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +74,12 @@ impl Sampling {
         };
         let scaled = b.scale(grid, scale)?;
         let shift = b.scalar(shift);
-        let mut at = b.add(scaled, shift)?;
-        if self.interpolation == Interpolation::Nearest {
-            at = b.unary(UnaryFunction::Round, at)?;
-        }
+        b.add(scaled, shift)
+    }
+
+    /// Appends the positions that the padding gives the value at `at`; with zeros, those outside remain.
+    fn padded(self, b: &mut Builder<'_>, mut at: ValueId, size: usize) -> Built {
+        let whole = number(size);
         if self.padding == Padding::Reflection {
             let low = if self.align_corners { 0.0 } else { -0.5 };
             at = reflected(b, at, low, whole - 1.0 - low)?;
@@ -78,17 +93,51 @@ impl Sampling {
     /// Appends the weights of the elements of an axis, N×P×`size`, for positions N×P×1.
     fn weights(self, b: &mut Builder<'_>, at: ValueId, size: usize) -> Built {
         let elements = b.constant(Tensor::f32(&[1, 1, size], (0..size).map(number).collect()));
-        if self.interpolation == Interpolation::Nearest {
-            return is_element(b, at, elements);
+        match self.interpolation {
+            Interpolation::Nearest => {
+                let nearest = b.unary(UnaryFunction::Round, at)?;
+                let nearest = self.padded(b, nearest, size)?;
+                is_element(b, nearest, elements)
+            }
+            Interpolation::Linear => {
+                let at = self.padded(b, at, size)?;
+                let (below, one) = (b.unary(UnaryFunction::Floor, at)?, b.scalar(1.0));
+                let above = b.add(below, one)?;
+                let share = b.sub(at, below)?;
+                let rest = b.sub(one, share)?;
+                let (below, above) = (is_element(b, below, elements)?, is_element(b, above, elements)?);
+                let (below, above) = (b.mul(below, rest)?, b.mul(above, share)?);
+                b.add(below, above)
+            }
+            Interpolation::Cubic => {
+                let below = b.unary(UnaryFunction::Floor, at)?;
+                let share = b.sub(at, below)?;
+                let mut sum = b.scalar(0.0);
+                for (distance, weight) in CUBIC {
+                    let distance = b.scalar(distance);
+                    let neighbour = b.add(below, distance)?;
+                    let neighbour = self.padded(b, neighbour, size)?;
+                    let neighbour = is_element(b, neighbour, elements)?;
+                    let weight = polynomial(b, share, weight)?;
+                    let weighted = b.mul(neighbour, weight)?;
+                    sum = b.add(sum, weighted)?;
+                }
+                Ok(sum)
+            }
         }
-        let (below, one) = (b.unary(UnaryFunction::Floor, at)?, b.scalar(1.0));
-        let above = b.add(below, one)?;
-        let share = b.sub(at, below)?;
-        let rest = b.sub(one, share)?;
-        let (below, above) = (is_element(b, below, elements)?, is_element(b, above, elements)?);
-        let (below, above) = (b.mul(below, rest)?, b.mul(above, share)?);
-        b.add(below, above)
     }
+}
+
+/// Appends the value of a polynomial with coefficients from the lowest power on.
+fn polynomial(b: &mut Builder<'_>, x: ValueId, [constant, linear, square, cube]: [f32; 4]) -> Built {
+    let mut sum = b.scale(x, cube)?;
+    for coefficient in [square, linear] {
+        let coefficient = b.scalar(coefficient);
+        sum = b.add(sum, coefficient)?;
+        sum = b.mul(sum, x)?;
+    }
+    let constant = b.scalar(constant);
+    b.add(sum, constant)
 }
 
 #[allow(clippy::cast_precision_loss)] // sizes are small

@@ -112,6 +112,33 @@ pub(crate) fn compare(what: &str, found: &[f64], expected: &[f64], tolerance: f6
     }
 }
 
+/// Returns an array of (i·`factor` mod `modulus`) ÷ `divisor` − `shift` for its elements i.
+pub(crate) fn dyadic(shape: &[usize], factor: usize, modulus: usize, divisor: f64, shift: f64) -> Array {
+    let mut i = 0;
+    Array::from_fn(shape, |_| {
+        i += 1;
+        ((i - 1) * factor % modulus) as f64 / divisor - shift
+    })
+}
+
+/// Returns the value of the formula, and the gradient of Σ seed · value with respect to each input.
+pub(crate) fn with_gradients(
+    inputs: &[&Array],
+    seed: &Array,
+    build: impl Fn(&mut Builder<'_>, &[ValueId]) -> ValueId,
+) -> Vec<Vec<f64>> {
+    let mut graph = Graph::new("formula");
+    let x: Vec<ValueId> =
+        inputs.iter().map(|array| graph.add_input("x", Fact::f32(Shape::fixed(&array.shape)))).collect();
+    let y = build(&mut Builder::new(&mut graph, "f"), &x);
+    let weights = graph.add_input("seed", graph.fact(y).clone());
+    let mut wanted = vec![y];
+    wanted.extend(differentiate(&mut graph, "d", y, weights, &x, &DefaultRules).unwrap());
+    let arrays: Vec<Array> = inputs.iter().map(|&array| array.clone()).chain([seed.clone()]).collect();
+    let found = reference::run(&graph, &feeds(&arrays), 1, &wanted).unwrap();
+    found.iter().map(Tensor::to_f64).collect()
+}
+
 /// Returns the error of the formula, which must fail.
 pub(crate) fn refusal(
     inputs: &[Shape],

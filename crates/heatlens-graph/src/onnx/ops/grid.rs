@@ -11,7 +11,8 @@ pub(super) fn grid_sample(attributes: &mut Attributes<'_>) -> Result<Recipe, OpE
     let interpolation = match attributes.text("mode")? {
         None | Some("bilinear" | "linear") => Interpolation::Linear,
         Some("nearest") => Interpolation::Nearest,
-        Some(other) => return Err(OpError::Unsupported(format!("mode {other:?}"))),
+        Some("bicubic" | "cubic") => Interpolation::Cubic,
+        Some(other) => return Err(invalid(format!("unknown mode {other:?}"))),
     };
     let padding = match attributes.text("padding_mode")? {
         None | Some("zeros") => Padding::Zeros,
