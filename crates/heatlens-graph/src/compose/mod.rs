@@ -14,6 +14,7 @@ pub mod lstm;
 pub mod norm;
 pub mod normalization;
 pub mod resize;
+pub mod roi_align;
 
 use crate::error::{GraphError, OpError};
 

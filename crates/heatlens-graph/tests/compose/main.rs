@@ -13,3 +13,4 @@ mod lstm;
 mod norm;
 mod normalization;
 mod resize;
+mod roi_align;

@@ -22,6 +22,7 @@ mod normalization;
 mod quantize;
 mod reduce;
 mod resize;
+mod roi_align;
 mod shape;
 mod shape_values;
 mod slice;
@@ -179,6 +180,7 @@ static ROWS: &[Row] = &[
     row("Relu", 6, 1..=1, elementwise::unary),
     row("Reshape", 5, 2..=2, shape::reshape),
     row("Resize", 10, 2..=4, resize::resize),
+    row("RoiAlign", 10, 3..=3, roi_align::roi_align),
     row("Round", 11, 1..=1, elementwise::unary),
     row("Scatter", 9, 3..=3, gather_scatter::scatter_elements),
     row("ScatterElements", 11, 3..=3, gather_scatter::scatter_elements),
