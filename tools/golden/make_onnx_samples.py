@@ -97,6 +97,26 @@ def pools_ceil():
     s.save()
 
 
+def unpooling():
+    """A small SegNet; the outer pooling leaves a row and a column over."""
+    s = Sample("unpooling", 13, (2, 9, 13))
+    s.then("Conv", s.weight(3, 2, 3, 3), pads=[1, 1, 1, 1])
+    features = s.last
+    sizes = s.then("Shape")
+    s.node("MaxPool", features, kernel_shape=[2, 2], strides=[2, 2], outputs=2)
+    outer = s.nodes[-1].output[1]
+    s.then("Conv", s.weight(3, 3, 3, 3), pads=[1, 1, 1, 1])
+    s.then("MaxPool", kernel_shape=[1, 2], strides=[1, 2], outputs=2)
+    inner = s.nodes[-1].output[1]
+    s.then("Conv", s.weight(3, 3, 1, 1), s.weight(3))
+    s.then("MaxUnpool", inner, kernel_shape=[1, 2], strides=[1, 2])
+    s.then("Conv", s.weight(3, 3, 3, 3), pads=[1, 1, 1, 1])
+    s.then("MaxUnpool", outer, sizes, kernel_shape=[2, 2], strides=[2, 2])
+    s.then("Conv", s.weight(1, 3, 1, 1))
+    s.then("Reshape", s.ints(-1, 9 * 13))
+    s.save()
+
+
 def opset9():
     s = Sample("opset9", 9, (3, 4, 5))
     variances = s.store(np.float32([0.001, 0.002, 3]))  # small, so that the default epsilon matters
@@ -253,7 +273,19 @@ def tokens():
 
 SAMPLES = {
     f.__name__: f
-    for f in [conv_auto_pad, pools_ceil, opset9, opset13, opset17, opset18, half_weights, residual, squeeze_excite, tokens]
+    for f in [
+        conv_auto_pad,
+        pools_ceil,
+        opset9,
+        opset13,
+        opset17,
+        opset18,
+        half_weights,
+        residual,
+        squeeze_excite,
+        tokens,
+        unpooling,
+    ]
 }
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
 use heatlens_graph::op::identity::Identity;
 use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::max_unpool::MaxUnpool;
 use heatlens_graph::op::pad::Pad;
 use heatlens_graph::op::pool::{AveragePool, MaxPool};
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
@@ -607,6 +608,12 @@ fn pools() {
                 false,
                 &[],
             );
+            if !window.overlaps() {
+                let out = window.output_sizes(&[h, w], ceil_mode).unwrap();
+                let inputs = [batched(&[3, h, w]), batched(&[3, out[0], out[1]])];
+                let pool = MaxPool { window: window.clone(), ceil_mode };
+                operator("MaxUnpool", MaxUnpool { pool }, &inputs, false, &[0]);
+            }
             for count_include_pad in [false, true] {
                 let pool = AveragePool { window: window.clone(), ceil_mode, count_include_pad };
                 operator("AveragePool", pool, &[batched(&[3, h, w])], false, &[]);

@@ -16,6 +16,7 @@ use heatlens_graph::op::global_pool::{GlobalPool, GlobalPoolFunction};
 use heatlens_graph::op::identity::Identity;
 use heatlens_graph::op::layer_normalization::{LayerNormalization, LayerNormalizationGrad};
 use heatlens_graph::op::matmul::MatMul;
+use heatlens_graph::op::max_unpool::MaxUnpool;
 use heatlens_graph::op::pad::{Pad, Unslice};
 use heatlens_graph::op::pool::{AveragePool, MaxPool};
 use heatlens_graph::op::pool_grad::{AveragePoolGrad, MaxPoolGrad, MaxPoolSelect};
@@ -453,6 +454,7 @@ fn windows() -> Vec<(Window, [usize; 2])> {
         (Window { dilations: vec![2, 1], ..Window::new(&[2, 2]) }, [5, 4]),
         (uneven.strides(&[1, 2]), [4, 6]),
         (Window::new(&[1, 1]).strides(&[2, 2]), [4, 5]),
+        (Window::new(&[2, 2]).strides(&[2, 3]), [4, 6]),
     ]
 }
 
@@ -490,6 +492,10 @@ fn pooling_and_its_gradients() {
                 "MaxPoolGrad",
                 &case(MaxPoolGrad { pool: pool.clone() }, &[x.clone(), y.clone()]).without(&[0]),
             );
+            if !window.overlaps() {
+                let unpool = MaxUnpool { pool: pool.clone() };
+                check("MaxUnpool", &case(unpool, &[x.clone(), y.clone()]).without(&[0]));
+            }
             check("MaxPoolSelect", &case(MaxPoolSelect { pool }, &[x.clone(), x.clone()]).without(&[0]));
             for count_include_pad in [false, true] {
                 let pool = AveragePool { window: window.clone(), ceil_mode, count_include_pad };

@@ -34,7 +34,7 @@ use heatlens_graph::op::window::Window;
 use heatlens_graph::{Builder, DType, Dim, Fact, Graph, Shape, Tensor, ValueId, reference};
 use proptest::prelude::*;
 
-const SAMPLES: [&str; 9] = [
+const SAMPLES: [&str; 10] = [
     "conv_auto_pad",
     "half_weights",
     "opset13",
@@ -44,6 +44,7 @@ const SAMPLES: [&str; 9] = [
     "pools_ceil",
     "residual",
     "squeeze_excite",
+    "unpooling",
 ];
 
 fn sample(name: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Pooling over sliding windows and its gradients.
 
+use heatlens_graph::op::max_unpool::MaxUnpool;
 use heatlens_graph::op::pool::{AveragePool, MaxPool};
 use heatlens_graph::op::pool_grad::{AveragePoolGrad, MaxPoolGrad, MaxPoolSelect};
 use heatlens_graph::{Node, ValueId};
@@ -17,6 +18,9 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     }
     if let Some(grad) = Lowering::op::<MaxPoolGrad>(node) {
         return Some(lower_max(lowering, node, &grad.pool, Part::Grad));
+    }
+    if let Some(unpool) = Lowering::op::<MaxUnpool>(node) {
+        return Some(lower_max(lowering, node, &unpool.pool, Part::Grad));
     }
     if let Some(pool) = Lowering::op::<AveragePool>(node) {
         return Some(lower_average(lowering, node, pool, Part::Forward));

@@ -43,7 +43,9 @@ impl Ledger {
         let outputs = outputs.iter().flat_map(|slot| match slot {
             Slot::Stored(tensor) => std::slice::from_ref(tensor),
             Slot::Sizes(arrays) | Slot::BatchIndex(arrays) => arrays,
-            Slot::Value(_) | Slot::Lost | Slot::Chosen { .. } | Slot::Unreadable(_) => &[],
+            Slot::Value(_) | Slot::Lost | Slot::Chosen { .. } | Slot::Positions(_) | Slot::Unreadable(_) => {
+                &[]
+            }
         });
         let constants = graph.values()[from..].iter().filter_map(|value| match &value.origin {
             Origin::Constant(tensor) => Some(tensor),

@@ -51,7 +51,7 @@ impl Growth {
             Slot::BatchIndex(_) => Some(Self::Numbered),
             Slot::Value(id) if graph.constant(*id).is_some() => Some(Self::Constant),
             Slot::Value(id) => broadcast_constant::repeated(graph, *id).map(|_| Self::Repeated),
-            Slot::Lost | Slot::Chosen { .. } | Slot::Unreadable(_) => None,
+            Slot::Lost | Slot::Chosen { .. } | Slot::Positions(_) | Slot::Unreadable(_) => None,
         });
         growths.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
@@ -194,7 +194,7 @@ fn input(scope: &Scope<'_>, name: &str, growth: Growth, samples: usize) -> Optio
             let small = is_small(len, fact.dtype == DType::F32, growth.copies(samples));
             small.then(|| broadcast_constant::repeated_for(graph, *id, samples)).flatten()
         }
-        Slot::Lost | Slot::Chosen { .. } | Slot::Unreadable(_) => None,
+        Slot::Lost | Slot::Chosen { .. } | Slot::Positions(_) | Slot::Unreadable(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::inline::{self, Body};
 use super::ops::{self, NEWEST, OLDEST, Row};
 use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 use super::scope::{Outputs, Problem, Reading, Scope, Slot};
-use super::{node_order, quantised, selection, tensor};
+use super::{node_order, positions, quantised, selection, tensor};
 use crate::error::OpError;
 use crate::op::invalid;
 
@@ -262,6 +262,9 @@ impl<'a> Importer<'a> {
             recipe(scope)
         };
         let mut scope = Scope { reading: &mut self.reading, node, name };
+        if let Some(outputs) = positions::read(&mut scope)? {
+            return Ok(outputs);
+        }
         let mut outputs = match constant_folding::fold(&mut scope, &read)? {
             Some(outputs) => outputs,
             None => read(&mut scope)?,

@@ -25,6 +25,7 @@ mod lower;
 mod node_order;
 mod open_size;
 mod ops;
+mod positions;
 mod proto;
 mod quantised;
 mod read;

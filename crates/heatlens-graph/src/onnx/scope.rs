@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::budget::Ledger;
 use super::constant_folding::{self, Size};
 use super::external::External;
+use super::positions::{Form, Positions};
 use super::proto::{NodeProto, to_map};
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::graph::{Graph, ValueId};
+use crate::op::pool::MaxPool;
 use crate::op::{Operator, invalid};
 use crate::tensor::{Data, Tensor};
 
@@ -31,6 +33,8 @@ pub(super) enum Slot {
     /// Indices or counts that the model chooses while it runs ([`super::selection`]); `depth` is the number of axes of the
     /// mask whose places they are, 0 for others.
     Chosen { depth: usize },
+    /// Positions of the maxima of a pooling (`Indices` of `MaxPool`), which only an unpooling reads.
+    Positions(Positions),
     /// A stored array that cannot be read, with the reason.
     Unreadable(OpError),
 }
@@ -96,6 +100,10 @@ impl Reading {
             Slot::Lost | Slot::Chosen { .. } => Err(Problem::Upstream),
             Slot::Unreadable(error) => Err(Problem::Own(named(name, error))),
             Slot::Sizes(_) | Slot::BatchIndex(_) => Err(depends_on_samples(&format!("{name:?}")).into()),
+            Slot::Positions(_) => {
+                let what = format!("{name:?}, positions of maxima, in any place but an unpooling");
+                Err(OpError::Unsupported(what).into())
+            }
             Slot::Stored(tensor) => {
                 let id = self.graph.add_constant(name, tensor.clone());
                 self.slots.insert(name.to_owned(), Slot::Value(id));
@@ -200,6 +208,22 @@ impl Scope<'_> {
             Slot::BatchIndex(arrays) => Some(arrays.clone()),
             _ => None,
         }
+    }
+
+    /// Returns the pooling whose maxima have the positions at `index`, and the value that it pools.
+    pub(super) fn maxima(&mut self, index: usize) -> Result<(MaxPool, ValueId), Problem> {
+        let name = self.node.input.get(index).ok_or(OpError::MissingInput { index })?;
+        match self.reading.slots.get(name) {
+            Some(Slot::Positions(Positions::Maxima { pool, x, in_channel: false, form: Form::Pooled })) => {
+                return Ok((pool.clone(), *x));
+            }
+            Some(Slot::Positions(_)) => {}
+            _ => {
+                self.reading.value(name)?;
+            }
+        }
+        let what = format!("unpooling to positions other than the second output of a MaxPool ({name:?})");
+        Err(OpError::Unsupported(what).into())
     }
 
     /// Returns the input at `index` as one stored number; `None` if omitted.

@@ -1,5 +1,7 @@
 //! Tests on files built message by message: shape arithmetic, functions, branches, external arrays.
 
+mod max_unpool;
+
 use std::fs;
 
 use prost::Message;

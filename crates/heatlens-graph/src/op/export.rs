@@ -10,6 +10,7 @@ use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
 use crate::op::concat::Concat;
 use crate::op::pool::{MaxPool, Planes};
+use crate::op::window::Window;
 use crate::op::{
     Attribute, Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require, to_axes,
 };
@@ -52,6 +53,29 @@ pub struct ExpandTo {
 pub struct MaxPoolIndices {
     /// The pooling.
     pub pool: MaxPool,
+}
+
+impl MaxPoolIndices {
+    /// Appends the positions of the maxima of `x`.
+    ///
+    /// # Errors
+    /// If the shape of `x` does not fit.
+    pub(crate) fn append(pool: &MaxPool, b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
+        let pooled = b.apply(Self { pool: pool.clone() }, &[x])?;
+        let graph = b.graph();
+        let places = graph.producer(pooled).and_then(|node| graph.node(node).outputs.get(1).copied());
+        places.ok_or_else(|| GraphError::Malformed("a max pool without places".to_owned()))
+    }
+}
+
+/// Values at flat positions in an array of zeros: ONNX's `MaxUnpool`. Inputs: the values, their positions, and the sizes
+/// of the result where the window leaves them open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaxUnpoolTo {
+    /// Window of the pooling.
+    pub window: Window,
+    /// Shape of the result.
+    pub shape: Shape,
 }
 
 /// Adds updates to a list at given positions, which may repeat. Inputs: data, positions, updates, all of rank 1.
@@ -147,6 +171,40 @@ impl Operator for MaxPoolIndices {
         let mut results = self.pool.eval(inputs, shapes)?;
         results.extend(whole(shape, places)?);
         Ok(results)
+    }
+
+    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
+        no_derivative(node)
+    }
+}
+
+impl Operator for MaxUnpoolTo {
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
+
+    fn onnx_form(&self) -> OnnxForm {
+        // The standard's window has no dilations.
+        let dilations = vec![1; self.window.rank()];
+        Window { dilations, ..self.window.clone() }.onnx_form(OnnxForm::new("MaxUnpool"))
+    }
+
+    fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
+        let (values, places) = (require(inputs, 0)?, require(inputs, 1)?);
+        if values.shape != places.shape || places.dtype != DType::I64 {
+            return Err(invalid(format!("{} to positions {}", values.shape, places.shape)));
+        }
+        Ok(vec![Fact::f32(self.shape.clone())])
+    }
+
+    fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
+        let shape = first_shape(shapes)?;
+        let mut whole = vec![0.0; shape.iter().product()];
+        let places = places(require(inputs, 1)?, whole.len())?;
+        for (place, value) in places.into_iter().zip(require(inputs, 0)?.to_f64()) {
+            whole[place] = value;
+        }
+        float_result(shape, whole)
     }
 
     fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {

@@ -69,6 +69,8 @@ pub enum Kind<'o> {
     MatMul,
     /// Maximum over a window.
     MaxPool(&'o Window),
+    /// Each value of input 1 at the position of its window's maximum in input 0, zeros elsewhere.
+    MaxUnpool(&'o Window),
     /// Mean over a window.
     AveragePool(&'o Window),
     /// Mean or maximum over all places of each channel.

@@ -27,6 +27,7 @@ pub mod identity;
 mod kind;
 pub mod layer_normalization;
 pub mod matmul;
+pub mod max_unpool;
 pub mod pad;
 pub mod pool;
 pub mod pool_grad;

@@ -43,10 +43,8 @@ pub struct AveragePoolGrad {
 
 /// Appends the positions of the maxima of x, flattened.
 fn places(pool: &MaxPool, b: &mut Builder<'_>, x: ValueId) -> Result<ValueId, GraphError> {
-    let pooled = b.apply(MaxPoolIndices { pool: pool.clone() }, &[x])?;
-    let graph = b.graph();
-    let places = graph.producer(pooled).and_then(|node| graph.node(node).outputs.get(1).copied());
-    flat(b, places.ok_or_else(|| GraphError::Malformed("a max pool without places".to_owned()))?)
+    let places = MaxPoolIndices::append(pool, b, x)?;
+    flat(b, places)
 }
 
 impl AveragePoolGrad {

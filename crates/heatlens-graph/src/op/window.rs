@@ -60,6 +60,14 @@ impl Window {
         self.kernel.len()
     }
 
+    /// True if an element may belong to several windows.
+    #[must_use]
+    pub fn overlaps(&self) -> bool {
+        let spans = self.kernel.iter().zip(&self.dilations);
+        let spans = spans.map(|(k, d)| k.saturating_sub(1).saturating_mul(*d).saturating_add(1));
+        spans.zip(&self.strides).any(|(span, &stride)| span > stride)
+    }
+
     /// Returns the number of elements of a window.
     #[must_use]
     pub fn len(&self) -> usize {

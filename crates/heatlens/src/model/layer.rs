@@ -282,6 +282,10 @@ fn near_names(layers: &[Layer], name: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use heatlens_graph::op::max_unpool::MaxUnpool;
+    use heatlens_graph::op::pool::MaxPool;
+    use heatlens_graph::op::unary::UnaryFunction;
+    use heatlens_graph::op::window::Window;
     use heatlens_graph::op::{Attribute, OnnxForm, Operator};
     use heatlens_graph::{Fact, Graph, Node, OpError, Tensor};
 
@@ -329,7 +333,7 @@ mod tests {
             b = Builder::new(&mut graph, name);
             value = match name {
                 "swirl" => b.apply(Swirl(kind), &[value]).unwrap(),
-                _ => b.unary(heatlens_graph::op::unary::UnaryFunction::Abs, value).unwrap(),
+                _ => b.unary(UnaryFunction::Abs, value).unwrap(),
             };
         }
         let scores = b.mean(value, &[2, 3], false).unwrap();
@@ -346,6 +350,25 @@ mod tests {
         let after = &model.graph.nodes()[2].name;
         let error = model.layer(after).unwrap_err().to_string();
         assert!(error.contains("operator Swirl") && error.contains("positions"), "{error}");
+    }
+
+    #[test]
+    fn layers_behind_an_unpooling_lie_where_its_values_do() {
+        let mut graph = Graph::new("unpooled");
+        let image = graph.add_input("x", Fact::f32(Shape::fixed(&[1, 2, 8, 12])));
+        let mut b = Builder::new(&mut graph, "");
+        let pool = MaxPool { window: Window::new(&[2, 2]).strides(&[2, 2]), ceil_mode: false };
+        let first = b.apply(pool.clone(), &[image]).unwrap();
+        let second = b.apply(pool.clone(), &[first]).unwrap();
+        let values = b.unary(UnaryFunction::Abs, second).unwrap();
+        let values = b.apply(MaxUnpool { pool }, &[first, values]).unwrap();
+        b = Builder::new(&mut graph, "after");
+        let after = b.unary(UnaryFunction::Abs, values).unwrap();
+        let scores = b.mean(after, &[2, 3], false).unwrap();
+        graph.set_outputs(&[scores]);
+        let model = Model::from_graph(graph).unwrap();
+        let layer = model.layer("after/Abs").unwrap();
+        assert_eq!((layer.shape, layer.cells.map(|c| c.map(|c| c.step))), ([2, 4, 6], [Some(2.0); 2]));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::process::Command;
 use super::*;
 use crate::op::Operator;
 use crate::op::conv::Conv;
+use crate::op::max_unpool::MaxUnpool;
 use crate::op::pool::{AveragePool, MaxPool};
 use crate::op::pool_grad::MaxPoolSelect;
 use crate::op::reduce::{Reduce, ReduceFunction};
@@ -69,6 +70,9 @@ fn cases() -> Vec<Case> {
         for ceil_mode in [false, true] {
             let max = MaxPool { window: window.clone(), ceil_mode };
             cases.push(gradient(&format!("max_{what}_{ceil_mode}"), max.clone(), &[batched(3, &input)]));
+            if !window.overlaps() {
+                cases.push(unpooling(&format!("unpool_{what}_{ceil_mode}"), &max, &batched(3, &input)));
+            }
             cases.push(selection(&format!("select_{what}_{ceil_mode}"), max, &batched(3, &input)));
             for count_include_pad in [false, true] {
                 // Dilated average pooling is standard only since operator set 19.
@@ -95,6 +99,18 @@ fn selection(name: &str, pool: MaxPool, shape: &Shape) -> Case {
     let x = graph.add_input("x", Fact::f32(shape.clone()));
     let v = graph.add_input("v", Fact::f32(shape.clone()));
     let y = Builder::new(&mut graph, "f").apply(MaxPoolSelect { pool }, &[x, v]).unwrap();
+    graph.set_outputs(&[y]);
+    Case { name: name.to_owned(), graph }
+}
+
+/// Doubled maxima, back at their positions.
+fn unpooling(name: &str, pool: &MaxPool, shape: &Shape) -> Case {
+    let mut graph = Graph::new(name);
+    let x = graph.add_input("x", Fact::f32(shape.clone()));
+    let mut b = Builder::new(&mut graph, "f");
+    let pooled = b.apply(pool.clone(), &[x]).unwrap();
+    let values = b.scale(pooled, 2.0).unwrap();
+    let y = b.apply(MaxUnpool { pool: pool.clone() }, &[x, values]).unwrap();
     graph.set_outputs(&[y]);
     Case { name: name.to_owned(), graph }
 }

@@ -148,6 +148,7 @@ static ROWS: &[Row] = &[
     row("MatMul", 1, 2..=2, matrix::matmul),
     row("Max", 6, 1..=ANY, elementwise::variadic),
     row("MaxPool", 1, 1..=1, window::max_pool),
+    row("MaxUnpool", 9, 2..=3, window::max_unpool),
     row("Mean", 8, 1..=ANY, elementwise::mean),
     row("MeanVarianceNormalization", 9, 1..=1, normalization::mean_variance),
     row("Min", 6, 1..=ANY, elementwise::variadic),

@@ -5,11 +5,13 @@ use crate::compose::{blocks, norm};
 use crate::error::OpError;
 use crate::fact::{Dim, Shape};
 use crate::onnx::attributes::Attributes;
-use crate::onnx::scope::Problem;
+use crate::onnx::positions::Positions;
+use crate::onnx::scope::{Problem, Slot};
 use crate::op::conv::Conv;
 use crate::op::conv_grad::ConvInputGrad;
 use crate::op::global_pool::{GlobalPool, GlobalPoolFunction};
 use crate::op::invalid;
+use crate::op::max_unpool::MaxUnpool;
 use crate::op::pool::{AveragePool, MaxPool};
 use crate::op::window::{Window, spatial_sizes};
 
@@ -168,13 +170,48 @@ pub(super) fn conv(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
 
 pub(super) fn max_pool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
     let window = WindowAttributes::read(attributes)?;
-    // Order of the second output, the indices, which is not supported.
-    attributes.ignore("storage_order");
+    let by_columns = attributes.flag("storage_order")?;
     let ceil_mode = attributes.flag("ceil_mode")? && !window.is_same();
     Ok(Box::new(move |scope| {
         let x = scope.input(0)?;
         let window = window.resolve(&spatial_sizes(scope.fact(x))?, None)?;
-        scope.finish(MaxPool { window, ceil_mode }, &[Some(x)])
+        let pool = MaxPool { window, ceil_mode };
+        let mut outputs = scope.finish(pool.clone(), &[Some(x)])?;
+        if scope.node.output.get(1).is_some_and(|name| !name.is_empty()) {
+            outputs.push(match by_columns {
+                true => Slot::Unreadable(OpError::Unsupported("a storage_order of 1".to_owned())),
+                false => Slot::Positions(Positions::new(pool, x)),
+            });
+        }
+        Ok(outputs)
+    }))
+}
+
+/// Reads `MaxUnpool` to the positions that a `MaxPool` of the file gives.
+pub(super) fn max_unpool(attributes: &mut Attributes<'_>) -> Result<Recipe, OpError> {
+    let kernel = attributes.sizes("kernel_shape")?;
+    let kernel = kernel.ok_or_else(|| invalid("expected an attribute \"kernel_shape\""))?;
+    let strides = attributes.sizes("strides")?.unwrap_or_else(|| vec![1; kernel.len()]);
+    let pads = attributes.sizes("pads")?.unwrap_or_else(|| vec![0; 2 * kernel.len()]);
+    Ok(Box::new(move |scope| {
+        let (values, (pool, x)) = (scope.input(0)?, scope.maxima(1)?);
+        let (found, whole) = (scope.fact(values).clone(), scope.fact(x).shape.clone());
+        let size = match scope.sizes(2, "a size")? {
+            Some(sizes) => super::shape_values::to_shape(&sizes)?,
+            None => {
+                let (begin, end) = pads.split_at(pads.len() / 2);
+                let sizes = MaxUnpool::sizes(&spatial_sizes(&found)?, &kernel, &strides, [begin, end])?;
+                let sizes: Vec<Dim> = sizes.into_iter().map(Dim::Fixed).collect();
+                Shape([&found.shape.0[..2], &sizes].concat())
+            }
+        };
+        if size != whole {
+            let what = format!(
+                "unpooling to {size} by positions in {whole} (give the size of the pooling's input as output_shape)"
+            );
+            return Err(OpError::Unsupported(what).into());
+        }
+        scope.finish(MaxUnpool { pool }, &[Some(x), Some(values)])
     }))
 }
 

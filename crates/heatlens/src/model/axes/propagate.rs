@@ -114,11 +114,12 @@ impl Walk<'_> {
 
     fn output(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
         match node.op.kind() {
-            Kind::Conv(conv) => self.window(node, shape, &Sliding::Over(&conv.window), true),
-            Kind::ConvTranspose(conv) => self.window(node, shape, &Sliding::Back(&conv.window), true),
+            Kind::Conv(conv) => self.window(node, 0, shape, &Sliding::Over(&conv.window), true),
+            Kind::ConvTranspose(conv) => self.window(node, 0, shape, &Sliding::Back(&conv.window), true),
             Kind::MaxPool(window) | Kind::AveragePool(window) => {
-                self.window(node, shape, &Sliding::Over(window), false)
+                self.window(node, 0, shape, &Sliding::Over(window), false)
             }
+            Kind::MaxUnpool(window) => self.window(node, 1, shape, &Sliding::Back(window), false),
             Kind::Pad(pad) => Some(self.padded(node, pad, shape)),
             Kind::GlobalPool(_) => {
                 let mut axes = self.of(node, 0)?.to_vec();
@@ -159,15 +160,16 @@ impl Walk<'_> {
         each_digit(axis, |digit| digit.field = self.fields.mixed(digit.field));
     }
 
-    /// Returns the axes after a sliding window, with new rows and columns.
+    /// Returns the axes after a sliding window over the input at `index`, with new rows and columns.
     fn window(
         &mut self,
         node: &Node,
+        index: usize,
         shape: &Shape,
         by: &Sliding<'_>,
         new_channels: bool,
     ) -> Option<Vec<Axis>> {
-        let old = self.of(node, 0)?.to_vec();
+        let old = self.of(node, index)?.to_vec();
         let mut axes = unknown(shape);
         let ([samples, channels, rows, columns], [s, c, h, w]) = (axes.as_mut_slice(), old.as_slice()) else {
             return Some(axes);
@@ -176,7 +178,7 @@ impl Walk<'_> {
         if !new_channels {
             channels.clone_from(c);
         }
-        let input = &self.graph.fact(node.inputs.first().copied().flatten()?).shape;
+        let input = &self.graph.fact(node.inputs.get(index).copied().flatten()?).shape;
         let strange = |axis: &Axis, side: Side| {
             let usual = |p: &Part| {
                 Side::of(p) == Some(side)
@@ -439,7 +441,7 @@ fn has_places(axes: &[Axis]) -> bool {
 enum Sliding<'w> {
     /// A convolution or pooling.
     Over(&'w Window),
-    /// A transposed convolution.
+    /// A transposed convolution or the inverse of a pooling.
     Back(&'w Window),
 }
 

@@ -85,9 +85,11 @@ fn way(network: &Network, graph: &Graph, node: &Node) -> Option<Way> {
     let kind = node.op.kind();
     match kind {
         _ if kind.is_moving() => Some(Way::Move),
-        Kind::Cast(_) | Kind::Where | Kind::MaxPool(_) | Kind::GlobalPool(GlobalPoolFunction::Max) => {
-            Some(Way::Move)
-        }
+        Kind::Cast(_)
+        | Kind::Where
+        | Kind::MaxPool(_)
+        | Kind::MaxUnpool(_)
+        | Kind::GlobalPool(GlobalPoolFunction::Max) => Some(Way::Move),
         Kind::AveragePool(_)
         | Kind::BatchNormalization(_)
         | Kind::GlobalPool(GlobalPoolFunction::Average) => Some(Way::Divide),
