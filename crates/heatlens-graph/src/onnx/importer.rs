@@ -265,10 +265,12 @@ impl<'a> Importer<'a> {
         if let Some(outputs) = positions::read(&mut scope)? {
             return Ok(outputs);
         }
-        let mut outputs = match constant_folding::fold(&mut scope, &read)? {
-            Some(outputs) => outputs,
-            None => read(&mut scope)?,
+        let outputs = match constant_folding::fold(&mut scope, &read) {
+            Ok(None) => read(&mut scope),
+            folded => folded.map(Option::unwrap_or_default),
         };
+        let mut outputs = outputs
+            .map_err(|problem| selection::layer_behind(scope.reading, node).map_or(problem, Problem::Own))?;
         let source = selection::follow(scope.reading, node, &mut outputs);
         self.errors.extend(source.map(|source| error(node, name, context, source)));
         let further = node.output.iter().enumerate().skip(outputs.len());

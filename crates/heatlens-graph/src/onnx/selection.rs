@@ -58,10 +58,11 @@ const ELEMENTWISE: [&str; 36] = [
 /// Operators that keep the elements along an axis in order if the axis keeps its size.
 const ARRANGING: [&str; 4] = ["Flatten", "Reshape", "Squeeze", "Unsqueeze"];
 /// Operators of a network's layers.
-const LAYERS: [&str; 8] = [
+const LAYERS: [&str; 9] = [
     "Attention",
     "BatchNormalization",
     "Conv",
+    "Gemm",
     "GridSample",
     "LayerNormalization",
     "MaxRoiPool",
@@ -197,6 +198,11 @@ pub(super) fn follow(reading: &mut Reading, node: &NodeProto, outputs: &mut Outp
         }
     }
     second_stage(node)
+}
+
+/// Returns the reason why a node that cannot be read is refused, if it is a layer that reads candidates.
+pub(super) fn layer_behind(reading: &Reading, node: &NodeProto) -> Option<OpError> {
+    axes(reading, node).next().and_then(|_| second_stage(node))
 }
 
 fn second_stage(node: &NodeProto) -> Option<OpError> {

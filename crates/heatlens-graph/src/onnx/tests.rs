@@ -1,6 +1,7 @@
 //! Tests on files built message by message: shape arithmetic, functions, branches, external arrays.
 
 mod max_unpool;
+mod second_stage;
 
 use std::fs;
 
