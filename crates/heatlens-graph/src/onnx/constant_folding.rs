@@ -257,8 +257,8 @@ fn affordable(graph: &Graph, ids: &[ValueId], copies: Option<usize>) -> bool {
         || graph.values().iter().all(|value| is_small(value.fact.shape.len_per_sample(), floats, copies))
 }
 
-/// True if an array of `len` elements with `copies` samples is small enough to be computed while reading; `None` is more
-/// elements than there are numbers.
+/// True if an array of `len` elements with `copies` samples is small enough to be computed while reading; a `len` of
+/// `None` is too large to be counted.
 fn is_small(len: Option<usize>, floats: bool, copies: Option<usize>) -> bool {
     // Integers and masks have no kernels: they are computed here or not at all.
     let limit = match (floats, copies) {
