@@ -160,21 +160,26 @@ impl Tensor {
         shape: &[usize],
         walk: impl FnOnce(&mut dyn FnMut(usize, usize)),
     ) -> Result<Vec<Self>, OpError> {
-        fn collect<T: Copy>(parts: &[&[T]], walk: impl FnOnce(&mut dyn FnMut(usize, usize))) -> Arc<[T]> {
-            let mut elements = Vec::new();
+        fn collect<T: Copy>(
+            parts: &[&[T]],
+            len: usize,
+            walk: impl FnOnce(&mut dyn FnMut(usize, usize)),
+        ) -> Arc<[T]> {
+            let mut elements = Vec::with_capacity(len);
             walk(&mut |source, place| elements.push(parts[source][place]));
             elements.into()
         }
+        let len = shape.iter().product();
         let data = if let Some(parts) = parts(sources, Self::as_i64) {
-            Data::I64(collect(&parts, walk))
+            Data::I64(collect(&parts, len, walk))
         } else if let Some(parts) = parts(sources, Self::as_bool) {
-            Data::Bool(collect(&parts, walk))
+            Data::Bool(collect(&parts, len, walk))
         } else if let Some(parts) = parts(sources, Self::as_f32) {
-            Data::F32(collect(&parts, walk))
+            Data::F32(collect(&parts, len, walk))
         } else {
             let wide: Vec<Vec<f64>> = sources.iter().map(|s| s.to_f64()).collect();
             let parts: Vec<&[f64]> = wide.iter().map(Vec::as_slice).collect();
-            Data::F64(collect(&parts, walk))
+            Data::F64(collect(&parts, len, walk))
         };
         let result = Self::new(shape.to_vec(), data);
         Ok(vec![result.ok_or_else(|| OpError::Invalid("the result does not fill its shape".to_owned()))?])

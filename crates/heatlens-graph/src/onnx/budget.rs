@@ -62,13 +62,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Returns the size of the array without the bytes already counted at its address.
+    /// Returns the size of the array, with 8 bytes for an element of a mask, without the bytes already counted at its
+    /// address.
     fn new_bytes(&mut self, tensor: &Tensor) -> u64 {
         let (place, bytes) = match tensor.data() {
             Data::F32(v) => (v.as_ptr() as usize, size_of_val::<[f32]>(v)),
             Data::F64(v) => (v.as_ptr() as usize, size_of_val::<[f64]>(v)),
             Data::I64(v) => (v.as_ptr() as usize, size_of_val::<[i64]>(v)),
-            Data::Bool(v) => (v.as_ptr() as usize, size_of_val::<[bool]>(v)),
+            // An element of a mask takes as long to compute as an integer, so it counts as much.
+            Data::Bool(v) => (v.as_ptr() as usize, v.len() * size_of::<i64>()),
         };
         let bytes = bytes as u64;
         let counted = self.seen.entry(place).or_default();

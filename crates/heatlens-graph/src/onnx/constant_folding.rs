@@ -130,11 +130,13 @@ pub(super) fn slot([a, b]: [Tensor; 2]) -> Slot {
 
 /// True if two tensors are equal bit for bit, so that a NaN equals itself.
 pub(super) fn same(a: &Tensor, b: &Tensor) -> bool {
-    let bits = |t: &Tensor| match t.data() {
-        Data::I64(_) => None,
-        _ => Some(t.to_f64().into_iter().map(f64::to_bits).collect::<Vec<_>>()),
+    let bits = |t: &Tensor| t.to_f64().into_iter().map(f64::to_bits);
+    let elements = || match (a.data(), b.data()) {
+        (Data::I64(a), Data::I64(b)) => a == b,
+        (Data::Bool(a), Data::Bool(b)) => a == b,
+        _ => bits(a).eq(bits(b)),
     };
-    a.shape() == b.shape() && a.dtype() == b.dtype() && a.as_i64() == b.as_i64() && bits(a) == bits(b)
+    a.shape() == b.shape() && a.dtype() == b.dtype() && elements()
 }
 
 /// Reads a node within a scope; may be called repeatedly.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::error::OnnxError;
 use super::proto::tensor_shape_proto::dimension;
 use super::proto::type_proto;
 use super::proto::{GraphProto, NodeProto, ValueInfoProto};
@@ -23,6 +24,30 @@ pub(super) const USUAL: [[usize; 2]; 14] = [
     [32, 32],
     [28, 28],
 ];
+
+/// Returns the result of `build` for the first usual size that it accepts.
+///
+/// # Errors
+/// The error for the most frequent size, if every size is rejected; the first [`OnnxError::TooLarge`], because reaching a
+/// limit once for each size would take too long.
+pub(super) fn first_accepted<T>(
+    mut build: impl FnMut([usize; 2]) -> Result<T, OnnxError>,
+) -> Result<T, OnnxError> {
+    let [first, others @ ..] = USUAL;
+    let mut result = build(first);
+    for size in others {
+        match result {
+            Ok(_) | Err(OnnxError::TooLarge { .. }) => break,
+            Err(error) => {
+                result = match build(size) {
+                    accepted @ (Ok(_) | Err(OnnxError::TooLarge { .. })) => accepted,
+                    Err(_) => Err(error),
+                }
+            }
+        }
+    }
+    result
+}
 
 /// Returns the declared sizes of an input; `None` for an open one.
 fn declared(info: &ValueInfoProto) -> Option<Vec<Option<usize>>> {
@@ -99,4 +124,29 @@ fn permutation(node: &NodeProto) -> Option<[usize; 4]> {
     let perm: Option<Vec<usize>> =
         perm.ints.iter().map(|&p| usize::try_from(p).ok().filter(|&p| p < 4)).collect();
     perm?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_tried_until_one_is_accepted_or_a_limit_is_reached() {
+        let limit = || OnnxError::TooLarge { what: "a model", found: 2, limit: 1 };
+        let tried = |accepted: usize, limited: usize| {
+            let mut tried = Vec::new();
+            let result = first_accepted(|size| {
+                tried.push(size);
+                match tried.len() {
+                    n if n == accepted => Ok(size),
+                    n if n == limited => Err(limit()),
+                    n => Err(OnnxError::Malformed(n.to_string())),
+                }
+            });
+            (tried.len(), result.map_err(|error| error.to_string()))
+        };
+        assert_eq!(tried(3, 0), (3, Ok(USUAL[2])));
+        assert_eq!(tried(0, 3), (3, Err(limit().to_string())));
+        assert_eq!(tried(0, 0), (USUAL.len(), Err(OnnxError::Malformed("1".to_owned()).to_string())));
+    }
 }

@@ -65,17 +65,10 @@ fn build_sized(
     if !open || options.input_size.is_some() {
         return build(model, proto, file, options.input_size);
     }
-    let mut first = None;
-    for size in open_size::USUAL {
-        match build(model, proto, file, Some(size)) {
-            Ok(opened) => return Ok(OnnxModel { assumed_size: Some(size), ..opened }),
-            Err(error) => first = first.or(Some(error)),
-        }
-    }
-    match first {
-        Some(error) => Err(error),
-        None => build(model, proto, file, None),
-    }
+    open_size::first_accepted(|size| {
+        let opened = build(model, proto, file, Some(size))?;
+        Ok(OnnxModel { assumed_size: Some(size), ..opened })
+    })
 }
 
 /// Decodes the message and separates the graph from it.

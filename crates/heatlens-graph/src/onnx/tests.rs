@@ -449,6 +449,28 @@ fn what_nodes_compute_is_counted_in_total() {
     assert!(error.to_string().contains("compute while the file is read"), "{error}");
 }
 
+/// An element of a mask costs as much as an integer, although it takes an eighth of the memory.
+#[test]
+fn masks_that_nodes_compute_are_counted_by_their_elements() {
+    let masks = |count: usize| {
+        let size = 1 << 22;
+        let mut nodes = vec![node("Expand", &["one_", "wide"], &["numbers"])];
+        nodes
+            .extend((0..count).map(|i| node("Greater", &["numbers", &format!("n{i}")], &[&format!("m{i}")])));
+        nodes.push(node("Relu", &["x"], &["y"]));
+        let mut stored = vec![ints("one_", &[1]), ints("wide", &[size])];
+        stored.extend((0..count as i64).map(|i| ints(&format!("n{i}"), &[i])));
+        let mut model = model(nodes, stored);
+        let fact = Fact { dtype: crate::DType::Bool, shape: Shape::fixed(&[size as usize]) };
+        let outputs = (0..count).map(|i| value_info::write(&format!("m{i}"), &fact));
+        model.graph.as_mut().unwrap().output.extend(outputs);
+        opened(&model)
+    };
+    assert!(masks(5).is_ok());
+    let error = masks(20).unwrap_err();
+    assert!(matches!(error, OnnxError::TooLarge { .. }), "{error}");
+}
+
 /// Packed weights may be unpacked and read under several names; this does not count against the limit.
 #[test]
 fn stored_arrays_are_not_counted_as_computed() {

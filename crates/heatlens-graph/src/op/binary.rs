@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
-use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::unary::UnaryFunction;
 use crate::op::r#where::Where;
 use crate::op::{
@@ -228,31 +228,35 @@ impl Operator for Binary {
         let (a, b) = (require(inputs, 0)?, require(inputs, 1)?);
         let shape = first_shape(shapes)?;
         let (sa, sb) = (strides_in(a.shape(), shape), strides_in(b.shape(), shape));
+        let (strides, len) = ([sa.as_slice(), &sb], shape.iter().product());
+        let holds = self.0.is_comparison() || self.0.is_logical();
         let data = match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) if self.0.is_comparison() => {
-                let mut values = Vec::new();
-                for_each_index(shape, |i| {
-                    values.push(self.0.whole_holds(a[offset(i, &sa)], b[offset(i, &sb)]));
-                });
+                let mut values = Vec::with_capacity(len);
+                for_each_offset(shape, strides, |[i, j]| values.push(self.0.whole_holds(a[i], b[j])));
                 Data::Bool(values.into())
             }
             (Some(a), Some(b)) => {
-                let mut values = Vec::new();
-                for_each_index(shape, |i| {
-                    values.push(self.0.whole_value(a[offset(i, &sa)], b[offset(i, &sb)]));
+                let (mut values, mut exact) = (Vec::with_capacity(len), true);
+                for_each_offset(shape, strides, |[i, j]| {
+                    let value = self.0.whole_value(a[i], b[j]);
+                    exact &= value.is_some();
+                    values.push(value.unwrap_or_default());
                 });
-                let values: Option<Vec<i64>> = values.into_iter().collect();
+                let values = exact.then_some(values);
                 Data::I64(values.ok_or_else(|| invalid("whole-number overflow or division by zero"))?.into())
+            }
+            _ if holds => {
+                let (a, b) = (a.to_f64(), b.to_f64());
+                let mut values = Vec::with_capacity(len);
+                for_each_offset(shape, strides, |[i, j]| values.push(self.0.value(a[i], b[j]) != 0.0));
+                Data::Bool(values.into())
             }
             _ => {
                 let (a, b) = (a.to_f64(), b.to_f64());
-                let mut values = Vec::new();
-                for_each_index(shape, |i| values.push(self.0.value(a[offset(i, &sa)], b[offset(i, &sb)])));
-                if self.0.is_comparison() || self.0.is_logical() {
-                    Data::Bool(values.into_iter().map(|v| v != 0.0).collect())
-                } else {
-                    Data::F64(values.into())
-                }
+                let mut values = Vec::with_capacity(len);
+                for_each_offset(shape, strides, |[i, j]| values.push(self.0.value(a[i], b[j])));
+                Data::F64(values.into())
             }
         };
         let result =

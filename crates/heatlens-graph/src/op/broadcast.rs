@@ -63,6 +63,24 @@ pub fn for_each_index(shape: &[usize], mut visit: impl FnMut(&[usize])) {
     }
 }
 
+/// Calls `visit` with the position of each element of an array of `shape`, in row-major order, in N arrays with the given
+/// strides.
+pub fn for_each_offset<const N: usize>(
+    shape: &[usize],
+    strides: [&[usize]; N],
+    mut visit: impl FnMut([usize; N]),
+) {
+    let Some((&columns, rows)) = shape.split_last() else { return visit([0; N]) };
+    let steps = strides.map(|strides| strides[rows.len()]);
+    for_each_index(rows, |index| {
+        let mut at = strides.map(|strides| offset(index, strides));
+        for _ in 0..columns {
+            visit(at);
+            at.iter_mut().zip(steps).for_each(|(at, step)| *at += step);
+        }
+    });
+}
+
 /// Returns the position of an index in an array with the given strides.
 #[must_use]
 pub fn offset(index: &[usize], strides: &[usize]) -> usize {
@@ -98,5 +116,16 @@ mod tests {
         let mut seen = Vec::new();
         for_each_index(&[2, 2], |i| seen.push(offset(i, &dense_strides(&[2, 2]))));
         assert_eq!(seen, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn offsets_are_those_of_the_indices() {
+        for shape in [&[][..], &[3], &[2, 3, 4], &[2, 0, 3], &[3, 0]] {
+            let (dense, repeated) = (dense_strides(shape), strides_in(&[1], &[shape, &[1]].concat()));
+            let (mut by_index, mut by_offset) = (Vec::new(), Vec::new());
+            for_each_index(shape, |i| by_index.push([offset(i, &dense), offset(i, &repeated)]));
+            for_each_offset(shape, [&dense, &repeated], |at| by_offset.push(at));
+            assert_eq!(by_index, by_offset, "{shape:?}");
+        }
     }
 }

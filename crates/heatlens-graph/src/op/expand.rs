@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
-use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::export::{ExpandTo, sizes};
 use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
@@ -39,7 +39,7 @@ impl Operator for Expand {
     fn eval(&self, inputs: &[Option<&Tensor>], shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, OpError> {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
         let strides = strides_in(x.shape(), shape);
-        Tensor::assemble(&[x], shape, |emit| for_each_index(shape, |i| emit(0, offset(i, &strides))))
+        Tensor::assemble(&[x], shape, |emit| for_each_offset(shape, [&strides], |[at]| emit(0, at)))
     }
 
     fn vjp(

@@ -5,7 +5,7 @@ use crate::differentiate::{DefaultRules, differentiate};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
-use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::identity::Identity;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
@@ -96,9 +96,9 @@ impl Operator for LayerNormalization {
             let Some(part) = part else { continue };
             let (strides, part) = (strides_in(part.shape(), shape), part.to_f64());
             let mut elements = values.iter_mut();
-            for_each_index(shape, |i| {
-                let (Some(v), part) = (elements.next(), part[offset(i, &strides)]) else { return };
-                *v = if position == 1 { *v * part } else { *v + part };
+            for_each_offset(shape, [&strides], |[at]| {
+                let Some(v) = elements.next() else { return };
+                *v = if position == 1 { *v * part[at] } else { *v + part[at] };
             });
         }
         float_result(shape, values)

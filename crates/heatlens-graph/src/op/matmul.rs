@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
-use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::{
     Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
 };
@@ -50,9 +50,8 @@ impl Operator for MatMul {
         let (sa, sb) = (strides_in(&a.shape()[..ra - 2], outer), strides_in(&b.shape()[..rb - 2], outer));
         let (va, vb) = (a.to_f64(), b.to_f64());
         let mut values = Vec::with_capacity(shape.iter().product());
-        for_each_index(outer, |index| {
-            let a = &va[offset(index, &sa) * rows * inner..];
-            let b = &vb[offset(index, &sb) * inner * columns..];
+        for_each_offset(outer, [&sa, &sb], |[a, b]| {
+            let (a, b) = (&va[a * rows * inner..], &vb[b * inner * columns..]);
             for i in 0..rows {
                 for j in 0..columns {
                     values.push((0..inner).map(|k| a[i * inner + k] * b[k * columns + j]).sum());

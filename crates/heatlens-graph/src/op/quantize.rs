@@ -5,7 +5,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
-use crate::op::broadcast::{for_each_index, offset, strides_in};
+use crate::op::broadcast::{for_each_offset, strides_in};
 use crate::op::clip::Clip;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
@@ -106,9 +106,9 @@ impl Operator for FakeQuantize {
         let (low, high) = (f64::from(self.low), f64::from(self.high));
         let mut values = x.to_f64();
         let mut elements = values.iter_mut();
-        for_each_index(shape, |i| {
+        for_each_offset(shape, [&by_scale, &by_zero], |[s, z]| {
             let Some(v) = elements.next() else { return };
-            let whole = (*v / scale[offset(i, &by_scale)]).round_ties_even() + zero[offset(i, &by_zero)];
+            let whole = (*v / scale[s]).round_ties_even() + zero[z];
             *v = BinaryFunction::Min.value(BinaryFunction::Max.value(whole, low), high);
         });
         float_result(shape, values)

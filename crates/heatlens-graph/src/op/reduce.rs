@@ -5,7 +5,7 @@ use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
-use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::broadcast::{dense_strides, for_each_offset};
 use crate::op::r#where::Where;
 use crate::op::{
     Attribute, Kind, OnnxForm, Operator, at, first_grad, float_result, invalid, require, require_value, wants,
@@ -85,8 +85,8 @@ impl Reduce {
         };
         let mut values = vec![Some(start); len];
         let mut elements = elements.iter();
-        for_each_index(shape, |i| {
-            let slot = &mut values[offset(i, strides)];
+        for_each_offset(shape, [strides], |[at]| {
+            let slot = &mut values[at];
             *slot = slot.zip(elements.next()).and_then(|(old, &new)| step(old, new));
         });
         let values: Option<Vec<i64>> = values.into_iter().collect();
@@ -146,8 +146,8 @@ impl Operator for Reduce {
         };
         let mut values = vec![start; len];
         let mut elements = x.to_f64().into_iter();
-        for_each_index(x.shape(), |i| {
-            let (slot, v) = (&mut values[offset(i, &strides)], elements.next().unwrap_or(f64::NAN));
+        for_each_offset(x.shape(), [&strides], |[at]| {
+            let (slot, v) = (&mut values[at], elements.next().unwrap_or(f64::NAN));
             *slot = match self.function {
                 ReduceFunction::Sum | ReduceFunction::Mean => *slot + v,
                 ReduceFunction::Max => BinaryFunction::Max.value(*slot, v),

@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
-use crate::op::broadcast::{dense_strides, for_each_index, offset};
+use crate::op::broadcast::{dense_strides, for_each_offset};
 use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
 use crate::tensor::Tensor;
 
@@ -51,7 +51,7 @@ impl Operator for Transpose {
         let (x, shape) = (require(inputs, 0)?, first_shape(shapes)?);
         let dense = dense_strides(x.shape());
         let strides: Vec<usize> = self.perm.iter().map(|&p| dense[p]).collect();
-        Tensor::assemble(&[x], shape, |emit| for_each_index(shape, |i| emit(0, offset(i, &strides))))
+        Tensor::assemble(&[x], shape, |emit| for_each_offset(shape, [&strides], |[at]| emit(0, at)))
     }
 
     fn vjp(

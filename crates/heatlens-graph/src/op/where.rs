@@ -4,7 +4,7 @@ use crate::builder::Builder;
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
-use crate::op::broadcast::{broadcast, for_each_index, offset, strides_in};
+use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
 use crate::tensor::Tensor;
 
@@ -39,13 +39,13 @@ impl Operator for Where {
         let [sm, sx, sy] = [mask, x, y].map(|t| strides_in(t.shape(), shape));
         let chosen = mask.to_f64();
         Tensor::assemble(&[x, y], shape, |emit| {
-            for_each_index(shape, |i| {
-                if chosen[offset(i, &sm)] != 0.0 {
-                    emit(0, offset(i, &sx));
-                } else {
-                    emit(1, offset(i, &sy));
-                }
-            });
+            for_each_offset(
+                shape,
+                [&sm, &sx, &sy],
+                |[m, x, y]| {
+                    if chosen[m] != 0.0 { emit(0, x) } else { emit(1, y) }
+                },
+            );
         })
     }
 
