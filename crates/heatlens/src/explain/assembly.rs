@@ -7,6 +7,7 @@ use heatlens_graph::{Builder, Fact, Graph, GraphError, ValueId};
 use crate::explain::map_spec::{MapSource, MapSpec};
 use crate::explain::{Compat, ExplainError, ExplainOptions, attribution, tensors};
 use crate::method::{Formula, MapKind, Method, MethodError, MultiPass, PassContext, SharedPrograms, Work};
+use crate::model::stages::stage_layers;
 use crate::model::{Dense, GapHead, Layer, Model, ModelError, Placement, Placing};
 use crate::target::{Class, Goal, of_row, row, row_shape, scores_and_seed, seed_shape, with_places};
 
@@ -111,9 +112,10 @@ impl Assembly {
             }
             _ => model,
         };
+        let found = model.find_layers();
         let mut notes = Vec::new();
         let layers = match options.layers.as_slice() {
-            [] if options.methods.iter().any(|m| m.uses_layer) => match model.default_layers() {
+            [] if options.methods.iter().any(|m| m.uses_layer) => match model.default_layers(&found) {
                 Err(_) if options.skip_inapplicable => Vec::new(),
                 choice => {
                     let (layers, told) = choice?;
@@ -125,14 +127,17 @@ impl Assembly {
             layers => layers.to_vec(),
         };
         let layers = placed(layers, options);
-        let (gap, all) = (model.gap_head(), placed(model.layers(), options));
+        let any = layers.first().cloned().or_else(|| Some(model.choose_layer(&found).ok()?.layer));
+        let any = any.unwrap_or_else(|| Layer::of_image(model));
+        let (gap, stages) = (model.gap_head_among(&found.all), placed(stage_layers(&found.all), options));
+        let all = placed(found.all, options);
         let pooled = |layer: &&Layer| gap.as_ref().is_some_and(|gap| gap.features == layer.value);
         let mut assembly = Self {
             graph: model.graph.clone(),
             pooled: all.iter().find(pooled).filter(|_| options.layers.is_empty()).cloned(),
             gap,
             all,
-            stages: placed(model.stage_layers(), options),
+            stages,
             outputs: vec![model.head.logits],
             passes: Vec::new(),
             prepared: Vec::new(),
@@ -153,7 +158,7 @@ impl Assembly {
         let against = against(model, options)?;
         for class in options.target.classes(model)? {
             let goal = Goal { class, against, counterfactual: options.counterfactual, score: options.score };
-            assembly.add_goal(model, options, &layers, goal)?;
+            assembly.add_goal(model, options, &layers, &any, goal)?;
         }
         for map in &mut assembly.maps {
             map.several_layers = layers.len() > 1;
@@ -165,12 +170,13 @@ impl Assembly {
         Ok((assembly, layers))
     }
 
-    /// Adds all methods for one goal.
+    /// Adds all methods for one goal; those that use no layer get `any`, which they ignore.
     fn add_goal(
         &mut self,
         model: &Model,
         options: &ExplainOptions,
         layers: &[Layer],
+        any: &Layer,
         goal: Goal,
     ) -> Result<(), ExplainError> {
         let row = match &mut self.targets {
@@ -188,15 +194,12 @@ impl Assembly {
         let places = model.head.dense.as_ref().map(|dense| self.add_places(dense, row)).transpose()?;
         let seed_output = matches!(goal.class, Class::OfDetection(_)).then(|| self.add_output(seed));
         let aim = Aim { goal, scores, seed, row, places, seed_output };
-        // Methods that use no layer need one as an argument but ignore it.
-        let any = layers.first().cloned().or_else(|| model.default_layer().ok());
-        let any = any.unwrap_or_else(|| Layer::of_image(model));
         for &method in &options.methods {
             let pooled = self.pooled.clone().filter(|_| method.id == Method::CAM.id);
             let chosen = match &pooled {
                 Some(pooled) => std::slice::from_ref(pooled),
                 None if method.uses_layer => layers,
-                None => std::slice::from_ref(&any),
+                None => std::slice::from_ref(any),
             };
             if chosen.is_empty() {
                 self.note(format!("left out: {}: {}", method.id, ModelError::NoSpatialLayer));

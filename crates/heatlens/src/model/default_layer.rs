@@ -33,16 +33,16 @@ impl DefaultLayer {
     pub(super) fn of(model: &Model, propagated: &PropagatedAxes, layers: &[Layer]) -> Option<Self> {
         let (graph, head) = (&model.graph, &model.head);
         // Nodes appended to compute log odds are not layers of the network.
-        let own = |l: &&Layer| graph.producer(l.value) <= graph.producer(head.output);
-        let layers: Vec<Layer> = layers.iter().filter(own).cloned().collect();
+        let own = |l: &Layer| graph.producer(l.value) <= graph.producer(head.output);
+        let layers = &layers[..layers.partition_point(own)];
         let needed = needed_nodes(graph, &[head.logits]);
         let last = propagated.mixing.iter().rfind(|m| needed.get(m.node.index()) == Some(&true));
-        let found = last.and_then(|mixing| behind(graph, propagated, &layers, *mixing));
+        let found = last.and_then(|mixing| behind(graph, propagated, layers, *mixing));
         let mut choice = Self { layer: found.or_else(|| layers.last())?.clone(), notes: Vec::new() };
         let all = bottlenecks(graph, &needed, propagated);
-        choice.unflip(&layers);
-        choice.refine(&layers, &all);
-        choice.tell(&layers, &all, last.is_some_and(|mixing| mixing.product));
+        choice.unflip(layers);
+        choice.refine(layers, &all);
+        choice.tell(layers, &all, last.is_some_and(|mixing| mixing.product));
         choice.tell_undescribed(graph, &needed, propagated);
         Some(choice)
     }

@@ -35,17 +35,22 @@ pub struct Description<'m> {
     layers: Vec<Layer>,
     default: Option<Layer>,
     about_default: Vec<String>,
+    levels: Vec<Layer>,
+    has_gap_head: bool,
 }
 
 impl<'m> Description<'m> {
     /// Finds the layers of `model`.
     #[must_use]
     pub fn of(model: &'m Model) -> Self {
-        let (default, about_default) = match model.choose_layer() {
+        let layers = model.find_layers();
+        let (default, about_default) = match model.choose_layer(&layers) {
             Ok(choice) => (Some(choice.layer), choice.notes),
             Err(_) => (None, Vec::new()),
         };
-        Self { model, layers: model.layers(), default, about_default }
+        let levels = model.default_layers(&layers).map_or(Vec::new(), |(levels, _)| levels);
+        let has_gap_head = model.gap_head_among(&layers.all).is_some();
+        Self { model, layers: layers.all, default, about_default, levels, has_gap_head }
     }
 
     /// Returns the description as text. It lists the layers at which blocks and stages end or, with `every_layer`, all
@@ -99,16 +104,14 @@ impl<'m> Description<'m> {
         lines.push(format!("logits   {}", self.name(head.logits)));
         lines.push(format!("classes  {classes}{more}"));
         lines.push(format!("weights  {} numbers in {} nodes", weights(self.model), graph.nodes().len()));
-        if let Ok((layers, _)) = self.model.default_layers()
-            && layers.len() > 1
-        {
-            let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+        if self.levels.len() > 1 {
+            let names: Vec<&str> = self.levels.iter().map(|layer| layer.name.as_str()).collect();
             lines.push(format!("levels   {}: each box is explained at its own", names.join(", ")));
         }
         lines.push(
-            match self.model.gap_head() {
-                Some(_) => "head     global average pooling and one dense layer: cam applies",
-                None => "head     no global average pooling with one dense layer: cam does not apply, grad_cam does",
+            match self.has_gap_head {
+                true => "head     global average pooling and one dense layer: cam applies",
+                false => "head     no global average pooling with one dense layer: cam does not apply, grad_cam does",
             }
             .to_owned(),
         );
@@ -153,7 +156,7 @@ impl<'m> Description<'m> {
             "head": head.kind.name(),
             "outputs": head.outputs,
             "classes": self.model.class_names,
-            "gap_head": self.model.gap_head().is_some(),
+            "gap_head": self.has_gap_head,
             "stages": stages(&self.layers).iter().map(stage).collect::<Vec<_>>(),
             "layers": self.layers.iter().map(layer_json).collect::<Vec<_>>(),
             "default_layer": self.default.as_ref().map(|l| &l.name),

@@ -37,11 +37,16 @@ impl Model {
     /// features themselves, with one channel per class.
     #[must_use]
     pub fn gap_head(&self) -> Option<GapHead> {
+        self.gap_head_among(&self.layers())
+    }
+
+    /// Same as [`gap_head`](Self::gap_head), given all layers.
+    pub(crate) fn gap_head_among(&self, layers: &[Layer]) -> Option<GapHead> {
         let (graph, outputs) = (&self.graph, self.head.outputs);
         let producer = |value: ValueId| graph.producer(value).map(|id| graph.node(id));
         let logits = without_renaming(graph, self.head.logits);
         if let Some(pool) = producer(logits)
-            && let Some(layer) = self.pooled_layer(pool).filter(|layer| layer.shape[0] == outputs)
+            && let Some(layer) = self.pooled_layer(pool, layers).filter(|layer| layer.shape[0] == outputs)
         {
             let weights =
                 (0..outputs * outputs).map(|i| f32::from(u8::from(i % (outputs + 1) == 0))).collect();
@@ -51,7 +56,7 @@ impl Model {
         let (dense, addend) = dense_and_bias(graph, logits)?;
         let (input, weights, bias) = dense_weights(graph, dense)?;
         let pool = producer(without_renaming(graph, input))?;
-        let layer = self.pooled_layer(pool)?;
+        let layer = self.pooled_layer(pool, layers)?;
         let (features, channels) = (layer.value, layer.shape[0]);
         if weights.len() != outputs * channels {
             return None;
@@ -67,9 +72,8 @@ impl Model {
     }
 
     /// Returns the layer that a global average pooling reads, past copies that are only rearranged.
-    fn pooled_layer(&self, pool: &Node) -> Option<Layer> {
+    fn pooled_layer(&self, pool: &Node, layers: &[Layer]) -> Option<Layer> {
         let graph = &self.graph;
-        let layers = self.layers();
         let by_value: HashMap<ValueId, &Layer> = layers.iter().map(|l| (l.value, l)).collect();
         let find = |value: ValueId| by_value.get(&value).copied();
         let input = |node: &Node| node.inputs.first().copied().flatten();

@@ -98,15 +98,25 @@ impl Layer {
     }
 }
 
+/// The layers of a model.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    /// Every layer, in order.
+    pub(crate) all: Vec<Layer>,
+    propagated: PropagatedAxes,
+}
+
 impl Model {
     /// Returns every value between the image and the logits that has positions in the image, in order.
     #[must_use]
     pub fn layers(&self) -> Vec<Layer> {
-        self.layers_of(&axes::propagate(&self.graph, self.image))
+        self.find_layers().all
     }
 
-    fn layers_of(&self, propagated: &PropagatedAxes) -> Vec<Layer> {
+    /// Finds every layer; for callers that need more than one of the results derived from them.
+    pub(crate) fn find_layers(&self) -> Layers {
         let graph = &self.graph;
+        let propagated = axes::propagate(graph, self.image);
         let needed = needed_nodes(graph, &[self.head.explained()]);
         let skip = names::common_parts(graph);
         let mut layers = Vec::new();
@@ -129,7 +139,7 @@ impl Model {
             }
         }
         give_names(&mut layers, &places);
-        layers
+        Layers { all: layers, propagated }
     }
 
     /// Returns the default layer: the input of the last reduction over places (global pooling, flattening). If the last
@@ -141,31 +151,30 @@ impl Model {
     /// # Errors
     /// If no value has positions in the image.
     pub fn default_layer(&self) -> Result<Layer, ModelError> {
-        self.choose_layer().map(|choice| choice.layer)
+        self.choose_layer(&self.find_layers()).map(|choice| choice.layer)
     }
 
-    /// Returns the default layer and notes on it.
-    pub(crate) fn choose_layer(&self) -> Result<DefaultLayer, ModelError> {
-        let propagated = axes::propagate(&self.graph, self.image);
-        let layers = self.layers_of(&propagated);
+    /// Returns the default layer among all `layers`, and notes on it.
+    pub(crate) fn choose_layer(&self, layers: &Layers) -> Result<DefaultLayer, ModelError> {
+        let Layers { all, propagated } = layers;
         match self.head.dense {
-            Some(_) => coarsest_layer(&self.graph, self.head.explained(), &layers)
+            Some(_) => coarsest_layer(&self.graph, self.head.explained(), all)
                 .map(|layer| DefaultLayer { layer, notes: Vec::new() }),
-            None => DefaultLayer::of(self, &propagated, &layers),
+            None => DefaultLayer::of(self, propagated, all),
         }
-        .ok_or_else(|| self.unknown_places(&propagated, None).unwrap_or(ModelError::NoSpatialLayer))
+        .ok_or_else(|| self.unknown_places(propagated, None).unwrap_or(ModelError::NoSpatialLayer))
     }
 
-    /// Returns the default layers and notes on them: the [default layer](Self::default_layer) or, for a detector with
-    /// several levels, the layer of each level.
+    /// Returns the default layers among all `layers` and notes on them: the [default layer](Self::default_layer) or, for a
+    /// detector with several levels, the layer of each level.
     ///
     /// # Errors
     /// If no value has positions in the image.
-    pub(crate) fn default_layers(&self) -> Result<(Vec<Layer>, Vec<String>), ModelError> {
+    pub(crate) fn default_layers(&self, layers: &Layers) -> Result<(Vec<Layer>, Vec<String>), ModelError> {
         let levels = self.head.dense.as_ref().and_then(|dense| dense.boxes.as_ref());
-        match levels.and_then(|boxes| level_layers(&self.graph, boxes, &self.layers())) {
-            Some(layers) => Ok((layers, Vec::new())),
-            None => self.choose_layer().map(|choice| (vec![choice.layer], choice.notes)),
+        match levels.and_then(|boxes| level_layers(&self.graph, boxes, &layers.all)) {
+            Some(levels) => Ok((levels, Vec::new())),
+            None => self.choose_layer(layers).map(|choice| (vec![choice.layer], choice.notes)),
         }
     }
 
@@ -175,8 +184,7 @@ impl Model {
     /// # Errors
     /// If there is none, or several; the error lists similar names.
     pub fn layer(&self, name: &str) -> Result<Layer, ModelError> {
-        let propagated = axes::propagate(&self.graph, self.image);
-        let layers = self.layers_of(&propagated);
+        let Layers { all: layers, propagated } = self.find_layers();
         let value_name = |l: &Layer| &self.graph.value(l.value).name;
         let exact = layers.iter().find(|l| l.name == name || l.node == name || value_name(l) == name);
         let module = || layers.iter().rfind(|l| is_within(&l.module, name));
@@ -344,7 +352,7 @@ mod tests {
     #[test]
     fn an_operator_of_unknown_kind_makes_positions_unknown_and_is_named() {
         let model = network(Kind::Other);
-        let choice = model.choose_layer().unwrap();
+        let choice = model.choose_layer(&model.find_layers()).unwrap();
         assert_eq!(model.graph.producer(choice.layer.value), Some(model.graph.node_ids().next().unwrap()));
         assert!(choice.notes.iter().any(|note| note.contains("operator Swirl")), "{:?}", choice.notes);
         let after = &model.graph.nodes()[2].name;
@@ -377,6 +385,6 @@ mod tests {
         let after = &model.graph.nodes()[2].name;
         let layer = model.layer(after).unwrap();
         assert_eq!((layer.shape, layer.cells[0].map(|c| c.step)), ([2, 4, 6], Some(1.0)));
-        assert!(model.choose_layer().unwrap().notes.is_empty());
+        assert!(model.choose_layer(&model.find_layers()).unwrap().notes.is_empty());
     }
 }

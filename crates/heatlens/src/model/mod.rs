@@ -108,7 +108,7 @@ impl Model {
     /// As for [`from_graph`](Self::from_graph), and if a named input or output does not exist.
     pub fn from_graph_with(graph: Graph, options: &ModelOptions) -> Result<Self, ModelError> {
         let graph = feeds::fixed(graph, &options.feeds)?;
-        let original = graph.clone();
+        let original = (graph.inputs().len() > 1).then(|| graph.clone());
         let image = Image::find(graph, options.input.as_deref())?;
         let Image { mut graph, value, shape, batch, .. } = image;
         let stored_names = metadata::class_names(&graph.metadata)?;
@@ -117,9 +117,10 @@ impl Model {
         let choices = ModelOptions { head, ..options.clone() };
         let found = Head::find(&mut graph, value, batch, &choices, named).map_err(|error| {
             let name = &graph.value(value).name;
-            match input::further_inputs(&original, name, options.output.as_deref()) {
-                further if further.is_empty() => error,
-                further => ModelError::FurtherInputs(further),
+            let further = |graph| input::further_inputs(graph, name, options.output.as_deref());
+            match original.as_ref().map(further) {
+                Some(further) if !further.is_empty() => ModelError::FurtherInputs(further),
+                _ => error,
             }
         })?;
         let (listed, unfit) = class_names::in_metadata(&graph.metadata, found.head.names());

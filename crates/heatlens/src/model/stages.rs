@@ -86,11 +86,15 @@ impl Model {
     /// Returns the last layer of each size, in order.
     #[must_use]
     pub fn stage_layers(&self) -> Vec<Layer> {
-        let layers = self.layers();
-        let own: Vec<&Layer> = layers.iter().filter(|l| !l.view).collect();
-        let ends = stage_ends(&own);
-        own.into_iter().filter(|l| ends.contains(&l.value)).cloned().collect()
+        stage_layers(&self.layers())
     }
+}
+
+/// Returns the last of the layers of each size, in order.
+pub(crate) fn stage_layers(layers: &[Layer]) -> Vec<Layer> {
+    let own: Vec<&Layer> = layers.iter().filter(|l| !l.view).collect();
+    let ends = stage_ends(&own);
+    own.into_iter().filter(|l| ends.contains(&l.value)).cloned().collect()
 }
 
 /// Returns the last layer of each size.

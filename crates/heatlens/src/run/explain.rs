@@ -358,8 +358,9 @@ impl ExplainRequest {
     /// Returns the named layers; `all` selects those that `inspect` lists, without mere copies.
     fn layers(&self, model: &Model) -> Result<Vec<Layer>, RunError> {
         if self.layers == ["all"] {
-            let all = model.layers();
-            let outline = model.outline(&all, model.default_layer().ok().as_ref());
+            let found = model.find_layers();
+            let default = model.choose_layer(&found).ok().map(|choice| choice.layer);
+            let outline = model.outline(&found.all, default.as_ref());
             return Ok(outline.into_iter().filter(|layer| !layer.view).cloned().collect());
         }
         let found = self.layers.iter().map(|name| model.layer(name)).collect::<Result<Vec<_>, _>>();

@@ -1,5 +1,7 @@
 //! Element-wise combination of several inputs: meaning and position of the result's axes.
 
+use heatlens_graph::Dim;
+
 use super::axis::{Axis, Digit, Part};
 use super::receptive_field::Fields;
 use crate::model::placement::Cells;
@@ -79,6 +81,20 @@ impl Meeting {
         }
         axis
     }
+}
+
+/// True if an element-wise result of size `dim` has the axis of an input, rather than one of which only the size is known.
+pub(super) fn keeps(axis: &Axis, dim: Dim) -> bool {
+    let plain = match dim {
+        Dim::Fixed(size) => [0, 0, usize::from(size > 1)],
+        Dim::Batch(size) => [0, 1, usize::from(size == 1)],
+    };
+    let equal = match (axis.as_slice(), dim) {
+        ([], Dim::Fixed(1)) | ([Part::Samples(1)], Dim::Batch(1)) => true,
+        (&[Part::Other(found)], Dim::Fixed(size)) => found == size,
+        _ => false,
+    };
+    equal || known(axis) > plain
 }
 
 /// Rates the information about an axis: positions in the image count most, then factors that are more than a number of

@@ -1,5 +1,7 @@
 //! Propagation of the meaning of axes from the image through every node.
 
+use std::rc::Rc;
+
 use heatlens_graph::op::Kind;
 use heatlens_graph::op::concat::Concat;
 use heatlens_graph::op::gather::Gather;
@@ -7,10 +9,10 @@ use heatlens_graph::op::pad::Pad;
 use heatlens_graph::op::reduce::Reduce;
 use heatlens_graph::op::slice::Slice;
 use heatlens_graph::op::window::Window;
-use heatlens_graph::{Graph, Node, NodeId, Shape, ValueId};
+use heatlens_graph::{Dim, Graph, Node, NodeId, Shape, ValueId};
 
 use super::axis::{Axis, Digit, Part, is_samples, reshape, tokens, unknown};
-use super::elementwise::Meeting;
+use super::elementwise::{Meeting, keeps};
 use super::receptive_field::{Fields, Side};
 use super::selection::{self, Picked};
 use crate::model::placement::{Cells, Fit, Pick};
@@ -19,7 +21,7 @@ use crate::model::placement::{Cells, Fit, Pick};
 #[derive(Debug)]
 pub(crate) struct PropagatedAxes {
     /// Meaning of the axes of every value computed from the image.
-    pub(crate) axes: Vec<Option<Vec<Axis>>>,
+    pub(crate) axes: Vec<Option<Rc<[Axis]>>>,
     /// Positions of their rows and columns in the image.
     pub(crate) fields: Fields,
     /// Nodes that mix places until none is left, in order.
@@ -53,7 +55,7 @@ pub(crate) fn propagate(graph: &Graph, image: ValueId) -> PropagatedAxes {
         *rows = walk.fresh(Side::Rows, shape.0[2].at(1), pixels);
         *columns = walk.fresh(Side::Columns, shape.0[3].at(1), pixels);
     }
-    walk.axes[image.index()] = Some(axes);
+    walk.axes[image.index()] = Some(axes.into());
     for id in graph.node_ids() {
         walk.visit(id);
     }
@@ -67,7 +69,7 @@ pub(crate) fn propagate(graph: &Graph, image: ValueId) -> PropagatedAxes {
 
 struct Walk<'g> {
     graph: &'g Graph,
-    axes: Vec<Option<Vec<Axis>>>,
+    axes: Vec<Option<Rc<[Axis]>>>,
     fields: Fields,
     mixing: Vec<Mixing>,
     undescribed: Vec<NodeId>,
@@ -80,10 +82,11 @@ impl Walk<'_> {
         if !node.inputs.iter().any(known) {
             return;
         }
+        let graph = self.graph;
         for &output in &node.outputs {
-            let shape = self.graph.fact(output).shape.clone();
-            let axes = self.output(node, &shape).filter(|axes| axes.len() == shape.rank());
-            self.axes[output.index()] = Some(axes.unwrap_or_else(|| unknown(&shape)));
+            let shape = &graph.fact(output).shape;
+            let axes = self.output(node, shape).filter(|axes| axes.len() == shape.rank());
+            self.axes[output.index()] = Some(axes.unwrap_or_else(|| unknown(shape).into()));
         }
         match node.op.kind() {
             Kind::Other if (0..node.inputs.len()).any(|i| self.of(node, i).is_some_and(has_places)) => {
@@ -112,8 +115,8 @@ impl Walk<'_> {
         vec![side.part(Digit::part(self.fields.add(cells), size))]
     }
 
-    fn output(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
-        match node.op.kind() {
+    fn output(&mut self, node: &Node, shape: &Shape) -> Option<Rc<[Axis]>> {
+        let axes = match node.op.kind() {
             Kind::Conv(conv) => self.window(node, 0, shape, &Sliding::Over(&conv.window), true),
             Kind::ConvTranspose(conv) => self.window(node, 0, shape, &Sliding::Back(&conv.window), true),
             Kind::MaxPool(window) | Kind::AveragePool(window) => {
@@ -150,9 +153,10 @@ impl Walk<'_> {
             | Kind::Where
             | Kind::Softmax(_)
             | Kind::BatchNormalization(_)
-            | Kind::LayerNormalization(_) => Some(self.elementwise(node, shape)),
+            | Kind::LayerNormalization(_) => return Some(self.elementwise(node, shape)),
             Kind::Other => None,
-        }
+        };
+        axes.map(Rc::from)
     }
 
     /// Replaces the rows and columns by ones with other places mixed in.
@@ -233,7 +237,7 @@ impl Walk<'_> {
     /// Returns the axes of a matrix product: rows of the first factor, columns of the second, and leading axes as in
     /// element-wise operators.
     fn product(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
-        let mut axes = self.elementwise(node, shape);
+        let mut axes = self.met(node, shape, &[]);
         let (rank, plain) = (shape.rank(), unknown(shape));
         for (input, back) in [(0, 2), (1, 1)] {
             let at = rank.checked_sub(back)?;
@@ -391,8 +395,20 @@ impl Walk<'_> {
 
     /// Returns the axes of an element-wise result: each as in the input of equal size in which most is known about it,
     /// with the mean position of all inputs.
-    fn elementwise(&mut self, node: &Node, shape: &Shape) -> Vec<Axis> {
-        self.met(node, shape, &[])
+    fn elementwise(&mut self, node: &Node, shape: &Shape) -> Rc<[Axis]> {
+        self.common(node, shape).unwrap_or_else(|| self.met(node, shape, &[]).into())
+    }
+
+    /// Returns the axes of the inputs if all that depend on the image have the same axes and the shape of the result, and
+    /// more is known of each axis than its size.
+    fn common(&self, node: &Node, shape: &Shape) -> Option<Rc<[Axis]>> {
+        let mut depending =
+            node.inputs.iter().flatten().filter_map(|i| Some((*i, self.axes[i.index()].as_ref()?)));
+        let (first, axes) = depending.next()?;
+        let fits = |value: ValueId| self.graph.fact(value).shape == *shape;
+        let same = depending.all(|(value, other)| (Rc::ptr_eq(axes, other) || axes == other) && fits(value));
+        let kept = |(axis, dim): (&Axis, &Dim)| keeps(axis, *dim);
+        (same && fits(first) && axes.iter().zip(&shape.0).all(kept)).then(|| Rc::clone(axes))
     }
 
     /// Same as [`elementwise`](Self::elementwise), with weight `shares[i]` (default 1) for input i.
