@@ -151,9 +151,6 @@
 
 #[doc(hidden)] // for the command and the tests of this repository
 pub mod bench;
-#[doc(hidden)] // for the command and the tests of this repository
-pub mod bilinear;
-pub mod data;
 pub mod dataset;
 #[doc(hidden)] // for the command and the tests of this repository
 pub mod demo;
@@ -168,12 +165,8 @@ pub mod localise;
 pub mod method;
 pub mod metric;
 pub mod model;
-mod nearest;
 pub mod predict;
-#[doc(hidden)] // for the command and the tests of this repository
-pub mod random;
 mod reference;
-pub mod render;
 pub mod report;
 pub mod rule;
 pub mod run;
@@ -187,5 +180,9 @@ pub use explain::Explainer;
 pub use facade::{ClassChoice, Drawing, ExplainerBuilder, Explanation, Heatmap};
 pub use heatlens_cpu::{instruction_set, pin_instruction_set};
 pub use heatlens_graph as graph;
+pub(crate) use heatlens_image::nearest;
+#[doc(hidden)] // for the command and the tests of this repository
+pub use heatlens_image::{bilinear, random};
+pub use heatlens_image::{data, render};
 pub use method::Method;
 pub use model::Model;

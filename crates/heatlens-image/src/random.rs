@@ -72,17 +72,20 @@ pub struct Rng(ChaCha8Rng);
 impl Rng {
     /// Draws uniformly from [0, 1): a multiple of 2⁻²⁴, so every value is exact in `f32`.
     #[allow(clippy::cast_precision_loss)]
+    #[inline]
     pub fn uniform(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
     }
 
     /// Draws uniformly from [0, 1): a multiple of 2⁻⁵³.
     #[allow(clippy::cast_precision_loss)]
+    #[inline]
     pub fn uniform_f64(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// Draws uniformly between `low` and `high`.
+    #[inline]
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform_f64()
     }
@@ -90,6 +93,7 @@ impl Rng {
     /// Draws uniformly from `0..bound`, without bias; returns 0 if `bound` is 0. Lemire 2019, "Fast Random Integer
     /// Generation in an Interval", algorithm 5.
     #[allow(clippy::cast_possible_truncation)]
+    #[inline]
     pub fn below(&mut self, bound: usize) -> usize {
         if bound == 0 {
             return 0;
@@ -106,6 +110,7 @@ impl Rng {
     }
 
     /// Returns true with probability one half.
+    #[inline]
     pub fn coin(&mut self) -> bool {
         self.0.next_u32() >> 31 == 1
     }

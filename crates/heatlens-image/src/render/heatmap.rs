@@ -5,7 +5,7 @@ use image::{Rgb, RgbImage};
 use super::canvas::{INK, MUTED, NEUTRAL, blend, fill};
 use super::text::{draw_text, line_height, text_width, wrap};
 use super::{Colormap, CropTransform, RenderError};
-use crate::model::Placement;
+use crate::placement::Placement;
 
 /// A map of finite values in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +83,7 @@ impl Map {
     }
 
     /// Returns a map of a single 0, for which nothing is drawn.
-    pub(crate) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self::finite(1, 1, vec![0.0])
     }
 

@@ -9,13 +9,11 @@
 
 mod cells;
 mod fit;
-#[cfg(test)]
-mod laws;
 #[allow(clippy::module_inception)]
 mod placement;
 
 pub use cells::Cells;
-pub(crate) use fit::{Fit, Pick};
+pub use fit::{Fit, Pick};
 pub use placement::{Placement, Placing};
 
 /// Describes the positions of rows and columns: "8 px apart, first at 0.0, sees 47 px". If rows and columns differ,

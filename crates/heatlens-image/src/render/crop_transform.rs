@@ -47,7 +47,7 @@ impl CropTransform {
     }
 
     /// Upsamples the map bilinearly to the size of the image, with each cell at its
-    /// [position](crate::model::Placement); 0 outside of the part that the model sees.
+    /// [position](crate::placement::Placement); 0 outside of the part that the model sees.
     ///
     /// Rows and columns are interpolated separately. This function projects every map that is drawn, thresholded
     /// into boxes or masks, or laid over an image.

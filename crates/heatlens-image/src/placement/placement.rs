@@ -68,13 +68,13 @@ impl Placement {
     }
 
     /// True if the cells of an axis are evenly spaced.
-    pub(crate) fn is_spread(&self, axis: usize) -> bool {
+    pub fn is_spread(&self, axis: usize) -> bool {
         self.cells[axis].is_none()
     }
 
     /// Converts a point of the image to a position among the `n` cells of an axis. The point is at the fraction `above`
     /// ÷ `below` of the axis, between its edges; the centre of cell i is i.
-    pub(crate) fn cell(&self, axis: usize, above: f64, below: f64, n: usize) -> f64 {
+    pub fn cell(&self, axis: usize, above: f64, below: f64, n: usize) -> f64 {
         match self.cells[axis] {
             Some(cells) if !is_even(cells, n, self.image[axis]) => {
                 (above * self.image[axis] as f64 / below - 0.5 - cells.offset) / cells.step
@@ -85,7 +85,7 @@ impl Placement {
 
     /// Returns the position of the centre of cell `i` of `n` as a fraction of the axis, from its first edge (0) to its
     /// last (1).
-    pub(crate) fn share(&self, axis: usize, i: usize, n: usize) -> f64 {
+    pub fn share(&self, axis: usize, i: usize, n: usize) -> f64 {
         match self.cells[axis] {
             Some(cells) => (cells.pixel(i as f64) + 0.5) / self.image[axis] as f64,
             None => (i as f64 + 0.5) / n as f64,

@@ -185,12 +185,16 @@ impl Raster {
     }
 }
 
-fn bilinear() -> ResizeOptions {
+/// Returns the filter for resizing: bilinear, with averaging when shrinking.
+pub(crate) fn bilinear() -> ResizeOptions {
     ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
 }
 
 /// Resizes one plane from `from` to `to`, both (height, width).
-fn scale_plane(
+///
+/// All resizing goes through this function, with images of one type: each type compiles filters of its own, those of
+/// bytes hundreds of them.
+pub(crate) fn scale_plane(
     pixels: &[F32],
     from: [usize; 2],
     to: [usize; 2],

@@ -2,11 +2,11 @@
 //! ONNX's `half_pixel`), clamped at the border, without antialiasing. Points that are not evenly spaced are given by a
 //! [`Placement`].
 
-use crate::model::Placement;
+use crate::placement::Placement;
 
 /// Position between two neighbouring points, clamped to the first and the last.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tap {
+pub struct Tap {
     /// Index of the point before the position.
     pub left: usize,
     /// Index of the point after the position.
@@ -20,13 +20,13 @@ pub(crate) struct Tap {
 impl Tap {
     /// Returns the position of point `i` of `to` among `from` points, both evenly spaced: (i + ½)·from/to − ½.
     #[allow(clippy::cast_precision_loss)]
-    pub(crate) fn new(i: usize, from: usize, to: usize) -> Self {
+    pub fn new(i: usize, from: usize, to: usize) -> Self {
         Self::at((i as f64 + 0.5) * from as f64 / to.max(1) as f64 - 0.5, from)
     }
 
     /// Returns the position `at` among `from` points.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub(crate) fn at(at: f64, from: usize) -> Self {
+    pub fn at(at: f64, from: usize) -> Self {
         let last = from.saturating_sub(1);
         let at = at.clamp(0.0, last as f64);
         let left = at.floor() as usize;
@@ -36,20 +36,20 @@ impl Tap {
     /// Returns the position `at` among `from` cells of a map. Beyond the outermost cells the value is constant for one
     /// cell and fades over the next one ([decision 16](../../../docs/decisions/016-placement.md)).
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-    pub(crate) fn of_cells(at: f64, from: usize) -> Self {
+    pub fn of_cells(at: f64, from: usize) -> Self {
         let beyond = (-at).max(at - from.saturating_sub(1) as f64);
         Self { strength: (2.0 - beyond).clamp(0.0, 1.0) as f32, ..Self::at(at, from) }
     }
 
     /// Returns the weights of the points before and after the position.
     #[inline]
-    pub(crate) fn weights(&self) -> [f32; 2] {
+    pub fn weights(&self) -> [f32; 2] {
         [(1.0 - self.share) * self.strength, self.share * self.strength]
     }
 
     /// Interpolates between the values of the points.
     #[inline]
-    pub(crate) fn mix(self, value: impl Fn(usize) -> f32) -> f32 {
+    pub fn mix(self, value: impl Fn(usize) -> f32) -> f32 {
         let [left, right] = self.weights();
         value(self.left) * left + value(self.right) * right
     }
@@ -57,7 +57,7 @@ impl Tap {
 
 /// Upsampling of planes from h×w to H×W.
 #[derive(Clone, Debug)]
-pub(crate) struct Enlargement {
+pub struct Enlargement {
     width: usize,
     rows: Vec<Tap>,
     columns: Vec<Tap>,
@@ -65,7 +65,7 @@ pub(crate) struct Enlargement {
 
 impl Enlargement {
     /// Resizes from `[h, w]` to `[H, W]`.
-    pub(crate) fn new([h, w]: [usize; 2], [height, width]: [usize; 2]) -> Self {
+    pub fn new([h, w]: [usize; 2], [height, width]: [usize; 2]) -> Self {
         Self {
             width: w,
             rows: (0..height).map(|y| Tap::new(y, h, height)).collect(),
@@ -74,7 +74,7 @@ impl Enlargement {
     }
 
     /// Resizes `[h, w]` cells placed on the image to the whole image at `[H, W]`.
-    pub(crate) fn placed([h, w]: [usize; 2], placement: &Placement, [height, width]: [usize; 2]) -> Self {
+    pub fn placed([h, w]: [usize; 2], placement: &Placement, [height, width]: [usize; 2]) -> Self {
         Self {
             width: w,
             rows: over_image(placement, 0, h, height),
@@ -83,20 +83,20 @@ impl Enlargement {
     }
 
     /// Resamples a map at the cells of another one; `from` and `to` are size and placement.
-    pub(crate) fn between(from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Self {
+    pub fn between(from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Self {
         let taps = |axis: usize| between(axis, from, to);
         Self { width: from.0[1], rows: taps(0), columns: taps(1) }
     }
 
     /// Resamples a map of the mirrored image (left to right) at the cells of the original.
-    pub(crate) fn mirrored([h, w]: [usize; 2], placement: &Placement) -> Self {
+    pub fn mirrored([h, w]: [usize; 2], placement: &Placement) -> Self {
         let mirror = |i: usize| placement.cell(1, 1.0 - placement.share(1, i, w), 1.0, w);
         let columns = (0..w).map(|i| Tap::at(mirror(i), w)).collect();
         Self { width: w, rows: (0..h).map(|i| Tap::new(i, h, h)).collect(), columns }
     }
 
     /// Returns the window of `size` at `corner` of a larger upsampling to `full`.
-    pub(crate) fn window([h, w]: [usize; 2], full: [usize; 2], corner: [usize; 2], size: [usize; 2]) -> Self {
+    pub fn window([h, w]: [usize; 2], full: [usize; 2], corner: [usize; 2], size: [usize; 2]) -> Self {
         let taps = |from, axis: usize| {
             (corner[axis]..corner[axis] + size[axis]).map(|i| Tap::new(i, from, full[axis])).collect()
         };
@@ -104,7 +104,7 @@ impl Enlargement {
     }
 
     /// Applies the upsampling to a plane.
-    pub(crate) fn apply(&self, plane: &[f32]) -> Vec<f32> {
+    pub fn apply(&self, plane: &[f32]) -> Vec<f32> {
         let mut large = Vec::with_capacity(self.rows.len() * self.columns.len());
         for row in &self.rows {
             let upper = &plane[row.left * self.width..][..self.width];
@@ -121,7 +121,7 @@ impl Enlargement {
 
     /// Applies the transpose: returns the derivative with respect to the small plane (of `len` elements), given the one
     /// with respect to the large plane.
-    pub(crate) fn transposed(&self, large: &[f32], len: usize) -> Vec<f64> {
+    pub fn transposed(&self, large: &[f32], len: usize) -> Vec<f64> {
         let mut small = vec![0.0; len];
         for (row, line) in self.rows.iter().zip(large.chunks(self.columns.len().max(1))) {
             for (column, &value) in self.columns.iter().zip(line) {
@@ -146,14 +146,14 @@ pub fn resize(plane: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
 }
 
 /// Returns the positions of `to` evenly spaced points of the image among `from` cells.
-pub(crate) fn over_image(placement: &Placement, axis: usize, from: usize, to: usize) -> Vec<Tap> {
+pub fn over_image(placement: &Placement, axis: usize, from: usize, to: usize) -> Vec<Tap> {
     let at = |i: usize| placement.cell(axis, i as f64 + 0.5, to.max(1) as f64, from);
     (0..to).map(|i| Tap::of_cells(at(i), from)).collect()
 }
 
 /// Returns the positions of one map's cells among those of another. Beyond the outermost cells the value is constant,
 /// since a missing cell is not a cell without heat.
-pub(crate) fn between(axis: usize, from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Vec<Tap> {
+pub fn between(axis: usize, from: ([usize; 2], &Placement), to: ([usize; 2], &Placement)) -> Vec<Tap> {
     let (size, placement) = (from.0[axis], from.1);
     let n = to.0[axis];
     let at = |i: usize| match to.1.is_spread(axis) {
@@ -164,7 +164,7 @@ pub(crate) fn between(axis: usize, from: ([usize; 2], &Placement), to: ([usize; 
 }
 
 /// Returns the interpolation matrix of some positions, row-major `to`×`from`.
-pub(crate) fn as_matrix(taps: &[Tap], from: usize) -> Vec<f32> {
+pub fn as_matrix(taps: &[Tap], from: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; from * taps.len()];
     for (tap, row) in taps.iter().zip(matrix.chunks_mut(from.max(1))) {
         let [left, right] = tap.weights();
@@ -184,7 +184,7 @@ pub fn matrix(from: usize, to: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Cells;
+    use crate::placement::Cells;
 
     #[test]
     fn it_is_the_product_with_both_matrices() {

@@ -3,13 +3,13 @@
 use image::{Rgb, RgbImage};
 
 /// Colour of the true object: seen on grey images, on heat and on blue and red alike.
-pub(crate) const TRUTH: [u8; 3] = [0, 230, 118];
+pub const TRUTH: [u8; 3] = [0, 230, 118];
 /// Colour of the box or the pixels whose score is explained.
-pub(crate) const EXPLAINED: [u8; 3] = [0, 200, 255];
+pub const EXPLAINED: [u8; 3] = [0, 200, 255];
 
 /// Draws the border between the pixels (x, y) that are `inside` and those that are not, two pixels wide, and wider on large
 /// pictures.
-pub(crate) fn outline(picture: &mut RgbImage, inside: impl Fn(u32, u32) -> bool, color: [u8; 3]) {
+pub fn outline(picture: &mut RgbImage, inside: impl Fn(u32, u32) -> bool, color: [u8; 3]) {
     let (columns, lines) = picture.dimensions();
     let thick = (columns.max(lines) / 300).max(2);
     for y in 0..lines {

@@ -27,7 +27,7 @@ pub(super) fn survey(files: &[(PathBuf, Option<usize>)], wanted: &Preprocessing)
 }
 
 /// Returns one sentence per change to a single file.
-pub(crate) fn changes_to_file(path: &Path, wanted: &Preprocessing) -> Vec<String> {
+pub fn changes_to_file(path: &Path, wanted: &Preprocessing) -> Vec<String> {
     Counts::of(image_shape(path).into_iter(), wanted).sentences(wanted, false)
 }
 

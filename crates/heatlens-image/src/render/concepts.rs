@@ -4,7 +4,7 @@ use image::{Rgb, RgbImage};
 
 use super::heatmap::fade_unseen;
 use super::{CropTransform, Map};
-use crate::model::Placement;
+use crate::placement::Placement;
 
 /// Colours distinguishable with any colour vision (Okabe and Ito 2008).
 const COLORS: [[u8; 3]; 8] = [

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::pixels::F32;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
+
+use crate::data::{bilinear, scale_plane};
 
 /// Minimum length of the longer side; small images are enlarged to it.
 const SHOWN_SIDE: usize = 320;
@@ -88,7 +88,7 @@ impl TryFrom<String> for PictureSize {
 }
 
 /// Returns the size with a longer side of `side` pixels and the aspect ratio of `[rows, columns]`, at least 1 by 1.
-pub(crate) fn fitted([rows, columns]: [usize; 2], side: usize) -> [usize; 2] {
+pub fn fitted([rows, columns]: [usize; 2], side: usize) -> [usize; 2] {
     let longer = rows.max(columns).max(1) as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most `side`")]
     let scaled =
@@ -97,7 +97,7 @@ pub(crate) fn fitted([rows, columns]: [usize; 2], side: usize) -> [usize; 2] {
 }
 
 /// Returns the rows and columns of a picture.
-pub(crate) fn size_of(picture: &RgbImage) -> [usize; 2] {
+pub fn size_of(picture: &RgbImage) -> [usize; 2] {
     [picture.height() as usize, picture.width() as usize]
 }
 
@@ -128,17 +128,18 @@ pub fn scaled(picture: &RgbImage, to: [usize; 2]) -> RgbImage {
     filtered(picture, to).unwrap_or_else(|| picture.clone())
 }
 
-/// Scales bilinearly; `None` for sizes of 0 or beyond 32 bits.
-fn filtered(picture: &RgbImage, [rows, columns]: [usize; 2]) -> Option<RgbImage> {
-    let (width, height) = (u32::try_from(columns).ok()?, u32::try_from(rows).ok()?);
-    // Typed images: images of a type known at run time only would compile the filters of all pixel types.
-    let source =
-        TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw()).ok()?;
-    let mut scaled = RgbImage::new(width, height);
-    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut scaled).ok()?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize_typed(&source, &mut target, &options).ok()?;
-    drop(target);
+/// Scales bilinearly, channel by channel; `None` for sizes of 0 or beyond 32 bits.
+fn filtered(picture: &RgbImage, to: [usize; 2]) -> Option<RgbImage> {
+    let mut scaled = RgbImage::new(u32::try_from(to[1]).ok()?, u32::try_from(to[0]).ok()?);
+    for channel in 0..3 {
+        let plane: Vec<F32> = picture.pixels().map(|pixel| F32::new(f32::from(pixel.0[channel]))).collect();
+        let plane = scale_plane(&plane, size_of(picture), to, &bilinear())?;
+        for (pixel, value) in scaled.pixels_mut().zip(plane) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
+            let value = value.0.round() as u8;
+            pixel.0[channel] = value;
+        }
+    }
     Some(scaled)
 }
 

@@ -187,7 +187,7 @@ fn no_images(path: &Path, class: bool) -> String {
 }
 
 /// Returns the message of the operating system without the error number.
-pub(crate) fn reason(error: &io::Error) -> String {
+pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let plain = text.split_once(" (os error").map_or(text.as_str(), |(plain, _)| plain);
     let mut letters = plain.chars();

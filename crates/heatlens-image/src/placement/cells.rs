@@ -27,7 +27,7 @@ pub struct Cells {
 
 impl Cells {
     /// The pixels of the image.
-    pub(crate) const PIXELS: Self = Self { step: 1.0, offset: 0.0, sees: [0.0; 2], apart: 0.0, mixed: false };
+    pub const PIXELS: Self = Self { step: 1.0, offset: 0.0, sees: [0.0; 2], apart: 0.0, mixed: false };
 
     /// Returns the size of a cell's receptive field in pixels, including padding.
     #[must_use]
@@ -49,14 +49,14 @@ impl Cells {
 
     /// Returns the cells of windows with `kernel` elements, spaced by `dilation`, which move by `stride` and begin
     /// `pad` elements before the axis.
-    pub(crate) fn windows(self, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Self {
+    pub fn windows(self, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Self {
         let span = (kernel.max(1) - 1) as f64 * dilation as f64;
         let first = -(pad as f64);
         self.composed(stride as f64, first + span / 2.0, [first, first + span])
     }
 
     /// Returns the cells of the transposed operation, in which each of the given cells is spread over a window.
-    pub(crate) fn spread(self, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Self {
+    pub fn spread(self, kernel: usize, stride: usize, dilation: usize, pad: usize) -> Self {
         let span = (kernel.max(1) - 1) as f64 * dilation as f64;
         let stride = stride.max(1) as f64;
         let centre = (pad as f64 - span / 2.0) / stride;
@@ -66,33 +66,33 @@ impl Cells {
     }
 
     /// Returns every `stride`-th cell, starting from cell `start`.
-    pub(crate) fn every(self, stride: usize, start: usize) -> Self {
+    pub fn every(self, stride: usize, start: usize) -> Self {
         self.composed(stride as f64, start as f64, [start as f64; 2])
     }
 
     /// Returns the cells with `front` additional cells before them that have no position.
-    pub(crate) fn behind(self, front: usize) -> Self {
+    pub fn behind(self, front: usize) -> Self {
         let shift = -(front as f64);
         self.composed(1.0, shift, [shift; 2])
     }
 
     /// Merges each group of `size` cells into one.
-    pub(crate) fn joined(self, size: usize) -> Self {
+    pub fn joined(self, size: usize) -> Self {
         self.windows(size, size, 1, 0)
     }
 
     /// Splits each cell into `parts`.
-    pub(crate) fn cut(self, parts: usize) -> Self {
+    pub fn cut(self, parts: usize) -> Self {
         self.spread(parts, parts, 1, 0)
     }
 
     /// Returns the cells selected from these, or computed from them.
-    pub(crate) fn picked(self, fit: &Fit) -> Self {
+    pub fn picked(self, fit: &Fit) -> Self {
         self.composed(fit.scale, fit.shift, fit.between)
     }
 
     /// Returns the cells with other places mixed in.
-    pub(crate) fn mixed(self) -> Self {
+    pub fn mixed(self) -> Self {
         Self { mixed: true, ..self }
     }
 
@@ -106,7 +106,7 @@ impl Cells {
 
     /// Returns the cells in which two branches meet, at their mean position weighted by `shares`. Returns `None` if the
     /// steps differ or the branches are too far apart.
-    pub(crate) fn merged(self, other: Self, shares: [f64; 2]) -> Option<Self> {
+    pub fn merged(self, other: Self, shares: [f64; 2]) -> Option<Self> {
         let same_step = (self.step - other.step).abs() <= SAME * self.step.abs();
         let apart = (self.offset - other.offset).abs();
         if !same_step || apart > FARTHEST * self.step.abs() {

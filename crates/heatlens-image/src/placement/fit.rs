@@ -7,22 +7,23 @@ const LOOSEST: f64 = 1.0;
 
 /// Source cells of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pick {
+pub struct Pick {
     /// Weighted mean position.
-    pub(crate) centre: f64,
+    pub centre: f64,
     /// First cell with a non-zero weight.
-    pub(crate) first: usize,
+    pub first: usize,
     /// Last cell with a non-zero weight.
-    pub(crate) last: usize,
+    pub last: usize,
 }
 
 impl Pick {
-    pub(crate) fn one(cell: usize) -> Self {
+    /// Returns a single cell.
+    pub fn one(cell: usize) -> Self {
         Self { centre: cell as f64, first: cell, last: cell }
     }
 
     /// Returns the weighted sum of cells, with weights that sum to one.
-    pub(crate) fn weighted(weights: impl Iterator<Item = f64> + Clone) -> Option<Self> {
+    pub fn weighted(weights: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         let first = weights.clone().position(|w| w != 0.0)?;
         let last = weights.clone().enumerate().filter(|(_, w)| *w != 0.0).last()?.0;
         let centre = weights.enumerate().map(|(i, w)| i as f64 * w).sum();
@@ -32,17 +33,19 @@ impl Pick {
 
 /// Affine map: cell i is computed from cells around `scale`·i + `shift`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Fit {
-    pub(crate) scale: f64,
-    pub(crate) shift: f64,
+pub struct Fit {
+    /// Number of source cells between two cells.
+    pub scale: f64,
+    /// Position of cell 0 among the source cells.
+    pub shift: f64,
     /// First and last source cell for i = 0.
-    pub(crate) between: [f64; 2],
+    pub between: [f64; 2],
 }
 
 impl Fit {
     /// Fits the map of `picks` from an axis of `from` cells. The outer quarters are ignored, since resizing is clamped
     /// at the border and reflection reverses the direction.
-    pub(crate) fn new(picks: &[Pick], from: usize) -> Option<Self> {
+    pub fn new(picks: &[Pick], from: usize) -> Option<Self> {
         let n = picks.len();
         if n < 2 || from < 2 {
             return None;

@@ -162,7 +162,7 @@ pub fn write_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// If it cannot be opened, or if the path is not a regular file.
-pub(crate) fn open_growing(path: &Path, go_on: bool) -> io::Result<File> {
+pub fn open_growing(path: &Path, go_on: bool) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(
             ErrorKind::InvalidFilename,
@@ -201,7 +201,7 @@ fn remove_if_unfinished(entry: &fs::DirEntry) -> io::Result<()> {
 }
 
 /// Returns true for the name of a temporary file of this program.
-pub(crate) fn is_unfinished(name: &OsStr) -> bool {
+pub fn is_unfinished(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
 }
 

@@ -39,9 +39,11 @@ use std::fmt::Debug;
 
 pub use array_dataset::ArrayDataset;
 pub use atomic_file::{AtomicFile, remove_unfinished, write_atomically, write_file};
-pub(crate) use atomic_file::{is_unfinished, open_growing};
+#[doc(hidden)] // for the other crates of this repository
+pub use atomic_file::{is_unfinished, open_growing};
 pub use error::DataError;
-pub(crate) use error::reason;
+#[doc(hidden)] // for the other crates of this repository
+pub use error::reason;
 pub use image_file::read_image;
 pub use image_files::ImageFiles;
 pub use layout::Layout;
@@ -53,13 +55,15 @@ pub use open::{OpenOptions, open_inputs, open_training};
 pub use preprocess::{ChannelOrder, Preprocessing, Resize};
 pub use preset::Preset;
 pub use raster::Raster;
+pub(crate) use raster::{bilinear, scale_plane};
 pub use row_range::RowRange;
 pub use shard::Shard;
 pub use sniff::{FileKind, sniff};
 pub use split::{Split, SplitIndices};
 pub use split_folders::SplitFolders;
 pub use survey::changes_to;
-pub(crate) use survey::changes_to_file;
+#[doc(hidden)] // for the other crates of this repository
+pub use survey::changes_to_file;
 
 /// Maximum size in memory (as f32) of an array's selected rows: 8 GiB.
 pub const MAX_ARRAY_BYTES: u64 = 8 << 30;

@@ -17,7 +17,8 @@ mod error;
 mod file;
 mod gradient_picture;
 mod heatmap;
-pub(crate) mod outline;
+#[doc(hidden)] // for the other crates of this repository
+pub mod outline;
 mod plot;
 mod sheet;
 mod size;
@@ -34,4 +35,5 @@ pub use heatmap::{HeatStyle, Map, heatmap, overlay, reason_picture};
 pub use plot::{Curve, LearningCurve, Panel};
 pub use sheet::{MAX_SHEET_COLUMNS, MAX_SHEET_ROWS, Sheet, SheetRow, sheet_rows};
 pub use size::{PictureSize, scaled};
-pub(crate) use size::{fitted, size_of};
+#[doc(hidden)] // for the other crates of this repository
+pub use size::{fitted, size_of};

@@ -141,7 +141,7 @@ fn over_the_zoo_a_cell_stands_where_its_gradient_comes_from() {
         let model = Model::open(&folder.join(case["file"].as_str().unwrap())).unwrap();
         let family = folder.file_name().unwrap().to_string_lossy().into_owned();
         for layer in some(&model) {
-            let place = super::describe(&layer.cells);
+            let place = super::placement::describe(&layer.cells);
             let off = |found: Option<[f64; 2]>| {
                 let (Some(missed), [Some(rows), Some(columns)]) = (found, layer.cells) else { return false };
                 let mixed = rows.mixed || columns.mixed;

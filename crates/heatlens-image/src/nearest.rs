@@ -2,11 +2,7 @@
 
 /// Returns up to `most` of the names, the most similar first; ties keep their order. Case is ignored, and names that
 /// contain the requested one come before those that are merely similar.
-pub(crate) fn nearest<'n>(
-    asked: &str,
-    names: impl IntoIterator<Item = &'n str>,
-    most: usize,
-) -> Vec<&'n str> {
+pub fn nearest<'n>(asked: &str, names: impl IntoIterator<Item = &'n str>, most: usize) -> Vec<&'n str> {
     let asked = asked.to_lowercase();
     let score = |name: &str| {
         let name = name.to_lowercase();
@@ -19,7 +15,7 @@ pub(crate) fn nearest<'n>(
 }
 
 /// Returns the value called `word`, or a message that lists the valid names.
-pub(crate) fn named<T>(word: &str, all: impl IntoIterator<Item = (&'static str, T)>) -> Result<T, String> {
+pub fn named<T>(word: &str, all: impl IntoIterator<Item = (&'static str, T)>) -> Result<T, String> {
     let mut words = Vec::new();
     for (name, value) in all {
         if name == word {
