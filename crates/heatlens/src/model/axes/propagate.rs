@@ -1,21 +1,22 @@
-//! Propagation of the meaning of axes from the image through every node.
+//! Propagation of the meaning of axes from the image through every node: one loop, with a function for each kind of
+//! operator.
+
+mod concat;
+mod elementwise;
+mod product;
+mod select;
+mod window;
 
 use std::rc::Rc;
 
 use heatlens_graph::op::Kind;
-use heatlens_graph::op::concat::Concat;
-use heatlens_graph::op::gather::Gather;
-use heatlens_graph::op::pad::Pad;
 use heatlens_graph::op::reduce::Reduce;
-use heatlens_graph::op::slice::Slice;
-use heatlens_graph::op::window::Window;
-use heatlens_graph::{Dim, Graph, Node, NodeId, Shape, ValueId};
+use heatlens_graph::{Graph, Node, NodeId, Shape, ValueId};
 
-use super::axis::{Axis, Digit, Part, is_samples, reshape, tokens, unknown};
-use super::elementwise::{Meeting, keeps};
+use self::window::Sliding;
+use super::axis::{Axis, Digit, Part, reshape, unknown};
 use super::receptive_field::{Fields, Side};
-use super::selection::{self, Picked};
-use crate::model::placement::{Cells, Fit, Pick};
+use crate::model::placement::Cells;
 
 /// Meaning of the axes in a graph.
 #[derive(Debug)]
@@ -164,65 +165,6 @@ impl Walk<'_> {
         each_digit(axis, |digit| digit.field = self.fields.mixed(digit.field));
     }
 
-    /// Returns the axes after a sliding window over the input at `index`, with new rows and columns.
-    fn window(
-        &mut self,
-        node: &Node,
-        index: usize,
-        shape: &Shape,
-        by: &Sliding<'_>,
-        new_channels: bool,
-    ) -> Option<Vec<Axis>> {
-        let old = self.of(node, index)?.to_vec();
-        let mut axes = unknown(shape);
-        let ([samples, channels, rows, columns], [s, c, h, w]) = (axes.as_mut_slice(), old.as_slice()) else {
-            return Some(axes);
-        };
-        samples.clone_from(s);
-        if !new_channels {
-            channels.clone_from(c);
-        }
-        let input = &self.graph.fact(node.inputs.get(index).copied().flatten()?).shape;
-        let strange = |axis: &Axis, side: Side| {
-            let usual = |p: &Part| {
-                Side::of(p) == Some(side)
-                    || p.digit().is_some_and(|d| d.is_part())
-                    || *p == Part::Other(p.size())
-            };
-            !axis.iter().all(usual)
-        };
-        let in_image = is_samples(s) && !strange(h, Side::Rows) && !strange(w, Side::Columns);
-        for (axis, (new, old)) in [(rows, h), (columns, w)].into_iter().enumerate() {
-            let side = if axis == 0 { Side::Rows } else { Side::Columns };
-            let same = shape.0.get(2..) == input.0.get(2..);
-            if in_image {
-                let cells = self.fields.of_axis(old).filter(|(own, _)| *own == side);
-                let cells = cells.map(|(_, cells)| by.cells(cells, axis));
-                *new = self.fresh(side, shape.0.get(2 + axis)?.at(1), cells);
-            } else if same {
-                // Within windows, neighbours need not be neighbours in the image.
-                new.clone_from(old);
-                self.mix(new);
-            }
-        }
-        Some(axes)
-    }
-
-    /// Returns the axes after padding, which no longer cover exactly the whole image.
-    fn padded(&mut self, node: &Node, pad: &Pad, shape: &Shape) -> Vec<Axis> {
-        let old = self.of(node, 0).map(<[Axis]>::to_vec).unwrap_or_default();
-        let mut axes = unknown(shape);
-        for (at, (new, old)) in axes.iter_mut().zip(&old).enumerate() {
-            let [front, back] = [&pad.begin, &pad.end].map(|pads| pads.get(at).copied().unwrap_or(0));
-            if front + back == 0 {
-                new.clone_from(old);
-            } else if let Some((side, cells)) = self.fields.of_axis(old) {
-                *new = self.part(side, shape.0[at].at(1), Some(cells.behind(front)));
-            }
-        }
-        axes
-    }
-
     fn reduced(&self, node: &Node, reduce: &Reduce) -> Option<Vec<Axis>> {
         let input = node.inputs.first().copied().flatten()?;
         let reduced = reduce.reduced(&self.graph.fact(input).shape).ok()?;
@@ -232,198 +174,6 @@ impl Walk<'_> {
             (true, false) => None,
         };
         Some(self.of(node, 0)?.iter().zip(reduced).filter_map(keep).collect())
-    }
-
-    /// Returns the axes of a matrix product: rows of the first factor, columns of the second, and leading axes as in
-    /// element-wise operators.
-    fn product(&mut self, node: &Node, shape: &Shape) -> Option<Vec<Axis>> {
-        let mut axes = self.met(node, shape, &[]);
-        let (rank, plain) = (shape.rank(), unknown(shape));
-        for (input, back) in [(0, 2), (1, 1)] {
-            let at = rank.checked_sub(back)?;
-            let from = self.of(node, input).and_then(|own| own.get(own.len().checked_sub(back)?)).cloned();
-            *axes.get_mut(at)? = match from {
-                Some(axis) => axis,
-                None => self.resized(node, input, shape).or_else(|| plain.get(at).cloned())?,
-            };
-        }
-        if self.sums_over_places(node) {
-            axes.iter_mut().for_each(|axis| self.mix(axis));
-        }
-        Some(axes)
-    }
-
-    /// True if a product of two values that depend on the image sums over places, as in attention.
-    fn sums_over_places(&self, node: &Node) -> bool {
-        let summed = |input: usize, back: usize| {
-            let axes = self.of(node, input)?;
-            axes.get(axes.len().checked_sub(back)?)
-        };
-        let of_places = |axis: &Axis| axis.iter().any(|p| p.digit().is_some() || p.is_place());
-        let (Some(a), Some(b)) = (summed(0, 1), summed(1, 2)) else { return false };
-        of_places(a) || of_places(b)
-    }
-
-    /// Returns the rows or columns that a constant matrix, the factor at `matrix`, computes from those of the other
-    /// factor.
-    fn resized(&mut self, node: &Node, matrix: usize, shape: &Shape) -> Option<Axis> {
-        let (back, along) = if matrix == 0 { (2, 1) } else { (1, 0) };
-        let other = self.of(node, 1 - matrix)?;
-        let (part, digit) = selection::whole(other.get(other.len().checked_sub(back)?)?)?;
-        let size = shape.0.get(shape.rank().checked_sub(back)?)?.at(1);
-        let picks = selection::means(self.graph, node, matrix, along)?;
-        let cells = self.picked(digit, &picks);
-        Some(self.fresh(Side::of(&part)?, size, cells))
-    }
-
-    /// Returns the cells computed from those of a field.
-    fn picked(&self, digit: Digit, picks: &[Pick]) -> Option<Cells> {
-        Some(self.fields.of_digit(digit)?.picked(&Fit::new(picks, digit.size)?))
-    }
-
-    /// Returns the axes after a selection by constant indices. The new axes are unknown, unless they are windows of
-    /// rows or columns.
-    fn gathered(&mut self, node: &Node, gather: &Gather, shape: &Shape) -> Option<Vec<Axis>> {
-        let mut axes = self.of(node, 0)?.to_vec();
-        let mut middle = unknown(shape).get(gather.axis..gather.axis + gather.shape.len())?.to_vec();
-        if let Some((part, digit)) = axes.get(gather.axis).and_then(selection::whole) {
-            match selection::picked(gather, digit) {
-                Some(Picked::Digits(digits)) => {
-                    let side = Side::of(&part)?;
-                    let of = |digit: Digit| side.part(digit);
-                    middle = digits
-                        .into_iter()
-                        .map(|d| if d.size > 1 { vec![of(d)] } else { Vec::new() })
-                        .collect();
-                }
-                Some(Picked::Fresh { at, step, centre, span }) => {
-                    let between = [centre - span / 2.0, centre + span / 2.0];
-                    let fit = Fit { scale: step as f64, shift: centre, between };
-                    let cells = self.fields.of_digit(digit).map(|cells| cells.picked(&fit));
-                    *middle.get_mut(at)? = self.fresh(Side::of(&part)?, *gather.shape.get(at)?, cells);
-                }
-                None => {}
-            }
-        }
-        if let ([new], Some((side, digit))) = (middle.as_mut_slice(), axes.get(gather.axis).and_then(single))
-            && new.iter().all(|p| matches!(p, Part::Other(_)))
-        {
-            let picks: Vec<Pick> = gather.indices.iter().map(|&i| Pick::one(i)).collect();
-            let cells = self.picked(digit, &picks);
-            *new = self.part(side, picks.len(), cells);
-        }
-        axes.splice(gather.axis..=gather.axis, middle);
-        Some(axes)
-    }
-
-    fn joined(&mut self, node: &Node, concat: &Concat, shape: &Shape) -> Option<Vec<Axis>> {
-        let at = shape.axis(concat.axis)?;
-        let size = |input: &Option<ValueId>| {
-            input.and_then(|i| self.graph.fact(i).shape.0.get(at)).map_or(0.0, |d| d.at(1) as f64)
-        };
-        let shares: Vec<f64> = node.inputs.iter().map(size).collect();
-        let mut axes = self.met(node, shape, &shares);
-        if let Some(axis) = self.surrounded(node, at, shape) {
-            *axes.get_mut(at)? = axis;
-            return Some(axes);
-        }
-        let mut joined: Option<(usize, [Digit; 2], usize)> = None;
-        let mut before = 0;
-        for (i, input) in node.inputs.iter().enumerate() {
-            let size = self.graph.fact((*input)?).shape.0.get(at)?.at(1);
-            let own = self.of(node, i).and_then(|axes| tokens(axes.get(at)?));
-            match (own, &mut joined) {
-                (Some((front, grid, back)), None) => joined = Some((before + front, grid, back)),
-                (None, Some((_, _, after))) => *after += size,
-                (None, None) => before += size,
-                (Some(_), Some(_)) => return Some(set(axes, at, &unknown(shape))),
-            }
-        }
-        match joined {
-            Some((before, grid, after)) => *axes.get_mut(at)? = vec![Part::Tokens { before, grid, after }],
-            None => return Some(set(axes, at, &unknown(shape))),
-        }
-        Some(axes)
-    }
-
-    /// Returns an axis of rows or columns with constants around them.
-    fn surrounded(&mut self, node: &Node, at: usize, shape: &Shape) -> Option<Axis> {
-        let mut own = (0..node.inputs.len()).filter_map(|i| Some((i, self.of(node, i)?.get(at)?)));
-        let ((input, axis), None) = (own.next()?, own.next()) else { return None };
-        single(axis)?;
-        let (side, cells) = self.fields.of_axis(axis)?;
-        let before = node.inputs.iter().take(input).flatten();
-        let front: usize = before.map(|&i| self.graph.fact(i).shape.0.get(at).map_or(0, |d| d.at(1))).sum();
-        Some(self.part(side, shape.0.get(at)?.at(1), Some(cells.behind(front))))
-    }
-
-    fn sliced(&mut self, node: &Node, slice: &Slice) -> Option<Vec<Axis>> {
-        let mut axes = self.of(node, 0)?.to_vec();
-        let axis = axes.get_mut(slice.axis)?;
-        let whole = |size: usize| slice.step == 1 && slice.start == 0 && slice.len == size;
-        let end = slice.start + slice.len;
-        *axis = match *axis.as_slice() {
-            _ if slice.len == 1 => Vec::new(),
-            [part] if whole(part.size()) => vec![part],
-            [Part::Tokens { before, grid: [rows, columns], .. }] if slice.step == 1 => {
-                let (first, last) = (before, before + rows.size * columns.size);
-                match (
-                    slice.start <= first && end >= last,
-                    before - slice.start.min(before),
-                    end.saturating_sub(last),
-                ) {
-                    (true, 0, 0) => vec![Part::Rows(rows), Part::Columns(columns)],
-                    (true, before, after) => vec![Part::Tokens { before, grid: [rows, columns], after }],
-                    _ => vec![Part::Other(slice.len)],
-                }
-            }
-            [_] => match (single(axis), self.fields.of_axis(axis)) {
-                // Every other row is still a row; a part of the rows does not cover the image.
-                (Some((side, digit)), cells) => {
-                    let cells = cells.map(|(_, cells)| cells.every(slice.step, slice.start));
-                    match covers(slice, digit) {
-                        true => self.fresh(side, slice.len, cells),
-                        false => self.part(side, slice.len, cells),
-                    }
-                }
-                _ => vec![Part::Other(slice.len)],
-            },
-            _ => vec![Part::Other(slice.len)],
-        };
-        Some(axes)
-    }
-
-    /// Returns the axes of an element-wise result: each as in the input of equal size in which most is known about it,
-    /// with the mean position of all inputs.
-    fn elementwise(&mut self, node: &Node, shape: &Shape) -> Rc<[Axis]> {
-        self.common(node, shape).unwrap_or_else(|| self.met(node, shape, &[]).into())
-    }
-
-    /// Returns the axes of the inputs if all that depend on the image have the same axes and the shape of the result, and
-    /// more is known of each axis than its size.
-    fn common(&self, node: &Node, shape: &Shape) -> Option<Rc<[Axis]>> {
-        let mut depending =
-            node.inputs.iter().flatten().filter_map(|i| Some((*i, self.axes[i.index()].as_ref()?)));
-        let (first, axes) = depending.next()?;
-        let fits = |value: ValueId| self.graph.fact(value).shape == *shape;
-        let same = depending.all(|(value, other)| (Rc::ptr_eq(axes, other) || axes == other) && fits(value));
-        let kept = |(axis, dim): (&Axis, &Dim)| keeps(axis, *dim);
-        (same && fits(first) && axes.iter().zip(&shape.0).all(kept)).then(|| Rc::clone(axes))
-    }
-
-    /// Same as [`elementwise`](Self::elementwise), with weight `shares[i]` (default 1) for input i.
-    fn met(&mut self, node: &Node, shape: &Shape, shares: &[f64]) -> Vec<Axis> {
-        let rank = shape.rank();
-        let mut meeting = Meeting::new(rank);
-        for i in 0..node.inputs.len() {
-            let (Some(own), Some(Some(input))) = (self.of(node, i), node.inputs.get(i)) else { continue };
-            let input = &self.graph.fact(*input).shape;
-            let Some(shift) = rank.checked_sub(own.len()) else { continue };
-            let share = shares.get(i).copied().unwrap_or(1.0);
-            let same = |at: usize| at >= shift && input.0.get(at - shift) == shape.0.get(at);
-            meeting.add(share, |at| same(at).then(|| own[at - shift].clone()));
-        }
-        meeting.axes(unknown(shape), &mut self.fields)
     }
 
     /// Records a node that sums over places or leaves none of them.
@@ -453,28 +203,6 @@ fn has_places(axes: &[Axis]) -> bool {
     axes.iter().flatten().any(Part::is_place)
 }
 
-/// Direction of a sliding window.
-enum Sliding<'w> {
-    /// A convolution or pooling.
-    Over(&'w Window),
-    /// A transposed convolution or the inverse of a pooling.
-    Back(&'w Window),
-}
-
-impl Sliding<'_> {
-    /// Returns the cells of the result along a spatial axis.
-    fn cells(&self, cells: Cells, axis: usize) -> Cells {
-        let (Self::Over(window) | Self::Back(window)) = self;
-        let of = |list: &[usize], default| list.get(axis).copied().unwrap_or(default);
-        let (kernel, stride) = (of(&window.kernel, 1), of(&window.strides, 1));
-        let (dilation, pad) = (of(&window.dilations, 1), of(&window.pads_begin, 0));
-        match self {
-            Self::Over(_) => cells.windows(kernel, stride, dilation, pad),
-            Self::Back(_) => cells.spread(kernel, stride, dilation, pad),
-        }
-    }
-}
-
 /// Returns the rows or columns that an axis runs over, all of them or a part, if it runs over nothing else.
 fn single(axis: &Axis) -> Option<(Side, Digit)> {
     let [part] = axis.as_slice() else { return None };
@@ -491,20 +219,4 @@ fn each_digit(axis: &mut Axis, mut change: impl FnMut(&mut Digit)) {
             Part::Samples(_) | Part::Other(_) => {}
         }
     }
-}
-
-/// True if a strided slice covers all rows or columns.
-fn covers(slice: &Slice, digit: Digit) -> bool {
-    slice.step > 1
-        && digit.is_leading()
-        && slice.start < slice.step
-        && slice.len == digit.size.div_ceil(slice.step)
-}
-
-/// Returns `axes` with the one at `at` replaced by that of `other`.
-fn set(mut axes: Vec<Axis>, at: usize, other: &[Axis]) -> Vec<Axis> {
-    if let (Some(axis), Some(new)) = (axes.get_mut(at), other.get(at)) {
-        axis.clone_from(new);
-    }
-    axes
 }
