@@ -1,6 +1,6 @@
 """Measures the position of the heat, with placement by receptive field and even enlargement. Prints the table of docs/placement.md.
 
-    python tools/placement/benchmark.py FOLDER [--heatlens target/release/heatlens] [ARCHITECTURE...]
+    python tools/placement/benchmark.py FOLDER [ARCHITECTURE...] [--heatlens target/release/heatlens]
 
 Needs torch, onnx and numpy. Each network learns whether a small ring is among bright squares (96×96 pixels); Grad-CAM has to
 find the ring. Networks and data are stored in FOLDER and reused. All maps come from `heatlens explain`.
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-SIDE, TRAIN, TEST, EPOCHS = 96, 1600, 200, 12
+SIDE, TRAIN, TEST, EPOCHS = 96, 1600, 1000, 12
 
 
 def planted(n, seed):
@@ -131,7 +131,8 @@ def interpolated(maps, step, offset, beyond):
 
 
 def measures(heat, mask):
-    """Peak inside, heat on the ring over chance, offset of the heat's centroid (rows, columns), share of the heat on the ring, IoU of the box."""
+    """Peak inside, heat on the ring over chance, offset of the heat's centroid (rows, columns) and its standard error, share of the heat on the
+    ring, IoU of the box."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     found = []
     for h, m in zip(heat, mask):
@@ -148,9 +149,34 @@ def measures(heat, mask):
         inside = max(0, min(a[1], c[1]) - max(a[0], c[0])) * max(0, min(b[1], d[1]) - max(b[0], d[0]))
         area = lambda p, q: (p[1] - p[0]) * (q[1] - q[0])
         found.append([m.ravel()[h.argmax()], share / m.mean(), *centre, *all_heat, share, inside / (area(a, b) + area(c, d) - inside)])
-    f = np.array(found, float)
+    f, random = np.array(found, float), np.random.RandomState(0)
+    samples = np.array([np.median(f[random.randint(0, len(f), len(f)), 4:6], 0) for _ in range(1000)])
     return dict(images=len(f), peak_inside=f[:, 0].mean(), times_chance=np.median(f[:, 1]), rows=np.median(f[:, 2]), columns=np.median(f[:, 3]),
-                all_rows=np.median(f[:, 4]), all_columns=np.median(f[:, 5]), energy=f[:, 6].mean(), iou=f[:, 7].mean())
+                all_rows=np.median(f[:, 4]), all_columns=np.median(f[:, 5]),
+                all_rows_error=samples[:, 0].std(), all_columns_error=samples[:, 1].std(), energy=f[:, 6].mean(), iou=f[:, 7].mean())
+
+
+def compare(name, options, x, y, test):
+    """Prints the measures of one network by placement."""
+    path, heats, (labels, mask) = trained(name, options.folder, x, y), {}, test
+    for placing in ('resize', 'receptive-field'):
+        out = options.folder / f'{name}-{placing}'
+        subprocess.run([options.heatlens, 'explain', str(path), str(options.folder / 'test.npz'), '--out', str(out), '--force', '--method', 'grad_cam', '--class', '1',
+                        '--placement', placing, '--save', 'heat,npz'], check=True, capture_output=True)
+        heats[placing] = np.load(out / 'heat.npz')['grad_cam']
+    raw = np.load(out / 'maps.npz')
+    place = json.loads((out / 'manifest.jsonl').read_text().splitlines()[0])['maps'][0]['placement']
+    right = (raw['logits'][:, 0] > 0) == (labels > 0)
+    at = np.nonzero(right & (labels > 0))[0]
+    print(f'{name}: accuracy {right.mean():.3f}, map {raw["grad_cam"].shape[1:]}, {place}')
+    if place['kind'] == 'receptive-field':
+        for beyond, label in ((np.inf, 'held'), (0, 'fading at once')):
+            heats[label] = interpolated(raw['grad_cam'], place['step'], place['offset'], beyond)
+        same = interpolated(raw['grad_cam'], place['step'], place['offset'], 1)
+        print('  differs from numpy by at most', np.abs(same[at] / raw['grad_cam'].max((1, 2), keepdims=True)[at] - heats['receptive-field'][at]).max())
+    for placing, heat in heats.items():
+        m = measures(heat[at].astype(float), mask[at])
+        print('  ' + f'{placing:16}' + ' '.join(f'{key} {value:.3g}' for key, value in m.items()), flush=True)
 
 
 def main():
@@ -158,7 +184,6 @@ def main():
     parser.add_argument('folder', type=Path)
     parser.add_argument('names', nargs='*', default=list(ARCHITECTURES))
     parser.add_argument('--heatlens', default='target/release/heatlens')
-    parser.add_argument('--train-only', action='store_true')
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     x, y, _ = planted(TRAIN, 1)
@@ -166,28 +191,7 @@ def main():
     x, y = torch.tensor(x), torch.tensor(y).float()
     np.savez(options.folder / 'test.npz', X=v, y=w)
     for name in options.names or ARCHITECTURES:
-        path = trained(name, options.folder, x, y)
-        print(f'{name}: trained', flush=True)
-        if options.train_only:
-            continue
-        heats = {}
-        for placing in ('resize', 'receptive-field'):
-            out = options.folder / f'{name}-{placing}'
-            subprocess.run([options.heatlens, 'explain', str(path), str(options.folder / 'test.npz'), '--out', str(out), '--force', '--method', 'grad_cam', '--class', '1',
-                            '--placement', placing, '--save', 'heat,npz'], check=True, capture_output=True)
-            heats[placing] = np.load(out / 'heat.npz')['grad_cam']
-        raw = np.load(out / 'maps.npz')
-        place = json.loads((out / 'manifest.jsonl').read_text().splitlines()[0])['maps'][0]['placement']
-        for beyond, label in ((np.inf, 'held'), (0, 'fading at once')):
-            heats[label] = interpolated(raw['grad_cam'], place['step'], place['offset'], beyond)
-        right = (raw['logits'][:, 0] > 0) == (w > 0)
-        at = np.nonzero(right & (w > 0))[0]
-        print(f'{name}: accuracy {right.mean():.3f}, map {raw["grad_cam"].shape[1:]}, {place}')
-        same = interpolated(raw['grad_cam'], place['step'], place['offset'], 1)
-        print('  differs from numpy by at most', np.abs(same[at] / raw['grad_cam'].max((1, 2), keepdims=True)[at] - heats['receptive-field'][at]).max())
-        for placing, heat in heats.items():
-            m = measures(heat[at].astype(float), mask[at])
-            print('  ' + f'{placing:16}' + ' '.join(f'{key} {value:.3g}' for key, value in m.items()), flush=True)
+        compare(name, options, x, y, (w, mask))
 
 
 main()
