@@ -1,9 +1,13 @@
-//! Convolution of one sample, by [`Winograd`]'s algorithm if that needs fewer operations, otherwise as a sum of shifted
+//! Convolution of one sample: [`Depthwise`] if every channel has its own kernel, by [`Winograd`]'s algorithm if that needs
+//! fewer operations, a product of a matrix and a vector if the image is a single element, otherwise as a sum of shifted
 //! streams (see [`stream_gemm`](super::stream_gemm)).
 //!
 //! For the latter, the input is copied once to zero-padded [`Planes`]; output element (y, x) of a tap is then stream
 //! element `y · pitch + x`, whatever the stride, dilation and padding.
 
+use super::depthwise::Depthwise;
+use super::elementwise::relu;
+use super::gemm::{Gemm, GemmShape, Right};
 use super::planes::Planes;
 use super::simd::Isa;
 use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
@@ -99,12 +103,17 @@ pub(crate) struct Conv2d {
 enum Way {
     Streams(ConvStreams),
     Winograd(Winograd),
+    Depthwise(Depthwise),
+    /// Of a single element: weights times the channels.
+    Element(Gemm),
 }
 
 impl Conv2d {
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
         shape.check();
-        let way = Winograd::new(shape, isa).map(Way::Winograd);
+        let way = Depthwise::new(shape, isa).map(Way::Depthwise);
+        let way = way.or_else(|| Winograd::new(shape, isa).map(Way::Winograd));
+        let way = way.or_else(|| element(&shape, true).map(|product| Way::Element(Gemm::new(product, isa))));
         Self { shape, way: way.unwrap_or_else(|| Way::Streams(ConvStreams::new(shape, isa))) }
     }
 
@@ -113,6 +122,8 @@ impl Conv2d {
         match &self.way {
             Way::Streams(streams) => streams.packed_len(),
             Way::Winograd(winograd) => winograd.packed_len(),
+            Way::Depthwise(depthwise) => depthwise.packed_len(),
+            Way::Element(_) => self.shape.weights_len(),
         }
     }
 
@@ -125,6 +136,8 @@ impl Conv2d {
                 let (filters, _) = weights.as_chunks();
                 winograd.pack(packed, |m, c| filters[m * self.shape.in_channels + c], workers);
             }
+            Way::Depthwise(depthwise) => depthwise.pack(weights, packed),
+            Way::Element(_) => packed.copy_from_slice(weights),
         }
     }
 
@@ -133,6 +146,8 @@ impl Conv2d {
         match &self.way {
             Way::Streams(streams) => streams.scratch_len(),
             Way::Winograd(winograd) => winograd.scratch_len(),
+            Way::Depthwise(_) => 0,
+            Way::Element(product) => product.scratch_len(),
         }
     }
 
@@ -149,8 +164,31 @@ impl Conv2d {
         match &self.way {
             Way::Streams(streams) => streams.run(x, packed, epilogue, y, scratch, workers),
             Way::Winograd(winograd) => winograd.run(x, packed, epilogue, y, scratch, workers),
+            Way::Depthwise(depthwise) => depthwise.run(x, packed, epilogue, y, workers),
+            Way::Element(product) => {
+                match epilogue.bias {
+                    Some(bias) => y.copy_from_slice(bias),
+                    None => y.fill(0.0),
+                }
+                product.run(x, Right::Plain(packed), y, true, scratch, workers);
+                if epilogue.relu {
+                    y.iter_mut().for_each(|y| *y = relu(*y));
+                }
+            }
         }
     }
+}
+
+/// Returns the product that a 1×1 convolution of a single element is: channels times weights, whose rows are those of
+/// the output channels (`forward`), or, for the gradient, of the input channels. `None` for another convolution.
+pub(super) fn element(shape: &ConvShape, forward: bool) -> Option<GemmShape> {
+    let window = &shape.window;
+    let is_element =
+        [window.kernel, window.input, window.output] == [[1; 2]; 3] && window.pad_begin == [0; 2];
+    let (k, n) = (shape.in_channels, shape.out_channels);
+    let (k, n) = if forward { (k, n) } else { (n, k) };
+    let product = GemmShape { m: 1, k, n, trans_a: false, trans_b: forward };
+    (is_element && shape.groups == 1).then_some(product)
 }
 
 /// A convolution as a sum of shifted streams.

@@ -4,9 +4,11 @@
 //! fixed shift, so the gradient is again a sum of shifted streams: one small convolution over the zero-padded dy per
 //! phase, without multiplications by inserted zeros. With stride 1, there is one phase, written in place, or
 //! [`Winograd`]'s algorithm is used; with larger strides, a phase is computed in scratch memory and then scattered, one
-//! copy of dx in total.
+//! copy of dx in total. [`Depthwise`] convolutions have a loop of their own.
 
-use super::conv::{ConvEpilogue, ConvShape};
+use super::conv::{ConvEpilogue, ConvShape, element};
+use super::depthwise::Depthwise;
+use super::gemm::{Gemm, Right};
 use super::planes::Planes;
 use super::simd::Isa;
 use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
@@ -63,12 +65,18 @@ pub(crate) struct Conv2dInputGrad {
 enum Way {
     Phases(GradPhases),
     Winograd(Winograd),
+    Depthwise(Depthwise),
+    /// Of a single element: the weights' columns times dy.
+    Element(Gemm),
 }
 
 impl Conv2dInputGrad {
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
         shape.check();
-        let way = transposed(&shape).and_then(|conv| Winograd::new(conv, isa)).map(Way::Winograd);
+        let way = Depthwise::input_grad(shape, isa).map(Way::Depthwise);
+        let transposed = || transposed(&shape).and_then(|conv| Winograd::new(conv, isa)).map(Way::Winograd);
+        let way = way.or_else(transposed);
+        let way = way.or_else(|| element(&shape, false).map(|product| Way::Element(Gemm::new(product, isa))));
         Self { shape, way: way.unwrap_or_else(|| Way::Phases(GradPhases::new(shape, isa))) }
     }
 
@@ -77,6 +85,8 @@ impl Conv2dInputGrad {
         match &self.way {
             Way::Phases(phases) => phases.packed_len(),
             Way::Winograd(winograd) => winograd.packed_len(),
+            Way::Depthwise(depthwise) => depthwise.packed_len(),
+            Way::Element(_) => self.shape.weights_len(),
         }
     }
 
@@ -94,6 +104,8 @@ impl Conv2dInputGrad {
                 };
                 winograd.pack(packed, turned, workers);
             }
+            Way::Depthwise(depthwise) => depthwise.pack(weights, packed),
+            Way::Element(_) => packed.copy_from_slice(weights),
         }
     }
 
@@ -102,6 +114,8 @@ impl Conv2dInputGrad {
         match &self.way {
             Way::Phases(phases) => phases.scratch_len(),
             Way::Winograd(winograd) => winograd.scratch_len(),
+            Way::Depthwise(_) => 0,
+            Way::Element(product) => product.scratch_len(),
         }
     }
 
@@ -119,6 +133,8 @@ impl Conv2dInputGrad {
             Way::Winograd(winograd) => {
                 winograd.run(dy, packed, ConvEpilogue::default(), dx, scratch, workers);
             }
+            Way::Depthwise(depthwise) => depthwise.run(dy, packed, ConvEpilogue::default(), dx, workers),
+            Way::Element(product) => product.run(dy, Right::Plain(packed), dx, false, scratch, workers),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Kernels do not depend on graphs. Two inner loops do the heavy work: [`stream_gemm`] (sums of shifted streams, used
 //! by convolution, its input gradient and matrix products) and [`stream_dot`] (dot products of shifted streams, used by
 //! the weight gradient and thin matrix products). Both are written once over [`simd::Vector`]. Start with [`conv`] to
-//! see how a convolution becomes streams.
+//! see how a convolution becomes streams; 3×3 and depth-wise convolutions have loops of their own ([`winograd`],
+//! [`depthwise`]).
 //!
 //! Results are bitwise reproducible: work is divided into tasks by shape alone, and each output element is computed by
 //! one task in one order, so [`Workers`] affects only the time. Instruction sets differ in the last bits (widths of
@@ -14,6 +15,7 @@ pub(crate) mod broadcast;
 mod conv;
 mod conv_input_grad;
 mod conv_weight_grad;
+mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod functions;
 mod gemm;

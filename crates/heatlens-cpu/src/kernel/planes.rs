@@ -1,5 +1,6 @@
 //! Image layout in which every tap of a convolution reads one contiguous stream.
 
+use super::simd::{Isa, Job, Vector};
 use super::workers::Workers;
 
 /// Copies of an image's channels, sampled at regular steps, with zeros outside: plane `p` of a channel holds elements
@@ -64,13 +65,12 @@ impl Planes {
         slack.fill(0.0);
         workers.for_each_chunk(planes, self.channel_len(), |channel, planes| {
             let image = &image[channel * area..(channel + 1) * area];
-            for (start, plane) in self.starts.iter().zip(planes.chunks_mut(self.size[0] * self.size[1])) {
-                self.fill_plane(*start, image, plane);
-            }
+            Isa::best().run(Channel { layout: self, image, planes });
         });
     }
 
-    fn fill_plane(&self, [top, left]: [isize; 2], image: &[f32], plane: &mut [f32]) {
+    #[inline(always)]
+    unsafe fn fill_plane<V: Vector>(&self, [top, left]: [isize; 2], image: &[f32], plane: &mut [f32]) {
         let columns = inside(left, self.step[1], self.size[1], self.source[1]);
         let rows = inside(top, self.step[0], self.size[0], self.source[0]);
         for (y, row) in plane.chunks_mut(self.size[1]).enumerate() {
@@ -86,12 +86,48 @@ impl Planes {
             if self.step[1] == 1 {
                 row.copy_from_slice(&image[from..from + row.len()]);
             } else {
-                for (to, &value) in row.iter_mut().zip(image[from..].iter().step_by(self.step[1])) {
+                // SAFETY: the caller guarantees the instruction set.
+                let done =
+                    if self.step[1] == 2 { unsafe { every_other::<V>(&image[from..], row) } } else { 0 };
+                let rest = image[from..].iter().step_by(self.step[1]);
+                for (to, &value) in row.iter_mut().zip(rest).skip(done) {
                     *to = value;
                 }
             }
         }
     }
+}
+
+/// A task: the planes of a channel.
+struct Channel<'a> {
+    layout: &'a Planes,
+    image: &'a [f32],
+    planes: &'a mut [f32],
+}
+
+impl Job for Channel<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Self { layout, image, planes } = self;
+        for (start, plane) in layout.starts.iter().zip(planes.chunks_mut(layout.size[0] * layout.size[1])) {
+            // SAFETY: the caller guarantees the instruction set.
+            unsafe { layout.fill_plane::<V>(*start, image, plane) };
+        }
+    }
+}
+
+/// Copies every other element, and returns the number copied; the last few are left.
+#[inline(always)]
+unsafe fn every_other<V: Vector>(from: &[f32], to: &mut [f32]) -> usize {
+    let vectors = (from.len() / 2).min(to.len()) / V::LANES;
+    for i in 0..vectors {
+        // SAFETY: two vectors lie in `from` for each in `to`.
+        unsafe {
+            let (even, _) = V::load_pairs(from.as_ptr().add(2 * i * V::LANES));
+            even.store(to.as_mut_ptr().add(i * V::LANES));
+        }
+    }
+    vectors * V::LANES
 }
 
 /// Returns the indices i below `size` for which `start + i · step` lies in `0..limit`.

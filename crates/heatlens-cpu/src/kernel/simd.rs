@@ -3,9 +3,9 @@
 //! A kernel is a [`Job`], generic over [`Vector`]. [`Isa::run`] calls it from a function with the instruction set
 //! enabled, so everything inlined into it is compiled for that set.
 
-#[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 /// A vector of `f32` lanes.
@@ -18,6 +18,8 @@ pub(crate) trait Vector: Copy {
     const LANES: usize;
     /// Number of vector registers of the processor.
     const REGISTERS: usize;
+    /// True if the processor multiplies and adds in one instruction.
+    const FUSED: bool;
     /// Boolean per lane.
     type Mask: Copy;
 
@@ -41,8 +43,14 @@ pub(crate) trait Vector: Copy {
     unsafe fn relu(self) -> Self;
     /// Returns the sum of the lanes, always in the same order.
     unsafe fn sum(self) -> f32;
+    /// Returns the elements at even and at odd positions of two vectors; the inverse of [`interleave`](Self::interleave).
+    unsafe fn separate(self, high: Self) -> (Self, Self);
     /// Reads two vectors at `p` and returns the elements at even and at odd positions.
-    unsafe fn load_pairs(p: *const f32) -> (Self, Self);
+    #[inline(always)]
+    unsafe fn load_pairs(p: *const f32) -> (Self, Self) {
+        // SAFETY: the caller guarantees that two vectors are valid.
+        unsafe { Self::load(p).separate(Self::load(p.add(Self::LANES))) }
+    }
     /// Interleaves two vectors: `self` at even and `odd` at odd positions.
     unsafe fn interleave(self, odd: Self) -> (Self, Self);
     /// Writes `self` to even and `odd` to odd positions, starting at `p`.
@@ -183,6 +191,7 @@ macro_rules! impl_vector {
         impl Vector for $type {
             const LANES: usize = $lanes;
             const REGISTERS: usize = $registers;
+            const FUSED: bool = true;
             type Mask = $mask;
             $(
                 #[inline(always)]
@@ -209,8 +218,8 @@ impl_vector! { __m512, 16 lanes, 32 registers, u16,
     mul_add(self: Self, a: Self, b: Self) -> Self = _mm512_fmadd_ps(a, b, self);
     relu(self: Self) -> Self = _mm512_max_ps(_mm512_setzero_ps(), self);
     sum(self: Self) -> f32 = _mm512_reduce_add_ps(self);
-    load_pairs(p: *const f32) -> (Self, Self) = {
-        let (low, high) = (Self::load(p), Self::load(p.add(16)));
+    separate(self: Self, high: Self) -> (Self, Self) = {
+        let low = self;
         let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
         (_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high))
@@ -233,7 +242,7 @@ impl_vector! { __m256, 8 lanes, 16 registers, Self,
     load(p: *const f32) -> Self = _mm256_loadu_ps(p);
     store(self: Self, p: *mut f32) = _mm256_storeu_ps(p, self);
     load_lanes(p: *const f32, from: usize, to: usize) -> Self = _mm256_maskload_ps(p, mask8(from, to));
-    store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = _mm256_maskstore_ps(p, mask8(from, to), self);
+    store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = store_some(self, p, from, to);
     add(self: Self, other: Self) -> Self = _mm256_add_ps(self, other);
     sub(self: Self, other: Self) -> Self = _mm256_sub_ps(self, other);
     mul_add(self: Self, a: Self, b: Self) -> Self = _mm256_fmadd_ps(a, b, self);
@@ -243,8 +252,8 @@ impl_vector! { __m256, 8 lanes, 16 registers, Self,
         let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
         _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
     };
-    load_pairs(p: *const f32) -> (Self, Self) = {
-        let (low, high) = (Self::load(p), Self::load(p.add(8)));
+    separate(self: Self, high: Self) -> (Self, Self) = {
+        let low = self;
         let even = _mm256_castps_pd(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
         let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(low, high));
         let order = |halves| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(halves));
@@ -285,12 +294,47 @@ unsafe fn mask8(from: usize, to: usize) -> __m256i {
     }
 }
 
+/// Writes lanes `from..to` of a vector: in halves, because masked stores take dozens of cycles on some processors.
+///
+/// # Safety
+/// The processor must have AVX2, and these lanes must be valid; `p` itself may lie outside.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn store_some(vector: __m256, p: *mut f32, from: usize, to: usize) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        if from > 0 {
+            let mut lanes = [0.0_f32; 8];
+            _mm256_storeu_ps(lanes.as_mut_ptr(), vector);
+            for (i, &lane) in lanes.iter().enumerate().take(to).skip(from) {
+                *p.wrapping_add(i) = lane;
+            }
+        } else if to >= 8 {
+            _mm256_storeu_ps(p, vector);
+        } else {
+            let (mut rest, mut p) = (_mm256_castps256_ps128(vector), p);
+            if to & 4 != 0 {
+                _mm_storeu_ps(p, rest);
+                (rest, p) = (_mm256_extractf128_ps::<1>(vector), p.add(4));
+            }
+            if to & 2 != 0 {
+                _mm_storel_pd(p.cast(), _mm_castps_pd(rest));
+                (rest, p) = (_mm_movehl_ps(rest, rest), p.add(2));
+            }
+            if to & 1 != 0 {
+                _mm_store_ss(p, rest);
+            }
+        }
+    }
+}
+
 /// True if the compiler turns `f32::mul_add` into an instruction instead of a slow library call.
 const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
 impl Vector for [f32; 4] {
     const LANES: usize = 4;
     const REGISTERS: usize = 16;
+    const FUSED: bool = FUSED;
     type Mask = [bool; 4];
 
     #[inline(always)]
@@ -344,10 +388,8 @@ impl Vector for [f32; 4] {
         (self[0] + self[2]) + (self[1] + self[3])
     }
     #[inline(always)]
-    unsafe fn load_pairs(p: *const f32) -> (Self, Self) {
-        // SAFETY: the caller guarantees that two vectors are valid.
-        let both = unsafe { p.cast::<[f32; 8]>().read_unaligned() };
-        (std::array::from_fn(|i| both[2 * i]), std::array::from_fn(|i| both[2 * i + 1]))
+    unsafe fn separate(self, high: Self) -> (Self, Self) {
+        ([self[0], self[2], high[0], high[2]], [self[1], self[3], high[1], high[3]])
     }
     #[inline(always)]
     unsafe fn interleave(self, odd: Self) -> (Self, Self) {

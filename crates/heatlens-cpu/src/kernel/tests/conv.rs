@@ -6,12 +6,29 @@ use super::reference::conv_walk;
 use super::{BOTH, assert_close, dot, isas, numbers, scratch, windows};
 use crate::kernel::{
     Conv2d, Conv2dInputGrad, Conv2dWeightGrad, ConvEpilogue, ConvShape, Isa, Window2d, Workers,
-    winograd::Winograd,
+    depthwise::Depthwise, winograd::Winograd,
 };
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
     (windows(), 1..=3_usize, 1..=4_usize, 1..=14_usize).prop_map(|(window, groups, inputs, outputs)| {
         ConvShape { window, in_channels: groups * inputs, out_channels: groups * outputs, groups }
+    })
+}
+
+/// Depth-wise convolutions with a loop of their own; some leave elements of the input unread.
+fn depthwise_shapes() -> impl Strategy<Value = ConvShape> {
+    let pair = |low: usize, high: usize| prop::array::uniform2(low..=high);
+    let windows = (1..=3_usize, 1..=2_usize, pair(0, 4), pair(0, 4), pair(1, 40)).prop_filter_map(
+        "the window does not fit",
+        |(half, stride, begin, end, input)| {
+            Window2d::fitting([2 * half + 1; 2], [stride; 2], [1; 2], begin, end, input)
+        },
+    );
+    (windows, 1..=5_usize).prop_map(|(window, channels)| ConvShape {
+        window,
+        in_channels: channels,
+        out_channels: channels,
+        groups: channels,
     })
 }
 
@@ -88,6 +105,12 @@ proptest! {
     }
 
     #[test]
+    fn any_depthwise_shape_agrees_with_plain_loops(shape in depthwise_shapes(), seed in 0..1000_u64) {
+        prop_assert!(Depthwise::new(shape, Isa::best()).is_some());
+        check(shape, seed);
+    }
+
+    #[test]
     fn gradients_are_adjoint(shape in shapes(), seed in 0..1000_u64) {
         let (x, w) = (numbers(shape.input_len(), seed), numbers(shape.weights_len(), seed + 1));
         let dy = numbers(shape.output_len(), seed + 2);
@@ -111,7 +134,49 @@ fn shapes_of_real_networks_agree_with_plain_loops() {
     check(square([30, 13], 1, 2, 0, 14), 6);
     check(ConvShape { groups: 24, ..square([24, 24], 3, 1, 1, 15) }, 7);
     check(square([5, 6], 1, 1, 0, 1), 8);
+    check(square([150, 61], 1, 1, 0, 1), 12);
+    check(square([61, 150], 1, 1, 0, 1), 13);
     check(square([2, 3], 3, 4, 1, 30), 9); // some of the input is skipped
+    check(square([520, 13], 2, 1, 0, 7), 10); // terms in parts
+    check(square([2100, 13], 1, 1, 0, 5), 11);
+    for (seed, (kernel, stride, size)) in
+        [(3, 1, 14), (3, 2, 29), (5, 1, 7), (5, 2, 28), (7, 1, 14)].into_iter().enumerate()
+    {
+        check(
+            ConvShape { groups: 24, ..square([24, 24], kernel, stride, kernel / 2, size) },
+            20 + seed as u64,
+        );
+    }
+}
+
+/// A channel with two kernels, an oblong kernel, a step of 3 and a dilation are computed in another way.
+#[test]
+fn other_convolutions_of_single_channels_agree_with_plain_loops() {
+    let alone = ConvShape { groups: 6, ..square([6, 6], 3, 1, 1, 12) };
+    let with = |change: fn(&mut ConvShape)| {
+        let mut shape = alone;
+        change(&mut shape);
+        shape
+    };
+    for (seed, shape) in [
+        with(|shape| shape.out_channels = 12),
+        with(|shape| (shape.window.kernel, shape.window.output) = ([3, 5], [12, 10])),
+        with(|shape| (shape.window.stride, shape.window.output) = ([3, 3], [4, 4])),
+        with(|shape| (shape.window.stride, shape.window.output) = ([1, 2], [12, 6])),
+        with(|shape| (shape.window.dilation, shape.window.output) = ([2, 2], [10, 10])),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(
+            Depthwise::new(shape, Isa::best()).is_none()
+                && Depthwise::input_grad(shape, Isa::best()).is_none()
+        );
+        check(shape, 30 + seed as u64);
+    }
+    assert!(
+        Depthwise::new(alone, Isa::best()).is_some() && Depthwise::input_grad(alone, Isa::best()).is_some()
+    );
 }
 
 /// Sizes for which [`Winograd`] takes fewer products: odd and even, wide and high, with padding on one side only, with
@@ -157,6 +222,10 @@ fn threads_change_no_bit() {
         square([150, 70], 3, 1, 1, 30),
         square([16, 40], 5, 2, 2, 61),
         square([60, 50], 3, 1, 1, 7),
+        square([2304, 20], 1, 1, 0, 9),
+        square([700, 900], 1, 1, 0, 1),
+        ConvShape { groups: 200, ..square([200, 200], 5, 2, 2, 56) },
+        ConvShape { groups: 300, ..square([300, 300], 7, 1, 3, 14) },
     ] {
         let (x, w) = (numbers(shape.input_len(), 1), numbers(shape.weights_len(), 2));
         let dy = numbers(shape.output_len(), 3);

@@ -56,11 +56,27 @@ proptest! {
     }
 }
 
+/// More terms than are computed in one go; the last part is of any length.
+#[test]
+fn many_terms_agree_with_plain_loops() {
+    for (m, k, n) in [(13, 2049, 40), (1, 3000, 70), (30, 2304, 5), (70, 2200, 33)] {
+        for (trans_a, trans_b) in [(false, false), (true, true)] {
+            let shape = GemmShape { m, k, n, trans_a, trans_b };
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let expected = reference::gemm(&shape, &a, &b);
+            for isa in isas() {
+                let found = product(shape, isa, Workers::Serial, &a, &b, None);
+                assert_close(&found, &expected, 25.0, &format!("{isa:?} {shape:?}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn threads_change_no_bit() {
     for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
         // The second has more packed rows than a task keeps in the cache.
-        for (m, k, n) in [(65, 300, 170), (61, 2500, 40), (3, 700, 900), (900, 700, 1)] {
+        for (m, k, n) in [(65, 300, 170), (61, 2500, 40), (130, 2200, 170), (3, 700, 900), (900, 700, 1)] {
             let shape = GemmShape { m, k, n, trans_a, trans_b };
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let run = |workers| product(shape, Isa::best(), workers, &a, &b, None);
