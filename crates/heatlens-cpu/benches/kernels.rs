@@ -112,11 +112,11 @@ fn functions_of_one() {
 type Function = fn(&[f32], &mut [f32]);
 
 const FUNCTIONS: [(&str, Function); 5] = [
-    ("exp", |x, y| elementwise::unary(x, y, functions::exp)),
-    ("sigmoid", |x, y| elementwise::unary(x, y, functions::sigmoid)),
-    ("tanh", |x, y| elementwise::unary(x, y, functions::tanh)),
-    ("erf", |x, y| elementwise::unary(x, y, functions::erf)),
-    ("gelu", |x, y| elementwise::unary(x, y, functions::gelu)),
+    ("exp", elementwise::function::<functions::Exp>),
+    ("sigmoid", elementwise::function::<functions::Sigmoid>),
+    ("tanh", elementwise::function::<functions::Tanh>),
+    ("erf", elementwise::function::<functions::Erf>),
+    ("gelu", elementwise::function::<functions::Gelu>),
 ];
 
 fn two_class_model(isa: Isa) {
@@ -153,9 +153,25 @@ fn residual_network(isa: Isa, workers: Workers) {
     if workers == Workers::Serial {
         pooling("pool 3x3 stride 2, 64x112x112", 64, window(3, 2, 1, 112), isa);
     }
-    let depthwise = ConvShape { groups: 96, ..conv(96, 96, window(3, 1, 1, 56)) };
-    convolution("conv 96 depthwise, 56x56", depthwise, isa, workers, true);
+    convolution("conv 960->240 1x1, 1x1", conv(960, 240, window(1, 1, 0, 1)), isa, workers, true);
+    for (channels, kernel, stride, size) in DEPTHWISE {
+        let shape = conv(channels, channels, window(kernel, stride, kernel / 2, size));
+        let name = format!("depthwise {channels} {kernel}x{kernel} stride {stride}, {size}x{size}");
+        convolution(&name, ConvShape { groups: channels, ..shape }, isa, workers, true);
+    }
 }
+
+/// Channels, kernel, stride and size of depth-wise convolutions in MobileNet, EfficientNet and ConvNeXt.
+const DEPTHWISE: [(usize, usize, usize, usize); 8] = [
+    (96, 3, 1, 56),
+    (64, 3, 2, 112),
+    (480, 3, 1, 14),
+    (120, 5, 1, 28),
+    (672, 5, 2, 14),
+    (960, 5, 1, 7),
+    (96, 7, 1, 56),
+    (384, 7, 1, 14),
+];
 
 fn products(isa: Isa) {
     println!("\nmatrix products, {isa:?}");
@@ -165,6 +181,7 @@ fn products(isa: Isa) {
         (1, 2048, 1000, false),
         (197, 768, 768, false),
         (197, 768, 768, true),
+        (197, 3072, 768, false),
         (512, 512, 512, false),
     ];
     for (m, k, n, trans_b) in sizes {

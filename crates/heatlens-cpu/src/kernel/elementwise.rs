@@ -1,11 +1,20 @@
 //! Elementwise functions of one, two or three values.
 
+use std::marker::PhantomData;
+
+use super::functions::Function;
 use super::simd::{Isa, Job, Vector};
 
 /// Computes `y = f(x)`.
 pub(crate) fn unary(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
     assert_eq!(x.len(), y.len(), "arrays of different sizes");
     Isa::best().run(Unary { x, y, f });
+}
+
+/// Computes `y = F(x)`.
+pub(crate) fn function<F: Function>(x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "arrays of different sizes");
+    Isa::best().run(OfOne::<F> { x, y, function: PhantomData });
 }
 
 /// Computes `y = f(a, b)`; an operand of one element is repeated.
@@ -57,6 +66,24 @@ impl<F: Fn(f32) -> f32> Job for Unary<'_, F> {
     }
 }
 
+struct OfOne<'a, F> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+    function: PhantomData<F>,
+}
+
+impl<F: Function> Job for OfOne<'_, F> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let pairs = self.y.iter_mut().zip(self.x);
+        if V::FUSED {
+            pairs.for_each(|(y, &x)| *y = F::value::<true>(x));
+        } else {
+            pairs.for_each(|(y, &x)| *y = F::value::<false>(x));
+        }
+    }
+}
+
 struct Binary<'a, F> {
     a: &'a [f32],
     b: &'a [f32],
@@ -99,7 +126,7 @@ pub(crate) fn relu(x: f32) -> f32 {
 /// ln(1 + eˣ), without overflow and accurate for small results.
 #[inline]
 pub(crate) fn softplus(x: f32) -> f32 {
-    relu(x) + super::functions::exp(-x.abs()).ln_1p()
+    relu(x) + super::functions::exp::<false>(-x.abs()).ln_1p()
 }
 
 /// Maximum; NaN if either operand is NaN.

@@ -43,8 +43,11 @@ impl Job for Row<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let top = largest(self.x);
-        for (y, &x) in self.y.iter_mut().zip(self.x) {
-            *y = exp(x - top);
+        let pairs = self.y.iter_mut().zip(self.x);
+        if V::FUSED {
+            pairs.for_each(|(y, &x)| *y = exp::<true>(x - top));
+        } else {
+            pairs.for_each(|(y, &x)| *y = exp::<false>(x - top));
         }
         let total = sum(self.y);
         if self.log {

@@ -9,7 +9,7 @@ use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::{Node, Shape};
 
-use crate::kernel::elementwise::{self, binary, ternary, unary};
+use crate::kernel::elementwise::{self, binary, function, ternary, unary};
 use crate::kernel::functions;
 use crate::lower::{Lowering, Refusal};
 
@@ -75,42 +75,42 @@ impl Function {
     }
 }
 
-fn of_one(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
-    match function {
+fn of_one(of: UnaryFunction, x: &[f32], y: &mut [f32]) {
+    match of {
         UnaryFunction::Abs => unary(x, y, f32::abs),
-        UnaryFunction::Exp => unary(x, y, functions::exp),
+        UnaryFunction::Exp => function::<functions::Exp>(x, y),
         UnaryFunction::Log => unary(x, y, f32::ln),
         UnaryFunction::Neg => unary(x, y, |x| -x),
         UnaryFunction::Reciprocal => unary(x, y, f32::recip),
         UnaryFunction::Relu => unary(x, y, |x| elementwise::max(x, 0.0)),
-        UnaryFunction::Sigmoid => unary(x, y, functions::sigmoid),
+        UnaryFunction::Sigmoid => function::<functions::Sigmoid>(x, y),
         UnaryFunction::Sign => unary(x, y, |x| if x == 0.0 { x } else { x.signum() }),
         UnaryFunction::Softplus => unary(x, y, elementwise::softplus),
         UnaryFunction::Sqrt => unary(x, y, f32::sqrt),
-        UnaryFunction::Tanh => unary(x, y, functions::tanh),
+        UnaryFunction::Tanh => function::<functions::Tanh>(x, y),
         other => activation(other, x, y),
     }
 }
 
 /// Computes functions used mainly as activations.
-fn activation(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
+fn activation(of: UnaryFunction, x: &[f32], y: &mut [f32]) {
     let rectify = |x: f32, below: f32| select_unpredictable(x > 0.0, x, below);
-    match function {
+    match of {
         UnaryFunction::LeakyRelu(alpha) => {
             let alpha = alpha.get();
             unary(x, y, |x| rectify(x, alpha * x));
         }
         UnaryFunction::Elu(alpha) => {
             let alpha = alpha.get();
-            unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x)));
+            unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative::<false>(x)));
         }
         UnaryFunction::Celu(alpha) => {
             let alpha = alpha.get();
-            unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative(x / alpha)));
+            unary(x, y, |x| rectify(x, alpha * functions::exp_m1_negative::<false>(x / alpha)));
         }
         UnaryFunction::Selu { alpha, gamma } => {
             let (alpha, gamma) = (alpha.get(), gamma.get());
-            unary(x, y, |x| gamma * rectify(x, alpha * functions::exp_m1_negative(x)));
+            unary(x, y, |x| gamma * rectify(x, alpha * functions::exp_m1_negative::<false>(x)));
         }
         UnaryFunction::HardSigmoid { alpha, beta } => {
             let (alpha, beta) = (alpha.get(), beta.get());
@@ -122,9 +122,9 @@ fn activation(function: UnaryFunction, x: &[f32], y: &mut [f32]) {
             unary(x, y, |x| if x <= alpha { 0.0 } else { x });
         }
         UnaryFunction::Mish => unary(x, y, functions::mish),
-        UnaryFunction::Gelu => unary(x, y, functions::gelu),
-        UnaryFunction::GeluTanh => unary(x, y, functions::gelu_tanh),
-        UnaryFunction::Erf => unary(x, y, functions::erf),
+        UnaryFunction::Gelu => function::<functions::Gelu>(x, y),
+        UnaryFunction::GeluTanh => function::<functions::GeluTanh>(x, y),
+        UnaryFunction::Erf => function::<functions::Erf>(x, y),
         UnaryFunction::Softsign => unary(x, y, |x| x / (1.0 + x.abs())),
         UnaryFunction::Floor => unary(x, y, f32::floor),
         UnaryFunction::Ceil => unary(x, y, f32::ceil),
