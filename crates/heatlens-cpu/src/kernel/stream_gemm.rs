@@ -8,6 +8,9 @@
 //! A tile of results stays in registers while k runs. Its sums run over k in order, in blocks of [`BLOCK`], starting
 //! with the bias, wherever the tile lies: dividing the work differently changes no bit. The blocks keep rounding errors
 //! small: the error of an addition is proportional to the sum so far, which grows with k.
+//!
+//! A long k is divided into parts whose rows stay in the cache: all tiles of a task take part one before part two, and
+//! their totals wait in between. This changes no bit either, because parts consist of whole blocks.
 
 use std::cell::Cell;
 
@@ -21,6 +24,15 @@ const TASK_FLOPS: usize = 1 << 20;
 const BLOCK: usize = 128;
 /// Maximum number of elements of packed rows that stay in the cache while the streams are processed.
 const RESIDENT_ROWS: usize = 1 << 16;
+/// The same if k is divided into parts.
+const RESIDENT_PART: usize = 1 << 15;
+/// Minimum number of terms for which dividing them into parts pays: fewer than about 20 rows of more terms stay in the
+/// cache, and the streams would be read again for each such group of rows.
+const LONG: usize = 2049;
+/// Columns of tiles per task if k is divided into parts, for which packed rows are read again.
+const PART_COLUMNS: usize = 4;
+/// Maximum number of elements of a part of the streams of a column of tiles: half of the L1 cache.
+const PART_LEN: usize = 1 << 12;
 /// Minimum number of row tiles for which gathering the streams of a column of tiles pays off.
 const GATHERING_ROWS: usize = 3;
 
@@ -143,6 +155,24 @@ impl StreamGemm {
         self.offsets.len()
     }
 
+    /// Returns the number of terms k that are processed before the next tile.
+    fn part_depth(&self) -> usize {
+        let most = PART_LEN / tile_columns(self.isa, self.tile_rows) / BLOCK * BLOCK;
+        if self.depth() < LONG { self.depth() } else { most.max(BLOCK) }
+    }
+
+    /// Returns the numbers of rows and of columns of tiles per task.
+    fn task_tiles(&self, column_tiles: usize) -> (usize, usize) {
+        let (part, columns) = (self.part_depth(), tile_columns(self.isa, self.tile_rows));
+        let is_whole = part == self.depth();
+        let resident = if is_whole { RESIDENT_ROWS } else { RESIDENT_PART };
+        let most = (resident / (self.tile_rows * part.max(1))).clamp(1, self.row_tiles());
+        let rows = if is_whole { most } else { self.row_tiles().div_ceil(self.row_tiles().div_ceil(most)) };
+        let flops = 2 * self.depth().max(1) * self.tile_rows * rows * columns;
+        let least = if is_whole { 1 } else { PART_COLUMNS };
+        (rows, TASK_FLOPS.div_ceil(flops).max(least).min(column_tiles))
+    }
+
     /// Returns the number of elements of one group's packed rows.
     pub(crate) fn packed_len(&self) -> usize {
         self.row_tiles() * self.tile_rows * self.depth()
@@ -215,9 +245,7 @@ impl StreamGemm {
         let columns = tile_columns(self.isa, self.tile_rows);
         let column_tiles = self.layout.len().div_ceil(columns);
         // Each task keeps its rows in the cache: all of them, or as many as fit.
-        let row_step = (RESIDENT_ROWS / (self.tile_rows * self.depth().max(1))).clamp(1, self.row_tiles());
-        let flops = 2 * self.depth().max(1) * self.tile_rows * row_step * columns;
-        let column_step = TASK_FLOPS.div_ceil(flops).min(column_tiles);
+        let (row_step, column_step) = self.task_tiles(column_tiles);
         let (row_tasks, column_tasks) =
             (self.row_tiles().div_ceil(row_step), column_tiles.div_ceil(column_step));
         let c = SharedSlice::new(c);
@@ -285,6 +313,8 @@ pub(super) fn tile_columns(isa: Isa, tile_rows: usize) -> usize {
 thread_local! {
     /// Gathered streams of a column of tiles; reused, because allocating memory costs more than the copy.
     static STRIP: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// Totals of a task's tiles between two parts of k.
+    static TOTALS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// A task: a block of tiles of one group.
@@ -320,35 +350,68 @@ impl Tiles<'_> {
         let many = self.rows.1 - self.rows.0 >= GATHERING_ROWS;
         let gathers = many && !self.in_panels && !gemm.gathered.is_empty();
         let mut strip = if gathers { STRIP.take() } else { Vec::new() };
-        for column in self.columns.0..self.columns.1 {
-            let first = column * columns;
-            // The last tile is shifted back to end with the stream, and stores only its own part. Panels are padded.
-            let start = if self.in_panels { first } else { first.min(len.saturating_sub(columns)) };
-            let (streams, offsets) = if gathers {
-                strip.clear();
-                for offset in &gemm.offsets {
-                    strip.extend_from_slice(&self.b[offset + start..offset + start + columns]);
-                }
-                (strip.as_ptr(), &gemm.gathered)
-            } else if self.in_panels {
-                (self.b.as_ptr().wrapping_add(first * gemm.depth()), &gemm.gathered)
-            } else {
-                (self.b.as_ptr().wrapping_add(start), &gemm.offsets)
-            };
-            for row in self.rows.0..self.rows.1 {
-                // SAFETY: `run` checked the lengths: packed rows hold `depth · M` elements per
-                // tile, and `b` holds `reach` ≥ largest offset + start + columns; a strip and a panel
-                // hold `columns` elements per offset.
-                unsafe {
-                    let a = self.packed.as_ptr().add(row * M * gemm.depth());
-                    let mut sums = self.initial::<V, M, N>(row * M);
-                    multiply::<V, M, N>(&mut sums, a, offsets, streams);
-                    self.store::<V, M, N>(&sums, row * M, first, start);
+        let part_depth = gemm.part_depth();
+        let is_whole = part_depth == gemm.depth();
+        let mut totals = if is_whole { Vec::new() } else { TOTALS.take() };
+        if !is_whole {
+            let tiles = (self.rows.1 - self.rows.0) * (self.columns.1 - self.columns.0);
+            totals.resize(totals.len().max(tiles * M * columns), 0.0);
+        }
+        // At least one part, so that results without terms are stored, too.
+        for k in (0..gemm.depth().max(1)).step_by(part_depth.max(1)) {
+            let part = k..(k + part_depth).min(gemm.depth());
+            let is_last = part.end == gemm.depth();
+            let mut tile = 0;
+            for column in self.columns.0..self.columns.1 {
+                let first = column * columns;
+                // The last tile is shifted back to end with the stream, and stores only its own part. Panels are padded.
+                let start = if self.in_panels { first } else { first.min(len.saturating_sub(columns)) };
+                let (streams, offsets) = if gathers {
+                    strip.clear();
+                    for offset in &gemm.offsets[part.clone()] {
+                        strip.extend_from_slice(&self.b[offset + start..offset + start + columns]);
+                    }
+                    (strip.as_ptr(), &gemm.gathered[..part.len()])
+                } else if self.in_panels {
+                    let panel = first * gemm.depth() + part.start * columns;
+                    (self.b.as_ptr().wrapping_add(panel), &gemm.gathered[..part.len()])
+                } else {
+                    (self.b.as_ptr().wrapping_add(start), &gemm.offsets[part.clone()])
+                };
+                for row in self.rows.0..self.rows.1 {
+                    let total = totals.as_mut_ptr().wrapping_add(tile * M * columns);
+                    tile += 1;
+                    // SAFETY: `run` checked the lengths: packed rows hold `depth · M` elements per tile, and `b` holds
+                    // `reach` ≥ largest offset + start + columns; a strip and a panel hold `columns` elements per
+                    // offset, and the totals `M · columns` per tile unless the only part is the last.
+                    unsafe {
+                        let a = self.packed.as_ptr().add((row * gemm.depth() + part.start) * M);
+                        let mut sums = if part.start == 0 {
+                            self.initial::<V, M, N>(row * M)
+                        } else {
+                            loaded::<V, M, N>(total)
+                        };
+                        if part.start == 0 {
+                            multiply::<V, M, N>(&mut sums, a, offsets, streams);
+                        } else {
+                            add_blocks::<V, M, N>(&mut sums, a, offsets, streams);
+                        }
+                        if is_last {
+                            self.store::<V, M, N>(&sums, row * M, first, start);
+                        } else {
+                            for (i, sum) in sums.iter().flatten().enumerate() {
+                                sum.store(total.add(i * V::LANES));
+                            }
+                        }
+                    }
                 }
             }
         }
         if gathers {
             STRIP.set(strip);
+        }
+        if !is_whole {
+            TOTALS.set(totals);
         }
     }
 
@@ -422,7 +485,23 @@ impl Tiles<'_> {
     }
 }
 
-/// `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`, block by block.
+/// Reads the totals of a tile.
+///
+/// # Safety
+/// `from` must hold M · N vectors.
+#[inline(always)]
+unsafe fn loaded<V: Vector, const M: usize, const N: usize>(from: *const f32) -> [[V; N]; M] {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let mut sums = [[V::splat(0.0); N]; M];
+        for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
+            *sum = V::load(from.add(i * V::LANES));
+        }
+        sums
+    }
+}
+
+/// `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`, block by block; the first block is added term by term.
 ///
 /// # Safety
 /// Same as [`multiply_block`].
@@ -437,9 +516,26 @@ pub(super) unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
     // SAFETY: guaranteed by the caller; each block gets its part of `a`.
     unsafe {
         multiply_block::<V, M, N>(sums, a, first, b);
-        for (block, offsets) in rest.chunks(BLOCK).enumerate() {
+        add_blocks::<V, M, N>(sums, a.add(first.len() * M), rest, b);
+    }
+}
+
+/// Adds the sums of further blocks.
+///
+/// # Safety
+/// Same as [`multiply_block`].
+#[inline(always)]
+unsafe fn add_blocks<V: Vector, const M: usize, const N: usize>(
+    sums: &mut [[V; N]; M],
+    a: *const f32,
+    offsets: &[usize],
+    b: *const f32,
+) {
+    for (block, offsets) in offsets.chunks(BLOCK).enumerate() {
+        // SAFETY: guaranteed by the caller; each block gets its part of `a`.
+        unsafe {
             let mut own = [[V::splat(0.0); N]; M];
-            multiply_block::<V, M, N>(&mut own, a.add((block + 1) * BLOCK * M), offsets, b);
+            multiply_block::<V, M, N>(&mut own, a.add(block * BLOCK * M), offsets, b);
             for (sums, own) in sums.iter_mut().zip(&own) {
                 for (sum, &own) in sums.iter_mut().zip(own) {
                     *sum = sum.add(own);
