@@ -1,5 +1,8 @@
 //! Average pooling and its gradient.
 
+use std::ops::Range;
+
+use super::simd::{Isa, Job, Vector};
 use super::window::Window2d;
 use super::workers::Workers;
 
@@ -10,6 +13,40 @@ pub(crate) struct AvgPool2d {
     /// Reciprocal number of averaged elements for each axis and output position; a window's weight is the product of
     /// both.
     weights: [Vec<f32>; 2],
+    /// For each column of the window, the output columns at which it lies in the input, and its first position there.
+    columns: Vec<(Range<usize>, usize)>,
+}
+
+/// A task: the means of a plane.
+struct Mean<'a> {
+    pool: &'a AvgPool2d,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Job for Mean<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let AvgPool2d { window, weights, columns } = self.pool;
+        let [input_width, width] = [window.input[1], window.output[1]];
+        for (y, row) in self.y.chunks_exact_mut(width).enumerate() {
+            row.fill(0.0);
+            // Each sum runs over its window's elements in order: row by row, column by column.
+            for from in (0..window.kernel[0]).filter_map(|k| window.source(0, y, k)) {
+                let from = &self.x[from * input_width..][..input_width];
+                for (seen, start) in columns {
+                    let sums = row[seen.clone()].iter_mut();
+                    if window.stride[1] == 1 {
+                        sums.zip(&from[*start..]).for_each(|(sum, &x)| *sum += x);
+                    } else {
+                        let elements = from[*start..].iter().step_by(window.stride[1]);
+                        sums.zip(elements).for_each(|(sum, &x)| *sum += x);
+                    }
+                }
+            }
+            row.iter_mut().zip(&weights[1]).for_each(|(sum, weight)| *sum *= weights[0][y] * weight);
+        }
+    }
 }
 
 impl AvgPool2d {
@@ -25,7 +62,13 @@ impl AvgPool2d {
             let count = |o: usize| (0..window.kernel[axis]).filter(|&k| counts(o, k)).count();
             (0..window.output[axis]).map(|o| 1.0 / count(o).max(1) as f32).collect()
         });
-        Self { window, weights }
+        let column = |k: usize| {
+            let first = (0..window.output[1]).find(|&x| window.source(1, x, k).is_some())?;
+            let end = (first..window.output[1]).find(|&x| window.source(1, x, k).is_none());
+            Some((first..end.unwrap_or(window.output[1]), window.source(1, first, k)?))
+        };
+        let columns = (0..window.kernel[1]).filter_map(column).collect();
+        Self { window, weights, columns }
     }
 
     /// Computes `y`, the mean of each window.
@@ -33,12 +76,7 @@ impl AvgPool2d {
         let (area, out) = (self.window.input_area(), self.window.output_area());
         assert!(out == 0 || x.len() == y.len() / out * area, "an input or output of another size");
         workers.for_each_chunk(y, out, |plane, y| {
-            let x = &x[plane * area..(plane + 1) * area];
-            self.each_window(|o, weight, sources| {
-                let mut sum = 0.0;
-                sources(&mut |at| sum += x[at]);
-                y[o] = sum * weight;
-            });
+            Isa::best().run(Mean { pool: self, x: &x[plane * area..(plane + 1) * area], y });
         });
     }
 

@@ -2,7 +2,6 @@
 
 use heatlens_graph::op::conv::Conv;
 use heatlens_graph::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
-use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Node, ValueId};
 
@@ -90,7 +89,7 @@ fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Resul
     if let Ok(bias) = lowering.input(node, 2) {
         inputs.push(lowering.slot(bias));
     }
-    let rectifier = only_rectifier(lowering, node);
+    let rectifier = lowering.only_rectifier(node);
     let relu = rectifier.is_some();
     let sample = [sample_len(lowering, x), sample_len(lowering, node.outputs[0])];
     let flops = flops(lowering, w, node.outputs[0]);
@@ -107,15 +106,6 @@ fn flops(lowering: &Lowering<'_>, weights: ValueId, results: ValueId) -> u64 {
 /// Returns the number of elements per sample. In a graph with a fixed batch size, a value contains several samples.
 fn sample_len(lowering: &Lowering<'_>, id: ValueId) -> usize {
     lowering.shape(id).iter().skip(1).product::<usize>().max(1)
-}
-
-/// Returns the ReLU node that is the only reader of the node's output, unless that is an output of the graph: it costs
-/// nothing when fused into the convolution.
-fn only_rectifier<'g>(lowering: &Lowering<'g>, node: &Node) -> Option<&'g Node> {
-    let output = node.outputs[0];
-    let reader = lowering.graph.node(lowering.uses.only(output)?);
-    let rectifies = Lowering::op(reader) == Some(&Unary(UnaryFunction::Relu));
-    (rectifies && !lowering.is_output(output)).then_some(reader)
 }
 
 fn lower_input_grad(lowering: &mut Lowering<'_>, node: &Node, conv: &Conv) -> Result<(), Refusal> {

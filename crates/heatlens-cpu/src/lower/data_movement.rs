@@ -194,15 +194,30 @@ struct Join {
 }
 
 impl Kernel for Join {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        let mut at = 0;
-        for o in 0..self.outer {
-            for x in inputs {
-                let run = x.len() / self.outer;
-                y[at..at + run].copy_from_slice(&x[o * run..(o + 1) * run]);
-                at += run;
-            }
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        /// Elements per task.
+        const TASK: usize = 1 << 15;
+        let lens: Vec<usize> = inputs.iter().map(|x| x.len() / self.outer.max(1)).collect();
+        let block = lens.iter().sum::<usize>();
+        if block == 0 {
+            return;
         }
+        workers.for_each_chunk(y, TASK, |task, y| {
+            // The part of the output in y is copied run by run; the first and last run may be partial.
+            let (mut outer, mut skipped) = (task * TASK / block, task * TASK % block);
+            let mut y = y;
+            while !y.is_empty() {
+                for (x, &len) in inputs.iter().zip(&lens) {
+                    let from = skipped.min(len);
+                    let count = (len - from).min(y.len());
+                    let (own, rest) = std::mem::take(&mut y).split_at_mut(count);
+                    own.copy_from_slice(&x[outer * len + from..][..count]);
+                    y = rest;
+                    skipped -= from;
+                }
+                outer += 1;
+            }
+        });
     }
 }
 

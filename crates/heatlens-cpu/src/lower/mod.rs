@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::{DType, Data, Graph, Node, Operator, Origin, Tensor, Uses, ValueId};
 
 use crate::error::{CompileError, Unsupported};
@@ -168,7 +169,7 @@ pub(crate) fn lower(graph: &Graph, per_sample: Vec<bool>) -> Result<Lowered, Com
     Ok(Lowered { values: lowering.values, steps: lowering.steps, outputs })
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
     /// Returns the node's operator, if it is of type `T`.
     pub(crate) fn op<T: Operator>(node: &Node) -> Option<&T> {
         (node.op.as_ref() as &dyn Any).downcast_ref()
@@ -199,6 +200,15 @@ impl Lowering<'_> {
     /// True if the value is an output of the graph.
     pub(crate) fn is_output(&self, id: ValueId) -> bool {
         self.outputs[id.index()]
+    }
+
+    /// Returns the ReLU node that is the only reader of the node's output, unless that is an output of the graph: it
+    /// costs nothing when fused into the node's kernel.
+    pub(crate) fn only_rectifier(&self, node: &Node) -> Option<&'a Node> {
+        let output = node.outputs[0];
+        let reader = self.graph.node(self.uses.only(output)?);
+        let rectifies = Self::op(reader) == Some(&Unary(UnaryFunction::Relu));
+        (rectifies && !self.is_output(output)).then_some(reader)
     }
 
     /// True if the value exists per sample (or per group of samples).
