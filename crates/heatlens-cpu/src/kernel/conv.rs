@@ -10,7 +10,7 @@ use super::elementwise::relu;
 use super::gemm::{Gemm, GemmShape, Right};
 use super::planes::Planes;
 use super::simd::Isa;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
+use super::stream_gemm::{Epilogue, Rows, StreamGemm, StreamLayout, Streams};
 use super::window::Window2d;
 use super::winograd::Winograd;
 use super::workers::Workers;
@@ -256,6 +256,6 @@ impl ConvStreams {
         };
         let epilogue = Epilogue { bias: epilogue.bias, relu: epilogue.relu, accumulate: false };
         let streams = Streams::Spread { b: streams, group_stride: self.group_stride() };
-        self.gemm.run(self.shape.groups, packed, streams, y, epilogue, workers);
+        self.gemm.run(self.shape.groups, Rows::Packed(packed), streams, y, epilogue, workers);
     }
 }

@@ -11,7 +11,7 @@ use super::depthwise::Depthwise;
 use super::gemm::{Gemm, Right};
 use super::planes::Planes;
 use super::simd::Isa;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
+use super::stream_gemm::{Epilogue, Rows, StreamGemm, StreamLayout, Streams};
 use super::window::Window2d;
 use super::winograd::Winograd;
 use super::workers::Workers;
@@ -248,7 +248,14 @@ impl GradPhases {
             packed = rest;
             let streams = Streams::Spread { b: streams, group_stride: self.group_stride() };
             let run = |out: &mut [f32]| {
-                phase.gemm.run(self.shape.groups, own, streams, out, Epilogue::default(), workers);
+                phase.gemm.run(
+                    self.shape.groups,
+                    Rows::Packed(own),
+                    streams,
+                    out,
+                    Epilogue::default(),
+                    workers,
+                );
             };
             if self.phases.len() == 1 {
                 run(dx);

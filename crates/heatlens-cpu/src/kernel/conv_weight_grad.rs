@@ -9,7 +9,7 @@ use super::conv::{ConvShape, input_streams};
 use super::planes::Planes;
 use super::simd::Isa;
 use super::stream_dot::StreamDot;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
+use super::stream_gemm::{Epilogue, Rows, StreamGemm, StreamLayout, Streams};
 use super::workers::Workers;
 
 /// Maximum number of output positions of a small image.
@@ -88,7 +88,7 @@ impl Conv2dWeightGrad {
                     gemm.pack_rows(packed, &dy[group * rows * area..(group + 1) * rows * area], workers);
                     let epilogue = Epilogue { accumulate: true, ..Epilogue::default() };
                     let patches = Streams::Spread { b: patches, group_stride: 0 };
-                    gemm.run(1, packed, patches, dw, epilogue, workers);
+                    gemm.run(1, Rows::Packed(packed), patches, dw, epilogue, workers);
                 }
             }
         }

@@ -50,8 +50,8 @@ fn mul_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 #[inline(always)]
 fn polynomial<const FUSED: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut p = coefficients[0];
-    for i in 1..N {
-        p = mul_add::<FUSED>(x, p, coefficients[i]);
+    for &coefficient in &coefficients[1..] {
+        p = mul_add::<FUSED>(x, p, coefficient);
     }
     p
 }

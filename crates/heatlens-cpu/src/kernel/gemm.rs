@@ -5,7 +5,7 @@
 
 use super::simd::Isa;
 use super::stream_dot::StreamDot;
-use super::stream_gemm::{Epilogue, StreamGemm, StreamLayout, Streams};
+use super::stream_gemm::{Epilogue, Rows, StreamGemm, StreamLayout, Streams};
 use super::workers::Workers;
 
 /// Minimum number of rows of A for which transposing B pays off.
@@ -128,9 +128,8 @@ impl Gemm {
             (Right::Plain(b), _) => b,
             (Right::Packed(panels), Method::Stream { gemm, .. }) if !self.is_turned => {
                 assert_eq!((a.len(), c.len()), (m * k, m * n), "matrices of another shape");
-                let packed = &mut scratch[..gemm.packed_len()];
-                pack_left(gemm, packed, (a, trans_a), workers);
-                return gemm.run(1, packed, Streams::Panels(panels), c, epilogue, workers);
+                let rows = left_rows(gemm, (a, trans_a), &mut scratch[..gemm.packed_len()], workers);
+                return gemm.run(1, rows, Streams::Panels(panels), c, epilogue, workers);
             }
             _ => unreachable!("a factor is packed only where `packed_right_len` says so"),
         };
@@ -146,7 +145,7 @@ impl Gemm {
             }
             Method::Stream { gemm, in_place } => {
                 let (packed, copy) = scratch.split_at_mut(gemm.packed_len());
-                pack_left(gemm, packed, (a, trans_a), workers);
+                let rows = left_rows(gemm, (a, trans_a), packed, workers);
                 let b = if *in_place {
                     b
                 } else if trans_b {
@@ -155,20 +154,29 @@ impl Gemm {
                     copy[..b.len()].copy_from_slice(b);
                     copy
                 };
-                gemm.run(1, packed, Streams::Spread { b, group_stride: 0 }, c, epilogue, workers);
+                gemm.run(1, rows, Streams::Spread { b, group_stride: 0 }, c, epilogue, workers);
             }
         }
     }
 }
 
-/// Packs the left factor, which is stored with swapped axes if it is transposed.
-fn pack_left(gemm: &StreamGemm, packed: &mut [f32], (a, is_transposed): (&[f32], bool), workers: Workers) {
+/// Returns the left factor as the product reads it, packed to `room` if needed. It is stored with swapped axes if it is
+/// transposed.
+fn left_rows<'a>(
+    gemm: &StreamGemm,
+    (a, is_transposed): (&'a [f32], bool),
+    room: &'a mut [f32],
+    workers: Workers,
+) -> Rows<'a> {
     if is_transposed {
         let m = a.len() / gemm.depth().max(1);
-        gemm.pack(packed, |i, k| a[k * m + i], workers);
+        gemm.pack(room, |i, k| a[k * m + i], workers);
+    } else if gemm.reads_rows() {
+        return Rows::Plain(a);
     } else {
-        gemm.pack_rows(packed, a, workers);
+        gemm.pack_rows(room, a, workers);
     }
+    Rows::Packed(room)
 }
 
 /// Writes the transpose of a `rows`×`columns` matrix to the front of `to`.

@@ -33,6 +33,8 @@ const LONG: usize = 2049;
 const PART_COLUMNS: usize = 4;
 /// Maximum number of elements of a part of the streams of a column of tiles: half of the L1 cache.
 const PART_LEN: usize = 1 << 12;
+/// Maximum number of rows of a tile that are read without packing.
+const MOST_PLAIN: usize = 6;
 /// Minimum number of row tiles for which gathering the streams of a column of tiles pays off.
 const GATHERING_ROWS: usize = 3;
 
@@ -72,6 +74,15 @@ pub(crate) enum Streams<'a> {
     Spread { b: &'a [f32], group_stride: usize },
     /// Packed by [`StreamGemm::pack_panels`], group after group.
     Panels(&'a [f32]),
+}
+
+/// The small matrix of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rows<'a> {
+    /// Packed by [`StreamGemm::pack`] or [`StreamGemm::pack_rows`], group after group.
+    Packed(&'a [f32]),
+    /// One row after the other, of a single group; see [`StreamGemm::reads_rows`].
+    Plain(&'a [f32]),
 }
 
 /// Operations applied to a finished sum.
@@ -173,6 +184,11 @@ impl StreamGemm {
         (rows, TASK_FLOPS.div_ceil(flops).max(least).min(column_tiles))
     }
 
+    /// True if rows need not be packed: as many addresses as a tile has rows fit into the processor's registers.
+    pub(crate) fn reads_rows(&self) -> bool {
+        self.tile_rows <= MOST_PLAIN
+    }
+
     /// Returns the number of elements of one group's packed rows.
     pub(crate) fn packed_len(&self) -> usize {
         self.row_tiles() * self.tile_rows * self.depth()
@@ -222,13 +238,21 @@ impl StreamGemm {
     pub(crate) fn run(
         &self,
         groups: usize,
-        packed: &[f32],
+        rows: Rows<'_>,
         streams: Streams<'_>,
         c: &mut [f32],
         epilogue: Epilogue<'_>,
         workers: Workers,
     ) {
-        assert_eq!(packed.len(), groups * self.packed_len(), "packed rows of another shape");
+        match rows {
+            Rows::Packed(packed) => {
+                assert_eq!(packed.len(), groups * self.packed_len(), "packed rows of another shape");
+            }
+            Rows::Plain(rows) => {
+                assert!(groups == 1 && self.reads_rows(), "rows that must be packed");
+                assert_eq!(rows.len(), self.m * self.depth(), "rows of another shape");
+            }
+        }
         assert_eq!(c.len(), groups * self.m * self.layout.area(), "a result of another size");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == groups * self.m), "a bias of another size");
         if c.is_empty() {
@@ -254,7 +278,12 @@ impl StreamGemm {
             let (row, column) = (rest / column_tasks * row_step, rest % column_tasks * column_step);
             self.isa.run(Tiles {
                 gemm: self,
-                packed: &packed[group * self.packed_len()..(group + 1) * self.packed_len()],
+                a: match rows {
+                    Rows::Packed(packed) => {
+                        Rows::Packed(&packed[group * self.packed_len()..(group + 1) * self.packed_len()])
+                    }
+                    Rows::Plain(rows) => Rows::Plain(rows),
+                },
                 b: &b[group * group_stride..group * group_stride + reach],
                 in_panels: matches!(streams, Streams::Panels(_)),
                 c,
@@ -320,7 +349,7 @@ thread_local! {
 /// A task: a block of tiles of one group.
 struct Tiles<'a> {
     gemm: &'a StreamGemm,
-    packed: &'a [f32],
+    a: Rows<'a>,
     b: &'a [f32],
     in_panels: bool,
     c: SharedSlice<'a>,
@@ -381,20 +410,30 @@ impl Tiles<'_> {
                 for row in self.rows.0..self.rows.1 {
                     let total = totals.as_mut_ptr().wrapping_add(tile * M * columns);
                     tile += 1;
-                    // SAFETY: `run` checked the lengths: packed rows hold `depth · M` elements per tile, and `b` holds
-                    // `reach` ≥ largest offset + start + columns; a strip and a panel hold `columns` elements per
-                    // offset, and the totals `M · columns` per tile unless the only part is the last.
+                    // SAFETY: `run` checked the lengths: rows hold `depth` elements, packed ones `depth · M` per tile,
+                    // and `b` holds `reach` ≥ largest offset + start + columns; a strip and a panel hold `columns`
+                    // elements per offset, and the totals `M · columns` per tile unless the only part is the last.
                     unsafe {
-                        let a = self.packed.as_ptr().add((row * gemm.depth() + part.start) * M);
                         let mut sums = if part.start == 0 {
                             self.initial::<V, M, N>(row * M)
                         } else {
                             loaded::<V, M, N>(total)
                         };
-                        if part.start == 0 {
-                            multiply::<V, M, N>(&mut sums, a, offsets, streams);
-                        } else {
-                            add_blocks::<V, M, N>(&mut sums, a, offsets, streams);
+                        match self.a {
+                            Rows::Packed(packed) => {
+                                let a = packed.as_ptr().add((row * gemm.depth() + part.start) * M);
+                                multiply_part::<V, M, N>(
+                                    &mut sums,
+                                    Packed(a),
+                                    offsets,
+                                    streams,
+                                    part.start == 0,
+                                );
+                            }
+                            Rows::Plain(rows) => {
+                                let a = Plain::new(rows, gemm, row * M, part.start);
+                                multiply_part::<V, M, N>(&mut sums, a, offsets, streams, part.start == 0);
+                            }
                         }
                         if is_last {
                             self.store::<V, M, N>(&sums, row * M, first, start);
@@ -501,7 +540,61 @@ unsafe fn loaded<V: Vector, const M: usize, const N: usize>(from: *const f32) ->
     }
 }
 
-/// `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`, block by block; the first block is added term by term.
+/// The elements of a tile's rows at one k after the other.
+trait Left<const M: usize>: Copy {
+    /// Returns the element of row m, `k` terms further.
+    unsafe fn at(self, m: usize, k: usize) -> f32;
+    /// Moves `k` terms further.
+    unsafe fn skip(self, k: usize) -> Self;
+}
+
+#[derive(Clone, Copy)]
+struct Packed(*const f32);
+
+impl<const M: usize> Left<M> for Packed {
+    #[inline(always)]
+    unsafe fn at(self, m: usize, k: usize) -> f32 {
+        // SAFETY: the caller guarantees that the term exists.
+        unsafe { *self.0.add(k * M + m) }
+    }
+
+    #[inline(always)]
+    unsafe fn skip(self, k: usize) -> Self {
+        Self(self.0.wrapping_add(k * M))
+    }
+}
+
+/// One address per row.
+#[derive(Clone, Copy)]
+struct Plain<const M: usize>([*const f32; M]);
+
+impl<const M: usize> Plain<M> {
+    /// Returns the rows from `first` on, starting at term `k`. A tile at the end repeats the last row, whose results
+    /// are not stored.
+    #[inline(always)]
+    fn new(rows: &[f32], gemm: &StreamGemm, first: usize, k: usize) -> Self {
+        let mut starts = [rows.as_ptr(); M];
+        for (m, start) in starts.iter_mut().enumerate() {
+            *start = start.wrapping_add((first + m).min(gemm.m - 1) * gemm.depth() + k);
+        }
+        Self(starts)
+    }
+}
+
+impl<const M: usize> Left<M> for Plain<M> {
+    #[inline(always)]
+    unsafe fn at(self, m: usize, k: usize) -> f32 {
+        // SAFETY: the caller guarantees that the term exists.
+        unsafe { *self.0[m].add(k) }
+    }
+
+    #[inline(always)]
+    unsafe fn skip(self, k: usize) -> Self {
+        Self(self.0.map(|row| row.wrapping_add(k)))
+    }
+}
+
+/// `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]` for packed rows at `a`.
 ///
 /// # Safety
 /// Same as [`multiply_block`].
@@ -512,30 +605,31 @@ pub(super) unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
     offsets: &[usize],
     b: *const f32,
 ) {
-    let (first, rest) = offsets.split_at(offsets.len().min(BLOCK));
-    // SAFETY: guaranteed by the caller; each block gets its part of `a`.
-    unsafe {
-        multiply_block::<V, M, N>(sums, a, first, b);
-        add_blocks::<V, M, N>(sums, a.add(first.len() * M), rest, b);
-    }
+    // SAFETY: guaranteed by the caller.
+    unsafe { multiply_part::<V, M, N>(sums, Packed(a), offsets, b, true) }
 }
 
-/// Adds the sums of further blocks.
+/// `sums[m][j] += Σₖ a[k][m] · b[offsets[k] + j]`, block by block. The first block of the first part is added term by
+/// term, the sum of every other block at once.
 ///
 /// # Safety
 /// Same as [`multiply_block`].
 #[inline(always)]
-unsafe fn add_blocks<V: Vector, const M: usize, const N: usize>(
+unsafe fn multiply_part<V: Vector, const M: usize, const N: usize>(
     sums: &mut [[V; N]; M],
-    a: *const f32,
+    a: impl Left<M>,
     offsets: &[usize],
     b: *const f32,
+    is_first: bool,
 ) {
-    for (block, offsets) in offsets.chunks(BLOCK).enumerate() {
-        // SAFETY: guaranteed by the caller; each block gets its part of `a`.
-        unsafe {
+    let (first, rest) = offsets.split_at(if is_first { offsets.len().min(BLOCK) } else { 0 });
+    // SAFETY: guaranteed by the caller; each block gets its part of `a`.
+    unsafe {
+        multiply_block::<V, M, N>(sums, a, first, b);
+        let a = a.skip(first.len());
+        for (block, offsets) in rest.chunks(BLOCK).enumerate() {
             let mut own = [[V::splat(0.0); N]; M];
-            multiply_block::<V, M, N>(&mut own, a.add(block * BLOCK * M), offsets, b);
+            multiply_block::<V, M, N>(&mut own, a.skip(block * BLOCK), offsets, b);
             for (sums, own) in sums.iter_mut().zip(&own) {
                 for (sum, &own) in sums.iter_mut().zip(own) {
                     *sum = sum.add(own);
@@ -552,13 +646,13 @@ unsafe fn add_blocks<V: Vector, const M: usize, const N: usize>(
 #[inline(always)]
 unsafe fn multiply_block<V: Vector, const M: usize, const N: usize>(
     sums: &mut [[V; N]; M],
-    mut a: *const f32,
+    a: impl Left<M>,
     offsets: &[usize],
     b: *const f32,
 ) {
     // A local copy, so that the sums are kept in registers.
     let mut own = *sums;
-    for &offset in offsets {
+    for (k, &offset) in offsets.iter().enumerate() {
         // SAFETY: guaranteed by the caller.
         unsafe {
             let mut stream = [V::splat(0.0); N];
@@ -566,12 +660,11 @@ unsafe fn multiply_block<V: Vector, const M: usize, const N: usize>(
                 *stream = V::load(b.add(offset + v * V::LANES));
             }
             for (m, own) in own.iter_mut().enumerate() {
-                let factor = V::splat(*a.add(m));
+                let factor = V::splat(a.at(m, k));
                 for (sum, &stream) in own.iter_mut().zip(&stream) {
                     *sum = sum.mul_add(factor, stream);
                 }
             }
-            a = a.add(M);
         }
     }
     *sums = own;
