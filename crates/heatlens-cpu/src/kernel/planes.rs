@@ -86,9 +86,11 @@ impl Planes {
             if self.step[1] == 1 {
                 row.copy_from_slice(&image[from..from + row.len()]);
             } else {
-                // SAFETY: the caller guarantees the instruction set.
-                let done =
-                    if self.step[1] == 2 { unsafe { every_other::<V>(&image[from..], row) } } else { 0 };
+                let done = match self.step[1] {
+                    // SAFETY: the caller guarantees the instruction set.
+                    2 => unsafe { every_other::<V>(&image[from..], row) },
+                    _ => 0,
+                };
                 let rest = image[from..].iter().step_by(self.step[1]);
                 for (to, &value) in row.iter_mut().zip(rest).skip(done) {
                     *to = value;
