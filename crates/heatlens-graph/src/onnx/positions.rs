@@ -3,7 +3,8 @@
 //! They are not computed: [`Positions`] says which pooling they belong to, and [`MaxUnpool`] pools again. PyTorch counts
 //! them within each channel and ONNX from the first element of the array, so PyTorch's exporter writes the difference:
 //! it subtracts the positions of the first elements, which it gets from a pooling of windows of one element, and adds
-//! them again before it writes the values to a list of zeros with `ScatterND`.
+//! them again before it writes the values to a list of zeros with `ScatterND`. Files that heatlens writes have the
+//! derivative of a max pooling and its transpose: `ScatterElements` and `GatherElements` of lists.
 
 use super::batch_index::SAMPLES;
 use super::proto::NodeProto;
@@ -14,6 +15,7 @@ use crate::graph::{Graph, ValueId};
 use crate::op::Kind;
 use crate::op::max_unpool::MaxUnpool;
 use crate::op::pool::MaxPool;
+use crate::op::pool_grad::{MaxPoolGrad, MaxPoolSelect};
 use crate::op::reshape::Reshape;
 use crate::tensor::Tensor;
 
@@ -49,7 +51,7 @@ impl Positions {
     }
 }
 
-/// Reads a node that rearranges positions or writes to them; `None` for other nodes.
+/// Reads a node that rearranges positions, or reads or writes values there; `None` for other nodes.
 pub(super) fn read(scope: &mut Scope<'_>) -> Result<Option<Outputs>, Problem> {
     let (reading, node) = (&*scope.reading, scope.node);
     let moved = match node.op_type() {
@@ -58,7 +60,9 @@ pub(super) fn read(scope: &mut Scope<'_>) -> Result<Option<Outputs>, Problem> {
         "Add" => [[0, 1], [1, 0]].into_iter().find_map(|[a, b]| from_first(reading, node, a, b)),
         "Reshape" => reshaped(reading, node),
         "Unsqueeze" => column(reading, node),
-        "ScatterND" => return scatter(scope),
+        "ScatterND" => return scatter(scope, Form::Column),
+        "ScatterElements" => return scatter(scope, Form::List),
+        "GatherElements" => return take(scope),
         _ => None,
     };
     Ok(moved.map(|positions| vec![Slot::Positions(positions)]))
@@ -165,27 +169,59 @@ fn in_form(positions: &Positions, form: Form) -> Option<Positions> {
     }
 }
 
-/// Writes a list of values to the positions in a list of zeros.
-fn scatter(scope: &mut Scope<'_>) -> Result<Option<Outputs>, Problem> {
-    let Some(Positions::Maxima { pool, x, in_channel: false, form: Form::Column }) =
-        positions(scope.reading, scope.node, 1).cloned()
-    else {
-        return Ok(None);
-    };
-    let reduces = scope.node.attribute.iter().any(|a| a.name() == "reduction" && a.s() != b"none");
+/// Returns the pooling and its input, if the second input holds positions from the first element in this form.
+fn in_list(scope: &Scope<'_>, expected: Form) -> Option<(MaxPool, ValueId)> {
+    match positions(scope.reading, scope.node, 1)? {
+        Positions::Maxima { pool, x, in_channel: false, form } if *form == expected => {
+            Some((pool.clone(), *x))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the shape of the pooled value.
+fn pooled(graph: &Graph, pool: &MaxPool, x: ValueId) -> Result<Shape, OpError> {
+    let facts = crate::op::Operator::infer(pool, &[Some(graph.fact(x))])?;
+    Ok(facts.into_iter().next().map(|fact| fact.shape).unwrap_or_default())
+}
+
+/// Writes a list of values to the positions in a list of zeros, or adds them there.
+fn scatter(scope: &mut Scope<'_>, form: Form) -> Result<Option<Outputs>, Problem> {
+    let Some((pool, x)) = in_list(scope, form) else { return Ok(None) };
+    let reduction = scope.node.attribute.iter().find(|a| a.name() == "reduction").map(|a| a.s().to_vec());
+    let adds = reduction.as_deref() == Some(b"add");
+    let known = adds || reduction.is_none_or(|reduction| reduction == b"none");
     let (list, values) = (scope.input(0)?, scope.input(2)?);
     let graph = &scope.reading.graph;
-    let (whole, flat) = (graph.fact(x).clone(), graph.fact(list).shape.clone());
-    let pooled = crate::op::Operator::infer(&pool, &[Some(&whole)])?;
-    let pooled = pooled.into_iter().next().map(|fact| fact.shape).unwrap_or_default();
-    let fits = flat == list_of(&whole.shape) && graph.fact(values).shape == list_of(&pooled);
-    if reduces || !fits || !is_zero(graph, list) {
+    let (whole, flat) = (graph.fact(x).shape.clone(), graph.fact(list).shape.clone());
+    let pooled = pooled(graph, &pool, x)?;
+    let fits = flat == list_of(&whole) && graph.fact(values).shape == list_of(&pooled);
+    if !known || !fits || !is_zero(graph, list) {
         let what = "writing to positions of maxima other than unpooling (values in a list of zeros)";
         return Err(OpError::Unsupported(what.to_owned()).into());
     }
     let values = scope.step(Reshape { shape: pooled }, &[values])?;
-    let unpooled = scope.step(MaxUnpool { pool }, &[x, values])?;
+    let unpooled = match adds && pool.window.overlaps() {
+        true => scope.step(MaxPoolGrad { pool }, &[x, values])?,
+        false => scope.step(MaxUnpool { pool }, &[x, values])?,
+    };
     scope.finish(Reshape { shape: flat }, &[Some(unpooled)]).map(Some)
+}
+
+/// Reads the elements of a list at the positions.
+fn take(scope: &mut Scope<'_>) -> Result<Option<Outputs>, Problem> {
+    let Some((pool, x)) = in_list(scope, Form::List) else { return Ok(None) };
+    let list = scope.input(0)?;
+    let graph = &scope.reading.graph;
+    let whole = graph.fact(x).shape.clone();
+    if graph.fact(list).shape != list_of(&whole) {
+        let what = "reading at positions of maxima of another value";
+        return Err(OpError::Unsupported(what.to_owned()).into());
+    }
+    let shape = list_of(&pooled(graph, &pool, x)?);
+    let values = scope.step(Reshape { shape: whole }, &[list])?;
+    let taken = scope.step(MaxPoolSelect { pool }, &[x, values])?;
+    scope.finish(Reshape { shape }, &[Some(taken)]).map(Some)
 }
 
 /// Returns the shape of the elements as a list.

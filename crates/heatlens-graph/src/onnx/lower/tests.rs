@@ -165,6 +165,21 @@ fn the_standard_form_computes_the_same() {
     }
 }
 
+#[test]
+fn a_pooling_that_was_written_is_read_again() {
+    let pooling = |case: &Case| ["max_", "unpool_", "select_"].iter().any(|what| case.name.starts_with(what));
+    let mut read = 0;
+    for case in cases().into_iter().filter(pooling) {
+        let again = crate::onnx::read(crate::onnx::write(&case.graph).unwrap());
+        let again = again.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        for n in [1, 3] {
+            assert_eq!(run(&case.graph, n), run(&again, n), "{}", case.name);
+        }
+        read += 1;
+    }
+    assert!(read > 20, "{read} cases");
+}
+
 /// Returns a Python with the required packages, if there is one.
 fn python() -> Option<OsString> {
     let named = std::env::var_os("HEATLENS_PYTHON");
