@@ -6,6 +6,7 @@
 //! used anywhere but in the outputs. For probabilities without logits, such as the mean of several models' outputs, log
 //! odds are appended to the graph. The meaning of the scores (classes, quantities, …) is a [`HeadKind`].
 
+mod box_format;
 mod classes;
 mod decomposed_softmax;
 mod dense;

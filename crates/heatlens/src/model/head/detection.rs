@@ -16,7 +16,7 @@ use heatlens_graph::{Builder, DType, Dim, Graph, GraphError, Shape, Tensor, Valu
 use super::dense::{Dense, Region};
 use super::kind::{HeadKind, Row};
 use super::output_part::{Part, alone, along, before_sigmoid, narrow, same_axis};
-use super::{Activation, Asked, Found, Head, log_odds, value_bounds};
+use super::{Activation, Asked, Found, Head, box_format, log_odds, value_bounds};
 use crate::model::ModelError;
 
 pub(super) const ROW: Row = Row {
@@ -204,8 +204,9 @@ fn build(
         }
         _ => (scores, confidence, None),
     };
+    let computed = box_format::centred(graph, boxes, layout.boxes_axis);
     let value = classes_first(graph, asked, boxes, layout.boxes_axis)?;
-    let centred = (layout.boxes == layout.scores).then_some(true);
+    let centred = computed.or((layout.boxes == layout.scores).then_some(true));
     let boxes = Some(Boxes { value, centred, levels, objectness, side: false });
     let (region, kind) = (Region::Surest, HeadKind::Detection);
     let dense = Dense {
