@@ -21,7 +21,7 @@ use heatlens::graph::op::unary::UnaryFunction;
 use heatlens::graph::op::window::Window;
 use heatlens::graph::{Builder, Fact, Graph, Shape, Tensor, ValueId, onnx, reference};
 use heatlens::method::find;
-use heatlens::model::{HeadKind, Model};
+use heatlens::model::{Description, HeadKind, Model};
 use heatlens::predict::{self, Predictor};
 use heatlens::render::CropTransform;
 use heatlens::run::{self, ChosenTarget, ExplainRequest, Monitor, NoMonitor, RunError, RunOptions};
@@ -439,6 +439,10 @@ fn a_file_that_ends_in_a_choice_is_read_up_to_it() {
         |found: Vec<Vec<Detection>>| -> Vec<[f64; 4]> { found.concat().iter().map(|d| d.bounds).collect() };
     assert_eq!(bounds(found(&model)), bounds(found(&detector())));
     assert!(model.notes.iter().any(|note| note.contains("are read instead")), "{:?}", model.notes);
+    // Everything before the choice is an output: few are listed.
+    let described = Description::of(&model).text(false);
+    let others = described.lines().find(|line| line.starts_with("others")).unwrap();
+    assert!(others.contains(" more; --json lists all") && others.len() < 200, "{others}");
 }
 
 /// Returns the share of a map's heat on the pixels of a class, and the share of these pixels.

@@ -15,6 +15,8 @@ const STAGE_LINES: usize = 15;
 const BAR: usize = 24;
 /// Maximum number of class names listed.
 const CLASSES: usize = 12;
+/// Maximum number of other outputs listed.
+const OUTPUTS: usize = 4;
 
 /// Properties, stages and layers of a model.
 ///
@@ -87,8 +89,13 @@ impl<'m> Description<'m> {
             activation => format!(" after {}", activation.name()),
         };
         let others = graph.outputs().iter().filter(|&&id| id != head.output);
-        let others: Vec<String> =
+        let mut others: Vec<String> =
             others.map(|&id| format!("{} ({})", self.name(id), graph.fact(id).shape)).collect();
+        if others.len() > OUTPUTS + 1 {
+            let more = others.len() - OUTPUTS;
+            others.truncate(OUTPUTS);
+            others.push(format!("… {more} more; --json lists all"));
+        }
         let classes = names.iter().take(CLASSES).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more =
             if names.len() > CLASSES { format!(", … ({} in all)", names.len()) } else { String::new() };
