@@ -6,9 +6,12 @@ use heatlens::graph::compose::normalization::rms;
 use heatlens::graph::op::binary::{Binary, BinaryFunction};
 use heatlens::graph::op::clip::Clip;
 use heatlens::graph::op::layer_normalization::LayerNormalization;
+use heatlens::graph::op::max_unpool::MaxUnpool;
+use heatlens::graph::op::pool::MaxPool;
 use heatlens::graph::op::slice::Slice;
 use heatlens::graph::op::softmax::Softmax;
 use heatlens::graph::op::unary::{Scalar, Unary, UnaryFunction as F};
+use heatlens::graph::op::window::Window;
 use heatlens::graph::{Builder, Dim, Fact, Graph, GraphError, Shape, Tensor, ValueId};
 use heatlens::method::find;
 use heatlens::model::Model;
@@ -153,6 +156,49 @@ fn relevance_is_conserved_through_every_rule() {
                 let (sum, score) = (sum(&found.attributions[0].values), f64::from(found.logits[CLASS]));
                 assert!(score.abs() > 1e-3, "{name}: no score to hand back");
                 assert!((sum - score).abs() <= 2e-3 * score.abs(), "{id}, {name}: {sum} against {score}");
+            }
+        }
+    }
+}
+
+/// Max pooling of the tokens' grid over windows of 2×2, and unpooling of the doubled maxima.
+fn unpooling(b: &mut Builder<'_>, x: ValueId) -> Built {
+    let grid = [Dim::Batch(1), Dim::Fixed(FEATURES), Dim::Fixed(SIDE), Dim::Fixed(SIDE)];
+    let (tokens, x) = (b.shape(x), b.transpose(x, &[0, 2, 1])?);
+    let x = b.reshape(x, Shape(grid.to_vec()))?;
+    let pool = MaxPool { window: Window { strides: vec![2, 2], ..Window::new(&[2, 2]) }, ceil_mode: false };
+    let maxima = b.apply(pool.clone(), &[x])?;
+    let doubled = b.scale(maxima, 2.0)?;
+    let y = b.apply(MaxUnpool { pool }, &[x, doubled])?;
+    let y = b.reshape(y, Shape(vec![tokens.0[0], tokens.0[2], tokens.0[1]]))?;
+    b.transpose(y, &[0, 2, 1])
+}
+
+/// Returns for each token if it holds the maximum of its window for some feature.
+fn holds_a_maximum(image: &[f32]) -> Vec<bool> {
+    let weights = noise(5, CHANNELS * FEATURES);
+    let feature = |token: usize, f: usize| -> f32 {
+        (0..CHANNELS).map(|c| image[c * SIDE * SIDE + token] * weights[c * FEATURES + f]).sum()
+    };
+    let window = |token: usize| {
+        let corner = token / SIDE / 2 * 2 * SIDE + token % SIDE / 2 * 2;
+        [corner, corner + 1, corner + SIDE, corner + SIDE + 1]
+    };
+    let wins = |token, f| window(token).iter().all(|&other| feature(other, f) <= feature(token, f));
+    (0..SIDE * SIDE).map(|token| (0..FEATURES).any(|f| wins(token, f))).collect()
+}
+
+/// Relevance goes from an unpooled value to the maximum at its position, and none to the positions themselves.
+#[test]
+fn relevance_returns_to_the_maxima_through_an_unpooling() {
+    for id in ["lrp_epsilon", "lrp_gamma"] {
+        for (image, found) in images().iter().zip(explain(&model(&unpooling), id, &[], &images())) {
+            let (map, score) = (&found.attributions[0].values, f64::from(found.logits[CLASS]));
+            assert!((sum(map) - score).abs() <= 2e-3 * score.abs(), "{id}: {} against {score}", sum(map));
+            let maxima = holds_a_maximum(image);
+            assert!(maxima.iter().filter(|&&held| !held).count() > 3, "{id}: nothing to tell apart");
+            for (i, relevance) in map.iter().enumerate() {
+                assert_eq!(*relevance == 0.0, !maxima[i % (SIDE * SIDE)], "{id}: element {i}: {relevance}");
             }
         }
     }
