@@ -11,6 +11,8 @@ use super::output_part::{along, same_axis};
 
 /// Maximum length of a chain of nodes that is traced back.
 const MOST_DEEP: usize = 64;
+/// Numbers per box.
+const SIDES: usize = 4;
 
 /// Returns true for centre and size, false for corners, and `None` if the computation shows neither. The four numbers
 /// of a box lie on `axis`.
@@ -32,22 +34,46 @@ pub(super) fn centred(graph: &Graph, boxes: ValueId, axis: usize) -> Option<bool
     }
 }
 
-/// Returns the value that is rearranged and multiplied by constants, and the axis of its boxes' numbers.
+/// Returns the value of four numbers that is rearranged, multiplied by constants and joined with others, and the axis of
+/// its numbers.
 fn unscaled(graph: &Graph, mut value: ValueId, mut axis: usize) -> (ValueId, usize) {
+    let mut start = 0;
     for _ in 0..MOST_DEEP {
         let Some(node) = graph.producer(value).map(|id| graph.node(id)) else { break };
         let Some(input) = node.inputs.first().copied().flatten() else { break };
+        let shape = &graph.fact(value).shape;
         let before = match node.op.kind() {
-            Kind::Transpose(transpose) => transpose.perm.get(axis).copied(),
-            Kind::Slice(slice) => (slice.axis != axis).then_some(axis),
-            Kind::Binary(F::Mul | F::Div) => is_constant(graph, node.inputs.get(1)).then_some(axis),
-            kind if kind.is_renaming() => same_axis(&graph.fact(input).shape, &graph.fact(value).shape, axis),
+            Kind::Transpose(transpose) => transpose.perm.get(axis).map(|&axis| (input, axis, start)),
+            Kind::Slice(slice) if slice.axis != axis => Some((input, axis, start)),
+            Kind::Slice(slice) => (slice.step == 1).then_some((input, axis, start + slice.start)),
+            Kind::Binary(F::Mul | F::Div) => {
+                is_constant(graph, node.inputs.get(1)).then_some((input, axis, start))
+            }
+            Kind::Concat(concat) if shape.axis(concat.axis) == Some(axis) => {
+                part(graph, &node.inputs, axis, start).map(|(part, start)| (part, axis, start))
+            }
+            kind if kind.is_renaming() => {
+                same_axis(&graph.fact(input).shape, shape, axis).map(|axis| (input, axis, start))
+            }
             _ => None,
         };
         let Some(before) = before else { break };
-        (value, axis) = (input, before);
+        (value, axis, start) = before;
     }
     (value, axis)
+}
+
+/// Returns the concatenated value that holds four numbers from `start`, and their position in it.
+fn part(graph: &Graph, inputs: &[Option<ValueId>], axis: usize, start: usize) -> Option<(ValueId, usize)> {
+    let mut before = 0;
+    for input in inputs.iter().copied().flatten() {
+        let size = graph.fact(input).shape.0.get(axis)?.at(1);
+        if (before..before + size).contains(&start) {
+            return (start + SIDES <= before + size).then_some((input, start - before));
+        }
+        before += size;
+    }
+    None
 }
 
 fn is_constant(graph: &Graph, value: Option<&Option<ValueId>>) -> bool {
@@ -76,13 +102,15 @@ fn same(graph: &Graph, a: ValueId, b: ValueId) -> bool {
 #[cfg(test)]
 mod tests {
     use heatlens_graph::op::concat::Concat;
+    use heatlens_graph::op::slice::Slice;
     use heatlens_graph::{Builder, Fact, Shape, Tensor};
 
     use super::*;
 
     type Two = [ValueId; 2];
 
-    /// Returns the format of boxes that are computed from a grid's anchors and two distances, times the grid's step.
+    /// Returns the format of boxes that are computed from a grid's anchors and two distances, times the grid's step, and
+    /// taken from an array that they were joined in with scores.
     fn format(decode: impl FnOnce(&mut Builder<'_>, ValueId, Two) -> Two) -> Option<bool> {
         let mut graph = Graph::new("decode");
         let distances =
@@ -93,7 +121,9 @@ mod tests {
         let boxes = b.apply(Concat { axis: 1 }, &parts).unwrap();
         let step = b.constant(Tensor::f32(&[1, 6], vec![8.0; 6]));
         let boxes = b.mul(boxes, step).unwrap();
-        let boxes = b.transpose(boxes, &[0, 2, 1]).unwrap();
+        let all = b.apply(Concat { axis: 1 }, &[distances[0], boxes, distances[1]]).unwrap();
+        let all = b.transpose(all, &[0, 2, 1]).unwrap();
+        let boxes = b.apply(Slice { axis: 2, start: 2, len: 4, step: 1 }, &[all]).unwrap();
         centred(&graph, boxes, 2)
     }
 
