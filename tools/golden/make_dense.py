@@ -1,16 +1,18 @@
 """Writes the references for heads with scores at many positions: crates/heatlens/tests/golden/dense/.
 
-Usage: make_dense.py [segmentation] [detection] [chosen] [selected]
+Usage: make_dense.py [segmentation] [detection] [box_score] [chosen] [selected]
 
 A small U-Net trained to segment rings and crosses, and the maps that pytorch-grad-cam computes for its
 `SemanticSegmentationTarget`: over the pixels that are predicted to be of a class, and over one pixel. Raw maps, before
 the peer clips and rescales them; float64, from float32 parameters and images, rounded once. `unet.json` lists them.
 
 A small detector with two levels, and the maps of ODAM for its highest-scoring box of each class, by torch's autograd.
-`detector.json` lists them.
+`detector.json` lists them. For boxes whose probability does not round to 1, also the maps of pytorch-grad-cam's
+`FasterRCNNBoxScoreTarget` (`box_score.json`): the probability plus the overlap with the box itself, whose derivative is 0.
 """
 
 import io
+import json
 import sys
 from contextlib import redirect_stderr
 
@@ -18,7 +20,7 @@ import numpy as np
 import onnx
 import pytorch_grad_cam as pgc
 import torch
-from pytorch_grad_cam.utils.model_targets import SemanticSegmentationTarget
+from pytorch_grad_cam.utils.model_targets import FasterRCNNBoxScoreTarget, SemanticSegmentationTarget
 from torch import nn
 from torchvision.models.detection._utils import _topk_min
 from torchvision.ops import batched_nms
@@ -236,6 +238,40 @@ def detection():
     save_json(FOLDER / "detector.json", entries)
 
 
+class Listed(nn.Module):
+    """The detector's boxes as torchvision's detectors return them."""
+
+    def __init__(self, detector):
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, x):
+        logits, boxes = self.detector.heads(self.detector.features(x))
+        scores, labels = logits.sigmoid().max(1)
+        return [{"boxes": b.T, "scores": s, "labels": k} for b, s, k in zip(boxes, scores, labels)]
+
+
+def box_score():
+    model = Detector()
+    weights = onnx.load(str(FOLDER / "detector.onnx")).graph.initializer
+    model.load_state_dict({w.name: torch.from_numpy(onnx.numpy_helper.to_array(w).copy()) for w in weights})
+    model = Listed(model.double().eval())
+    x = torch.from_numpy(np.load(FOLDER / "input.npy")).double()
+    entries, maps = [], []
+    for entry in json.loads((FOLDER / "detector.json").read_text()):
+        if entry["logit"] > 7:
+            continue
+        level = getattr(model.detector, ["fine", "coarse"]["coarse" in entry["layer"]])
+        target = FasterRCNNBoxScoreTarget([entry["class"]], np.array([entry["box"]]))
+        image = x[entry["image"]][None]
+        cams = [raw(cls, model, level, image, target) for cls in (pgc.GradCAM, pgc.HiResCAM)]
+        for method, cam in zip(("grad_cam", "hires_cam"), cams):
+            maps.append(cam.ravel())
+            entries.append({key: entry[key] for key in ("image", "class", "layer")} | {"method": method, "len": cam.size})
+    save(FOLDER / "box_score.npy", np.concatenate(maps))
+    save_json(FOLDER / "box_score.json", entries)
+
+
 def chosen():
     """The detector with a selection of the three highest-scoring boxes as its last step, as YOLOv10 has it."""
     model = onnx.load(str(FOLDER / "detector.onnx"))
@@ -346,5 +382,6 @@ def selected():
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for make in sys.argv[1:] or ["segmentation", "detection", "chosen", "selected"]:
-        {"segmentation": segmentation, "detection": detection, "chosen": chosen, "selected": selected}[make]()
+    makers = {make.__name__: make for make in (segmentation, detection, box_score, chosen, selected)}
+    for make in sys.argv[1:] or makers:
+        makers[make]()

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use common::{Tol, assert_close, golden, npy};
 use heatlens::detector::{Detection, Detector};
-use heatlens::explain::{ExplainOptions, Explainer, Focus, ImageAttributions, Target, ZeroMap};
+use heatlens::explain::{ExplainOptions, Explainer, Focus, ImageAttributions, Score, Target, ZeroMap};
 use heatlens::graph::op::concat::Concat;
 use heatlens::graph::op::conv::Conv;
 use heatlens::graph::op::slice::Slice;
@@ -139,6 +139,31 @@ fn detection_maps_are_those_of_odam() {
             assert!((logit - entry["logit"].as_f64().unwrap()).abs() < 1e-4 * logit.abs(), "{logit}");
         }
     }
+}
+
+/// pytorch-grad-cam's target for detectors is the probability of the box's class, plus its overlap with itself.
+#[test]
+fn probabilities_of_boxes_have_the_maps_of_pytorch_grad_cam() {
+    let text = fs::read_to_string(golden("dense").join("box_score.json")).unwrap();
+    let entries: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let (_, maps) = npy(&golden("dense").join("box_score.npy"));
+    let (model, mut rest) = (detector(), maps.as_slice());
+    assert!(entries.len() >= 8, "{} maps", entries.len());
+    for entry in &entries {
+        let (image, text) = (number(&entry["image"]), |key: &str| entry[key].as_str().unwrap());
+        let options = ExplainOptions {
+            layers: vec![model.layer(text("layer")).unwrap()],
+            target: Target::Class(number(&entry["class"])),
+            score: Score::Probability,
+            ..ExplainOptions::new(&[find(text("method")).unwrap()])
+        };
+        let pixels = &pixels()[image * SIDE * SIDE..(image + 1) * SIDE * SIDE];
+        let explained = Explainer::new(&model, &options).unwrap().explain(pixels, 1).unwrap();
+        let (expected, others) = rest.split_at(number(&entry["len"]));
+        assert_close(&entry.to_string(), &explained[0].attributions[0].values, expected, Tol::FRAMEWORK);
+        rest = others;
+    }
+    assert!(rest.is_empty());
 }
 
 #[test]
