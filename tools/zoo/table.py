@@ -6,7 +6,8 @@ import heatlens
 HEAD = """# The zoo
 
 Which families of image classifiers were opened and compared with the framework that made them. This page is written
-by `tools/zoo/run.py`; see [tools/zoo](../tools/zoo/README.md).
+by `tools/zoo/run.py`; see [tools/zoo](../tools/zoo/README.md). Detectors, segmentation networks, embeddings and other types of
+input have [a page of their own](zoo-heads.md).
 
 Each model has random weights and BatchNorm statistics that matter. heatlens opened the exported file and computed the
 logits, the gradient of one class's logit by the input, and Grad-CAM at the layer it chose by itself, for two images.
