@@ -10,6 +10,7 @@ the smallest network: 1.0 is linear.
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import tempfile
@@ -69,6 +70,11 @@ def network(kind, nodes):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
 
 
+def write(kind, nodes, path):
+    """Writes a network in a process of its own: a command's peak memory includes that of the process that starts it."""
+    path.write_bytes(network(kind, nodes))
+
+
 def measure(command):
     """CPU seconds and MiB of a command."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -96,7 +102,9 @@ def main():
                 of_first = None
                 for nodes in map(int, arguments.nodes.split(",")):
                     model = Path(folder, f"{kind}{nodes}.onnx")
-                    model.write_bytes(network(kind, nodes))
+                    making = multiprocessing.Process(target=write, args=(kind, nodes, model))
+                    making.start()
+                    making.join()
                     runs = []
                     for i in range(arguments.repeat):
                         out = Path(folder, f"{kind}{command}{nodes}-{i}")
