@@ -33,20 +33,14 @@ pub(super) const USUAL: [[usize; 2]; 14] = [
 pub(super) fn first_accepted<T>(
     mut build: impl FnMut([usize; 2]) -> Result<T, OnnxError>,
 ) -> Result<T, OnnxError> {
+    let is_settled =
+        |result: &Result<T, OnnxError>| matches!(result, Ok(_) | Err(OnnxError::TooLarge { .. }));
     let [first, others @ ..] = USUAL;
-    let mut result = build(first);
-    for size in others {
-        match result {
-            Ok(_) | Err(OnnxError::TooLarge { .. }) => break,
-            Err(error) => {
-                result = match build(size) {
-                    accepted @ (Ok(_) | Err(OnnxError::TooLarge { .. })) => accepted,
-                    Err(_) => Err(error),
-                }
-            }
-        }
+    let first = build(first);
+    if is_settled(&first) {
+        return first;
     }
-    result
+    others.into_iter().map(build).find(is_settled).unwrap_or(first)
 }
 
 /// Returns the declared sizes of an input; `None` for an open one.

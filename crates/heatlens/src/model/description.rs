@@ -50,7 +50,7 @@ impl<'m> Description<'m> {
             Ok(choice) => (Some(choice.layer), choice.notes),
             Err(_) => (None, Vec::new()),
         };
-        let levels = model.default_layers(&layers).map_or(Vec::new(), |(levels, _)| levels);
+        let levels = model.level_layers(&layers).unwrap_or_default();
         let has_gap_head = model.gap_head_among(&layers.all).is_some();
         Self { model, layers: layers.all, default, about_default, levels, has_gap_head }
     }

@@ -171,11 +171,16 @@ impl Model {
     /// # Errors
     /// If no value has positions in the image.
     pub(crate) fn default_layers(&self, layers: &Layers) -> Result<(Vec<Layer>, Vec<String>), ModelError> {
-        let levels = self.head.dense.as_ref().and_then(|dense| dense.boxes.as_ref());
-        match levels.and_then(|boxes| level_layers(&self.graph, boxes, &layers.all)) {
+        match self.level_layers(layers) {
             Some(levels) => Ok((levels, Vec::new())),
             None => self.choose_layer(layers).map(|choice| (vec![choice.layer], choice.notes)),
         }
+    }
+
+    /// Returns the layer of each level of a detector with several levels.
+    pub(crate) fn level_layers(&self, layers: &Layers) -> Option<Vec<Layer>> {
+        let boxes = self.head.dense.as_ref()?.boxes.as_ref()?;
+        level_layers(&self.graph, boxes, &layers.all)
     }
 
     /// Returns the layer called `name`: a name as listed by `inspect`, the name of a node or value, the path of a
