@@ -6,13 +6,62 @@
 //!
 //! Conventions: the derivative of ReLU at 0 is 0; a tie in a max-pool window sends the whole gradient to the first
 //! position, as in PyTorch.
-//! gradient to the first position, as PyTorch does.
 
 use crate::builder::Builder;
 use crate::error::GraphError;
 use crate::fact::{Dim, Shape};
 use crate::graph::{Graph, Node, ValueId};
-use crate::op::at;
+use crate::op::{at, require_value};
+
+/// The gradients of a node's inputs, one each; `None` for an input whose gradient is zero or not wanted.
+pub type InputGrads = Result<Vec<Option<ValueId>>, GraphError>;
+
+/// A node that the gradient passes on its way back.
+#[derive(Clone, Copy, Debug)]
+pub struct Backward<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Gradients of its outputs; `None` if zero.
+    pub output_grads: &'a [Option<ValueId>],
+    /// The inputs whose gradients are needed.
+    pub wanted: &'a [bool],
+}
+
+impl Backward<'_> {
+    /// Returns the gradient of the first output, the only differentiable one.
+    #[must_use]
+    pub fn grad(&self) -> Option<ValueId> {
+        self.output_grads.first().copied().flatten()
+    }
+
+    /// Returns true if the gradient of the input at `index` is needed.
+    #[must_use]
+    pub fn wants(&self, index: usize) -> bool {
+        self.wanted.get(index).copied().unwrap_or(false)
+    }
+
+    /// Returns the gradient of the first output if that of the input at `index` is needed.
+    #[must_use]
+    pub fn grad_for(&self, index: usize) -> Option<ValueId> {
+        self.grad().filter(|_| self.wants(index))
+    }
+
+    /// Returns the input at `index`.
+    ///
+    /// # Errors
+    /// If the input is omitted.
+    pub fn input(&self, index: usize) -> Result<ValueId, GraphError> {
+        require_value(self.node, index)
+    }
+
+    /// Returns no gradient for any input.
+    ///
+    /// # Errors
+    /// Never; it has the type of a derivative.
+    pub fn nothing(&self) -> InputGrads {
+        Ok(vec![None; self.node.inputs.len()])
+    }
+}
 
 /// Overrides for the derivatives of nodes.
 pub trait Rules {
@@ -20,13 +69,7 @@ pub trait Rules {
     ///
     /// # Errors
     /// If the rule applies to the node but cannot be built.
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Option<Result<Vec<Option<ValueId>>, GraphError>>;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> Option<InputGrads>;
 }
 
 /// No overrides: every operator's own, true derivative.
@@ -34,13 +77,7 @@ pub trait Rules {
 pub struct DefaultRules;
 
 impl Rules for DefaultRules {
-    fn vjp(
-        &self,
-        _: &mut Builder<'_>,
-        _: &Node,
-        _: &[Option<ValueId>],
-        _: &[bool],
-    ) -> Option<Result<Vec<Option<ValueId>>, GraphError>> {
+    fn vjp(&self, _: &mut Builder<'_>, _: &Backward<'_>) -> Option<InputGrads> {
         None
     }
 }
@@ -76,10 +113,9 @@ pub fn differentiate(
         if output_grads.iter().all(Option::is_none) || !wanted.contains(&true) {
             continue;
         }
-        let input_grads = match rules.vjp(&mut builder, &node, &output_grads, &wanted) {
-            Some(answer) => answer?,
-            None => node.op.vjp(&mut builder, &node, &output_grads, &wanted)?,
-        };
+        let back = Backward { node: &node, output_grads: &output_grads, wanted: &wanted };
+        let input_grads =
+            rules.vjp(&mut builder, &back).unwrap_or_else(|| node.op.vjp(&mut builder, &back))?;
         for (position, (input, grad)) in node.inputs.iter().zip(input_grads).enumerate() {
             if let (Some(input), Some(grad), true) = (input, grad, wanted[position]) {
                 let shape = builder.shape(*input);

@@ -27,7 +27,7 @@ pub mod sniff;
 pub mod tensor;
 
 pub use builder::Builder;
-pub use differentiate::{DefaultRules, Rules, differentiate};
+pub use differentiate::{Backward, DefaultRules, InputGrads, Rules, differentiate};
 pub use error::{GraphError, OpError};
 pub use fact::{DType, Dim, Fact, Shape};
 pub use graph::{Graph, Node, NodeId, Origin, Uses, Value, ValueId};

@@ -3,15 +3,13 @@
 //! For training it is replaced with primitive operators; see [`crate::rewrite::batch_statistics`].
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{Fact, Shape};
-use crate::graph::{Node, ValueId};
+use crate::graph::ValueId;
 use crate::op::unary::UnaryFunction;
 use crate::op::window::channels;
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, first_shape, float_result, invalid, require};
 use crate::tensor::Tensor;
 
 /// `(x − mean) ÷ √(variance + epsilon) · scale + bias`, per channel. Inputs: x (N×C×…), scale, bias, mean, variance (C
@@ -77,24 +75,17 @@ impl Operator for BatchNormalization {
         float_result(first_shape(shapes)?, x.to_f64().into_iter().enumerate().map(normalise).collect())
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 5]) };
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
         for index in [3, 4] {
-            if wants(wanted, index) {
-                return Err(crate::differentiate::no_derivative(node, index));
+            if back.wants(index) {
+                return Err(crate::differentiate::no_derivative(back.node, index));
             }
         }
         let rank = builder.shape(grad).rank();
-        let (scale, mean, variance) =
-            (require_value(node, 1)?, require_value(node, 3)?, require_value(node, 4)?);
+        let (scale, mean, variance) = (back.input(1)?, back.input(3)?, back.input(4)?);
         let inverse = self.inverse_deviation(builder, variance)?;
-        let dx = if wants(wanted, 0) {
+        let dx = if back.wants(0) {
             let factor = builder.mul(scale, inverse)?;
             let factor = per_channel(builder, factor, rank)?;
             Some(builder.mul(grad, factor)?)
@@ -102,8 +93,8 @@ impl Operator for BatchNormalization {
             None
         };
         let axes: Vec<usize> = (0..rank).filter(|&a| a != 1).collect();
-        let dscale = if wants(wanted, 1) {
-            let x = require_value(node, 0)?;
+        let dscale = if back.wants(1) {
+            let x = back.input(0)?;
             let (mean, inverse) = (per_channel(builder, mean, rank)?, per_channel(builder, inverse, rank)?);
             let centred = builder.sub(x, mean)?;
             let normal = builder.mul(centred, inverse)?;
@@ -112,7 +103,7 @@ impl Operator for BatchNormalization {
         } else {
             None
         };
-        let dbias = wants(wanted, 2).then(|| builder.sum(grad, &axes, false)).transpose()?;
+        let dbias = back.wants(2).then(|| builder.sum(grad, &axes, false)).transpose()?;
         Ok(vec![dx, dscale, dbias, None, None])
     }
 }

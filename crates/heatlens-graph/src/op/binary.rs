@@ -1,15 +1,14 @@
 //! Elementwise functions of two values with NumPy broadcasting. Each variant of [`BinaryFunction`] is one operator.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
-use crate::graph::{Node, ValueId};
+use crate::graph::ValueId;
 use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::unary::UnaryFunction;
 use crate::op::r#where::Where;
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, first_shape, invalid, require};
 use crate::tensor::{Data, Tensor};
 
 /// Elementwise function of two values, named as in ONNX.
@@ -264,18 +263,11 @@ impl Operator for Binary {
         Ok(vec![result])
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None, None]) };
-        let sides =
-            Sides { a: require_value(node, 0)?, b: require_value(node, 1)?, y: node.outputs[0], grad };
-        let left = if wants(wanted, 0) { sides.left(self.0, builder)? } else { None };
-        let right = if wants(wanted, 1) { sides.right(self.0, builder)? } else { None };
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return Ok(vec![None, None]) };
+        let sides = Sides { a: back.input(0)?, b: back.input(1)?, y: back.node.outputs[0], grad };
+        let left = if back.wants(0) { sides.left(self.0, builder)? } else { None };
+        let right = if back.wants(1) { sides.right(self.0, builder)? } else { None };
         Ok(vec![left, right])
     }
 }

@@ -1,10 +1,10 @@
 //! Conversion of element types.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{DType, Fact};
-use crate::graph::{Node, ValueId};
-use crate::op::{Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, first_shape, invalid, require};
 use crate::tensor::{Data, Tensor};
 
 /// Converts element types. Input: x. Output: x as `to`. Half and double precision count as `F32`.
@@ -49,15 +49,9 @@ impl Operator for Cast {
         Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?])
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let from = node.inputs.first().copied().flatten().map(|x| builder.fact(x).dtype);
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let from = back.node.inputs.first().copied().flatten().map(|x| builder.fact(x).dtype);
         let smooth = self.to == DType::F32 && from == Some(DType::F32);
-        Ok(vec![first_grad(output_grads).filter(|_| smooth && wants(wanted, 0))])
+        Ok(vec![back.grad().filter(|_| smooth && back.wants(0))])
     }
 }

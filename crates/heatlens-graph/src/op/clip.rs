@@ -1,13 +1,11 @@
 //! Clamping, as in ReLU6.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{DType, Fact};
-use crate::graph::{Node, ValueId};
 use crate::op::binary::BinaryFunction;
-use crate::op::{
-    Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
-};
+use crate::op::{Kind, OnnxForm, Operator, first_shape, float_result, invalid, require};
 use crate::tensor::{Data, Tensor};
 
 /// min(max(x, `min`), `max`). Input: x. The gradient passes strictly between the bounds only.
@@ -51,17 +49,11 @@ impl Operator for Clip {
         float_result(shape, x.to_f64().into_iter().map(clip).collect())
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(mut grad), true) = (first_grad(output_grads), wants(wanted, 0)) else {
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let (Some(mut grad), true) = (back.grad(), back.wants(0)) else {
             return Ok(vec![None]);
         };
-        let x = require_value(node, 0)?;
+        let x = back.input(0)?;
         for (bound, inside) in [(self.min, BinaryFunction::Greater), (self.max, BinaryFunction::Less)] {
             if bound.is_finite() && bound.abs() < f32::MAX {
                 let bound = builder.scalar(bound);

@@ -1,13 +1,11 @@
 //! Concatenation.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{Dim, Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::slice::Slice;
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, invalid, require, require_value, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, at, first_shape, invalid, require};
 use crate::tensor::Tensor;
 
 /// Concatenates any number of values along `axis`; their other sizes must be equal.
@@ -73,21 +71,15 @@ impl Operator for Concat {
         })
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; node.inputs.len()]) };
-        let axis = self.axis_of(&builder.shape(grad)).map_err(|e| at(node, e))?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
+        let axis = self.axis_of(&builder.shape(grad)).map_err(|e| at(back.node, e))?;
         let mut start = 0;
-        let mut grads = Vec::with_capacity(node.inputs.len());
-        for i in 0..node.inputs.len() {
-            let size = builder.shape(require_value(node, i)?).0[axis].at(1);
+        let mut grads = Vec::with_capacity(back.node.inputs.len());
+        for i in 0..back.node.inputs.len() {
+            let size = builder.shape(back.input(i)?).0[axis].at(1);
             let part = Slice { axis, start, len: size, step: 1 };
-            grads.push(wants(wanted, i).then(|| builder.apply(part, &[grad])).transpose()?);
+            grads.push(back.wants(i).then(|| builder.apply(part, &[grad])).transpose()?);
             start += size;
         }
         Ok(grads)

@@ -1,15 +1,12 @@
 //! Convolution.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{Dim, Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::conv_grad::{ConvInputGrad, ConvWeightGrad};
 use crate::op::window::{Window, channels, spatial_sizes};
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require};
 use crate::tensor::Tensor;
 
 /// Cross-correlation over any number of spatial axes. Inputs: x (N×C×spatial), w (M×C/group×kernel), optional bias (M).
@@ -90,26 +87,21 @@ impl Operator for Conv {
         float_result(shape, y)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 3]) };
-        let (x, w) = (require_value(node, 0)?, require_value(node, 1)?);
-        let dx = if wants(wanted, 0) {
-            let input = spatial_sizes(builder.fact(x)).map_err(|e| at(node, e))?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
+        let (x, w) = (back.input(0)?, back.input(1)?);
+        let dx = if back.wants(0) {
+            let input = spatial_sizes(builder.fact(x)).map_err(|e| at(back.node, e))?;
             Some(builder.apply(ConvInputGrad { conv: self.clone(), input }, &[grad, w])?)
         } else {
             None
         };
-        let dw = wants(wanted, 1)
+        let dw = back
+            .wants(1)
             .then(|| builder.apply(ConvWeightGrad { conv: self.clone() }, &[x, grad]))
             .transpose()?;
         let axes: Vec<usize> = (0..builder.shape(grad).rank()).filter(|&a| a != 1).collect();
-        let db = wants(wanted, 2).then(|| builder.sum(grad, &axes, false)).transpose()?;
+        let db = back.wants(2).then(|| builder.sum(grad, &axes, false)).transpose()?;
         Ok(vec![dx, dw, db])
     }
 }

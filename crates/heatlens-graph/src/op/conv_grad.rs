@@ -1,15 +1,13 @@
 //! The two gradients of a convolution, each an operator with its own kernel.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::conv::{Conv, ConvWalk, onnx_form};
 use crate::op::window::{channels, spatial_sizes};
-use crate::op::{
-    Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value,
-    wants,
-};
+use crate::op::{Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require};
 use crate::tensor::Tensor;
 
 /// Gradient of [`Conv`] with respect to its input. Inputs: dy (N×M×spatial), w (M×C/group×kernel). Output: dx
@@ -77,17 +75,12 @@ impl Operator for ConvInputGrad {
         float_result(shape, dx)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
-        let (dy, w) = (require_value(node, 0)?, require_value(node, 1)?);
-        let ddy = wants(wanted, 0).then(|| builder.apply(self.conv.clone(), &[grad, w])).transpose()?;
-        let dw = wants(wanted, 1)
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
+        let (dy, w) = (back.input(0)?, back.input(1)?);
+        let ddy = back.wants(0).then(|| builder.apply(self.conv.clone(), &[grad, w])).transpose()?;
+        let dw = back
+            .wants(1)
             .then(|| builder.apply(ConvWeightGrad { conv: self.conv.clone() }, &[grad, dy]))
             .transpose()?;
         Ok(vec![ddy, dw])
@@ -138,22 +131,16 @@ impl Operator for ConvWeightGrad {
         float_result(shape, dw)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
-        let (x, dy) = (require_value(node, 0)?, require_value(node, 1)?);
-        let dx = if wants(wanted, 0) {
-            let input = spatial_sizes(builder.fact(x)).map_err(|e| at(node, e))?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
+        let (x, dy) = (back.input(0)?, back.input(1)?);
+        let dx = if back.wants(0) {
+            let input = spatial_sizes(builder.fact(x)).map_err(|e| at(back.node, e))?;
             Some(builder.apply(ConvInputGrad { conv: self.conv.clone(), input }, &[dy, grad])?)
         } else {
             None
         };
-        let ddy = wants(wanted, 1).then(|| builder.apply(self.conv.clone(), &[x, grad])).transpose()?;
+        let ddy = back.wants(1).then(|| builder.apply(self.conv.clone(), &[x, grad])).transpose()?;
         Ok(vec![dx, ddy])
     }
 

@@ -1,12 +1,13 @@
 //! Broadcasting to a shape.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::export::{ExpandTo, sizes};
-use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_shape, invalid, require, require_value};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: x broadcast to `shape`: repeated along axes of size 1 and along new leading axes.
@@ -42,15 +43,9 @@ impl Operator for Expand {
         Tensor::assemble(&[x], shape, |emit| for_each_offset(shape, [&strides], |[at]| emit(0, at)))
     }
 
-    fn vjp(
-        &self,
-        _: &mut Builder<'_>,
-        _: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
         // `differentiate` sums over the repeated axes.
-        Ok(vec![first_grad(output_grads).filter(|_| wants(wanted, 0))])
+        Ok(vec![back.grad().filter(|_| back.wants(0))])
     }
 
     fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {

@@ -4,6 +4,7 @@
 //! evaluator supports them, so that a lowered graph can be compared with the original.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
@@ -110,8 +111,8 @@ impl Operator for AxisSize {
         whole(first_shape(shapes)?, size.map(to_int).into_iter().collect())
     }
 
-    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
-        no_derivative(node)
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        no_derivative(back.node)
     }
 }
 
@@ -141,8 +142,8 @@ impl Operator for ExpandTo {
         super::expand::Expand { shape: Shape::fixed(shape) }.eval(inputs, shapes)
     }
 
-    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
-        no_derivative(node)
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        no_derivative(back.node)
     }
 }
 
@@ -173,8 +174,8 @@ impl Operator for MaxPoolIndices {
         Ok(results)
     }
 
-    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
-        no_derivative(node)
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        no_derivative(back.node)
     }
 }
 
@@ -207,8 +208,8 @@ impl Operator for MaxUnpoolTo {
         float_result(shape, whole)
     }
 
-    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
-        no_derivative(node)
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        no_derivative(back.node)
     }
 }
 
@@ -246,8 +247,8 @@ impl Operator for ScatterAdd {
         float_result(first_shape(shapes)?, sum)
     }
 
-    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
-        no_derivative(node)
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        no_derivative(back.node)
     }
 }
 
@@ -274,8 +275,8 @@ impl Operator for Take {
         float_result(first_shape(shapes)?, places.into_iter().map(|i| data[i]).collect())
     }
 
-    fn vjp(&self, _: &mut Builder<'_>, node: &Node, _: &[Option<ValueId>], _: &[bool]) -> Grads {
-        no_derivative(node)
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        no_derivative(back.node)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
 use crate::op::matmul::MatMul;
 use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require, require_value,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -99,15 +99,9 @@ impl Operator for Gather {
         })
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let size = builder.shape(require_value(node, 0)?).0[self.axis].at(1);
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let size = builder.shape(back.input(0)?).0[self.axis].at(1);
         Ok(vec![Some(builder.apply(GatherGrad { gather: self.clone(), size }, &[grad])?)])
     }
 }
@@ -158,14 +152,8 @@ impl Operator for GatherGrad {
         float_result(shape, dx)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        _: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
         Ok(vec![Some(builder.apply(self.gather.clone(), &[grad])?)])
     }
 

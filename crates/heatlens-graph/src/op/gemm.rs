@@ -1,14 +1,12 @@
 //! General matrix product, used by dense layers.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact, Shape};
-use crate::graph::{Node, ValueId};
+use crate::graph::ValueId;
 use crate::op::broadcast::{broadcast, offset, strides_in};
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, first_shape, float_result, invalid, require};
 use crate::tensor::Tensor;
 
 /// `alpha · A′B′ + beta · C`, where A′ and B′ are A and B or their transposes. Inputs: A (M×K), B (K×N), optional C
@@ -112,26 +110,20 @@ impl Operator for Gemm {
         float_result(shape, values)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 3]) };
-        let (a, b) = (require_value(node, 0)?, require_value(node, 1)?);
-        let da = wants(wanted, 0).then(|| match self.trans_a {
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
+        let (a, b) = (back.input(0)?, back.input(1)?);
+        let da = back.wants(0).then(|| match self.trans_a {
             false => self.product(builder, (grad, false), (b, !self.trans_b)),
             true => self.product(builder, (b, self.trans_b), (grad, true)),
         });
         let da = da.transpose()?;
-        let db = wants(wanted, 1).then(|| match self.trans_b {
+        let db = back.wants(1).then(|| match self.trans_b {
             false => self.product(builder, (a, !self.trans_a), (grad, false)),
             true => self.product(builder, (grad, true), (a, self.trans_a)),
         });
         let db = db.transpose()?;
-        let dc = wants(wanted, 2).then(|| match self.beta.to_bits() == 1.0f32.to_bits() {
+        let dc = back.wants(2).then(|| match self.beta.to_bits() == 1.0f32.to_bits() {
             true => Ok(grad),
             false => builder.scale(grad, self.beta),
         });

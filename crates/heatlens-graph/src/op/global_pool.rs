@@ -1,9 +1,9 @@
 //! Global pooling over the spatial axes.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{Dim, Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::reduce::{Reduce, ReduceFunction};
 use crate::op::window::{channels, spatial_sizes};
 use crate::op::{Kind, OnnxForm, Operator, require};
@@ -60,14 +60,8 @@ impl Operator for GlobalPool {
         self.as_reduce(require(inputs, 0)?.shape().len()).eval(inputs, shapes)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let rank = builder.shape(node.outputs[0]).rank();
-        self.as_reduce(rank).vjp(builder, node, output_grads, wanted)
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let rank = builder.shape(back.node.outputs[0]).rank();
+        self.as_reduce(rank).vjp(builder, back)
     }
 }

@@ -1,10 +1,10 @@
 //! Operators that return their input unchanged after training.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::Fact;
-use crate::graph::{Node, ValueId};
-use crate::op::{Kind, OnnxForm, Operator, first_grad, require, wants};
+use crate::op::{Kind, OnnxForm, Operator, require};
 use crate::tensor::Tensor;
 
 /// Returns its input. Input: x. Output: x.
@@ -36,13 +36,7 @@ impl Operator for Identity {
         Ok(vec![require(inputs, 0)?.clone()])
     }
 
-    fn vjp(
-        &self,
-        _: &mut Builder<'_>,
-        _: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        Ok(vec![first_grad(output_grads).filter(|_| wants(wanted, 0))])
+    fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        Ok(vec![back.grad().filter(|_| back.wants(0))])
     }
 }

@@ -1,7 +1,7 @@
 //! Layer normalisation and its gradient.
 
 use crate::builder::Builder;
-use crate::differentiate::{DefaultRules, differentiate};
+use crate::differentiate::{Backward, DefaultRules, InputGrads, differentiate};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
@@ -9,8 +9,7 @@ use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
 use crate::op::identity::Identity;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require, require_value,
 };
 use crate::tensor::Tensor;
 
@@ -104,28 +103,22 @@ impl Operator for LayerNormalization {
         float_result(shape, values)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let mut grads = vec![None; node.inputs.len()];
-        let Some(grad) = first_grad(output_grads) else { return Ok(grads) };
-        let x = require_value(node, 0)?;
-        if wants(wanted, 0) {
-            let inner = match node.inputs.get(1).copied().flatten() {
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let mut grads = vec![None; back.node.inputs.len()];
+        let Some(grad) = back.grad() else { return Ok(grads) };
+        let x = back.input(0)?;
+        if back.wants(0) {
+            let inner = match back.node.inputs.get(1).copied().flatten() {
                 Some(scale) => builder.mul(grad, scale)?,
                 None => grad,
             };
             grads[0] = Some(builder.apply(LayerNormalizationGrad { normalization: *self }, &[x, inner])?);
         }
-        if wants(wanted, 1) {
+        if back.wants(1) {
             let normal = builder.apply(*self, &[x])?;
             grads[1] = Some(builder.mul(grad, normal)?);
         }
-        if wants(wanted, 2) {
+        if back.wants(2) {
             grads[2] = Some(grad);
         }
         Ok(grads)
@@ -207,24 +200,18 @@ impl Operator for LayerNormalizationGrad {
         float_result(first_shape(shapes)?, values)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
         // Differentiates the formula. Copies of the inputs make x and dy independent leaves, because dy may depend on
         // x.
-        let x = builder.apply(Identity::Identity, &[require_value(node, 0)?])?;
-        let dy = builder.apply(Identity::Identity, &[require_value(node, 1)?])?;
+        let x = builder.apply(Identity::Identity, &[back.input(0)?])?;
+        let dy = builder.apply(Identity::Identity, &[back.input(1)?])?;
         let dx = self.formula(builder, x, dy)?;
         let sides: Vec<ValueId> =
-            [x, dy].into_iter().zip(wanted).filter_map(|(v, &wanted)| wanted.then_some(v)).collect();
-        let found = differentiate(builder.graph_mut(), &node.name, dx, grad, &sides, &DefaultRules)?;
+            [x, dy].into_iter().zip(back.wanted).filter_map(|(v, &wanted)| wanted.then_some(v)).collect();
+        let found = differentiate(builder.graph_mut(), &back.node.name, dx, grad, &sides, &DefaultRules)?;
         let mut found = found.into_iter();
-        Ok(wanted.iter().map(|&wanted| if wanted { found.next() } else { None }).collect())
+        Ok(back.wanted.iter().map(|&wanted| if wanted { found.next() } else { None }).collect())
     }
 
     fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {

@@ -1,13 +1,11 @@
 //! Matrix product as in NumPy.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{DType, Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
-use crate::op::{
-    Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require, require_value, wants,
-};
+use crate::op::{Kind, OnnxForm, Operator, first_shape, float_result, invalid, require};
 use crate::tensor::Tensor;
 
 /// Matrix product over the last two axes; leading axes broadcast. Inputs: a (…×M×K), b (…×K×N), both of rank 2 or more
@@ -61,22 +59,16 @@ impl Operator for MatMul {
         float_result(shape, values)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 2]) };
-        let (a, b) = (require_value(node, 0)?, require_value(node, 1)?);
-        let da = if wants(wanted, 0) {
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
+        let (a, b) = (back.input(0)?, back.input(1)?);
+        let da = if back.wants(0) {
             let transposed = builder.transpose_last(b)?;
             Some(builder.matmul(grad, transposed)?)
         } else {
             None
         };
-        let db = if wants(wanted, 1) {
+        let db = if back.wants(1) {
             let transposed = builder.transpose_last(a)?;
             Some(builder.matmul(transposed, grad)?)
         } else {

@@ -1,6 +1,7 @@
 //! Inverse of max pooling: values return to the positions of the maxima.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::graph::{Node, ValueId};
@@ -8,7 +9,7 @@ use crate::op::export::{MaxPoolIndices, MaxUnpoolTo, sizes};
 use crate::op::pool::MaxPool;
 use crate::op::pool_grad::{MaxPoolGrad, MaxPoolSelect};
 use crate::op::window::spatial_sizes;
-use crate::op::{Kind, OnnxForm, Operator, at, first_grad, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, at, invalid, require, require_value};
 use crate::tensor::Tensor;
 
 /// Each value at the position of its window's maximum, zeros elsewhere. Inputs: x (N×C×spatial), whose maxima have the
@@ -73,17 +74,9 @@ impl Operator for MaxUnpool {
         self.grad().eval(inputs, shapes)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 1)) else {
-            return Ok(vec![None; 2]);
-        };
-        let x = require_value(node, 0)?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(1) else { return back.nothing() };
+        let x = back.input(0)?;
         Ok(vec![None, Some(builder.apply(MaxPoolSelect { pool: self.pool.clone() }, &[x, grad])?)])
     }
 

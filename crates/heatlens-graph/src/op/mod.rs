@@ -50,6 +50,7 @@ pub use kind::Kind;
 pub use reduce::to_axes;
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
 use crate::graph::{Node, ValueId};
@@ -83,13 +84,7 @@ pub trait Operator: Any + Debug + Send + Sync {
     ///
     /// # Errors
     /// If a wanted derivative does not exist.
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError>;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads;
 
     /// Expresses a non-standard operator in standard ONNX operators; `Ok(None)` if it is standard already.
     ///
@@ -135,16 +130,6 @@ pub fn require_value(node: &Node, index: usize) -> Result<ValueId, GraphError> {
 #[must_use]
 pub fn at(node: &Node, source: OpError) -> GraphError {
     GraphError::Node { node: node.name.clone(), op: node.op.onnx_form().name.to_owned(), source }
-}
-
-/// Returns the gradient of a node's first output, the only differentiable one.
-pub(crate) fn first_grad(output_grads: &[Option<ValueId>]) -> Option<ValueId> {
-    output_grads.first().copied().flatten()
-}
-
-/// True if the gradient of the input at `index` is wanted.
-pub(crate) fn wants(wanted: &[bool], index: usize) -> bool {
-    wanted.get(index).copied().unwrap_or(false)
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> OpError {

@@ -1,13 +1,14 @@
 //! Constant padding, and the transpose of [`Slice`].
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{dense_strides, for_each_index, offset};
 use crate::op::cast::Cast;
 use crate::op::slice::Slice;
-use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_shape, invalid, require, require_value};
 use crate::tensor::Tensor;
 
 /// Pads x with `value`. Input: x.
@@ -86,17 +87,11 @@ impl Operator for Pad {
         surrounded(x, self.value, shape, from)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(mut grad), true) = (first_grad(output_grads), wants(wanted, 0)) else {
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let (Some(mut grad), true) = (back.grad(), back.wants(0)) else {
             return Ok(vec![None]);
         };
-        let shape = builder.shape(require_value(node, 0)?);
+        let shape = builder.shape(back.input(0)?);
         for (axis, dim) in shape.0.iter().enumerate() {
             if self.begin[axis] + self.end[axis] > 0 {
                 let inside = Slice { axis, start: self.begin[axis], len: dim.at(1), step: 1 };
@@ -136,14 +131,8 @@ impl Operator for Unslice {
         surrounded(x, 0.0, shape, from)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        _: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
         Ok(vec![Some(builder.apply(self.slice, &[grad])?)])
     }
 

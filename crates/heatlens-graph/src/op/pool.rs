@@ -1,15 +1,12 @@
 //! Pooling over sliding windows.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::pool_grad::{AveragePoolGrad, MaxPoolGrad};
 use crate::op::window::{Window, channels, spatial_sizes};
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, require, require_value,
-    wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, at, first_shape, float_result, require};
 use crate::tensor::Tensor;
 
 /// Maximum of each window; padding is ignored. Input: x (N×C×spatial).
@@ -111,15 +108,9 @@ impl Operator for MaxPool {
         float_result(shape, y)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let x = require_value(node, 0)?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let x = back.input(0)?;
         Ok(vec![Some(builder.apply(MaxPoolGrad { pool: self.clone() }, &[x, grad])?)])
     }
 }
@@ -176,16 +167,10 @@ impl Operator for AveragePool {
         float_result(shape, y)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let x = require_value(node, 0)?;
-        let input = spatial_sizes(builder.fact(x)).map_err(|e| at(node, e))?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let x = back.input(0)?;
+        let input = spatial_sizes(builder.fact(x)).map_err(|e| at(back.node, e))?;
         Ok(vec![Some(builder.apply(AveragePoolGrad { pool: self.clone(), input }, &[grad])?)])
     }
 }

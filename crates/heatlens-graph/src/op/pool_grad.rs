@@ -1,6 +1,7 @@
 //! Gradients of pooling, each an operator with its own kernel.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{Dim, Fact, Shape};
 use crate::graph::{Node, ValueId};
@@ -9,10 +10,7 @@ use crate::op::conv_grad::ConvInputGrad;
 use crate::op::export::{MaxPoolIndices, ScatterAdd, Take, flat, joined, zeros};
 use crate::op::pool::{AveragePool, MaxPool, Planes};
 use crate::op::window::{Window, channels, spatial_sizes};
-use crate::op::{
-    Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, require_value,
-    wants,
-};
+use crate::op::{Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require, require_value};
 use crate::tensor::Tensor;
 
 /// Gradient of [`MaxPool`]: sends each window's gradient to the position of its maximum and adds up those of
@@ -101,17 +99,9 @@ impl Operator for MaxPoolGrad {
         float_result(shape, dx)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 1)) else {
-            return Ok(vec![None; 2]);
-        };
-        let x = require_value(node, 0)?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(1) else { return back.nothing() };
+        let x = back.input(0)?;
         let ddy = builder.apply(MaxPoolSelect { pool: self.pool.clone() }, &[x, grad])?;
         Ok(vec![None, Some(ddy)])
     }
@@ -154,17 +144,9 @@ impl Operator for MaxPoolSelect {
         float_result(shape, best.iter().enumerate().map(|(i, s)| v[i / out * area + s]).collect())
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 1)) else {
-            return Ok(vec![None; 2]);
-        };
-        let x = require_value(node, 0)?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(1) else { return back.nothing() };
+        let x = back.input(0)?;
         let dv = builder.apply(MaxPoolGrad { pool: self.pool.clone() }, &[x, grad])?;
         Ok(vec![None, Some(dv)])
     }
@@ -218,14 +200,8 @@ impl Operator for AveragePoolGrad {
         float_result(shape, dx)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        _: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
         Ok(vec![Some(builder.apply(self.pool.clone(), &[grad])?)])
     }
 

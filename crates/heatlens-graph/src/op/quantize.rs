@@ -1,6 +1,7 @@
 //! Quantisation, simulated in floating point.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact, Shape};
 use crate::graph::{Node, ValueId};
@@ -9,8 +10,7 @@ use crate::op::broadcast::{for_each_offset, strides_in};
 use crate::op::clip::Clip;
 use crate::op::unary::UnaryFunction;
 use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, first_shape, float_result, invalid, require, require_value,
 };
 use crate::tensor::Tensor;
 
@@ -114,22 +114,14 @@ impl Operator for FakeQuantize {
         float_result(shape, values)
     }
 
-    fn vjp(
-        &self,
-        b: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
+    fn vjp(&self, b: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
         for index in [1, 2] {
-            if wants(wanted, index) {
-                return Err(crate::differentiate::no_derivative(node, index));
+            if back.wants(index) {
+                return Err(crate::differentiate::no_derivative(back.node, index));
             }
         }
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else {
-            return Ok(vec![None; 3]);
-        };
-        let (whole, scale) = self.unclamped(b, node)?;
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let (whole, scale) = self.unclamped(b, back.node)?;
         let mut dx = b.div(grad, scale)?;
         for (bound, inside) in
             [(self.low - 1.0, BinaryFunction::GreaterOrEqual), (self.high + 1.0, BinaryFunction::LessOrEqual)]

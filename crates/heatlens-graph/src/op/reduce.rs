@@ -1,15 +1,14 @@
 //! Reductions over axes.
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Dim, Fact, Shape};
-use crate::graph::{Node, ValueId};
+use crate::graph::ValueId;
 use crate::op::binary::BinaryFunction;
 use crate::op::broadcast::{dense_strides, for_each_offset};
 use crate::op::r#where::Where;
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, at, first_grad, float_result, invalid, require, require_value, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, at, float_result, invalid, require};
 use crate::tensor::{Data, Tensor};
 
 /// Function of a reduction, named as in ONNX.
@@ -163,20 +162,14 @@ impl Operator for Reduce {
         float_result(super::first_shape(shapes)?, values)
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let x = require_value(node, 0)?;
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let x = back.input(0)?;
         let shape = builder.shape(x);
-        let kept = self.kept_shape(&shape).map_err(|e| at(node, e))?;
+        let kept = self.kept_shape(&shape).map_err(|e| at(back.node, e))?;
         let grad = builder.reshape(grad, kept.clone())?;
         if matches!(self.function, ReduceFunction::Max | ReduceFunction::Min) {
-            let y = builder.reshape(node.outputs[0], kept)?;
+            let y = builder.reshape(back.node.outputs[0], kept)?;
             return Ok(vec![Some(share_among_ties(builder, grad, x, y, &self.axes)?)]);
         }
         if self.function == ReduceFunction::Prod {
@@ -192,7 +185,7 @@ impl Operator for Reduce {
             (!batch_goes).then_some(whole.len_per_sample()? as f32 / part.len_per_sample()? as f32)
         };
         let count = ratio(&shape, &kept).ok_or_else(|| {
-            at(node, OpError::Unsupported("the derivative of a mean over the batch".to_owned()))
+            at(back.node, OpError::Unsupported("the derivative of a mean over the batch".to_owned()))
         })?;
         Ok(vec![Some(builder.scale(grad, 1.0 / count)?)])
     }

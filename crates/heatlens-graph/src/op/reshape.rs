@@ -3,13 +3,11 @@
 //! The four differ only in how the new shape is specified; they share value and derivative.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{Dim, Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::export::joined;
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, first_shape, invalid, require};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: its elements with shape `shape`.
@@ -68,15 +66,9 @@ impl<T: Renaming> Operator for T {
         Ok(vec![y.ok_or_else(|| invalid(format!("{:?} elements do not fill {shape:?}", x.shape())))?])
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let shape = builder.shape(require_value(node, 0)?);
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let shape = builder.shape(back.input(0)?);
         Ok(vec![Some(builder.reshape(grad, shape)?)])
     }
 }

@@ -1,11 +1,11 @@
 //! Slicing along an axis.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{Dim, Fact};
-use crate::graph::{Node, ValueId};
 use crate::op::pad::Unslice;
-use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_shape, invalid, require};
 use crate::tensor::Tensor;
 
 /// Elements `start`, `start + step`, … of one axis, `len` of them. Input: x. Slicing several axes takes several of
@@ -79,15 +79,9 @@ impl Operator for Slice {
         })
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let size = builder.shape(require_value(node, 0)?).0[self.axis].at(1);
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let size = builder.shape(back.input(0)?).0[self.axis].at(1);
         Ok(vec![Some(builder.apply(Unslice { slice: *self, size }, &[grad])?)])
     }
 }

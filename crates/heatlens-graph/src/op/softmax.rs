@@ -1,13 +1,11 @@
 //! Softmax and log-softmax.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{DType, Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::unary::UnaryFunction;
-use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, at, first_grad, first_shape, float_result, invalid, require, wants,
-};
+use crate::op::{Attribute, Kind, OnnxForm, Operator, at, first_shape, float_result, invalid, require};
 use crate::tensor::Tensor;
 
 /// eˣ ÷ Σ eˣ along `axis`, or its logarithm. Input: x.
@@ -70,16 +68,10 @@ impl Operator for Softmax {
         float_result(first_shape(shapes)?, values)
     }
 
-    fn vjp(
-        &self,
-        b: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let y = node.outputs[0];
-        let axis = self.axis_of(&b.shape(y)).map_err(|e| at(node, e))?;
+    fn vjp(&self, b: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let y = back.node.outputs[0];
+        let axis = self.axis_of(&b.shape(y)).map_err(|e| at(back.node, e))?;
         let dx = if self.log {
             let total = b.sum(grad, &[axis], true)?;
             let p = b.unary(UnaryFunction::Exp, y)?;

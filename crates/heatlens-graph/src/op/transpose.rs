@@ -1,11 +1,11 @@
 //! Permutation of axes.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{Fact, Shape};
-use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{dense_strides, for_each_offset};
-use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_shape, invalid, require};
 use crate::tensor::Tensor;
 
 /// Input: x. Output: x with permuted axes; output axis `i` is axis `perm[i]` of x.
@@ -54,14 +54,8 @@ impl Operator for Transpose {
         Tensor::assemble(&[x], shape, |emit| for_each_offset(shape, [&strides], |[at]| emit(0, at)))
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        _: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
         Ok(vec![Some(builder.apply(self.inverse(), &[grad])?)])
     }
 }

@@ -4,12 +4,12 @@ mod derivative;
 mod lower;
 
 use crate::builder::Builder;
+use crate::differentiate::{Backward, InputGrads};
 use crate::error::{GraphError, OpError};
 use crate::fact::{DType, Fact};
 use crate::graph::{Node, ValueId};
 use crate::op::{
-    Attribute, Kind, OnnxForm, Operator, first_grad, first_shape, float_result, invalid, require,
-    require_value, wants,
+    Attribute, Kind, OnnxForm, Operator, first_shape, float_result, invalid, require, require_value,
 };
 use crate::tensor::{Data, Tensor};
 
@@ -292,16 +292,10 @@ impl Operator for Unary {
         Ok(vec![y.ok_or_else(|| invalid("the result does not fill its shape"))?])
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let (Some(grad), true) = (first_grad(output_grads), wants(wanted, 0)) else { return Ok(vec![None]) };
-        let x = require_value(node, 0)?;
-        Ok(vec![self.0.chain(builder, grad, x, node.outputs[0])?])
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad_for(0) else { return back.nothing() };
+        let x = back.input(0)?;
+        Ok(vec![self.0.chain(builder, grad, x, back.node.outputs[0])?])
     }
 
     fn lower(&self, builder: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {

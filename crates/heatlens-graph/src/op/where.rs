@@ -1,11 +1,11 @@
 //! Selection between two values by a mask.
 
 use crate::builder::Builder;
-use crate::error::{GraphError, OpError};
+use crate::differentiate::{Backward, InputGrads};
+use crate::error::OpError;
 use crate::fact::{DType, Fact};
-use crate::graph::{Node, ValueId};
 use crate::op::broadcast::{broadcast, for_each_offset, strides_in};
-use crate::op::{Kind, OnnxForm, Operator, first_grad, first_shape, invalid, require, require_value, wants};
+use crate::op::{Kind, OnnxForm, Operator, first_shape, invalid, require};
 use crate::tensor::Tensor;
 
 /// Inputs: mask, x, y. Output: x where the mask is true, y elsewhere, broadcast.
@@ -49,17 +49,11 @@ impl Operator for Where {
         })
     }
 
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>, GraphError> {
-        let Some(grad) = first_grad(output_grads) else { return Ok(vec![None; 3]) };
-        let mask = require_value(node, 0)?;
-        let x = wants(wanted, 1).then(|| builder.keep_where(mask, grad)).transpose()?;
-        let y = if wants(wanted, 2) {
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+        let Some(grad) = back.grad() else { return back.nothing() };
+        let mask = back.input(0)?;
+        let x = back.wants(1).then(|| builder.keep_where(mask, grad)).transpose()?;
+        let y = if back.wants(2) {
             let zero = builder.scalar(0.0);
             Some(builder.apply(Self, &[mask, zero, grad])?)
         } else {

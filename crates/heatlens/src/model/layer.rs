@@ -300,7 +300,7 @@ mod tests {
     use heatlens_graph::op::unary::UnaryFunction;
     use heatlens_graph::op::window::Window;
     use heatlens_graph::op::{Attribute, OnnxForm, Operator};
-    use heatlens_graph::{Fact, Graph, Node, OpError, Tensor};
+    use heatlens_graph::{Backward, Fact, Graph, InputGrads, OpError, Tensor};
 
     use super::*;
 
@@ -325,14 +325,8 @@ mod tests {
             Ok(inputs.iter().flatten().map(|tensor| (*tensor).clone()).collect())
         }
 
-        fn vjp(
-            &self,
-            _: &mut Builder<'_>,
-            _: &Node,
-            output_grads: &[Option<ValueId>],
-            _: &[bool],
-        ) -> Result<Vec<Option<ValueId>>, GraphError> {
-            Ok(output_grads.to_vec())
+        fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+            Ok(back.output_grads.to_vec())
         }
     }
 

@@ -1,6 +1,6 @@
 //! Deconvnet (Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks").
 
-use heatlens_graph::{Builder, GraphError, Node, Rules, ValueId};
+use heatlens_graph::{Backward, Builder, InputGrads, Rules};
 
 use crate::rule::{Network, rectifier};
 
@@ -11,27 +11,17 @@ use crate::rule::{Network, rectifier};
 pub struct Deconvnet<'a>(pub &'a Network);
 
 impl Rules for Deconvnet<'_> {
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Option<Result<Vec<Option<ValueId>>, GraphError>> {
-        match rectifier::is_rectifier(self.0, builder.graph(), node, "deconvnet") {
-            Ok(true) => Some(positive_part(builder, output_grads, wanted)),
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> Option<InputGrads> {
+        match rectifier::is_rectifier(self.0, builder.graph(), back.node, "deconvnet") {
+            Ok(true) => Some(positive_part(builder, back)),
             Ok(false) => None,
             Err(refusal) => Some(Err(refusal)),
         }
     }
 }
 
-fn positive_part(
-    builder: &mut Builder<'_>,
-    output_grads: &[Option<ValueId>],
-    wanted: &[bool],
-) -> Result<Vec<Option<ValueId>>, GraphError> {
-    let Some(Some(grad)) = output_grads.first() else { return Ok(vec![None; wanted.len()]) };
-    let positive = builder.relu(*grad)?;
-    Ok(wanted.iter().map(|&wanted| wanted.then_some(positive)).collect())
+fn positive_part(builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+    let Some(grad) = back.grad() else { return back.nothing() };
+    let positive = builder.relu(grad)?;
+    Ok(back.wanted.iter().map(|&wanted| wanted.then_some(positive)).collect())
 }

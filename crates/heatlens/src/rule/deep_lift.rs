@@ -27,13 +27,13 @@ use heatlens_graph::op::softmax::Softmax;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::op::{Kind, at, require_value};
-use heatlens_graph::{Builder, Graph, GraphError, Node, OpError, Rules, ValueId, differentiate};
+use heatlens_graph::{
+    Backward, Builder, Graph, GraphError, InputGrads, Node, OpError, Rules, ValueId, differentiate,
+};
 
 use crate::rule::Network;
 
 type Built = Result<ValueId, GraphError>;
-type Multipliers = Result<Vec<Option<ValueId>>, GraphError>;
-
 /// Relative difference below which values differ only by rounding, and the derivative is used instead.
 const ROUNDING: f32 = 1e-5;
 
@@ -134,13 +134,13 @@ impl DeepLift {
         }
     }
 
-    fn multipliers(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+    fn multipliers(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> InputGrads {
         let way = self.way(node).ok_or_else(|| {
             let what = "DeepLIFT has no rule for this operator; integrated_gradients and gradient support it";
             at(node, OpError::Invalid(what.to_owned()))
         })?;
         match way {
-            Way::Derivative => node.op.vjp(b, node, &[Some(m)], wanted),
+            Way::Derivative => node.op.vjp(b, &Backward { node, output_grads: &[Some(m)], wanted }),
             Way::Rescale => self.rescale(b, node, m, wanted),
             Way::MeanOfBoth => self.mean_of_both(b, node, m, wanted),
             Way::Ratio => self.ratio(b, node, m),
@@ -157,7 +157,7 @@ impl DeepLift {
     }
 
     /// Builds m · Δy ÷ Δx, or the derivative if Δx is within rounding error.
-    fn rescale(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+    fn rescale(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> InputGrads {
         let mut found = vec![None; node.inputs.len()];
         let position = wanted.iter().position(|&wanted| wanted).unwrap_or(0);
         let x = require_value(node, position)?;
@@ -170,7 +170,13 @@ impl DeepLift {
         let apart = b.binary(BinaryFunction::Greater, size?, rounding)?;
         let slope = b.div(dy, dx)?;
         let secant = b.mul(m, slope)?;
-        let tangent = match node.op.vjp(b, node, &[Some(m)], wanted)?.get(position).copied().flatten() {
+        let tangent = match node
+            .op
+            .vjp(b, &Backward { node, output_grads: &[Some(m)], wanted })?
+            .get(position)
+            .copied()
+            .flatten()
+        {
             Some(tangent) => tangent,
             None => b.scalar(0.0),
         };
@@ -179,17 +185,17 @@ impl DeepLift {
     }
 
     /// Builds the derivative of a product at the mean of image and reference.
-    fn mean_of_both(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+    fn mean_of_both(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> InputGrads {
         let mut between = node.clone();
         for input in between.inputs.iter_mut().flatten() {
             let sum = b.add(*input, self.at_reference(*input))?;
             *input = b.scale(sum, 0.5)?;
         }
-        node.op.vjp(b, &between, &[Some(m)], wanted)
+        node.op.vjp(b, &Backward { node: &between, output_grads: &[Some(m)], wanted })
     }
 
     /// Builds the multipliers of x ÷ d, as the product of x and 1 ÷ d.
-    fn ratio(&self, b: &mut Builder<'_>, node: &Node, m: ValueId) -> Multipliers {
+    fn ratio(&self, b: &mut Builder<'_>, node: &Node, m: ValueId) -> InputGrads {
         let (x, d) = (require_value(node, 0)?, require_value(node, 1)?);
         let (x0, d0) = (self.at_reference(x), self.at_reference(d));
         let [inverse, inverse0] = [d, d0].map(|d| b.unary(UnaryFunction::Reciprocal, d));
@@ -205,7 +211,7 @@ impl DeepLift {
     }
 
     /// Divides the change of a maximum between its winners on the image and on the reference.
-    fn winners(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> Multipliers {
+    fn winners(&self, b: &mut Builder<'_>, node: &Node, m: ValueId, wanted: &[bool]) -> InputGrads {
         let twin = self.twin(node);
         let (y, y0) = (node.outputs[0], twin.outputs[0]);
         let least = match node.op.kind() {
@@ -217,8 +223,8 @@ impl DeepLift {
         let best = b.binary(further, y, y0)?;
         let (gain, loss) = (b.sub(best, y0)?, b.sub(y, best)?);
         let (gain, loss) = (b.mul(m, gain)?, b.mul(m, loss)?);
-        let gains = node.op.vjp(b, node, &[Some(gain)], wanted)?;
-        let losses = node.op.vjp(b, &twin, &[Some(loss)], wanted)?;
+        let gains = node.op.vjp(b, &Backward { node, output_grads: &[Some(gain)], wanted })?;
+        let losses = node.op.vjp(b, &Backward { node: &twin, output_grads: &[Some(loss)], wanted })?;
         let mut found = vec![None; node.inputs.len()];
         for (position, (gain, loss)) in gains.into_iter().zip(losses).enumerate() {
             let (Some(gain), Some(loss)) = (gain, loss) else { continue };
@@ -239,7 +245,7 @@ impl DeepLift {
         node: &Node,
         m: ValueId,
         formula: &dyn Fn(&mut Builder<'_>, ValueId) -> Built,
-    ) -> Multipliers {
+    ) -> InputGrads {
         let x = require_value(node, 0)?;
         let first = b.graph().values().len();
         let y = formula(b, x)?;
@@ -285,14 +291,8 @@ fn written_normalisation(b: &mut Builder<'_>, node: &Node, norm: LayerNormalizat
 }
 
 impl Rules for DeepLift {
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Option<Multipliers> {
-        let Some(Some(m)) = output_grads.first() else { return Some(Ok(vec![None; node.inputs.len()])) };
-        Some(self.multipliers(builder, node, *m, wanted))
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> Option<InputGrads> {
+        let Some(m) = back.grad() else { return Some(back.nothing()) };
+        Some(self.multipliers(builder, back.node, m, back.wanted))
     }
 }

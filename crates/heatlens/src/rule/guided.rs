@@ -1,6 +1,6 @@
 //! Guided backpropagation (Springenberg et al. 2015, "Striving for Simplicity").
 
-use heatlens_graph::{Builder, GraphError, Node, Rules, ValueId};
+use heatlens_graph::{Backward, Builder, InputGrads, Rules};
 
 use crate::rule::{Network, rectifier};
 
@@ -11,28 +11,17 @@ use crate::rule::{Network, rectifier};
 pub struct Guided<'a>(pub &'a Network);
 
 impl Rules for Guided<'_> {
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Option<Result<Vec<Option<ValueId>>, GraphError>> {
-        match rectifier::is_rectifier(self.0, builder.graph(), node, "guided back-propagation") {
-            Ok(true) => Some(positive_part(builder, node, output_grads, wanted)),
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> Option<InputGrads> {
+        match rectifier::is_rectifier(self.0, builder.graph(), back.node, "guided back-propagation") {
+            Ok(true) => Some(positive_part(builder, back)),
             Ok(false) => None,
             Err(refusal) => Some(Err(refusal)),
         }
     }
 }
 
-fn positive_part(
-    builder: &mut Builder<'_>,
-    node: &Node,
-    output_grads: &[Option<ValueId>],
-    wanted: &[bool],
-) -> Result<Vec<Option<ValueId>>, GraphError> {
-    let Some(Some(grad)) = output_grads.first() else { return Ok(vec![None; node.inputs.len()]) };
-    let positive = builder.relu(*grad)?;
-    node.op.vjp(builder, node, &[Some(positive)], wanted)
+fn positive_part(builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
+    let Some(grad) = back.grad() else { return back.nothing() };
+    let positive = builder.relu(grad)?;
+    back.node.op.vjp(builder, &Backward { output_grads: &[Some(positive)], ..*back })
 }

@@ -6,7 +6,7 @@ use heatlens_graph::op::binary::BinaryFunction;
 use heatlens_graph::op::gemm::Gemm;
 use heatlens_graph::op::r#where::Where;
 use heatlens_graph::op::{Kind, at, require_value};
-use heatlens_graph::{Builder, Graph, GraphError, Node, OpError, Shape, ValueId};
+use heatlens_graph::{Backward, Builder, Graph, GraphError, Node, OpError, Shape, ValueId};
 
 use super::affine::Affine;
 use super::{Built, STABILISER};
@@ -187,7 +187,7 @@ impl Merged {
     fn backward(&self, b: &mut Builder<'_>, part: Part, s: ValueId) -> Built {
         let node = self.variant(part);
         let wanted: Vec<bool> = (0..node.inputs.len()).map(|i| i == self.layer.x).collect();
-        let grads = node.op.vjp(b, &node, &[Some(s)], &wanted)?;
+        let grads = node.op.vjp(b, &Backward { node: &node, output_grads: &[Some(s)], wanted: &wanted })?;
         let grad = grads.get(self.layer.x).copied().flatten();
         let grad = grad.ok_or_else(|| at(&self.node, OpError::NoDerivative { index: self.layer.x }))?;
         b.mul(part.x, grad)

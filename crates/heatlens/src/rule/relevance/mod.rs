@@ -17,7 +17,7 @@ mod other;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heatlens_graph::{Builder, Graph, GraphError, Node, NodeId, Rules, ValueId};
+use heatlens_graph::{Backward, Builder, Graph, GraphError, InputGrads, Node, NodeId, Rules, ValueId};
 
 pub use composite::{Composite, LayerPosition};
 pub use layer::LayerRule;
@@ -27,8 +27,6 @@ use affine::{Affine, is_arithmetic};
 use layer::Layer;
 
 type Built = Result<ValueId, GraphError>;
-type Shares = Result<Vec<Option<ValueId>>, GraphError>;
-
 /// Offset that keeps denominators away from 0 in rules without an ε parameter.
 pub(super) const STABILISER: f32 = 1e-6;
 
@@ -81,7 +79,7 @@ impl<'a> Relevance<'a> {
         is_arithmetic(node) && node.outputs.first().is_some_and(pixels)
     }
 
-    fn shares(&self, b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool]) -> Shares {
+    fn shares(&self, b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool]) -> InputGrads {
         let id = node.outputs.first().and_then(|&y| b.graph().producer(y));
         if let (Some(id), Some(layer)) = (id, Layer::of(self.network, node)) {
             let rule = self.rule(node, &layer);
@@ -105,16 +103,8 @@ impl<'a> Relevance<'a> {
 }
 
 impl Rules for Relevance<'_> {
-    fn vjp(
-        &self,
-        builder: &mut Builder<'_>,
-        node: &Node,
-        output_grads: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Option<Shares> {
-        let Some(Some(relevance)) = output_grads.first() else {
-            return Some(Ok(vec![None; node.inputs.len()]));
-        };
-        Some(self.shares(builder, node, *relevance, wanted))
+    fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> Option<InputGrads> {
+        let Some(relevance) = back.grad() else { return Some(back.nothing()) };
+        Some(self.shares(builder, back.node, relevance, back.wanted))
     }
 }

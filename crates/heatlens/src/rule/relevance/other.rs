@@ -16,10 +16,10 @@ use heatlens_graph::op::layer_normalization::LayerNormalization;
 use heatlens_graph::op::reduce::ReduceFunction;
 use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::op::{Kind, at, require_value};
-use heatlens_graph::{Builder, Graph, Node, OpError, ValueId};
+use heatlens_graph::{Backward, Builder, Graph, InputGrads, Node, OpError, ValueId};
 
 use super::layer::over;
-use super::{Built, STABILISER, Shares};
+use super::{Built, STABILISER};
 use crate::rule::Network;
 
 /// Treatment of relevance by an operator.
@@ -50,14 +50,14 @@ pub(super) fn shares(
     node: &Node,
     relevance: ValueId,
     wanted: &[bool],
-) -> Shares {
+) -> InputGrads {
     let way = way(network, b.graph(), node).ok_or_else(|| {
         let what =
             "there is no rule to propagate relevance through this operator; gradient and grad_cam support it";
         at(node, OpError::Invalid(what.to_owned()))
     })?;
     match way {
-        Way::Move => node.op.vjp(b, node, &[Some(relevance)], wanted),
+        Way::Move => node.op.vjp(b, &Backward { node, output_grads: &[Some(relevance)], wanted }),
         Way::Divide => divide(b, node, relevance, wanted, 1.0),
         Way::Pass => Ok(pass(wanted, relevance)),
         Way::Halves => divide(b, node, relevance, wanted, 0.5),
@@ -154,13 +154,13 @@ fn gate_rank(network: &Network, graph: &Graph, value: ValueId) -> u8 {
 }
 
 /// Distributes the share `part` of the relevance to each requested input in proportion to its terms of the output.
-fn divide(b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool], part: f32) -> Shares {
+fn divide(b: &mut Builder<'_>, node: &Node, relevance: ValueId, wanted: &[bool], part: f32) -> InputGrads {
     let y = node.outputs[0];
     let mut s = over(b, relevance, y, STABILISER)?;
     if part < 1.0 {
         s = b.scale(s, part)?;
     }
-    let grads = node.op.vjp(b, node, &[Some(s)], wanted)?;
+    let grads = node.op.vjp(b, &Backward { node, output_grads: &[Some(s)], wanted })?;
     let mut shares = Vec::with_capacity(grads.len());
     for (input, grad) in node.inputs.iter().zip(grads) {
         shares.push(match (input, grad) {
