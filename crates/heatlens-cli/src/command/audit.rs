@@ -1,11 +1,10 @@
 //! `heatlens audit`: checks the model, and measures how faithful the methods are to it.
 
-mod table;
-
 use heatlens::run::{self, AuditOutcome, AuditRequest};
+use heatlens::trust::audit;
 
 use crate::arguments::Audit;
-use crate::command::open;
+use crate::command::{open, verdict};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
@@ -35,7 +34,7 @@ pub(crate) fn tell(outcome: &AuditOutcome, json: bool) -> Result<(), Failure> {
     match &outcome.audit {
         Some(audit) if json => output::line(format!("{:#}", audit.to_json())),
         Some(audit) => {
-            table::print(audit, outcome.when_trained.as_deref());
+            print(audit, outcome.when_trained.as_deref());
             let path = outcome.out.join("audit.json");
             output::line(format!("\nthe numbers are in {}", path.display()));
             outcome.page.iter().for_each(|page| output::line(format!("the report is {}", page.display())));
@@ -51,4 +50,18 @@ pub(crate) fn tell(outcome: &AuditOutcome, json: bool) -> Result<(), Failure> {
         0 => Ok(()),
         n => Err(Failure::new(format!("{n} of {of} images could not be read"))),
     }
+}
+
+/// Prints the audit. `trained` is the result from training, if the audited images cannot be used to judge the model.
+fn print(audit: &audit::Audit, trained: Option<&str>) {
+    output::line("");
+    verdict::print(&audit.model);
+    trained.iter().for_each(|sentence| output::line(format!("When it was trained: {sentence}")));
+    output::line(format!("\n{}", audit.to_text()));
+    audit.findings_in_words().iter().for_each(output::line);
+    audit.notes.iter().chain(&audit.regions_in_words()).for_each(output::note);
+    audit.times_in_words().iter().for_each(output::line);
+    let recommended =
+        audit.best().map(|best| format!("{} ({}): {}", best.title, best.id, best.verdict.sentence()));
+    output::line(format!("\nrecommended: {}", recommended.as_deref().unwrap_or("none")));
 }

@@ -10,7 +10,7 @@ use heatlens::run::{self, FolderLock};
 use heatlens::train::fit::Ending;
 
 use crate::arguments::Demo;
-use crate::command::{again, explain, train};
+use crate::command::{again, summary, train};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
     let (command, terminal) = (again::line(&again::words()), Terminal::default());
     let origin = (options.seed, command.as_str());
     let summary = demo::explain_held_out(&model, &file, &folders, &images, &rows, origin, out, &terminal)?;
-    explain::tell_summary(&summary, images.len(), &out.join("explain"), false)?;
+    summary::tell(&summary, images.len(), &out.join("explain"), false)?;
     output::line(format!("\n{}", demo::text(&rows)));
     output::line(format!(
         "\nlook at {}, {} and {}",

@@ -1,11 +1,9 @@
 //! `heatlens explain`: explanations of a model's predictions as images.
 
-use std::path::Path;
-
-use heatlens::run::{self, ExplainOutcome, ExplainRequest, Summary};
+use heatlens::run::{self, ExplainOutcome, ExplainRequest};
 
 use crate::arguments::Explain;
-use crate::command::{open, verdict};
+use crate::command::{open, summary, verdict};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
@@ -57,33 +55,11 @@ pub(crate) fn tell(outcome: &ExplainOutcome) -> Result<(), Failure> {
     if outcome.shard.is_none() {
         verdict::tell_explained(&outcome.verdict);
     }
-    let told = tell_summary(&outcome.summary, outcome.total, &outcome.out, false);
+    let told = summary::tell(&outcome.summary, outcome.total, &outcome.out, false);
     if outcome.summary.stopped {
         return Err(Failure::interrupted(
             "interrupted; the finished images are complete: continue with --resume",
         ));
     }
     told
-}
-
-/// Prints the number of explained images. Fails after everything else if images could not be read. `quiet` reserves
-/// standard output for JSON.
-pub(crate) fn tell_summary(summary: &Summary, total: usize, out: &Path, quiet: bool) -> Result<(), Failure> {
-    for (what, count) in &summary.empty_maps {
-        output::note(format!("{count} of {} maps of {what}", summary.done));
-    }
-    for (input, reason) in &summary.broken {
-        output::broken(input, reason);
-    }
-    if !quiet {
-        output::line(format!("{} of {total} images explained in {}", summary.done, out.display()));
-        summary.sheet.iter().for_each(|sheet| output::line(format!("look at {}", sheet.display())));
-    }
-    if summary.stopped {
-        return Err(Failure::interrupted("interrupted; the finished images are complete"));
-    }
-    match summary.broken.len() {
-        0 => Ok(()),
-        n => Err(Failure::new(format!("{n} of {total} images could not be read"))),
-    }
 }

@@ -13,5 +13,6 @@ pub(crate) mod merge;
 pub(crate) mod methods;
 mod open;
 pub(crate) mod predict;
+pub(crate) mod summary;
 pub(crate) mod train;
 mod verdict;

@@ -15,7 +15,7 @@ use heatlens::train::outlook::Concern;
 use heatlens::train::run::{self, Finished, Source, TrainingPlan};
 
 use crate::arguments::Train;
-use crate::command::{again, explain, open, verdict};
+use crate::command::{again, open, summary, verdict};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Terminal;
@@ -144,5 +144,5 @@ fn explain_rows(data: &dyn Dataset, out: &Path, json: bool) -> Result<(), Failur
     if !json {
         verdict::tell_explained(&judged(&model, &summary));
     }
-    explain::tell_summary(&summary, data.len(), &target, json)
+    summary::tell(&summary, data.len(), &target, json)
 }

@@ -1,6 +1,5 @@
 //! Verdict on a model, worded identically at the end of `train`, `explain` and `audit`.
 
-use heatlens::stats::MeanEstimate;
 use heatlens::trust::audit::ModelVerdict;
 use heatlens::trust::significance::Verdict;
 
@@ -37,16 +36,5 @@ fn note_some(problems: &[String]) {
     problems.iter().take(SHOWN).for_each(output::note);
     if let more @ 1.. = problems.len().saturating_sub(SHOWN) {
         output::note(format!("and {more} more; `heatlens audit` lists them all in audit.json"));
-    }
-}
-
-/// Formats a mean with its confidence interval, if it has one.
-pub(crate) fn interval(estimate: MeanEstimate, factor: f64) -> String {
-    let digits = if factor > 1.0 { 0 } else { 2 };
-    let [mean, low, high] = [estimate.mean, estimate.low, estimate.high].map(|v| v * factor);
-    if low.is_finite() {
-        format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]")
-    } else {
-        format!("{mean:.digits$}")
     }
 }

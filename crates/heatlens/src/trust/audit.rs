@@ -3,10 +3,12 @@
 //! The values come from the audit's run; this module holds them and writes `audit.json`.
 
 mod auditor;
+mod columns;
 mod conclude;
 mod judge;
 mod model_verdict;
 mod record;
+mod text;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,7 @@ use crate::trust::model_randomization::SimilarityRetained;
 
 pub use crate::stats::MeanEstimate;
 pub use auditor::{AuditSettings, Auditor};
+pub use columns::Column;
 pub use conclude::{Measurements, conclude};
 pub use judge::{Judged, judge};
 pub use model_verdict::{BetterThreshold, ModelVerdict, Purpose};

@@ -4,28 +4,15 @@ use maud::{Markup, html};
 
 use super::plot::IntervalBar;
 use super::{scroll, tone};
-use crate::metric::{self, Better};
 use crate::report::parts::Tone;
-use crate::stats::MeanEstimate;
-use crate::trust::audit::{Audit, MethodAudit, MethodVerdict};
+use crate::trust::audit::{Audit, Column, MethodAudit, MethodVerdict};
 
 /// Number of problems shown at once; the rest is folded.
 const SHOWN: usize = 10;
 
-/// Metrics shown as columns if they were measured; `audit.json` has all of them.
-const COLUMNS: [&str; 7] = [
-    "insertion",
-    "deletion",
-    "road_combined",
-    "average_drop",
-    "max_sensitivity",
-    "energy_pointing",
-    "pointing_game",
-];
-
 /// Renders the table of methods.
 pub(super) fn section(audit: &Audit) -> Markup {
-    let (columns, problems) = (columns(audit), &audit.model.problems);
+    let (columns, problems) = (audit.columns(), &audit.model.problems);
     html! {
         section #methods {
             h2 { "Which method to trust on this model" }
@@ -52,7 +39,7 @@ pub(super) fn section(audit: &Audit) -> Markup {
                     thead { tr {
                         th scope="col" { "method" }
                         @for column in &columns {
-                            th.silent[column.says_nothing] scope="col" title=(column.meaning) { (column.title()) }
+                            th.silent[column.uninformative] scope="col" title=(column.meaning) { (title(column)) }
                         }
                     } }
                     tbody { @for (at, method) in audit.methods.iter().enumerate() { (row(&columns, at, method)) } }
@@ -60,7 +47,7 @@ pub(super) fn section(audit: &Audit) -> Markup {
             }))
             dl.meanings {
                 @for (verdict, sentence) in verdicts(audit) { div { dt { (verdict) } dd { (sentence) } } }
-                @for column in &columns { div { dt { (column.name) } dd { (column.meaning) @if column.says_nothing { ". " b { "Uninformative \
+                @for column in &columns { div { dt { (column.name) } dd { (column.meaning) @if column.uninformative { ". " b { "Uninformative \
                     on this model: " } "all methods, random maps included, score the same within noise, so \
                         it is not counted" } } } }
             }
@@ -86,76 +73,13 @@ fn capitalised(note: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
-/// One measure for all methods.
-struct Column {
-    name: &'static str,
-    /// Meaning in one sentence.
-    meaning: &'static str,
-    better: Better,
-    /// True if the values are shares, shown in per cent.
-    percent: bool,
-    /// True if the measure does not separate the methods on this model.
-    says_nothing: bool,
-    /// One value per method.
-    cells: Vec<Option<MeanEstimate>>,
-}
-
-/// Returns the score, the similarity after weight randomization, and the measured metrics.
-fn columns(audit: &Audit) -> Vec<Column> {
-    let of = |cell: &dyn Fn(&MethodAudit) -> Option<MeanEstimate>| audit.methods.iter().map(cell).collect();
-    let kept = |method: &MethodAudit| {
-        let mean = method.randomisation.as_ref()?.share_kept();
-        Some(MeanEstimate { mean, low: mean, high: mean, images: 1 })
-    };
-    let score = Column {
-        name: "Better than others",
-        meaning: "share of the other methods that a method beats on the faithfulness metrics, image by image",
-        better: Better::Higher,
-        percent: true,
-        says_nothing: false,
-        cells: of(&|method| Some(method.score).filter(|score| score.images > 0)),
-    };
-    let kept = Column {
-        name: "Kept",
-        meaning: "similarity of the map after the weights are randomised (0 %: as alike as maps of different \
-            images, 100 %: unchanged); if it is significantly above 33 %, the method ignores the model",
-        better: Better::Lower,
-        cells: of(&kept),
-        ..score
-    };
-    let metrics = COLUMNS.iter().filter_map(|id| metric::find(id)).map(|metric| Column {
-        name: metric.title,
-        meaning: metric.summary,
-        better: metric.better,
-        percent: false,
-        says_nothing: audit.uninformative.iter().any(|id| id == metric.id),
-        cells: of(&|method| method.metrics.get(metric.id).copied()),
-    });
-    let measured = |column: &Column| column.cells.iter().any(Option::is_some);
-    let further: Vec<Column> = std::iter::once(kept).chain(metrics).filter(measured).collect();
-    std::iter::once(score).chain(further).collect()
-}
-
-impl Column {
-    /// Renders the name, with its arrow kept on the same line as the last word.
-    fn title(&self) -> Markup {
-        let (words, last) = self.name.rsplit_once(' ').unwrap_or(("", self.name));
-        let direction = match self.better {
-            Better::Higher => " ↑",
-            Better::Lower => " ↓",
-            Better::Neither => "",
-        };
-        html! {
-            @if !words.is_empty() { (words) " " }
-            span.together { (last) (direction) }
-            @if self.says_nothing { span.layer { "uninformative here" } }
-        }
-    }
-
-    /// Returns the range that the bars cover.
-    fn range(&self) -> (f64, f64) {
-        let cells = self.cells.iter().flatten();
-        cells.fold((0.0, 0.0), |(low, high), cell| (cell.low.min(low), cell.high.max(high)))
+/// Renders a column's title, with its arrow kept on the same line as the last word.
+fn title(column: &Column) -> Markup {
+    let (words, last) = column.name.rsplit_once(' ').unwrap_or(("", column.name));
+    html! {
+        @if !words.is_empty() { (words) " " }
+        span.together { (last) (column.arrow()) }
+        @if column.uninformative { span.layer { "uninformative here" } }
     }
 }
 
@@ -192,7 +116,7 @@ fn row(columns: &[Column], at: usize, method: &MethodAudit) -> Markup {
                 span.badge.(tone(taken)) title=(sentence) { (words) }
             }
             @for column in columns {
-                td.silent[column.says_nothing] { @match column.cells.get(at).copied().flatten() {
+                td.silent[column.uninformative] { @match column.cells.get(at).copied().flatten() {
                     Some(cell) => { (IntervalBar { cell, percent: column.percent, range: column.range() }) },
                     None => "–",
                 } }
@@ -204,6 +128,8 @@ fn row(columns: &[Column], at: usize, method: &MethodAudit) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::Better;
+    use crate::stats::MeanEstimate;
 
     fn method(id: &str, control: bool, verdict: MethodVerdict, deletion: Option<f64>) -> MethodAudit {
         let estimate = |mean| MeanEstimate { mean, low: mean - 0.125, high: mean + 0.125, images: 5 };
@@ -238,9 +164,9 @@ mod tests {
     #[test]
     fn columns_are_what_was_measured_and_controls_are_no_explanations() {
         let audit = audit();
-        let columns = columns(&audit);
+        let columns = audit.columns();
         assert_eq!(columns.len(), 2, "the score, and the one metric that was measured");
-        assert_eq!((columns[1].better, columns[1].says_nothing), (Better::Lower, true));
+        assert_eq!((columns[1].better, columns[1].uninformative), (Better::Lower, true));
         let cells: Vec<Option<f64>> = columns[1].cells.iter().map(|cell| cell.map(|c| c.mean)).collect();
         assert_eq!(cells, [Some(0.25), None, Some(0.75)]);
         assert_eq!(columns[1].range(), (0.0, 0.875));
