@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Runs two builds of heatlens and lists the result files that differ.
+"""Runs two builds of heatlens and lists the kinds of result files that differ.
 
     python3 tools/same_outputs.py OLD/heatlens NEW/heatlens [WORK]
 
-Runs the demo, and with its model: an array, class folders with all outputs enabled, an audit, three shards and their
-merge, and a run that is killed and resumed. Files with times or settings of a run (run.json and its predecessors) are
-not compared. Needs only Python and takes some minutes.
+Each build runs its demo. Then both explain with the model and the images of the old one: an array, class folders with
+all outputs enabled, an audit, three shards and their merge, and a run that is killed and resumed. Files with times or
+settings of a run (run.json and its predecessors) are not compared. Needs only Python and takes some minutes.
 """
 
+import collections
 import filecmp
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -22,9 +24,9 @@ EVERYTHING = ["--report", "--save", "png,npz,heat,boxes,masks,tensors"]
 SLOW = ["--method", "grad_cam,rise", "--set", "rise.masks=400", *EVERYTHING]
 
 
-def run(program, folder, *words, expected=0):
+def run(program, folder, *words):
     done = subprocess.run([program, *words], cwd=folder, capture_output=True, text=True)
-    if done.returncode != expected:
+    if done.returncode:
         sys.exit(f"{program} {' '.join(words)}: exit code {done.returncode}\n{done.stderr}")
 
 
@@ -41,23 +43,39 @@ def kill_and_resume(program, folder, words):
 
 
 def everything(program, folder):
-    model, shown = "demo/run/model.onnx", "folders-of-classes"
-    for of_class in sorted(pathlib.Path(folder / "demo/data/train").iterdir()):
-        (folder / shown / of_class.name).mkdir(parents=True)
-        for image in sorted(of_class.iterdir())[:12]:
-            shutil.copy(image, folder / shown / of_class.name)
-    run(program, folder, "explain", model, "demo/data/shown.npz", "--out", "array", *EVERYTHING)
-    run(program, folder, "explain", model, shown, "--out", "folders", *EVERYTHING)
-    run(program, folder, "audit", model, shown, "--out", "audit", "--images", "6", "--method", "grad_cam,gradient")
+    """Explains and audits with the model `model.onnx` and the images `shown.npz` and `classes` of the folder."""
+    run(program, folder, "explain", "model.onnx", "shown.npz", "--out", "array", *EVERYTHING)
+    run(program, folder, "explain", "model.onnx", "classes", "--out", "folders", *EVERYTHING)
+    run(program, folder, "audit", "model.onnx", "classes", "--out", "audit", "--images", "6", "--method", "grad_cam,gradient")
     for number in "123":
-        run(program, folder, "explain", model, shown, "--out", f"shard{number}", "--shard", f"{number}/3", *EVERYTHING)
+        shard = ["--out", f"shard{number}", "--shard", f"{number}/3"]
+        run(program, folder, "explain", "model.onnx", "classes", *shard, *EVERYTHING)
     run(program, folder, "merge", "shard1", "shard2", "shard3", "--out", "merged")
-    kill_and_resume(program, folder, ["explain", model, shown, "--out", "killed", *SLOW])
+    kill_and_resume(program, folder, ["explain", "model.onnx", "classes", "--out", "killed", *SLOW])
+
+
+def give_inputs(demo, folder):
+    shutil.copy(demo / "run/model.onnx", folder)
+    shutil.copy(demo / "data/shown.npz", folder)
+    for of_class in sorted((demo / "data/train").iterdir()):
+        (folder / "classes" / of_class.name).mkdir(parents=True)
+        for image in sorted(of_class.iterdir())[:12]:
+            shutil.copy(image, folder / "classes" / of_class.name)
 
 
 def files(folder):
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     return {name: path for name, path in found.items() if path.name not in NOT_COMPARED}
+
+
+def kind(name):
+    """Returns the name with one for all images: `array/*/heatmap_grad_cam.png`."""
+    return re.sub(r"/(shown|ring|no_ring)_[0-9_]+", "/*", name)
+
+
+def table(title, names):
+    for name, count in sorted(collections.Counter(map(kind, names)).items()):
+        print(f"{title}: {count:4} {name}")
 
 
 def main():
@@ -67,20 +85,17 @@ def main():
     for program, folder in zip(programs, folders):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        print(f"{program}: demo", flush=True)
+        print(f"{program}: demo, explain, audit, merge, resume", flush=True)
         run(program, folder, "demo", "--out", "demo")
-    for program, folder in zip(programs, folders):
-        print(f"{program}: explain, audit, merge, resume", flush=True)
+        give_inputs(folders[0] / "demo", folder)
         everything(program, folder)
     old, new = (files(folder) for folder in folders)
-    differing = [name for name in sorted(old.keys() & new.keys()) if not filecmp.cmp(old[name], new[name], False)]
-    for name in sorted(old.keys() - new.keys()):
-        print(f"only in the old: {name}")
-    for name in sorted(new.keys() - old.keys()):
-        print(f"only in the new: {name}")
-    for name in differing:
-        print(f"differs: {name}")
-    print(f"{len(old.keys() & new.keys()) - len(differing)} files are the same, {len(differing)} differ")
+    both = sorted(old.keys() & new.keys())
+    differing = [name for name in both if not filecmp.cmp(old[name], new[name], False)]
+    table("only in the old", old.keys() - new.keys())
+    table("only in the new", new.keys() - old.keys())
+    table("differs", differing)
+    print(f"{len(both) - len(differing)} files are the same, {len(differing)} differ")
     sys.exit(bool(differing or old.keys() ^ new.keys()))
 
 

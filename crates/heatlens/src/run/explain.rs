@@ -14,7 +14,7 @@ use crate::run::choose_target::{ChosenTarget, choose_target};
 use crate::run::outputs::Outputs;
 use crate::run::pipeline::{Pipeline, TrueMask};
 use crate::run::request::{methods, named, parsed, settings};
-use crate::run::state::{Fingerprint, Part, RunState, Shards};
+use crate::run::state::{Fingerprint, Part, RunState};
 use crate::run::{
     ExplainRequest, FolderLock, Monitor, Page, PageSinks, Request, RunError, RunOptions, Save, Sink, Summary,
     check_apart, folder,
@@ -83,18 +83,8 @@ impl ExplainPlan {
         Self::of_part(request, options, Part::of(options), monitor)
     }
 
-    /// Plans the merge of shards.
-    pub(super) fn of_shards(
-        request: &ExplainRequest,
-        options: &RunOptions,
-        shards: Shards,
-        monitor: &dyn Monitor,
-    ) -> Result<Self, RunError> {
-        let options = RunOptions { command: shards.state.command.clone(), ..options.clone() };
-        Self::of_part(request, &options, Part::Merge(shards), monitor)
-    }
-
-    fn of_part(
+    /// Plans a whole run, a shard or a merge.
+    pub(super) fn of_part(
         request: &ExplainRequest,
         options: &RunOptions,
         part: Part,
@@ -114,9 +104,7 @@ impl ExplainPlan {
         monitor.notes(explainer.notes());
         let asked = Request::Explain(Box::new(request.clone()));
         let state = RunState::new(asked, options, data.as_ref(), fingerprint)?;
-        if let Part::Merge(shards) = &part {
-            shards.check(&state)?;
-        }
+        part.check(&state)?;
         let (options, request) = (options.clone(), request.clone());
         Ok(Self { options, explainer, data, save, localise, part, state, request })
     }

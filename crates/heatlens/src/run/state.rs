@@ -255,6 +255,14 @@ impl Part {
         options.shard.map_or(Self::Whole, Self::Shard)
     }
 
+    /// Checks that merged shards were made as the run `now` would be.
+    pub(super) fn check(&self, now: &RunState) -> Result<(), RunError> {
+        match self {
+            Self::Merge(shards) => shards.check(now),
+            Self::Whole | Self::Shard(_) => Ok(()),
+        }
+    }
+
     /// Returns the paths read besides the model: the images, and the folders of shards.
     pub(super) fn inputs<'p>(&'p self, data: &'p DataRequest) -> impl Iterator<Item = &'p PathBuf> {
         let shards = match self {
@@ -318,7 +326,7 @@ impl Shards {
     }
 
     /// Checks that a single run would give the same results now as the shards did.
-    pub(super) fn check(&self, now: &RunState) -> Result<(), RunError> {
+    fn check(&self, now: &RunState) -> Result<(), RunError> {
         if self.state.images != now.images {
             return Err(RunError::OtherRun(format!(
                 "the shards were made from {} images, but now there are {}: make them again",

@@ -12,7 +12,7 @@ use crate::data::{Dataset, write_atomically};
 use crate::method::{self, Method};
 use crate::report::Training;
 use crate::run::request::settings;
-use crate::run::state::{Fingerprint, Part, RunState, Shards};
+use crate::run::state::{Fingerprint, Part, RunState};
 use crate::run::{AuditRequest, FolderLock, Monitor, Request, RunError, RunOptions, check_apart, folder};
 use crate::trust::audit::{Audit, AuditSettings, Auditor, Measurements, conclude};
 use crate::trust::significance::{Untestable, Verdict};
@@ -79,18 +79,8 @@ impl AuditPlan {
         Self::of_part(request, options, Part::of(options), monitor)
     }
 
-    /// Plans the merge of shards.
-    pub(super) fn of_shards(
-        request: &AuditRequest,
-        options: &RunOptions,
-        shards: Shards,
-        monitor: &dyn Monitor,
-    ) -> Result<Self, RunError> {
-        let options = RunOptions { command: shards.state.command.clone(), ..options.clone() };
-        Self::of_part(request, &options, Part::Merge(shards), monitor)
-    }
-
-    fn of_part(
+    /// Plans a whole run, a shard or a merge.
+    pub(super) fn of_part(
         request: &AuditRequest,
         options: &RunOptions,
         part: Part,
@@ -113,9 +103,7 @@ impl AuditPlan {
         let chosen = auditor.choose(data.len(), wanted);
         let asked = Request::Audit(Box::new(request.clone()));
         let state = RunState::new(asked, options, data.as_ref(), fingerprint)?;
-        if let Part::Merge(shards) = &part {
-            shards.check(&state)?;
-        }
+        part.check(&state)?;
         let (options, request) = (options.clone(), request.clone());
         Ok(Self { options, request, auditor, data, chosen, part, state })
     }
