@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Regenerates the pictures in docs/images, in full colour (those of the methods: methods.sh).
 # Needs Chromium, and Python with Pillow to draw the mark that the report's model is meant to learn.
+# HEATLENS names the program to use instead of building it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
@@ -8,7 +9,8 @@ trap 'rm -rf "$work"' EXIT
 chromium=${HEATLENS_CHROMIUM:-chromium}
 python=${HEATLENS_PYTHON:-python3}
 limit=400000
-heatlens() { cargo run --release --quiet -- "$@"; }
+if [ -z "${HEATLENS:-}" ]; then cargo build --release --quiet; fi
+heatlens=${HEATLENS:-$PWD/target/release/heatlens}
 
 # No conversion to a palette: yellow and dark red would be lost.
 small_enough() {
@@ -17,7 +19,7 @@ small_enough() {
     [ "$bytes" -le "$limit" ] || { echo "$1 has $bytes bytes, more than $limit: show less of it" >&2; exit 1; }
 }
 
-heatlens demo --out "$work/demo" >/dev/null
+"$heatlens" demo --out "$work/demo" >/dev/null
 "$python" - "$work/demo/explain/sheet.png" docs/images/demo-sheet.png <<'PYTHON'
 import sys
 from PIL import Image
@@ -32,7 +34,7 @@ small_enough docs/images/demo-sheet.png
 for head in detection:detector segmentation:unet; do
     model=crates/heatlens/tests/golden/dense/${head#*:}.onnx
     asked=(); [ "${head%:*}" = segmentation ] || asked=(--detection all)
-    heatlens explain "$model" crates/heatlens/tests/golden/dense/input.npy --rows :2 --scale raw --method hires_cam "${asked[@]}" \
+    "$heatlens" explain "$model" crates/heatlens/tests/golden/dense/input.npy --rows :2 --scale raw --method hires_cam "${asked[@]}" \
         --out "$work/${head%:*}" >/dev/null
     cp "$work/${head%:*}/sheet.png" "docs/images/${head%:*}.png"
     small_enough "docs/images/${head%:*}.png"
@@ -51,8 +53,9 @@ for path in sorted(source.rglob("*.png")):
     out.parent.mkdir(parents=True, exist_ok=True)
     picture.save(out)
 PYTHON
-heatlens train "$work/marked/train" --out "$work/run" --epochs 12 --learning-rate 3e-3 --validation-split 0.2 >/dev/null
-heatlens explain "$work/run/model.onnx" "$work/marked/shown" --out "$work/page" --report >/dev/null
+"$heatlens" train "$work/marked/train" --out "$work/run" --epochs 12 --learning-rate 3e-3 --validation-split 0.2 >/dev/null
+# The page names the folder as it was given.
+(cd "$work"; "$heatlens" explain run/model.onnx marked/shown --out page --report >/dev/null)
 "$chromium" --headless --no-sandbox --disable-gpu --disable-background-networking --hide-scrollbars \
     --window-size=1040,1358 --screenshot="$PWD/docs/images/report.png" "file://$work/page/report.html" 2>/dev/null
 small_enough docs/images/report.png

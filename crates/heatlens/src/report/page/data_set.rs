@@ -55,10 +55,10 @@ fn habit(class: &ClassFindings, place: &Shortcut) -> Markup {
                 the heat is concentrated in " (place.place) "."
             @match place.region_test.as_ref().map(|test| (test, test.depends())) {
                 Some((test, true)) => {
-                    " Filling it in removes " (percent(test.most().clamp(0.0, 1.0))) " of the evidence, but pasted into images of other classes it supplies only " (percent(test.gain.here.clamp(0.0, 1.0))) " of what they lack: it looks like a part of the object rather than a mark."
+                    " Filling it in removes " (percent(test.most().clamp(0.0, 1.0))) " of the evidence, but pasted into images of other classes it supplies only " (percent(test.gain.here.clamp(0.0, 1.0))) " of what they lack: a mark would supply more, so this may be a part of the object."
                 },
                 Some((test, false)) => {
-                    " The prediction does not depend on it: filling it in removes at most " (percent(test.most().clamp(0.0, 1.0))) " of the evidence, or no more than elsewhere."
+                    " The prediction does not depend on it: filling it in removes at most " (percent(test.most().clamp(0.0, 1.0))) " of the evidence, or little more than elsewhere or in other classes."
                 },
                 None => {},
             }
