@@ -44,12 +44,11 @@ impl Question {
     pub(crate) fn explainer(&self, model: &Model, chosen: &ChosenTarget) -> Result<Explainer, String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let methods = run::methods(&self.method).map_err(|e| text(&e))?;
-        let score = Score::ALL.iter().find(|(name, _)| *name == self.score);
-        let wrong = || format!("--score: expected logit, probability, found {:?}", self.score);
+        let score = self.score.parse::<Score>().map_err(|reason| format!("--score: {reason}"))?;
         let mut builder = Explainer::builder(model)
             .methods(methods)
             .class(chosen.target.clone())
-            .score(score.ok_or_else(wrong)?.1)
+            .score(score)
             .seed(self.seed);
         if let Some(probability) = chosen.at_least {
             builder = builder.at_least(probability);

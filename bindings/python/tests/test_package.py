@@ -140,7 +140,7 @@ def test_errors_are_those_of_the_command_line(colour, tmp_path):
         with pytest.raises(hl.Error) as told:
             model.explain(x, **{flag: value})
         assert done.returncode and str(told.value) in done.stderr, (flag, str(told.value), done.stderr)
-    with pytest.raises(hl.Error, match="expected logit, probability, found"):
+    with pytest.raises(hl.Error, match="expected logit or probability, found"):
         model.explain(x, score="loss")
     (tmp_path / "no.onnx").write_bytes(b"no model")
     done = heatlens("inspect", tmp_path / "no.onnx")

@@ -14,10 +14,13 @@ pub fn nearest<'n>(asked: &str, names: impl IntoIterator<Item = &'n str>, most: 
     scored.into_iter().take(most).map(|(_, name)| name).collect()
 }
 
+/// A value that users choose by its name: name, meaning in a few words, value.
+pub type Named<T> = (&'static str, &'static str, T);
+
 /// Returns the value called `word`, or a message that lists the valid names.
-pub fn named<T>(word: &str, all: impl IntoIterator<Item = (&'static str, T)>) -> Result<T, String> {
+pub fn named<T>(word: &str, all: impl IntoIterator<Item = Named<T>>) -> Result<T, String> {
     let mut words = Vec::new();
-    for (name, value) in all {
+    for (name, _, value) in all {
         if name == word {
             return Ok(value);
         }
@@ -25,6 +28,11 @@ pub fn named<T>(word: &str, all: impl IntoIterator<Item = (&'static str, T)>) ->
     }
     let last = words.pop().unwrap_or_default();
     Err(format!("expected {} or {last}, found {word:?}", words.join(", ")))
+}
+
+/// Returns the name of a value; nothing if it has none.
+pub fn name_of<T: PartialEq>(value: &T, all: &[Named<T>]) -> &'static str {
+    all.iter().find(|(.., known)| known == value).map_or("", |(name, ..)| name)
 }
 
 #[cfg(test)]
@@ -40,8 +48,9 @@ mod tests {
 
     #[test]
     fn a_word_stands_for_a_value_or_the_others_are_named() {
-        let all = [("one", 1), ("two", 2), ("three", 3)];
+        let all = [("one", "", 1), ("two", "", 2), ("three", "", 3)];
         assert_eq!(named("two", all), Ok(2));
+        assert_eq!(name_of(&3, &all), "three");
         assert_eq!(named("four", all).unwrap_err(), "expected one, two or three, found \"four\"");
     }
 }

@@ -180,9 +180,8 @@ pub use explain::Explainer;
 pub use facade::{ClassChoice, Drawing, ExplainerBuilder, Explanation, Heatmap};
 pub use heatlens_cpu::{instruction_set, pin_instruction_set};
 pub use heatlens_graph as graph;
-pub(crate) use heatlens_image::nearest;
 #[doc(hidden)] // for the command and the tests of this repository
-pub use heatlens_image::{bilinear, random};
+pub use heatlens_image::{bilinear, nearest, random};
 pub use heatlens_image::{data, render};
 pub use method::Method;
 pub use model::Model;

@@ -17,7 +17,7 @@ use heatlens_graph::{Builder, Dim, Graph, GraphError, Shape, Tensor, ValueId};
 
 use crate::model::head::BACKGROUND_STEP;
 use crate::model::{Activation, Head, Model, ModelError};
-use crate::nearest::named;
+use crate::nearest::{Named, named};
 
 /// Selection of the class to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,10 @@ pub enum Score {
 
 impl Score {
     /// Both scores, with their names on the command line.
-    pub const ALL: [(&'static str, Self); 2] = [("logit", Self::Logit), ("probability", Self::Probability)];
+    pub const ALL: [Named<Self>; 2] = [
+        ("logit", "The value before sigmoid or softmax", Self::Logit),
+        ("probability", "The value after it", Self::Probability),
+    ];
 }
 
 impl FromStr for Score {

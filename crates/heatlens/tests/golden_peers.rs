@@ -45,7 +45,7 @@ fn maps(case: &Case, entry: &Value) -> Vec<Vec<f32>> {
         several if !several.is_empty() => several,
         _ => vec![entry["layer"].as_str().unwrap()],
     };
-    let fusion = |name: &str| Fusion::ALL.into_iter().find(|(known, _)| *known == name).unwrap().1;
+    let fusion = |name: &str| Fusion::ALL.into_iter().find(|(known, ..)| *known == name).unwrap().2;
     let method = method::find(entry["method"].as_str().unwrap()).unwrap();
     // For methods that need scores only, other libraries compute the paper's formula, and Captum has no
     // post-processing.

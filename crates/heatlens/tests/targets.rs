@@ -228,7 +228,7 @@ fn layers_are_fused() {
     let apart = explain(&model, &pixels, n, &both);
     let [_, h, w] = layers[0].shape;
     assert!(h * w > layers[1].shape[1..].iter().product());
-    for (name, fusion) in Fusion::ALL {
+    for (name, _, fusion) in Fusion::ALL {
         let fused = explain(&model, &pixels, n, &ExplainOptions { fusion: Some(fusion), ..both.clone() });
         for (fused, apart) in fused.iter().zip(&apart) {
             assert_eq!(

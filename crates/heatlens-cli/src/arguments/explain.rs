@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::Resettable;
+use heatlens::explain::{Compat, Fusion, Score};
+use heatlens::localise::Components;
+use heatlens::run::OUTPUTS;
 
-use super::shared::{Input, MapSettings, ModelFile, Part, Pictures, Pixels, SCORES};
-use super::values::{Words, one_of};
+use super::shared::{Input, MapSettings, ModelFile, Part, Pictures, Pixels};
+use super::values::one_of;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,7 +58,7 @@ pub(crate) struct How {
     #[arg(long, value_delimiter = ',')]
     pub(crate) layer: Vec<String>,
     /// Combine the maps of several layers into one
-    #[arg(long, value_name = "HOW", value_parser = one_of(FUSIONS), hide_short_help = true)]
+    #[arg(long, value_name = "HOW", value_parser = one_of(Fusion::ALL), hide_short_help = true)]
     pub(crate) fuse: Option<String>,
     /// Average the maps over mirrored and scaled copies of the image (six times the work)
     #[arg(long, hide_short_help = true)]
@@ -64,7 +67,7 @@ pub(crate) struct How {
     #[arg(long, hide_short_help = true)]
     pub(crate) eigen_smooth: bool,
     /// Finish layer maps as another library does
-    #[arg(long, value_name = "LIBRARY", value_parser = one_of(LIBRARIES), hide_short_help = true)]
+    #[arg(long, value_name = "LIBRARY", value_parser = one_of(Compat::ALL), hide_short_help = true)]
     pub(crate) compat: Option<String>,
     #[command(flatten)]
     pub(crate) settings: MapSettings,
@@ -72,19 +75,6 @@ pub(crate) struct How {
     #[arg(long, value_name = "N", default_value_t = 0, hide_short_help = true)]
     pub(crate) seed: u64,
 }
-
-const FUSIONS: Words = &[
-    ("mean", "The mean of the maps"),
-    ("max", "The largest value at each place"),
-    ("tanh-max", "The same after tanh(2x), which brings weak maps forward"),
-    ("product", "The product: heat that all layers share"),
-];
-
-const LIBRARIES: Words = &[
-    ("pytorch-grad-cam", "Positive part, divided by its maximum, at the size of the image"),
-    ("torchcam", "Positive part, divided by its maximum, at the size of the layer"),
-    ("captum", "The raw map"),
-];
 
 /// Target of the explanation.
 #[derive(Debug, Args)]
@@ -107,7 +97,7 @@ pub(crate) struct Target {
     #[arg(long, hide_short_help = true)]
     pub(crate) counterfactual: bool,
     /// Which value of the class to explain
-    #[arg(long, value_parser = one_of(SCORES), default_value = "logit", hide_short_help = true)]
+    #[arg(long, value_parser = one_of(Score::ALL), default_value = "logit", hide_short_help = true)]
     pub(crate) score: String,
 }
 
@@ -119,22 +109,12 @@ pub(crate) struct ExplainOutput {
     #[arg(short, long, value_name = "FOLDER", default_value = "heatlens-explain")]
     pub(crate) out: PathBuf,
     /// Outputs, separated by commas
-    #[arg(long, value_name = "WHAT", value_parser = one_of(SAVED), value_delimiter = ',', default_value = "png")]
+    #[arg(long, value_name = "WHAT", value_parser = one_of(OUTPUTS), value_delimiter = ',', default_value = "png")]
     pub(crate) save: Vec<String>,
     /// Also write report.html: verdict, images and maps on one page
     #[arg(long)]
     pub(crate) report: bool,
 }
-
-const SAVED: Words = &[
-    ("png", "Pictures and the contact sheet"),
-    ("npz", "Raw maps as maps.npz"),
-    ("npz16", "The same as 16-bit floats, half the size: X.astype(float32) times X.scale are the maps"),
-    ("heat", "The heat of every pixel of the model's input, 0 to 1, as heat.npz"),
-    ("tensors", "conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv"),
-    ("boxes", "Boxes and masks around the hot regions, in annotations_<method>.json (COCO)"),
-    ("masks", "The hot regions as mask pictures"),
-];
 
 /// Conversion of hot regions to boxes and masks.
 #[derive(Debug, Args)]
@@ -144,7 +124,7 @@ pub(crate) struct Regions {
     #[arg(long, value_name = "VALUE", default_value = "0.2", hide_short_help = true)]
     pub(crate) threshold: String,
     /// Which connected regions become boxes and masks
-    #[arg(long, value_name = "WHICH", default_value = "largest", value_parser = one_of(COMPONENTS), hide_short_help = true)]
+    #[arg(long, value_name = "WHICH", default_value = "largest", value_parser = one_of(Components::ALL), hide_short_help = true)]
     pub(crate) components: String,
     /// True objects to compare boxes and masks with; writes iou.csv
     ///
@@ -152,5 +132,3 @@ pub(crate) struct Regions {
     #[arg(long, value_name = "COCO.json|FOLDER", hide_short_help = true)]
     pub(crate) truth: Option<PathBuf>,
 }
-
-const COMPONENTS: Words = &[("largest", "The largest one"), ("all", "All of them")];

@@ -72,8 +72,8 @@ pub(crate) struct Process {
     _help: Option<bool>,
 }
 
-const ISAS: &[(&str, &str)] =
-    &[("avx512", "AVX-512"), ("avx2", "AVX2 and FMA"), ("portable", "Any processor")];
+const ISAS: [(&str, &str, ()); 3] =
+    [("avx512", "AVX-512", ()), ("avx2", "AVX2 and FMA", ()), ("portable", "Any processor", ())];
 
 /// The command to run.
 #[derive(Debug, Subcommand)]

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::builder::Resettable;
 use clap::{ArgAction, Args};
+use heatlens::explain::Score;
 use heatlens::model::Placing;
+use heatlens::nearest::Named;
 
-use super::shared::{ModelFile, PLACEMENTS, Pixels, SCORES};
-use super::values::{at_least_one, one_of, parsed, words};
+use super::shared::{ModelFile, Pixels};
+use super::values::{at_least_one, one_of, value};
 
 #[derive(Debug, Args)]
 #[command(
@@ -51,7 +53,7 @@ pub(crate) struct Convert {
     #[arg(
         long,
         value_name = "HOW",
-        value_parser = parsed::<Placing>(PLACEMENTS.iter().copied()),
+        value_parser = value(Placing::ALL),
         default_value = "receptive-field",
         requires = "with_explanation",
         help_heading = "Method",
@@ -70,7 +72,7 @@ pub(crate) struct Convert {
     /// Which value of the class to explain
     #[arg(
         long,
-        value_parser = one_of(SCORES),
+        value_parser = one_of(Score::ALL),
         default_value = "logit",
         requires = "with_explanation",
         help_heading = "Target",
@@ -84,7 +86,7 @@ pub(crate) struct Convert {
     #[arg(
         long = "explanation-size",
         value_name = "SIZE",
-        value_parser = words(MAP_SIZES),
+        value_parser = value(MAP_SIZES),
         action = ArgAction::Set,
         default_value = "map",
         requires = "with_explanation",
@@ -96,7 +98,7 @@ pub(crate) struct Convert {
     pub(crate) force: bool,
 }
 
-const MAP_SIZES: &[(&str, &str, bool)] = &[
+const MAP_SIZES: [Named<bool>; 2] = [
     ("map", "As many rows and columns as the layer", false),
     ("image", "Laid over the image by bilinear interpolation", true),
 ];

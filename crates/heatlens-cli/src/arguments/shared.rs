@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::Resettable;
-use heatlens::data::Shard;
+use heatlens::data::{Layout, Preset, Shard};
+use heatlens::model::{HeadKind, Placing};
+use heatlens::nearest::Named;
 use heatlens::render::{Colormap, PictureSize};
 use heatlens::run::{PictureFormat, PictureStyle};
 
-use super::values::{Words, one_of, share, words};
+use super::values::{one_of, share, value};
 
 /// Which part of the data to read, and how.
 #[derive(Debug, Default, Args)]
@@ -18,14 +20,9 @@ pub(crate) struct Input {
     #[arg(long, value_name = "RANGE")]
     pub(crate) rows: Option<String>,
     /// Axis order of an array; needed only if its sizes fit both
-    #[arg(long, value_parser = one_of(LAYOUTS), hide_short_help = true)]
+    #[arg(long, value_parser = one_of(Layout::ALL), hide_short_help = true)]
     pub(crate) layout: Option<String>,
 }
-
-const LAYOUTS: Words = &[
-    ("nhwc", "Images, rows, columns, channels (Keras)"),
-    ("nchw", "Images, channels, rows, columns (PyTorch)"),
-];
 
 /// A model file, and which of its inputs and outputs to use.
 #[derive(Debug, Args)]
@@ -41,7 +38,7 @@ pub(crate) struct ModelFile {
     #[arg(long = "output", value_name = "NAME", hide_short_help = true)]
     pub(crate) scores: Option<String>,
     /// Meaning of the scores [default: found from the file]
-    #[arg(long, value_name = "KIND", value_parser = one_of(HEADS), hide_short_help = true)]
+    #[arg(long, value_name = "KIND", value_parser = one_of(HeadKind::ALL), hide_short_help = true)]
     pub(crate) head: Option<String>,
     /// Height and width of the images if the file leaves them open: 224x224, or one number for a square
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
@@ -61,15 +58,6 @@ pub(crate) struct ModelFile {
     pub(crate) region: Option<String>,
 }
 
-const HEADS: Words = &[
-    ("classes", "Scores of classes that exclude one another"),
-    ("multi-label", "Scores of independent labels"),
-    ("regression", "Quantities"),
-    ("similarity", "An embedding, compared with --reference"),
-    ("segmentation", "Scores of classes at every pixel"),
-    ("detection", "Boxes with scores of classes"),
-];
-
 /// Class names and image preprocessing; overrides what the model file declares.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input")]
@@ -82,7 +70,7 @@ pub(crate) struct Pixels {
     /// Image preprocessing by its common name; overrides what the model file declares
     ///
     /// --resize, --scale, --mean and --std override parts of it.
-    #[arg(long, value_name = "NAME", value_parser = one_of(PRESETS))]
+    #[arg(long, value_name = "NAME", value_parser = one_of(Preset::ALL))]
     pub(crate) preset: Option<String>,
     /// Resizing of images of another shape: squash, crop or shorter:PIXELS
     ///
@@ -106,21 +94,12 @@ pub(crate) struct Pixels {
     pub(crate) std: Vec<f32>,
 }
 
-const PRESETS: Words = &[
-    ("imagenet", "ImageNet's mean and standard deviation"),
-    ("torchvision", "The same, after torchvision's resize and centre crop"),
-    ("tf", "-1 to 1"),
-    ("caffe", "0 to 255, BGR, minus ImageNet's mean"),
-    ("unit", "0 to 1"),
-    ("raw", "0 to 255"),
-];
-
 /// Settings of the methods.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Method")]
 pub(crate) struct MapSettings {
     /// Placement of a layer's map on the image
-    #[arg(long, value_name = "HOW", default_value = "receptive-field", value_parser = one_of(PLACEMENTS), hide_short_help = true)]
+    #[arg(long, value_name = "HOW", default_value = "receptive-field", value_parser = one_of(Placing::ALL), hide_short_help = true)]
     pub(crate) placement: String,
     /// Set a parameter of a method; `heatlens methods` lists them
     ///
@@ -128,14 +107,6 @@ pub(crate) struct MapSettings {
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', hide_short_help = true)]
     pub(crate) set: Vec<String>,
 }
-
-pub(super) const PLACEMENTS: Words = &[
-    ("receptive-field", "Each cell at the centre of its receptive field"),
-    ("resize", "Spread evenly over the image, as other libraries do"),
-];
-
-pub(super) const SCORES: Words =
-    &[("logit", "The value before sigmoid or softmax"), ("probability", "The value after it")];
 
 /// Reuse of the output folder.
 #[derive(Debug, Args)]
@@ -171,13 +142,13 @@ pub(crate) struct Pictures {
     #[arg(long, value_name = "SIZE", default_value = "auto", hide_short_help = true)]
     pub(crate) picture_size: PictureSize,
     /// Colours of heat maps
-    #[arg(long, value_name = "NAME", value_parser = words(&Colormap::HEAT), default_value = Colormap::HEAT[0].0, hide_short_help = true)]
+    #[arg(long, value_name = "NAME", value_parser = value(Colormap::HEAT), default_value = Colormap::HEAT[0].0, hide_short_help = true)]
     pub(crate) colormap: Colormap,
     /// Opacity of strong heat in an overlay, from 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.75, value_parser = share, hide_short_help = true)]
     pub(crate) opacity: f32,
     /// File format of the pictures; heat maps are always PNG
-    #[arg(long, value_name = "FORMAT", value_parser = words(FORMATS), default_value = "auto", hide_short_help = true)]
+    #[arg(long, value_name = "FORMAT", value_parser = value(FORMATS), default_value = "auto", hide_short_help = true)]
     pub(crate) picture_format: PictureFormat,
     /// Leave out the bar below heat maps and overlays, so that they have exactly the size of the image
     #[arg(long, hide_short_help = true)]
@@ -196,7 +167,7 @@ impl Pictures {
     }
 }
 
-const FORMATS: &[(&str, &str, PictureFormat)] = &[
+const FORMATS: [Named<PictureFormat>; 3] = [
     ("auto", "JPEG for the pictures of a JPEG, PNG for all others", PictureFormat::Auto),
     ("png", "PNG for all", PictureFormat::Png),
     ("jpeg", "JPEG for all but heat maps", PictureFormat::Jpeg),

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use heatlens::data::{Resize, Split};
-use heatlens::train::arch::{ARCHITECTURES, Architecture};
+use heatlens::nearest::Named;
+use heatlens::train::arch::{Architecture, architectures};
 use heatlens::train::class_weight::ClassWeight;
 use heatlens::train::optimizer::Algorithm;
-use heatlens::train::recipe::{RECIPES, RateChange, Recipe};
+use heatlens::train::recipe::{RateChange, Recipe, recipes};
 
 use super::shared::{Input, RunFolder};
-use super::values::{Words, parsed, words};
+use super::values::value;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  heatlens demo\n  heatlens demo --out /tmp/demo --seed 7")]
@@ -56,7 +57,7 @@ pub(crate) struct Train {
 #[command(next_help_heading = "Network")]
 pub(crate) struct Network {
     /// Network architecture [default: the recipe's]
-    #[arg(long, value_name = "NAME", value_parser = parsed::<&'static Architecture>(ARCHITECTURES.iter().map(|a| (a.id, a.summary))))]
+    #[arg(long, value_name = "NAME", value_parser = value(architectures()))]
     pub(crate) arch: Option<&'static Architecture>,
     /// Size to resize image files to: 95x95 (height x width), or one number for a square
     ///
@@ -87,7 +88,7 @@ pub(crate) struct Network {
 #[command(next_help_heading = "Training")]
 pub(crate) struct Schedule {
     /// Source of the settings that are not given
-    #[arg(long, value_name = "NAME", default_value = "default", value_parser = parsed::<&'static Recipe>(RECIPES.iter().map(|r| (r.id, r.summary))), hide_short_help = true)]
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = value(recipes()), hide_short_help = true)]
     pub(crate) recipe: &'static Recipe,
     /// Passes over the training images [default: the recipe's, by the number of images]
     #[arg(long, value_name = "N")]
@@ -108,7 +109,7 @@ pub(crate) struct Schedule {
     #[arg(long, default_value_t = 0.01, hide_short_help = true)]
     pub(crate) weight_decay: f32,
     /// Learning-rate schedule [default: the recipe's]
-    #[arg(long, value_name = "SCHEDULE", value_parser = parsed::<RateChange>(RATES.iter().copied()), hide_short_help = true)]
+    #[arg(long, value_name = "SCHEDULE", value_parser = value(RateChange::ALL), hide_short_help = true)]
     pub(crate) lr_schedule: Option<RateChange>,
     /// Epochs without improvement after which training stops; 0 never stops [default: the recipe's]
     #[arg(long, value_name = "N", hide_short_help = true)]
@@ -120,20 +121,14 @@ pub(crate) struct Schedule {
     #[arg(long, value_name = "WEIGHTS", hide_short_help = true)]
     pub(crate) class_weight: Option<ClassWeight>,
     /// Epoch whose weights become model.onnx
-    #[arg(long = "keep", value_name = "EPOCH", value_parser = words(KEPT_EPOCHS), action = ArgAction::Set, default_value = "best", hide_short_help = true)]
+    #[arg(long = "keep", value_name = "EPOCH", value_parser = value(KEPT_EPOCHS), action = ArgAction::Set, default_value = "best", hide_short_help = true)]
     pub(crate) keep_last: bool,
     /// Visit the images in the same order in every epoch
     #[arg(long, hide_short_help = true)]
     pub(crate) no_shuffle: bool,
 }
 
-const RATES: Words = &[
-    ("constant", "The same in every epoch"),
-    ("cosine", "Rises over the first tenth of the epochs, then falls to 0 along half a cosine"),
-    ("reduce-on-plateau", "A tenth whenever the monitored number stands still for half the patience"),
-];
-
-const KEPT_EPOCHS: &[(&str, &str, bool)] = &[
+const KEPT_EPOCHS: [Named<bool>; 2] = [
     ("best", "The one with the lowest validation loss (training loss without validation)", false),
     ("last", "The last one", true),
 ];
@@ -145,17 +140,12 @@ pub(crate) struct Validation {
     #[arg(long, value_name = "FRACTION")]
     pub(crate) validation_split: Option<f64>,
     /// Which images are held out
-    #[arg(long, value_name = "HOW", default_value = "stratified", value_parser = parsed::<Split>(SPLITS.iter().copied()), hide_short_help = true)]
+    #[arg(long, value_name = "HOW", default_value = "stratified", value_parser = value(Split::ALL), hide_short_help = true)]
     pub(crate) split: Split,
     /// Validate on these images instead of holding some out
     #[arg(long, value_name = "DATA")]
     pub(crate) validation_data: Option<PathBuf>,
 }
-
-const SPLITS: Words = &[
-    ("stratified", "The same fraction of every class, drawn at random"),
-    ("last", "The last ones, as Keras' validation_split does"),
-];
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Augmentation")]

@@ -1,39 +1,20 @@
 //! Parsers of flag values.
 
-use std::str::FromStr;
-
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-
-/// Words of a flag, each with the sentence that `--help` prints beside it.
-pub(super) type Words = &'static [(&'static str, &'static str)];
+use heatlens::nearest::{Named, named};
 
 /// Reads one of these words.
-pub(super) fn one_of(words: Words) -> PossibleValuesParser {
-    listed(words.iter().copied())
+pub(super) fn one_of<T>(table: impl IntoIterator<Item = Named<T>>) -> PossibleValuesParser {
+    table.into_iter().map(|(word, about, _)| PossibleValue::new(word).help(about)).collect::<Vec<_>>().into()
 }
 
-/// Reads one of these words as the type it names.
-pub(super) fn parsed<T>(
-    words: impl IntoIterator<Item = (&'static str, &'static str)>,
-) -> impl TypedValueParser<Value = T>
+/// Reads one of these words as the value it names.
+pub(super) fn value<T>(table: impl IntoIterator<Item = Named<T>>) -> impl TypedValueParser<Value = T>
 where
-    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
 {
-    listed(words).try_map(|word| word.parse::<T>())
-}
-
-/// Reads the value beside one of these words.
-pub(super) fn words<T: Clone + Send + Sync + 'static>(
-    table: &'static [(&'static str, &'static str, T)],
-) -> impl TypedValueParser<Value = T> {
-    listed(table.iter().map(|(word, about, _)| (*word, *about))).try_map(|given| {
-        let found = table.iter().find(|(word, ..)| *word == given);
-        found.map(|(.., value)| value.clone()).ok_or("not one of the words")
-    })
-}
-
-fn listed(words: impl IntoIterator<Item = (&'static str, &'static str)>) -> PossibleValuesParser {
-    words.into_iter().map(|(word, about)| PossibleValue::new(word).help(about)).collect::<Vec<_>>().into()
+    let table: Vec<Named<T>> = table.into_iter().collect();
+    one_of(table.iter().cloned()).try_map(move |given| named(&given, table.iter().cloned()))
 }
 
 /// Reads a number of bytes.

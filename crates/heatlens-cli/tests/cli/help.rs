@@ -3,11 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use heatlens::data::{Preset, Split};
-use heatlens::explain::{Compat, Fusion, Score};
-use heatlens::model::{HeadKind, Placing};
-use heatlens::train::recipe::RateChange;
-
 use crate::common::heatlens;
 
 const COMMANDS: [&str; 12] = [
@@ -124,23 +119,6 @@ fn examples_use_flags_that_exist() {
             }
         }
     }
-}
-
-#[test]
-fn the_listed_values_are_those_of_the_library() {
-    let listed = |words: &str, values: &[&str]| {
-        heatlens::<&str>(&format!("{words} ?"), &[])
-            .says(2, &[&format!("[possible values: {}]", values.join(", "))]);
-    };
-    listed("explain --head", &HeadKind::ALL.map(HeadKind::name));
-    listed("explain --preset", &Preset::ALL.map(Preset::name));
-    listed("audit --placement", &Placing::ALL.map(|(name, _)| name));
-    listed("convert --placement", &Placing::ALL.map(|(name, _)| name));
-    listed("explain --score", &Score::ALL.map(|(name, _)| name));
-    listed("explain --fuse", &Fusion::ALL.map(|(name, _)| name));
-    listed("explain --compat", &Compat::ALL.map(|(name, _)| name));
-    listed("train --split", &Split::ALL.map(Split::name));
-    listed("train --lr-schedule", &RateChange::ALL.map(RateChange::id));
 }
 
 #[test]

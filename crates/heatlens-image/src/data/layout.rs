@@ -4,6 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::DataError;
+use crate::nearest::{Named, named};
 
 /// Order of an array's axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,16 +18,18 @@ pub enum Layout {
 impl FromStr for Layout {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "nhwc" => Ok(Self::Nhwc),
-            "nchw" => Ok(Self::Nchw),
-            _ => Err(format!("layout \"{text}\" is unknown, expected nhwc or nchw")),
-        }
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL)
     }
 }
 
 impl Layout {
+    /// Both orders, with their names on the command line.
+    pub const ALL: [Named<Self>; 2] = [
+        ("nhwc", "Images, rows, columns, channels (Keras)", Self::Nhwc),
+        ("nchw", "Images, channels, rows, columns (PyTorch)", Self::Nchw),
+    ];
+
     /// Returns the layout and the image shape `[c, h, w]` of an image array of shape `shape`.
     ///
     /// In order of precedence, the layout is the one `asked` for, follows from the model's number of `channels`, or

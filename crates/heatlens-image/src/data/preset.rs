@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{ChannelOrder, DataError, Preprocessing, Resize};
+use crate::nearest::{Named, name_of, named};
 
 /// A common way of preprocessing pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,20 +25,19 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// All presets.
-    pub const ALL: [Self; 6] =
-        [Self::Imagenet, Self::Torchvision, Self::Tf, Self::Caffe, Self::Unit, Self::Raw];
+    /// All presets, with their names on the command line.
+    pub const ALL: [Named<Self>; 6] = [
+        ("imagenet", "ImageNet's mean and standard deviation", Self::Imagenet),
+        ("torchvision", "The same, after torchvision's resize and centre crop", Self::Torchvision),
+        ("tf", "-1 to 1", Self::Tf),
+        ("caffe", "0 to 255, BGR, minus ImageNet's mean", Self::Caffe),
+        ("unit", "0 to 1", Self::Unit),
+        ("raw", "0 to 255", Self::Raw),
+    ];
 
     /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Imagenet => "imagenet",
-            Self::Torchvision => "torchvision",
-            Self::Tf => "tf",
-            Self::Caffe => "caffe",
-            Self::Unit => "unit",
-            Self::Raw => "raw",
-        }
+        name_of(&self, &Self::ALL)
     }
 
     /// Sets scale, mean, standard deviation and channel order, and the resizing if the preset defines it; the model's
@@ -85,12 +85,8 @@ impl fmt::Display for Preset {
 impl FromStr for Preset {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
-        found.ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("preset \"{text}\" is unknown, expected one of {names}")
-        })
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL)
     }
 }
 
@@ -140,6 +136,6 @@ mod tests {
         assert!(refusal.contains("imagenet for a model of 1 channels"), "{refusal}");
         assert_eq!(grey, before);
         let unknown = "resnet".parse::<Preset>().unwrap_err();
-        assert!(unknown.contains("imagenet, torchvision, tf, caffe, unit, raw"), "{unknown}");
+        assert!(unknown.contains("expected imagenet, torchvision, tf, caffe, unit or raw"), "{unknown}");
     }
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::DataError;
-use crate::nearest::named;
+use crate::nearest::{Named, name_of, named};
 use crate::random::{Key, Use};
 
 /// Method of selecting the validation items.
@@ -16,16 +16,16 @@ pub enum Split {
 }
 
 impl Split {
-    /// All methods.
-    pub const ALL: [Self; 2] = [Self::Stratified, Self::Last];
+    /// All methods, with their names on the command line.
+    pub const ALL: [Named<Self>; 2] = [
+        ("stratified", "The same fraction of every class, drawn at random", Self::Stratified),
+        ("last", "The last ones, as Keras' validation_split does", Self::Last),
+    ];
 
     /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Stratified => "stratified",
-            Self::Last => "last",
-        }
+        name_of(&self, &Self::ALL)
     }
 }
 
@@ -33,7 +33,7 @@ impl FromStr for Split {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        named(word, Self::ALL.map(|split| (split.name(), split)))
+        named(word, Self::ALL)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::Cells;
-use crate::nearest::named;
+use crate::nearest::{Named, name_of, named};
 
 /// Method of placing layer maps over the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,13 +17,15 @@ pub enum Placing {
 
 impl Placing {
     /// All methods, with their names on the command line.
-    pub const ALL: [(&'static str, Self); 2] =
-        [("receptive-field", Self::ReceptiveField), ("resize", Self::Resize)];
+    pub const ALL: [Named<Self>; 2] = [
+        ("receptive-field", "Each cell at the centre of its receptive field", Self::ReceptiveField),
+        ("resize", "Spread evenly over the image, as other libraries do", Self::Resize),
+    ];
 
     /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, placing)| *placing == self).map_or("", |(name, _)| name)
+        name_of(&self, &Self::ALL)
     }
 }
 

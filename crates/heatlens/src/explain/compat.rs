@@ -1,6 +1,7 @@
 //! Post-processing of layer maps as in other libraries, for comparison with them. By default maps stay raw and signed.
 
 use crate::bilinear::resize;
+use crate::nearest::Named;
 
 /// Library whose post-processing is reproduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,15 @@ pub enum Compat {
 
 impl Compat {
     /// All libraries, with their names on the command line.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("pytorch-grad-cam", Self::PytorchGradCam), ("torchcam", Self::Torchcam), ("captum", Self::Captum)];
+    pub const ALL: [Named<Self>; 3] = [
+        (
+            "pytorch-grad-cam",
+            "Positive part, divided by its maximum, at the size of the image",
+            Self::PytorchGradCam,
+        ),
+        ("torchcam", "Positive part, divided by its maximum, at the size of the layer", Self::Torchcam),
+        ("captum", "The raw map", Self::Captum),
+    ];
 
     /// Returns the size of a map of `shape` for an image with these rows and columns.
     pub(super) fn shape(self, shape: &[usize], image: [usize; 2]) -> Vec<usize> {

@@ -2,6 +2,7 @@
 
 use crate::bilinear::Enlargement;
 use crate::explain::Attribution;
+use crate::nearest::{Named, name_of};
 use crate::render::Map;
 
 /// Fusion of the maps of several layers. The positive part of each map is divided by its maximum and resized (bilinear)
@@ -20,13 +21,17 @@ pub enum Fusion {
 
 impl Fusion {
     /// All fusions, with their names on the command line.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("mean", Self::Mean), ("max", Self::Max), ("tanh-max", Self::TanhMax), ("product", Self::Product)];
+    pub const ALL: [Named<Self>; 4] = [
+        ("mean", "The mean of the maps", Self::Mean),
+        ("max", "The largest value at each place", Self::Max),
+        ("tanh-max", "The same after tanh(2x), which brings weak maps forward", Self::TanhMax),
+        ("product", "The product: heat that all layers share", Self::Product),
+    ];
 
     /// Returns the name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, fusion)| *fusion == self).map_or("", |(name, _)| name)
+        name_of(&self, &Self::ALL)
     }
 
     /// Fuses several maps, h×w each, on the cells of the map with the most places.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::nearest::{Named, name_of, named};
+
 /// A binary mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
@@ -40,21 +42,20 @@ pub enum Components {
 impl FromStr for Components {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "largest" => Ok(Self::Largest),
-            "all" => Ok(Self::All),
-            _ => Err(format!("found {text:?}, expected largest or all")),
-        }
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL)
     }
+}
+
+impl Components {
+    /// Both selections, with their names on the command line.
+    pub const ALL: [Named<Self>; 2] =
+        [("largest", "The largest one", Self::Largest), ("all", "All of them", Self::All)];
 }
 
 impl fmt::Display for Components {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Largest => "largest",
-            Self::All => "all",
-        })
+        f.write_str(name_of(self, &Self::ALL))
     }
 }
 

@@ -54,7 +54,7 @@ pub use request::{
     AuditRequest, DataRequest, ExplainRequest, ModelRequest, Request, RunOptions, compared, methods, numbers,
     rows, settings, size,
 };
-pub use save::Save;
+pub use save::{OUTPUTS, Save};
 pub use sink::{NewImage, Sink};
 pub use state::RunState;
 pub use style::{PictureFormat, PictureStyle};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{ArrayNumbers, Dataset, OpenOptions, RowRange, Shard};
 use crate::method::{self, Method, MethodSettings};
 use crate::model::{HeadKind, Model, ModelOptions, Placing, Preparation};
-use crate::nearest;
+use crate::nearest::{self, Named};
 use crate::predict::check_plausibility;
 use crate::reference;
 use crate::run::{Monitor, PictureStyle, RunError};
@@ -305,7 +305,7 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(
 pub(super) fn named<T: Copy>(
     option: &'static str,
     word: Option<&str>,
-    known: &[(&'static str, T)],
+    known: &[Named<T>],
 ) -> Result<Option<T>, RunError> {
     let value = |word| nearest::named(word, known.iter().copied());
     word.map(value).transpose().map_err(RunError::option(option))

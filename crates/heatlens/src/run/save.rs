@@ -1,5 +1,6 @@
 //! Selection of the files written for every image.
 
+use crate::nearest::Named;
 use crate::render::MAX_SHEET_ROWS;
 use crate::run::request::named;
 use crate::run::{PictureStyle, RunError};
@@ -34,18 +35,25 @@ impl Default for Save {
     }
 }
 
-/// Function that selects one kind of output.
-type Part = fn(&mut Save);
-
-/// Kinds of output, with their names on the command line.
-const PARTS: [(&str, Part); 7] = [
-    ("png", |save| save.png = true),
-    ("npz", |save| save.npz = true),
-    ("npz16", |save| (save.npz, save.float16) = (true, true)),
-    ("heat", |save| save.heat = true),
-    ("tensors", |save| save.tensors = true),
-    ("boxes", |save| save.boxes = true),
-    ("masks", |save| save.masks = true),
+/// Kinds of output with their names on the command line, and functions that select them.
+pub const OUTPUTS: [Named<fn(&mut Save)>; 7] = [
+    ("png", "Pictures and the contact sheet", |save| save.png = true),
+    ("npz", "Raw maps as maps.npz", |save| save.npz = true),
+    (
+        "npz16",
+        "The same as 16-bit floats, half the size: X.astype(float32) times X.scale are the maps",
+        |save| (save.npz, save.float16) = (true, true),
+    ),
+    ("heat", "The heat of every pixel of the model's input, 0 to 1, as heat.npz", |save| save.heat = true),
+    (
+        "tensors",
+        "conv_output, conv_grad, input_grad, weights and cam as tensors.npz, and channels.csv",
+        |save| save.tensors = true,
+    ),
+    ("boxes", "Boxes and masks around the hot regions, in annotations_<method>.json (COCO)", |save| {
+        save.boxes = true;
+    }),
+    ("masks", "The hot regions as mask pictures", |save| save.masks = true),
 ];
 
 impl Save {
@@ -78,7 +86,7 @@ impl Save {
     pub fn parse(words: &[String], style: PictureStyle) -> Result<Self, RunError> {
         let mut save = Self::nothing(style);
         for word in words {
-            if let Some(part) = named("save", Some(word), &PARTS)? {
+            if let Some(part) = named("save", Some(word), &OUTPUTS)? {
                 part(&mut save);
             }
         }

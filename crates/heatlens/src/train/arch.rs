@@ -1,6 +1,5 @@
 //! Networks that can be trained from scratch, one per row of [`ARCHITECTURES`].
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use heatlens_graph::op::batch_normalization::BatchNormalization;
@@ -14,7 +13,7 @@ use heatlens_graph::op::unary::{Unary, UnaryFunction};
 use heatlens_graph::op::window::Window;
 use heatlens_graph::{Fact, Graph, GraphError, Operator, Shape, Tensor, ValueId};
 
-use crate::nearest::named;
+use crate::nearest::Named;
 use crate::random::{Key, Use};
 
 /// A named network architecture.
@@ -47,12 +46,9 @@ pub static ARCHITECTURES: &[Architecture] = &[
     },
 ];
 
-impl FromStr for &'static Architecture {
-    type Err = String;
-
-    fn from_str(id: &str) -> Result<Self, String> {
-        named(id, ARCHITECTURES.iter().map(|architecture| (architecture.id, architecture)))
-    }
+/// Returns all architectures with their names on the command line.
+pub fn architectures() -> impl Iterator<Item = Named<&'static Architecture>> {
+    ARCHITECTURES.iter().map(|architecture| (architecture.id, architecture.summary, architecture))
 }
 
 /// Returns the architecture with the given id.

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use crate::data::Split;
-use crate::nearest::named;
+use crate::nearest::{Named, name_of, named};
 use crate::train::TrainError;
 use crate::train::arch::{self, Architecture};
 use crate::train::augment::Augmentation;
@@ -64,12 +64,9 @@ pub static RECIPES: &[Recipe] = &[
 /// seconds.
 const MAX_PIXELS: usize = 1 << 14;
 
-impl FromStr for &'static Recipe {
-    type Err = String;
-
-    fn from_str(id: &str) -> Result<Self, String> {
-        named(id, RECIPES.iter().map(|recipe| (recipe.id, recipe)))
-    }
+/// Returns all recipes with their names on the command line.
+pub fn recipes() -> impl Iterator<Item = Named<&'static Recipe>> {
+    RECIPES.iter().map(|recipe| (recipe.id, recipe.summary, recipe))
 }
 
 /// Returns the recipe with the given id.
@@ -93,13 +90,25 @@ impl FromStr for RateChange {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        named(word, Self::ALL.map(|rate| (rate.id(), rate)))
+        named(word, Self::ALL)
     }
 }
 
 impl RateChange {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Constant, Self::Cosine, Self::ReduceOnPlateau];
+    /// All kinds, with their names on the command line.
+    pub const ALL: [Named<Self>; 3] = [
+        ("constant", "The same in every epoch", Self::Constant),
+        (
+            "cosine",
+            "Rises over the first tenth of the epochs, then falls to 0 along half a cosine",
+            Self::Cosine,
+        ),
+        (
+            "reduce-on-plateau",
+            "A tenth whenever the monitored number stands still for half the patience",
+            Self::ReduceOnPlateau,
+        ),
+    ];
 
     /// Returns the kind of a schedule.
     #[must_use]
@@ -114,11 +123,7 @@ impl RateChange {
     /// Returns the name used on the command line.
     #[must_use]
     pub fn id(self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::Cosine => "cosine",
-            Self::ReduceOnPlateau => "reduce-on-plateau",
-        }
+        name_of(&self, &Self::ALL)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Activation, End};
 pub(super) const ROW: Row = Row {
     kind: HeadKind::Classes,
     name: "classes",
+    summary: "Scores of classes that exclude one another",
     about: "the score of a class; the classes exclude each other",
     quantity: false,
     refuses: |_, _| None,

@@ -22,6 +22,7 @@ use crate::model::ModelError;
 pub(super) const ROW: Row = Row {
     kind: HeadKind::Detection,
     name: "detection",
+    summary: "Boxes with scores of classes",
     about: "the score of the most confident box of a class (--detection and --region choose others)",
     quantity: false,
     refuses: |_, _| Some("the model gives one list of scores for the whole image".to_owned()),

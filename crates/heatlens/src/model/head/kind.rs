@@ -8,6 +8,7 @@ use super::{
     Asked, End, Found, Scores, classes, detection, multi_label, regression, segmentation, similarity,
 };
 use crate::model::ModelError;
+use crate::nearest::{Named, named};
 
 /// Meaning of a model's scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) struct Row {
     pub(super) kind: HeadKind,
     /// Name of the kind for `--head`.
     pub(super) name: &'static str,
+    /// Meaning of the scores in a few words.
+    pub(super) summary: &'static str,
     /// Description of the explained score.
     pub(super) about: &'static str,
     /// True if the scores are quantities rather than classes.
@@ -41,6 +44,12 @@ pub(super) struct Row {
     pub(super) guess: fn(&Graph, &End<'_>) -> Option<Guess>,
     /// Finds scores at many places, for kinds that have them.
     pub(super) dense: Option<Find>,
+}
+
+impl Row {
+    const fn named(&self) -> Named<HeadKind> {
+        (self.name, self.summary, self.kind)
+    }
 }
 
 /// Searches a graph for scores at many places.
@@ -90,14 +99,14 @@ pub(super) fn dense(
 }
 
 impl HeadKind {
-    /// All kinds.
-    pub const ALL: [Self; 6] = [
-        Self::Classes,
-        Self::MultiLabel,
-        Self::Regression,
-        Self::Similarity,
-        Self::Segmentation,
-        Self::Detection,
+    /// All kinds, with their names on the command line.
+    pub const ALL: [Named<Self>; 6] = [
+        classes::ROW.named(),
+        multi_label::ROW.named(),
+        regression::ROW.named(),
+        similarity::ROW.named(),
+        segmentation::ROW.named(),
+        detection::ROW.named(),
     ];
 
     fn row(self) -> &'static Row {
@@ -141,9 +150,7 @@ impl HeadKind {
 impl FromStr for HeadKind {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        found.ok_or_else(|| format!("expected {}, found {text:?}", names()))
+    fn from_str(word: &str) -> Result<Self, String> {
+        named(word, Self::ALL)
     }
 }

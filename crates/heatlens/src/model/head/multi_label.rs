@@ -8,6 +8,7 @@ use super::{Activation, End, Scores};
 pub(super) const ROW: Row = Row {
     kind: HeadKind::MultiLabel,
     name: "multi-label",
+    summary: "Scores of independent labels",
     about: "the score of a class; each class is present or absent, independently of the others",
     quantity: false,
     refuses,

@@ -14,6 +14,7 @@ const NO_LOGIT: f32 = 10.0;
 pub(super) const ROW: Row = Row {
     kind: HeadKind::Regression,
     name: "regression",
+    summary: "Quantities",
     about: "a quantity: what makes it larger, and what makes it smaller",
     quantity: true,
     refuses: |_, _| None,

@@ -14,6 +14,7 @@ use crate::model::axes::{self, SpatialLayout};
 pub(super) const ROW: Row = Row {
     kind: HeadKind::Segmentation,
     name: "segmentation",
+    summary: "Scores of classes at every pixel",
     about: "the score of a class at the pixels predicted as it (--region chooses others)",
     quantity: false,
     refuses: |_, _| Some("the model gives one list of scores for the whole image".to_owned()),

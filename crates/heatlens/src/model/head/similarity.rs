@@ -18,6 +18,7 @@ const CLASS_COUNTS: [usize; 6] = [1000, 1001, 10_450, 11_221, 21_841, 21_843];
 pub(super) const ROW: Row = Row {
     kind: HeadKind::Similarity,
     name: "similarity",
+    summary: "An embedding, compared with --reference",
     about: "the cosine with the embedding of a reference (--reference)",
     quantity: true,
     refuses: |outputs, scores| match (outputs, scores.activation) {
