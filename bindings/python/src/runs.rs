@@ -23,7 +23,11 @@ struct Stops<'s>(&'s AtomicBool);
 
 impl Monitor for Stops<'_> {
     fn advance(&self, _: usize) -> bool {
-        !self.0.load(Ordering::Relaxed)
+        !self.is_stopped()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -140,6 +140,10 @@ impl Monitor for Terminal {
         !interrupted()
     }
 
+    fn is_stopped(&self) -> bool {
+        interrupted()
+    }
+
     fn end(&self) {
         if let Ok(mut bar) = self.bar.lock() {
             bar.take().iter().for_each(Bar::finish);

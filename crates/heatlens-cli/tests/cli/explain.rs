@@ -312,6 +312,30 @@ fn ctrl_c_leaves_finished_images_and_whole_lines() {
     assert!(!files.keys().any(|name| name.contains(".part")));
 }
 
+/// One image may take hours: it is not waited for.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_passes_of_one_image() {
+    let trained = Trained::new(2);
+    let out = trained.path("out");
+    let words = "--method rise --set masks=50000000";
+    let child = program()
+        .args(["explain".as_ref(), trained.model.as_path(), &trained.data, "--out".as_ref(), &out])
+        .args(words.split(' '))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !out.join("run.json").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let run = crate::common::Run::of(&child.wait_with_output().unwrap());
+    run.says(130, &["interrupted", "0 of", "images explained", "--resume"]);
+    assert!(manifest(&out).is_empty());
+}
+
 /// An interrupted and resumed run is identical to an uninterrupted one, even if it was killed while writing.
 #[cfg(unix)]
 #[test]

@@ -10,7 +10,7 @@ use crate::explain::{
     Attribution, Compat, ExplainError, ExplainOptions, Focus, Fusion, ImageAttributions, ZeroMap, smoothing,
     tensors,
 };
-use crate::method::{MultiPass, PassInput};
+use crate::method::{MultiPass, PassInput, Stop};
 use crate::model::program::ImageProgram;
 use crate::model::{Layer, Model, ModelError};
 use crate::target::{self, Class, Target};
@@ -128,10 +128,23 @@ impl Explainer {
     /// # Errors
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn explain(&self, pixels: &[f32], n: usize) -> Result<Vec<ImageAttributions>, ExplainError> {
+        self.explain_until(pixels, n, &|| false)
+    }
+
+    /// Explains images as [`explain`](Self::explain) does, but asks `stop` before each batch of passes.
+    ///
+    /// # Errors
+    /// As for `explain`, and [`MethodError::Stopped`](crate::method::MethodError::Stopped) if `stop` returns true.
+    pub fn explain_until(
+        &self,
+        pixels: &[f32],
+        n: usize,
+        stop: &Stop<'_>,
+    ) -> Result<Vec<ImageAttributions>, ExplainError> {
         let targets = self.targets(pixels, n)?;
-        let mut explained = self.run(pixels, &targets, n)?;
+        let mut explained = self.run(pixels, &targets, n, stop)?;
         if self.augment {
-            self.smooth(&mut explained, pixels, &targets, n)?;
+            self.smooth(&mut explained, pixels, &targets, n, stop)?;
         }
         explained.iter_mut().for_each(|explanation| self.finish(explanation));
         Ok(explained)
@@ -158,7 +171,7 @@ impl Explainer {
             Some(program) => program.run(&[pixels, &seeds], n)?,
             None => vec![seeds],
         };
-        let mut explained = self.run(pixels, &targets, n)?;
+        let mut explained = self.run(pixels, &targets, n, &|| false)?;
         for (explanation, &class) in explained.iter_mut().zip(classes) {
             self.finish(explanation);
             explanation.attributions.iter_mut().for_each(|a| a.class = class);
@@ -196,10 +209,11 @@ impl Explainer {
         pixels: &[f32],
         targets: &[Vec<f32>],
         n: usize,
+        stop: &Stop<'_>,
     ) -> Result<Vec<ImageAttributions>, ExplainError> {
         let outputs = self.program.run(&feeds(pixels, targets), n)?;
         let images = pixels.chunks(pixels.len().max(1) / n.max(1));
-        images.enumerate().map(|(i, image)| self.explanation(&outputs, image, n, i)).collect()
+        images.enumerate().map(|(i, image)| self.explanation(&outputs, image, [n, i], stop)).collect()
     }
 
     /// Averages the maps over modified copies of the images.
@@ -209,12 +223,14 @@ impl Explainer {
         pixels: &[f32],
         targets: &[Vec<f32>],
         n: usize,
+        stop: &Stop<'_>,
     ) -> Result<(), ExplainError> {
         let [_, _, width] = self.model.shape();
         let mut count = 1.0;
         for copy in smoothing::copies() {
             count += 1.0;
-            for (total, part) in explained.iter_mut().zip(self.run(&copy.make(pixels, width), targets, n)?) {
+            let parts = self.run(&copy.make(pixels, width), targets, n, stop)?;
+            for (total, part) in explained.iter_mut().zip(parts) {
                 for (total, mut part) in total.attributions.iter_mut().zip(part.attributions) {
                     copy.put_back(&mut part);
                     total.values.iter_mut().zip(part.values).for_each(|(sum, v)| *sum += v);
@@ -260,8 +276,8 @@ impl Explainer {
         &self,
         outputs: &[Vec<f32>],
         pixels: &[f32],
-        n: usize,
-        i: usize,
+        [n, i]: [usize; 2],
+        stop: &Stop<'_>,
     ) -> Result<ImageAttributions, ExplainError> {
         let of_sample = |output: usize| {
             let all = &outputs[output];
@@ -276,7 +292,7 @@ impl Explainer {
             let values = match spec.source {
                 MapSource::Output(output) => of_sample(output).to_vec(),
                 MapSource::Passes { number, target } => {
-                    self.passes[number].explain(&PassInput { pixels, target: of_sample(target) })?
+                    self.passes[number].explain(&PassInput { pixels, target: of_sample(target), stop })?
                 }
             };
             let mut class = spec.goal.class.of(head, &logits);

@@ -97,7 +97,7 @@ impl DRise {
     fn wanted(&self, input: &PassInput<'_>) -> Result<Option<Wanted>, MethodError> {
         let (seed, weights) = input.target.split_at(self.classes);
         let Some(place) = weights.iter().position(|&weight| weight > 0.0) else { return Ok(None) };
-        let outputs = self.boxes.run(input.pixels, 1, input.target)?;
+        let outputs = self.boxes.run(input.pixels, 1, input)?;
         let form = Form::of(&outputs[1], self.places, self.centred, self.masks.size());
         let own = self.probabilities(&outputs[0], place);
         let chosen = seed.iter().enumerate().filter(|(_, weight)| **weight != 0.0);

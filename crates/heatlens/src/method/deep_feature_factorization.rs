@@ -74,7 +74,7 @@ impl MultiPass for Factorization {
 
     #[allow(clippy::cast_possible_truncation)]
     fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
-        let planes = self.activations.run(input.pixels, 1, input.target)?.swap_remove(0);
+        let planes = self.activations.run(input.pixels, 1, input)?.swap_remove(0);
         let [concepts, h, w] = self.shape;
         let factors = factorize(&planes, h * w, concepts, self.iterations, &mut self.key.rng());
         Ok(factors.into_iter().flatten().map(|v| v as f32).collect())

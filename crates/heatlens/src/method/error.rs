@@ -33,6 +33,9 @@ pub enum MethodError {
         /// Reason, with the valid values.
         reason: String,
     },
+    /// The caller asked to stop before the map was finished.
+    #[error("stopped before the map was finished")]
+    Stopped,
     /// The derivative cannot be built.
     #[error(transparent)]
     Graph(#[from] GraphError),

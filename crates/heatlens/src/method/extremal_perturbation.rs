@@ -73,7 +73,7 @@ impl ExtremalPerturbation {
     fn slope(&self, input: &PassInput<'_>, cover: &[f32], cells: &[f32]) -> Result<Vec<f64>, MethodError> {
         let mut image = input.pixels.to_vec();
         self.masks.apply(&mut image, cover, cells);
-        let gradient = self.program.run(&image, 1, input.target)?.swap_remove(1);
+        let gradient = self.program.run(&image, 1, input)?.swap_remove(1);
         let area = self.size[0] * self.size[1];
         let mut by_pixel = vec![0.0; area];
         let changes = input.pixels.iter().zip(cover).map(|(x, b)| x - b);
@@ -109,7 +109,7 @@ impl MultiPass for ExtremalPerturbation {
     fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
         let cover = self.masks.cover(input.pixels);
         let score = |image: &[f32]| -> Result<f64, MethodError> {
-            Ok(f64::from(self.program.run(image, 1, input.target)?[0][0]))
+            Ok(f64::from(self.program.run(image, 1, input)?[0][0]))
         };
         let whole = score(input.pixels)?;
         let range = (whole - score(&cover)?).abs();

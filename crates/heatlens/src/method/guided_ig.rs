@@ -114,7 +114,7 @@ impl MultiPass for GuidedIg {
         for step in 1..=self.steps {
             let image: Vec<f32> =
                 (0..ways.len()).map(|i| (f64::from(start[i]) + at[i] * ways[i]) as f32).collect();
-            let gradient = self.gradient.run(&image, 1, input.target)?.swap_remove(0);
+            let gradient = self.gradient.run(&image, 1, input)?.swap_remove(0);
             let before = at.clone();
             self.step(step as f64 / self.steps as f64, &gradient, &ways, &mut at);
             for (i, sum) in sums.iter_mut().enumerate() {

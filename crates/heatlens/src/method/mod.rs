@@ -71,7 +71,7 @@ use heatlens_graph::ValueId;
 
 pub use error::MethodError;
 pub use formula::Formula;
-pub use multi_pass::{MultiPass, PassContext, PassCount, PassInput, SharedPrograms};
+pub use multi_pass::{MultiPass, PassContext, PassCount, PassInput, SharedPrograms, Stop};
 pub use parameter::{Chosen, MethodParameter, MethodSettings, Setting};
 pub(crate) use parts::blur;
 

@@ -6,7 +6,7 @@
 //! explained.
 
 use std::cell::RefCell;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use heatlens_graph::rewrite::cut;
@@ -67,14 +67,31 @@ pub trait MultiPass: Debug + Send + Sync {
     fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError>;
 }
 
+/// Question whether to stop before the work is done, asked before each batch of passes.
+pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
+
 /// One image and the target to explain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct PassInput<'a> {
     /// Pixels of the model's input, shape `c h w`.
     pub pixels: &'a [f32],
     /// Weight of each score, shape `k`: one-hot for a class, −1 for class 0 of a single logit, a difference for one
     /// class against another.
     pub target: &'a [f32],
+    /// Asked before each batch of passes.
+    pub stop: &'a Stop<'a>,
+}
+
+impl Debug for PassInput<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PassInput").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl PassInput<'_> {
+    fn go_on(&self) -> Result<(), MethodError> {
+        if (self.stop)() { Err(MethodError::Stopped) } else { Ok(()) }
+    }
 }
 
 /// Programs shared by several methods of a run, each compiled on first use.
@@ -316,12 +333,13 @@ pub struct TargetProgram {
 }
 
 impl TargetProgram {
-    /// Runs `n` concatenated images with the same target; returns the outputs in order.
+    /// Runs `n` concatenated images with the target of `input`; returns the outputs in order.
     ///
     /// # Errors
-    /// If `pixels` does not contain `n` images.
-    pub fn run(&self, pixels: &[f32], n: usize, target: &[f32]) -> Result<Vec<Vec<f32>>, MethodError> {
-        let targets = target.repeat(n);
+    /// If `pixels` does not contain `n` images, or the input asks to stop.
+    pub fn run(&self, pixels: &[f32], n: usize, input: &PassInput<'_>) -> Result<Vec<Vec<f32>>, MethodError> {
+        input.go_on()?;
+        let targets = input.target.repeat(n);
         Ok(self.program.run(&[pixels, &targets], n)?)
     }
 
@@ -329,7 +347,7 @@ impl TargetProgram {
     /// index, pixels and outputs of each image in order.
     ///
     /// # Errors
-    /// If a run fails.
+    /// If a run fails, or the input asks to stop.
     pub fn stream(
         &self,
         input: &PassInput<'_>,
@@ -347,7 +365,7 @@ impl TargetProgram {
                 image.copy_from_slice(input.pixels);
                 make(start + i, image);
             });
-            let outputs = self.run(images, n, input.target)?;
+            let outputs = self.run(images, n, input)?;
             for (i, image) in images.chunks(len.max(1)).enumerate() {
                 let of_image = |all: &Vec<f32>| i * (all.len() / n)..(i + 1) * (all.len() / n);
                 let rows: Vec<&[f32]> = outputs.iter().map(|all| &all[of_image(all)]).collect();
@@ -392,7 +410,7 @@ impl SplitProgram {
     /// activations, [`TOGETHER`] at a time.
     ///
     /// # Errors
-    /// If a run fails.
+    /// If a run fails, or the input asks to stop.
     pub fn scores(
         &self,
         input: &PassInput<'_>,
@@ -404,6 +422,7 @@ impl SplitProgram {
         let len = layer_output.layer.len().max(1);
         let mut scores = Vec::with_capacity(total.min(1 << 20));
         for start in (0..total).step_by(TOGETHER) {
+            input.go_on()?;
             let n = TOGETHER.min(total - start);
             let mut variants = layer_output.layer.repeat(n);
             variants.par_chunks_mut(len).enumerate().for_each(|(i, variant)| make(start + i, variant));

@@ -63,7 +63,7 @@ impl MultiPass for Smooth {
     /// Computes the map. All derivatives are averaged, including the first. (torchcam uses the first derivative of
     /// the last noisy copy alone.)
     fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
-        let planes = self.program.run(input.pixels, 1, input.target)?.swap_remove(0);
+        let planes = self.program.run(input.pixels, 1, input)?.swap_remove(0);
         let add_noise = noisy(input, self.noise, self.key);
         let mut powers = vec![[0.0f64; 3]; planes.len()];
         self.program.stream(input, self.samples, &add_noise, &mut |_, _, outputs| {

@@ -28,6 +28,11 @@ pub trait Monitor: Sync {
         true
     }
 
+    /// Returns true to stop before the image in progress is finished, which is then not saved.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     /// Called at the end of the stage that began last.
     fn end(&self) {}
 

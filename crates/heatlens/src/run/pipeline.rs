@@ -9,8 +9,9 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Sample};
-use crate::explain::{Explainer, ImageAttributions};
+use crate::explain::{ExplainError, Explainer, ImageAttributions};
 use crate::localise::Mask;
+use crate::method::MethodError;
 use crate::run::cache::CacheReader;
 use crate::run::sinks::manifest;
 use crate::run::{BaseImage, ExplainedImage, Monitor, NewImage, RunError, Sink, Summary};
@@ -73,7 +74,13 @@ impl<'p> Pipeline<'p> {
         let mut begun = 0;
         for items in all.chunks(group) {
             let (good, samples) = self.load(items, &mut summary);
-            let made = self.make(&good, &samples, sinks)?;
+            let made = match self.make(&good, &samples, sinks, monitor) {
+                Err(RunError::Explain(ExplainError::Method(MethodError::Stopped))) => {
+                    summary.stopped = true;
+                    break;
+                }
+                made => made?,
+            };
             self.hand_out(&good, &samples, &made, sinks)?;
             for (&item, made) in good.iter().zip(&made) {
                 summary.add(self.explainer, self.data.label(item), &made.explanation);
@@ -111,11 +118,12 @@ impl<'p> Pipeline<'p> {
         items: &[usize],
         samples: &[Sample],
         sinks: &[&mut dyn Sink],
+        monitor: &dyn Monitor,
     ) -> Result<Vec<Made>, RunError> {
         let known = self.cache.as_ref().map_or(0, |cache| cache.known(items.len()));
         let (old, new) = (items.split_at(known), samples.split_at(known));
         let mut made = self.remember(old.0, new.0, sinks)?;
-        made.extend(self.compute(old.1, new.1, sinks)?);
+        made.extend(self.compute(old.1, new.1, sinks, monitor)?);
         Ok(made)
     }
 
@@ -149,12 +157,14 @@ impl<'p> Pipeline<'p> {
         items: &[usize],
         samples: &[Sample],
         sinks: &[&mut dyn Sink],
+        monitor: &dyn Monitor,
     ) -> Result<Vec<Made>, RunError> {
         if items.is_empty() {
             return Ok(Vec::new());
         }
         let pixels: Vec<f32> = samples.iter().flat_map(|s| &s.pixels).copied().collect();
-        let explanations = self.explainer.explain(&pixels, samples.len())?;
+        let stop = || monitor.is_stopped();
+        let explanations = self.explainer.explain_until(&pixels, samples.len(), &stop)?;
         let made = items.par_iter().zip(explanations);
         made.map(|(&item, explanation)| self.draw(item, explanation, sinks)).collect()
     }

@@ -82,7 +82,7 @@ impl MultiPass for ChannelMasks {
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
     fn explain(&self, input: &PassInput<'_>) -> Result<Vec<f32>, MethodError> {
         let [channels, h, w] = self.layer;
-        let activations = self.activations.run(input.pixels, 1, input.target)?.swap_remove(0);
+        let activations = self.activations.run(input.pixels, 1, input)?.swap_remove(0);
         let planes: Vec<&[f32]> = activations.chunks(h * w).collect();
         let shown: Vec<usize> = (0..channels).filter(|&k| varies(planes[k])).collect();
         let black = vec![0.0; input.pixels.len()];
