@@ -1,7 +1,8 @@
 //! Compiles a graph for the CPU and runs it.
 //!
 //! [`Program::compile`] turns every node into a kernel with planned buffers; [`Program::run`] runs samples through it.
-//! The stages are: `lower` (graph to list of kernels), `plan` (list to blocks with buffers), `run` (blocks over samples
+//! The stages are: `lower` (graph to list of kernels), `recompute` (what later blocks compute
+//! again), `plan` (list to blocks with buffers), `run` (blocks over samples
 //! and threads). The kernels themselves are plain functions in `kernel`.
 //!
 //! Results are bitwise reproducible: a sample is always computed by the same kernels in the same order, in its own
@@ -15,6 +16,7 @@ mod memory;
 mod plan;
 mod profile;
 mod program;
+mod recompute;
 mod run;
 
 pub use error::{CompileError, ExecutionError};

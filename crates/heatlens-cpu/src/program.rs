@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use heatlens_graph::Graph;
 use heatlens_graph::differentiate::depends_on;
+use heatlens_graph::{Graph, ValueId};
 
 use crate::error::CompileError;
-use crate::lower::{LoweredValue, Source, Step, lower};
+use crate::lower::{Lowered, LoweredValue, Source, Step, lower};
 use crate::memory;
 use crate::plan::{Plan, plan};
+use crate::recompute::recompute;
 use crate::run::{KeptValues, Workspace};
 
 /// A graph compiled to kernels with planned buffers. It can run any number of samples, from any number of threads.
@@ -66,14 +67,18 @@ impl Program {
     }
 
     fn with(graph: &Graph, per_sample: Vec<bool>) -> Result<Self, CompileError> {
-        let of_inputs: Vec<bool> = graph.inputs().iter().map(|i| per_sample[i.index()]).collect();
-        let lowered = lower(graph, per_sample)?;
+        Self::of(graph, recompute(lower(graph, per_sample)?))
+    }
+
+    /// Plans a lowered graph.
+    pub(crate) fn of(graph: &Graph, lowered: Lowered) -> Result<Self, CompileError> {
         let plan = plan(&lowered);
-        let port = |(&id, per_sample)| {
-            let value = graph.value(id);
-            InputPort { name: value.name.clone(), len: value.fact.shape.at(1).iter().product(), per_sample }
+        let port = |(index, &id): (usize, &ValueId)| {
+            let (name, len) = (graph.value(id).name.clone(), graph.fact(id).shape.at(1).iter().product());
+            // Inputs are the first values.
+            InputPort { name, len, per_sample: lowered.values[index].per_sample }
         };
-        let inputs: Vec<InputPort> = graph.inputs().iter().zip(of_inputs).map(port).collect();
+        let inputs: Vec<InputPort> = graph.inputs().iter().enumerate().map(port).collect();
         let fed: u128 = inputs.iter().map(|input| 4 * input.len as u128).sum();
         let bytes = plan.bytes() + fed;
         if let Err(available) = memory::fits(bytes) {

@@ -106,7 +106,8 @@ fn the_gradient_runs_through_the_statistics() {
     };
     for (i, g) in found.iter().enumerate() {
         let d = (score(1e-5, i) - score(-1e-5, i)) / 2e-5;
-        assert!((g - d).abs() < 1e-7 * d.abs().max(1.0), "{g} {d}");
+        // The derivative of a mean of three multiplies by 1 ÷ 3 in single precision.
+        assert!((g - d).abs() < 1e-6 * d.abs().max(1.0), "{g} {d}");
     }
 }
 

@@ -46,6 +46,19 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum(&products[..a.len()])
 }
 
+/// Σ (x − centre)², in the order of [`sum`].
+pub(crate) fn squared_deviations(x: &[f32], centre: f32) -> f32 {
+    if x.len() > BLOCK {
+        let (left, right) = x.split_at((x.len() / 2).next_multiple_of(BLOCK));
+        return squared_deviations(left, centre) + squared_deviations(right, centre);
+    }
+    let mut squares = [0.0_f32; BLOCK];
+    for (square, x) in squares.iter_mut().zip(x) {
+        *square = (x - centre) * (x - centre);
+    }
+    sum(&squares[..x.len()])
+}
+
 /// Sizes and strides of axes, outermost first.
 type Axes = Vec<(usize, usize)>;
 

@@ -12,7 +12,7 @@ use heatlens_graph::{DType, Node, ValueId};
 
 use crate::kernel::Workers;
 use crate::kernel::broadcast::Broadcast;
-use crate::lower::{Kernel, Lowering, Refusal};
+use crate::lower::{Kernel, Lowering, Refusal, elementwise};
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
     if renames(node) {
@@ -67,6 +67,9 @@ impl Kernel for StridedCopy {
 }
 
 fn lower_expand(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
+    if elementwise::all_see_through(lowering, node) {
+        return Ok(());
+    }
     let x = lowering.input(node, 0)?;
     let (from, to) = (lowering.shape(x), lowering.shape(node.outputs[0]));
     lowering.push(node, &[x], StridedCopy { walk: Broadcast::new(&to, [&from]) })

@@ -7,6 +7,7 @@
 mod chain;
 mod function;
 
+use heatlens_graph::op::expand::Expand;
 use heatlens_graph::{Node, ValueId};
 
 use crate::kernel::broadcast::Broadcast;
@@ -24,6 +25,8 @@ pub(super) struct Waiting {
     block: usize,
     /// Number of functions fused into it so far.
     links: usize,
+    /// Number of elements of a sample that they read.
+    reads: usize,
 }
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
@@ -33,11 +36,12 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     }
     let output = node.outputs[0];
     if reader_computes_it(lowering, output) {
-        let ids: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
+        let ids = inputs(lowering, node);
         let links = 1 + ids.iter().filter_map(|id| lowering.waiting.get(id)).map(|w| w.links).sum::<usize>();
         if links < MOST_LINKS {
             let block = ids.iter().map(|&id| block(lowering, id)).max().unwrap_or(0);
-            lowering.waiting.insert(output, Waiting { block, links });
+            let reads = ids.iter().map(|&id| reads(lowering, id)).sum();
+            lowering.waiting.insert(output, Waiting { block, links, reads });
             return Some(Ok(()));
         }
     }
@@ -53,6 +57,44 @@ fn reader_computes_it(lowering: &Lowering<'_>, id: ValueId) -> bool {
     let alike = graph.fact(output).shape == graph.fact(id).shape
         && lowering.is_per_sample(output) == lowering.is_per_sample(id);
     once && alike && !lowering.is_output(id) && Function::of(reader).is_some()
+}
+
+/// Returns the values that the node reads; functions repeat elements themselves instead of reading an expanded value.
+fn inputs(lowering: &Lowering<'_>, node: &Node) -> Vec<ValueId> {
+    node.inputs.iter().flatten().map(|&id| unexpanded(lowering, node, id)).collect()
+}
+
+/// Returns the value from which an input of a function was expanded.
+fn unexpanded(lowering: &Lowering<'_>, node: &Node, id: ValueId) -> ValueId {
+    let maker = lowering.graph.producer(id).map(|maker| lowering.graph.node(maker));
+    match maker.filter(|maker| Lowering::op::<Expand>(maker).is_some()).map(|maker| maker.inputs.as_slice()) {
+        Some(&[Some(from)]) if sees_through(node) => unexpanded(lowering, node, from),
+        _ => id,
+    }
+}
+
+/// True if the node is a function that reads what an expanded input was expanded from.
+fn sees_through(node: &Node) -> bool {
+    Function::of(node).is_some_and(|function| !matches!(function, Function::Quantize(_)))
+}
+
+/// True if nothing reads the node's output, an expanded value, as it is.
+pub(super) fn all_see_through(lowering: &Lowering<'_>, node: &Node) -> bool {
+    let readers = lowering.uses.of(node.outputs[0]);
+    let functions = |&reader| {
+        let reader = lowering.graph.node(reader);
+        sees_through(reader) || Lowering::op::<Expand>(reader).is_some() && all_see_through(lowering, reader)
+    };
+    !lowering.is_output(node.outputs[0]) && readers.iter().all(functions)
+}
+
+/// Returns the number of elements of a sample that are read for the value.
+fn reads(lowering: &Lowering<'_>, id: ValueId) -> usize {
+    match lowering.waiting.get(&id) {
+        Some(waiting) => waiting.reads,
+        None if lowering.is_per_sample(id) => lowering.shape(id).iter().product(),
+        None => 0,
+    }
 }
 
 /// Returns the first block in which the value can be read.
@@ -71,6 +113,7 @@ fn operands(
 ) -> Result<Vec<(ValueId, Vec<usize>)>, Refusal> {
     let ids: Vec<ValueId> =
         (0..function.arity()).map(|i| lowering.input(node, i)).collect::<Result<_, _>>()?;
+    let ids: Vec<ValueId> = ids.into_iter().map(|id| unexpanded(lowering, node, id)).collect();
     let shapes: Vec<&heatlens_graph::Shape> = ids.iter().map(|&id| &lowering.graph.fact(id).shape).collect();
     let aligned = function.aligned(&shapes)?;
     Ok(ids.into_iter().zip(aligned).collect())
@@ -79,8 +122,7 @@ fn operands(
 /// Adds the step that computes the node's output, including the values fused into it.
 fn push(lowering: &mut Lowering<'_>, node: &Node) -> Result<(), Refusal> {
     let output = node.outputs[0];
-    let inputs: Vec<ValueId> = node.inputs.iter().flatten().copied().collect();
-    let block = inputs.iter().map(|&id| block(lowering, id)).max().unwrap_or(0);
+    let block = inputs(lowering, node).iter().map(|&id| block(lowering, id)).max().unwrap_or(0);
     let mut collected =
         Collected { block, inputs: Vec::new(), links: Vec::new(), free: Vec::new(), pieces: 0 };
     collected.add(lowering, node)?;
@@ -104,16 +146,17 @@ impl Collected {
     fn add(&mut self, lowering: &mut Lowering<'_>, node: &Node) -> Result<usize, Refusal> {
         let Some(function) = Function::of(node) else { return Err("no element-wise function".to_owned()) };
         let shape = lowering.shape(node.outputs[0]);
+        let len: usize = shape.iter().product();
         let mut found = Vec::new();
         let graph = lowering.graph;
         for (id, aligned) in operands(lowering, node, &function)? {
             let waiting = lowering.waiting.remove(&id);
             let maker = graph.producer(id).map(|maker| graph.node(maker));
             found.push(match (waiting, maker) {
-                (Some(waiting), Some(maker)) if waiting.block == self.block => {
+                (Some(waiting), Some(maker)) if waiting.block == self.block || waiting.reads < 2 * len => {
                     Operand::Piece(self.add(lowering, maker)?)
                 }
-                // It can run in an earlier block, so that fewer values are kept between blocks.
+                // It can run in an earlier block, so that less is kept between blocks.
                 (Some(_), Some(maker)) => {
                     push(lowering, maker)?;
                     self.input(id, &shape, &aligned)

@@ -14,6 +14,7 @@ mod matmul;
 mod pool;
 mod reduce;
 mod softmax;
+mod variance;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -81,7 +82,7 @@ pub(crate) struct Step {
     /// Name and operator of the node that it computes.
     pub(crate) node: String,
     pub(crate) op: &'static str,
-    pub(crate) kernel: Box<dyn Kernel>,
+    pub(crate) kernel: Arc<dyn Kernel>,
     pub(crate) inputs: Vec<Slot>,
     pub(crate) output: Slot,
     pub(crate) rate: Rate,
@@ -115,6 +116,7 @@ const FAMILIES: &[Family] = &[
     pool::lower,
     elementwise::lower,
     reduce::lower,
+    variance::lower,
     matmul::lower,
     data_movement::lower,
     softmax::lower,
@@ -249,7 +251,7 @@ impl<'a> Lowering<'a> {
             );
         }
         let len = self.shape(id).iter().product();
-        let slot = self.add_step(node, Box::new(kernel), inputs, len, rate);
+        let slot = self.add_step(node, Arc::new(kernel), inputs, len, rate);
         self.slots[id.index()] = Some(slot);
         Ok(())
     }
@@ -262,7 +264,7 @@ impl<'a> Lowering<'a> {
         // Without per-sample inputs there is nothing to sum; global buffers start at zero.
         let over_samples = inputs.iter().any(|i| self.values[i.0].per_sample);
         let rate = if over_samples { Rate::Sum } else { Rate::Once };
-        let slot = self.add_step(node, Box::new(kernel), &inputs, len, rate);
+        let slot = self.add_step(node, Arc::new(kernel), &inputs, len, rate);
         self.slots[id.index()] = Some(slot);
     }
 
@@ -278,19 +280,18 @@ impl<'a> Lowering<'a> {
         let LoweredValue { block, per_sample, source, .. } = &self.values[from.0];
         let (block, per_sample) = (*block, *per_sample);
         if let Source::Constant(values) = source {
-            let mut result = vec![0.0; len];
+            // Written in place: packed weights are as large as the file.
+            let mut result: Arc<[f32]> = std::iter::repeat_n(0.0, len).collect();
             let mut scratch = vec![0.0; kernel.scratch_len()];
-            kernel.run(&[values], &mut result, &mut scratch, Workers::Pool);
-            self.values.push(LoweredValue {
-                len,
-                per_sample: false,
-                block,
-                source: Source::Constant(result.into()),
-            });
+            if let Some(result) = Arc::get_mut(&mut result) {
+                kernel.run(&[values], result, &mut scratch, Workers::Pool);
+            }
+            let source = Source::Constant(result);
+            self.values.push(LoweredValue { len, per_sample: false, block, source });
             return Slot(self.values.len() - 1);
         }
         let rate = if per_sample { Rate::Sample } else { Rate::Once };
-        self.add_step(node, Box::new(kernel), &[from], len, rate)
+        self.add_step(node, Arc::new(kernel), &[from], len, rate)
     }
 
     /// Makes the node's output an alias of one of its inputs.
@@ -325,7 +326,7 @@ impl<'a> Lowering<'a> {
     fn add_step(
         &mut self,
         node: &Node,
-        kernel: Box<dyn Kernel>,
+        kernel: Arc<dyn Kernel>,
         inputs: &[Slot],
         len: usize,
         rate: Rate,

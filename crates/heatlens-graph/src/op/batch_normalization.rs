@@ -1,6 +1,5 @@
-//! Batch normalisation with stored statistics, as used after training.
-//!
-//! For training it is replaced with primitive operators; see [`crate::rewrite::batch_statistics`].
+//! Batch normalisation with given statistics: stored ones, as used after training, or those of the batch (see
+//! [`crate::rewrite::batch_statistics`]).
 
 use crate::builder::Builder;
 use crate::differentiate::{Backward, InputGrads};
@@ -77,24 +76,20 @@ impl Operator for BatchNormalization {
 
     fn vjp(&self, builder: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
         let Some(grad) = back.grad() else { return back.nothing() };
-        for index in [3, 4] {
-            if back.wants(index) {
-                return Err(crate::differentiate::no_derivative(back.node, index));
-            }
-        }
         let rank = builder.shape(grad).rank();
+        let x = back.input(0)?;
         let (scale, mean, variance) = (back.input(1)?, back.input(3)?, back.input(4)?);
         let inverse = self.inverse_deviation(builder, variance)?;
+        let factor = builder.mul(scale, inverse)?;
         let dx = if back.wants(0) {
-            let factor = builder.mul(scale, inverse)?;
             let factor = per_channel(builder, factor, rank)?;
             Some(builder.mul(grad, factor)?)
         } else {
             None
         };
         let axes: Vec<usize> = (0..rank).filter(|&a| a != 1).collect();
-        let dscale = if back.wants(1) {
-            let x = back.input(0)?;
+        // The gradients of the statistics follow from those of scale and bias.
+        let dscale = if back.wants(1) || back.wants(4) {
             let (mean, inverse) = (per_channel(builder, mean, rank)?, per_channel(builder, inverse, rank)?);
             let centred = builder.sub(x, mean)?;
             let normal = builder.mul(centred, inverse)?;
@@ -103,7 +98,24 @@ impl Operator for BatchNormalization {
         } else {
             None
         };
-        let dbias = back.wants(2).then(|| builder.sum(grad, &axes, false)).transpose()?;
-        Ok(vec![dx, dscale, dbias, None, None])
+        let dbias =
+            if back.wants(2) || back.wants(3) { Some(builder.sum(grad, &axes, false)?) } else { None };
+        let dmean = match dbias.filter(|_| back.wants(3)) {
+            Some(dbias) => {
+                let product = builder.mul(dbias, factor)?;
+                Some(builder.neg(product)?)
+            }
+            None => None,
+        };
+        let dvariance = match dscale.filter(|_| back.wants(4)) {
+            Some(dscale) => {
+                let slope = builder.mul(inverse, factor)?;
+                let product = builder.mul(dscale, slope)?;
+                Some(builder.scale(product, -0.5)?)
+            }
+            None => None,
+        };
+        let wanted = |index: usize, grad: Option<ValueId>| grad.filter(|_| back.wants(index));
+        Ok(vec![dx, wanted(1, dscale), wanted(2, dbias), dmean, dvariance])
     }
 }

@@ -1,10 +1,11 @@
-//! Operators that return their input unchanged after training.
+//! Operators that return their input unchanged.
 
 use crate::builder::Builder;
 use crate::differentiate::{Backward, InputGrads};
-use crate::error::OpError;
+use crate::error::{GraphError, OpError};
 use crate::fact::Fact;
-use crate::op::{Kind, OnnxForm, Operator, require};
+use crate::graph::{Node, ValueId};
+use crate::op::{Kind, OnnxForm, Operator, require, require_value};
 use crate::tensor::Tensor;
 
 /// Returns its input. Input: x. Output: x.
@@ -14,6 +15,8 @@ pub enum Identity {
     Identity,
     /// ONNX's `Dropout`, the identity after training.
     Dropout,
+    /// The identity, but a constant for the derivative.
+    Detached,
 }
 
 impl Operator for Identity {
@@ -22,10 +25,11 @@ impl Operator for Identity {
     }
 
     fn onnx_form(&self) -> OnnxForm {
-        OnnxForm::new(match self {
-            Self::Identity => "Identity",
-            Self::Dropout => "Dropout",
-        })
+        match self {
+            Self::Identity => OnnxForm::new("Identity"),
+            Self::Dropout => OnnxForm::new("Dropout"),
+            Self::Detached => OnnxForm { standard: false, ..OnnxForm::new("Detached") },
+        }
     }
 
     fn infer(&self, inputs: &[Option<&Fact>]) -> Result<Vec<Fact>, OpError> {
@@ -37,6 +41,13 @@ impl Operator for Identity {
     }
 
     fn vjp(&self, _: &mut Builder<'_>, back: &Backward<'_>) -> InputGrads {
-        Ok(vec![back.grad().filter(|_| back.wants(0))])
+        let passes = *self != Self::Detached && back.wants(0);
+        Ok(vec![back.grad().filter(|_| passes)])
+    }
+
+    fn lower(&self, b: &mut Builder<'_>, node: &Node) -> Result<Option<Vec<ValueId>>, GraphError> {
+        let detached = *self == Self::Detached;
+        let identity = |x| Ok(vec![b.apply(Self::Identity, &[x])?]);
+        detached.then(|| require_value(node, 0).and_then(identity)).transpose()
     }
 }

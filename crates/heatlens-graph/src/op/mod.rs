@@ -39,6 +39,7 @@ pub mod slice;
 pub mod softmax;
 pub mod transpose;
 pub mod unary;
+pub mod variance;
 pub mod r#where;
 pub mod window;
 

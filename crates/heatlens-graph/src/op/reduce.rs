@@ -175,9 +175,8 @@ impl Operator for Reduce {
         if self.function == ReduceFunction::Prod {
             return Ok(vec![Some(without_one_factor(builder, grad, x, &self.axes)?)]);
         }
-        let grad = builder.expand(grad, shape.clone())?;
         if self.function == ReduceFunction::Sum {
-            return Ok(vec![Some(grad)]);
+            return Ok(vec![Some(builder.expand(grad, shape)?)]);
         }
         let ratio = |whole: &Shape, part: &Shape| -> Option<f32> {
             let batch_goes = whole.has_batch() && !part.has_batch();
@@ -187,7 +186,8 @@ impl Operator for Reduce {
         let count = ratio(&shape, &kept).ok_or_else(|| {
             at(back.node, OpError::Unsupported("the derivative of a mean over the batch".to_owned()))
         })?;
-        Ok(vec![Some(builder.scale(grad, 1.0 / count)?)])
+        let share = builder.scale(grad, 1.0 / count)?;
+        Ok(vec![Some(builder.expand(share, shape)?)])
     }
 }
 

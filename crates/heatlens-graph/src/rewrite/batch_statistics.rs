@@ -7,8 +7,9 @@ use crate::error::GraphError;
 use crate::fact::{Fact, Shape};
 use crate::graph::{Graph, Node, Origin, ValueId};
 use crate::op::batch_normalization::BatchNormalization;
+use crate::op::identity::Identity;
 use crate::op::require_value;
-use crate::op::unary::UnaryFunction;
+use crate::op::variance::Variance;
 
 /// A batch normalisation whose statistics are computed from the batch.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub struct BatchStatistics {
 /// Graph for training.
 #[derive(Clone, Debug)]
 pub struct TrainingGraph {
-    /// The network with every batch normalisation replaced with primitive operators.
+    /// The network with every batch normalisation reading the statistics of the batch.
     pub graph: Graph,
     /// For each value of the original graph, the corresponding value of the new one.
     pub map: Vec<ValueId>,
@@ -38,8 +39,8 @@ pub struct TrainingGraph {
     pub inverse_batch: Option<ValueId>,
 }
 
-/// Replaces every batch normalisation with primitive operators over the batch: mean, biased variance (two passes),
-/// scale and bias. Its derivative follows automatically, including the part through the statistics.
+/// Makes every batch normalisation read the mean and biased variance of the batch, which are computed from its input. Its
+/// derivative follows automatically, including the part through the statistics.
 ///
 /// # Errors
 /// If the input of a normalisation is not N×C×….
@@ -64,11 +65,11 @@ pub fn with_batch_statistics(graph: &Graph) -> Result<TrainingGraph, GraphError>
     let mut statistics = Vec::new();
     for node in graph.nodes() {
         if let (Some(op), Some(inverse_batch)) = (normalises(node), inverse_batch) {
-            let x = map[require_value(node, 0)?.index()];
-            let [scale, bias] = [require_value(node, 1)?, require_value(node, 2)?].map(|i| map[i.index()]);
+            let [x, scale, bias] = [0, 1, 2].map(|i| require_value(node, i).map(|i| map[i.index()]));
+            let (x, scale, bias) = (x?, scale?, bias?);
             let mut builder = Builder::new(&mut new, &node.name);
-            let (y, mean, variance) = normalise(&mut builder, op, x, scale, bias, inverse_batch)?;
-            map[node.outputs[0].index()] = y;
+            let (mean, variance) = of_batch(&mut builder, x, inverse_batch)?;
+            map[node.outputs[0].index()] = builder.apply(op, &[x, scale, bias, mean, variance])?;
             statistics.push(BatchStatistics {
                 node: node.name.clone(),
                 stored_mean: require_value(node, 3)?,
@@ -90,40 +91,39 @@ pub fn with_batch_statistics(graph: &Graph) -> Result<TrainingGraph, GraphError>
     Ok(TrainingGraph { graph: new, map, statistics, inverse_batch })
 }
 
-fn normalise(
+/// Appends the mean and the biased variance of each channel of a sample (N×C×1…); the variance of a single element is 0 and
+/// absent.
+///
+/// # Errors
+/// If `x` is not N×C×….
+pub fn of_samples(b: &mut Builder<'_>, x: ValueId) -> Result<(ValueId, Option<ValueId>), GraphError> {
+    if b.shape(x).rank() == 2 {
+        return Ok((x, None));
+    }
+    Ok((Variance::mean(b, x)?, Some(b.apply(Variance, &[x])?)))
+}
+
+/// Appends mean and biased variance of the batch (C each), from those of each sample: there is no second pass over x, and no
+/// large sums are subtracted from each other.
+fn of_batch(
     b: &mut Builder<'_>,
-    op: BatchNormalization,
     x: ValueId,
-    scale: ValueId,
-    bias: ValueId,
     inverse_batch: ValueId,
-) -> Result<(ValueId, ValueId, ValueId), GraphError> {
+) -> Result<(ValueId, ValueId), GraphError> {
     let shape = b.shape(x);
     let axes: Vec<usize> = (0..shape.rank()).filter(|&a| a != 1).collect();
-    let area: usize = shape.0.iter().skip(2).map(|d| d.at(1)).product();
-    #[allow(clippy::cast_precision_loss)]
-    let inverse_area = b.scalar(1.0 / area as f32);
-    let inverse_count = b.mul(inverse_batch, inverse_area)?;
-    let mut wide = vec![1, shape.0[1].at(1)];
-    wide.resize(shape.rank(), 1);
-    let wide = Shape::fixed(&wide);
-
-    let total = b.sum(x, &axes, true)?;
-    let mean = b.mul(total, inverse_count)?;
-    let centred = b.sub(x, mean)?;
-    let square = b.mul(centred, centred)?;
-    let total = b.sum(square, &axes, true)?;
-    let variance = b.mul(total, inverse_count)?;
-    let epsilon = b.scalar(op.epsilon);
-    let sum = b.add(variance, epsilon)?;
-    let root = b.unary(UnaryFunction::Sqrt, sum)?;
-    let inverse = b.unary(UnaryFunction::Reciprocal, root)?;
-    let scale = b.reshape(scale, wide.clone())?;
-    let bias = b.reshape(bias, wide)?;
-    let factor = b.mul(scale, inverse)?;
-    let scaled = b.mul(centred, factor)?;
-    let y = b.add(scaled, bias)?;
+    let (means, within) = of_samples(b, x)?;
+    let total = b.sum(means, &axes, true)?;
+    let mean = b.mul(total, inverse_batch)?;
+    // The deviations sum to zero, so the mean adds nothing to the derivative of the sum of their squares.
+    let centre = b.apply(Identity::Detached, &[mean])?;
+    let apart = b.sub(means, centre)?;
+    let mut squares = b.mul(apart, apart)?;
+    if let Some(within) = within {
+        squares = b.add(squares, within)?;
+    }
+    let total = b.sum(squares, &axes, true)?;
+    let variance = b.mul(total, inverse_batch)?;
     let flat = Shape::fixed(&[shape.0[1].at(1)]);
-    let (mean, variance) = (b.reshape(mean, flat.clone())?, b.reshape(variance, flat)?);
-    Ok((y, mean, variance))
+    Ok((b.reshape(mean, flat.clone())?, b.reshape(variance, flat)?))
 }

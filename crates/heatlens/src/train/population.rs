@@ -5,20 +5,19 @@
 //! normalization after the other, so that each sees the final statistics of those before it.
 
 use heatlens_graph::op::Kind;
+use heatlens_graph::rewrite::batch_statistics::of_samples;
 use heatlens_graph::{Builder, Graph, Node};
 
 use crate::train::TrainError;
 use crate::train::evaluate::Evaluation;
 use crate::train::step::Arrays;
 
-/// A normalization and the program that sums over its input.
+/// A normalization and the program for mean and variance of its input in each sample.
 #[derive(Debug)]
 struct Normalisation {
     mean: String,
     variance: String,
-    /// Number of elements per channel and sample.
-    area: usize,
-    sums: Evaluation,
+    samples: Evaluation,
 }
 
 /// All normalizations of a network, in order.
@@ -26,7 +25,7 @@ struct Normalisation {
 pub struct PopulationStatistics(Vec<Normalisation>);
 
 impl PopulationStatistics {
-    /// Compiles the sums over each normalization's input; `free` are the arrays that change.
+    /// Compiles the statistics of each normalization's input; `free` are the arrays that change.
     ///
     /// # Errors
     /// If a node has no kernel.
@@ -83,20 +82,11 @@ impl Normalisation {
         };
         let (x, mean, variance) = (input(0)?, input(3)?, input(4)?);
         let mut graph = network.clone();
-        let shape = graph.fact(x).shape.clone();
-        let axes: Vec<usize> = (0..shape.rank()).filter(|&a| a != 1).collect();
-        let mut wide = vec![1; shape.rank()];
-        wide[1] = shape.0[1].at(1);
-        let mut b = Builder::new(&mut graph, "population");
-        // Summing deviations from the previous mean preserves precision.
-        let centre = b.reshape(mean, heatlens_graph::Shape::fixed(&wide))?;
-        let centred = b.sub(x, centre)?;
-        let square = b.mul(centred, centred)?;
-        let sums = [b.sum(centred, &axes, false)?, b.sum(square, &axes, false)?];
-        let area = shape.0.iter().skip(2).map(|d| d.at(1)).product();
+        let (means, within) = of_samples(&mut Builder::new(&mut graph, "population"), x)?;
+        let wanted: Vec<_> = [means].into_iter().chain(within).collect();
         let name = |value| network.value(value).name.clone();
-        let sums = Evaluation::new(&graph, free, &sums)?;
-        Ok(Self { mean: name(mean), variance: name(variance), area, sums })
+        let samples = Evaluation::new(&graph, free, &wanted)?;
+        Ok(Self { mean: name(mean), variance: name(variance), samples })
     }
 
     fn update(
@@ -105,16 +95,19 @@ impl Normalisation {
         each_batch: &mut dyn FnMut(&mut BatchVisitor<'_>) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let channels = arrays.get(&self.mean).map_or(0, Vec::len);
+        // Sums of the samples' means and mean squares, for each channel.
         let (mut first, mut second, mut count) = (vec![0.0f64; channels], vec![0.0f64; channels], 0.0f64);
         each_batch(&mut |images, n| {
-            let sums = self.sums.run(images, arrays, n)?;
-            for (total, sum) in [&mut first, &mut second].into_iter().zip(&sums) {
-                for (t, s) in total.iter_mut().zip(sum) {
-                    *t += f64::from(*s);
-                }
+            let mut found = self.samples.run(images, arrays, n)?.into_iter();
+            let (means, within) = (found.next().unwrap_or_default(), found.next());
+            for (i, &mean) in means.iter().enumerate() {
+                let (mean, within) =
+                    (f64::from(mean), within.as_ref().map_or(0.0, |within| f64::from(within[i])));
+                first[i % channels] += mean;
+                second[i % channels] += within + mean * mean;
             }
             #[allow(clippy::cast_precision_loss)]
-            let seen = (n * self.area) as f64;
+            let seen = n as f64;
             count += seen;
             Ok(())
         })?;
@@ -123,12 +116,12 @@ impl Normalisation {
         }
         #[allow(clippy::cast_possible_truncation)]
         for c in 0..channels {
-            let (shift, square) = (first[c] / count, second[c] / count);
+            let (centre, square) = (first[c] / count, second[c] / count);
             if let Some(mean) = arrays.get_mut(&self.mean) {
-                mean[c] = (f64::from(mean[c]) + shift) as f32;
+                mean[c] = centre as f32;
             }
             if let Some(variance) = arrays.get_mut(&self.variance) {
-                variance[c] = (square - shift * shift).max(0.0) as f32;
+                variance[c] = (square - centre * centre).max(0.0) as f32;
             }
         }
         Ok(())
