@@ -1,5 +1,7 @@
 //! Decoding of stored arrays from ONNX's many encodings into three element types, and encoding.
 
+use std::sync::Arc;
+
 use half::{bf16, f16};
 use prost::bytes::Bytes;
 
@@ -77,9 +79,9 @@ pub(super) fn read(proto: &TensorProto, external: &mut External) -> Result<Store
     };
     let source = Source { proto, raw: fetched.as_ref().or(proto.raw_data.as_ref()), len };
     let data = match dtype {
-        DType::F32 => Data::F32(source.floats()?.into()),
-        DType::I64 => Data::I64(source.ints()?.into()),
-        DType::Bool => Data::Bool(source.bools()?.into()),
+        DType::F32 => Data::F32(source.floats()?),
+        DType::I64 => Data::I64(source.ints()?),
+        DType::Bool => Data::Bool(source.bools()?),
     };
     let tensor = Tensor::new(shape, data).ok_or_else(|| invalid("the elements do not fill the shape"))?;
     Ok(Stored { tensor, rounded: proto.data_type() == DataType::Double as i32 })
@@ -93,8 +95,11 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Decodes raw bytes, `SIZE` per element, if the array is stored as such.
-    fn raw<const SIZE: usize, T>(&self, decode: impl Fn([u8; SIZE]) -> T) -> Result<Option<Vec<T>>, OpError> {
+    /// Decodes raw bytes, `SIZE` per element, if the array is stored as such; elements are written once, to their place.
+    fn raw<const SIZE: usize, T>(
+        &self,
+        decode: impl Fn([u8; SIZE]) -> T,
+    ) -> Result<Option<Arc<[T]>>, OpError> {
         let Some(raw) = self.raw else { return Ok(None) };
         let (chunks, rest) = raw.as_chunks::<SIZE>();
         self.check(chunks.len() + usize::from(!rest.is_empty()))?;
@@ -109,7 +114,7 @@ impl Source<'_> {
         &self,
         list: &[S],
         decode: impl Fn(S) -> Result<T, OpError>,
-    ) -> Result<Vec<T>, OpError> {
+    ) -> Result<Arc<[T]>, OpError> {
         self.check(list.len())?;
         list.iter().map(|&v| decode(v)).collect()
     }
@@ -123,7 +128,7 @@ impl Source<'_> {
         }
     }
 
-    fn floats(&self) -> Result<Vec<f32>, OpError> {
+    fn floats(&self) -> Result<Arc<[f32]>, OpError> {
         let proto = self.proto;
         #[allow(clippy::cast_possible_truncation)] // rounding to single precision is the purpose
         let single = |v: f64| v as f32;
@@ -149,7 +154,7 @@ impl Source<'_> {
         }
     }
 
-    fn ints(&self) -> Result<Vec<i64>, OpError> {
+    fn ints(&self) -> Result<Arc<[i64]>, OpError> {
         let large = |v: u64| i64::try_from(v).map_err(|_| invalid(format!("{v} is too large a number")));
         let (raw, wide) = match DataType::try_from(self.proto.data_type()) {
             Ok(DataType::Int8) => (self.raw(|b| i64::from(i8::from_le_bytes(b)))?, false),
@@ -165,7 +170,7 @@ impl Source<'_> {
             }
             Ok(DataType::Uint64) => {
                 return match self.raw(u64::from_le_bytes)? {
-                    Some(values) => values.into_iter().map(large).collect(),
+                    Some(values) => values.iter().copied().map(large).collect(),
                     None => self.list(&self.proto.uint64_data, large),
                 };
             }
@@ -178,7 +183,7 @@ impl Source<'_> {
         }
     }
 
-    fn bools(&self) -> Result<Vec<bool>, OpError> {
+    fn bools(&self) -> Result<Arc<[bool]>, OpError> {
         match self.raw(|[b]: [u8; 1]| b != 0)? {
             Some(values) => Ok(values),
             None => self.list(&self.proto.int32_data, |v| Ok(v != 0)),
