@@ -1,8 +1,10 @@
 //! Random masks that hide parts of an image, and the map of the scores that the masked images get; used by RISE and
 //! D-RISE.
 
+use rayon::prelude::*;
+
 use crate::bilinear::Enlargement;
-use crate::method::multi_pass::TargetProgram;
+use crate::method::multi_pass::{TOGETHER, TargetProgram};
 use crate::method::parts::blend;
 use crate::method::{MethodError, MethodParameter, PassContext, PassInput, Setting};
 use crate::random::Key;
@@ -82,6 +84,27 @@ impl RandomMasks {
         Enlargement::window([self.grid, self.grid], full, corner, self.size).apply(&cells)
     }
 
+    /// Returns for each position the sum of the masks' visibility, and that of the scores weighted by it. The masks are added
+    /// in order at every position.
+    fn sums(&self, scores: &[f64]) -> Vec<[f64; 2]> {
+        /// Positions per task.
+        const TASK: usize = 1 << 12;
+        let mut places = vec![[0.0; 2]; self.size[0] * self.size[1]];
+        for (batch, scores) in scores.chunks(TOGETHER).enumerate() {
+            let numbers = batch * TOGETHER..batch * TOGETHER + scores.len();
+            let masks: Vec<Vec<f32>> = numbers.into_par_iter().map(|number| self.mask(number)).collect();
+            places.par_chunks_mut(TASK).enumerate().for_each(|(task, places)| {
+                for (mask, score) in masks.iter().zip(scores) {
+                    for ([shown, sum], m) in places.iter_mut().zip(&mask[task * TASK..]) {
+                        *shown += f64::from(*m);
+                        *sum += score * f64::from(*m);
+                    }
+                }
+            });
+        }
+        places
+    }
+
     /// Runs `program` on the masked images, black where they are hidden, and returns the map of the scores that `score`
     /// reads from its outputs: the mean score where a position is visible, minus that where it is hidden. As published, the
     /// sum of the masks weighted by their scores, divided by the expected sum of the masks.
@@ -94,17 +117,10 @@ impl RandomMasks {
     ) -> Result<Vec<f32>, MethodError> {
         let black = vec![0.0; input.pixels.len()];
         let make = |number: usize, image: &mut [f32]| blend(image, &black, &self.mask(number));
-        // For each position, the sum of the masks' visibility, and that of the scores weighted by it.
-        let mut places = vec![[0.0; 2]; self.size[0] * self.size[1]];
-        let mut total = 0.0;
-        program.stream(input, self.count, &make, &mut |number, _, outputs| {
-            let score = score(outputs);
-            total += score;
-            places.iter_mut().zip(self.mask(number)).for_each(|([shown, sum], m)| {
-                *shown += f64::from(m);
-                *sum += score * f64::from(m);
-            });
-        })?;
+        let mut scores = Vec::with_capacity(self.count.min(1 << 20));
+        program.stream(input, self.count, &make, &mut |_, _, outputs| scores.push(score(outputs)))?;
+        let places = self.sums(&scores);
+        let total: f64 = scores.iter().sum();
         let masks = self.count as f64;
         let value = |[shown, sum]: [f64; 2]| {
             if self.published {
@@ -114,5 +130,28 @@ impl RandomMasks {
             if shown > 0.0 && hidden > 0.0 { sum / shown - (total - sum) / hidden } else { 0.0 }
         };
         Ok(places.into_iter().map(|place| value(place) as f32).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Use;
+
+    #[test]
+    fn sums_in_parallel_are_those_of_a_loop() {
+        // Several batches and tasks, the last ones partial.
+        let (size, count) = ([70, 90], 2 * TOGETHER + 5);
+        let key = Key::new(3, Use::Explain);
+        let masks = RandomMasks { size, count, grid: 7, probability: 0.5, key, published: false };
+        let scores: Vec<f64> = (0..count).map(|i| f64::from(i as u32).sin()).collect();
+        let mut expected = vec![[0.0; 2]; size[0] * size[1]];
+        for (number, score) in scores.iter().enumerate() {
+            for ([shown, sum], m) in expected.iter_mut().zip(masks.mask(number)) {
+                *shown += f64::from(m);
+                *sum += score * f64::from(m);
+            }
+        }
+        assert_eq!(masks.sums(&scores), expected);
     }
 }
