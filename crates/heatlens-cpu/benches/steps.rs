@@ -1,5 +1,6 @@
-//! Fastest time of every step of ONNX files with one image input of 3×224×224, by operator: the sum is what a forward
-//! pass takes on a machine that does nothing else. `cargo bench -p heatlens-cpu --bench steps -- ISA THREADS REPEAT FILE…`.
+//! Fastest time of every step of ONNX files with one image input of 3×224×224, by operator, and the time of whole passes
+//! (median and fastest): the sum is what a pass takes on a machine that does nothing else. With EACH=1 in the environment,
+//! every step is listed. `cargo bench -p heatlens-cpu --bench steps -- ISA THREADS REPEAT FILE…`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -22,6 +23,13 @@ fn measure(file: &str, isa: &str, repeat: usize) {
     let program = Program::compile(&graph).unwrap();
     let x: Vec<f32> = (0..3 * 224 * 224).map(|i| ((i * 7919) % 1009) as f32 / 500.0 - 1.0).collect();
     let runs: Vec<_> = (0..=repeat).map(|_| program.profile(&[&x], 1).unwrap()).collect();
+    let whole = (0..=repeat).map(|_| {
+        let start = std::time::Instant::now();
+        program.run(&[&x], 1).unwrap();
+        start.elapsed()
+    });
+    let mut whole: Vec<_> = whole.map(|time| 1e3 * time.as_secs_f64()).collect();
+    whole.sort_by(f64::total_cmp);
     let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
     for (i, step) in runs[0].iter().enumerate() {
         let fastest = runs.iter().map(|run| run[i].time).min().unwrap_or_default();
@@ -31,7 +39,19 @@ fn measure(file: &str, isa: &str, repeat: usize) {
         total.steps += 1;
     }
     let all: f64 = totals.values().map(|total| total.ms).sum();
-    println!("{file}, {isa}: {all:.2} ms");
+    println!("{file}, {isa}: {all:.2} ms; a pass {:.2} ms, fastest {:.2}", whole[repeat / 2], whole[0]);
+    if std::env::var_os("EACH").is_some() {
+        for (i, step) in runs[0].iter().enumerate() {
+            let fastest = runs.iter().map(|run| run[i].time).min().unwrap_or_default().as_secs_f64();
+            println!(
+                "STEP {:8.3} {:7.1} {:12} {}",
+                1e3 * fastest,
+                step.flops as f64 / fastest / 1e9,
+                step.op,
+                step.node
+            );
+        }
+    }
     let mut totals: Vec<_> = totals.into_iter().collect();
     totals.sort_by(|a, b| b.1.ms.total_cmp(&a.1.ms));
     for (op, Total { ms, flops, steps }) in totals {

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::error::ExecutionError;
-use crate::kernel::{Workers, add_assign};
+use crate::kernel::{Workers, add_assign, with_team};
 use crate::memory;
 use crate::plan::{Block, Place};
 use crate::profile::Clock;
@@ -138,7 +138,8 @@ impl Program {
         };
         let (chunks, threads) = (kept.len().div_ceil(CHUNK), rayon::current_num_threads());
         let partial: Vec<Vec<Vec<f32>>> = if chunks < threads || !self.threads_fit(threads) {
-            kept.chunks_mut(CHUNK).enumerate().map(|chunk| run_chunk(chunk, Workers::Pool)).collect()
+            let chunks = kept.chunks_mut(CHUNK).enumerate();
+            with_team(|| chunks.map(|chunk| run_chunk(chunk, Workers::Pool)).collect())
         } else {
             let chunks = kept.par_chunks_mut(CHUNK).enumerate().with_max_len(1);
             chunks.map(|chunk| run_chunk(chunk, Workers::Serial)).collect()

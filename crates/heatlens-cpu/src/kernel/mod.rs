@@ -30,6 +30,7 @@ pub(crate) mod simd;
 pub(crate) mod softmax;
 mod stream_dot;
 mod stream_gemm;
+mod team;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -45,5 +46,6 @@ pub(crate) use gemm::{Gemm, GemmShape, Right};
 pub(crate) use max_pool::MaxPool2d;
 pub(crate) use peak_flops::peak_flops;
 pub(crate) use simd::Isa;
+pub(crate) use team::with_team;
 pub(crate) use window::Window2d;
 pub(crate) use workers::Workers;

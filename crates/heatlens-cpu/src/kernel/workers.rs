@@ -4,12 +4,14 @@ use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
+use super::team;
+
 /// Threads on which a kernel's tasks run. The results are bitwise equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workers {
     /// The calling thread: other threads are busy with other samples.
     Serial,
-    /// The current rayon pool.
+    /// The team that the calling thread leads, or else the current rayon pool.
     Pool,
 }
 
@@ -17,7 +19,11 @@ impl Workers {
     /// Runs `task(0)`, `task(1)`, … `task(count - 1)`, in any order.
     pub(crate) fn for_each(self, count: usize, task: impl Fn(usize) + Sync) {
         match self {
-            Self::Pool if count > 1 => (0..count).into_par_iter().for_each(&task),
+            Self::Pool if count > 1 => {
+                if !team::share(count, &task) {
+                    (0..count).into_par_iter().for_each(&task);
+                }
+            }
             _ => (0..count).for_each(task),
         }
     }
@@ -29,13 +35,16 @@ impl Workers {
         len: usize,
         task: impl Fn(usize, &mut [f32]) + Sync,
     ) {
-        match self {
-            Self::Pool if data.len() > len => {
-                data.par_chunks_mut(len).enumerate().for_each(|(i, piece)| task(i, piece));
-            }
-            _ if len > 0 => data.chunks_mut(len).enumerate().for_each(|(i, piece)| task(i, piece)),
-            _ => {}
-        }
+        let total = data.len();
+        let shared = SharedSlice::new(data);
+        self.for_each(if len == 0 { 0 } else { total.div_ceil(len) }, |i| {
+            let start = i * len;
+            // SAFETY: the pieces lie in the slice, and no two of them overlap.
+            let piece = unsafe {
+                std::slice::from_raw_parts_mut(shared.as_mut_ptr().add(start), len.min(total - start))
+            };
+            task(i, piece);
+        });
     }
 }
 

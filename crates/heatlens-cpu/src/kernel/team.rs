@@ -1,0 +1,219 @@
+//! A team: threads of the pool that stand by while a run goes from kernel to kernel.
+//!
+//! A kernel of a small network takes some microseconds, no longer than waking a thread that sleeps. The members of a team
+//! do not sleep between kernels: they look for the next job until the run is over. Members that the pool has no time
+//! for never join, and nobody waits for them. Within a team nothing is left to the pool, so nobody waits for it either.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Relation of a thread to a team.
+enum Role {
+    /// It belongs to none.
+    Alone,
+    /// It may give the team a job.
+    Leader(Arc<Team>),
+    /// It performs tasks: a job within a task is its own.
+    Member,
+}
+
+thread_local! {
+    static ROLE: Cell<Role> = const { Cell::new(Role::Alone) };
+}
+
+/// Rounds of looking for a job, some microseconds, before other threads of the machine get a turn after each.
+const PATIENCE: u32 = 1 << 10;
+
+/// Calls `run` on a thread of the pool that leads the other threads.
+pub(crate) fn with_team<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    let members = rayon::current_num_threads();
+    if members < 2 {
+        return run();
+    }
+    rayon::scope(|scope| {
+        let before = Taken::instead_of(Role::Member);
+        if !matches!(before.0, Role::Alone) {
+            return run();
+        }
+        let team = Arc::new(Team::default());
+        for _ in 1..members {
+            let team = Arc::clone(&team);
+            scope.spawn(move |_| team.follow());
+        }
+        ROLE.set(Role::Leader(Arc::clone(&team)));
+        let _end = End(&team);
+        run()
+    })
+}
+
+/// Calls `task` for every index below `count` on the team that this thread leads, or on this thread if it is a member;
+/// false if it is neither.
+pub(super) fn share(count: usize, task: &(dyn Fn(usize) + Sync)) -> bool {
+    let role = Taken::instead_of(Role::Member);
+    match &role.0 {
+        Role::Alone => return false,
+        Role::Leader(team) => team.work(count, task),
+        Role::Member => (0..count).for_each(task),
+    }
+    true
+}
+
+/// The role that the thread has again when this is dropped.
+struct Taken(Role);
+
+impl Taken {
+    fn instead_of(role: Role) -> Self {
+        Self(ROLE.replace(role))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        ROLE.set(std::mem::replace(&mut self.0, Role::Alone));
+    }
+}
+
+/// Ends the run of a team when dropped.
+struct End<'a>(&'a Team);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Release);
+    }
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// Tasks of a kernel.
+struct Job<'a> {
+    task: &'a (dyn Fn(usize) + Sync),
+    count: usize,
+    /// Number of finished tasks.
+    done: AtomicUsize,
+    panic: Mutex<Option<Panic>>,
+}
+
+#[derive(Default)]
+struct Team {
+    /// Number of the current job in the upper half, number of its tasks that nobody has taken in the lower.
+    state: AtomicU64,
+    /// The current job; valid while one of its tasks is not finished.
+    job: AtomicPtr<Job<'static>>,
+    is_over: AtomicBool,
+}
+
+impl Team {
+    /// Performs a job.
+    fn work(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        let Ok(tasks) = u32::try_from(count) else { return (0..count).for_each(task) };
+        let job = Job { task, count, done: AtomicUsize::new(0), panic: Mutex::new(None) };
+        self.job.store(std::ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
+        let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
+        self.state.store((number << 32) | u64::from(tasks), Ordering::Release);
+        while self.take_task() {}
+        let mut rounds = 0;
+        while job.done.load(Ordering::Acquire) < count {
+            pause(&mut rounds);
+        }
+        if let Some(panic) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Performs tasks until the run is over. Its leader comes here only after that.
+    fn follow(&self) {
+        let _before = Taken::instead_of(Role::Member);
+        let mut rounds = 0;
+        while !self.is_over.load(Ordering::Acquire) {
+            if self.take_task() {
+                rounds = 0;
+            } else {
+                pause(&mut rounds);
+            }
+        }
+    }
+
+    /// Performs a task of the current job; false if all are taken.
+    fn take_task(&self) -> bool {
+        let state = self.state.load(Ordering::Acquire);
+        let Some(left) = (state & u64::from(u32::MAX)).checked_sub(1) else { return false };
+        let job = self.job.load(Ordering::Relaxed);
+        if self.state.compare_exchange(state, state - 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return true; // another thread took it; there may be more
+        }
+        // SAFETY: the exchange succeeded, so a task of this very job was left (jobs are numbered), and `work` returns
+        // only after it is finished; the pointer was stored before the state that was read.
+        let job: &Job<'_> = unsafe { &*job };
+        let index = job.count - 1 - left as usize;
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (job.task)(index)))
+            && let Ok(mut first) = job.panic.lock()
+        {
+            first.get_or_insert(panic);
+        }
+        job.done.fetch_add(1, Ordering::Release);
+        true
+    }
+}
+
+fn pause(rounds: &mut u32) {
+    *rounds = rounds.saturating_add(1);
+    if *rounds < PATIENCE { std::hint::spin_loop() } else { std::thread::yield_now() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn pool(threads: usize) -> rayon::ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+    }
+
+    #[test]
+    fn every_task_of_every_job_runs_once() {
+        for threads in [2, 3, 5] {
+            let sums: Vec<usize> = pool(threads).install(|| {
+                with_team(|| {
+                    let job = |count: usize| {
+                        let seen: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                        assert!(share(count, &|i| {
+                            seen[i].fetch_add(1, Ordering::Relaxed);
+                        }));
+                        assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1), "{count}");
+                        count
+                    };
+                    (0..2000).map(|n| job(n % 7)).collect()
+                })
+            });
+            assert_eq!(sums.len(), 2000);
+        }
+    }
+
+    #[test]
+    fn a_job_or_team_within_a_task_stays_on_its_thread() {
+        let count = AtomicUsize::new(0);
+        let add = |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        pool(3).install(|| {
+            with_team(|| {
+                assert!(share(4, &|_| assert!(share(2, &add))));
+                assert!(share(4, &|_| with_team(|| assert!(share(3, &add)))));
+                with_team(|| assert!(share(5, &add)));
+            });
+            assert!(!share(4, &add), "the team is gone");
+        });
+        assert_eq!(count.into_inner(), 8 + 12 + 5);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_leader() {
+        let outcome = catch_unwind(|| {
+            pool(2).install(|| with_team(|| share(100, &|i| assert!(i != 70, "seventy"))));
+        });
+        assert!(outcome.is_err());
+    }
+}
