@@ -6,7 +6,8 @@
 //! instead of 36. Summed over channels, each of the 16 *places* of ⊙ is a separate matrix product.
 //!
 //! Tiles are two elements apart, so element (i, j) of all tiles is a stream of one of the input's four phases, as in a
-//! convolution with stride 2 ([`input_streams`]). A *panel* contains as many adjacent tiles as a product's tile has
+//! convolution with stride 2 ([`input_streams`]), or for small images, in which the gaps between rows of tiles count, of
+//! a plane for each row phase and column. A *panel* contains as many adjacent tiles as a product's tile has
 //! columns: `Bᵀ d B` of all channels, which stays in the cache while the filters are processed. All 16 sums of some
 //! filters stay in the L1 cache until `Aᵀ…A` turns them into results.
 
@@ -25,6 +26,8 @@ const MOST_ROWS: usize = 12;
 const MOST_SUMS: usize = MOST_ROWS * 32;
 /// Cost of transforming a tile of the input or output, in products of a place.
 const TRANSFORM: usize = 4;
+/// Panels of which one must be saved for rows of tiles without gaps to pay off.
+const DENSER: usize = 16;
 /// Elements of the panels processed together: some megabytes, whatever the size of the image.
 const GROUP_LEN: usize = 1 << 21;
 /// Products per task: some microseconds of work.
@@ -61,7 +64,23 @@ impl Winograd {
         let channels = (0..shape.in_channels).map(|c| c * columns).collect();
         let elements = streams.get(..PLACES)?.to_vec();
         let winograd = Self { isa, shape, planes, elements, tiles, tile_rows, channels };
+        let dense = winograd.dense();
+        let is_denser = DENSER * dense.panels() <= (DENSER - 1) * winograd.panels();
+        let winograd = if is_denser { dense } else { winograd };
         winograd.is_shorter().then_some(winograd)
+    }
+
+    /// Returns the same with a plane for every column of a tile instead of one that two columns share: twice the
+    /// elements, but no gaps between the rows of tiles.
+    fn dense(&self) -> Self {
+        let Window2d { pad_begin: [top, left], input, .. } = self.shape.window;
+        let start = |at: usize, pad: usize| at.cast_signed() - pad.cast_signed();
+        let starts = (0..2).flat_map(|y| (0..4).map(move |x| [start(y, top), start(x, left)])).collect();
+        let size = [self.tiles[0] + 1, self.tiles[1]];
+        let planes = Planes::new(self.shape.in_channels, input, starts, [2; 2], size);
+        let place = |i: usize| planes.offset(0, i / 4 % 2 * 4 + i % 4, [i / 8, 0]);
+        let elements = (0..PLACES).map(place).collect();
+        Self { planes, elements, ..self.clone() }
     }
 
     /// True if this takes fewer products than direct computation, including the transformations.
