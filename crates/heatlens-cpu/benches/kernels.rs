@@ -111,9 +111,10 @@ fn functions_of_one() {
 
 type Function = fn(&[f32], &mut [f32]);
 
-const FUNCTIONS: [(&str, Function); 5] = [
+const FUNCTIONS: [(&str, Function); 6] = [
     ("exp", elementwise::function::<functions::Exp>),
     ("sigmoid", elementwise::function::<functions::Sigmoid>),
+    ("silu", elementwise::function::<functions::Silu>),
     ("tanh", elementwise::function::<functions::Tanh>),
     ("erf", elementwise::function::<functions::Erf>),
     ("gelu", elementwise::function::<functions::Gelu>),
@@ -149,7 +150,10 @@ fn residual_network(isa: Isa, workers: Workers) {
     }
     convolution("conv 64->128 stride 2, 56x56", conv(64, 128, window(3, 2, 1, 56)), isa, workers, true);
     convolution("conv 3->64 7x7 stride 2, 224x224", conv(3, 64, window(7, 2, 3, 224)), isa, workers, true);
-    convolution("conv 256->64 1x1, 56x56", conv(256, 64, window(1, 1, 0, 56)), isa, workers, true);
+    for (inputs, outputs, size) in [(256, 64, 56), (16, 64, 112), (960, 160, 7)] {
+        let name = format!("conv {inputs}->{outputs} 1x1, {size}x{size}");
+        convolution(&name, conv(inputs, outputs, window(1, 1, 0, size)), isa, workers, true);
+    }
     if workers == Workers::Serial {
         pooling("pool 3x3 stride 2, 64x112x112", 64, window(3, 2, 1, 112), isa);
     }

@@ -21,7 +21,7 @@ const ROWS: usize = 7;
 /// Maximum number of rows that a tile reads: for stride 2 and a kernel of 7.
 const MOST_SPAN: usize = 2 * (ROWS - 1) + 7;
 /// Floating-point operations per task: some microseconds of work.
-const TASK_FLOPS: usize = 1 << 20;
+const TASK_FLOPS: usize = 1 << 19;
 
 /// A depth-wise convolution prepared for an instruction set.
 #[derive(Clone, Debug)]

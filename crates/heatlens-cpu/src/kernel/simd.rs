@@ -29,6 +29,9 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(p: *const f32) -> Self;
     /// Writes the lanes to `p`.
     unsafe fn store(self, p: *mut f32);
+    /// Tells the processor that the cache line of `p`, which need not be valid, will soon be read.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const f32) {}
     /// Reads lanes `from..to` like [`load`](Self::load); the others are zero, and their memory is not accessed.
     unsafe fn load_lanes(p: *const f32, from: usize, to: usize) -> Self;
     /// Writes lanes `from..to` like [`store`](Self::store).
@@ -211,6 +214,7 @@ impl_vector! { __m512, 16 lanes, 32 registers, u16,
     splat(x: f32) -> Self = _mm512_set1_ps(x);
     load(p: *const f32) -> Self = _mm512_loadu_ps(p);
     store(self: Self, p: *mut f32) = _mm512_storeu_ps(p, self);
+    prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
     load_lanes(p: *const f32, from: usize, to: usize) -> Self = _mm512_maskz_loadu_ps(mask16(from, to), p);
     store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = _mm512_mask_storeu_ps(p, mask16(from, to), self);
     add(self: Self, other: Self) -> Self = _mm512_add_ps(self, other);
@@ -241,6 +245,7 @@ impl_vector! { __m256, 8 lanes, 16 registers, Self,
     splat(x: f32) -> Self = _mm256_set1_ps(x);
     load(p: *const f32) -> Self = _mm256_loadu_ps(p);
     store(self: Self, p: *mut f32) = _mm256_storeu_ps(p, self);
+    prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
     load_lanes(p: *const f32, from: usize, to: usize) -> Self = _mm256_maskload_ps(p, mask8(from, to));
     store_lanes(self: Self, p: *mut f32, from: usize, to: usize) = store_some(self, p, from, to);
     add(self: Self, other: Self) -> Self = _mm256_add_ps(self, other);
