@@ -518,15 +518,27 @@ fn a_fused_rectifier_hides_nothing() {
 #[test]
 fn a_chain_hides_nothing() {
     type Made = fn(&mut Builder<'_>, [ValueId; 3]) -> Vec<ValueId>;
-    let cases: [(&str, usize, Made); 7] = [
-        ("GELU written out", 1, |b, [x, ..]| {
-            let half = b.scale(x, std::f32::consts::FRAC_1_SQRT_2).unwrap();
-            let erf = b.unary(UnaryFunction::Erf, half).unwrap();
-            let one = b.scalar(1.0);
-            let sum = b.add(erf, one).unwrap();
-            let product = b.mul(x, sum).unwrap();
-            vec![b.scale(product, 0.5).unwrap()]
+    let cases: [(&str, usize, Made); 11] = [
+        ("GELU of a sum", 1, |b, [x, channel, row]| {
+            let sum = b.add(x, channel).unwrap();
+            let gelu = gelu_written_out(b, sum);
+            vec![b.mul(gelu, row).unwrap()]
         }),
+        ("GELU of a value that is shown", 2, |b, [x, channel, _]| {
+            let sum = b.add(x, channel).unwrap();
+            vec![gelu_written_out(b, sum), sum]
+        }),
+        ("SiLU of a sum", 1, |b, [x, channel, _]| {
+            let sum = b.add(x, channel).unwrap();
+            let bent = b.unary(UnaryFunction::Sigmoid, sum).unwrap();
+            vec![b.mul(sum, bent).unwrap()]
+        }),
+        ("SiLU of another value", 1, |b, [x, channel, _]| {
+            let sum = b.add(x, channel).unwrap();
+            let bent = b.unary(UnaryFunction::Sigmoid, sum).unwrap();
+            vec![b.mul(x, bent).unwrap()]
+        }),
+        ("GELU written out", 1, |b, [x, ..]| vec![gelu_written_out(b, x)]),
         ("repeated operands", 1, |b, [x, channel, row]| {
             let shifted = b.add(x, channel).unwrap();
             let scaled = b.mul(row, shifted).unwrap();
@@ -573,6 +585,15 @@ fn a_chain_hides_nothing() {
         check(what, &simple, false);
         assert_eq!(steps_of(&simple), steps, "{what}");
     }
+}
+
+fn gelu_written_out(b: &mut Builder<'_>, x: ValueId) -> ValueId {
+    let scaled = b.scale(x, std::f32::consts::FRAC_1_SQRT_2).unwrap();
+    let erf = b.unary(UnaryFunction::Erf, scaled).unwrap();
+    let one = b.scalar(1.0);
+    let sum = b.add(erf, one).unwrap();
+    let product = b.mul(x, sum).unwrap();
+    b.scale(product, 0.5).unwrap()
 }
 
 /// A function joins a chain behind a sum over the samples only if it reads no more than it returns: what it reads may be

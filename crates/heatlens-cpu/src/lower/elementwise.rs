@@ -6,6 +6,7 @@
 
 mod chain;
 mod function;
+mod idiom;
 
 use heatlens_graph::op::expand::Expand;
 use heatlens_graph::{Node, ValueId};
@@ -14,6 +15,7 @@ use crate::kernel::broadcast::Broadcast;
 use crate::lower::{Lowering, Refusal};
 use chain::{Chain, Link, Operand};
 use function::Function;
+use idiom::Idiom;
 
 /// Maximum number of fused functions: each may need a piece of the cache.
 const MOST_LINKS: usize = 16;
@@ -38,7 +40,9 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
     if reader_computes_it(lowering, output) {
         let ids = inputs(lowering, node);
         let links = 1 + ids.iter().filter_map(|id| lowering.waiting.get(id)).map(|w| w.links).sum::<usize>();
-        if links < MOST_LINKS {
+        // The operators of a function that is spelt out count what they read again.
+        let most = if lowering.uses.only(output).is_some() { MOST_LINKS } else { MOST_LINKS / 4 };
+        if links < most {
             let block = ids.iter().map(|&id| block(lowering, id)).max().unwrap_or(0);
             let reads = ids.iter().map(|&id| reads(lowering, id)).sum();
             lowering.waiting.insert(output, Waiting { block, links, reads });
@@ -51,8 +55,9 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(
 /// True if the only reader of the value is an elementwise function with an output of the same shape.
 fn reader_computes_it(lowering: &Lowering<'_>, id: ValueId) -> bool {
     let graph = lowering.graph;
-    let Some(reader) = lowering.uses.only(id).map(|reader| graph.node(reader)) else { return false };
-    let once = reader.inputs.iter().filter(|&&input| input == Some(id)).count() == 1;
+    let reader = lowering.uses.only(id).or_else(|| Idiom::reader(lowering, id));
+    let Some(reader) = reader.map(|reader| graph.node(reader)) else { return false };
+    let once = reader.inputs.iter().filter(|&&input| input == Some(id)).count() <= 1;
     let output = reader.outputs[0];
     let alike = graph.fact(output).shape == graph.fact(id).shape
         && lowering.is_per_sample(output) == lowering.is_per_sample(id);
@@ -149,7 +154,18 @@ impl Collected {
         let len: usize = shape.iter().product();
         let mut found = Vec::new();
         let graph = lowering.graph;
-        for (id, aligned) in operands(lowering, node, &function)? {
+        let waits = |id: &ValueId| lowering.waiting.contains_key(id);
+        let idiom = Idiom::ending_with(lowering, node).filter(|idiom| idiom.inner.iter().all(waits));
+        let (function, operands) = match idiom {
+            Some(Idiom { function, x, inner }) => {
+                for id in &inner {
+                    lowering.waiting.remove(id);
+                }
+                (function, vec![(x, lowering.shape(x))])
+            }
+            None => (function, operands(lowering, node, &function)?),
+        };
+        for (id, aligned) in operands {
             let waiting = lowering.waiting.remove(&id);
             let maker = graph.producer(id).map(|maker| graph.node(maker));
             found.push(match (waiting, maker) {

@@ -21,6 +21,8 @@ pub(super) enum Function {
     Binary(BinaryFunction),
     Where,
     Quantize(FakeQuantize),
+    /// x · σ(x).
+    Silu,
 }
 
 impl Function {
@@ -45,7 +47,7 @@ impl Function {
 
     pub(super) fn arity(&self) -> usize {
         match self {
-            Self::Unary(_) | Self::Clip(_) => 1,
+            Self::Unary(_) | Self::Clip(_) | Self::Silu => 1,
             Self::Binary(_) => 2,
             Self::Where | Self::Quantize(_) => 3,
         }
@@ -66,6 +68,7 @@ impl Function {
             Self::Clip(Clip { min, max }) => {
                 unary(a, y, |x| elementwise::min(elementwise::max(x, min), max));
             }
+            Self::Silu => function::<functions::Silu>(a, y),
             Self::Binary(function) => of_two(function, a, b, y),
             Self::Where => ternary([a, b, c], y, |mask, a, b| if mask == 0.0 { b } else { a }),
             Self::Quantize(FakeQuantize { low, high, .. }) => ternary([a, b, c], y, |x, scale, zero| {
