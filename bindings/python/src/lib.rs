@@ -7,6 +7,7 @@ mod focus;
 mod model;
 mod pictures;
 mod pool;
+mod prediction;
 mod question;
 mod runs;
 mod show;

@@ -18,6 +18,7 @@ use crate::error;
 use crate::explanation::{Explanation, Set};
 use crate::pictures::Pictures;
 use crate::pool::{Remarks, compute, watched};
+use crate::prediction::{Answer, Boxes, Compiled};
 use crate::question::Question;
 
 /// Maximum number of compiled explainers kept.
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     reference: Option<Vec<f32>>,
     region: Option<String>,
     explainers: Mutex<Vec<Kept>>,
+    compiled: Compiled,
 }
 
 #[pymethods]
@@ -60,7 +62,8 @@ impl Core {
             if let Some(region) = &region {
                 model = Arc::new(Model::clone(&model).with_region(region)?);
             }
-            Ok(Self { base, model, reference, region, explainers: Mutex::new(Vec::new()) })
+            let (explainers, compiled) = (Mutex::default(), Compiled::new());
+            Ok(Self { base, model, reference, region, explainers, compiled })
         };
         compute(py, open)?.map_err(error)
     }
@@ -183,6 +186,16 @@ impl Core {
             py.check_signals()?;
         }
         Ok(all)
+    }
+
+    /// Logits, probabilities and the predicted class of each image.
+    fn answers<'py>(&self, py: Python<'py>, data: &Data) -> PyResult<Vec<Answer<'py>>> {
+        self.compiled.answers(py, &self.model, data.0.as_ref())
+    }
+
+    /// Boxes, confidences and classes in each image, the most confident first.
+    fn boxes<'py>(&self, py: Python<'py>, data: &Data) -> PyResult<Vec<Boxes<'py>>> {
+        self.compiled.boxes(py, &self.model, data.0.as_ref())
     }
 
     /// An ONNX file of the model with the map of a method as an additional output.

@@ -8,15 +8,18 @@
 
 from ._heatlens import Error, Explanation, Focus, __version__, instruction_set, methods, pin_instruction_set, set_threads
 from ._model import Audit, Explanations, Model, open
+from ._predict import Detections, Prediction
 from ._train import Trained, train
 
 __all__ = [
     "Audit",
+    "Detections",
     "Error",
     "Explanation",
     "Explanations",
     "Focus",
     "Model",
+    "Prediction",
     "Trained",
     "__version__",
     "instruction_set",

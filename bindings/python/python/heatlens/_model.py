@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _heatlens, _images, _live, _target
+from . import _heatlens, _images, _live, _predict, _target
 from ._heatlens import Core, Data, Error, Explanation
 from ._words import as_files, without_files
 
@@ -146,6 +146,17 @@ class Model:
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the images."""
         return self._core.input_shape
+
+    def predict(self, x: Any, *, layout: str | None = None) -> Any:
+        """The model's answer for one image, or a list of them for several; ``x`` is what :meth:`explain` takes.
+
+        A detector gives :class:`Detections`: ``boxes``, ``scores`` and ``labels`` as torchvision names them. Other models
+        give a :class:`Prediction`: ``logits``, ``probabilities`` and ``predicted``.
+        """
+        data, single = self._read(x, layout)
+        of_kind = _predict.detections if self.head == "detection" else _predict.predictions
+        found = list(of_kind(self._core, data))
+        return found[0] if single else found
 
     def explain(
         self,
