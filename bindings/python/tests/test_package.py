@@ -212,6 +212,19 @@ def test_fork_after_use(colour):
     assert maps_of(model) == wanted
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+def test_memory_stays_flat_over_ten_thousand_calls(grey):
+    model, image = hl.open(grey), images(1, 1)[0][0]
+    resident = {}
+    for call in range(10_001):
+        explanation = model.explain(image, "grad_cam", target=call % 2)
+        explanation.maps["grad_cam"], explanation.heat(), explanation.overlay(), model.predict(image).logits
+        if call in (1_000, 10_000):
+            pages = int(open("/proc/self/statm").read().split()[1])
+            resident[call] = pages * os.sysconf("SC_PAGE_SIZE")
+    assert resident[10_000] - resident[1_000] < 4 << 20, resident
+
+
 def test_nothing_is_printed(colour, capfd):
     model = hl.open(colour)
     explanation = model.explain(images(1, 3)[0], method=METHODS)[0]

@@ -114,6 +114,29 @@ def test_figures(grey):
     assert len(found[0].plot().axes) == 3 and len(found.plot().axes) == 9
 
 
+def test_a_heatmap_of_fiftyone(colour, tmp_path, monkeypatch):
+    monkeypatch.setenv("FIFTYONE_DO_NOT_TRACK", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fiftyone = pytest.importorskip("fiftyone")
+    explanation = hl.open(colour).explain(images(1, 3)[0][0], method=["grad_cam", "gradient"])
+    sample = fiftyone.Sample(filepath="image.png", heat=explanation.to_fiftyone("gradient"))
+    found = fiftyone.Sample.from_dict(sample.to_dict())["heat"]
+    assert found.range == [0, 1] and np.array_equal(found.map, explanation.heat("gradient"))
+
+
+def test_pictures_for_tensorboard(colour):
+    added = []
+
+    class Writer:
+        def add_image(self, tag, picture, step, dataformats):
+            assert (picture.dtype, picture.ndim, dataformats, step) == (np.uint8, 3, "HWC", 7)
+            added.append(tag)
+
+    explanation = hl.open(colour).explain(images(1, 3)[0][0], method=["grad_cam", "gradient"])
+    explanation.to_tensorboard(Writer(), 7)
+    assert added == [f"heatlens/{name}" for name in (explanation.name, "grad_cam", "gradient")]
+
+
 def test_a_row_in_is_a_row_out(grey, tmp_path):
     from io import BytesIO
 
