@@ -218,6 +218,34 @@ def test_torch_modules_without_values_or_derivatives():
         assert hl.open(small(torch).to(kind), example=x.to(kind)).input_shape == (3, 24, 24)
 
 
+def test_torch_examples_that_tell_nothing():
+    torch = pytest.importorskip("torch")
+    net, x = small(torch), torch.rand(1, 3, 24, 24)
+    lost = with_forward(torch, lambda self, x: self.net(x) / 0)
+    for module, example, said in [
+        (net, torch.full((1, 3, 24, 24), float("nan")), "the example holds NaN"),
+        (lost, x, "torch answers the example with NaN or infinity"),
+        (net, x.long(), "of torch.int64: give an image of floats"),
+        (net, x[0], r"shape \(3, 24, 24\).*example\[None\]"),
+        (net, (x, x), "a module of several inputs is exported to a file"),
+    ]:
+        with pytest.raises(hl.Error, match=said):
+            hl.open(module, example=example)
+
+
+def test_torch_images_of_other_kinds():
+    torch = pytest.importorskip("torch")
+    net, x = small(torch), torch.rand(2, 3, 24, 24).bfloat16()
+    model = hl.open(net, example=x[:1].float())
+    wanted = model.explain(x.float(), "grad_cam")
+    last = x.permute(0, 2, 3, 1)
+    for found in (model.explain(x, "grad_cam"), model.explain(last, "grad_cam", layout="nhwc")):
+        assert [e.maps["grad_cam"].tobytes() for e in found] == [e.maps["grad_cam"].tobytes() for e in wanted]
+    for image, said in [(last, "has its channels last"), (last[0], "has its channels last"), (x.to("meta"), "meta")]:
+        with pytest.raises(hl.Error, match=said):
+            model.explain(image)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_torch_quantised():
     torch = pytest.importorskip("torch")

@@ -34,6 +34,12 @@ def read(core: Core, x: Any, layout: str | None) -> tuple[Data, bool]:
     image = array(x)
     if layout is None and type(x).__module__.partition(".")[0] == "torch":
         layout = "nchw"
+        c, h, w = core.input_shape
+        if c not in (h, w) and image.shape[-3:] == (h, w, c):
+            raise Error(
+                f"x: a tensor of shape {tuple(image.shape)} has its channels last, but tensors are taken as the module takes "
+                'them, channels first: move the axis, or give layout="nhwc"'
+            )
     if is_one(core, image, layout):
         return many(core, image[None], layout), True
     return many(core, image, layout), False
@@ -76,12 +82,15 @@ def array(x: Any) -> Array:
         raise Error("a list holds paths, or arrays and pictures, not both")
     if hasattr(x, "getbands") and hasattr(x, "convert"):
         return from_pil(x)
-    if hasattr(x, "detach") and hasattr(x, "cpu"):
-        x = x.detach().cpu()
     try:
+        if hasattr(x, "detach") and hasattr(x, "cpu"):
+            x = x.detach().cpu()
+            x = x.float() if str(x.dtype) == "torch.bfloat16" else x  # which NumPy does not have
         found = np.asarray(x)
     except Exception as error:
         raise Error(f"{type(x).__name__} is no image: {error}") from error
+    if found.dtype.kind == "O":
+        raise Error(f"{type(x).__name__} is no image: expected an array, a tensor, a PIL image, a path, or a list of one of these")
     if found.dtype.kind not in "buif":
         raise Error(f"{type(x).__name__} of dtype {found.dtype} is no image: expected integers or floats")
     return found

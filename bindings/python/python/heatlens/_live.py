@@ -53,7 +53,9 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
     """Exports the module and holds what heatlens computes of the example against what torch does."""
     torch = sys.modules["torch"]
     if not isinstance(example, torch.Tensor):
-        raise Error("a torch module is opened with an input as it takes them: hl.open(module, example=tensor)")
+        several = isinstance(example, (tuple, list, dict))
+        what = "; a module of several inputs is exported to a file, and that is opened" if several else ""
+        raise Error(f"a torch module is opened with an input as it takes them: hl.open(module, example=tensor){what}")
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     example = _checked(torch, model, example)
     training = [module for module in model.modules() if module.training]
@@ -73,9 +75,11 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
     for one, answer in zip(examples, expected):
         pixels = np.ascontiguousarray(one.detach().cpu().numpy(), dtype=np.float32)
         if core.head in ("segmentation", "detection"):
-            _compare_outputs(answer, core.outputs(pixels), output)
+            compared = _compare_outputs(answer, core.outputs(pixels), output)
         else:
-            _compare(answer, core.logits(pixels), output)
+            compared = _compare(answer, core.logits(pixels), output)
+        if not compared and one is example:
+            raise Error("torch answers the example with NaN or infinity, so nothing can be compared: give another image")
     return opened
 
 
@@ -89,11 +93,16 @@ def _checked(torch: Any, model: Any, example: Any) -> Any:
     if len(devices) > 1:
         raise Error(f"the module is spread over {' and '.join(devices)}: move it to one of them, or to the processor (.cpu())")
     quantised = [name for name, module in model.named_modules() if _is_quantised(module)]
+    quantised = [name for name in quantised if name.rpartition(".")[0] not in quantised]
     if quantised or any(weight.is_quantized for weight in weights):
         where = f" ({', '.join(quantised[:3])}{', …' if len(quantised) > 3 else ''})" if quantised else ""
         raise Error(f"the module is quantised{where} and has no derivatives: open it as it was before")
+    if not example.is_floating_point():
+        raise Error(f"the example is of {example.dtype}: give an image of floats as the module takes it, such as example.float()")
     if example.dtype not in (torch.float16, torch.float32, torch.float64):
         raise Error(f"the example is of {example.dtype}, which NumPy does not have: open module.float() with example.float()")
+    if not example.isfinite().all():
+        raise Error("the example holds NaN or infinity, so nothing can be compared: give an image of finite numbers")
     return example.to(devices[0])
 
 
@@ -105,7 +114,8 @@ def _answer(model: Any, example: Any) -> Any:
     try:
         return model(example)
     except Exception as error:
-        raise Error(f"the module cannot take the example of shape {tuple(example.shape)}: {error}") from error
+        hint = "; one image has an axis of its own: example[None]" if example.ndim == 3 else ""
+        raise Error(f"the module cannot take the example of shape {tuple(example.shape)}: {error}{hint}") from error
 
 
 def _exported(torch: Any, model: Any, example: Any) -> bytes:
@@ -155,33 +165,34 @@ def _outputs(answer: Any) -> list[Any]:
     return [one for part in answer for one in _outputs(part)] if isinstance(answer, (tuple, list)) else [answer]
 
 
-def _compare_outputs(expected: Any, found: NDArray[np.float32], output: str | None) -> None:
-    """Refuses a model whose scores at places are none of those that torch gives."""
+def _compare_outputs(expected: Any, found: NDArray[np.float32], output: str | None) -> bool:
+    """Refuses a model whose scores at places are none of those that torch gives. False if those are not finite."""
     values = [one.detach().cpu().double().numpy().ravel() for one in _outputs(expected)]
     if output is not None and len(values) > 1:
-        return  # one of several, which torch does not name
+        return True  # one of several, which torch does not name
     alike = [value for value in values if value.size == found.size]
     if not alike:
         raise Error(f"torch gives {', '.join(str(v.size) for v in values)} values for the example, the exported model {found.size}")
     if not all(np.isfinite(value).all() for value in alike):
-        return
+        return False
     apart = min(float(np.abs(found - value).max() / max(np.abs(value).max(), 1e-12)) for value in alike)
     if not apart <= MOST:
         raise Error(
             f"the exported model answers otherwise than torch: its scores for the example differ by {apart:.1e} of the largest, "
             f"{MOST:.0e} is allowed; does the module depend on random numbers or on the values of its input?"
         )
+    return True
 
 
-def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> None:
-    """Refuses a model that answers otherwise than torch."""
+def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> bool:
+    """Refuses a model that answers otherwise than torch. False if torch's scores are not finite."""
     if isinstance(expected, (tuple, list, dict)):
         if output is not None:
-            return  # one of several, which torch does not name
+            return True  # one of several, which torch does not name
         expected = _outputs(expected)[0]
     wanted = expected.detach().cpu().double().numpy().ravel()
     if not np.isfinite(wanted).all():
-        return
+        return False
     z = found.astype(np.float64)
     if wanted.size != z.size:
         raise Error(f"torch gives {wanted.size} scores for the example, the exported model {z.size}")
@@ -198,6 +209,7 @@ def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> N
             f"{wanted[at]:.6g} ({min(apart):.1e} of the largest, {MOST:.0e} is allowed); does the module depend on "
             "random numbers or on the values of its input?"
         )
+    return True
 
 
 @contextlib.contextmanager
