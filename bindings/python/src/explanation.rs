@@ -313,7 +313,7 @@ pub(crate) fn save(
     let Some(first) = explanations.first() else { return Err(Error::new_err("there is nothing to save")) };
     if explanations.iter().any(|other| !Arc::ptr_eq(&other.set, &first.set)) {
         return Err(Error::new_err(
-            "these explanations come from several calls: save those of each by themselves",
+            "these explanations have different targets or come from several calls: save each by itself",
         ));
     }
     let mut seen = BTreeSet::new();

@@ -27,6 +27,7 @@ def test_classes_are_those_of_the_command_line(colour, grey, tmp_path):
             assert isinstance(one, hl.Prediction)
             assert one.logits.tobytes() == e.logits.tobytes() == np.float32(row["logits"]).tobytes()
             assert one.probabilities.tolist() == e.probabilities.tolist() == row["probabilities"]
+            assert repr(one) == f"<Prediction: {one.predicted_name} ({one.probabilities.max():.3f})>"
             assert (one.predicted, one.predicted_name) == (row["predicted_class"], row["predicted"]) == (e.predicted, e.predicted_name)
         assert isinstance(model.predict(x[0]), hl.Prediction)
 
@@ -51,6 +52,7 @@ def test_boxes_are_those_of_the_command_line(tmp_path):
         assert one.label_names == [["ring", "cross"][label] for label in one.labels]
         for e in model.explain(pictures[number], "hires_cam", detection="all"):
             assert np.allclose(one.boxes[e.rank - 1], e.focus().box, atol=1e-3) and one.labels[e.rank - 1] == e.target()
+    assert repr(found[0]).startswith(f"<Detections: 2: {found[0].label_names[0]} (") and repr(found[1]) == "<Detections: 0>"
     assert len(model.predict(pictures[0])) == 2
 
 

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SHOWN = 5
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The model's answer for one image, as in :class:`Explanation`."""
 
@@ -22,8 +24,12 @@ class Prediction:
     predicted: int
     predicted_name: str
 
+    def __repr__(self) -> str:
+        known = self.predicted < len(self.probabilities)
+        return f"<Prediction: {self.predicted_name}{f' ({self.probabilities[self.predicted]:.3f})' if known else ''}>"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """The boxes that a detector finds in one image, the most confident first: ``detection=1`` explains the first."""
 
@@ -37,6 +43,10 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __repr__(self) -> str:
+        rows = [f"{name} ({score:.3f})" for name, score in zip(self.label_names[:SHOWN], self.scores)]
+        return f"<Detections: {len(self)}{': ' if rows else ''}{', '.join(rows)}{', …' if len(self) > SHOWN else ''}>"
 
 
 def predictions(core: Core, data: Data) -> Iterator[Prediction]:
