@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from heatlens.merge import merge
+
 
 def data(folder, shape, rows):
     """Encoded image files, the last of which is broken."""
@@ -33,6 +35,9 @@ def check(found, rows, program, model, folder):
     """Checks that every id appears once, every map is bit-identical to that of the command line, and the broken image gives
     an error in its row."""
     ids = [row["id"] for row in found]
+    merged = merge([folder / "out", folder / "out"], folder / "merged.parquet", ids)
+    assert (merged.rows, merged.dropped) == (rows + 1, rows + 1), merged
+    assert pq.read_table(folder / "merged.parquet").to_pylist() == sorted(found, key=lambda row: row["id"])
     assert sorted(ids) == [f"{at:06}" for at in range(rows + 1)], f"{len(ids)} rows, {len(set(ids))} ids"
     assert [row["id"] for row in found if row["error"]] == [f"{rows:06}"]
     words = ["--quiet", "--method", "grad_cam", "--save", "npz"]
@@ -42,4 +47,4 @@ def check(found, rows, program, model, folder):
         if not row["error"]:
             own = np.array(row["map_grad_cam"], np.float32).reshape(row["shape_grad_cam"])
             assert own.tobytes() == maps[int(row["id"])].tobytes(), row["id"]
-    print("every id once, every map as the command line has it, the broken image an error in its row")
+    print("every id once, every map as the command line has it, the broken image an error in its row; merged with itself it is the same")

@@ -1,10 +1,12 @@
 """Explaining images on Ray Data.
 
     from heatlens.ray import Explain
-    data = ray.data.read_parquet("images").map_batches(
-        Explain, fn_constructor_kwargs={"model": model_bytes, "method": ["grad_cam"], "id": "path", "threads": 2},
-        batch_size=64, concurrency=4, num_cpus=2)
+    data = ray.data.read_parquet("images").repartition(target_num_rows_per_block=64).map_batches(
+        Explain, fn_constructor_kwargs={"model": ray.put(model_bytes), "method": ["grad_cam"], "id": "path", "threads": 2},
+        batch_size=64, compute=ray.data.ActorPoolStrategy(size=4), num_cpus=2)
     data.write_parquet("maps")
+
+Many more blocks than workers are needed: ``repartition`` makes them.
 
 Workers write nothing: the sink commits. A row is a pure function of its pixels, the model and the options, so one that is
 computed twice is the same row.
