@@ -50,6 +50,7 @@ fn mul_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// Polynomial of x, highest coefficient first. Even and odd powers are summed separately, so that two additions are in
 /// flight at a time.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // i also chooses the sum
 fn polynomial<const FUSED: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let square = x * x;
     let mut sums = [coefficients[0], coefficients[1]];

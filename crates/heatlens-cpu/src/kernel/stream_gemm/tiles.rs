@@ -77,8 +77,8 @@ impl Tiles<'_> {
                     for (column, strip) in (left..right).zip(strip.chunks_exact_mut(panel.max(1))) {
                         // SAFETY: the streams are as long as said below; a strip holds `columns` elements per offset.
                         unsafe {
-                            gather::<V, N>(self.b, start_of(column), &gemm.offsets[part.clone()], strip)
-                        };
+                            gather::<V, N>(self.b, start_of(column), &gemm.offsets[part.clone()], strip);
+                        }
                     }
                 }
                 let column_at = |column: usize| {
@@ -183,13 +183,13 @@ impl Tiles<'_> {
             if term > 0 {
                 sums = loaded::<V, M, N>(total);
             }
-            for n in 0..N {
+            for (n, rows) in rows.iter_mut().enumerate() {
                 let row = row + n.min(own - 1);
-                rows[n] = packed.as_ptr().add((row * self.gemm.depth() + term) * M);
+                *rows = packed.as_ptr().add((row * self.gemm.depth() + term) * M);
                 if term == 0 {
                     let initial = self.initial::<V, M, 1>(row * M);
-                    for m in 0..M {
-                        sums[m][n] = initial[m][0];
+                    for (sums, [initial]) in sums.iter_mut().zip(initial) {
+                        sums[n] = initial;
                     }
                 }
             }
@@ -199,8 +199,8 @@ impl Tiles<'_> {
             }
             for n in 0..own {
                 let mut tile = [[V::splat(0.0); 1]; M];
-                for m in 0..M {
-                    tile[m][0] = sums[m][n];
+                for (tile, sums) in tile.iter_mut().zip(&sums) {
+                    tile[0] = sums[n];
                 }
                 self.store::<V, M, 1>(&tile, (row + n) * M, first, start);
             }
@@ -299,7 +299,7 @@ unsafe fn gather<V: Vector, const N: usize>(b: &[f32], start: usize, offsets: &[
             // SAFETY: guaranteed by the caller.
             unsafe {
                 V::load(b.as_ptr().add(offset + start + v * V::LANES))
-                    .store(to.as_mut_ptr().add(v * V::LANES))
+                    .store(to.as_mut_ptr().add(v * V::LANES));
             };
         }
     }
