@@ -613,6 +613,22 @@ fn a_chain_does_not_wait_for_the_batch() {
     }
 }
 
+/// A function of one operand reads the single element that was expanded.
+#[test]
+fn functions_of_expanded_elements_are_repeated() {
+    for function in [UnaryFunction::Sigmoid, UnaryFunction::Abs, UnaryFunction::Gelu] {
+        let mut graph = Graph::new("expanded");
+        let [x, y] = [[1, 1], [5, 4]]
+            .map(|shape| graph.add_input(&format!("x{}", shape[0]), Fact::f32(batched(&shape))));
+        let mut b = Builder::new(&mut graph, "f");
+        let wide = b.expand(x, batched(&[5, 4])).unwrap();
+        let bent = b.unary(function, wide).unwrap();
+        let sum = b.add(bent, y).unwrap();
+        graph.set_outputs(&[bent, sum]);
+        check("expanded", &graph, false);
+    }
+}
+
 fn steps_of(graph: &Graph) -> usize {
     let feeds: Vec<Vec<f32>> =
         graph.inputs().iter().map(|&i| numbers(graph.fact(i).shape.at(1).iter().product(), 1)).collect();

@@ -1,14 +1,15 @@
 //! A team: threads of the pool that stand by while a run goes from kernel to kernel.
 //!
 //! A kernel of a small network takes some microseconds, no longer than waking a thread that sleeps. The members of a team
-//! do not sleep between kernels: they look for the next job until the run is over. Members that the pool has no time
-//! for never join, and nobody waits for them. Within a team nothing is left to the pool, so nobody waits for it either.
+//! do not sleep at once: they look for the next job for some tens of microseconds, and other programs have the processor
+//! after that. Members that the pool has no time for never join, and nobody waits for them. Within a team nothing is left to
+//! the pool, so nobody waits for it either.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Relation of a thread to a team.
 enum Role {
@@ -26,6 +27,8 @@ thread_local! {
 
 /// Rounds of looking for a job, some microseconds, before other threads of the machine get a turn after each.
 const PATIENCE: u32 = 1 << 10;
+/// Turns for other threads before a member sleeps until the next job: some tens of microseconds on a quiet machine.
+const TURNS: u32 = 1 << 6;
 
 /// Calls `run` on a thread of the pool that leads the other threads.
 pub(crate) fn with_team<R: Send>(run: impl FnOnce() -> R + Send) -> R {
@@ -81,7 +84,8 @@ struct End<'a>(&'a Team);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.0.is_over.store(true, Ordering::Release);
+        self.0.is_over.store(true, Ordering::SeqCst);
+        self.0.wake();
     }
 }
 
@@ -103,6 +107,10 @@ struct Team {
     /// The current job; valid while one of its tasks is not finished.
     job: AtomicPtr<Job<'static>>,
     is_over: AtomicBool,
+    /// Number of members that sleep, or are about to.
+    sleepers: AtomicUsize,
+    mutex: Mutex<()>,
+    condvar: Condvar,
 }
 
 impl Team {
@@ -112,7 +120,8 @@ impl Team {
         let job = Job { task, count, done: AtomicUsize::new(0), panic: Mutex::new(None) };
         self.job.store(std::ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
-        self.state.store((number << 32) | u64::from(tasks), Ordering::Release);
+        self.state.store((number << 32) | u64::from(tasks), Ordering::SeqCst);
+        self.wake();
         while self.take_task() {}
         let mut rounds = 0;
         while job.done.load(Ordering::Acquire) < count {
@@ -130,9 +139,32 @@ impl Team {
         while !self.is_over.load(Ordering::Acquire) {
             if self.take_task() {
                 rounds = 0;
-            } else {
+            } else if rounds < PATIENCE + TURNS {
                 pause(&mut rounds);
+            } else {
+                self.sleep();
+                rounds = 0;
             }
+        }
+    }
+
+    /// Sleeps until there is a job or the run is over. Both sides first say what they have done and then look at the other,
+    /// in one order for all threads, so that no member sleeps through a job.
+    fn sleep(&self) {
+        let mut guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let idle = || self.state.load(Ordering::SeqCst) & u64::from(u32::MAX) == 0;
+        while idle() && !self.is_over.load(Ordering::SeqCst) {
+            guard = self.condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Wakes the members that sleep.
+    fn wake(&self) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            drop(self.mutex.lock().unwrap_or_else(PoisonError::into_inner));
+            self.condvar.notify_all();
         }
     }
 
@@ -207,6 +239,23 @@ mod tests {
             assert!(!share(4, &add), "the team is gone");
         });
         assert_eq!(count.into_inner(), 8 + 12 + 5);
+    }
+
+    #[test]
+    fn members_that_fell_asleep_are_woken() {
+        let ids = std::sync::Mutex::new(std::collections::BTreeSet::new());
+        pool(2).install(|| {
+            with_team(|| {
+                for _ in 0..20 {
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    assert!(share(64, &|_| {
+                        std::thread::sleep(std::time::Duration::from_micros(100));
+                        ids.lock().unwrap().insert(format!("{:?}", std::thread::current().id()));
+                    }));
+                }
+            });
+        });
+        assert_eq!(ids.into_inner().unwrap().len(), 2);
     }
 
     #[test]

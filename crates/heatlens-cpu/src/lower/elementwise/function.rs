@@ -63,6 +63,12 @@ impl Function {
     /// Computes `y = f(a, b, c)`; operands of one element are repeated, and those beyond the function's arity are
     /// ignored.
     pub(super) fn apply(self, [a, b, c]: [&[f32]; Self::MOST_OPERANDS], y: &mut [f32]) {
+        if let ([_], [first, rest @ ..], 1) = (a, &mut *y, self.arity())
+            && !rest.is_empty()
+        {
+            self.apply([a, b, c], std::slice::from_mut(first));
+            return rest.fill(*first);
+        }
         match self {
             Self::Unary(function) => of_one(function, a, y),
             Self::Clip(Clip { min, max }) => {
