@@ -318,8 +318,8 @@ fn ctrl_c_leaves_finished_images_and_whole_lines() {
 fn ctrl_c_ends_the_passes_of_one_image() {
     let trained = Trained::new(2);
     let out = trained.path("out");
-    let words = "--method rise --set masks=50000000";
-    let child = program()
+    let words = "--method rise --set masks=5000000";
+    let mut child = program()
         .args(["explain".as_ref(), trained.model.as_path(), &trained.data, "--out".as_ref(), &out])
         .args(words.split(' '))
         .stdout(std::process::Stdio::piped())
@@ -327,6 +327,7 @@ fn ctrl_c_ends_the_passes_of_one_image() {
         .spawn()
         .unwrap();
     while !out.join("run.json").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it began");
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
