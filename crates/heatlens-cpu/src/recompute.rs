@@ -42,7 +42,7 @@ struct Choice<'a> {
     kept: Vec<bool>,
 }
 
-/// What it takes to have a value in a block.
+/// Cost of having a value in a block.
 #[derive(Default)]
 struct Effort {
     /// Values to compute.
