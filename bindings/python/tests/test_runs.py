@@ -47,7 +47,9 @@ def test_training_is_that_of_the_command_line(grey):
 
 def test_ctrl_c_stops_training(tmp_path):
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import heatlens as hl, numpy as np\n"
+        "import signal, sys; sys.path.insert(0, sys.argv[1]); import heatlens as hl, numpy as np\n"
+        # A shell starts background jobs with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "x = np.random.default_rng(0).random((400, 96, 96, 1), np.float32); print('begun', flush=True)\n"
         "try: hl.train(x, np.arange(400) % 2, epochs=10000, patience=0)\n"
         "except KeyboardInterrupt: print('stopped')"
