@@ -1,10 +1,11 @@
-//! Convolution of one sample: [`Depthwise`] if every channel has its own kernel, by [`Winograd`]'s algorithm if that needs
-//! fewer operations, a product of a matrix and a vector if the image is a single element, otherwise as a sum of shifted
-//! streams (see [`stream_gemm`](super::stream_gemm)).
+//! Convolution of one sample: [`Depthwise`] if every channel has its own kernel, a product of a matrix and a vector if the
+//! image is a single element, otherwise what takes the least time of three: [`Winograd`]'s algorithm, output channels in
+//! the lanes of a vector ([`ChannelLanes`]), or a sum of shifted streams (see [`stream_gemm`](super::stream_gemm)).
 //!
-//! For the latter, the input is copied once to zero-padded [`Planes`]; output element (y, x) of a tap is then stream
+//! For streams, the input is copied once to zero-padded [`Planes`]; output element (y, x) of a tap is then stream
 //! element `y · pitch + x`, whatever the stride, dilation and padding.
 
+use super::channel_lanes::ChannelLanes;
 use super::depthwise::Depthwise;
 use super::elementwise::relu;
 use super::gemm::{Gemm, GemmShape, Right};
@@ -103,18 +104,43 @@ pub(crate) struct Conv2d {
 enum Way {
     Streams(ConvStreams),
     Winograd(Winograd),
+    ChannelLanes(ChannelLanes),
     Depthwise(Depthwise),
     /// Of a single element: weights times the channels.
     Element(Gemm),
 }
 
+impl Way {
+    /// Returns about the time that this takes, in hundredths of a product at full speed. Loops for a kind of convolution
+    /// take less than all others.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Depthwise(_) | Self::Element(_) => 0,
+            Self::Streams(streams) => streams.cost(),
+            Self::Winograd(winograd) => winograd.cost(),
+            Self::ChannelLanes(lanes) => lanes.cost(),
+        }
+    }
+}
+
 impl Conv2d {
+    /// Prepares a convolution by the algorithm that takes the least time.
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
+        let fastest = Self::every(shape, isa).min_by_key(|conv| conv.way.cost());
+        fastest.unwrap_or_else(|| Self { shape, way: Way::Streams(ConvStreams::new(shape, isa)) })
+    }
+
+    /// Prepares a convolution by every algorithm that computes it.
+    pub(crate) fn every(shape: ConvShape, isa: Isa) -> impl Iterator<Item = Self> {
         shape.check();
-        let way = Depthwise::new(shape, isa).map(Way::Depthwise);
-        let way = way.or_else(|| Winograd::new(shape, isa).map(Way::Winograd));
-        let way = way.or_else(|| element(&shape, true).map(|product| Way::Element(Gemm::new(product, isa))));
-        Self { shape, way: way.unwrap_or_else(|| Way::Streams(ConvStreams::new(shape, isa))) }
+        let ways = [
+            Depthwise::new(shape, isa).map(Way::Depthwise),
+            element(&shape, true).map(|product| Way::Element(Gemm::new(product, isa))),
+            Winograd::new(shape, isa).map(Way::Winograd),
+            ChannelLanes::new(shape, isa).map(Way::ChannelLanes),
+            Some(Way::Streams(ConvStreams::new(shape, isa))),
+        ];
+        ways.into_iter().flatten().map(move |way| Self { shape, way })
     }
 
     /// Returns the number of elements of the packed weights.
@@ -122,6 +148,7 @@ impl Conv2d {
         match &self.way {
             Way::Streams(streams) => streams.packed_len(),
             Way::Winograd(winograd) => winograd.packed_len(),
+            Way::ChannelLanes(lanes) => lanes.packed_len(),
             Way::Depthwise(depthwise) => depthwise.packed_len(),
             Way::Element(_) => self.shape.weights_len(),
         }
@@ -136,6 +163,7 @@ impl Conv2d {
                 let (filters, _) = weights.as_chunks();
                 winograd.pack(packed, |m, c| filters[m * self.shape.in_channels + c], workers);
             }
+            Way::ChannelLanes(lanes) => lanes.pack(weights, packed, workers),
             Way::Depthwise(depthwise) => depthwise.pack(weights, packed),
             Way::Element(_) => packed.copy_from_slice(weights),
         }
@@ -146,6 +174,7 @@ impl Conv2d {
         match &self.way {
             Way::Streams(streams) => streams.scratch_len(),
             Way::Winograd(winograd) => winograd.scratch_len(),
+            Way::ChannelLanes(lanes) => lanes.scratch_len(),
             Way::Depthwise(_) => 0,
             Way::Element(product) => product.scratch_len(),
         }
@@ -164,6 +193,7 @@ impl Conv2d {
         match &self.way {
             Way::Streams(streams) => streams.run(x, packed, epilogue, y, scratch, workers),
             Way::Winograd(winograd) => winograd.run(x, packed, epilogue, y, scratch, workers),
+            Way::ChannelLanes(lanes) => lanes.run(x, packed, epilogue, y, scratch, workers),
             Way::Depthwise(depthwise) => depthwise.run(x, packed, epilogue, y, workers),
             Way::Element(product) => {
                 match epilogue.bias {
@@ -212,6 +242,18 @@ impl ConvStreams {
         Self { shape, planes, gemm, in_place }
     }
 
+    /// Returns about the time that this takes, in hundredths of a product at full speed: streams shifted by single
+    /// elements cross cache lines, and those of a strided convolution are copied element by element before.
+    fn cost(&self) -> usize {
+        let window = &self.shape.window;
+        let percent = match (window.kernel_area(), window.stride) {
+            (1, _) => 100,
+            (_, [1, 1]) => 120,
+            _ => 140,
+        };
+        percent * self.shape.groups * self.gemm.products()
+    }
+
     fn packed_len(&self) -> usize {
         self.shape.groups * self.gemm.packed_len()
     }
@@ -257,5 +299,33 @@ impl ConvStreams {
         let epilogue = Epilogue { bias: epilogue.bias, relu: epilogue.relu, accumulate: false };
         let streams = Streams::Spread { b: streams, group_stride: self.group_stride() };
         self.gemm.run(self.shape.groups, Rows::Packed(packed), streams, y, epilogue, workers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_algorithm_fits_the_shape() {
+        let way = |channels: [usize; 2], kernel: usize, stride: usize, size: usize| {
+            let window = Window2d::fitting(
+                [kernel; 2],
+                [stride; 2],
+                [1; 2],
+                [kernel / 2; 2],
+                [kernel / 2; 2],
+                [size; 2],
+            );
+            let [in_channels, out_channels] = channels;
+            let shape = ConvShape { window: window.unwrap(), in_channels, out_channels, groups: 1 };
+            Isa::available().map(move |isa| Conv2d::new(shape, isa).way)
+        };
+        assert!(way([64, 64], 3, 1, 56).all(|way| matches!(way, Way::Winograd(_))));
+        assert!(way([4, 4], 3, 1, 40).all(|way| !matches!(way, Way::Winograd(_))), "too few channels");
+        assert!(way([3, 64], 7, 2, 224).all(|way| matches!(way, Way::ChannelLanes(_))));
+        assert!(way([1, 20], 3, 1, 95).all(|way| matches!(way, Way::Streams(_))), "too few terms");
+        assert!(way([64, 64], 1, 1, 56).all(|way| matches!(way, Way::Streams(_))));
+        assert!(way([64, 64], 1, 1, 1).all(|way| matches!(way, Way::Element(_))));
     }
 }

@@ -2,18 +2,17 @@
 //!
 //! Input rows are divided into phases by their remainder modulo the stride. Within a phase, every tap reads dy at a
 //! fixed shift, so the gradient is again a sum of shifted streams: one small convolution over the zero-padded dy per
-//! phase, without multiplications by inserted zeros. With stride 1, there is one phase, written in place, or
-//! [`Winograd`]'s algorithm is used; with larger strides, a phase is computed in scratch memory and then scattered, one
-//! copy of dx in total. [`Depthwise`] convolutions have a loop of their own.
+//! phase, without multiplications by inserted zeros. With larger strides, a phase is computed in scratch memory and then
+//! scattered, one copy of dx in total. With stride 1, the gradient is a [`Conv2d`] of dy with rotated kernels.
+//! [`Depthwise`] convolutions have a loop of their own.
 
-use super::conv::{ConvEpilogue, ConvShape, element};
+use super::conv::{Conv2d, ConvEpilogue, ConvShape, element};
 use super::depthwise::Depthwise;
 use super::gemm::{Gemm, Right};
 use super::planes::Planes;
 use super::simd::Isa;
 use super::stream_gemm::{Epilogue, Rows, StreamGemm, StreamLayout, Streams};
 use super::window::Window2d;
-use super::winograd::Winograd;
 use super::workers::Workers;
 
 /// Input positions `first, first + stride, …` along an axis, which the same taps reach.
@@ -64,7 +63,7 @@ pub(crate) struct Conv2dInputGrad {
 #[derive(Clone, Debug)]
 enum Way {
     Phases(GradPhases),
-    Winograd(Winograd),
+    Rotated(Box<Conv2d>),
     Depthwise(Depthwise),
     /// Of a single element: the weights' columns times dy.
     Element(Gemm),
@@ -74,9 +73,8 @@ impl Conv2dInputGrad {
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Self {
         shape.check();
         let way = Depthwise::input_grad(shape, isa).map(Way::Depthwise);
-        let transposed = || transposed(&shape).and_then(|conv| Winograd::new(conv, isa)).map(Way::Winograd);
-        let way = way.or_else(transposed);
         let way = way.or_else(|| element(&shape, false).map(|product| Way::Element(Gemm::new(product, isa))));
+        let way = way.or_else(|| rotated(&shape).map(|conv| Way::Rotated(Box::new(Conv2d::new(conv, isa)))));
         Self { shape, way: way.unwrap_or_else(|| Way::Phases(GradPhases::new(shape, isa))) }
     }
 
@@ -84,7 +82,7 @@ impl Conv2dInputGrad {
     pub(crate) fn packed_len(&self) -> usize {
         match &self.way {
             Way::Phases(phases) => phases.packed_len(),
-            Way::Winograd(winograd) => winograd.packed_len(),
+            Way::Rotated(conv) => conv.packed_len(),
             Way::Depthwise(depthwise) => depthwise.packed_len(),
             Way::Element(_) => self.shape.weights_len(),
         }
@@ -95,15 +93,7 @@ impl Conv2dInputGrad {
         assert_eq!(weights.len(), self.shape.weights_len(), "weights of another shape");
         match &self.way {
             Way::Phases(phases) => phases.pack(weights, packed, workers),
-            Way::Winograd(winograd) => {
-                let (filters, _) = weights.as_chunks();
-                let turned = |c: usize, m: usize| {
-                    let mut filter: [f32; 9] = filters[m * self.shape.in_channels + c];
-                    filter.reverse();
-                    filter
-                };
-                winograd.pack(packed, turned, workers);
-            }
+            Way::Rotated(conv) => conv.pack(&rotated_weights(&self.shape, weights), packed, workers),
             Way::Depthwise(depthwise) => depthwise.pack(weights, packed),
             Way::Element(_) => packed.copy_from_slice(weights),
         }
@@ -113,7 +103,7 @@ impl Conv2dInputGrad {
     pub(crate) fn scratch_len(&self) -> usize {
         match &self.way {
             Way::Phases(phases) => phases.scratch_len(),
-            Way::Winograd(winograd) => winograd.scratch_len(),
+            Way::Rotated(conv) => conv.scratch_len(),
             Way::Depthwise(_) => 0,
             Way::Element(product) => product.scratch_len(),
         }
@@ -130,28 +120,41 @@ impl Conv2dInputGrad {
     ) {
         match &self.way {
             Way::Phases(phases) => phases.run(dy, packed, dx, scratch, workers),
-            Way::Winograd(winograd) => {
-                winograd.run(dy, packed, ConvEpilogue::default(), dx, scratch, workers);
-            }
+            Way::Rotated(conv) => conv.run(dy, packed, ConvEpilogue::default(), dx, scratch, workers),
             Way::Depthwise(depthwise) => depthwise.run(dy, packed, ConvEpilogue::default(), dx, workers),
             Way::Element(product) => product.run(dy, Right::Plain(packed), dx, false, scratch, workers),
         }
     }
 }
 
-/// Returns the equivalent convolution of dy, with rotated kernels, from outputs to inputs; `None` unless the stride is
-/// 1.
-fn transposed(shape: &ConvShape) -> Option<ConvShape> {
+/// Returns the equivalent convolution of dy, with rotated kernels, from outputs to inputs; `None` if the stride is not 1,
+/// there are groups, or there is nothing to rotate.
+fn rotated(shape: &ConvShape) -> Option<ConvShape> {
     let window = &shape.window;
     let pad = |axis: usize| {
         let reach = window.dilation[axis] * (window.kernel[axis] - 1);
         reach.checked_sub(window.pad_begin[axis]).filter(|_| window.stride[axis] == 1)
     };
+    if shape.groups != 1 || shape.window.kernel_area() == 1 || shape.window.output_area() == 0 {
+        return None;
+    }
     // The convolution does not use its padding at the end.
     let pads = [pad(0)?, pad(1)?];
     let window =
         Window2d { input: window.output, output: window.input, pad_begin: pads, pad_end: pads, ..*window };
     Some(ConvShape { window, in_channels: shape.out_channels, out_channels: shape.in_channels, ..*shape })
+}
+
+/// Returns the weights C×M×kernel of that convolution.
+fn rotated_weights(shape: &ConvShape, weights: &[f32]) -> Vec<f32> {
+    let area = shape.window.kernel_area();
+    let mut rotated = Vec::with_capacity(weights.len());
+    for channel in 0..shape.in_channels {
+        for filter in weights.chunks_exact(shape.in_channels * area) {
+            rotated.extend(filter[channel * area..(channel + 1) * area].iter().rev());
+        }
+    }
+    rotated
 }
 
 /// Gradient computed phase by phase.

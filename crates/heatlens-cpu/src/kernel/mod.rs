@@ -12,6 +12,7 @@
 
 mod avg_pool;
 pub(crate) mod broadcast;
+mod channel_lanes;
 mod conv;
 mod conv_input_grad;
 mod conv_weight_grad;

@@ -118,18 +118,23 @@ impl Job for Channel<'_> {
     }
 }
 
-/// Copies every other element, and returns the number copied; the last few are left.
+/// Copies every other element, and returns the number copied; the last may be left.
 #[inline(always)]
 unsafe fn every_other<V: Vector>(from: &[f32], to: &mut [f32]) -> usize {
-    let vectors = (from.len() / 2).min(to.len()) / V::LANES;
-    for i in 0..vectors {
+    let len = (from.len() / 2).min(to.len());
+    if len < V::LANES {
+        return 0;
+    }
+    for i in (0..len).step_by(V::LANES) {
+        // The last vector is shifted back to end with the elements.
+        let i = i.min(len - V::LANES);
         // SAFETY: two vectors lie in `from` for each in `to`.
         unsafe {
-            let (even, _) = V::load_pairs(from.as_ptr().add(2 * i * V::LANES));
-            even.store(to.as_mut_ptr().add(i * V::LANES));
+            let (even, _) = V::load_pairs(from.as_ptr().add(2 * i));
+            even.store(to.as_mut_ptr().add(i));
         }
     }
-    vectors * V::LANES
+    len
 }
 
 /// Returns the indices i below `size` for which `start + i · step` lies in `0..limit`.

@@ -1,35 +1,129 @@
 //! Sums and extrema over axes.
 
-/// Number of parallel partial sums.
+use std::marker::PhantomData;
+
+use super::elementwise::{max, min};
+use super::simd::{Isa, Job, Vector};
+use super::workers::Workers;
+
+/// Number of parallel partial results.
 const LANES: usize = 16;
 /// Maximum number of elements summed directly; longer sums are split in halves.
 const BLOCK: usize = 256;
+/// Elements per task: some microseconds of work.
+const TASK: usize = 1 << 14;
+
+/// A function of any number of elements that is computed from two at a time.
+pub(crate) trait Fold {
+    /// Result without elements.
+    const START: f32;
+    /// Maximum number of elements that are combined lane by lane; longer rows are split in halves.
+    const MOST: usize;
+
+    /// Returns the result of two results.
+    fn pair(a: f32, b: f32) -> f32;
+}
 
 /// Σ x. Blocks of 256 elements are summed in 16 lanes and then added pairwise, so the error grows with the logarithm of
 /// the length. The order depends on the length only.
-pub(crate) fn sum(x: &[f32]) -> f32 {
-    if x.len() > BLOCK {
-        let (left, right) = x.split_at((x.len() / 2).next_multiple_of(BLOCK));
-        return sum(left) + sum(right);
-    }
-    let mut lanes = [0.0_f32; LANES];
+pub(crate) struct Sum;
+/// Largest element; NaN if there is one.
+pub(crate) struct Max;
+/// Smallest element; NaN if there is one.
+pub(crate) struct Min;
+/// Π x.
+pub(crate) struct Prod;
+
+/// Implements [`Fold`].
+macro_rules! folds {
+    ($($name:ident: $start:expr, $most:expr, $pair:expr;)*) => {
+        $(
+            impl Fold for $name {
+                const START: f32 = $start;
+                const MOST: usize = $most;
+
+                #[inline(always)]
+                fn pair(a: f32, b: f32) -> f32 {
+                    $pair(a, b)
+                }
+            }
+        )*
+    };
+}
+
+folds! {
+    Sum: 0.0, BLOCK, std::ops::Add::add;
+    Max: f32::NEG_INFINITY, usize::MAX, max;
+    Min: f32::INFINITY, usize::MAX, min;
+    Prod: 1.0, BLOCK, std::ops::Mul::mul;
+}
+
+/// Combines elements lane by lane, and then the lanes.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // see below
+fn block<F: Fold>(x: &[f32]) -> f32 {
+    let mut lanes = [F::START; LANES];
     let (blocks, rest) = x.as_chunks::<LANES>();
+    // Plain loops: an iterator's methods may not be inlined, and are then compiled without the instruction set.
     for block in blocks {
-        for (lane, v) in lanes.iter_mut().zip(block) {
-            *lane += v;
+        for i in 0..LANES {
+            lanes[i] = F::pair(lanes[i], block[i]);
         }
     }
-    for (lane, v) in lanes.iter_mut().zip(rest) {
-        *lane += v;
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
+    if !rest.is_empty() {
+        let mut last = [F::START; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        for i in 0..LANES {
+            lanes[i] = F::pair(lanes[i], last[i]);
         }
     }
-    lanes[0]
+    let eight: [f32; 8] = halved::<F, _, _>(lanes);
+    let four: [f32; 4] = halved::<F, _, _>(eight);
+    let [a, b]: [f32; 2] = halved::<F, _, _>(four);
+    F::pair(a, b)
+}
+
+/// Combines both halves of an array. (Halving in place would make every step wait for the memory.)
+#[inline(always)]
+fn halved<F: Fold, const N: usize, const HALF: usize>(x: [f32; N]) -> [f32; HALF] {
+    let mut half = [F::START; HALF];
+    for i in 0..HALF {
+        half[i] = F::pair(x[i], x[i + HALF]);
+    }
+    half
+}
+
+/// Combines the results of the blocks of `len` elements, half by half.
+fn tree<F: Fold>(blocks: &[f32], len: usize) -> f32 {
+    if len <= F::MOST {
+        return blocks[0];
+    }
+    let middle = (len / 2).next_multiple_of(F::MOST);
+    let (left, right) = blocks.split_at(middle / F::MOST);
+    F::pair(tree::<F>(left, middle), tree::<F>(right, len - middle))
+}
+
+/// Combines elements block by block.
+#[inline(always)]
+fn row<F: Fold>(x: &[f32]) -> f32 {
+    if x.len() <= F::MOST {
+        return block::<F>(x);
+    }
+    let mut blocks = Vec::with_capacity(x.len().div_ceil(F::MOST));
+    for x in x.chunks(F::MOST) {
+        blocks.push(block::<F>(x));
+    }
+    tree::<F>(&blocks, x.len())
+}
+
+/// Combines elements in the order of [`Sum`].
+pub(crate) fn fold<F: Fold>(x: &[f32]) -> f32 {
+    row::<F>(x)
+}
+
+/// Returns Σ x in the order of [`Sum`].
+pub(crate) fn sum(x: &[f32]) -> f32 {
+    fold::<Sum>(x)
 }
 
 /// Σ a · b, in the order of [`sum`].
@@ -87,15 +181,34 @@ impl ReduceWalk {
         Self { reduced: of(true), kept: of(false) }
     }
 
-    /// Computes `y[i] = combine(y[i], fold(the elements of x that belong to output i))`. `fold` is applied to
-    /// contiguous runs of elements, and then to the results of the runs.
-    pub(crate) fn run(
+    /// Computes `y[i] = combine(y[i], F of the elements of x that belong to output i)`. The order in which they are
+    /// combined depends on the shape only.
+    pub(crate) fn run<F: Fold>(
         &self,
         x: &[f32],
         y: &mut [f32],
-        fold: impl Fn(&[f32]) -> f32,
-        combine: impl Fn(f32, f32) -> f32,
+        combine: impl Fn(f32, f32) -> f32 + Sync,
+        workers: Workers,
     ) {
+        match (self.reduced.as_slice(), self.kept.as_slice()) {
+            (&[(len, 1)], &([] | [_])) => {
+                assert_eq!(x.len(), y.len() * len, "an output of another size");
+                let rows = TASK.div_ceil(len.max(1));
+                workers.for_each_chunk(y, rows, |task, y| {
+                    let x = &x[task * rows * len..][..y.len() * len];
+                    Isa::best().run(Rows::<F, _> { x, y, len, combine: &combine, fold: PhantomData });
+                });
+            }
+            (&[(_, stride)], &([(_, 1)] | [])) if stride == y.len() => {
+                let columns = columns::<F>(x, y.len());
+                y.iter_mut().zip(columns).for_each(|(y, column)| *y = combine(*y, column));
+            }
+            _ => self.run_any::<F>(x, y, combine),
+        }
+    }
+
+    /// Same for any order of axes: contiguous runs of elements are combined, and then the results of the runs.
+    fn run_any<F: Fold>(&self, x: &[f32], y: &mut [f32], combine: impl Fn(f32, f32) -> f32) {
         let (outer, run) = match self.reduced.as_slice() {
             [outer @ .., (size, 1)] => (outer, *size),
             outer => (outer, 1),
@@ -104,18 +217,62 @@ impl ReduceWalk {
         let mut outputs = y.iter_mut();
         for_each_offset(&self.kept, 0, &mut |start| {
             let Some(y) = outputs.next() else { return };
-            if outer.is_empty() {
-                *y = combine(*y, fold(&x[start..start + run]));
-                return;
-            }
             parts.clear();
             for_each_offset(outer, start, &mut |at| {
-                parts.push(if run == 1 { x[at] } else { fold(&x[at..at + run]) });
+                parts.push(if run == 1 { x[at] } else { fold::<F>(&x[at..at + run]) });
             });
-            *y = combine(*y, fold(&parts));
+            *y = combine(*y, fold::<F>(&parts));
         });
         assert!(outputs.next().is_none(), "an output of another size");
     }
+}
+
+/// A task: a result for each row of `len` elements.
+struct Rows<'a, F, C> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+    len: usize,
+    combine: &'a C,
+    fold: PhantomData<F>,
+}
+
+impl<F: Fold, C: Fn(f32, f32) -> f32> Job for Rows<'_, F, C> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        for (i, y) in self.y.iter_mut().enumerate() {
+            *y = (self.combine)(*y, row::<F>(&self.x[i * self.len..(i + 1) * self.len]));
+        }
+    }
+}
+
+/// A task: `to = F(to, from)`, element by element.
+struct Pairs<'a, F> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+    fold: PhantomData<F>,
+}
+
+impl<F: Fold> Job for Pairs<'_, F> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        for (to, &from) in self.to.iter_mut().zip(self.from) {
+            *to = F::pair(*to, from);
+        }
+    }
+}
+
+/// Combines rows of `len` elements to one: [`LANES`] rows, and then the results of all of them.
+fn columns<F: Fold>(x: &[f32], len: usize) -> Vec<f32> {
+    let mut total = vec![F::START; len];
+    let mut part = vec![F::START; len];
+    for rows in x.chunks(LANES * len) {
+        part.fill(F::START);
+        for row in rows.chunks(len) {
+            Isa::best().run(Pairs::<F> { to: &mut part, from: row, fold: PhantomData });
+        }
+        Isa::best().run(Pairs::<F> { to: &mut total, from: &part, fold: PhantomData });
+    }
+    total
 }
 
 /// Calls `visit` with the offset of every index over the axes, in order.
@@ -155,9 +312,9 @@ mod tests {
                 }
                 let walk = ReduceWalk::new(&shape, &reduced);
                 let mut y = vec![1.0; sums.len()];
-                walk.run(&x, &mut y, sum, |old, new| old + new);
+                walk.run::<Sum>(&x, &mut y, |old, new| old + new, Workers::Pool);
                 assert_eq!(y, sums, "{shape:?} {reduced:?}");
-                walk.run(&x, &mut y, |x| x.iter().copied().fold(f32::NEG_INFINITY, f32::max), |_, new| new);
+                walk.run::<Max>(&x, &mut y, |_, new| new, Workers::Serial);
                 assert_eq!(y, tops, "{shape:?} {reduced:?}");
             }
         }

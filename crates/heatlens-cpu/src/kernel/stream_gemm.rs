@@ -24,7 +24,7 @@ use tiles::Tiles;
 const TASK_FLOPS: usize = 1 << 19;
 /// Number of products summed separately before they are added to the total. Fewer would round even less (best is about
 /// √k) but move more data.
-const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = 256;
 /// Maximum number of elements of packed rows that stay in the cache while the streams are processed.
 const RESIDENT_ROWS: usize = 1 << 17;
 /// The same if k is divided into parts.
@@ -36,6 +36,8 @@ const LONG: usize = 2049;
 const PART_COLUMNS: usize = 4;
 /// Maximum number of elements of a part of the streams of a column of tiles: half of the L1 cache.
 const PART_LEN: usize = 1 << 12;
+/// Time of storing a tile of results, in terms.
+const TERMS_OF_STORE: usize = 12;
 /// Maximum number of rows of a tile that are read without packing.
 const MOST_PLAIN: usize = 6;
 /// Minimum number of row tiles for which gathering the streams of a column of tiles pays off.
@@ -167,6 +169,13 @@ impl StreamGemm {
 
     pub(super) fn depth(&self) -> usize {
         self.offsets.len()
+    }
+
+    /// Returns the number of products, including those of incomplete tiles; storing a tile counts as some terms.
+    pub(super) fn products(&self) -> usize {
+        let columns = tile_columns(self.isa, self.tile_rows);
+        let columns = self.layout.len().next_multiple_of(columns);
+        self.row_tiles() * self.tile_rows * columns * (self.depth() + TERMS_OF_STORE)
     }
 
     /// Returns the number of terms k that are processed before the next tile.

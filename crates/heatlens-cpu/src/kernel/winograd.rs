@@ -11,6 +11,8 @@
 //! columns: `Bᵀ d B` of all channels, which stays in the cache while the filters are processed. All 16 sums of some
 //! filters stay in the L1 cache until `Aᵀ…A` turns them into results.
 
+use std::cell::Cell;
+
 use super::conv::{ConvEpilogue, ConvShape, input_streams};
 use super::planes::Planes;
 use super::simd::{Isa, Job, Vector};
@@ -24,14 +26,25 @@ const PLACES: usize = 16;
 const MOST_ROWS: usize = 12;
 /// Maximum number of sums of a place in flight: rows times columns.
 const MOST_SUMS: usize = MOST_ROWS * 32;
-/// Cost of transforming a tile of the input or output, in products of a place.
-const TRANSFORM: usize = 4;
+/// Time of transforming a tile of the input or output, in products of a place; measured.
+const TRANSFORM: usize = 18;
 /// Panels of which one must be saved for rows of tiles without gaps to pay off.
 const DENSER: usize = 16;
 /// Elements of the panels processed together: some megabytes, whatever the size of the image.
 const GROUP_LEN: usize = 1 << 21;
+/// Maximum number of elements of the filters that stay in the cache of a thread.
+const RESIDENT_FILTERS: usize = 1 << 17;
+/// Minimum number of panels for threads to share the work evenly.
+const MANY_PANELS: usize = 16;
+/// Elements of a cache line.
+const LINE: usize = 16;
 /// Products per task: some microseconds of work.
 const TASK_PRODUCTS: usize = 1 << 19;
+
+thread_local! {
+    /// A panel of this thread; reused, because allocating memory costs more than filling it.
+    static PANEL: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
 
 /// A convolution prepared for an instruction set.
 #[derive(Clone, Debug)]
@@ -40,7 +53,7 @@ pub(crate) struct Winograd {
     shape: ConvShape,
     planes: Planes,
     /// Start of the stream of each tile element in a channel's planes.
-    elements: Vec<usize>,
+    elements: [usize; PLACES],
     /// Rows of tiles, and tiles per row.
     tiles: [usize; 2],
     tile_rows: usize,
@@ -49,7 +62,7 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// Prepares a convolution; `None` if its windows are of another kind, or direct computation takes fewer products.
+    /// Prepares a convolution; `None` if its windows are of another kind.
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Option<Self> {
         let Window2d { kernel, stride, dilation, input, output, pad_begin, .. } = shape.window;
         let fits = (kernel, stride, dilation) == ([3; 2], [1; 2], [1; 2]) && shape.groups == 1;
@@ -62,12 +75,11 @@ impl Winograd {
         let tile_rows = tile_rows(isa, shape.out_channels);
         let columns = tile_columns(isa, tile_rows);
         let channels = (0..shape.in_channels).map(|c| c * columns).collect();
-        let elements = streams.get(..PLACES)?.to_vec();
+        let elements = *streams.first_chunk()?;
         let winograd = Self { isa, shape, planes, elements, tiles, tile_rows, channels };
         let dense = winograd.dense();
         let is_denser = DENSER * dense.panels() <= (DENSER - 1) * winograd.panels();
-        let winograd = if is_denser { dense } else { winograd };
-        winograd.is_shorter().then_some(winograd)
+        Some(if is_denser { dense } else { winograd })
     }
 
     /// Returns the same with a plane for every column of a tile instead of one that two columns share: twice the
@@ -78,18 +90,16 @@ impl Winograd {
         let starts = (0..2).flat_map(|y| (0..4).map(move |x| [start(y, top), start(x, left)])).collect();
         let size = [self.tiles[0] + 1, self.tiles[1]];
         let planes = Planes::new(self.shape.in_channels, input, starts, [2; 2], size);
-        let place = |i: usize| planes.offset(0, i / 4 % 2 * 4 + i % 4, [i / 8, 0]);
-        let elements = (0..PLACES).map(place).collect();
+        let elements = std::array::from_fn(|i| planes.offset(0, i / 4 % 2 * 4 + i % 4, [i / 8, 0]));
         Self { planes, elements, ..self.clone() }
     }
 
-    /// True if this takes fewer products than direct computation, including the transformations.
-    fn is_shorter(&self) -> bool {
-        let ConvShape { window, in_channels, out_channels, .. } = self.shape;
-        let direct = 9 * window.output[0] * (window.output[1] + 2) * in_channels * out_channels;
-        let transforms = TRANSFORM * (in_channels + out_channels);
-        let ours = PLACES * self.panels() * self.columns() * (in_channels * out_channels + transforms);
-        ours < direct
+    /// Returns about the time that this takes, in hundredths of a product.
+    pub(crate) fn cost(&self) -> usize {
+        let ConvShape { in_channels, out_channels, .. } = self.shape;
+        let products =
+            in_channels * self.row_tiles() * self.tile_rows + TRANSFORM * (in_channels + out_channels);
+        100 * PLACES * self.panels() * self.columns() * products
     }
 
     /// Returns the number of tiles per panel.
@@ -104,7 +114,13 @@ impl Winograd {
 
     /// Returns the number of elements of a panel: place by place, channel by channel.
     fn panel_len(&self) -> usize {
-        PLACES * self.shape.in_channels * self.columns()
+        PLACES * self.place_len()
+    }
+
+    /// Returns the distance between the places of a panel, of which a cache line is unused: places that are powers of two
+    /// apart would share a few cache sets.
+    fn place_len(&self) -> usize {
+        self.shape.in_channels * self.columns() + LINE
     }
 
     fn row_tiles(&self) -> usize {
@@ -153,8 +169,16 @@ impl Winograd {
         self.planes_len() + self.together() * self.panel_len()
     }
 
+    /// True if each thread processes panels of its own, which then stay in its cache together with the filters.
+    fn is_panelwise(&self) -> bool {
+        self.panels() >= MANY_PANELS && self.packed_len() <= RESIDENT_FILTERS
+    }
+
     /// Returns the number of panels that several threads process together.
     fn together(&self) -> usize {
+        if self.is_panelwise() {
+            return 0;
+        }
         (GROUP_LEN / self.panel_len()).clamp(1, self.panels())
     }
 
@@ -192,6 +216,15 @@ impl Winograd {
         let products = PLACES * self.shape.in_channels * self.tile_rows * self.columns();
         let step = TASK_PRODUCTS.div_ceil(products).min(self.row_tiles());
         let tasks = self.row_tiles().div_ceil(step);
+        if self.is_panelwise() {
+            return workers.for_each(self.panels(), |index| {
+                let mut panel = PANEL.take();
+                panel.resize(panel.len().max(self.panel_len()), 0.0);
+                gather(index, &mut panel[..self.panel_len()]);
+                multiply(index, &panel[..self.panel_len()], (0, self.row_tiles()));
+                PANEL.set(panel);
+            });
+        }
         // A single thread reuses the memory of one panel, which stays in the cache.
         let together = if workers == Workers::Serial { 1 } else { self.together() };
         for first in (0..self.panels()).step_by(together) {
@@ -241,6 +274,7 @@ impl Job for Gather<'_> {
         assert!(
             self.panel.len() == self.winograd.panel_len() && self.planes.len() >= self.winograd.planes_len()
         );
+        let (elements, apart) = (&self.winograd.elements, self.winograd.place_len());
         for channel in 0..inputs {
             let start = channel * self.winograd.planes.channel_len() + self.index * columns;
             for column in (0..columns).step_by(V::LANES) {
@@ -250,11 +284,12 @@ impl Job for Gather<'_> {
                 // `columns` elements per place and channel.
                 unsafe {
                     let mut d = [[V::splat(0.0); 4]; 4];
-                    for (element, &offset) in d.as_flattened_mut().iter_mut().zip(&self.winograd.elements) {
-                        *element = V::load(from.add(offset));
+                    for i in 0..PLACES {
+                        d[i / 4][i % 4] = V::load(from.add(elements[i]));
                     }
-                    for (place, value) in transformed_input(d).as_flattened().iter().enumerate() {
-                        value.store(to.add(place * inputs * columns));
+                    let d = transformed_input(d);
+                    for i in 0..PLACES {
+                        d[i / 4][i % 4].store(to.add(i * apart));
                     }
                 }
             }
@@ -339,10 +374,10 @@ impl Products<'_> {
         for row in self.rows.0..self.rows.1 {
             for place in 0..PLACES {
                 // SAFETY: `run` checked the lengths: packed filters hold `inputs · M` elements per tile of rows and
-                // place, and a panel `inputs · columns` per place; M · columns is at most MOST_SUMS.
+                // place, and a panel `place_len` ≥ `inputs · columns`; M · columns is at most MOST_SUMS.
                 unsafe {
                     let filters = self.packed.as_ptr().add((row * PLACES + place) * inputs * M);
-                    let tiles = self.panel.as_ptr().add(place * inputs * columns);
+                    let tiles = self.panel.as_ptr().add(place * self.winograd.place_len());
                     let mut own = [[V::splat(0.0); N]; M];
                     multiply::<V, M, N>(&mut own, filters, &self.winograd.channels, tiles);
                     for (i, own) in own.iter().flatten().enumerate() {

@@ -4,8 +4,8 @@ use heatlens_graph::op::global_pool::GlobalPool;
 use heatlens_graph::op::reduce::{Reduce, ReduceFunction};
 use heatlens_graph::{Node, ValueId};
 
-use crate::kernel::reduce::{ReduceWalk, sum};
-use crate::kernel::{Workers, elementwise};
+use crate::kernel::Workers;
+use crate::kernel::reduce::{Max, Min, Prod, ReduceWalk, Sum};
 use crate::lower::{Kernel, Lowering, Refusal};
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
@@ -49,16 +49,16 @@ struct ReduceKernel {
 
 impl Kernel for ReduceKernel {
     #[allow(clippy::cast_precision_loss)]
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        let x = inputs[0];
-        let largest = |x: &[f32]| x.iter().copied().fold(f32::NEG_INFINITY, elementwise::max);
-        let smallest = |x: &[f32]| x.iter().copied().fold(f32::INFINITY, elementwise::min);
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        let (x, last) = (inputs[0], |_, new| new);
         match self.function {
-            ReduceFunction::Max => self.walk.run(x, y, largest, |_, new| new),
-            ReduceFunction::Min => self.walk.run(x, y, smallest, |_, new| new),
-            ReduceFunction::Prod => self.walk.run(x, y, |x| x.iter().product(), |_, new| new),
-            ReduceFunction::Mean => self.walk.run(x, y, sum, |_, new| new / self.count as f32),
-            _ => self.walk.run(x, y, sum, |_, new| new),
+            ReduceFunction::Max => self.walk.run::<Max>(x, y, last, workers),
+            ReduceFunction::Min => self.walk.run::<Min>(x, y, last, workers),
+            ReduceFunction::Prod => self.walk.run::<Prod>(x, y, last, workers),
+            ReduceFunction::Mean => {
+                self.walk.run::<Sum>(x, y, |_, new| new / self.count as f32, workers);
+            }
+            _ => self.walk.run::<Sum>(x, y, last, workers),
         }
     }
 }
@@ -68,7 +68,7 @@ impl Kernel for ReduceKernel {
 struct SumOver(ReduceKernel);
 
 impl Kernel for SumOver {
-    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], _: Workers) {
-        self.0.walk.run(inputs[0], y, sum, |old, new| old + new);
+    fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        self.0.walk.run::<Sum>(inputs[0], y, |old, new| old + new, workers);
     }
 }
