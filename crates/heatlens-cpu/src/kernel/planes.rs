@@ -3,6 +3,9 @@
 use super::simd::{Isa, Job, Vector};
 use super::workers::Workers;
 
+/// Elements per task: some microseconds of work.
+const TASK: usize = 1 << 13;
+
 /// Copies of an image's channels, sampled at regular steps, with zeros outside: plane `p` of a channel holds elements
 /// `starts[p] + step · (y, x)`.
 ///
@@ -63,9 +66,10 @@ impl Planes {
         assert!(planes.len() >= self.len(), "no room for the planes");
         let (planes, slack) = planes.split_at_mut(self.len());
         slack.fill(0.0);
-        workers.for_each_chunk(planes, self.channel_len(), |channel, planes| {
-            let image = &image[channel * area..(channel + 1) * area];
-            Isa::best().run(Channel { layout: self, image, planes });
+        let channels = TASK.div_ceil(self.channel_len().max(1));
+        workers.for_each_chunk(planes, channels * self.channel_len(), |task, planes| {
+            let image = &image[task * channels * area..];
+            Isa::best().run(Channels { layout: self, image, planes });
         });
     }
 
@@ -100,20 +104,26 @@ impl Planes {
     }
 }
 
-/// A task: the planes of a channel.
-struct Channel<'a> {
+/// A task: the planes of some channels.
+struct Channels<'a> {
     layout: &'a Planes,
+    /// The first channel and those after it.
     image: &'a [f32],
     planes: &'a mut [f32],
 }
 
-impl Job for Channel<'_> {
+impl Job for Channels<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let Self { layout, image, planes } = self;
-        for (start, plane) in layout.starts.iter().zip(planes.chunks_mut(layout.size[0] * layout.size[1])) {
-            // SAFETY: the caller guarantees the instruction set.
-            unsafe { layout.fill_plane::<V>(*start, image, plane) };
+        let area = layout.source[0] * layout.source[1];
+        for (channel, planes) in planes.chunks_mut(layout.channel_len()).enumerate() {
+            let image = &image[channel * area..(channel + 1) * area];
+            for (start, plane) in layout.starts.iter().zip(planes.chunks_mut(layout.size[0] * layout.size[1]))
+            {
+                // SAFETY: the caller guarantees the instruction set.
+                unsafe { layout.fill_plane::<V>(*start, image, plane) };
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ const LANES: usize = 16;
 /// Maximum number of elements summed directly; longer sums are split in halves.
 const BLOCK: usize = 256;
 /// Elements per task: some microseconds of work.
-const TASK: usize = 1 << 14;
+const TASK: usize = 1 << 13;
 
 /// A function of any number of elements that is computed from two at a time.
 pub(crate) trait Fold {
@@ -103,54 +103,64 @@ fn tree<F: Fold>(blocks: &[f32], len: usize) -> f32 {
     F::pair(tree::<F>(left, middle), tree::<F>(right, len - middle))
 }
 
-/// Combines elements block by block.
+/// Combines the results of blocks of up to [`Fold::MOST`] elements; `of(start, end)` returns that of a block.
 #[inline(always)]
-fn row<F: Fold>(x: &[f32]) -> f32 {
-    if x.len() <= F::MOST {
-        return block::<F>(x);
+fn by_blocks<F: Fold>(len: usize, of: impl Fn(usize, usize) -> f32) -> f32 {
+    /// Number of results for which no memory is allocated.
+    const FEW: usize = 8;
+    if len <= F::MOST {
+        return of(0, len);
     }
-    let mut blocks = Vec::with_capacity(x.len().div_ceil(F::MOST));
-    for x in x.chunks(F::MOST) {
-        blocks.push(block::<F>(x));
+    let count = len.div_ceil(F::MOST);
+    let (mut few, mut many) = ([F::START; FEW], Vec::new());
+    let blocks = if count <= FEW {
+        &mut few[..count]
+    } else {
+        many.resize(count, F::START);
+        &mut many[..]
+    };
+    for (i, block) in blocks.iter_mut().enumerate() {
+        let start = i * F::MOST;
+        *block = of(start, start + F::MOST.min(len - start));
     }
-    tree::<F>(&blocks, x.len())
+    tree::<F>(blocks, len)
 }
 
-/// Combines elements in the order of [`Sum`].
+/// Combines elements.
+#[inline(always)]
 pub(crate) fn fold<F: Fold>(x: &[f32]) -> f32 {
-    row::<F>(x)
+    by_blocks::<F>(x.len(), |start, end| block::<F>(&x[start..end]))
 }
 
 /// Returns Σ x in the order of [`Sum`].
+#[inline(always)]
 pub(crate) fn sum(x: &[f32]) -> f32 {
     fold::<Sum>(x)
 }
 
-/// Σ a · b, in the order of [`sum`].
+/// Returns Σ a · b in the order of [`Sum`].
+#[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "arrays of different sizes");
-    if a.len() > BLOCK {
-        let middle = (a.len() / 2).next_multiple_of(BLOCK);
-        return dot(&a[..middle], &b[..middle]) + dot(&a[middle..], &b[middle..]);
-    }
-    let mut products = [0.0_f32; BLOCK];
-    for ((product, a), b) in products.iter_mut().zip(a).zip(b) {
-        *product = a * b;
-    }
-    sum(&products[..a.len()])
+    by_blocks::<Sum>(a.len(), |start, end| {
+        let mut products = [0.0_f32; BLOCK];
+        for i in start..end {
+            products[i - start] = a[i] * b[i];
+        }
+        block::<Sum>(&products[..end - start])
+    })
 }
 
-/// Σ (x − centre)², in the order of [`sum`].
+/// Returns Σ (x − centre)² in the order of [`Sum`].
+#[inline(always)]
 pub(crate) fn squared_deviations(x: &[f32], centre: f32) -> f32 {
-    if x.len() > BLOCK {
-        let (left, right) = x.split_at((x.len() / 2).next_multiple_of(BLOCK));
-        return squared_deviations(left, centre) + squared_deviations(right, centre);
-    }
-    let mut squares = [0.0_f32; BLOCK];
-    for (square, x) in squares.iter_mut().zip(x) {
-        *square = (x - centre) * (x - centre);
-    }
-    sum(&squares[..x.len()])
+    by_blocks::<Sum>(x.len(), |start, end| {
+        let mut squares = [0.0_f32; BLOCK];
+        for i in start..end {
+            squares[i - start] = (x[i] - centre) * (x[i] - centre);
+        }
+        block::<Sum>(&squares[..end - start])
+    })
 }
 
 /// Sizes and strides of axes, outermost first.
@@ -240,7 +250,7 @@ impl<F: Fold, C: Fn(f32, f32) -> f32> Job for Rows<'_, F, C> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         for (i, y) in self.y.iter_mut().enumerate() {
-            *y = (self.combine)(*y, row::<F>(&self.x[i * self.len..(i + 1) * self.len]));
+            *y = (self.combine)(*y, fold::<F>(&self.x[i * self.len..(i + 1) * self.len]));
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn with_team<R: Send>(run: impl FnOnce() -> R + Send) -> R {
         if !matches!(before.0, Role::Alone) {
             return run();
         }
-        let team = Arc::new(Team::default());
+        let team = Arc::new(Team { members, ..Team::default() });
         for _ in 1..members {
             let team = Arc::clone(&team);
             scope.spawn(move |_| team.follow());
@@ -102,6 +102,8 @@ struct Job<'a> {
 
 #[derive(Default)]
 struct Team {
+    /// Number of threads, including the leader.
+    members: usize,
     /// Number of the current job in the upper half, number of its tasks that nobody has taken in the lower.
     state: AtomicU64,
     /// The current job; valid while one of its tasks is not finished.
@@ -122,7 +124,7 @@ impl Team {
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
         self.state.store((number << 32) | u64::from(tasks), Ordering::SeqCst);
         self.wake();
-        while self.take_task() {}
+        while self.take_tasks() {}
         let mut rounds = 0;
         while job.done.load(Ordering::Acquire) < count {
             pause(&mut rounds);
@@ -137,7 +139,7 @@ impl Team {
         let _before = Taken::instead_of(Role::Member);
         let mut rounds = 0;
         while !self.is_over.load(Ordering::Acquire) {
-            if self.take_task() {
+            if self.take_tasks() {
                 rounds = 0;
             } else if rounds < PATIENCE + TURNS {
                 pause(&mut rounds);
@@ -168,24 +170,31 @@ impl Team {
         }
     }
 
-    /// Performs a task of the current job; false if all are taken.
-    fn take_task(&self) -> bool {
+    /// Performs some neighbouring tasks of the current job; false if all are taken. At first these are many, because taking
+    /// tasks costs as much as a short task, and fewer towards the end, so that all members end at the same time.
+    fn take_tasks(&self) -> bool {
         let state = self.state.load(Ordering::Acquire);
-        let Some(left) = (state & u64::from(u32::MAX)).checked_sub(1) else { return false };
+        let left = state & u64::from(u32::MAX);
+        if left == 0 {
+            return false;
+        }
+        let count = left.div_ceil(2 * self.members.max(1) as u64);
         let job = self.job.load(Ordering::Relaxed);
-        if self.state.compare_exchange(state, state - 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return true; // another thread took it; there may be more
+        if self.state.compare_exchange(state, state - count, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return true; // another thread took some; there may be more
         }
-        // SAFETY: the exchange succeeded, so a task of this very job was left (jobs are numbered), and `work` returns
-        // only after it is finished; the pointer was stored before the state that was read.
+        // SAFETY: the exchange succeeded, so tasks of this very job were left (jobs are numbered), and `work` returns
+        // only after they are finished; the pointer was stored before the state that was read.
         let job: &Job<'_> = unsafe { &*job };
-        let index = job.count - 1 - left as usize;
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (job.task)(index)))
-            && let Ok(mut first) = job.panic.lock()
-        {
-            first.get_or_insert(panic);
+        let first = job.count - left as usize;
+        for index in first..first + count as usize {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (job.task)(index)))
+                && let Ok(mut first) = job.panic.lock()
+            {
+                first.get_or_insert(panic);
+            }
         }
-        job.done.fetch_add(1, Ordering::Release);
+        job.done.fetch_add(count as usize, Ordering::Release);
         true
     }
 }

@@ -40,7 +40,7 @@ struct Normalize {
 impl Kernel for Normalize {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
         /// Elements per task: some microseconds of work.
-        const TASK: usize = 1 << 14;
+        const TASK: usize = 1 << 13;
         let [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map(|i| inputs[i]);
         let planes = TASK.div_ceil(self.area);
         workers.for_each_chunk(y, planes * self.area, |task, y| {

@@ -61,7 +61,7 @@ struct StridedCopy {
 impl Kernel for StridedCopy {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
         /// Elements per task.
-        const TASK: usize = 1 << 14;
+        const TASK: usize = 1 << 13;
         workers.for_each_chunk(y, TASK, |i, y| self.walk.gather_from(inputs[0], i * TASK, y));
     }
 }

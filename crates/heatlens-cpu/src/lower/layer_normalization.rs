@@ -3,12 +3,13 @@
 use heatlens_graph::op::layer_normalization::{LayerNormalization, LayerNormalizationGrad};
 use heatlens_graph::{Node, ValueId};
 
+use crate::kernel::Workers;
 use crate::kernel::broadcast::Broadcast;
-use crate::kernel::{Workers, layer_normalization};
+use crate::kernel::layer_normalization::{self, Affine};
 use crate::lower::{Kernel, Lowering, Refusal};
 
 /// Elements per task: some microseconds of work.
-const TASK: usize = 1 << 14;
+const TASK: usize = 1 << 13;
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, node: &Node) -> Option<Result<(), Refusal>> {
     if let Some(grad) = Lowering::op::<LayerNormalizationGrad>(node) {
@@ -34,7 +35,13 @@ fn lower_forward(lowering: &mut Lowering<'_>, node: &Node, op: LayerNormalizatio
         Some(Broadcast::new(&shape, [&lowering.shape(part)]))
     });
     let (scale, bias) = (parts[0].take(), parts[1].take());
-    let kernel = Normalize { size: row(lowering, x, op)?, epsilon: op.epsilon, scale, bias };
+    let size = row(lowering, x, op)?;
+    let axis = op.axis_of(&lowering.graph.fact(x).shape).map_err(|e| e.to_string())?;
+    let is_row = |&part: &ValueId| {
+        lowering.shape(part).iter().skip_while(|&&d| d == 1).eq(shape[axis..].iter().skip_while(|&&d| d == 1))
+    };
+    let shared = inputs[1..].iter().all(is_row);
+    let kernel = Normalize { size, epsilon: op.epsilon, scale, bias, shared };
     lowering.push(node, &inputs, kernel)
 }
 
@@ -51,20 +58,29 @@ struct Normalize {
     epsilon: f32,
     scale: Option<Broadcast<1>>,
     bias: Option<Broadcast<1>>,
+    /// True if all rows share one scale and one bias, with a value for each of their elements.
+    shared: bool,
 }
 
 impl Kernel for Normalize {
     fn run(&self, inputs: &[&[f32]], y: &mut [f32], _: &mut [f32], workers: Workers) {
+        let mut rest = inputs[1..].iter().copied();
+        let scale = self.scale.as_ref().and_then(|walk| Some((walk, rest.next()?)));
+        let bias = self.bias.as_ref().and_then(|walk| Some((walk, rest.next()?)));
+        let part = |part: Option<(_, _)>| part.map(|(_, values)| values).filter(|_| self.shared);
+        let affine = Affine { scale: part(scale), bias: part(bias) };
         let piece = self.size * TASK.div_ceil(self.size);
         workers.for_each_chunk(y, piece, |i, y| {
             let x = &inputs[0][i * piece..][..y.len()];
-            layer_normalization::normalize(x, y, self.size, self.epsilon);
+            layer_normalization::normalize(x, y, self.size, self.epsilon, affine);
         });
-        let mut rest = inputs[1..].iter();
-        if let (Some(walk), Some(scale)) = (&self.scale, self.scale.as_ref().and_then(|_| rest.next())) {
+        if self.shared {
+            return;
+        }
+        if let Some((walk, scale)) = scale {
             update(walk, scale, y, |y, scale| y * scale);
         }
-        if let (Some(walk), Some(bias)) = (&self.bias, rest.next()) {
+        if let Some((walk, bias)) = bias {
             update(walk, bias, y, |y, bias| y + bias);
         }
     }

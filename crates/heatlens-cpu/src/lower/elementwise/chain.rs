@@ -8,7 +8,7 @@ use crate::lower::Kernel;
 use crate::lower::elementwise::function::Function;
 
 /// Elements per task: some microseconds of work.
-const TASK: usize = 1 << 14;
+const TASK: usize = 1 << 13;
 /// Elements computed at a time: several such pieces fit into the L1 cache.
 const PIECE: usize = 1 << 10;
 
