@@ -147,7 +147,7 @@ pub(super) unsafe fn multiply_part<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// `a` must hold M elements per offset; `b` must be readable for N vectors from each offset.
 #[inline(always)]
-unsafe fn multiply_block<V: Vector, L: Left<M>, const M: usize, const N: usize>(
+pub(super) unsafe fn multiply_block<V: Vector, L: Left<M>, const M: usize, const N: usize>(
     sums: &mut [[V; N]; M],
     a: L,
     offsets: &[usize],

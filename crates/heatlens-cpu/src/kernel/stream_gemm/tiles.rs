@@ -5,8 +5,10 @@
 
 use std::cell::Cell;
 
-use super::multiply::{Packed, Plain, Several, multiply_part};
-use super::{Epilogue, GATHERING_ROWS, PART_LEN, Rows, StreamGemm, StreamLayout, tile_columns, with_tile};
+use super::multiply::{Packed, Plain, Several, multiply_block, multiply_part};
+use super::{
+    BLOCK, Epilogue, GATHERING_ROWS, PART_LEN, Rows, StreamGemm, StreamLayout, tile_columns, with_tile,
+};
 use crate::kernel::simd::{Job, Vector};
 use crate::kernel::workers::SharedSlice;
 
@@ -144,6 +146,13 @@ impl Tiles<'_> {
         let Column { first, start, streams, offsets, term, is_last } = *column;
         // SAFETY: guaranteed by the caller.
         unsafe {
+            if let (Rows::Packed(packed), true) = (self.a, self.gemm.depth() <= BLOCK) {
+                // A single block: the sums never leave the registers.
+                let mut sums = self.initial::<V, M, N>(row * M);
+                let a = Packed(packed.as_ptr().add(row * self.gemm.depth() * M));
+                multiply_block::<V, _, M, N>(&mut sums, a, offsets, streams);
+                return self.store::<V, M, N>(&sums, row * M, first, start);
+            }
             let mut sums =
                 if term == 0 { self.initial::<V, M, N>(row * M) } else { loaded::<V, M, N>(total) };
             match self.a {
