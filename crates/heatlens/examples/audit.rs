@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut records = Vec::new();
     for item in auditor.choose(data.len(), IMAGES) {
         let pixels = data.load(item)?.pixels;
-        let measured = auditor.measure(item, &pixels, None, &|_, _| true)?.ok_or("stopped")?;
+        let measured = auditor.measure(item, &pixels, None, &|_, _| true)?;
         let (source, label, pixels) = (data.source(item), data.label(item), String::new());
         records.push(ImageRecord { item, source, label, pixels, measured });
     }

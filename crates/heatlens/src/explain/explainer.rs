@@ -151,14 +151,15 @@ impl Explainer {
     }
 
     /// Explains the score of class `classes[i]` for image i, whatever the model predicts. The explainer must have been
-    /// created with `classes_given` and a single target without `against`.
+    /// created with `classes_given` and a single target without `against`. `stop` is asked before each batch of passes.
     ///
     /// # Errors
-    /// If a class does not exist, or if `pixels` does not hold one image per class.
+    /// If a class does not exist, if `pixels` does not hold one image per class, or if `stop` returns true.
     pub fn explain_for(
         &self,
         pixels: &[f32],
         classes: &[usize],
+        stop: &Stop<'_>,
     ) -> Result<Vec<ImageAttributions>, ExplainError> {
         let (head, n) = (&self.model.head, classes.len());
         if let Some(&class) = classes.iter().find(|&&class| class >= head.classes()) {
@@ -171,7 +172,7 @@ impl Explainer {
             Some(program) => program.run(&[pixels, &seeds], n)?,
             None => vec![seeds],
         };
-        let mut explained = self.run(pixels, &targets, n, &|| false)?;
+        let mut explained = self.run(pixels, &targets, n, stop)?;
         for (explanation, &class) in explained.iter_mut().zip(classes) {
             self.finish(explanation);
             explanation.attributions.iter_mut().for_each(|a| a.class = class);

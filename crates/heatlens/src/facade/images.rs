@@ -9,6 +9,7 @@ use crate::data::{DataError, Dataset, Layout, Raster, changes_to, changes_to_fil
 use crate::explain::{ExplainError, Explainer};
 use crate::facade::Explanation;
 use crate::facade::explanation::Names;
+use crate::method::{MethodError, Stop};
 use crate::render::CropTransform;
 use crate::run::BaseImage;
 
@@ -69,13 +70,14 @@ impl Explainer {
         images: impl IntoIterator<Item = (Raster, Vec<String>)>,
     ) -> Result<Vec<Explanation>, ExplainError> {
         let settings = &self.model().preprocessing;
-        self.explain_prepared(images.into_iter().map(|(image, changes)| {
+        let prepared = images.into_iter().map(|(image, changes)| {
             let original = [image.height, image.width];
             let view = CropTransform::new(original, [settings.height, settings.width], settings.resize);
             let picture = image.to_picture(0.0, 1.0);
             let (_, pixels) = settings.apply(image)?;
             Ok(Prepared { picture, view, pixels, changes })
-        }))
+        });
+        self.explain_prepared(prepared, &|| false)
     }
 
     /// Explains an array of images at the model's input size, with pixels from 0 to 1. Scaling and normalisation are
@@ -103,7 +105,7 @@ impl Explainer {
             return Err(DataError::Pixels { found, expected }.into());
         }
         let settings = &self.model().preprocessing;
-        self.explain_prepared(values.chunks((c * h * w).max(1)).map(|image| {
+        let prepared = values.chunks((c * h * w).max(1)).map(|image| {
             let shown = match layout {
                 Layout::Nchw => Raster::from_planes([c, h, w], image.to_vec())?,
                 Layout::Nhwc => Raster::from_pixels([h, w, c], image)?,
@@ -112,7 +114,8 @@ impl Explainer {
             let mut pixels = shown.values;
             settings.prepare(&mut pixels);
             Ok(Prepared { picture, view: CropTransform::whole([h, w]), pixels, changes: Vec::new() })
-        }))
+        });
+        self.explain_prepared(prepared, &|| false)
     }
 
     /// Explains items of a data set that was opened for the model, as in a [run](crate::run).
@@ -124,15 +127,31 @@ impl Explainer {
         data: &dyn Dataset,
         items: impl IntoIterator<Item = usize>,
     ) -> Result<Vec<Explanation>, ExplainError> {
-        self.explain_prepared(items.into_iter().map(|item| {
+        self.explain_items_until(data, items, &|| false)
+    }
+
+    /// Explains items as [`explain_items`](Self::explain_items) does, but asks `stop` before each group of images and each
+    /// batch of passes.
+    ///
+    /// # Errors
+    /// As for `explain_items`, and [`MethodError::Stopped`] if `stop` returns true.
+    pub fn explain_items_until(
+        &self,
+        data: &dyn Dataset,
+        items: impl IntoIterator<Item = usize>,
+        stop: &Stop<'_>,
+    ) -> Result<Vec<Explanation>, ExplainError> {
+        let prepared = items.into_iter().map(|item| {
             let BaseImage { picture, view, .. } = BaseImage::load(data, item)?;
             Ok(Prepared { picture, view, pixels: data.load(item)?.pixels, changes: Vec::new() })
-        }))
+        });
+        self.explain_prepared(prepared, stop)
     }
 
     fn explain_prepared(
         &self,
         mut images: impl Iterator<Item = Result<Prepared, DataError>>,
+        stop: &Stop<'_>,
     ) -> Result<Vec<Explanation>, ExplainError> {
         let names = Arc::new(Names::of(self));
         let together = if self.takes_passes() { 1 } else { TOGETHER };
@@ -142,8 +161,11 @@ impl Explainer {
             if group.is_empty() {
                 return Ok(all);
             }
+            if stop() {
+                return Err(MethodError::Stopped.into());
+            }
             let pixels: Vec<f32> = group.iter().flat_map(|image| &image.pixels).copied().collect();
-            let found = self.explain(&pixels, group.len())?;
+            let found = self.explain_until(&pixels, group.len(), stop)?;
             all.extend(group.into_iter().zip(found).map(
                 |(Prepared { picture, view, pixels, changes }, found)| {
                     let low = pixels.iter().copied().fold(f32::INFINITY, f32::min);

@@ -1,11 +1,12 @@
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::RgbImage;
 
 use super::*;
-use crate::data::{DataError, Layout, Preset, Raster, Resize};
+use crate::data::{ArrayDataset, DataError, ElementType, Layout, OpenOptions, Preset, Raster, Resize};
 use crate::explain::{ExplainError, Explainer, Target};
-use crate::method::Method;
+use crate::method::{Method, MethodError};
 use crate::model::{Model, Preparation};
 use crate::train::arch;
 
@@ -41,6 +42,25 @@ fn a_heat_map_tells_what_it_is() {
     assert_eq!(explanation.predicted_name(), model(3).class_names[explanation.predicted()]);
     let missing = explanation.heatmap(Method::RISE).unwrap_err().to_string();
     assert!(missing.contains("no map of rise, only of grad_cam"), "{missing}");
+}
+
+#[test]
+fn explanations_stop_between_groups_of_images() {
+    let model = model(3);
+    let values: Vec<f32> = (0..40 * 3 * SIDE * SIDE).map(|i| (i % 97) as f32 / 97.0).collect();
+    let (shape, options) = ([40, 3, SIDE, SIDE], OpenOptions::default());
+    let data = ArrayDataset::from_values("x", &shape, ElementType::Float(4), values, &options).unwrap();
+    let explainer = Explainer::builder(&model).method(Method::GRAD_CAM).build().unwrap();
+    let asked = AtomicUsize::new(0);
+    let until = |last: usize| {
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) == last;
+        explainer.explain_items_until(&data, 0..40, &stop)
+    };
+    let whole = until(usize::MAX).unwrap();
+    let alone = explainer.explain_items(&data, [39]).unwrap();
+    assert_eq!((whole.len(), asked.swap(0, Ordering::Relaxed)), (40, 3));
+    assert_eq!(whole[39].numbers().logits, alone[0].numbers().logits);
+    assert!(matches!(until(1).unwrap_err(), ExplainError::Method(MethodError::Stopped)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::explain::{Attribution, ExplainError, ExplainOptions, Explainer};
-use crate::method::{MapKind, Method, MethodSettings};
+use crate::method::{MapKind, Method, MethodError, MethodSettings, Stop};
 use crate::metric::perturbation::{
     Confidence, Experiment, ImageContext, MapContext, MetricInput, MetricPlan, PerturbFn, Perturbation,
     ResponseKind, Responses,
@@ -21,7 +21,8 @@ const TOGETHER: usize = 32;
 /// Name of the work outside of experiments: the maps of the unchanged image.
 pub const MAPS: &str = "maps";
 
-/// Called after each part of the work with its name and number of passes; returns false to request a stop.
+/// Called after each part of the work with its name and number of passes, and with 0 passes between two batches of one
+/// image's passes; returns false to request a stop.
 pub type ProgressListener<'l> = dyn Fn(&'static str, usize) -> bool + Sync + 'l;
 
 /// A model with compiled methods and metrics.
@@ -150,30 +151,33 @@ impl Evaluator {
         self.predictor.logits(pixels, n)
     }
 
-    /// Returns the maps of all methods for one image and class.
+    /// Returns the maps of all methods for one image and class. `stop` is asked before each batch of passes.
     ///
     /// # Errors
-    /// If the image does not fit the model.
-    pub fn maps(&self, pixels: &[f32], class: usize) -> Result<Vec<Attribution>, ExplainError> {
-        let explained = self.together.explain_for(pixels, &[class])?.pop();
+    /// If the image does not fit the model, or if `stop` returns true.
+    pub fn maps(
+        &self,
+        pixels: &[f32],
+        class: usize,
+        stop: &Stop<'_>,
+    ) -> Result<Vec<Attribution>, ExplainError> {
+        let explained = self.together.explain_for(pixels, &[class], stop)?.pop();
         Ok(explained.map(|e| e.attributions).unwrap_or_default())
     }
 
-    /// Evaluates all methods on one image; `None` if the listener requested a stop.
+    /// Evaluates all methods on one image.
     ///
     /// # Errors
-    /// If the image does not fit the model.
+    /// If the image does not fit the model, and [`MethodError::Stopped`] if the listener requested a stop.
     pub fn measure(
         &self,
         context: &ImageContext<'_>,
         listener: &ProgressListener<'_>,
-    ) -> Result<Option<ImageMetrics>, ExplainError> {
+    ) -> Result<ImageMetrics, ExplainError> {
         let logits = self.predictor.logits(context.pixels, 1)?;
         let predicted = self.model.head.predicted(&logits);
-        let maps = self.maps(context.pixels, predicted)?;
-        if !listener(MAPS, 1) {
-            return Ok(None);
-        }
+        let maps = self.maps(context.pixels, predicted, &|| !listener(MAPS, 0))?;
+        told(listener, MAPS, 1)?;
         let [_, h, w] = context.shape;
         let key = context.key.at(4);
         let surfaces: Vec<Option<(UpsampledMap, Vec<u32>)>> = maps
@@ -195,9 +199,11 @@ impl Evaluator {
         let mut shared: BTreeMap<&'static str, Responses> = BTreeMap::new();
         let mut own: Vec<BTreeMap<&'static str, Responses>> = vec![BTreeMap::new(); maps.len()];
         for experiment in experiments(&self.metrics) {
+            let stop = || !listener(experiment.id, 0);
             let passes = match experiment.change {
                 Perturbation::Image(change) => {
-                    let responses = self.run_shared(experiment, context, &change(context), predicted)?;
+                    let responses =
+                        self.run_shared(experiment, context, &change(context), predicted, &stop)?;
                     own.iter_mut().zip(responses.1).for_each(|(own, maps)| {
                         own.insert(experiment.id, maps);
                     });
@@ -209,16 +215,14 @@ impl Evaluator {
                 Perturbation::Map(change) => {
                     let made: Vec<Option<PerturbFn<'_>>> =
                         views.par_iter().map(|view| view.as_ref().map(change)).collect();
-                    let responses = self.run_each(experiment, context, &made, predicted)?;
+                    let responses = self.run_each(experiment, context, &made, predicted, &stop)?;
                     own.iter_mut().zip(responses).for_each(|(own, responses)| {
                         own.insert(experiment.id, responses);
                     });
                     (experiment.passes)(&self.plan) * maps.len()
                 }
             };
-            if !listener(experiment.id, passes) {
-                return Ok(None);
-            }
+            told(listener, experiment.id, passes)?;
         }
         let unchanged = self.confidence(&logits, predicted);
         let values = views.iter().zip(&own).map(|(view, own)| {
@@ -227,7 +231,7 @@ impl Evaluator {
             self.read(&MetricInput { view: *view, unchanged, responses })
         });
         let values = values.collect();
-        Ok(Some(ImageMetrics { logits, predicted, values, agreement: agreement(&views) }))
+        Ok(ImageMetrics { logits, predicted, values, agreement: agreement(&views) })
     }
 
     fn read(&self, input: &MetricInput<'_>) -> BTreeMap<String, f64> {
@@ -244,6 +248,7 @@ impl Evaluator {
         context: &ImageContext<'_>,
         make: &PerturbFn<'_>,
         class: usize,
+        stop: &Stop<'_>,
     ) -> Result<(Option<Responses>, Vec<Responses>), ExplainError> {
         let passes = (experiment.passes)(&self.plan);
         if experiment.response == ResponseKind::Scores {
@@ -257,7 +262,7 @@ impl Evaluator {
         for start in (0..passes).step_by(together) {
             let n = together.min(passes - start);
             copy(&mut copies, context, n, &|i, image| make(start + i, image));
-            for explained in self.together.explain_for(&copies, &vec![class; n])? {
+            for explained in self.together.explain_for(&copies, &vec![class; n], stop)? {
                 maps.iter_mut().zip(explained.attributions).for_each(|(own, map)| own.maps.push(map));
             }
         }
@@ -271,6 +276,7 @@ impl Evaluator {
         context: &ImageContext<'_>,
         made: &[Option<PerturbFn<'_>>],
         class: usize,
+        stop: &Stop<'_>,
     ) -> Result<Vec<Responses>, ExplainError> {
         let passes = (experiment.passes)(&self.plan);
         let mut responses: Vec<Responses> = vec![Responses::default(); made.len()];
@@ -288,7 +294,7 @@ impl Evaluator {
         for ((responses, make), explainer) in responses.iter_mut().zip(made).zip(&self.alone) {
             let Some(make) = make else { continue };
             copy(&mut copies, context, passes, make);
-            let explained = explainer.explain_for(&copies, &vec![class; passes])?;
+            let explained = explainer.explain_for(&copies, &vec![class; passes], stop)?;
             responses.maps = explained.into_iter().flat_map(|e| e.attributions).collect();
         }
         Ok(responses)
@@ -321,6 +327,11 @@ impl Evaluator {
         let probability = self.model.head.probabilities(logits).get(class).copied().unwrap_or(f64::NAN);
         Confidence { score, probability }
     }
+}
+
+/// Passes a finished part of the work to the listener.
+fn told(listener: &ProgressListener<'_>, part: &'static str, passes: usize) -> Result<(), MethodError> {
+    if listener(part, passes) { Ok(()) } else { Err(MethodError::Stopped) }
 }
 
 /// Fills `copies` with `n` perturbed copies of an image.

@@ -44,7 +44,7 @@ pub enum RunError {
     Method(#[from] MethodError),
     /// The maps cannot be computed.
     #[error(transparent)]
-    Explain(#[from] ExplainError),
+    Explain(ExplainError),
     /// A picture cannot be drawn or saved.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -92,6 +92,15 @@ pub enum RunError {
         /// Number of the first image that differs.
         item: usize,
     },
+}
+
+impl From<ExplainError> for RunError {
+    fn from(source: ExplainError) -> Self {
+        match source {
+            ExplainError::Method(MethodError::Stopped) => Self::Interrupted,
+            source => Self::Explain(source),
+        }
+    }
 }
 
 impl RunError {

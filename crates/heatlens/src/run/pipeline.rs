@@ -9,9 +9,8 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Sample};
-use crate::explain::{ExplainError, Explainer, ImageAttributions};
+use crate::explain::{Explainer, ImageAttributions};
 use crate::localise::Mask;
-use crate::method::MethodError;
 use crate::run::cache::CacheReader;
 use crate::run::sinks::manifest;
 use crate::run::{BaseImage, ExplainedImage, Monitor, NewImage, RunError, Sink, Summary};
@@ -75,7 +74,7 @@ impl<'p> Pipeline<'p> {
         for items in all.chunks(group) {
             let (good, samples) = self.load(items, &mut summary);
             let made = match self.make(&good, &samples, sinks, monitor) {
-                Err(RunError::Explain(ExplainError::Method(MethodError::Stopped))) => {
+                Err(RunError::Interrupted) => {
                     summary.stopped = true;
                     break;
                 }

@@ -15,7 +15,7 @@ mod similarity_retained;
 use serde_json::{Value, json};
 
 use crate::explain::{ExplainError, ExplainOptions, Explainer};
-use crate::method::{self, Method, MethodSettings};
+use crate::method::{self, Method, MethodError, MethodSettings};
 use crate::model::Model;
 use crate::random::{Key, Use};
 use crate::stats::bootstrap::Bootstrap;
@@ -104,19 +104,23 @@ impl PredictedImages<'_> {
     }
 }
 
-/// Compares the methods' maps with those for random networks. `advance` is called with the number of images just
-/// explained and returns false to stop, which returns `None`.
+/// Called with the number of images just explained, 0 between two batches of one image's passes; returns false to request a
+/// stop.
+pub type Advance<'a> = dyn Fn(usize) -> bool + Sync + 'a;
+
+/// Compares the methods' maps with those for random networks.
 ///
 /// # Errors
-/// If a method does not apply, or a random network cannot be computed.
+/// If a method does not apply, or a random network cannot be computed, and [`MethodError::Stopped`] if `advance` requested
+/// a stop.
 pub fn measure(
     model: &Model,
     methods: &[&'static Method],
     settings: &MethodSettings,
     images: PredictedImages<'_>,
     plan: RandomizationPlan,
-    advance: &dyn Fn(usize) -> bool,
-) -> Result<Option<RandomizationTest>, ExplainError> {
+    advance: &Advance<'_>,
+) -> Result<RandomizationTest, ExplainError> {
     let randomiser = Randomiser::new(model)?;
     let bounds = [method::edges(), method::gradient()];
     let mut all = methods.to_vec();
@@ -139,7 +143,7 @@ pub fn measure(
         // With and without noise together, so that each network is compiled once.
         let both = [whole.pixels, &noisy(whole, key.at(pictures.len() as u64))].concat();
         let both = PredictedImages { pixels: &both, classes: &whole.classes.repeat(2) };
-        let Some(mut maps) = bench.maps(network, both, advance)? else { return Ok(None) };
+        let mut maps = bench.maps(network, both, advance)?;
         for (m, tally) in tallies.iter_mut().enumerate() {
             let again = maps[m].split_off(whole.classes.len());
             tally.own.push(compare(&maps[m], &again, 0).into_iter().map(mean_of).collect());
@@ -149,7 +153,6 @@ pub fn measure(
         }
         pictures.push(maps);
     }
-    let Some(original) = pictures.first() else { return Ok(None) };
     let part = images.first(plan.images_by_part);
     let cuts = cuts(bench.randomiser.layers());
     let n = part.classes.len();
@@ -162,14 +165,14 @@ pub fn measure(
             }
             for seed in 0..plan.seeds.min(PART_SEEDS) {
                 let random = bench.random(from..pair[1], seed)?;
-                let Some(maps) = bench.maps(&random, part, advance)? else { return Ok(None) };
+                let maps = bench.maps(&random, part, advance)?;
                 for (m, tally) in tallies.iter_mut().enumerate() {
-                    tally.parts.push(((from, pair[1]), compare(&original[m][..n], &maps[m], 0)));
+                    tally.parts.push(((from, pair[1]), compare(&pictures[0][m][..n], &maps[m], 0)));
                 }
             }
         }
     }
-    Ok(Some(bench.conclude(methods, &tallies)))
+    Ok(bench.conclude(methods, &tallies))
 }
 
 /// Adds uniform noise to the images.
@@ -222,8 +225,8 @@ impl Bench<'_> {
         &self,
         model: &Model,
         images: PredictedImages<'_>,
-        advance: &dyn Fn(usize) -> bool,
-    ) -> Result<Option<Vec<Vec<ComparableMap>>>, ExplainError> {
+        advance: &Advance<'_>,
+    ) -> Result<Vec<Vec<ComparableMap>>, ExplainError> {
         let options = ExplainOptions {
             settings: self.settings.clone(),
             classes_given: true,
@@ -236,16 +239,16 @@ impl Bench<'_> {
         for (pixels, classes) in
             images.pixels.chunks((together * len).max(1)).zip(images.classes.chunks(together))
         {
-            for explanation in explainer.explain_for(pixels, classes)? {
+            for explanation in explainer.explain_for(pixels, classes, &|| !advance(0))? {
                 for (maps, attribution) in maps.iter_mut().zip(&explanation.attributions) {
                     maps.push(ComparableMap::of(attribution));
                 }
             }
             if !advance(classes.len()) {
-                return Ok(None);
+                return Err(MethodError::Stopped.into());
             }
         }
-        Ok(Some(maps))
+        Ok(maps)
     }
 
     fn conclude(&self, methods: &[&'static Method], tallies: &[Tally]) -> RandomizationTest {

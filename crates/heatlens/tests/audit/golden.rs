@@ -54,7 +54,7 @@ fn drop_and_road_agree_with_pytorch_grad_cam() {
     for (i, image) in pixels.chunks(len).enumerate() {
         let key = Key::new(1, Use::Audit).at(i as u64);
         let context = ImageContext { pixels: image, shape: model.shape(), mask: None, plan: &plan, key };
-        let measured = evaluator.measure(&context, &|_, _| true).unwrap().unwrap();
+        let measured = evaluator.measure(&context, &|_, _| true).unwrap();
         assert_eq!(measured.predicted as u64, case["classes"][i].as_u64().unwrap());
         let found = |id: &str| measured.values[0][id];
         let expected = |key: &str| case[key][i].as_f64().unwrap();

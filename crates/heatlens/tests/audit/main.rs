@@ -56,7 +56,7 @@ fn auditor(model: &Model) -> Auditor {
 fn records(auditor: &Auditor, images: &[DemoImage]) -> Vec<ImageRecord> {
     let measured = |(item, image): (usize, &DemoImage)| {
         let mask = Some(image.mask.as_slice()).filter(|_| image.label == 1);
-        let measured = auditor.measure(item, &image.to_f32(), mask, &|_, _| true).unwrap().unwrap();
+        let measured = auditor.measure(item, &image.to_f32(), mask, &|_, _| true).unwrap();
         ImageRecord {
             item,
             source: item.to_string(),
@@ -89,8 +89,7 @@ fn planted(seeds: std::ops::Range<u64>) {
         let model = trained("gap-cnn-bn", seed, 1200, 5, false);
         let images = unseen(seed, 14);
         let auditor = auditor(&model);
-        let randomization =
-            auditor.test_randomization(&pixels(&images), images.len(), &|_| true).unwrap().unwrap();
+        let randomization = auditor.test_randomization(&pixels(&images), images.len(), &|_| true).unwrap();
         let found = audit(&model, &images, Some(&randomization));
         let judgement = &found.model.judgement;
         assert_eq!(judgement.verdict, Verdict::Learned, "seed {seed}: {judgement}");
@@ -168,8 +167,7 @@ fn an_audit_depends_on_its_seed_and_nothing_else() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let test_randomization =
-                auditor.test_randomization(&pixels(&images), 2, &|_| true).unwrap().unwrap();
+            let test_randomization = auditor.test_randomization(&pixels(&images), 2, &|_| true).unwrap();
             (records(&auditor, &images), test_randomization)
         })
     };

@@ -1,7 +1,10 @@
 //! Tests of the model parameter randomization test: which methods ignore the weights?
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use heatlens::demo_data::{DemoImage, SIDE};
-use heatlens::method::{MethodSettings, find};
+use heatlens::explain::ExplainError;
+use heatlens::method::{Method, MethodError, MethodSettings, find};
 use heatlens::model::Model;
 use heatlens::random::{Key, Use};
 use heatlens::trust::audit::{AuditSettings, Auditor};
@@ -24,7 +27,32 @@ fn randomization(
     let mut settings = AuditSettings::quick(&methods, MethodSettings::with_seed(seed));
     settings.randomization = plan;
     let auditor = Auditor::new(model, settings).unwrap();
-    auditor.test_randomization(images, images.len() / (SIDE * SIDE), &|_| true).unwrap().unwrap()
+    auditor.test_randomization(images, images.len() / (SIDE * SIDE), &|_| true).unwrap()
+}
+
+/// Asserts that work on an image ends before anything is finished if it is told to stop between the passes. `work` gets a
+/// function that takes a number of finished passes or images and returns false to stop.
+fn assert_stops<T>(
+    work: impl Fn(&Auditor, &[f32], &(dyn Fn(usize) -> bool + Sync)) -> Result<T, ExplainError>,
+) {
+    let (model, image) = (fresh("gap-cnn", 0), pixels(&unseen(0, 1)));
+    let auditor = Auditor::new(&model, AuditSettings::quick(&[Method::RISE], MethodSettings::with_seed(0)));
+    let finished = AtomicUsize::new(0);
+    let go_on = |passes| finished.fetch_add(passes, Ordering::Relaxed) + passes > 0;
+    let ended = work(&auditor.unwrap(), &image, &go_on);
+    assert!(matches!(ended, Err(ExplainError::Method(MethodError::Stopped))));
+    assert_eq!(finished.into_inner(), 0);
+}
+
+#[test]
+fn a_measurement_stops_within_an_image() {
+    assert_stops(|auditor, image, go_on| auditor.measure(0, image, None, &|_, passes| go_on(passes)));
+    assert_stops(|auditor, image, go_on| auditor.try_out(image, &|| !go_on(0)));
+}
+
+#[test]
+fn a_randomization_test_stops_within_an_image() {
+    assert_stops(|auditor, image, go_on| auditor.test_randomization(image, 1, go_on));
 }
 
 /// Images without an empty background: soft blobs of all sizes.

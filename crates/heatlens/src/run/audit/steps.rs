@@ -71,8 +71,9 @@ impl<'w> Work<'w> {
         let trial = |n: usize| self.auditor.logits(&copies[..n * sample.pixels.len()], n);
         trial(2)?;
         let score = seconds(|| trial(16))? / 16.0;
-        self.auditor.try_out(&sample.pixels)?;
-        let map = seconds(|| self.auditor.try_out(&sample.pixels))?;
+        let stop = || self.monitor.is_stopped();
+        self.auditor.try_out(&sample.pixels, &stop)?;
+        let map = seconds(|| self.auditor.try_out(&sample.pixels, &stop))?;
         let load = self.auditor.workload();
         let methods = self.auditor.methods().len() as f64;
         // A single method needs its own pass through the network; filling in pixels takes about half a pass more.
@@ -114,7 +115,7 @@ impl<'w> Work<'w> {
             self.auditor.test_randomization(&pixels, n, &|images| self.monitor.advance(images))
         });
         self.monitor.end();
-        let found = found?.ok_or(RunError::Interrupted)?;
+        let found = found?;
         self.records.keep_randomization(&found, &checksum)?;
         Ok(found)
     }
@@ -156,11 +157,8 @@ impl<'w> Work<'w> {
             }
             let listener = self.clock.listener(|passes| self.monitor.advance(passes));
             let mask = self.data.mask(item).filter(|mask| mask.contains(&true));
-            let measured = self.auditor.measure(item, &sample.pixels, mask, &listener)?;
-            let Some(measured) = measured else {
-                self.monitor.end();
-                return Err(RunError::Interrupted);
-            };
+            let measured = self.auditor.measure(item, &sample.pixels, mask, &listener);
+            let measured = measured.inspect_err(|_| self.monitor.end())?;
             let (source, label) = (self.data.source(item), self.data.label(item));
             let record = ImageRecord { item, source, label, pixels, measured };
             self.records.keep(&record)?;

@@ -1,11 +1,13 @@
 //! The steps of an audit: choice of images, measurement, comparison with random networks.
 
 use crate::explain::ExplainError;
-use crate::method::{self, MapKind, Method};
+use crate::method::{self, MapKind, Method, Stop};
 use crate::metric::{Evaluator, ImageContext, ImageMetrics, METRICS, MetricPlan, ProgressListener, Workload};
 use crate::model::Model;
 use crate::random::{Key, Use};
-use crate::trust::model_randomization::{self, PredictedImages, RandomizationPlan, RandomizationTest};
+use crate::trust::model_randomization::{
+    self, Advance, PredictedImages, RandomizationPlan, RandomizationTest,
+};
 
 /// Settings of an audit.
 #[derive(Clone, Debug)]
@@ -120,40 +122,41 @@ impl Auditor {
         self.evaluator.logits(pixels, n)
     }
 
-    /// Explains one image by all methods, to estimate the run time.
+    /// Explains one image by all methods, to estimate the run time. `stop` is asked before each batch of passes.
     ///
     /// # Errors
-    /// If the image does not fit.
-    pub fn try_out(&self, pixels: &[f32]) -> Result<(), ExplainError> {
-        self.evaluator.maps(pixels, 0).map(drop)
+    /// If the image does not fit, or if `stop` returns true.
+    pub fn try_out(&self, pixels: &[f32], stop: &Stop<'_>) -> Result<(), ExplainError> {
+        self.evaluator.maps(pixels, 0, stop).map(drop)
     }
 
-    /// Measures all methods on image `item`; `None` if the listener requested a stop.
+    /// Measures all methods on image `item`.
     ///
     /// # Errors
-    /// If the image does not fit.
+    /// If the image does not fit, and [`MethodError::Stopped`](method::MethodError::Stopped) if the listener requested a
+    /// stop.
     pub fn measure(
         &self,
         item: usize,
         pixels: &[f32],
         mask: Option<&[bool]>,
         listener: &ProgressListener<'_>,
-    ) -> Result<Option<ImageMetrics>, ExplainError> {
+    ) -> Result<ImageMetrics, ExplainError> {
         let (shape, plan) = (self.model.shape(), &self.settings.plan);
         let context = ImageContext { pixels, shape, mask, plan, key: self.key().at(item as u64) };
         self.evaluator.measure(&context, listener)
     }
 
-    /// Runs the model parameter randomization test; `None` if `advance` requested a stop.
+    /// Runs the [model parameter randomization test](model_randomization::measure).
     ///
     /// # Errors
-    /// If the images do not fit.
+    /// If the images do not fit, and [`MethodError::Stopped`](method::MethodError::Stopped) if `advance` requested a stop.
     pub fn test_randomization(
         &self,
         pixels: &[f32],
         n: usize,
-        advance: &dyn Fn(usize) -> bool,
-    ) -> Result<Option<RandomizationTest>, ExplainError> {
+        advance: &Advance<'_>,
+    ) -> Result<RandomizationTest, ExplainError> {
         let logits = self.logits(pixels, n)?;
         let rows = logits.chunks(self.model.head.outputs.max(1));
         let classes: Vec<usize> = rows.map(|row| self.model.head.predicted(row)).collect();
