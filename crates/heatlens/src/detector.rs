@@ -1,10 +1,12 @@
 //! Object detection: decoding of boxes, confidence threshold and non-maximum suppression.
 
-use crate::data::Resize;
+use crate::data::{Dataset, Resize};
 use crate::explain::ExplainError;
 use crate::model::head::Boxes;
 use crate::model::program::ImageProgram;
 use crate::model::{HeadKind, Model, ModelError};
+use crate::predict::ImageResults;
+use crate::run::Monitor;
 use crate::target::seed_row;
 
 /// Confidence threshold: boxes with a lower probability are dropped.
@@ -43,6 +45,15 @@ impl Detection {
     }
 }
 
+/// Objects detected in an image of a data set.
+#[derive(Clone, Debug)]
+pub struct ImageDetections {
+    /// Rows and columns of the image.
+    pub size: [usize; 2],
+    /// Detections, each with left, top, right and bottom in pixels of the image; the most confident first.
+    pub placed: Vec<(Detection, [f64; 4])>,
+}
+
 /// A compiled detector.
 #[derive(Debug)]
 pub struct Detector {
@@ -51,6 +62,7 @@ pub struct Detector {
     places: usize,
     centred: Option<bool>,
     size: [usize; 2],
+    resize: Resize,
 }
 
 impl Detector {
@@ -71,6 +83,7 @@ impl Detector {
             places: dense.places,
             centred: *centred,
             size: [h, w],
+            resize: model.preprocessing.resize,
         })
     }
 
@@ -83,6 +96,29 @@ impl Detector {
         let scores = outputs[0].chunks_exact((self.outputs * self.places).max(1));
         let boxes = outputs[1].chunks_exact((4 * self.places).max(1));
         Ok(scores.zip(boxes).map(|(scores, boxes)| self.of_image(scores, boxes)).collect())
+    }
+
+    /// Returns the detections in every image of `data`. Unreadable images are reported to `monitor` immediately.
+    ///
+    /// # Errors
+    /// If the images do not have the model's input size.
+    pub fn of_images(
+        &self,
+        data: &dyn Dataset,
+        monitor: &dyn Monitor,
+    ) -> Result<ImageResults<ImageDetections>, ExplainError> {
+        let place = |(item, found): (&usize, Vec<Detection>)| {
+            let size = data.original_size(*item)?;
+            let with_bounds = |d: Detection| {
+                let bounds = d.in_image(size, self.size, self.resize);
+                (d, bounds)
+            };
+            Ok(ImageDetections { size, placed: found.into_iter().map(with_bounds).collect() })
+        };
+        ImageResults::collect(data, monitor, |batch| {
+            let found = self.detect(&batch.pixels(), batch.items.len())?;
+            batch.items.iter().zip(found).map(place).collect()
+        })
     }
 
     /// Returns the target rows of the detections of these ranks (from 1): seed and places for each image. Zeros if an

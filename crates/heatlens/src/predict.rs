@@ -1,15 +1,20 @@
 //! Prediction of scores, without explanations.
 
+mod batch;
 mod detections;
 mod plausibility;
 mod predictions;
 
 use heatlens_cpu::StepTime;
 
+use crate::data::Dataset;
 use crate::explain::ExplainError;
 use crate::model::Model;
 use crate::model::program::ImageProgram;
+use crate::run::Monitor;
 
+pub use batch::ImageResults;
+pub(crate) use batch::{Batch, in_batches};
 pub use detections::Detections;
 pub use plausibility::check_plausibility;
 pub use predictions::Predictions;
@@ -35,6 +40,21 @@ impl Predictor {
     /// If `pixels` does not hold `n` images of the model's size.
     pub fn logits(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, ExplainError> {
         Ok(self.program.run(&[pixels], n)?.swap_remove(0))
+    }
+
+    /// Returns the logits of every image of `data`. Unreadable images are reported to `monitor` immediately.
+    ///
+    /// # Errors
+    /// If the images do not have the model's input size.
+    pub fn of_images(
+        &self,
+        data: &dyn Dataset,
+        monitor: &dyn Monitor,
+    ) -> Result<ImageResults<Vec<f32>>, ExplainError> {
+        ImageResults::collect(data, monitor, |batch| {
+            let (logits, n) = (self.logits(&batch.pixels(), batch.items.len())?, batch.items.len().max(1));
+            Ok(logits.chunks_exact((logits.len() / n).max(1)).map(<[f32]>::to_vec).collect())
+        })
     }
 
     /// Returns the time of each kernel for `n` images.

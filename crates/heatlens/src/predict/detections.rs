@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::ImageResults;
 use super::predictions::quoted;
 use crate::data::Dataset;
-use crate::detector::{Detection, Detector};
+use crate::detector::{Detection, Detector, ImageDetections};
 use crate::explain::ExplainError;
 use crate::model::Model;
 use crate::run::Monitor;
@@ -25,9 +26,7 @@ pub struct Detections {
 struct Image {
     input: String,
     index: usize,
-    size: [usize; 2],
-    /// Detections, each with left, top, right and bottom in pixels of the image.
-    found: Vec<(Detection, [f64; 4])>,
+    found: ImageDetections,
 }
 
 impl Detections {
@@ -36,47 +35,18 @@ impl Detections {
     /// # Errors
     /// If the model is not a detector, an operator has no kernel, or the images do not have the model's input size.
     pub fn of(model: &Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Self, ExplainError> {
-        let detector = Detector::new(model)?;
-        let [_, h, w] = model.shape();
+        let ImageResults { images, broken, stopped } = Detector::new(model)?.of_images(data, monitor)?;
+        let image = |(item, found)| Image { input: data.source(item), index: data.index(item), found };
         let class_names = model.class_names.clone();
-        let mut all = Self { class_names, images: Vec::new(), broken: Vec::new(), stopped: false };
-        monitor.begin(data.len(), "images");
-        for item in 0..data.len() {
-            let (input, index) = (data.source(item), data.index(item));
-            match data.load(item).and_then(|sample| Ok((sample, data.original_size(item)?))) {
-                Ok((sample, size)) => {
-                    let found = detector.detect(&sample.pixels, 1)?.swap_remove(0);
-                    let place = |d: Detection| {
-                        let bounds = d.in_image(size, [h, w], model.preprocessing.resize);
-                        (d, bounds)
-                    };
-                    all.images.push(Image {
-                        input,
-                        index,
-                        size,
-                        found: found.into_iter().map(place).collect(),
-                    });
-                }
-                Err(reason) => {
-                    monitor.broken(&input, &reason.to_string());
-                    all.broken.push((input, reason.to_string()));
-                }
-            }
-            if !monitor.advance(1) {
-                all.stopped = true;
-                break;
-            }
-        }
-        monitor.end();
-        Ok(all)
+        Ok(Self { class_names, images: images.into_iter().map(image).collect(), broken, stopped })
     }
 
     /// Returns the boxes as CSV, one per line, with a header.
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut text = "input,index,rank,class,p,x,y,width,height\n".to_owned();
-        for Image { input, index, found, .. } in &self.images {
-            for (rank, (detection, [x0, y0, x1, y1])) in found.iter().enumerate() {
+        for Image { input, index, found } in &self.images {
+            for (rank, (detection, [x0, y0, x1, y1])) in found.placed.iter().enumerate() {
                 let class = self.class_names.get(detection.class).map_or("", String::as_str);
                 text += &format!(
                     "{},{index},{},{},{:.7},{x0:.2},{y0:.2},{:.2},{:.2}\n",
@@ -96,11 +66,11 @@ impl Detections {
     #[must_use]
     pub fn to_coco(&self) -> Value {
         let image = |(id, image): (usize, &Image)| {
-            let [height, width] = image.size;
+            let [height, width] = image.found.size;
             json!({"id": id + 1, "file_name": image.input, "width": width, "height": height})
         };
-        let boxes =
-            self.images.iter().enumerate().flat_map(|(id, image)| image.found.iter().map(move |f| (id, f)));
+        let images = self.images.iter().enumerate();
+        let boxes = images.flat_map(|(id, image)| image.found.placed.iter().map(move |placed| (id, placed)));
         let annotation =
             |(id, (image, (detection, [x0, y0, x1, y1]))): (usize, (usize, &(Detection, [f64; 4])))| {
                 json!({

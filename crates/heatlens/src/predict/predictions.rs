@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Predictor, ranking};
+use super::{ImageResults, Predictor, ranking};
 use crate::data::Dataset;
 use crate::explain::ExplainError;
 use crate::model::{HeadKind, Model};
@@ -36,29 +36,12 @@ impl<'m> Predictions<'m> {
     /// # Errors
     /// If an operator has no kernel, or the images do not have the model's input size.
     pub fn of(model: &'m Model, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Self, ExplainError> {
-        let predictor = Predictor::new(model)?;
-        let mut found = Self { model, rows: Vec::new(), broken: Vec::new(), stopped: false };
-        monitor.begin(data.len(), "images");
-        for item in 0..data.len() {
+        let ImageResults { images, broken, stopped } = Predictor::new(model)?.of_images(data, monitor)?;
+        let row = |(item, logits)| {
             let (input, index, label) = (data.source(item), data.index(item), data.label(item));
-            match data.load(item) {
-                Ok(sample) => {
-                    let logits = predictor.logits(&sample.pixels, 1)?;
-                    found.rows.push(Row { input, index, label, logits });
-                }
-                Err(reason) => {
-                    let reason = reason.to_string();
-                    monitor.broken(&input, &reason);
-                    found.broken.push((input, reason));
-                }
-            }
-            if !monitor.advance(1) {
-                found.stopped = true;
-                break;
-            }
-        }
-        monitor.end();
-        Ok(found)
+            Row { input, index, label, logits }
+        };
+        Ok(Self { model, rows: images.into_iter().map(row).collect(), broken, stopped })
     }
 
     /// Returns the table as CSV (RFC 4180), with a header.

@@ -1,18 +1,14 @@
 //! Targets that depend on the images: every detection, every class above a probability.
 
-use rayon::prelude::*;
-
-use crate::data::{Dataset, Sample};
+use crate::data::Dataset;
 use crate::detector::Detector;
 use crate::explain::{ExplainError, Target};
 use crate::model::{HeadKind, Model};
-use crate::predict::Predictor;
+use crate::predict::{Predictor, in_batches};
 use crate::run::{Monitor, RunError};
 
 /// Most detections of an image, or classes, that are explained.
 const MOST: usize = 20;
-/// Images looked at together.
-const GROUP: usize = 32;
 
 /// A chosen target, and the probability that a class must exceed to be explained in an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,25 +148,13 @@ fn above(
     Ok(ChosenTarget { target: Target::Classes(classes), at_least: Some(least) })
 }
 
-/// Hands the pixels of all images that can be read to `take`, some at a time.
+/// Passes the pixels of all readable images to `take`, batch by batch. Unreadable ones are reported when they are explained.
 fn look(
     data: &dyn Dataset,
     monitor: &dyn Monitor,
     mut take: impl FnMut(&[f32], usize) -> Result<(), ExplainError>,
 ) -> Result<(), RunError> {
-    let items: Vec<usize> = (0..data.len()).collect();
-    monitor.begin(items.len(), "images");
-    for some in items.chunks(GROUP) {
-        // Images that cannot be read are told when they are explained.
-        let samples: Vec<Sample> = some.par_iter().filter_map(|&item| data.load(item).ok()).collect();
-        let pixels: Vec<f32> = samples.iter().flat_map(|sample| &sample.pixels).copied().collect();
-        take(&pixels, samples.len())?;
-        // What was seen so far would choose other targets than the whole.
-        if !monitor.advance(some.len()) {
-            monitor.end();
-            return Err(RunError::Interrupted);
-        }
-    }
-    monitor.end();
-    Ok(())
+    let whole = in_batches(data, monitor, |batch| take(&batch.pixels(), batch.items.len()))?;
+    // What was seen so far would choose other targets than the whole.
+    if whole { Ok(()) } else { Err(RunError::Interrupted) }
 }

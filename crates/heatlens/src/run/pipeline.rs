@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::data::{Dataset, Sample};
 use crate::explain::{Explainer, ImageAttributions};
 use crate::localise::Mask;
+use crate::predict::Batch;
 use crate::run::cache::CacheReader;
 use crate::run::sinks::manifest;
 use crate::run::{BaseImage, ExplainedImage, Monitor, NewImage, RunError, Sink, Summary};
@@ -72,7 +73,9 @@ impl<'p> Pipeline<'p> {
         monitor.begin(all.len(), "images");
         let mut begun = 0;
         for items in all.chunks(group) {
-            let (good, samples) = self.load(items, &mut summary);
+            let Batch { items: good, samples, broken } = Batch::read(self.data, items);
+            let told = broken.iter().map(|(item, reason)| (self.data.source(*item), reason.to_string()));
+            summary.broken.extend(told);
             let made = match self.make(&good, &samples, sinks, monitor) {
                 Err(RunError::Interrupted) => {
                     summary.stopped = true;
@@ -93,22 +96,6 @@ impl<'p> Pipeline<'p> {
         }
         monitor.end();
         Ok(summary)
-    }
-
-    /// Loads items in parallel, and adds unreadable ones to the summary.
-    fn load(&self, items: &[usize], summary: &mut Summary) -> (Vec<usize>, Vec<Sample>) {
-        let loaded: Vec<_> = items.par_iter().map(|&item| (item, self.data.load(item))).collect();
-        let (mut good, mut samples) = (Vec::new(), Vec::new());
-        for (item, sample) in loaded {
-            match sample {
-                Ok(sample) => {
-                    good.push(item);
-                    samples.push(sample);
-                }
-                Err(reason) => summary.broken.push((self.data.source(item), reason.to_string())),
-            }
-        }
-        (good, samples)
     }
 
     /// Explains loaded images, or reads their explanations from the cache.
