@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use heatlens::data::Dataset;
 use heatlens::explain::ZeroMap;
-use heatlens::run::{NoMonitor, PictureStyle, Save, prepare, write_explanations};
+use heatlens::run::{PictureStyle, Save, prepare, write_explanations};
 use heatlens::target::Class;
 use heatlens::{Explainer, Heatmap};
 use image::RgbImage;
@@ -18,7 +18,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::focus::Focus;
 use crate::pictures::Chosen;
-use crate::pool::compute;
+use crate::pool::{Watch, watched};
 use crate::{Error, error, show as pages};
 
 /// Data shared by the explanations of one call.
@@ -340,7 +340,8 @@ fn write(
     }
     let _lock = prepare(&folder, force).map_err(error)?;
     let data = Chosen { of: Arc::clone(&set.data), items };
-    let run = || write_explanations(&set.explainer, &data, &folder, &save, None, Vec::new(), &NoMonitor);
-    compute(py, run)?.map_err(error)?;
+    let run =
+        |watch: &Watch| write_explanations(&set.explainer, &data, &folder, &save, None, Vec::new(), watch);
+    watched(py, run)?.map_err(error)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use heatlens::data::{ElementType, Layout, OpenOptions, Raster, open_inputs};
 use heatlens::explain::Target;
 use heatlens::predict::{self, Predictor};
-use heatlens::run::{ChosenTarget, ModelRequest, choose_target, compared};
+use heatlens::run::{ChosenTarget, ModelRequest, Monitor, choose_target, compared};
 use heatlens::{Explainer, Model};
 use heatlens::{export, method};
 use numpy::{PyArray1, PyReadonlyArray3, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -17,14 +17,12 @@ use crate::data::Data;
 use crate::error;
 use crate::explanation::{Explanation, Set};
 use crate::pictures::Pictures;
-use crate::pool::{Remarks, compute, watched};
+use crate::pool::{Watch, compute, watched};
 use crate::prediction::{Answer, Boxes, Compiled};
 use crate::question::Question;
 
 /// Maximum number of compiled explainers kept.
 const KEPT: usize = 8;
-/// Number of images between two checks for Ctrl-C.
-const TOGETHER: usize = 16;
 
 /// A compiled explainer, and what it was compiled for.
 struct Kept {
@@ -171,21 +169,17 @@ impl Core {
         let by_target = question.looks();
         let (explainer, remarks) = self.explainer(py, question, data)?;
         let set = Arc::new(Set { explainer, data: Arc::clone(&data.0), remarks });
-        let group = if set.explainer.takes_passes() { 1 } else { TOGETHER };
-        let mut all = Vec::with_capacity(set.data.len());
         let items = items.unwrap_or_else(|| (0..set.data.len()).collect());
-        for items in items.chunks(group) {
-            let explain = || set.explainer.explain_items(set.data.as_ref(), items.iter().copied());
-            let found = compute(py, explain)?.map_err(error)?;
-            for (&item, found) in items.iter().zip(found) {
-                all.extend(match by_target {
-                    true => Explanation::for_each_target(&set, item, found),
-                    false => vec![Explanation::new(Arc::clone(&set), item, found)],
-                });
-            }
-            py.check_signals()?;
-        }
-        Ok(all)
+        let explain = |watch: &Watch| {
+            let (data, items) = (set.data.as_ref(), items.iter().copied());
+            set.explainer.explain_items_until(data, items, &|| watch.is_stopped())
+        };
+        let found = items.iter().zip(watched(py, explain)?.map_err(error)?);
+        let of_image = |(&item, found)| match by_target {
+            true => Explanation::for_each_target(&set, item, found),
+            false => vec![Explanation::new(Arc::clone(&set), item, found)],
+        };
+        Ok(found.flat_map(of_image).collect())
     }
 
     /// Logits, probabilities and the predicted class of each image.
@@ -306,15 +300,12 @@ impl Core {
             return Ok((found, Vec::new()));
         }
         let model = compute(py, || self.aimed(&question))?.map_err(error)?;
-        let choose = |remarks: &Remarks<'_>| {
+        let choose = |watch: &Watch| {
             let detection = question.detection.as_deref();
-            choose_target(&question.target, detection, &model, data.0.as_ref(), remarks)
+            let chosen = choose_target(&question.target, detection, &model, data.0.as_ref(), watch);
+            chosen.map(|chosen| (chosen, watch.take_remarks()))
         };
-        let (chosen, remarks) = watched(py, |stop| {
-            let remarks = Remarks::new(stop);
-            choose(&remarks).map(|chosen| (chosen, remarks.into_texts()))
-        })?
-        .map_err(error)?;
+        let (chosen, remarks) = watched(py, choose)?.map_err(error)?;
         if let Some(found) = self.kept(|kept| kept.question == question && kept.chosen == chosen) {
             return Ok((found, remarks));
         }

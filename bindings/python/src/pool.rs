@@ -2,6 +2,7 @@
 
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error;
+
+/// Time between two checks for Ctrl-C.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// The pool and the process it belongs to.
 static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
@@ -22,58 +26,67 @@ pub(crate) fn compute<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> T) 
 
 /// Runs `work` on the pool and checks ten times per second for Ctrl-C; then `work` is told to stop, and ends as soon as
 /// finished results are safe.
-pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&AtomicBool) -> T) -> PyResult<T> {
-    let (pool, stop, waiting) = (pool()?, AtomicBool::new(false), std::thread::current());
+pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&Watch) -> T) -> PyResult<T> {
+    let (pool, watch) = (pool()?, &Watch::default());
     let mut signal = None;
+    let mut pressed = || {
+        signal = signal.take().or_else(|| Python::attach(|py| py.check_signals()).err());
+        watch.stop.fetch_or(signal.is_some(), Ordering::Relaxed);
+    };
     let done = py.detach(|| {
-        std::thread::scope(|scope| {
-            let worker = scope.spawn(|| {
-                let done = pool.install(|| work(&stop));
-                waiting.unpark();
-                done
-            });
-            while !worker.is_finished() {
-                std::thread::park_timeout(Duration::from_millis(100));
-                if signal.is_none()
-                    && let Err(pressed) = Python::attach(|py| py.check_signals())
-                {
-                    signal = Some(pressed);
-                    stop.store(true, Ordering::Relaxed);
+        let (sender, receiver) = mpsc::channel();
+        pool.in_place_scope(|scope| {
+            scope.spawn(move |_| drop(sender.send(work(watch))));
+            loop {
+                match receiver.recv_timeout(PERIOD) {
+                    Err(RecvTimeoutError::Timeout) => pressed(),
+                    done => return done,
                 }
             }
-            worker.join()
         })
     });
-    match (signal, done) {
-        (Some(pressed), _) => Err(pressed),
-        (None, Ok(done)) => Ok(done),
-        (None, Err(_)) => Err(error("the work ended unexpectedly")),
+    match signal {
+        Some(pressed) => Err(pressed),
+        None => done.map_err(|_| error("the work ended unexpectedly")),
     }
 }
 
-/// Monitor that keeps remarks and stops on request.
-pub(crate) struct Remarks<'s> {
-    stop: &'s AtomicBool,
-    texts: Mutex<Vec<String>>,
+/// Monitor of a call: keeps remarks, and stops on Ctrl-C.
+#[derive(Default)]
+pub(crate) struct Watch {
+    stop: AtomicBool,
+    strict: AtomicBool,
+    remarks: Mutex<Vec<String>>,
 }
 
-impl<'s> Remarks<'s> {
-    pub(crate) fn new(stop: &'s AtomicBool) -> Self {
-        Self { stop, texts: Mutex::default() }
+impl Watch {
+    /// Makes the first image that cannot be read end the work.
+    pub(crate) fn strict(&self) -> &Self {
+        self.strict.store(true, Ordering::Relaxed);
+        self
     }
 
-    pub(crate) fn into_texts(self) -> Vec<String> {
-        self.texts.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the remarks and forgets them.
+    pub(crate) fn take_remarks(&self) -> Vec<String> {
+        std::mem::take(&mut *self.remarks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Monitor for Remarks<'_> {
+impl Monitor for Watch {
     fn note(&self, text: &str) {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+
+    fn broken(&self, _: &str, _: &str) {
+        self.stop.fetch_or(self.strict.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     fn advance(&self, _: usize) -> bool {
-        !self.stop.load(Ordering::Relaxed)
+        !self.is_stopped()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 }
 

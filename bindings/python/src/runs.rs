@@ -1,7 +1,6 @@
 //! Complete runs: audits and training.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use heatlens::data::OpenOptions;
 use heatlens::run::{self, AuditRequest, DataRequest, Monitor, RunOptions};
@@ -16,24 +15,11 @@ use serde_json::json;
 
 use crate::error;
 use crate::model::request;
-use crate::pool::watched;
+use crate::pool::{Watch, watched};
 
-/// Monitor that stops a run on request.
-struct Stops<'s>(&'s AtomicBool);
-
-impl Monitor for Stops<'_> {
-    fn advance(&self, _: usize) -> bool {
-        !self.is_stopped()
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Observer for Stops<'_> {
+impl Observer for &Watch {
     fn step(&mut self, _: u64, _: usize, _: usize) -> bool {
-        !self.0.load(Ordering::Relaxed)
+        !self.is_stopped()
     }
 
     fn epoch(&mut self, _: &EpochRecord) {}
@@ -68,7 +54,7 @@ pub(crate) fn audit(
     };
     let options =
         RunOptions { out, force, command: "heatlens.Model.audit".to_owned(), ..RunOptions::default() };
-    watched(py, |stop| run::audit(&asked, &options, &Stops(stop)))?.map_err(error)?;
+    watched(py, |watch| run::audit(&asked, &options, watch))?.map_err(error)?;
     Ok(())
 }
 
@@ -108,14 +94,14 @@ pub(crate) fn train(
     let open =
         OpenOptions { numbers: run::numbers(scale.as_deref()).map_err(error)?, ..OpenOptions::default() };
     let options = RunOptions { out, force, command: "heatlens.train".to_owned(), ..RunOptions::default() };
-    let train = |stop: &AtomicBool| -> Result<(), String> {
+    let train = |mut watch: &Watch| -> Result<(), String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let source = Source::find(&data, validation.as_deref()).map_err(|e| text(&e))?;
-        let plan = TrainingPlan::new(&source, &open, recipe, &choices, &Stops(stop)).map_err(|e| text(&e))?;
+        let plan = TrainingPlan::new(&source, &open, recipe, &choices, watch).map_err(|e| text(&e))?;
         let kept = json!({"recipe": recipe.id, "scale": scale}).as_object().cloned().unwrap_or_default();
         let _lock = plan.begin(&options, kept).map_err(|e| text(&e))?;
         let (settings, set) = (plan.settings.clone(), &plan.set);
-        let done = heatlens::train::run::train(settings, set, &options.out, false, &mut Stops(stop));
+        let done = heatlens::train::run::train(settings, set, &options.out, false, &mut watch);
         done.map(drop).map_err(|e| text(&e))
     };
     watched(py, train)?.map_err(error)

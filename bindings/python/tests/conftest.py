@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,26 @@ SIDE = 32
 
 def heatlens(*words):
     return subprocess.run([BINARY, *map(str, words)], capture_output=True, text=True)
+
+
+def assert_ctrl_c_ends(work, *words, seconds):
+    """Ctrl-C ends this line of Python within so many seconds. ``words`` are in ``sys.argv``."""
+    program = (
+        "import heatlens as hl, numpy as np, signal, sys\n"
+        # A shell starts background jobs with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "print('begun', flush=True)\n"
+        f"try: {work}\n"
+        "except KeyboardInterrupt: print('stopped')"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, *map(str, words)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "begun\n"
+        time.sleep(2)
+        child.send_signal(signal.SIGINT)
+        assert child.communicate(timeout=seconds)[0] == "stopped\n"
+    finally:
+        child.kill()
 
 
 def images(n, channels, seed=0):

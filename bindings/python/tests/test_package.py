@@ -2,8 +2,6 @@ import concurrent.futures
 import multiprocessing
 import os
 import pickle
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -11,7 +9,7 @@ import time
 import heatlens as hl
 import numpy as np
 import pytest
-from conftest import SIDE, heatlens, images
+from conftest import SIDE, assert_ctrl_c_ends, heatlens, images
 from PIL import Image
 
 METHODS = ["grad_cam", "gradient", "rise"]
@@ -234,22 +232,11 @@ def test_nothing_is_printed(colour, capfd):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")
-def test_ctrl_c_stops_between_images(colour, tmp_path):
-    code = (
-        "import heatlens, numpy, signal\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
-        f"model = heatlens.open({str(colour)!r})\n"
-        "print('begun', flush=True)\n"
-        "try:\n"
-        f"    model.explain(numpy.zeros((100000, {SIDE}, {SIDE}, 3), 'uint8'), method='rise')\n"
-        "except KeyboardInterrupt:\n"
-        "    print('stopped')\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "begun\n"
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[0] == "stopped\n"
+@pytest.mark.parametrize(("n", "masks"), [(20_000, 100), (1, 5_000_000)], ids=["between images", "within an image"])
+def test_ctrl_c_ends_explanations(colour, n, masks):
+    x = f"np.zeros(({n}, {SIDE}, {SIDE}, 3), 'uint8')"
+    explain = f"hl.open(sys.argv[1]).explain({x}, method='rise', set={{'rise.masks': {masks}}})"
+    assert_ctrl_c_ends(explain, colour, seconds=10)
 
 
 def test_a_notebook_shows_it(colour):
