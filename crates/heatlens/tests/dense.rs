@@ -11,6 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{Tol, assert_close, golden, npy};
+use heatlens::data::{OpenOptions, Raster, open_inputs};
 use heatlens::detector::{Detection, Detector};
 use heatlens::explain::{ExplainOptions, Explainer, Focus, ImageAttributions, Score, Target, ZeroMap};
 use heatlens::graph::op::concat::Concat;
@@ -23,7 +24,7 @@ use heatlens::graph::{Builder, Fact, Graph, Shape, Tensor, ValueId, onnx, refere
 use heatlens::method::find;
 use heatlens::model::{Description, HeadKind, Model};
 use heatlens::predict::{self, Predictor};
-use heatlens::render::CropTransform;
+use heatlens::render::{CropTransform, save_png};
 use heatlens::run::{self, ChosenTarget, ExplainRequest, Monitor, NoMonitor, RunError, RunOptions};
 use heatlens::train::arch;
 use serde_json::Value;
@@ -185,6 +186,34 @@ fn detections_are_found_named_and_ranked() {
     }
     // Duplicate detections of an object are removed.
     assert!(found.iter().all(|of| of.len() == 2), "{found:?}");
+}
+
+#[test]
+fn boxes_of_a_data_set_are_in_pixels_of_its_images() {
+    let (model, folder) = (detector(), tempfile::tempdir().unwrap());
+    // Each pixel becomes two rows and three columns.
+    let [h, w] = [2 * SIDE, 3 * SIDE];
+    for (number, scene) in pixels().chunks(SIDE * SIDE).take(4).enumerate() {
+        let value = |i: usize| (scene[i / w / 2 * SIDE + i % w / 3] * 255.0).clamp(0.0, 255.0) as u8;
+        let bytes: Vec<u8> = (0..h * w).map(value).collect();
+        let picture = Raster::from_bytes([h, w, 1], &bytes).unwrap().to_picture(0.0, 1.0);
+        save_png(&picture, folder.path().join(format!("{number}.png"))).unwrap();
+    }
+    let preprocessing = Some(model.preprocessing.clone());
+    let options = OpenOptions { preprocessing, ..OpenOptions::default() };
+    let data = open_inputs(&[folder.path()], &options).unwrap();
+    let detector = Detector::new(&model).unwrap();
+    let found = detector.of_images(data.as_ref(), &NoMonitor).unwrap();
+    assert_eq!((found.images.len(), found.broken.len(), found.stopped), (4, 0, false));
+    for ((_, found), expected) in found.images.iter().zip(detector.detect(&pixels(), 4).unwrap()) {
+        assert_eq!((found.size, found.placed.len()), ([h, w], 2));
+        for (detection, bounds) in &found.placed {
+            let own = expected.iter().find(|own| own.class == detection.class).unwrap();
+            for ((bound, side), factor) in bounds.iter().zip(own.bounds).zip([3.0, 2.0, 3.0, 2.0]) {
+                assert!((bound - factor * side).abs() < factor, "{bounds:?} {:?}", own.bounds);
+            }
+        }
+    }
 }
 
 /// Returns the share of a map's heat in the box of one object and in that of the other, and the share of pixels in the
