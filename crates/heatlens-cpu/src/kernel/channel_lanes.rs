@@ -47,12 +47,13 @@ pub(crate) struct ChannelLanes {
 }
 
 impl ChannelLanes {
-    /// Prepares a convolution; `None` if it has groups or no results, or a kernel of one element: its terms lie in
-    /// distant planes, which are better gathered before they are read.
+    /// Prepares a convolution; `None` if it has groups, no results or no terms, or a kernel of one element: its terms lie
+    /// in distant planes, which are better gathered before they are read.
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Option<Self> {
         let window = shape.window;
         let area = window.output_area();
-        if shape.groups != 1 || area == 0 || window.kernel_area() < 2 {
+        let is_empty = area == 0 || shape.in_channels == 0 || shape.out_channels == 0;
+        if shape.groups != 1 || is_empty || window.kernel_area() < 2 {
             return None;
         }
         let span = |axis: usize| {
@@ -93,11 +94,10 @@ impl ChannelLanes {
     }
 
     /// Returns about the time that this takes, in hundredths of a product at full speed.
-    pub(crate) fn cost(&self) -> usize {
-        let last = self.panels().saturating_sub(1);
-        let columns = if self.panels() == 0 { 0 } else { last * self.columns() + self.width(last) };
+    pub(crate) fn cost(&self) -> u128 {
         let results = self.shape.window.output_area().next_multiple_of(self.pixels);
-        110 * columns * results * (self.depth() + TERMS_OF_STORE)
+        let products = self.all_columns() as u128 * results as u128 * (self.depth() + TERMS_OF_STORE) as u128;
+        110 * products
     }
 
     /// Returns the number of columns of a panel: the last one has a single vector if that is enough.
@@ -106,10 +106,15 @@ impl ChannelLanes {
         if rest <= self.isa.lanes() { self.isa.lanes() } else { self.columns() }
     }
 
+    /// Returns the number of columns of all panels.
+    fn all_columns(&self) -> usize {
+        let last = self.panels() - 1;
+        last * self.columns() + self.width(last)
+    }
+
     /// Returns the number of elements of the packed weights.
     pub(crate) fn packed_len(&self) -> usize {
-        let last = self.panels().saturating_sub(1);
-        if self.panels() == 0 { 0 } else { (last * self.columns() + self.width(last)) * self.depth() }
+        self.all_columns() * self.depth()
     }
 
     /// Packs the weights panel by panel, term by term.

@@ -113,7 +113,7 @@ enum Way {
 impl Way {
     /// Returns about the time that this takes, in hundredths of a product at full speed. Loops for a kind of convolution
     /// take less than all others.
-    fn cost(&self) -> usize {
+    fn cost(&self) -> u128 {
         match self {
             Self::Depthwise(_) | Self::Element(_) => 0,
             Self::Streams(streams) => streams.cost(),
@@ -244,14 +244,14 @@ impl ConvStreams {
 
     /// Returns about the time that this takes, in hundredths of a product at full speed: streams shifted by single
     /// elements cross cache lines, and those of a strided convolution are copied element by element before.
-    fn cost(&self) -> usize {
+    fn cost(&self) -> u128 {
         let window = &self.shape.window;
         let percent = match (window.kernel_area(), window.stride) {
             (1, _) => 100,
             (_, [1, 1]) => 120,
             _ => 140,
         };
-        percent * self.shape.groups * self.gemm.products()
+        percent * self.shape.groups as u128 * self.gemm.products()
     }
 
     fn packed_len(&self) -> usize {

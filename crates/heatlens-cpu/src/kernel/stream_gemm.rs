@@ -172,10 +172,11 @@ impl StreamGemm {
     }
 
     /// Returns the number of products, including those of incomplete tiles; storing a tile counts as some terms.
-    pub(super) fn products(&self) -> usize {
+    pub(super) fn products(&self) -> u128 {
         let columns = tile_columns(self.isa, self.tile_rows);
         let columns = self.layout.len().next_multiple_of(columns);
-        self.row_tiles() * self.tile_rows * columns * (self.depth() + TERMS_OF_STORE)
+        let rows = self.row_tiles() * self.tile_rows;
+        rows as u128 * columns as u128 * (self.depth() + TERMS_OF_STORE) as u128
     }
 
     /// Returns the number of terms k that are processed before the next tile.

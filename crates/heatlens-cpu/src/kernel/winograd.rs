@@ -62,11 +62,12 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// Prepares a convolution; `None` if its windows are of another kind.
+    /// Prepares a convolution; `None` if its windows are of another kind or there are no channels.
     pub(crate) fn new(shape: ConvShape, isa: Isa) -> Option<Self> {
         let Window2d { kernel, stride, dilation, input, output, pad_begin, .. } = shape.window;
         let fits = (kernel, stride, dilation) == ([3; 2], [1; 2], [1; 2]) && shape.groups == 1;
-        if !fits || output.contains(&0) || input.contains(&0) {
+        let is_empty = shape.in_channels == 0 || shape.out_channels == 0;
+        if !fits || is_empty || output.contains(&0) || input.contains(&0) {
             return None;
         }
         let tiles = output.map(|size| size.div_ceil(2));
@@ -95,11 +96,11 @@ impl Winograd {
     }
 
     /// Returns about the time that this takes, in hundredths of a product.
-    pub(crate) fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> u128 {
         let ConvShape { in_channels, out_channels, .. } = self.shape;
         let products =
             in_channels * self.row_tiles() * self.tile_rows + TRANSFORM * (in_channels + out_channels);
-        100 * PLACES * self.panels() * self.columns() * products
+        100 * (PLACES * self.panels() * self.columns()) as u128 * products as u128
     }
 
     /// Returns the number of tiles per panel.

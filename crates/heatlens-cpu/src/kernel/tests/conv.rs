@@ -219,6 +219,15 @@ fn fewer_products_give_the_same_sums() {
 }
 
 #[test]
+fn convolutions_without_channels_are_biases() {
+    for (seed, channels) in [[0, 3], [3, 0], [0, 0]].into_iter().enumerate() {
+        check(square(channels, 3, 1, 1, 8), 40 + seed as u64);
+        check(square(channels, 3, 2, 1, 8), 50 + seed as u64);
+        check(square(channels, 1, 1, 0, 8), 60 + seed as u64);
+    }
+}
+
+#[test]
 fn threads_change_no_bit() {
     for shape in [
         square([20, 20], 3, 1, 1, 46),
