@@ -6,13 +6,15 @@ use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
-use png::{BitDepth, ColorType, Compression, Encoder, Filter};
+use png::{BitDepth, ColorType, DeflateCompression, Encoder, Filter};
 
 use super::RenderError;
 use crate::data::write_atomically;
 
 /// Maximum number of colours in a palette.
 const PALETTE: usize = 256;
+/// Level of compression of PNG, of 9: one below the usual 6, a quarter less time for a percent more bytes.
+const LEVEL: u8 = 5;
 /// JPEG quality of photographs, of 100: artefacts are not visible at twice the size.
 const JPEG_QUALITY: u8 = 90;
 
@@ -82,7 +84,7 @@ fn png_bytes(picture: &RgbImage) -> io::Result<Vec<u8>> {
     let (width, height) = picture.dimensions();
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, width, height);
-    encoder.set_compression(Compression::Balanced);
+    encoder.set_deflate_compression(DeflateCompression::Level(LEVEL));
     let pixels;
     let (all, _) = picture.as_chunks();
     let data = if all.iter().all(|[r, g, b]| r == g && g == b) {
