@@ -20,12 +20,12 @@ const VECTORS: usize = 2;
 const MOST_PIXELS: usize = 6;
 /// Maximum number of tiles of pixels per task: their inputs stay in the cache while the weights pass.
 const MOST_TILES: usize = 16;
-/// Number of terms whose weights stay in the cache while the tiles of a task pass; a multiple of [`BLOCK`].
-const PART: usize = BLOCK;
 /// Time of transposing and storing a tile of results, in terms; measured.
 const TERMS_OF_STORE: usize = 18;
 /// Floating-point operations per task: some microseconds of work.
 const TASK_FLOPS: usize = 1 << 19;
+/// Number of elements between the weights that are read and those that are prefetched.
+const AHEAD: usize = 1024;
 /// Pixels of a tile when it is transposed; those that do not exist are ignored.
 const ROWS: usize = 8;
 /// Room for the results of a channel in a task.
@@ -146,10 +146,8 @@ impl ChannelLanes {
         scratch: &mut [f32],
         workers: Workers,
     ) {
-        assert_eq!(x.len(), self.shape.input_len(), "an input of another size");
-        assert_eq!(y.len(), self.shape.output_len(), "an output of another size");
+        self.shape.check_lengths(x, epilogue, y);
         assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
-        assert!(epilogue.bias.is_none_or(|b| b.len() == self.shape.out_channels), "a bias of another size");
         let x = if self.planes.is_identity() {
             x
         } else {
@@ -234,7 +232,9 @@ impl Tiles<'_> {
         }
     }
 
-    /// Computes the results of all tiles of pixels for a panel of weights, part by part of the terms.
+    /// Computes the results of all tiles of pixels for a panel of weights, block by block of the terms: the weights of a block
+    /// stay in the cache while the tiles pass. The first block is added to the biases term by term, the sum of every other
+    /// block at once.
     #[inline(always)]
     unsafe fn panel<V: Vector, const M: usize, const N: usize>(
         &self,
@@ -247,11 +247,19 @@ impl Tiles<'_> {
         // SAFETY: guaranteed by the caller; a panel holds N vectors per term.
         unsafe {
             let mut totals = [[self.biases::<V, N>(first); M]; MOST_TILES];
-            for (part, terms) in self.conv.terms.chunks(PART).enumerate() {
-                let weights = weights.add(part * PART * N * V::LANES);
+            for (block, terms) in self.conv.terms.chunks(BLOCK).enumerate() {
+                let weights = weights.add(block * BLOCK * N * V::LANES);
                 for (positions, total) in positions.iter().zip(&mut totals).take(tiles.len()) {
                     let pixels = positions.map(|position| self.x[position..].as_ptr());
-                    add_products(total, &pixels, terms, weights, part == 0);
+                    if block == 0 {
+                        multiply(total, &pixels, terms, weights);
+                        continue;
+                    }
+                    let mut own = [[V::splat(0.0); N]; M];
+                    multiply(&mut own, &pixels, terms, weights);
+                    for (sum, &own) in total.as_flattened_mut().iter_mut().zip(own.as_flattened()) {
+                        *sum = sum.add(own);
+                    }
                 }
             }
             if self.epilogue.relu {
@@ -314,36 +322,6 @@ impl Tiles<'_> {
     }
 }
 
-/// `sums[m][n] += Σₖ pixels[m][terms[k]] · weights[k][n]`, block by block. The first block of the first part is added term
-/// by term, the sum of every other block at once.
-///
-/// # Safety
-/// Same as [`multiply`].
-#[inline(always)]
-unsafe fn add_products<V: Vector, const M: usize, const N: usize>(
-    sums: &mut [[V; N]; M],
-    pixels: &[*const f32; M],
-    terms: &[usize],
-    weights: *const f32,
-    is_first: bool,
-) {
-    // SAFETY: guaranteed by the caller.
-    unsafe {
-        for (block, terms) in terms.chunks(BLOCK).enumerate() {
-            let weights = weights.add(block * BLOCK * N * V::LANES);
-            if is_first && block == 0 {
-                multiply(sums, pixels, terms, weights);
-                continue;
-            }
-            let mut own = [[V::splat(0.0); N]; M];
-            multiply(&mut own, pixels, terms, weights);
-            for (sum, &own) in sums.as_flattened_mut().iter_mut().zip(own.as_flattened()) {
-                *sum = sum.add(own);
-            }
-        }
-    }
-}
-
 /// `sums[m][n] += Σₖ pixels[m][terms[k]] · weights[k][n]`.
 ///
 /// # Safety
@@ -375,9 +353,6 @@ unsafe fn multiply<V: Vector, const M: usize, const N: usize>(
     }
     *sums = own;
 }
-
-/// Number of elements between the weights that are read and those that are prefetched.
-const AHEAD: usize = 1024;
 
 /// Writes vector `v` of each pixel of a tile to column `at` and the following ones; the elements of a vector belong to one
 /// row each. Up to [`ROWS`] columns are written.

@@ -48,6 +48,13 @@ impl ConvShape {
         self.out_channels * self.group_inputs() * self.window.kernel_area()
     }
 
+    /// Panics if the arrays of a run have other lengths than the shape says.
+    pub(super) fn check_lengths(&self, x: &[f32], epilogue: ConvEpilogue<'_>, y: &[f32]) {
+        assert_eq!(x.len(), self.input_len(), "an input of another size");
+        assert_eq!(y.len(), self.output_len(), "an output of another size");
+        assert!(epilogue.bias.is_none_or(|bias| bias.len() == self.out_channels), "a bias of another size");
+    }
+
     pub(super) fn check(&self) {
         let Window2d { kernel, stride, dilation, .. } = self.window;
         assert!([kernel, stride, dilation].iter().flatten().all(|&n| n > 0), "a window of size or step 0");
@@ -287,8 +294,7 @@ impl ConvStreams {
         scratch: &mut [f32],
         workers: Workers,
     ) {
-        assert_eq!(x.len(), self.shape.input_len(), "an input of another size");
-        assert_eq!(y.len(), self.shape.output_len(), "an output of another size");
+        self.shape.check_lengths(x, epilogue, y);
         let streams = if self.in_place {
             x
         } else {

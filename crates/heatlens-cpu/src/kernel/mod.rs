@@ -3,7 +3,7 @@
 //! Kernels do not depend on graphs. Two inner loops do the heavy work: [`stream_gemm`] (sums of shifted streams, used
 //! by convolution, its input gradient and matrix products) and [`stream_dot`] (dot products of shifted streams, used by
 //! the weight gradient and thin matrix products). Both are written once over [`simd::Vector`]. Start with [`conv`] to
-//! see how a convolution becomes streams; 3×3 and depth-wise convolutions have loops of their own ([`winograd`],
+//! see how a convolution becomes streams, or is computed by one of the loops of its own ([`winograd`], [`channel_lanes`],
 //! [`depthwise`]).
 //!
 //! Results are bitwise reproducible: work is divided into tasks by shape alone, and each output element is computed by

@@ -200,11 +200,8 @@ impl Winograd {
         scratch: &mut [f32],
         workers: Workers,
     ) {
-        assert_eq!(x.len(), self.shape.input_len(), "an input of another size");
-        assert_eq!(y.len(), self.shape.output_len(), "an output of another size");
+        self.shape.check_lengths(x, epilogue, y);
         assert_eq!(packed.len(), self.packed_len(), "packed weights of another size");
-        let bias = epilogue.bias;
-        assert!(bias.is_none_or(|b| b.len() == self.shape.out_channels), "a bias of another size");
         let (planes, panels) = scratch[..self.scratch_len()].split_at_mut(self.planes_len());
         self.planes.fill(x, planes, workers);
         let y = SharedSlice::new(y);
