@@ -17,7 +17,7 @@ use crate::data::Data;
 use crate::error;
 use crate::explanation::{Explanation, Set};
 use crate::pictures::Pictures;
-use crate::pool::{Watch, compute, watched};
+use crate::pool::{Watch, compute, watched, watched_unless};
 use crate::prediction::{Answer, Boxes, Compiled};
 use crate::question::Question;
 
@@ -174,7 +174,8 @@ impl Core {
             let (data, items) = (set.data.as_ref(), items.iter().copied());
             set.explainer.explain_items_until(data, items, &|| watch.is_stopped())
         };
-        let found = items.iter().zip(watched(py, explain)?.map_err(error)?);
+        let is_short = items.len() == 1 && set.explainer.is_single_run();
+        let found = items.iter().zip(watched_unless(py, is_short, explain)?.map_err(error)?);
         let of_image = |(&item, found)| match by_target {
             true => Explanation::for_each_target(&set, item, found),
             false => vec![Explanation::new(Arc::clone(&set), item, found)],

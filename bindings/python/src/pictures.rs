@@ -76,6 +76,10 @@ impl Dataset for Pictures {
     fn original(&self, item: usize) -> Result<Original, DataError> {
         Ok(Original { picture: self.image(item)?.to_picture(0.0, 1.0), lossy: false, room: None })
     }
+
+    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError> {
+        Ok((self.load(item)?, self.original(item)?))
+    }
 }
 
 /// Selected images of a data set.
@@ -135,5 +139,9 @@ impl Dataset for Chosen {
 
     fn original(&self, item: usize) -> Result<Original, DataError> {
         self.of.original(self.at(item))
+    }
+
+    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError> {
+        self.of.load_with_original(self.at(item))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use heatlens::run::Monitor;
+use heatlens::with_pool;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -22,6 +23,20 @@ static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
 pub(crate) fn compute<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> T) -> PyResult<T> {
     let pool = pool()?;
     Ok(py.detach(|| pool.install(work)))
+}
+
+/// Runs `work` as [`watched`] does. If it is `short`, which means a single image and no parallel loops but those of programs,
+/// it runs on this thread, which saves waking another one and being woken by it.
+pub(crate) fn watched_unless<T: Send>(
+    py: Python<'_>,
+    short: bool,
+    work: impl Send + FnOnce(&Watch) -> T,
+) -> PyResult<T> {
+    if !short {
+        return watched(py, work);
+    }
+    let pool = pool()?;
+    Ok(py.detach(|| with_pool(&pool, || work(&Watch::default()))))
 }
 
 /// Runs `work` on the pool and checks ten times per second for Ctrl-C; then `work` is told to stop, and ends as soon as

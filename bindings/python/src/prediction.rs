@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::error;
-use crate::pool::{compute, watched};
+use crate::pool::{compute, watched_unless};
 
 /// Logits, probabilities and the predicted class of an image.
 pub(crate) type Answer<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f64>>, usize);
@@ -38,7 +38,7 @@ impl Compiled {
     ) -> PyResult<Vec<Answer<'py>>> {
         let compile = || compute(py, || Predictor::new(model))?.map_err(error);
         let predictor = self.predictor.get_or_try_init(py, compile)?;
-        let found = watched(py, |watch| predictor.of_images(data, watch.strict()))?;
+        let found = watched_unless(py, data.len() == 1, |watch| predictor.of_images(data, watch.strict()))?;
         let answer = |logits: Vec<f32>| {
             let probabilities = model.head.probabilities(&logits).into_pyarray(py);
             let predicted = model.head.predicted(&logits);
@@ -56,7 +56,7 @@ impl Compiled {
     ) -> PyResult<Vec<Boxes<'py>>> {
         let compile = || compute(py, || Detector::new(model))?.map_err(error);
         let detector = self.detector.get_or_try_init(py, compile)?;
-        let found = watched(py, |watch| detector.of_images(data, watch.strict()))?;
+        let found = watched_unless(py, data.len() == 1, |watch| detector.of_images(data, watch.strict()))?;
         let boxes = |ImageDetections { placed, .. }: ImageDetections| {
             let bounds: Vec<f64> = placed.iter().flat_map(|(_, bounds)| *bounds).collect();
             let bounds = bounds.into_pyarray(py).reshape([placed.len(), 4])?;

@@ -2,6 +2,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -199,6 +200,38 @@ def test_other_threads_go_on(colour):
     done.set()
     thread.join()
     assert max(np.diff(ticks), default=spent) < max(spent / 2, 0.05)
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_one_image_is_explained_as_among_others(colour, threads):
+    model, x = hl.open(colour), images(4, 3, seed=2)[0]
+    hl.set_threads(threads)
+    try:
+        among, scores = model.explain(x, "grad_cam"), model.predict(x)
+        for image, wanted, score in zip(x, among, scores):
+            found = model.explain(image, "grad_cam")
+            assert found.maps["grad_cam"].tobytes() == wanted.maps["grad_cam"].tobytes()
+            assert found.logits.tobytes() == wanted.logits.tobytes() == model.predict(image).logits.tobytes()
+            assert found.logits.tobytes() == score.logits.tobytes()
+    finally:
+        hl.set_threads(None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are read from /proc")
+def test_only_the_package_s_own_threads_compute(colour):
+    """A pool that is shared with the rest of the process would not survive a fork."""
+    code = """
+import os, sys, numpy as np, heatlens as hl
+threads = lambda: {task: open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")}
+hl.set_threads(3)
+model, x = hl.open(sys.argv[1]), np.zeros((5, 32, 32, 3), np.uint8)
+before = threads()
+for given in (x[0], x):
+    model.explain(given, "grad_cam"), model.explain(given, "smoothgrad"), model.predict(given)
+print([name.strip() for task, name in threads().items() if task not in before])
+"""
+    done = subprocess.run([sys.executable, "-c", code, colour], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"  # those of the package are there since the model was opened
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -19,10 +19,13 @@ mod program;
 mod recompute;
 mod run;
 
+use std::sync::Arc;
+
 pub use error::{CompileError, ExecutionError};
 pub use memory::available_memory;
 pub use profile::StepTime;
 pub use program::Program;
+use rayon::ThreadPool;
 
 /// Returns the name of the instruction set that the kernels use on this processor. Results may differ in the last bit
 /// between instruction sets, so it is recorded with them.
@@ -38,6 +41,13 @@ pub fn instruction_set() -> &'static str {
 /// If there is no such set, this processor does not support it, or another one is in use already.
 pub fn pin_instruction_set(name: &str) -> Result<(), String> {
     kernel::Isa::pin(name)
+}
+
+/// Calls `run` on this thread. Programs that it runs use this thread and those of `pool`, even if this thread does not belong
+/// to it. A single sample then needs no thread to be woken before it begins, and none after it ends. Other parallel loops in
+/// `run` do not know of `pool`.
+pub fn with_pool<R>(pool: &Arc<ThreadPool>, run: impl FnOnce() -> R) -> R {
+    kernel::with_pool(pool, run)
 }
 
 /// Measures the peak floating-point operations per second of all threads of the current pool, with multiply-adds in

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::error::ExecutionError;
-use crate::kernel::{Workers, add_assign, with_team};
+use crate::kernel::{Workers, add_assign, on_pool, threads, with_team};
 use crate::memory;
 use crate::plan::{Block, Place};
 use crate::profile::Clock;
@@ -136,13 +136,16 @@ impl Program {
             self.return_workspace(space);
             sums
         };
-        let (chunks, threads) = (kept.len().div_ceil(CHUNK), rayon::current_num_threads());
-        let partial: Vec<Vec<Vec<f32>>> = if chunks < threads || !self.threads_fit(threads) {
+        let (chunks, threads) = (kept.len().div_ceil(CHUNK), threads());
+        let partial: Vec<Vec<Vec<f32>>> = if threads < 2 {
+            let chunks = kept.chunks_mut(CHUNK).enumerate();
+            chunks.map(|chunk| run_chunk(chunk, Workers::Serial)).collect()
+        } else if chunks < threads || !self.threads_fit(threads) {
             let chunks = kept.chunks_mut(CHUNK).enumerate();
             with_team(|| chunks.map(|chunk| run_chunk(chunk, Workers::Pool)).collect())
         } else {
             let chunks = kept.par_chunks_mut(CHUNK).enumerate().with_max_len(1);
-            chunks.map(|chunk| run_chunk(chunk, Workers::Serial)).collect()
+            on_pool(|| chunks.map(|chunk| run_chunk(chunk, Workers::Serial)).collect())
         };
         let totals = add_pairwise(partial).unwrap_or_else(new_sums);
         for (slot, total) in block.sums.iter().zip(totals) {

@@ -8,6 +8,7 @@
 
 pub mod bilinear;
 pub mod data;
+pub mod extremes;
 pub mod nearest;
 pub mod placement;
 pub mod random;

@@ -178,10 +178,10 @@ pub mod trust;
 pub use data::{Preset, Raster as Image};
 pub use explain::Explainer;
 pub use facade::{ClassChoice, Drawing, ExplainerBuilder, Explanation, Heatmap};
-pub use heatlens_cpu::{instruction_set, pin_instruction_set};
+pub use heatlens_cpu::{instruction_set, pin_instruction_set, with_pool};
 pub use heatlens_graph as graph;
 #[doc(hidden)] // for the command and the tests of this repository
-pub use heatlens_image::{bilinear, nearest, random};
+pub use heatlens_image::{bilinear, extremes, nearest, random};
 pub use heatlens_image::{data, render};
 pub use method::Method;
 pub use model::Model;

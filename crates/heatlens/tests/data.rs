@@ -220,3 +220,30 @@ fn inputs_of_several_kinds_keep_their_order_and_get_unique_names() {
     assert!(data.load(5).is_err());
     assert!(error_of(open_inputs(&[""; 0], &options())).contains("no image"));
 }
+
+#[test]
+fn an_item_is_read_once_for_the_model_and_for_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let colour = RgbImage::from_fn(24, 16, |x, y| image::Rgb([(x * 10) as u8, (y * 15) as u8, 77]));
+    colour.save(at("a.png")).unwrap();
+    colour.save(at("b.jpg")).unwrap();
+    GrayImage::from_fn(30, 40, |x, y| Luma([(x * y) as u8])).save(at("c.png")).unwrap();
+    image::RgbaImage::from_pixel(9, 9, image::Rgba([250, 0, 100, 128])).save(at("d.png")).unwrap();
+    write_npy(&at("e.npy"), &[2, 8, 6, 3], &array(&[2, 8, 6, 3]));
+    write_npy(&at("f.npy"), &[1, 3, 8, 6], &[f32::NAN; 144]);
+    let paths: Vec<PathBuf> = ["a.png", "b.jpg", "c.png", "d.png", "e.npy", "f.npy"].map(at).to_vec();
+    let wanted = OpenOptions { preprocessing: Some(Preprocessing::new([3, 8, 6])), ..options() };
+    let data = open_inputs(&paths, &wanted).unwrap();
+    assert_eq!(data.len(), 7);
+    for item in 0..6 {
+        let (sample, original) = data.load_with_original(item).unwrap();
+        let (alone, drawn) = (data.load(item).unwrap(), data.original(item).unwrap());
+        assert_eq!((sample.pixels, sample.display), (alone.pixels, alone.display), "{item}");
+        assert_eq!((original.picture, original.lossy), (drawn.picture, drawn.lossy), "{item}");
+    }
+    for item in [6, 7] {
+        let message = data.load(item).unwrap_err().to_string();
+        assert_eq!(data.load_with_original(item).unwrap_err().to_string(), message);
+    }
+}

@@ -21,7 +21,7 @@ PathLike = str | os.PathLike[str]
 Layer = Any  # a name, a torch module or a Keras layer
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Question:
     """What the library is asked; it reads the fields by their names."""
 

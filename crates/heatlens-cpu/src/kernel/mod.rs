@@ -47,6 +47,6 @@ pub(crate) use gemm::{Gemm, GemmShape, Right};
 pub(crate) use max_pool::MaxPool2d;
 pub(crate) use peak_flops::peak_flops;
 pub(crate) use simd::Isa;
-pub(crate) use team::with_team;
+pub(crate) use team::{on_pool, threads, with_pool, with_team};
 pub(crate) use window::Window2d;
 pub(crate) use workers::Workers;

@@ -6,10 +6,12 @@
 //! the pool, so nobody waits for it either.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use rayon::ThreadPool;
 
 /// Relation of a thread to a team.
 enum Role {
@@ -23,6 +25,8 @@ enum Role {
 
 thread_local! {
     static ROLE: Cell<Role> = const { Cell::new(Role::Alone) };
+    /// Pool given by [`with_pool`].
+    static POOL: RefCell<Option<Arc<ThreadPool>>> = const { RefCell::new(None) };
 }
 
 /// Rounds of looking for a job, some microseconds, before other threads of the machine get a turn after each.
@@ -30,26 +34,63 @@ const PATIENCE: u32 = 1 << 10;
 /// Turns for other threads before a member sleeps until the next job: some tens of microseconds on a quiet machine.
 const TURNS: u32 = 1 << 6;
 
-/// Calls `run` on a thread of the pool that leads the other threads.
-pub(crate) fn with_team<R: Send>(run: impl FnOnce() -> R + Send) -> R {
-    let members = rayon::current_num_threads();
-    if members < 2 {
+/// Calls `run` on this thread. Teams and parallel loops of programs in `run` consist of this thread and those of `pool`.
+pub(crate) fn with_pool<R>(pool: &Arc<ThreadPool>, run: impl FnOnce() -> R) -> R {
+    struct Before(Option<Arc<ThreadPool>>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            POOL.replace(self.0.take());
+        }
+    }
+    let _before = Before(POOL.replace(Some(Arc::clone(pool))));
+    run()
+}
+
+/// Returns the number of threads that a program can use.
+pub(crate) fn threads() -> usize {
+    POOL.with_borrow(|pool| match pool {
+        Some(pool) => pool.current_num_threads(),
+        None => rayon::current_num_threads(),
+    })
+}
+
+/// Calls `run` where parallel loops use the threads of the pool.
+pub(crate) fn on_pool<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    match POOL.with_borrow(Clone::clone) {
+        Some(pool) => pool.install(run),
+        None => run(),
+    }
+}
+
+/// Calls `run` on this thread, which leads the other threads of the pool.
+pub(crate) fn with_team<R>(run: impl FnOnce() -> R) -> R {
+    let members = threads();
+    let before = Taken::instead_of(Role::Member);
+    if members < 2 || !matches!(before.0, Role::Alone) {
+        drop(before);
         return run();
     }
-    rayon::scope(|scope| {
-        let before = Taken::instead_of(Role::Member);
-        if !matches!(before.0, Role::Alone) {
-            return run();
-        }
-        let team = Arc::new(Team { members, ..Team::default() });
-        for _ in 1..members {
-            let team = Arc::clone(&team);
-            scope.spawn(move |_| team.follow());
-        }
+    let team = Arc::new(Team { members, ..Team::default() });
+    let followers = || (1..members).map(|_| Arc::clone(&team)).map(|team| move || team.follow());
+    let lead = || {
+        let _before = before;
         ROLE.set(Role::Leader(Arc::clone(&team)));
         let _end = End(&team);
         run()
-    })
+    };
+    // A thread of another pool, or of none, does not wait for members that join too late.
+    if let Some(pool) = POOL.with_borrow(Clone::clone) {
+        followers().for_each(|follow| pool.spawn(follow));
+        lead()
+    } else if rayon::current_thread_index().is_none() {
+        followers().for_each(rayon::spawn);
+        lead()
+    } else {
+        rayon::in_place_scope(|scope| {
+            followers().for_each(|follow| scope.spawn(move |_| follow()));
+            lead()
+        })
+    }
 }
 
 /// Calls `task` for every index below `count` on the team that this thread leads, or on this thread if it is a member;
@@ -248,6 +289,32 @@ mod tests {
             assert!(!share(4, &add), "the team is gone");
         });
         assert_eq!(count.into_inner(), 8 + 12 + 5);
+    }
+
+    #[test]
+    fn a_thread_leads_a_pool_that_it_does_not_belong_to() {
+        let own = std::thread::current().id();
+        let pool = Arc::new(pool(3));
+        assert_eq!(threads(), rayon::current_num_threads());
+        with_pool(&pool, || {
+            assert_eq!(threads(), 3);
+            let ids = Mutex::new(std::collections::BTreeSet::new());
+            let note = |_| {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                ids.lock().unwrap().insert(format!("{:?}", std::thread::current().id()));
+            };
+            assert!(!share(1, &note), "there is no team");
+            with_team(|| {
+                assert_eq!(std::thread::current().id(), own);
+                assert!(share(100, &note));
+            });
+            assert_eq!(ids.lock().unwrap().len(), 3);
+            assert!(on_pool(|| rayon::current_thread_index().is_some() && threads() == 3));
+        });
+        assert!(on_pool(|| rayon::current_thread_index().is_none()));
+        let panics = || with_pool(&pool, || with_team(|| share(9, &|i| assert!(i != 4))));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert!(on_pool(|| rayon::current_thread_index().is_none()), "also after a panic");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::team;
 pub(crate) enum Workers {
     /// The calling thread: other threads are busy with other samples.
     Serial,
-    /// The team that the calling thread leads, or else the current rayon pool.
+    /// The team that the calling thread leads, or else the threads of the pool.
     Pool,
 }
 
@@ -21,7 +21,7 @@ impl Workers {
         match self {
             Self::Pool if count > 1 => {
                 if !team::share(count, &task) {
-                    (0..count).into_par_iter().for_each(&task);
+                    team::on_pool(|| (0..count).into_par_iter().for_each(&task));
                 }
             }
             _ => (0..count).for_each(task),

@@ -9,9 +9,10 @@ use super::npy::{CheckedHeader, read_header};
 use super::npz::{entry_names, with_entry};
 use super::numbers::{Range as Values, Reading, depends_on_range, full_value, reading};
 use super::{
-    ArrayNumbers, DataError, Dataset, ElementType, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Preprocessing,
-    Raster, Sample,
+    ArrayNumbers, DataError, Dataset, ElementType, Layout, MAX_CLASSES, MAX_SIDE, OpenOptions, Original,
+    Preprocessing, Raster, Sample,
 };
+use crate::extremes::extremes;
 
 /// Maximum number of elements, from the beginning of an array, that are examined to find their range: 1 GiB as f32.
 const MAX_LOOKED_AT: usize = 1 << 28;
@@ -108,7 +109,7 @@ impl ArrayDataset {
         })?;
         let range = match depends_on_range(stored.element) && stored.rows.len() < rows_in_file {
             true => images.with(|header, reader| header.range(reader, MAX_LOOKED_AT, path))?,
-            false => Values::of(stored.values.iter().copied()),
+            false => Values::of(&stored.values),
         };
         let mut data = Self::of(path, rows_in_file, stored, range, options);
         let (labels, classes) = match labels {
@@ -148,7 +149,7 @@ impl ArrayDataset {
         }
         let all_rows = shape.first().copied().unwrap_or(0);
         let rows = pick(all_rows, options, path)?;
-        let range = Values::of(values.iter().copied());
+        let range = Values::of(&values);
         let size: usize = image.iter().product();
         values.truncate(rows.end * size);
         values.drain(..rows.start * size);
@@ -195,22 +196,24 @@ impl ArrayDataset {
         let row = row.ok_or(DataError::NoSuchItem { item, len: self.len() })?;
         let mut pixels = Vec::with_capacity(size);
         match self.layout {
-            Layout::Nchw => pixels.extend_from_slice(row),
-            Layout::Nhwc => {
+            Layout::Nhwc if channels > 1 => {
                 for channel in 0..channels {
                     pixels.extend(row.iter().skip(channel).step_by(channels));
                 }
             }
+            _ => pixels.extend_from_slice(row),
         }
-        match pixels.iter().position(|value| !value.is_finite()) {
-            None => Ok(pixels),
-            Some(at) => Err(DataError::NotFinite {
-                path: self.path.clone(),
-                row: self.index(item),
-                position: [at / area, at % area / width, at % width],
-                value: pixels[at],
-            }),
+        // Without an early end, which would keep the compiler from using vector instructions.
+        if pixels.iter().fold(true, |finite, value| finite & value.is_finite()) {
+            return Ok(pixels);
         }
+        let at = pixels.iter().position(|value| !value.is_finite()).unwrap_or(0);
+        Err(DataError::NotFinite {
+            path: self.path.clone(),
+            row: self.index(item),
+            position: [at / area, at % area / width, at % width],
+            value: pixels[at],
+        })
     }
 }
 
@@ -268,6 +271,12 @@ impl Dataset for ArrayDataset {
                 Ok(Sample { pixels: raster.values, shape, display })
             }
         }
+    }
+
+    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError> {
+        let sample = self.load(item)?;
+        let picture = sample.display.clone();
+        Ok((sample, Original { picture, lossy: false, room: None }))
     }
 }
 
@@ -376,7 +385,7 @@ fn read_labels(
 /// minimum and maximum. They depend on the image alone; an image of zeros and ones is black and white in any element
 /// type.
 fn display_window(values: &[f32]) -> (f32, f32) {
-    let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+    let [low, high] = extremes(values);
     match (low >= 0.0, high) {
         (true, high) if high <= 1.0 => (0.0, 1.0),
         (true, high) if high <= 255.0 => (0.0, 255.0),

@@ -110,4 +110,9 @@ impl Dataset for Concat {
         let (part, item) = self.locate(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
         part.original(item)
     }
+
+    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError> {
+        let (part, item) = self.locate(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
+        part.load_with_original(item)
+    }
 }

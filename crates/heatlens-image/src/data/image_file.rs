@@ -60,11 +60,12 @@ pub(super) fn read_within(path: &Path) -> Result<(Raster, Option<MemoryReservati
     Ok((raster, room))
 }
 
+/// Bytes per sample for drawing an image at its original size, together with its heat and three pictures of it.
+const DRAWN: u64 = 13;
+
 /// Reads the image at `path` for display, decoded as in [`read_image`].
 pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
-    let lossy = matches!(sniff(path), Ok(FileKind::Image(ImageFormat::Jpeg)));
-    // It is drawn at its original size, together with its heat and three pictures of it.
-    let (image, room) = decode(path, 13)?;
+    let (image, room) = decode(path, DRAWN)?;
     let picture = match image {
         // The most common case by far; it needs no conversion to floats.
         DynamicImage::ImageRgb8(picture) => picture,
@@ -73,7 +74,23 @@ pub(super) fn read_original(path: &Path) -> Result<Original, DataError> {
             raster.to_picture(0.0, 1.0)
         }
     };
-    Ok(Original { picture, lossy, room })
+    Ok(Original { picture, lossy: is_lossy(path), room })
+}
+
+/// Same as [`read_image`] and [`read_original`], decoding the file once.
+pub(super) fn read_with_original(path: &Path) -> Result<(Raster, Original), DataError> {
+    let (image, room) = decode(path, DRAWN)?;
+    let raster = raster(&image).ok_or_else(|| unsupported(path, &image))?;
+    let picture = match image {
+        DynamicImage::ImageRgb8(picture) => picture,
+        _ => raster.to_picture(0.0, 1.0),
+    };
+    Ok((raster, Original { picture, lossy: is_lossy(path), room }))
+}
+
+/// True for a JPEG.
+fn is_lossy(path: &Path) -> bool {
+    matches!(sniff(path), Ok(FileKind::Image(ImageFormat::Jpeg)))
 }
 
 /// Decodes an image and reserves memory: the decoder's needs, plus `later` bytes per sample for further processing.

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::classes::{by_name, listed};
-use super::image_file::{ImageShape, image_shape, read_original, read_within};
+use super::image_file::{ImageShape, image_shape, read_original, read_with_original, read_within};
 use super::naming::names_of_files;
 use super::survey::survey;
 use super::walk::{below, file_name, left_out, list};
-use super::{DataError, Dataset, OpenOptions, Original, Preprocessing, Sample};
+use super::{DataError, Dataset, OpenOptions, Original, Preprocessing, Raster, Sample};
 
 /// Image files, decoded on demand.
 #[derive(Debug)]
@@ -81,8 +81,15 @@ impl ImageFiles {
         self
     }
 
-    fn file(&self, item: usize) -> Option<&Path> {
-        self.files.get(item).map(|(path, _)| path.as_path())
+    fn file(&self, item: usize) -> Result<&Path, DataError> {
+        let file = self.files.get(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
+        Ok(&file.0)
+    }
+
+    /// Converts a decoded image to model input.
+    fn sample(&self, raster: Raster) -> Result<Sample, DataError> {
+        let (seen, pixels) = self.preprocessing.apply(raster)?;
+        Ok(Sample { pixels, shape: self.shape(), display: seen.to_picture(0.0, 1.0) })
     }
 }
 
@@ -96,7 +103,7 @@ impl Dataset for ImageFiles {
     }
 
     fn source(&self, item: usize) -> String {
-        self.file(item).map(|path| path.display().to_string()).unwrap_or_default()
+        self.file(item).map_or_else(|_| String::new(), |path| path.display().to_string())
     }
 
     fn index(&self, item: usize) -> usize {
@@ -121,19 +128,21 @@ impl Dataset for ImageFiles {
     }
 
     fn original_size(&self, item: usize) -> Result<[usize; 2], DataError> {
-        let path = self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
-        image_shape(path).map(|shape| [shape.height, shape.width])
+        image_shape(self.file(item)?).map(|shape| [shape.height, shape.width])
     }
 
     fn load(&self, item: usize) -> Result<Sample, DataError> {
-        let path = self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?;
-        let (raster, _room) = read_within(path)?;
-        let (seen, pixels) = self.preprocessing.apply(raster)?;
-        Ok(Sample { pixels, shape: self.shape(), display: seen.to_picture(0.0, 1.0) })
+        let (raster, _room) = read_within(self.file(item)?)?;
+        self.sample(raster)
     }
 
     fn original(&self, item: usize) -> Result<Original, DataError> {
-        read_original(self.file(item).ok_or(DataError::NoSuchItem { item, len: self.len() })?)
+        read_original(self.file(item)?)
+    }
+
+    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError> {
+        let (raster, original) = read_with_original(self.file(item)?)?;
+        Ok((self.sample(raster)?, original))
     }
 }
 

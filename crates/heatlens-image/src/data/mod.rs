@@ -168,4 +168,10 @@ pub trait Dataset: Send + Sync + Debug {
     fn original(&self, item: usize) -> Result<Original, DataError> {
         Ok(Original { picture: self.load(item)?.display, lossy: false, room: None })
     }
+
+    /// Returns what [`load`](Self::load) and [`original`](Self::original) do, reading the item once.
+    ///
+    /// # Errors
+    /// As for both.
+    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError>;
 }

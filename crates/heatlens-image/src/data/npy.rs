@@ -144,7 +144,7 @@ impl CheckedHeader {
         while left > 0 {
             let count = left.min(CHUNK_BYTES / 8);
             let values = self.decode(reader, count).map_err(DataError::io(path, "read"))?;
-            let found = Values::of(values);
+            let found = Values::of(&values);
             range = range.into_iter().chain(found).reduce(Values::and);
             left -= count;
         }

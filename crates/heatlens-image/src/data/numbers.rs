@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{ElementType, Preprocessing};
+use crate::extremes::extremes;
 
 /// Arrays that are treated as pixels and preprocessed like image files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,8 +61,13 @@ pub(super) struct Range {
 }
 
 impl Range {
-    pub(super) fn of(values: impl IntoIterator<Item = f32>) -> Option<Self> {
-        values.into_iter().filter(|v| v.is_finite()).map(|v| Self { low: v, high: v }).reduce(Self::and)
+    pub(super) fn of(values: &[f32]) -> Option<Self> {
+        let [low, high] = extremes(values);
+        if low.is_finite() && high.is_finite() {
+            return Some(Self { low, high });
+        }
+        let finite = values.iter().filter(|v| v.is_finite());
+        finite.map(|&v| Self { low: v, high: v }).reduce(Self::and)
     }
 
     pub(super) fn and(self, other: Self) -> Self {
@@ -231,8 +237,11 @@ mod tests {
 
     #[test]
     fn the_range_leaves_out_what_is_no_number() {
-        assert_eq!(Range::of([f32::NAN, 2.0, -1.0, f32::INFINITY]), Some(Range { low: -1.0, high: 2.0 }));
-        assert_eq!(Range::of([f32::NAN]), None);
+        assert_eq!(Range::of(&[f32::NAN, 2.0, -1.0, f32::INFINITY]), Some(Range { low: -1.0, high: 2.0 }));
+        assert_eq!(Range::of(&[f32::NAN, 2.0, -1.0]), Some(Range { low: -1.0, high: 2.0 }));
+        for values in [&[][..], &[f32::NAN], &[f32::INFINITY, f32::NEG_INFINITY]] {
+            assert_eq!(Range::of(values), None, "{values:?}");
+        }
         assert_eq!("raw".parse(), Ok(Scale::Raw));
         assert_eq!("0.5".parse(), Ok(Scale::Factor(0.5)));
         assert!("rwa".parse::<Scale>().unwrap_err().contains("raw, found \"rwa\""));

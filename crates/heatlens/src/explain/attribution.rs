@@ -7,6 +7,7 @@ use heatlens_graph::op::unary::UnaryFunction;
 use heatlens_graph::{Builder, DefaultRules, Graph, GraphError, ValueId, differentiate};
 
 use crate::explain::{Focus, MapSpec, Tensors};
+use crate::extremes::extremes;
 use crate::method::{MapKind, Method};
 use crate::model::{Layer, Placement};
 use crate::target::Score;
@@ -136,8 +137,7 @@ impl fmt::Display for ZeroMap {
 impl Attribution {
     /// Creates the attribution of a map from its values and its [`probes`].
     pub(super) fn new(spec: &MapSpec, class: usize, values: Vec<f32>, probes: Option<Probes<f32>>) -> Self {
-        let raw_min = values.iter().copied().fold(f32::INFINITY, f32::min);
-        let raw_max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let [raw_min, raw_max] = extremes(&values);
         let zero = if values.iter().any(|v| !v.is_finite()) {
             Some(ZeroMap::NotFinite)
         } else {
@@ -150,8 +150,7 @@ impl Attribution {
 
     /// Replaces the values of the map, for example by an average or a fusion.
     pub(super) fn replace(&mut self, shape: Vec<usize>, values: Vec<f32>) {
-        self.raw_min = values.iter().copied().fold(f32::INFINITY, f32::min);
-        self.raw_max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        [self.raw_min, self.raw_max] = extremes(&values);
         let finite = values.iter().all(|v| v.is_finite());
         self.zero = match (finite, self.raw_max > 0.0) {
             (false, _) => Some(ZeroMap::NotFinite),

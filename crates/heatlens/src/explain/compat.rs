@@ -1,6 +1,7 @@
 //! Post-processing of layer maps as in other libraries, for comparison with them. By default maps stay raw and signed.
 
 use crate::bilinear::resize;
+use crate::extremes::extremes;
 use crate::nearest::Named;
 
 /// Library whose post-processing is reproduced.
@@ -53,9 +54,9 @@ impl Compat {
 
 /// Subtracts the minimum and divides by the guarded maximum of the result.
 fn normalised(mut values: Vec<f32>, guard: impl Fn(f32) -> f32) -> Vec<f32> {
-    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let [low, _] = extremes(&values);
     values.iter_mut().for_each(|v| *v -= low);
-    let divisor = guard(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let divisor = guard(extremes(&values)[1]);
     values.iter_mut().for_each(|v| *v /= divisor);
     values
 }

@@ -273,6 +273,12 @@ impl Explainer {
         self.passes.iter().any(|passes| passes.is_long())
     }
 
+    /// True if a single run of a program explains an image: no method makes passes of its own.
+    #[must_use]
+    pub fn is_single_run(&self) -> bool {
+        self.passes.is_empty() && !self.augment
+    }
+
     fn explanation(
         &self,
         outputs: &[Vec<f32>],

@@ -1,12 +1,15 @@
 //! Explanation of images of various types.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use image::RgbImage;
+use rayon::prelude::*;
 
 use crate::data::{DataError, Dataset, Layout, Raster, changes_to, changes_to_file};
 use crate::explain::{ExplainError, Explainer};
+use crate::extremes::extremes;
 use crate::facade::Explanation;
 use crate::facade::explanation::Names;
 use crate::method::{MethodError, Stop};
@@ -77,7 +80,7 @@ impl Explainer {
             let (_, pixels) = settings.apply(image)?;
             Ok(Prepared { picture, view, pixels, changes })
         });
-        self.explain_prepared(prepared, &|| false)
+        self.explain_each(prepared, |image| image, &|| false)
     }
 
     /// Explains an array of images at the model's input size, with pixels from 0 to 1. Scaling and normalisation are
@@ -115,7 +118,7 @@ impl Explainer {
             settings.prepare(&mut pixels);
             Ok(Prepared { picture, view: CropTransform::whole([h, w]), pixels, changes: Vec::new() })
         });
-        self.explain_prepared(prepared, &|| false)
+        self.explain_each(prepared, |image| image, &|| false)
     }
 
     /// Explains items of a data set that was opened for the model, as in a [run](crate::run).
@@ -141,35 +144,46 @@ impl Explainer {
         items: impl IntoIterator<Item = usize>,
         stop: &Stop<'_>,
     ) -> Result<Vec<Explanation>, ExplainError> {
-        let prepared = items.into_iter().map(|item| {
-            let BaseImage { picture, view, .. } = BaseImage::load(data, item)?;
-            Ok(Prepared { picture, view, pixels: data.load(item)?.pixels, changes: Vec::new() })
-        });
-        self.explain_prepared(prepared, stop)
+        let prepare = |item| {
+            let (sample, original) = data.load_with_original(item)?;
+            let BaseImage { picture, view, .. } = BaseImage::of(original, data);
+            Ok(Prepared { picture, view, pixels: sample.pixels, changes: Vec::new() })
+        };
+        self.explain_each(items.into_iter(), prepare, stop)
     }
 
-    fn explain_prepared(
+    /// Explains images group by group. `prepare` runs in parallel for those of a group.
+    fn explain_each<T: Send>(
         &self,
-        mut images: impl Iterator<Item = Result<Prepared, DataError>>,
+        mut images: impl Iterator<Item = T>,
+        prepare: impl Fn(T) -> Result<Prepared, DataError> + Sync,
         stop: &Stop<'_>,
     ) -> Result<Vec<Explanation>, ExplainError> {
         let names = Arc::new(Names::of(self));
         let together = if self.takes_passes() { 1 } else { TOGETHER };
         let mut all = Vec::new();
         loop {
-            let group: Vec<Prepared> = images.by_ref().take(together).collect::<Result<_, _>>()?;
+            let group: Vec<T> = images.by_ref().take(together).collect();
             if group.is_empty() {
                 return Ok(all);
             }
+            let group: Vec<_> = match group.len() {
+                1 => group.into_iter().map(&prepare).collect(),
+                _ => group.into_par_iter().map(&prepare).collect(),
+            };
+            // The first error in the order of the images.
+            let group: Vec<Prepared> = group.into_iter().collect::<Result<_, _>>()?;
             if stop() {
                 return Err(MethodError::Stopped.into());
             }
-            let pixels: Vec<f32> = group.iter().flat_map(|image| &image.pixels).copied().collect();
+            let pixels = match group.as_slice() {
+                [one] => Cow::Borrowed(&one.pixels),
+                group => Cow::Owned(group.iter().flat_map(|image| &image.pixels).copied().collect()),
+            };
             let found = self.explain_until(&pixels, group.len(), stop)?;
             all.extend(group.into_iter().zip(found).map(
                 |(Prepared { picture, view, pixels, changes }, found)| {
-                    let low = pixels.iter().copied().fold(f32::INFINITY, f32::min);
-                    let high = pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let [low, high] = extremes(&pixels);
                     let remarks = changes.into_iter().chain(self.model().range_problem(low, high)).collect();
                     Explanation { found, picture, view, names: Arc::clone(&names), remarks }
                 },

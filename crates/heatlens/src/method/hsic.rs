@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::extremes::extremes;
 use crate::method::multi_pass::TargetProgram;
-use crate::method::parts::{GridMasks, extremes};
+use crate::method::parts::GridMasks;
 use crate::method::{
     MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting,
     Work,

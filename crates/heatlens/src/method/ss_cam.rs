@@ -1,6 +1,7 @@
 //! SS-CAM: smoothed Score-CAM.
 
-use crate::method::parts::{ChannelMasks, Views, extremes};
+use crate::extremes::extremes;
+use crate::method::parts::{ChannelMasks, Views};
 use crate::method::{MapKind, Method, MethodError, MethodParameter, MultiPass, PassContext, Setting, Work};
 
 /// Registry entry. This is the paper's first form, with noise on the feature map. Its strength is a share of the

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::explain::Attribution;
+use crate::extremes::extremes;
 use crate::metric::UpsampledMap;
 use crate::random::Key;
 
@@ -62,8 +63,7 @@ impl ImageContext<'_> {
     /// Returns the difference between the largest and the smallest value.
     #[must_use]
     pub fn range(&self) -> f32 {
-        let low = self.pixels.iter().copied().fold(f32::INFINITY, f32::min);
-        let high = self.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let [low, high] = extremes(self.pixels);
         (high - low).max(0.0)
     }
 }

@@ -1,6 +1,7 @@
 //! A map at the size of the image it explains.
 
 use crate::explain::Attribution;
+use crate::extremes::extremes;
 use crate::random::Key;
 use crate::render::Map;
 
@@ -47,8 +48,7 @@ pub fn by_largest(heat: &[f32]) -> Vec<f32> {
 /// Normalizes to the range 0 to 1; zeros if all values are equal.
 #[must_use]
 pub fn min_max(values: &[f32]) -> Vec<f32> {
-    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let [low, high] = extremes(values);
     let factor = if high > low { (high - low).recip() } else { 0.0 };
     values.iter().map(|v| (v - low) * factor).collect()
 }

@@ -22,7 +22,11 @@ pub(crate) struct Batch {
 impl Batch {
     /// Reads items in parallel.
     pub(crate) fn read(data: &dyn Dataset, items: &[usize]) -> Self {
-        let loaded: Vec<_> = items.par_iter().map(|&item| (item, data.load(item))).collect();
+        let load = |&item: &usize| (item, data.load(item));
+        let loaded: Vec<_> = match items {
+            [item] => vec![load(item)],
+            _ => items.par_iter().map(load).collect(),
+        };
         let mut batch = Self { items: Vec::new(), samples: Vec::new(), broken: Vec::new() };
         for (item, sample) in loaded {
             match sample {
@@ -38,7 +42,7 @@ impl Batch {
 
     /// Returns the pixels of the images, one after the other.
     pub(crate) fn pixels(&self) -> Vec<f32> {
-        self.samples.iter().flat_map(|sample| &sample.pixels).copied().collect()
+        self.samples.iter().map(|sample| sample.pixels.as_slice()).collect::<Vec<_>>().concat()
     }
 }
 

@@ -27,10 +27,15 @@ impl BaseImage {
     /// # Errors
     /// If it cannot be read.
     pub fn load(data: &dyn Dataset, item: usize) -> Result<Self, DataError> {
-        let Original { picture, lossy, room } = data.original(item)?;
+        Ok(Self::of(data.original(item)?, data))
+    }
+
+    /// Returns an image that was read from the data set.
+    #[must_use]
+    pub fn of(Original { picture, lossy, room }: Original, data: &dyn Dataset) -> Self {
         let model = data.preprocessing();
         let view = CropTransform::new(size_of(&picture), [model.height, model.width], model.resize);
-        Ok(Self { picture, view, lossy, room })
+        Self { picture, view, lossy, room }
     }
 
     /// Returns the image at the size of the pictures drawn of it.

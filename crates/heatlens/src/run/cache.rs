@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::data::{Sample, open_growing};
 use crate::explain::{Attribution, Explainer, Focus, ImageAttributions, MapSpec, Tensors, ZeroMap};
+use crate::extremes::extremes;
 use crate::model::{Head, Layer};
 use crate::run::checksum::{checksum, checksum_of};
 use crate::run::sinks::manifest;
@@ -276,6 +277,7 @@ fn attribution(file: &mut impl Read, spec: &MapSpec, head: &Head) -> std::io::Re
     let mut focus = vec![0; Focus::stored_len(head)];
     file.read_exact(&mut focus)?;
     let values = floats(file, spec.shape.iter().product())?;
+    let [raw_min, raw_max] = extremes(&values);
     Ok(Attribution {
         focus: Focus::stored(head, &focus),
         method: spec.method,
@@ -283,8 +285,8 @@ fn attribution(file: &mut impl Read, spec: &MapSpec, head: &Head) -> std::io::Re
         class,
         shape: spec.shape.clone(),
         placement: spec.placement,
-        raw_min: values.iter().copied().fold(f32::INFINITY, f32::min),
-        raw_max: values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        raw_min,
+        raw_max,
         values,
         zero,
     })

@@ -15,6 +15,7 @@ mod similarity_retained;
 use serde_json::{Value, json};
 
 use crate::explain::{ExplainError, ExplainOptions, Explainer};
+use crate::extremes::extremes;
 use crate::method::{self, Method, MethodError, MethodSettings};
 use crate::model::Model;
 use crate::random::{Key, Use};
@@ -179,8 +180,7 @@ pub fn measure(
 fn noisy(images: PredictedImages<'_>, key: Key) -> Vec<f32> {
     let len = images.pixels.len() / images.classes.len().max(1);
     let noisy = |(i, image): (usize, &[f32])| {
-        let low = image.iter().copied().fold(f32::INFINITY, f32::min);
-        let high = image.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let [low, high] = extremes(image);
         let (radius, mut rng) = (UNSEEN * (high - low), key.at(i as u64).rng());
         image.iter().map(|pixel| pixel + (2.0 * rng.uniform() - 1.0) * radius).collect::<Vec<f32>>()
     };

@@ -1,5 +1,6 @@
 //! Baselines: images without information to compare an image with.
 
+use crate::extremes::extremes;
 use crate::method::parts::blur;
 use crate::random::Key;
 
@@ -33,12 +34,6 @@ pub(in crate::method) fn blend(image: &mut [f32], fill: &[f32], mask: &[f32]) {
             *pixel = mask * *pixel + (1.0 - mask) * fill;
         }
     }
-}
-
-/// Returns the smallest and the largest value.
-pub(in crate::method) fn extremes(values: &[f32]) -> [f32; 2] {
-    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
-    [low, values.iter().copied().fold(f32::NEG_INFINITY, f32::max)]
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]

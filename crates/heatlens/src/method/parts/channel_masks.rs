@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::bilinear::Enlargement;
+use crate::extremes::extremes;
 use crate::method::multi_pass::TargetProgram;
-use crate::method::parts::baseline::extremes;
 use crate::method::parts::blend;
 use crate::method::{MethodError, MultiPass, PassContext, PassCount, PassInput};
 use crate::model::Placement;

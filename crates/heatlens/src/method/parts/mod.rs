@@ -10,7 +10,7 @@ mod random_masks;
 mod segments;
 mod solve;
 
-pub(super) use baseline::{baseline, blend, extremes};
+pub(super) use baseline::{baseline, blend};
 pub(crate) use blur::blur;
 pub(super) use channel_masks::{ChannelMasks, Views};
 pub(super) use grid_masks::GridMasks;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::extremes::extremes;
 use crate::method::multi_pass::TargetProgram;
-use crate::method::parts::baseline::extremes;
 use crate::method::{MethodError, MethodParameter, MultiPass, PassContext, PassCount, PassInput, Setting};
 use crate::random::Key;
 

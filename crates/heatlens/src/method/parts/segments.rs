@@ -1,6 +1,7 @@
 //! Segmentation of an image, used by LIME and Kernel SHAP.
 
-use crate::method::parts::baseline::{baseline, extremes};
+use crate::extremes::extremes;
+use crate::method::parts::baseline::baseline;
 use crate::method::{MethodError, MethodParameter, PassContext, Setting};
 use crate::random::Key;
 
