@@ -1,6 +1,10 @@
 //! Audit of the model and of its images: the model's verdict, duplicates, and images unlike the training data.
 
-use crate::data::{Dataset, OpenOptions, open_training};
+use rayon::prelude::*;
+
+use crate::data::{Dataset, OpenOptions, Sample, open_training};
+use crate::extremes::extremes;
+use crate::predict::Batch;
 use crate::run::audit::timing::Clock;
 use crate::run::{AuditRequest, Monitor, RunError};
 use crate::trust::audit::{Auditor, Judged, ModelVerdict, Purpose, judge as judge_scores};
@@ -39,8 +43,7 @@ pub(super) fn judge(
     let dead = clock.time("model", || dead_layers(model, &seen.pixels, active))?;
     verdict.problems.extend(dead_channel_problems(&dead, false));
     verdict.dead = dead;
-    let low = seen.pixels.iter().copied().fold(f32::INFINITY, f32::min);
-    let high = seen.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let [low, high] = extremes(&seen.pixels);
     verdict.problems.extend(model.range_problem(low, high));
     clock.time("duplicates", || duplicates(auditor, data, &seen, request, monitor, &mut verdict))?;
     Ok(verdict)
@@ -63,20 +66,16 @@ fn look_at(auditor: &Auditor, data: &dyn Dataset, monitor: &dyn Monitor) -> Resu
     let total = data.len().min(MOST_IMAGES);
     monitor.begin(total, "images judged");
     for start in (0..total).step_by(TOGETHER) {
-        let mut pixels = Vec::new();
-        let before = seen.items.len();
-        for item in start..total.min(start + TOGETHER) {
-            // Broken images are reported when the methods are measured.
-            let Ok(sample) = data.load(item) else { continue };
-            seen.items.push(item);
-            seen.prints.push(Fingerprint::of(&sample.display));
-            seen.moments.push(moments(&sample.pixels));
-            if seen.items.len() <= ACTIVITY_IMAGES {
-                seen.pixels.extend_from_slice(&sample.pixels);
-            }
-            pixels.extend(sample.pixels);
-        }
-        seen.logits.extend(auditor.logits(&pixels, seen.items.len() - before)?);
+        // Broken images are reported when the methods are measured.
+        let items: Vec<usize> = (start..total.min(start + TOGETHER)).collect();
+        let batch = Batch::read(data, &items);
+        let still = ACTIVITY_IMAGES.saturating_sub(seen.items.len());
+        seen.pixels.extend(batch.samples.iter().take(still).flat_map(|sample| &sample.pixels));
+        seen.logits.extend(auditor.logits(&batch.pixels(), batch.items.len())?);
+        let (prints, moments) = prints_and_moments(&batch);
+        seen.prints.extend(prints);
+        seen.moments.extend(moments);
+        seen.items.extend(batch.items);
         if !monitor.advance(TOGETHER.min(total - start)) {
             monitor.end();
             return Err(RunError::Interrupted);
@@ -84,6 +83,12 @@ fn look_at(auditor: &Auditor, data: &dyn Dataset, monitor: &dyn Monitor) -> Resu
     }
     monitor.end();
     Ok(seen)
+}
+
+/// Returns for each image its fingerprint, and the mean and standard deviation of its pixels.
+fn prints_and_moments(batch: &Batch) -> (Vec<Fingerprint>, Vec<[f64; 2]>) {
+    let of = |sample: &Sample| (Fingerprint::of(&sample.display), moments(&sample.pixels));
+    batch.samples.par_iter().map(of).unzip()
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -135,11 +140,13 @@ fn duplicates(
     };
     let training = open_training(path, &OpenOptions { rows: None, ..like })?;
     let (mut prints, mut known, mut sources) = (Vec::new(), Vec::new(), Vec::new());
-    for item in 0..training.len().min(MOST_IMAGES) {
-        let Ok(sample) = training.load(item) else { continue };
-        prints.push(Fingerprint::of(&sample.display));
-        known.push(moments(&sample.pixels));
-        sources.push(training.source(item));
+    let items: Vec<usize> = (0..training.len().min(MOST_IMAGES)).collect();
+    for some in items.chunks(TOGETHER) {
+        let batch = Batch::read(training.as_ref(), some);
+        let (more, moments) = prints_and_moments(&batch);
+        prints.extend(more);
+        known.extend(moments);
+        sources.extend(batch.items.iter().map(|&item| training.source(item)));
         if !monitor.advance(0) {
             return Err(RunError::Interrupted);
         }
