@@ -76,6 +76,7 @@ def on_spark(model, folder, workers):
     build = SparkSession.builder.master(f"local-cluster[{workers},1,1024]").config("spark.ui.enabled", "false")
     # Tasks must not wait for the worker that keeps their rows: all of them may be with the one that started first.
     build = build.config("spark.locality.wait", "0").config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
+    build = build.config("spark.executor.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
     spark = build.config("spark.sql.execution.arrow.maxRecordsPerBatch", str(ROWS)).getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
     explain = hs.explain(str(model), ["grad_cam"], image="image", id="id", threads=1)

@@ -76,10 +76,6 @@ impl Dataset for Pictures {
     fn original(&self, item: usize) -> Result<Original, DataError> {
         Ok(Original { picture: self.image(item)?.to_picture(0.0, 1.0), lossy: false, room: None })
     }
-
-    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError> {
-        Ok((self.load(item)?, self.original(item)?))
-    }
 }
 
 /// Selected images of a data set.

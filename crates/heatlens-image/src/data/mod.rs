@@ -169,9 +169,11 @@ pub trait Dataset: Send + Sync + Debug {
         Ok(Original { picture: self.load(item)?.display, lossy: false, room: None })
     }
 
-    /// Returns what [`load`](Self::load) and [`original`](Self::original) do, reading the item once.
+    /// Returns what [`load`](Self::load) and [`original`](Self::original) do. Data sets of files read the item once for both.
     ///
     /// # Errors
     /// As for both.
-    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError>;
+    fn load_with_original(&self, item: usize) -> Result<(Sample, Original), DataError> {
+        Ok((self.load(item)?, self.original(item)?))
+    }
 }

@@ -64,6 +64,21 @@ fn explanations_stop_between_groups_of_images() {
 }
 
 #[test]
+fn the_first_image_that_cannot_be_read_is_reported() {
+    let mut values = vec![0.5; 16 * 3 * SIDE * SIDE];
+    for item in [3, 4, 9, 15] {
+        values[item * 3 * SIDE * SIDE] = f32::NAN;
+    }
+    let (shape, options) = ([16, 3, SIDE, SIDE], OpenOptions::default());
+    let data = ArrayDataset::from_values("x", &shape, ElementType::Float(4), values, &options).unwrap();
+    let explainer = Explainer::builder(&model(3)).method(Method::GRAD_CAM).build().unwrap();
+    for _ in 0..20 {
+        let message = explainer.explain_items(&data, 0..16).unwrap_err().to_string();
+        assert!(message.contains("x[3] holds NaN"), "{message}");
+    }
+}
+
+#[test]
 fn an_array_is_an_image_of_the_models_size() {
     let model = model(3).with_preset(Preset::Imagenet).unwrap();
     let explainer = Explainer::builder(&model).method(Method::GRAD_CAM).build().unwrap();
