@@ -131,9 +131,11 @@ def test_pictures_for_tensorboard(colour):
             assert (picture.dtype, picture.ndim, dataformats, step) == (np.uint8, 3, "HWC", 7)
             added.append(tag)
 
-    explanation = hl.open(colour).explain(images(1, 3)[0][0], method=["grad_cam", "gradient"])
-    explanation.to_tensorboard(Writer(), 7)
-    assert added == [f"heatlens/{name}" for name in (explanation.name, "grad_cam", "gradient")]
+    found = hl.open(colour).explain(images(2, 3)[0], method=["grad_cam", "gradient"])
+    found[0].to_tensorboard(Writer(), 7)
+    assert added == [f"heatlens/{found[0].name}/{title}" for title in ("image", "grad_cam", "gradient")]
+    found.to_tensorboard(Writer(), 7)
+    assert len(added) == 9 and len(set(added)) == 6, "those of an image do not replace those of another"
 
 
 def test_a_row_in_is_a_row_out(grey, tmp_path):

@@ -6,9 +6,10 @@
     explanation.maps["grad_cam"], explanation.overlay("grad_cam")
 """
 
+from ._explanations import Explanations
 from ._heatlens import Error, Explanation, Focus, __version__, instruction_set, methods, pin_instruction_set, set_threads
-from ._model import Audit, Explanations, Model, open
-from ._predict import Detections, Prediction
+from ._model import Audit, Model, open
+from ._predict import Detections, Prediction, Predictions
 from ._train import Trained, train
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Focus",
     "Model",
     "Prediction",
+    "Predictions",
     "Trained",
     "__version__",
     "instruction_set",

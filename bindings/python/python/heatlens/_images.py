@@ -88,11 +88,11 @@ def array(x: Any) -> Array:
             x = x.float() if str(x.dtype) == "torch.bfloat16" else x  # which NumPy does not have
         found = np.asarray(x)
     except Exception as error:
-        raise Error(f"{type(x).__name__} is no image: {error}") from error
+        raise Error(f"{type(x).__name__} cannot be read as an image: {error}") from error
     if found.dtype.kind == "O":
-        raise Error(f"{type(x).__name__} is no image: expected an array, a tensor, a PIL image, a path, or a list of one of these")
+        raise Error(f"expected an array, a tensor, a PIL image, a path, or a list of one of these, found {type(x).__name__}")
     if found.dtype.kind not in "buif":
-        raise Error(f"{type(x).__name__} of dtype {found.dtype} is no image: expected integers or floats")
+        raise Error(f"expected an image of integers or floats, found {type(x).__name__} of {found.dtype}")
     return found
 
 
@@ -144,5 +144,5 @@ def picture(image: Array, layout: str | None) -> NDArray[np.uint8]:
     if first:
         image = np.moveaxis(image, 0, -1)
     if image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise Error(f"an array of shape {image.shape} is no picture: expected height × width, with 1 or 3 channels")
+        raise Error(f"expected a picture of height × width, with 1 or 3 channels, found an array of shape {image.shape}")
     return np.ascontiguousarray(image)

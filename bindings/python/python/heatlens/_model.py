@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _heatlens, _images, _live, _predict, _target
+from ._explanations import Explanations
 from ._heatlens import Core, Data, Error, Explanation
 from ._words import as_files, without_files
 
@@ -38,34 +39,6 @@ class _Question:
     seed: int
     set: list[str]
     score: str
-
-
-class Explanations(list[Explanation]):
-    """Explanations of one call, in the order of the images.
-
-    There is one for each image; for ``target={"above": …}`` and ``detection="all"``, one for each class or detection that an
-    image has. ``image_index`` tells which image each belongs to.
-    """
-
-    @property
-    def image_index(self) -> list[int]:
-        """For each explanation, the number of its image among those of the call."""
-        return [explanation.image_index for explanation in self]
-
-    def save(self, folder: PathLike, save: Sequence[str] = ("png", "npz"), force: bool = False) -> None:
-        """Writes the files that the command line writes of these images: ``png``, ``npz`` (or ``npz16``), ``heat``."""
-        _heatlens.save(list(self), folder, list(save), force)
-
-    def plot(self, most: int = 8) -> Any:
-        """A matplotlib figure with a row for each of the first images."""
-        from . import _show
-
-        return _show.plot(self[:most])
-
-    def _repr_html_(self) -> str:
-        shown = self[:10]
-        rest = f"<div>and {len(self) - len(shown)} more</div>" if len(self) > len(shown) else ""
-        return "".join(explanation._repr_html_() for explanation in shown) + rest
 
 
 class Audit(dict[str, Any]):
@@ -155,7 +128,7 @@ class Model:
         """
         data, single = self._read(x, layout)
         of_kind = _predict.detections if self.head == "detection" else _predict.predictions
-        found = list(of_kind(self._core, data))
+        found = of_kind(self._core, data)
         return found[0] if single else found
 
     def explain(
@@ -299,7 +272,7 @@ class Model:
         name = self._names.get(id(layer)) or getattr(layer, "name", None)
         if isinstance(name, str) and name:
             return name
-        raise Error(f"{layer!r} is no layer of this model: give its name, one of {', '.join(self.layers)}")
+        raise Error(f"this model has no layer {layer!r}: give its name, one of {', '.join(self.layers)}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Model, (self._bytes(), self._words, None, self._as_given)
@@ -366,7 +339,7 @@ def open(
         return opened
     if _live.is_keras(model):
         return Model(_live.keras_bytes(model), words, as_given=True)
-    raise Error(f"{type(model).__name__} is no model: expected a path, bytes, a Keras model or a torch module")
+    raise Error(f"expected a path, bytes, a Keras model or a torch module, found {type(model).__name__}")
 
 
 def _open(source: Path | bytes, words: dict[str, Any]) -> Core:

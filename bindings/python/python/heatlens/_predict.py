@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ._explanations import stacked
 from ._heatlens import Core, Data
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 SHOWN = 5
@@ -27,6 +28,29 @@ class Prediction:
     def __repr__(self) -> str:
         known = self.predicted < len(self.probabilities)
         return f"<Prediction: {self.predicted_name}{f' ({self.probabilities[self.predicted]:.3f})' if known else ''}>"
+
+
+class Predictions(list[Prediction]):
+    """The model's answers for several images: a list that also has what each of them has, stacked."""
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """N × classes."""
+        return stacked([answer.logits for answer in self], "logits")
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """N × classes."""
+        return stacked([answer.probabilities for answer in self], "probabilities")
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The number of each image's most probable class."""
+        return np.array([answer.predicted for answer in self], np.int64)
+
+    @property
+    def predicted_name(self) -> list[str]:
+        return [answer.predicted_name for answer in self]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,13 +73,15 @@ class Detections:
         return f"<Detections: {len(self)}{': ' if rows else ''}{', '.join(rows)}{', …' if len(self) > SHOWN else ''}>"
 
 
-def predictions(core: Core, data: Data) -> Iterator[Prediction]:
+def predictions(core: Core, data: Data) -> Predictions:
     names = core.class_names
-    for logits, probabilities, predicted in core.answers(data):
-        yield Prediction(logits, probabilities, predicted, names[predicted] if predicted < len(names) else "")
+    answers = core.answers(data)
+    return Predictions(Prediction(*answer, names[answer[2]] if answer[2] < len(names) else "") for answer in answers)
 
 
-def detections(core: Core, data: Data) -> Iterator[Detections]:
+def detections(core: Core, data: Data) -> list[Detections]:
     names = core.class_names
-    for boxes, scores, labels in core.boxes(data):
-        yield Detections(boxes, scores, labels, [names[label] for label in labels])
+    return [
+        Detections(boxes, scores, labels, [names[label] for label in labels])
+        for boxes, scores, labels in core.boxes(data)
+    ]

@@ -44,9 +44,10 @@ def to_wandb(explanation: Explanation) -> list[Any]:
 
 
 def to_tensorboard(explanation: Explanation, writer: Any, step: int) -> None:
-    """Adds the pictures to a ``SummaryWriter``."""
+    """Adds the pictures to a ``SummaryWriter``, under the name of the image: others of the same step stay."""
     for caption, picture in pictures(explanation).items():
-        writer.add_image(f"heatlens/{caption}", picture, step, dataformats="HWC")
+        title = "image" if caption == explanation.name else caption
+        writer.add_image(f"heatlens/{explanation.name}/{title}", picture, step, dataformats="HWC")
 
 
 def to_mlflow(explanation: Explanation, folder: str = "heatlens") -> None:

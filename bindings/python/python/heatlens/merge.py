@@ -155,7 +155,7 @@ def _schema(files: list[Path]) -> Any:
         schemas = [pq.read_schema(file).remove_metadata() for file in files]
         schema = pa.unify_schemas(schemas)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise Error(f"these are no rows of one job: {error}") from None
+        raise Error(f"these rows are not those of one job: {error}") from None
     if missing := [name for name in ("id", "error", PROVENANCE, *SAME_RUN) if name not in schema.names]:
         raise Error(f"{files[0].parent}: expected the rows of heatlens.ray or heatlens.spark, there is no column {missing[0]!r}")
     for file, own in zip(files, schemas):
