@@ -290,6 +290,63 @@ def test_keras():
     assert found[0].maps["grad_cam"].shape == (28, 28)
 
 
+def own_keras_model(keras, call):
+    """A subclass, whose computation no file holds."""
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = keras.layers.Conv2D(4, 3, activation="relu")
+            self.second = keras.layers.Conv2D(6, 3, activation="relu")
+            self.pool, self.dense = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)
+
+    Own.call = call
+    return Own()
+
+
+def test_keras_models_of_own_code_are_exported(capfd):
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("tf2onnx")
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    net = own_keras_model(keras, lambda self, x: self.dense(self.pool(self.second(self.first(x)))))
+    x = np.random.default_rng(0).random((3, 30, 24, 1), np.float32)
+    with pytest.raises(hl.Error, match=r"call it on an image first: model\(x\)"):
+        hl.open(net)
+    z = np.asarray(net(x))[:, 0]
+    model = pickle.loads(pickle.dumps(hl.open(net)))
+    assert np.abs(model.predict(x).logits[:, 0] - z).max() < 1e-6
+    model = hl.open(net)
+    with tf.GradientTape() as tape:
+        a = net.first(x)
+        tape.watch(a)
+        score = net.dense(net.pool(net.second(a)))
+    weights = tf.reduce_mean(tape.gradient(score, a), (1, 2), keepdims=True)
+    wanted = (weights * a).numpy().sum(-1)
+    for layer in (net.first, net.first.name):
+        found = model.explain(x, "grad_cam", layer=layer, target=1).maps["grad_cam"]
+        assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    assert model.explain(x, "grad_cam", layer=net.second).maps["grad_cam"].shape == (3, 26, 20)
+    code = keras.layers.Lambda(lambda x: x / 255.0)
+    net = keras.Sequential([keras.Input((20, 20, 3)), code, keras.layers.Conv2D(6, 3, activation="relu"), *net.layers[2:]])
+    x = np.random.default_rng(0).random((2, 20, 20, 3), np.float32) * 255
+    assert np.abs(hl.open(net).predict(x).logits - np.asarray(net(x))).max() < 1e-5
+    assert capfd.readouterr() == ("", "")
+
+
+def test_keras_is_refused_where_the_export_parts():
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("tf2onnx")
+    x = np.zeros((1, 20, 20, 1), np.float32)
+    noise = own_keras_model(keras, lambda self, x: self.dense(self.pool(self.first(x))) + keras.random.uniform(()))
+    branch = own_keras_model(keras, lambda self, x: self.dense(self.pool(self.first(x))) * (2 if np.asarray(x).mean() > 0.3 else 1))
+    for net, words in ((noise, "answers otherwise than Keras"), (branch, "Keras cannot export it to ONNX either: Cannot convert a symbolic")):
+        net(x)
+        with pytest.raises(hl.Error, match=words):
+            hl.open(net)
+
+
 def test_arrays_go_into_a_live_model_as_its_library_takes_them():
     keras = pytest.importorskip("keras")
     layers = keras.layers

@@ -35,18 +35,82 @@ def is_keras(model: Any) -> bool:
     return any(_is(model, module, "Model") for module in ("keras", "tf_keras", "tensorflow"))
 
 
-def keras_bytes(model: Any) -> bytes:
+def open_keras(model: Any, words: dict[str, Any], make: Callable[..., Any]) -> Any:
+    """Saves the model and reads the file. Where code of its author is in it, Keras exports it and its scores are compared."""
+    try:
+        return make(_keras_bytes(model), words, as_given=True)
+    except Error as error:
+        refusal = error
+    try:
+        data = _written(lambda path: _export_keras(model, path), "model.onnx")
+    except Exception as error:
+        without_code = [line for line in str(refusal).splitlines() if not line.startswith("    ")]
+        raise Error("\n".join([*without_code, f"Keras cannot export it to ONNX either: {_why_not_exported(error)}"])) from error
+    opened = make(data, words, as_given=True)
+    _compare_keras(model, opened)
+    opened._names = _names_of_layers(model, opened.layers)
+    opened._module = model
+    return opened
+
+
+def _export_keras(model: Any, path: str) -> None:
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple) and all(isinstance(side, int) for side in shape[1:]):
+        model(np.zeros((1, *shape[1:]), np.float32))  # Keras exports only what was called
+    model.export(path, format="onnx", verbose=False)
+
+
+def _why_not_exported(error: Exception) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(_root(error)))
+    if "never called" in text or "not yet been built" in text:
+        return "it was never called; call it on an image first: model(x)"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Exception encountered")]
+    return lines[0] if lines else type(error).__name__
+
+
+def _keras_bytes(model: Any) -> bytes:
     """The model as a ``.keras`` file."""
+    try:
+        return _written(model.save, "model.keras")
+    except Exception as error:
+        raise Error(f"Keras cannot save the model: {error}") from error
+
+
+def _written(write: Callable[[str], object], name: str) -> bytes:
+    """The content of a file that a function writes."""
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.keras")
-        try:
-            with _quiet():
-                model.save(path)
-        except Exception as error:
-            raise Error(f"Keras cannot save the model: {error}") from error
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = os.path.join(folder, name)
+        write(path)
         return Path(path).read_bytes()
+
+
+def _compare_keras(model: Any, opened: Any) -> None:
+    """Refuses an export whose scores for images of random numbers are not those of Keras."""
+    pixels = np.random.default_rng(0).random((2, *opened.input_shape), dtype=np.float32)
+    for given in (pixels, pixels * np.float32(255)):
+        try:
+            answer = model(given.transpose(0, 2, 3, 1), training=False)
+        except Exception:  # channels first
+            answer = model(given, training=False)
+        _compare(opened, "Keras", answer, given)
+
+
+def _names_of_layers(model: Any, names: list[str]) -> dict[int | str, str]:
+    """The exporter's names of Keras' layers, by the layers and their own names: paths that end in a layer's name, with a number or without.
+
+    ``conv2d_1`` may be the second convolution, or the first with a number: a name that only one layer can have is taken from the others.
+    """
+    layers = {layer.name: layer for layer in model._flatten_layers()}
+    open_ = {own: {name for name in names if re.fullmatch(rf"(.*/)?{re.escape(own)}(_\d+)?", name)} for own in layers}
+    found: dict[int | str, str] = {}
+    while own := next((own for own, left in open_.items() if len(left) == 1), None):
+        name = open_.pop(own).pop()
+        found[id(layers[own])] = found[own] = name
+        for left in open_.values():
+            left.discard(name)
+    return found
 
 
 def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[..., Any]) -> Any:
@@ -55,7 +119,10 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
     if not isinstance(example, torch.Tensor):
         several = isinstance(example, (tuple, list, dict))
         what = "; a module of several inputs is exported to a file, and that is opened" if several else ""
-        raise Error(f"a torch module is opened with an input as it takes them: hl.open(module, example=tensor){what}")
+        raise Error(
+            "a torch module is opened with an input of the kind that it takes, example=tensor: "
+            f"hl.open(module, example=torch.rand(1, 3, 224, 224)) if its images are of 224 × 224 in colour{what}"
+        )
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     example = _checked(torch, model, example)
     training = [module for module in model.modules() if module.training]
@@ -71,14 +138,9 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
             module.training = True
     opened = make(data, words, {id(module): name for name, module in model.named_modules() if name}, as_given=True)
     opened._module = model
-    core, output = opened._core, words.get("output")
     for one, answer in zip(examples, expected):
-        pixels = np.ascontiguousarray(one.detach().cpu().numpy(), dtype=np.float32)
-        if core.head in ("segmentation", "detection"):
-            compared = _compare_outputs(answer, core.outputs(pixels), output)
-        else:
-            compared = _compare(answer, core.logits(pixels), output)
-        if not compared and one is example:
+        pixels = np.ascontiguousarray(_values(one), dtype=np.float32)
+        if not _compare(opened, "torch", answer, pixels) and one is example:
             raise Error("torch answers the example with NaN or infinity, so nothing can be compared: give another image")
     return opened
 
@@ -165,37 +227,43 @@ def _outputs(answer: Any) -> list[Any]:
     return [one for part in answer for one in _outputs(part)] if isinstance(answer, (tuple, list)) else [answer]
 
 
-def _compare_outputs(expected: Any, found: NDArray[np.float32], output: str | None) -> bool:
-    """Refuses a model whose scores at places are none of those that torch gives. False if those are not finite."""
-    values = [one.detach().cpu().double().numpy().ravel() for one in _outputs(expected)]
-    if output is not None and len(values) > 1:
-        return True  # one of several, which torch does not name
+def _values(tensor: Any) -> NDArray[Any]:
+    return np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
+
+
+def _compare(opened: Any, library: str, expected: Any, pixels: NDArray[np.float32]) -> bool:
+    """Refuses a model that answers otherwise than the library that it is from. False if the library's scores are not finite."""
+    outputs = [_values(one).astype(np.float64) for one in _outputs(expected)]
+    if opened._words.get("output") is not None and len(outputs) > 1:
+        return True  # one of several, which the library does not name
+    if opened.head in ("segmentation", "detection"):
+        return _compare_places(library, outputs, opened._core.outputs(pixels))
+    return _compare_scores(library, outputs[0], opened._core.logits(pixels))
+
+
+def _compare_places(library: str, outputs: list[NDArray[np.float64]], found: NDArray[np.float32]) -> bool:
+    values = [one.ravel() for one in outputs]
     alike = [value for value in values if value.size == found.size]
     if not alike:
-        raise Error(f"torch gives {', '.join(str(v.size) for v in values)} values for the example, the exported model {found.size}")
+        raise Error(f"{library} gives {', '.join(str(v.size) for v in values)} values for the example, the exported model {found.size}")
     if not all(np.isfinite(value).all() for value in alike):
         return False
     apart = min(float(np.abs(found - value).max() / max(np.abs(value).max(), 1e-12)) for value in alike)
     if not apart <= MOST:
         raise Error(
-            f"the exported model answers otherwise than torch: its scores for the example differ by {apart:.1e} of the largest, "
+            f"the exported model answers otherwise than {library}: its scores for the example differ by {apart:.1e} of the largest, "
             f"{MOST:.0e} is allowed; does the module depend on random numbers or on the values of its input?"
         )
     return True
 
 
-def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> bool:
-    """Refuses a model that answers otherwise than torch. False if torch's scores are not finite."""
-    if isinstance(expected, (tuple, list, dict)):
-        if output is not None:
-            return True  # one of several, which torch does not name
-        expected = _outputs(expected)[0]
-    wanted = expected.detach().cpu().double().numpy().ravel()
+def _compare_scores(library: str, expected: NDArray[np.float64], found: NDArray[np.float32]) -> bool:
+    wanted = expected.ravel()
     if not np.isfinite(wanted).all():
         return False
     z = found.astype(np.float64)
     if wanted.size != z.size:
-        raise Error(f"torch gives {wanted.size} scores for the example, the exported model {z.size}")
+        raise Error(f"{library} gives {wanted.size} scores for the example, the exported model {z.size}")
     rows = z.reshape(len(expected), -1)
     softmax = np.exp(rows - rows.max(1, keepdims=True))
     softmax /= softmax.sum(1, keepdims=True)
@@ -205,7 +273,7 @@ def _compare(expected: Any, found: NDArray[np.float32], output: str | None) -> b
     if not min(apart) <= MOST:
         at = int(np.abs(z - wanted).argmax())
         raise Error(
-            f"the exported model answers otherwise than torch: score {at} of the example is {z[at]:.6g} instead of "
+            f"the exported model answers otherwise than {library}: score {at} of the example is {z[at]:.6g} instead of "
             f"{wanted[at]:.6g} ({min(apart):.1e} of the largest, {MOST:.0e} is allowed); does the module depend on "
             "random numbers or on the values of its input?"
         )

@@ -79,7 +79,7 @@ class Model:
         self,
         source: PathLike | bytes,
         words: dict[str, Any],
-        names: dict[int, str] | None = None,
+        names: dict[int | str, str] | None = None,
         as_given: bool = False,
     ) -> None:
         self._source = source if isinstance(source, bytes) else Path(source)
@@ -268,7 +268,7 @@ class Model:
 
     def _layer(self, layer: Layer) -> str:
         if isinstance(layer, str):
-            return layer
+            return self._names.get(layer, layer)
         name = self._names.get(id(layer)) or getattr(layer, "name", None)
         if isinstance(name, str) and name:
             return name
@@ -338,7 +338,8 @@ def open(
         opened: Model = _live.open_torch(model, example, words, Model)
         return opened
     if _live.is_keras(model):
-        return Model(_live.keras_bytes(model), words, as_given=True)
+        of_keras: Model = _live.open_keras(model, words, Model)
+        return of_keras
     raise Error(f"expected a path, bytes, a Keras model or a torch module, found {type(model).__name__}")
 
 
