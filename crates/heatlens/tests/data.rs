@@ -134,7 +134,7 @@ fn arrays_must_fit_the_model() {
     };
     assert!(open([3, 8, 8]).is_ok());
     assert!(error_of(open([1, 8, 8])).contains("1 channels"));
-    assert!(error_of(open([3, 9, 9])).contains("arrays are not resized"));
+    assert!(error_of(open([3, 9, 9])).contains("arrays are not resized: resize them or save"));
     let ambiguous = case_folder(&[3, 3, 8, 3], &[3], &[0., 1., 0.]);
     assert!(error_of(open_training(ambiguous.path(), &options())).contains("--layout"));
     let options = OpenOptions { layout: Some(Layout::Nchw), ..options() };

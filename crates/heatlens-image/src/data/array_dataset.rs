@@ -338,7 +338,8 @@ fn check_shape(
         Some(wanted) if wanted.shape() != image => {
             let ([_, h, w], [_, wanted_h, wanted_w]) = (image, wanted.shape());
             Err(error(format!(
-                "images of {h} × {w}, but the model takes {wanted_h} × {wanted_w}; arrays are not resized"
+                "images of {h} × {w}, but the model takes {wanted_h} × {wanted_w}; arrays are not resized: resize \
+                 them or save them as image files; a model that takes any size is opened with --input-size {h}x{w}"
             )))
         }
         _ => Ok(()),
