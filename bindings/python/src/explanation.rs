@@ -263,6 +263,11 @@ impl Explanation {
         show(slf.py())?.call_method1("to_fiftyone", (slf, id))
     }
 
+    fn __reduce__(&self) -> PyResult<()> {
+        let hint = "an explanation stays in its process: send its arrays, such as maps, heat() and logits";
+        Err(Error::new_err(hint))
+    }
+
     fn __repr__(&self) -> String {
         let maps: Vec<String> =
             self.heatmaps().map(|(id, map)| format!("{id} {:?}", map.raw().shape)).collect();

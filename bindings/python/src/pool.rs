@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use heatlens::run::Monitor;
+use heatlens::run::{Monitor, with_source};
 use heatlens::with_pool;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -66,12 +66,13 @@ pub(crate) fn watched<T: Send>(py: Python<'_>, work: impl Send + FnOnce(&Watch) 
     }
 }
 
-/// Monitor of a call: keeps remarks, and stops on Ctrl-C.
+/// Monitor of a call: keeps remarks and what could not be read, and stops on Ctrl-C.
 #[derive(Default)]
 pub(crate) struct Watch {
     stop: AtomicBool,
     strict: AtomicBool,
     remarks: Mutex<Vec<String>>,
+    left_out: Mutex<Vec<String>>,
 }
 
 impl Watch {
@@ -85,6 +86,11 @@ impl Watch {
     pub(crate) fn take_remarks(&self) -> Vec<String> {
         std::mem::take(&mut *self.remarks.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Returns the inputs that could not be read, with the reasons, and forgets them.
+    pub(crate) fn take_left_out(&self) -> Vec<String> {
+        std::mem::take(&mut *self.left_out.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Monitor for Watch {
@@ -92,7 +98,8 @@ impl Monitor for Watch {
         self.remarks.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
     }
 
-    fn broken(&self, _: &str, _: &str) {
+    fn broken(&self, input: &str, reason: &str) {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(with_source(input, reason));
         self.stop.fetch_or(self.strict.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 

@@ -25,6 +25,13 @@ impl Observer for &Watch {
     fn epoch(&mut self, _: &EpochRecord) {}
 }
 
+/// Remarks, and the inputs that could not be read and took no part.
+type Told = (Vec<String>, Vec<String>);
+
+fn told(watch: &Watch) -> Told {
+    (watch.take_remarks(), watch.take_left_out())
+}
+
 /// Audits a model; writes `audit.json` and `report.html` to the folder `out`.
 #[pyfunction]
 #[pyo3(signature = (model, words, paths, out, methods, images, seed, set, force))]
@@ -40,7 +47,7 @@ pub(crate) fn audit(
     seed: u64,
     set: Vec<String>,
     force: bool,
-) -> PyResult<()> {
+) -> PyResult<Told> {
     let asked = AuditRequest {
         model: request(model, words)?,
         data: DataRequest { paths, ..DataRequest::default() },
@@ -54,8 +61,8 @@ pub(crate) fn audit(
     };
     let options =
         RunOptions { out, force, command: "heatlens.Model.audit".to_owned(), ..RunOptions::default() };
-    watched(py, |watch| run::audit(&asked, &options, watch))?.map_err(error)?;
-    Ok(())
+    let work = |watch: &Watch| run::audit(&asked, &options, watch).map(|_| told(watch));
+    watched(py, work)?.map_err(error)
 }
 
 /// Trains on the arrays or class folders at `data`; writes `model.onnx` and `metrics.json` to the folder `out`.
@@ -68,7 +75,7 @@ pub(crate) fn train(
     out: PathBuf,
     words: &Bound<'_, PyDict>,
     force: bool,
-) -> PyResult<()> {
+) -> PyResult<Told> {
     let given = |key: &str| Ok::<_, PyErr>(words.get_item(key)?.filter(|value| !value.is_none()));
     let text = |key: &str| given(key)?.map(|value| value.extract::<String>()).transpose();
     let whole = |key: &str| given(key)?.map(|value| value.extract::<u64>()).transpose();
@@ -94,7 +101,7 @@ pub(crate) fn train(
     let open =
         OpenOptions { numbers: run::numbers(scale.as_deref()).map_err(error)?, ..OpenOptions::default() };
     let options = RunOptions { out, force, command: "heatlens.train".to_owned(), ..RunOptions::default() };
-    let train = |mut watch: &Watch| -> Result<(), String> {
+    let train = |mut watch: &Watch| -> Result<Told, String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let source = Source::find(&data, validation.as_deref()).map_err(|e| text(&e))?;
         let plan = TrainingPlan::new(&source, &open, recipe, &choices, watch).map_err(|e| text(&e))?;
@@ -102,7 +109,7 @@ pub(crate) fn train(
         let _lock = plan.begin(&options, kept).map_err(|e| text(&e))?;
         let (settings, set) = (plan.settings.clone(), &plan.set);
         let done = heatlens::train::run::train(settings, set, &options.out, false, &mut watch);
-        done.map(drop).map_err(|e| text(&e))
+        done.map(|_| told(watch)).map_err(|e| text(&e))
     };
     watched(py, train)?.map_err(error)
 }

@@ -8,6 +8,8 @@ use std::io::{ErrorKind, Write, stderr, stdout};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use heatlens::run::with_source;
+
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// First error of writing to standard output.
@@ -102,12 +104,7 @@ pub(crate) fn survive_file_size_limit() {
 
 /// Prints the error of an image that could not be read, prefixed with its name unless the reason contains it.
 pub(crate) fn broken(input: &str, reason: &str) {
-    error(named(input, reason));
-}
-
-/// Prefixes a reason with the name of the input, unless it contains the name.
-pub(crate) fn named(input: &str, reason: &str) -> String {
-    if reason.contains(input) { reason.to_owned() } else { format!("{input}: {reason}") }
+    error(with_source(input, reason));
 }
 
 /// Prints an error to standard error.

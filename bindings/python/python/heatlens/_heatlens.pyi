@@ -39,14 +39,14 @@ def audit(
     seed: int,
     set: Sequence[str],
     force: bool,
-) -> None: ...
+) -> tuple[list[str], list[str]]: ...
 def train(
     data: str | os.PathLike[str],
     validation: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
     words: dict[str, Any],
     force: bool,
-) -> None: ...
+) -> tuple[list[str], list[str]]: ...
 def save(
     explanations: Sequence[Explanation], folder: str | os.PathLike[str], save: Sequence[str], force: bool
 ) -> None: ...

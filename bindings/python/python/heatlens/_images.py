@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -49,7 +50,7 @@ def archive(x: Any, y: Any, class_names: list[str], path: Path) -> str:
     """Writes images and the numbers of their classes as the command line reads them."""
     content: dict[str, Any] = {"X": array(np.stack([array(one) for one in x]) if isinstance(x, (list, tuple)) else x)}
     if y is not None:
-        labels = np.asarray(y.detach().cpu() if hasattr(y, "detach") else y).squeeze()
+        labels = classes(y)
         if labels.dtype.kind in "UO":
             unknown = sorted({str(name) for name in labels} - set(class_names))
             if unknown:
@@ -61,6 +62,37 @@ def archive(x: Any, y: Any, class_names: list[str], path: Path) -> str:
     with path.open("wb") as file:
         np.savez(file, **content)
     return str(path)
+
+
+def told_of(paths: dict[str, Path], run: Callable[[], tuple[list[str], list[str]]]) -> tuple[list[str], list[str]]:
+    """What a run remarks and leaves out. Texts, and those of errors, name arguments instead of the files that they are written to."""
+
+    def with_arguments(text: str) -> str:
+        for argument, path in paths.items():
+            text = text.replace(str(path), argument)
+        return text
+
+    try:
+        remarks, left_out = run()
+    except Error as error:
+        raise Error(with_arguments(str(error))) from None
+    return [with_arguments(text) for text in remarks], [with_arguments(text) for text in left_out]
+
+
+def classes(y: Any) -> Array:
+    """A class for each image, from a list or array of N, of N × 1, or of N × classes with a single 1 in each row (one-hot)."""
+    found: Array = np.asarray([plain(one) for one in y] if isinstance(y, (list, tuple)) else plain(y))
+    if found.ndim == 2 and found.shape[1] > 1 and found.dtype.kind in "buif":
+        if ((found == 0) | (found == 1)).all() and (found.sum(1) == 1).all():
+            return np.asarray(found.argmax(1))
+    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+
+
+def plain(x: Any) -> Any:
+    """A tensor as an array; other things stay what they are."""
+    if isinstance(x, np.ndarray) or not (hasattr(x, "dtype") and hasattr(x, "shape")):
+        return x
+    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 
 
 def as_given(core: Core, x: Any) -> Any:

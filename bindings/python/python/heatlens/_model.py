@@ -42,7 +42,15 @@ class _Question:
 
 
 class Audit(dict[str, Any]):
-    """What an audit found: the content of ``audit.json``. Shows itself as a table in a notebook."""
+    """What an audit found: the content of ``audit.json``. Shows itself as a table in a notebook.
+
+    ``notes`` say what was assumed about the model and the images; ``left_out`` are the images that could not be read and took
+    no part, with the reasons.
+    """
+
+    def __init__(self, content: Mapping[str, Any], notes: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
+        super().__init__(content)
+        self.notes, self.left_out = list(notes), list(left_out)
 
     @property
     def title(self) -> str:
@@ -56,7 +64,8 @@ class Audit(dict[str, Any]):
         return None if found is None else str(found)
 
     def __repr__(self) -> str:
-        return f"<Audit: {self.title}; recommended: {self.recommended or 'no method'}>"
+        left_out = f"; {len(self.left_out)} left out" if self.left_out else ""
+        return f"<Audit: {self.title}; recommended: {self.recommended or 'no method'}{left_out}>"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -69,7 +78,8 @@ class Audit(dict[str, Any]):
         head = "<tr><th>method</th><th>verdict</th><th>better than others</th></tr>"
         recommended = f"<p>Recommended: {escape(self.recommended or 'no method')}</p>"
         rows = "".join(row(method) for method in self["methods"])
-        return f"<p><b>{escape(self.title)}</b></p>{recommended}<table>{head}{rows}</table>"
+        told = "".join(f"<div>{escape(text)}</div>" for text in [*(f"left out: {one}" for one in self.left_out[:10]), *self.notes])
+        return f"<p><b>{escape(self.title)}</b></p>{recommended}<table>{head}{rows}</table>{told}"
 
 
 class Model:
@@ -238,10 +248,9 @@ class Model:
         with tempfile.TemporaryDirectory() as folder, as_files(self._bytes(), self._words) as (model, words):
             results = Path(folder, "audit") if out is None else Path(out)
             paths = self._files(x, y, Path(folder))
-            _heatlens.audit(
-                model, words, paths, results, _words(method), images, _seed(seed), _settings(set), force
-            )
-            return Audit(json.loads((results / "audit.json").read_text("utf-8")))
+            asked = model, words, paths, results, _words(method), images, _seed(seed), _settings(set), force
+            notes, left_out = _images.told_of({"x, y": Path(folder, "data.npz")}, lambda: _heatlens.audit(*asked))
+            return Audit(json.loads((results / "audit.json").read_text("utf-8")), notes, left_out)
 
     def _files(self, x: Any, y: Any, folder: Path) -> list[str]:
         """The images as the command line reads them."""

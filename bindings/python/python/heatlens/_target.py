@@ -23,14 +23,17 @@ def one(target: Any) -> str:
         if set(target) != {"above"}:
             raise Error(f"target: expected a class, or a probability as {{'above': 0.5}}, found {target!r}")
         return f"above:{target['above']}"
-    return str(target)
+    return str(_images.plain(target))
 
 
 def each(target: Any) -> list[str] | None:
     """The values of a target for each image; ``None`` if there is one for all."""
-    if target is None or isinstance(target, (str, Mapping)) or np.ndim(target) == 0:
+    if isinstance(target, (list, tuple)):
+        values = list(target)
+    elif target is None or isinstance(target, (str, Mapping)) or np.ndim(_images.plain(target)) == 0:
         return None
-    values = list(target.tolist()) if isinstance(target, np.ndarray) else list(target)
+    else:
+        values = _images.classes(target).tolist()
     found = [one(value) for value in values]
     if several := [word for word in found if word == "all" or word.startswith("above:")]:
         raise Error(f"a target for each image is one class each, found {several[0]!r}")

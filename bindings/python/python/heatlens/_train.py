@@ -17,9 +17,15 @@ class Trained:
 
     model: Model
     report: dict[str, Any]
+    """The content of ``metrics.json``."""
+    notes: list[str]
+    """What was assumed about the images."""
+    left_out: list[str]
+    """The images that could not be read and took no part, with the reasons."""
 
     def __repr__(self) -> str:
-        return f"<Trained: {self.report.get('title')}; {self.model!r}>"
+        left_out = f"; {len(self.left_out)} left out" if self.left_out else ""
+        return f"<Trained: {self.report.get('title')}{left_out}; {self.model!r}>"
 
 
 def train(
@@ -43,6 +49,9 @@ def train(
 ) -> Trained:
     """Trains on an array of N images with their classes, or on a folder with one sub-folder for each class.
 
+    ``y`` holds numbers or names, in a list or array of N, of N × 1, or one-hot. Names without ``class_names`` are numbered in
+    alphabetical order.
+
     What is not given follows from the number of images, as on the command line. ``out`` keeps the command line's folder
     (model, history, learning curve); Ctrl-C stops.
     """
@@ -61,18 +70,21 @@ def train(
     import json
     import tempfile
 
+    if class_names is None and y is not None and (named := _images.classes(y)).dtype.kind in "UO":
+        class_names = sorted({str(name) for name in named})
     with tempfile.TemporaryDirectory() as folder:
-        data = _file(x, y, class_names, Path(folder, "data.npz"))
+        paths = {"x, y": Path(folder, "data.npz"), "validation_data": Path(folder, "validation.npz")}
+        data = _file(x, y, class_names, paths["x, y"])
         validation = None
         if isinstance(validation_data, (str, os.PathLike)):
             validation = os.fspath(validation_data)
         elif validation_data is not None:
-            validation = _file(*validation_data, class_names, Path(folder, "validation.npz"))
+            validation = _file(*validation_data, class_names, paths["validation_data"])
         results = Path(folder, "run") if out is None else Path(out)
-        _heatlens.train(data, validation, results, words, force)
+        notes, left_out = _images.told_of(paths, lambda: _heatlens.train(data, validation, results, words, force))
         report = json.loads((results / "metrics.json").read_text("utf-8"))
         names = {"labels": class_names} if class_names else {}
-        return Trained(Model((results / "model.onnx").read_bytes(), names), report)
+        return Trained(Model((results / "model.onnx").read_bytes(), names), report, notes, left_out)
 
 
 def _file(x: Any, y: Any, class_names: list[str] | None, path: Path) -> str:

@@ -45,7 +45,7 @@ pub(crate) fn tell(outcome: &AuditOutcome, json: bool) -> Result<(), Failure> {
             outcome.measured, outcome.chosen
         )),
     }
-    let of = if outcome.audit.is_some() { outcome.chosen } else { outcome.measured };
+    let of = if outcome.audit.is_some() { outcome.images } else { outcome.measured };
     match outcome.broken {
         0 => Ok(()),
         n => Err(Failure::new(format!("{n} of {of} images could not be read"))),

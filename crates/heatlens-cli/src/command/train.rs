@@ -55,6 +55,7 @@ pub(crate) fn run(options: &Train) -> Result<(), Failure> {
     }
     match plan.set.broken.len() {
         0 => Ok(()),
+        1 => Err(Failure::new("1 image could not be read and took no part in training")),
         n => Err(Failure::new(format!("{n} images could not be read and took no part in training"))),
     }
 }

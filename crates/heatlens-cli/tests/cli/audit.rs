@@ -6,7 +6,8 @@ use std::path::Path;
 use heatlens::data::NpzWriter;
 
 use crate::common::{
-    QUICK, Run, SIDE, Trained, explain, heatlens, json, save_npz, stripes, stripes_npz, train,
+    QUICK, Run, SIDE, Trained, class_folder, explain, heatlens, json, save_npz, save_png, stripes,
+    stripes_npz, train,
 };
 
 fn audit(model: &Path, data: &Path, out: &Path, flags: &str) -> Run {
@@ -163,6 +164,26 @@ fn without_labels_the_model_is_not_judged_but_the_methods_are() {
     assert_eq!(page.matches(&found).count(), 1);
     audit(&trained.model, &data, &trained.path("wrong"), "--method no_such")
         .says(2, &["no method \"no_such\""]);
+}
+
+#[test]
+fn an_image_that_cannot_be_read_is_named_once_also_if_no_method_is_measured_on_it() {
+    let trained = Trained::new(2);
+    let (data, training) = (trained.path("pictures"), trained.path("training"));
+    for n in 0..40 {
+        save_png(&data.join(format!("{n:02}.png")), n, n % 2);
+    }
+    class_folder(&training, &["0", "1"], 30);
+    fs::write(data.join("17.png"), "broken").unwrap();
+    fs::write(training.join("1/023.png"), "broken").unwrap();
+    for images in [1, 40] {
+        let flags =
+            format!("--images {images} --method gradient --force --train-data {}", training.display());
+        let said = audit(&trained.model, &data, &trained.path("audit"), &flags);
+        said.says(1, &["1 of 40 images could not be read"]);
+        assert_eq!(said.stderr.matches("/17.png").count(), 1, "{}", said.stderr);
+        assert_eq!(said.stderr.matches("/023.png").count(), 1, "{}", said.stderr);
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn a_truncated_picture_takes_no_part_in_training_and_is_named() {
     let run = train(&data, &out, BARELY);
     run.says(
         1,
-        &["033.png", "an entry that is not an image is left out", "notes.txt", "1 images could not be read"],
+        &["033.png", "an entry that is not an image is left out", "notes.txt", "1 image could not be read"],
     );
     for name in ["model.onnx", "history.csv", "metrics.json", "learning_curve.png"] {
         assert!(out.join(name).is_file(), "{name}");

@@ -46,7 +46,7 @@ pub(crate) use folder::check_apart;
 pub use folder::{FolderLock, prepare};
 pub use image::ExplainedImage;
 pub use merge::{Merged, merge};
-pub use monitor::{Monitor, NoMonitor};
+pub use monitor::{Monitor, NoMonitor, with_source};
 pub use outputs::write_explanations;
 pub use page::{Page, PageSinks};
 pub use pipeline::{Pipeline, TrueMask};

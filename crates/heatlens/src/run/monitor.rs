@@ -50,6 +50,6 @@ impl Monitor for NoMonitor {}
 
 /// Returns a reason prefixed with the input's name, unless it contains the name already.
 #[must_use]
-pub(super) fn named(input: &str, reason: &str) -> String {
+pub fn with_source(input: &str, reason: &str) -> String {
     if reason.contains(input) { reason.to_owned() } else { format!("{input}: {reason}") }
 }

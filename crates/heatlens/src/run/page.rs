@@ -151,6 +151,7 @@ impl Page<'_> {
         }
         match self.summary.broken.len() {
             0 => {}
+            1 => warnings.push("1 image could not be read and is not on this page.".to_owned()),
             n => warnings.push(format!("{n} images could not be read and are not on this page.")),
         }
         warnings

@@ -30,7 +30,9 @@ pub struct AuditOutcome {
     pub out: PathBuf,
     /// Number of images selected for measuring the methods.
     pub chosen: usize,
-    /// Number of selected images that could not be read.
+    /// Number of images of the data set, on which the model is judged (at most 10,000 of them).
+    pub images: usize,
+    /// Number of images that could not be read: of the data set, or of the shard's own.
     pub broken: usize,
     /// The audit; `None` for a shard.
     pub audit: Option<Audit>,
@@ -118,13 +120,13 @@ impl AuditPlan {
         let mut work = Work::new(auditor, data, &records, monitor);
         if let Part::Shard(shard) = self.part {
             let measured = work.shard(shard, &self.chosen)?;
-            let broken = work.broken;
+            let broken = work.broken();
             return self.finish(AuditOutcome { measured, broken, ..self.outcome() });
         }
         if !matches!(self.part, Part::Merge(_)) {
             work.estimate(&self.chosen)?;
         }
-        let judged = model_checks::judge(auditor, data, &self.request, &work.clock, monitor)?;
+        let judged = model_checks::judge(&work, &self.request)?;
         let randomization = work.randomization(&self.chosen)?;
         let measured = work.measure(&self.chosen)?;
         let mut audit = conclude(Measurements {
@@ -144,7 +146,7 @@ impl AuditPlan {
         let text = format!("{:#}\n", audit.to_json());
         write_atomically(&path, text.as_bytes()).map_err(RunError::writing(&path))?;
         work.clock.write(&self.options.out.join("timing.json"))?;
-        let (broken, measured) = (work.broken, measured.len());
+        let (broken, measured) = (work.broken(), measured.len());
         let page = shown.map(|shown| shown.write(&self, &audit, monitor)).transpose()?;
         let when_trained = self.when_trained(&audit);
         self.finish(AuditOutcome {
@@ -161,6 +163,7 @@ impl AuditPlan {
         AuditOutcome {
             out: self.options.out.clone(),
             chosen: self.chosen.len(),
+            images: self.data.len(),
             broken: 0,
             audit: None,
             measured: 0,

@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use crate::data::{Dataset, OpenOptions, Sample, open_training};
+use crate::data::{OpenOptions, Sample, open_training};
 use crate::extremes::extremes;
 use crate::predict::Batch;
-use crate::run::audit::timing::Clock;
-use crate::run::{AuditRequest, Monitor, RunError};
-use crate::trust::audit::{Auditor, Judged, ModelVerdict, Purpose, judge as judge_scores};
+use crate::run::audit::steps::Work;
+use crate::run::{AuditRequest, RunError};
+use crate::trust::audit::{Judged, ModelVerdict, Purpose, judge as judge_scores};
 use crate::trust::dead_channels::dead_layers;
 use crate::trust::duplicates::{Fingerprint, between, within};
 use crate::trust::model_problems::dead_channel_problems;
@@ -21,15 +21,10 @@ const TOGETHER: usize = 32;
 /// Maximum number of duplicate pairs listed by name.
 const NAMED: usize = 3;
 
-pub(super) fn judge(
-    auditor: &Auditor,
-    data: &dyn Dataset,
-    request: &AuditRequest,
-    clock: &Clock,
-    monitor: &dyn Monitor,
-) -> Result<ModelVerdict, RunError> {
-    let seen = clock.time("model", || look_at(auditor, data, monitor))?;
-    let model = auditor.model();
+pub(super) fn judge(work: &Work<'_>, request: &AuditRequest) -> Result<ModelVerdict, RunError> {
+    let Work { data, clock, .. } = work;
+    let seen = clock.time("model", || look_at(work))?;
+    let model = work.auditor.model();
     let labels: Vec<Option<usize>> = seen.items.iter().map(|&item| data.label(item)).collect();
     let mut verdict = judge_scores(Judged {
         model,
@@ -45,7 +40,7 @@ pub(super) fn judge(
     verdict.dead = dead;
     let [low, high] = extremes(&seen.pixels);
     verdict.problems.extend(model.range_problem(low, high));
-    clock.time("duplicates", || duplicates(auditor, data, &seen, request, monitor, &mut verdict))?;
+    clock.time("duplicates", || duplicates(work, &seen, request, &mut verdict))?;
     Ok(verdict)
 }
 
@@ -61,14 +56,15 @@ struct Seen {
     pixels: Vec<f32>,
 }
 
-fn look_at(auditor: &Auditor, data: &dyn Dataset, monitor: &dyn Monitor) -> Result<Seen, RunError> {
+fn look_at(work: &Work<'_>) -> Result<Seen, RunError> {
+    let Work { auditor, data, monitor, .. } = *work;
     let mut seen = Seen::default();
     let total = data.len().min(MOST_IMAGES);
     monitor.begin(total, "images judged");
     for start in (0..total).step_by(TOGETHER) {
-        // Broken images are reported when the methods are measured.
         let items: Vec<usize> = (start..total.min(start + TOGETHER)).collect();
         let batch = Batch::read(data, &items);
+        batch.broken.iter().for_each(|(item, reason)| work.tell_broken(*item, reason));
         let still = ACTIVITY_IMAGES.saturating_sub(seen.items.len());
         seen.pixels.extend(batch.samples.iter().take(still).flat_map(|sample| &sample.pixels));
         seen.logits.extend(auditor.logits(&batch.pixels(), batch.items.len())?);
@@ -101,13 +97,12 @@ fn moments(pixels: &[f32]) -> [f64; 2] {
 
 /// Reports duplicates, and images that are unlike the training data.
 fn duplicates(
-    auditor: &Auditor,
-    data: &dyn Dataset,
+    work: &Work<'_>,
     seen: &Seen,
     request: &AuditRequest,
-    monitor: &dyn Monitor,
     verdict: &mut ModelVerdict,
 ) -> Result<(), RunError> {
+    let Work { auditor, data, monitor, .. } = *work;
     let twice = within(&seen.prints);
     let source = |i: usize| data.source(seen.items[i]);
     if !twice.is_empty() {
@@ -143,6 +138,9 @@ fn duplicates(
     let items: Vec<usize> = (0..training.len().min(MOST_IMAGES)).collect();
     for some in items.chunks(TOGETHER) {
         let batch = Batch::read(training.as_ref(), some);
+        for (item, reason) in &batch.broken {
+            monitor.broken(&training.source(*item), &reason.to_string());
+        }
         let (more, moments) = prints_and_moments(&batch);
         prints.extend(more);
         known.extend(moments);

@@ -1,27 +1,28 @@
 //! Parts of an audit, in order; each is on disk as soon as it is done.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::bench::{in_words, seconds};
-use crate::data::{Dataset, Shard};
+use crate::data::{DataError, Dataset, Shard};
 use crate::report::hexadecimal;
 use crate::run::audit::page::SHOWN;
 use crate::run::audit::records::Records;
 use crate::run::audit::timing::Clock;
 use crate::run::checksum::checksum_of;
-use crate::run::monitor::named;
+use crate::run::with_source;
 use crate::run::{Monitor, RunError};
 use crate::trust::audit::{Auditor, ImageRecord};
 use crate::trust::model_randomization::RandomizationTest;
 
 pub(super) struct Work<'w> {
-    auditor: &'w Auditor,
-    data: &'w dyn Dataset,
+    pub(super) auditor: &'w Auditor,
+    pub(super) data: &'w dyn Dataset,
     records: &'w Records<'w>,
-    monitor: &'w dyn Monitor,
+    pub(super) monitor: &'w dyn Monitor,
     pub(super) clock: Clock,
-    /// Number of images that could not be read.
-    pub(super) broken: usize,
+    /// Images that could not be read.
+    broken: RefCell<BTreeSet<usize>>,
 }
 
 impl<'w> Work<'w> {
@@ -31,7 +32,19 @@ impl<'w> Work<'w> {
         records: &'w Records<'w>,
         monitor: &'w dyn Monitor,
     ) -> Self {
-        Self { auditor, data, records, monitor, clock: Clock::default(), broken: 0 }
+        Self { auditor, data, records, monitor, clock: Clock::default(), broken: RefCell::default() }
+    }
+
+    /// Reports an image that cannot be read, once for all parts of the audit.
+    pub(super) fn tell_broken(&self, item: usize, reason: &DataError) {
+        if self.broken.borrow_mut().insert(item) {
+            self.monitor.broken(&self.data.source(item), &reason.to_string());
+        }
+    }
+
+    /// Returns the number of images that could not be read.
+    pub(super) fn broken(&self) -> usize {
+        self.broken.borrow().len()
     }
 
     /// Measures the images of a shard. The first shard also does the comparison with random networks.
@@ -58,7 +71,7 @@ impl<'w> Work<'w> {
         let readable = |&item: &usize| match self.data.load(item) {
             Ok(sample) => Some(sample),
             Err(e) => {
-                reason.get_or_insert_with(|| named(&self.data.source(item), &e.to_string()));
+                reason.get_or_insert_with(|| with_source(&self.data.source(item), &e.to_string()));
                 None
             }
         };
@@ -85,8 +98,9 @@ impl<'w> Work<'w> {
         let all = score + SHOWN as f64 * single;
         let seconds = image * chosen.len() as f64 + random + self.data.len() as f64 * all;
         let (images, methods) = (chosen.len(), self.auditor.methods().len());
+        let noun = if images == 1 { "image" } else { "images" };
         self.monitor.line(&format!(
-            "{images} images, {methods} methods, {} passes through the model for each image: about {}",
+            "{images} {noun}, {methods} methods, {} passes through the model for each image: about {}",
             load.scores + load.maps + load.single_maps,
             in_words(seconds)
         ));
@@ -144,8 +158,7 @@ impl<'w> Work<'w> {
             let sample = match self.data.load(item) {
                 Ok(sample) => sample,
                 Err(reason) => {
-                    self.broken += 1;
-                    self.monitor.broken(&self.data.source(item), &reason.to_string());
+                    self.tell_broken(item, &reason);
                     continue;
                 }
             };
