@@ -42,7 +42,7 @@ def drive(address, model, folder):
         max_restarts=-1,
         max_task_retries=-1,
     )
-    explained.write_parquet(f"{folder}/out", mode="overwrite")
+    explained.write_parquet(f"{folder}/out", mode=ray.data.SaveMode.OVERWRITE)
 
 
 def field(process, name):

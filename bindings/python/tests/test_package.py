@@ -281,6 +281,18 @@ def test_a_notebook_shows_it(colour):
     assert "<script" not in html
 
 
+def test_modules_are_imported_when_they_are_used():
+    program = (
+        "import heatlens as hl, sys\n"
+        "own = {f'heatlens.{name}' for name in ('interop', 'merge', 'ray', 'spark')}\n"
+        "assert not own & set(sys.modules)\n"
+        "print(hl.interop.quantus.__name__, hl.spark.explain.__name__, hl.ray.Explain.__name__, hl.merge.merge.__name__)\n"
+        "assert own <= set(sys.modules) and {'interop', 'open'} <= set(dir(hl)) and not hasattr(hl, 'nothing')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "quantus explain Explain merge\n", done.stderr
+
+
 def test_methods_and_defaults(colour):
     assert len(hl.methods()) > 40 and "grad_cam" in hl.methods()
     explanation = hl.open(colour).explain(images(1, 3)[0])[0]
