@@ -1,11 +1,12 @@
 """Predictions without explanations, as the command line gives them."""
 
 import json
+import os
 
 import heatlens as hl
 import numpy as np
 import pytest
-from conftest import heatlens, images
+from conftest import assert_ctrl_c_ends, heatlens, images
 from PIL import Image
 from test_targets import DETECTOR, UNET, scenes
 
@@ -64,3 +65,9 @@ def test_what_cannot_be_predicted(colour, tmp_path):
         with pytest.raises(hl.Error, match="images of 5 × 7"):
             hl.open(file).predict(np.zeros((2, 5, 7), np.float32))
     assert hl.open(UNET).predict(scenes()[0, 0]).probabilities.sum() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+def test_ctrl_c_ends_predictions(colour, tmp_path):
+    Image.fromarray(images(1, 3)[0][0]).resize((300, 300)).save(tmp_path / "one.png")
+    assert_ctrl_c_ends("hl.open(sys.argv[1]).predict([sys.argv[2]] * 60000)", colour, tmp_path / "one.png", seconds=5)

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 
 from . import _heatlens
-from ._heatlens import Error, Explanation
+from ._heatlens import Explanation
+from ._several import Answers, stacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def stacked(arrays: Sequence[NDArray[Any]], what: str) -> NDArray[Any]:
-    """The arrays along a new first axis. An error if their shapes differ; ``what`` is how one of them is taken."""
-    shapes = sorted({array.shape for array in arrays})
-    if len(shapes) > 1:
-        raise Error(f"the images differ in shape ({shapes[0]}, {shapes[1]}), so they do not stack: take one, as in found[0].{what}")
-    return np.stack(arrays) if arrays else np.empty(0, np.float32)
 
 
 class Maps(Mapping[str, "NDArray[np.float32]"]):
@@ -44,7 +37,7 @@ class Maps(Mapping[str, "NDArray[np.float32]"]):
         return f"<maps of {len(self._explanations)} images: {', '.join(self)}>"
 
 
-class Explanations(list[Explanation]):
+class Explanations(Answers[Explanation]):
     """Explanations of one call, in the order of the images: a list that also has what each of them has, stacked.
 
     There is one for each image; for ``target={"above": …}`` and ``detection="all"``, one for each class or detection that an
@@ -64,25 +57,6 @@ class Explanations(list[Explanation]):
     def maps(self) -> Maps:
         """The raw signed maps by method: N × height × width, or N × channels × height × width."""
         return Maps(self)
-
-    @property
-    def logits(self) -> NDArray[np.float32]:
-        """N × classes."""
-        return stacked([explanation.logits for explanation in self], "logits")
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """N × classes."""
-        return stacked([explanation.probabilities for explanation in self], "probabilities")
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """The number of each image's most probable class."""
-        return np.array([explanation.predicted for explanation in self], np.int64)
-
-    @property
-    def predicted_name(self) -> list[str]:
-        return [explanation.predicted_name for explanation in self]
 
     @property
     def name(self) -> list[str]:

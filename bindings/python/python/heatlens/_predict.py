@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ._explanations import stacked
 from ._heatlens import Core, Data
+from ._several import Answers
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 SHOWN = 5
@@ -30,27 +29,8 @@ class Prediction:
         return f"<Prediction: {self.predicted_name}{f' ({self.probabilities[self.predicted]:.3f})' if known else ''}>"
 
 
-class Predictions(list[Prediction]):
+class Predictions(Answers[Prediction]):
     """The model's answers for several images: a list that also has what each of them has, stacked."""
-
-    @property
-    def logits(self) -> NDArray[np.float32]:
-        """N × classes."""
-        return stacked([answer.logits for answer in self], "logits")
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """N × classes."""
-        return stacked([answer.probabilities for answer in self], "probabilities")
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """The number of each image's most probable class."""
-        return np.array([answer.predicted for answer in self], np.int64)
-
-    @property
-    def predicted_name(self) -> list[str]:
-        return [answer.predicted_name for answer in self]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,0 +1,60 @@
+"""What several images have in common: what each of them has, stacked to one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+
+from ._heatlens import Error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def stacked(arrays: Sequence[NDArray[Any]], what: str) -> NDArray[Any]:
+    """The arrays along a new first axis. An error if their shapes differ; ``what`` is how one of them is taken."""
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1:
+        raise Error(f"the images differ in shape ({shapes[0]}, {shapes[1]}), so they do not stack: take one, as in found[0].{what}")
+    return np.stack(arrays) if arrays else np.empty(0, np.float32)
+
+
+class Answer(Protocol):
+    """The model's answer for one image."""
+
+    @property
+    def logits(self) -> NDArray[np.float32]: ...
+    @property
+    def probabilities(self) -> NDArray[np.float64]: ...
+    @property
+    def predicted(self) -> int: ...
+    @property
+    def predicted_name(self) -> str: ...
+
+
+One = TypeVar("One", bound=Answer)
+
+
+class Answers(list[One]):
+    """The model's answers for several images."""
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """N × classes."""
+        return stacked([answer.logits for answer in self], "logits")
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """N × classes."""
+        return stacked([answer.probabilities for answer in self], "probabilities")
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The number of each image's most probable class."""
+        return np.array([answer.predicted for answer in self], np.int64)
+
+    @property
+    def predicted_name(self) -> list[str]:
+        return [answer.predicted_name for answer in self]
