@@ -334,10 +334,10 @@ fn write(
     set: &Set,
     items: Vec<usize>,
     folder: PathBuf,
-    words: &[String],
+    parts: &[String],
     force: bool,
 ) -> PyResult<()> {
-    let save = Save::parse(words, PictureStyle::default()).map_err(error)?;
+    let save = Save::parse(parts, PictureStyle::default()).map_err(error)?;
     if save.tensors || save.boxes || save.masks {
         return Err(Error::new_err(
             "save takes png, npz, npz16 and heat; the command line writes the others",

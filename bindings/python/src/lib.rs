@@ -19,7 +19,12 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
-create_exception!(heatlens, Error, PyException, "What heatlens cannot do, in the words of the command line.");
+create_exception!(
+    heatlens,
+    Error,
+    PyException,
+    "An error of heatlens, with the message of the command line."
+);
 
 /// Converts an error of the library to a Python exception.
 fn error(cause: impl Display) -> PyErr {

@@ -46,10 +46,10 @@ pub(crate) struct Core {
 
 #[pymethods]
 impl Core {
-    /// Opens a file; `words` holds the fields of a [`ModelRequest`].
+    /// Opens a file; `options` holds the fields of a [`ModelRequest`].
     #[new]
-    fn new(py: Python<'_>, path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let request = request(path, words)?;
+    fn new(py: Python<'_>, path: PathBuf, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let request = request(path, options)?;
         let open = || -> Result<Self, heatlens::run::RunError> {
             let base = Arc::new(request.open_base()?);
             let (reference, region) = (request.reference_embedding(&base)?, request.region);
@@ -247,15 +247,15 @@ fn of_pixels<'py, E: std::fmt::Display + Send>(
     Ok(PyArray1::from_vec(py, found))
 }
 
-/// Returns a request for a model file; `words` holds the fields of a [`ModelRequest`].
-pub(crate) fn request(path: PathBuf, words: &Bound<'_, PyDict>) -> PyResult<ModelRequest> {
+/// Returns a request for a model file; `options` holds the fields of a [`ModelRequest`].
+pub(crate) fn request(path: PathBuf, options: &Bound<'_, PyDict>) -> PyResult<ModelRequest> {
     let text = |key: &str| -> PyResult<Option<String>> {
-        words.get_item(key)?.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
+        options.get_item(key)?.filter(|value| !value.is_none()).map(|value| value.extract()).transpose()
     };
     let numbers = |key: &str| -> PyResult<Vec<f32>> {
-        words.get_item(key)?.map_or(Ok(Vec::new()), |value| value.extract())
+        options.get_item(key)?.map_or(Ok(Vec::new()), |value| value.extract())
     };
-    let feed = words.get_item("feed")?.map_or(Ok(Vec::new()), |value| value.extract())?;
+    let feed = options.get_item("feed")?.map_or(Ok(Vec::new()), |value| value.extract())?;
     Ok(ModelRequest {
         path,
         input: text("input")?,

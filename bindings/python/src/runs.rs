@@ -34,12 +34,12 @@ fn told(watch: &Watch) -> Told {
 
 /// Audits a model; writes `audit.json` and `report.html` to the folder `out`.
 #[pyfunction]
-#[pyo3(signature = (model, words, paths, out, methods, images, seed, set, force))]
+#[pyo3(signature = (model, options, paths, out, methods, images, seed, set, force))]
 #[allow(clippy::too_many_arguments)] // only called by heatlens/_model.py, by name
 pub(crate) fn audit(
     py: Python<'_>,
     model: PathBuf,
-    words: &Bound<'_, PyDict>,
+    options: &Bound<'_, PyDict>,
     paths: Vec<PathBuf>,
     out: PathBuf,
     methods: Vec<String>,
@@ -49,7 +49,7 @@ pub(crate) fn audit(
     force: bool,
 ) -> PyResult<Told> {
     let asked = AuditRequest {
-        model: request(model, words)?,
+        model: request(model, options)?,
         data: DataRequest { paths, ..DataRequest::default() },
         methods,
         measured: images,
@@ -67,16 +67,16 @@ pub(crate) fn audit(
 
 /// Trains on the arrays or class folders at `data`; writes `model.onnx` and `metrics.json` to the folder `out`.
 #[pyfunction]
-#[pyo3(signature = (data, validation, out, words, force))]
+#[pyo3(signature = (data, validation, out, options, force))]
 pub(crate) fn train(
     py: Python<'_>,
     data: PathBuf,
     validation: Option<PathBuf>,
     out: PathBuf,
-    words: &Bound<'_, PyDict>,
+    options: &Bound<'_, PyDict>,
     force: bool,
 ) -> PyResult<Told> {
-    let given = |key: &str| Ok::<_, PyErr>(words.get_item(key)?.filter(|value| !value.is_none()));
+    let given = |key: &str| Ok::<_, PyErr>(options.get_item(key)?.filter(|value| !value.is_none()));
     let text = |key: &str| given(key)?.map(|value| value.extract::<String>()).transpose();
     let whole = |key: &str| given(key)?.map(|value| value.extract::<u64>()).transpose();
     let name = text("recipe")?.unwrap_or_else(|| RECIPES[0].id.to_owned());

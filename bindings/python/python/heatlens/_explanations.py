@@ -1,4 +1,4 @@
-"""Explanations of several images: what each of them has, stacked to one array."""
+"""Explanations of several images, with their arrays stacked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Maps(Mapping[str, "NDArray[np.float32]"]):
-    """The raw maps of all images by their ids, each an array of N × the map's shape that is stacked when it is taken."""
+    """The raw maps by id. Each is an array of N × the map's shape, stacked on access."""
 
     def __init__(self, explanations: Sequence[Explanation]) -> None:
         self._explanations = explanations
@@ -38,7 +38,7 @@ class Maps(Mapping[str, "NDArray[np.float32]"]):
 
 
 class Explanations(Answers[Explanation]):
-    """Explanations of one call, in the order of the images: a list that also has what each of them has, stacked.
+    """A list of explanations, in the order of the images. The attributes of :class:`Explanation` are stacked along a first axis.
 
     There is one for each image; for ``target={"above": …}`` and ``detection="all"``, one for each class or detection that an
     image has. ``image_index`` tells which image each belongs to.
@@ -60,7 +60,7 @@ class Explanations(Answers[Explanation]):
 
     @property
     def name(self) -> list[str]:
-        """The names of the images, as the command line has them."""
+        """The names of the images, as used by the command line."""
         return [explanation.name for explanation in self]
 
     @property
@@ -75,7 +75,7 @@ class Explanations(Answers[Explanation]):
 
     @property
     def notes(self) -> list[str]:
-        """Notes on any of the images, each once."""
+        """The notes of all images, without repetitions."""
         return list(dict.fromkeys(note for explanation in self for note in explanation.notes))
 
     def heat(self, id: str | None = None) -> NDArray[np.float32]:
@@ -87,7 +87,7 @@ class Explanations(Answers[Explanation]):
         return stacked([explanation.projected(id) for explanation in self], "projected(…)")
 
     def overlay(self, id: str | None = None) -> NDArray[np.uint8]:
-        """The images with the heat over them, N × height × width × 3."""
+        """The images with the heat map overlaid, N × height × width × 3."""
         return stacked([explanation.overlay(id) for explanation in self], "overlay(…)")
 
     def picture(self, id: str | None = None) -> NDArray[np.uint8]:
@@ -99,15 +99,15 @@ class Explanations(Answers[Explanation]):
         return stacked([explanation.signed(id) for explanation in self], "signed(…)")
 
     def target(self, id: str | None = None) -> NDArray[np.int64]:
-        """The number of the class that is explained in each image."""
+        """The index of the explained class of each image."""
         return np.array([explanation.target(id) for explanation in self], np.int64)
 
     def why_empty(self, id: str | None = None) -> list[str | None]:
-        """For each image, why its map is empty; ``None`` if it is not."""
+        """For each image, the reason why its map is empty; ``None`` if it is not empty."""
         return [explanation.why_empty(id) for explanation in self]
 
     def save(self, folder: str | os.PathLike[str], save: Sequence[str] = ("png", "npz"), force: bool = False) -> None:
-        """Writes the files that the command line writes of these images: ``png``, ``npz`` (or ``npz16``), ``heat``."""
+        """Writes the same files as the command line: ``png``, ``npz`` (or ``npz16``), ``heat``."""
         _heatlens.save(list(self), folder, list(save), force)
 
     def plot(self, most: int = 8) -> Any:

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 class Error(Exception):
-    """What heatlens cannot do, in the words of the command line."""
+    """An error of heatlens, with the message of the command line."""
 
 def methods() -> list[str]: ...
 def instruction_set() -> str: ...
@@ -31,7 +31,7 @@ def pin_instruction_set(name: str) -> None: ...
 def set_threads(threads: int | None) -> None: ...
 def audit(
     model: str | os.PathLike[str],
-    words: dict[str, Any],
+    options: dict[str, Any],
     paths: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     methods: Sequence[str],
@@ -44,7 +44,7 @@ def train(
     data: str | os.PathLike[str],
     validation: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
-    words: dict[str, Any],
+    options: dict[str, Any],
     force: bool,
 ) -> tuple[list[str], list[str]]: ...
 def save(
@@ -57,7 +57,7 @@ class Data:
 
 @final
 class Core:
-    def __new__(cls, path: str | os.PathLike[str], words: dict[str, Any]) -> Core: ...
+    def __new__(cls, path: str | os.PathLike[str], options: dict[str, Any]) -> Core: ...
     @property
     def layers(self) -> list[str]: ...
     @property

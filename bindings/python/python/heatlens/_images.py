@@ -1,4 +1,4 @@
-"""From what people hold to what the library reads."""
+"""Conversion of images and labels to the library's data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARRAYS = (".npy", ".npz")
 
 
 def read(core: Core, x: Any, layout: str | None) -> tuple[Data, bool]:
-    """The images, and whether ``x`` is one alone."""
+    """Returns the images, and True if ``x`` is a single image without a batch axis."""
     if isinstance(x, (str, os.PathLike)):
         path = os.fspath(x)
         return core.paths([path], layout), os.path.isfile(path) and not path.lower().endswith(ARRAYS)
@@ -47,7 +47,7 @@ def read(core: Core, x: Any, layout: str | None) -> tuple[Data, bool]:
 
 
 def archive(x: Any, y: Any, class_names: list[str], path: Path) -> str:
-    """Writes images and the numbers of their classes as the command line reads them."""
+    """Writes images and the indices of their classes to an ``.npz`` file for the command line's reader; returns its path."""
     content: dict[str, Any] = {"X": array(np.stack([array(one) for one in x]) if isinstance(x, (list, tuple)) else x)}
     if y is not None:
         labels = classes(y)
@@ -65,7 +65,7 @@ def archive(x: Any, y: Any, class_names: list[str], path: Path) -> str:
 
 
 def told_of(paths: dict[str, Path], run: Callable[[], tuple[list[str], list[str]]]) -> tuple[list[str], list[str]]:
-    """What a run remarks and leaves out. Texts, and those of errors, name arguments instead of the files that they are written to."""
+    """Runs an audit or a training; returns its notes and the images left out. Messages name the arguments instead of the files."""
 
     def with_arguments(text: str) -> str:
         for argument, path in paths.items():
@@ -80,7 +80,7 @@ def told_of(paths: dict[str, Path], run: Callable[[], tuple[list[str], list[str]
 
 
 def classes(y: Any) -> Array:
-    """A class for each image, from a list or array of N, of N × 1, or of N × classes with a single 1 in each row (one-hot)."""
+    """Returns a class for each image, from N values, N × 1, or one-hot rows of N × classes."""
     found: Array = np.asarray([plain(one) for one in y] if isinstance(y, (list, tuple)) else plain(y))
     if found.ndim == 2 and found.shape[1] > 1 and found.dtype.kind in "buif":
         if ((found == 0) | (found == 1)).all() and (found.sum(1) == 1).all():
@@ -89,14 +89,14 @@ def classes(y: Any) -> Array:
 
 
 def plain(x: Any) -> Any:
-    """A tensor as an array; other things stay what they are."""
+    """Converts a tensor to an array; returns anything else unchanged."""
     if isinstance(x, np.ndarray) or not (hasattr(x, "dtype") and hasattr(x, "shape")):
         return x
     return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 
 
 def as_given(core: Core, x: Any) -> Any:
-    """Integers of the model's own size as floats, which nothing scales. Other things stay what they are."""
+    """Converts integer images of the model's size to floats, so that they are not rescaled; returns anything else unchanged."""
     if isinstance(x, (list, tuple)):
         return [as_given(core, item) for item in x]
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
@@ -109,7 +109,7 @@ def as_given(core: Core, x: Any) -> Any:
 
 
 def array(x: Any) -> Array:
-    """As NumPy has it; a PIL image as bytes, transparent pixels on black."""
+    """Converts an image to an array. Transparent pixels of a PIL image are blended with black."""
     if isinstance(x, (str, os.PathLike)):
         raise Error("a list holds paths, or arrays and pictures, not both")
     if hasattr(x, "getbands") and hasattr(x, "convert"):
@@ -140,7 +140,7 @@ def from_pil(picture: Any) -> Array:
 
 
 def is_one(core: Core, image: Array, layout: str | None) -> bool:
-    """Whether an array is one image. Height × width of a grey model may stand in a row: N × height × width."""
+    """Returns True for a single image. For a grey model, three axes may also mean N × height × width."""
     if image.ndim != 3:
         return image.ndim == 2
     c, h, w = core.input_shape
@@ -152,7 +152,7 @@ def is_one(core: Core, image: Array, layout: str | None) -> bool:
 
 
 def many(core: Core, images: Array, layout: str | None) -> Data:
-    """N images of one size. Bytes of another size than the model's are pictures."""
+    """Opens N images of one size. ``uint8`` images of another size than the model's are prepared like image files."""
     c, h, w = core.input_shape
     fits = images.shape[1:] in ((h, w, c), (c, h, w)) or c == 1 and images.shape[1:] == (h, w)
     if images.dtype == np.uint8 and not fits:
@@ -166,7 +166,7 @@ def pictures(core: Core, images: list[Array], layout: str | None) -> Data:
 
 
 def picture(image: Array, layout: str | None) -> NDArray[np.uint8]:
-    """Height × width × 1 or 3."""
+    """Converts an image to ``uint8`` of height × width × channels, with 1 or 3 channels."""
     if image.dtype != np.uint8:
         found = f"an array of {image.dtype} of shape {image.shape}"
         raise Error(f"{found}: only pictures of uint8 are brought to the model's size")

@@ -1,4 +1,4 @@
-"""Models that live in another library. None of them is imported unless the model is theirs."""
+"""Models in memory of Keras and PyTorch. Neither library is imported unless the model is its own."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def is_keras(model: Any) -> bool:
     return any(_is(model, module, "Model") for module in ("keras", "tf_keras", "tensorflow"))
 
 
-def open_keras(model: Any, words: dict[str, Any], make: Callable[..., Any]) -> Any:
-    """Saves the model and reads the file. Where code of its author is in it, Keras exports it and its scores are compared."""
+def open_keras(model: Any, options: dict[str, Any], make: Callable[..., Any]) -> Any:
+    """Opens a Keras model from its saved bytes. If it has custom code, it is exported to ONNX by Keras and its scores are checked."""
     try:
-        return make(_keras_bytes(model), words, as_given=True)
+        return make(_keras_bytes(model), options, as_given=True)
     except Error as error:
         refusal = error
     try:
@@ -46,7 +46,7 @@ def open_keras(model: Any, words: dict[str, Any], make: Callable[..., Any]) -> A
     except Exception as error:
         without_code = [line for line in str(refusal).splitlines() if not line.startswith("    ")]
         raise Error("\n".join([*without_code, f"Keras cannot export it to ONNX either: {_why_not_exported(error)}"])) from error
-    opened = make(data, words, as_given=True)
+    opened = make(data, options, as_given=True)
     _compare_keras(model, opened)
     opened._names = _names_of_layers(model, opened.layers)
     opened._module = model
@@ -69,7 +69,7 @@ def _why_not_exported(error: Exception) -> str:
 
 
 def _keras_bytes(model: Any) -> bytes:
-    """The model as a ``.keras`` file."""
+    """Returns the bytes of the model's ``.keras`` file."""
     try:
         return _written(model.save, "model.keras")
     except Exception as error:
@@ -77,7 +77,7 @@ def _keras_bytes(model: Any) -> bytes:
 
 
 def _written(write: Callable[[str], object], name: str) -> bytes:
-    """The content of a file that a function writes."""
+    """Returns the content of the temporary file that ``write`` creates."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -87,7 +87,7 @@ def _written(write: Callable[[str], object], name: str) -> bytes:
 
 
 def _compare_keras(model: Any, opened: Any) -> None:
-    """Refuses an export whose scores for images of random numbers are not those of Keras."""
+    """Raises an error if the scores of the exported model differ from those of Keras on random images."""
     pixels = np.random.default_rng(0).random((2, *opened.input_shape), dtype=np.float32)
     for given in (pixels, pixels * np.float32(255)):
         try:
@@ -98,9 +98,10 @@ def _compare_keras(model: Any, opened: Any) -> None:
 
 
 def _names_of_layers(model: Any, names: list[str]) -> dict[int | str, str]:
-    """The exporter's names of Keras' layers, by the layers and their own names: paths that end in a layer's name, with a number or without.
+    """Returns the exported name of each Keras layer, by its identity and by its own name.
 
-    ``conv2d_1`` may be the second convolution, or the first with a number: a name that only one layer can have is taken from the others.
+    The exporter's names are paths that end in the layer's name, with or without a number. ``conv2d_1`` may be the second convolution, or
+    the first one with a number appended: a name that only one layer can have is removed from the candidates of the others.
     """
     layers = {layer.name: layer for layer in model._flatten_layers()}
     open_ = {own: {name for name in names if re.fullmatch(rf"(.*/)?{re.escape(own)}(_\d+)?", name)} for own in layers}
@@ -113,8 +114,8 @@ def _names_of_layers(model: Any, names: list[str]) -> dict[int | str, str]:
     return found
 
 
-def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[..., Any]) -> Any:
-    """Exports the module and holds what heatlens computes of the example against what torch does."""
+def open_torch(model: Any, example: Any, options: dict[str, Any], make: Callable[..., Any]) -> Any:
+    """Exports the module to ONNX and checks its scores for the example against those of torch."""
     torch = sys.modules["torch"]
     if not isinstance(example, torch.Tensor):
         several = isinstance(example, (tuple, list, dict))
@@ -136,7 +137,7 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
     finally:
         for module in training:
             module.training = True
-    opened = make(data, words, {id(module): name for name, module in model.named_modules() if name}, as_given=True)
+    opened = make(data, options, {id(module): name for name, module in model.named_modules() if name}, as_given=True)
     opened._module = model
     for one, answer in zip(examples, expected):
         pixels = np.ascontiguousarray(_values(one), dtype=np.float32)
@@ -146,7 +147,7 @@ def open_torch(model: Any, example: Any, words: dict[str, Any], make: Callable[.
 
 
 def _checked(torch: Any, model: Any, example: Any) -> Any:
-    """The example where the module is. Refuses what has no values, or no derivatives."""
+    """Returns the example on the module's device. Raises an error for modules without values or without derivatives."""
     weights = [*model.parameters(), *model.buffers()]
     devices = sorted({str(weight.device) for weight in weights}) or [str(example.device)]
     if "meta" in devices or example.is_meta:
@@ -181,7 +182,7 @@ def _answer(model: Any, example: Any) -> Any:
 
 
 def _exported(torch: Any, model: Any, example: Any) -> bytes:
-    """As ONNX: by the older exporter, which is quick and takes any number of images, or else by the newer one."""
+    """Returns the module as ONNX. The older exporter is tried first: it is faster and leaves the batch size open."""
     failures: list[Exception] = []
     # A branch that looks at values would be frozen as the example has it.
     for kind in ("Python boolean", "Python number", "Python list", "NumPy array"):
@@ -221,7 +222,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _outputs(answer: Any) -> list[Any]:
-    """What a module gives, one after the other."""
+    """Flattens the outputs of a model into a list."""
     if isinstance(answer, dict):
         answer = list(answer.values())
     return [one for part in answer for one in _outputs(part)] if isinstance(answer, (tuple, list)) else [answer]
@@ -232,9 +233,9 @@ def _values(tensor: Any) -> NDArray[Any]:
 
 
 def _compare(opened: Any, library: str, expected: Any, pixels: NDArray[np.float32]) -> bool:
-    """Refuses a model that answers otherwise than the library that it is from. False if the library's scores are not finite."""
+    """Raises an error if the scores of the opened model differ from those of its library. Returns False if the latter are not finite."""
     outputs = [_values(one).astype(np.float64) for one in _outputs(expected)]
-    if opened._words.get("output") is not None and len(outputs) > 1:
+    if opened._options.get("output") is not None and len(outputs) > 1:
         return True  # one of several, which the library does not name
     if opened.head in ("segmentation", "detection"):
         return _compare_places(library, outputs, opened._core.outputs(pixels))
@@ -282,9 +283,9 @@ def _compare_scores(library: str, expected: NDArray[np.float64], found: NDArray[
 
 @contextlib.contextmanager
 def _no_graphs(settings: Any) -> Iterator[None]:
-    """Keeps the older exporter from printing whole graphs past Python when it fails.
+    """Prevents the older exporter from printing graphs to the process's output when it fails.
 
-    It finds out whether its log is on by looking at the function that says so instead of calling it, and then turns it on.
+    It tests the function that returns the state of its log instead of calling it, so the log is always on.
     """
     name = "_jit_is_onnx_log_enabled"
     asked = getattr(settings, name, None)
@@ -303,7 +304,7 @@ def _no_graphs(settings: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps what exporters print to themselves."""
+    """Suppresses the output of exporters."""
     import logging
 
     before = logging.root.manager.disable

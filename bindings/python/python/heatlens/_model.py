@@ -1,4 +1,4 @@
-"""Models, and what they say of images."""
+"""Models: opening, explaining, auditing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from . import _heatlens, _images, _live, _predict, _target
 from ._explanations import Explanations
 from ._heatlens import Core, Data, Error, Explanation
-from ._words import as_files, without_files
+from ._options import as_files, without_files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ Layer = Any  # a name, a torch module or a Keras layer
 
 @dataclass(slots=True)
 class _Question:
-    """What the library is asked; it reads the fields by their names."""
+    """The options of an explanation. The library reads the fields by name."""
 
     method: list[str]
     layer: list[str]
@@ -42,10 +42,9 @@ class _Question:
 
 
 class Audit(dict[str, Any]):
-    """What an audit found: the content of ``audit.json``. Shows itself as a table in a notebook.
+    """The result of an audit: the content of ``audit.json``. Displays itself as a table in a notebook.
 
-    ``notes`` say what was assumed about the model and the images; ``left_out`` are the images that could not be read and took
-    no part, with the reasons.
+    ``notes`` are the assumptions about the model and the images; ``left_out`` are the images that could not be read, with the reasons.
     """
 
     def __init__(self, content: Mapping[str, Any], notes: Sequence[str] = (), left_out: Sequence[str] = ()) -> None:
@@ -54,12 +53,12 @@ class Audit(dict[str, Any]):
 
     @property
     def title(self) -> str:
-        """The verdict on the model, in a line."""
+        """The verdict on the model in one line."""
         return str(self["model"]["title"])
 
     @property
     def recommended(self) -> str | None:
-        """The method to use; ``None`` if none is to be trusted."""
+        """The id of the recommended method; ``None`` if no method is."""
         found = self["recommended"]
         return None if found is None else str(found)
 
@@ -83,32 +82,32 @@ class Audit(dict[str, Any]):
 
 
 class Model:
-    """An image classifier. :func:`open` makes one."""
+    """An image classifier, created by :func:`open`."""
 
     def __init__(
         self,
         source: PathLike | bytes,
-        words: dict[str, Any],
+        options: dict[str, Any],
         names: dict[int | str, str] | None = None,
         as_given: bool = False,
     ) -> None:
         self._source = source if isinstance(source, bytes) else Path(source)
         self._names = names or {}
-        # Whether arrays go into the network as its own library takes them.
-        self._as_given = as_given and not any(words.get(word) for word in ("preset", "scale", "mean", "std"))
-        if (reference := words.get("reference")) is not None and not isinstance(reference, (str, os.PathLike)):
-            words = {**words, "head": words.get("head") or "similarity", "reference": _target.embedding(reference)}
-            if words["reference"] is None:
-                self._core = _open(self._source, words)
-                words["reference"] = self._embedding(reference, None)
-        self._core = _open(self._source, words)
-        self._words = without_files(words, self._core)
+        # True if arrays go into the network as its own library takes them.
+        self._as_given = as_given and not any(options.get(key) for key in ("preset", "scale", "mean", "std"))
+        if (reference := options.get("reference")) is not None and not isinstance(reference, (str, os.PathLike)):
+            options = {**options, "head": options.get("head") or "similarity", "reference": _target.embedding(reference)}
+            if options["reference"] is None:
+                self._core = _open(self._source, options)
+                options["reference"] = self._embedding(reference, None)
+        self._core = _open(self._source, options)
+        self._options = without_files(options, self._core)
         self._module: Any = None  # keeps alive what the names are of
         self._stamp = None if isinstance(self._source, bytes) else _target.stamp(self._source)
 
     @property
     def layers(self) -> list[str]:
-        """The layers that one can look at, from the first to the last. Names of any other layer are accepted too."""
+        """The names of the layers that can be explained, in order. ``layer`` also accepts any other layer of the network."""
         return self._core.layers
 
     @property
@@ -117,12 +116,12 @@ class Model:
 
     @property
     def head(self) -> str:
-        """What the scores mean: ``classes``, ``multi-label``, ``regression``, ``similarity``, ``segmentation``, ``detection``."""
+        """The kind of the scores: ``classes``, ``multi-label``, ``regression``, ``similarity``, ``segmentation``, ``detection``."""
         return self._core.head
 
     @property
     def notes(self) -> list[str]:
-        """What should be known about how the file was understood."""
+        """Assumptions made when the file was opened."""
         return self._core.notes
 
     @property
@@ -131,10 +130,10 @@ class Model:
         return self._core.input_shape
 
     def predict(self, x: Any, *, layout: str | None = None) -> Any:
-        """The model's answer for one image, or a list of them for several; ``x`` is what :meth:`explain` takes.
+        """Returns the prediction for one image, or a list of them for several. ``x`` is what :meth:`explain` takes.
 
-        A detector gives :class:`Detections`: ``boxes``, ``scores`` and ``labels`` as torchvision names them. Other models
-        give a :class:`Prediction`: ``logits``, ``probabilities`` and ``predicted``.
+        A detector returns :class:`Detections`: ``boxes``, ``scores`` and ``labels``, named as by torchvision. Other models
+        return a :class:`Prediction`: ``logits``, ``probabilities`` and ``predicted``; for several images :class:`Predictions`.
         """
         data, single = self._read(x, layout)
         of_kind = _predict.detections if self.head == "detection" else _predict.predictions
@@ -158,7 +157,7 @@ class Model:
         counterfactual: bool = False,
         layout: str | None = None,
     ) -> Any:
-        """Explains one image, or several.
+        """Explains one or several images.
 
         ``x`` is an array (height × width, with channels last or first, one image or many), a tensor, a PIL image, a path,
         or a list of these. Arrays are read as the command line reads them; arrays for a live model, opened without
@@ -176,7 +175,7 @@ class Model:
         targets, found_by = _target.each(target), _target.detection(detection)
         where, region_file, mask = _target.region(region)
         question = _Question(
-            method=_words(method),
+            method=_strings(method),
             layer=[self._layer(one) for one in _list(layer)],
             target="predicted" if targets is not None else _target.one(target),
             detection=found_by,
@@ -198,11 +197,11 @@ class Model:
         return found[0] if single and not _target.depends_on_images(question.target, found_by) else found
 
     def _read(self, x: Any, layout: str | None) -> tuple[Data, bool]:
-        """Images, and whether ``x`` is one alone."""
+        """Returns the images, and True if ``x`` is a single image without a batch axis."""
         return _images.read(self._core, _images.as_given(self._core, x) if self._as_given else x, layout)
 
     def _embedding(self, reference: Any, layout: str | None) -> NDArray[np.float32]:
-        """What images are compared with, from an image, a file or the numbers themselves."""
+        """Returns the embedding of a reference: an image, a file, or the embedding itself."""
         if isinstance(reference, (str, os.PathLike)):
             return self._core.embedding_of_file(reference)
         if (numbers := _target.embedding(reference)) is not None:
@@ -213,7 +212,7 @@ class Model:
         return self._core.embedding(data)
 
     def _for_each(self, data: Data, question: _Question, targets: list[str]) -> Explanations:
-        """Each image for its own class; those of one class go together."""
+        """Explains each image for its own class; images with the same class are computed together."""
         if question.detection is not None:
             raise Error("--detection: give either --detection or --class")
         if len(targets) != len(data):
@@ -245,15 +244,15 @@ class Model:
         import json
         import tempfile
 
-        with tempfile.TemporaryDirectory() as folder, as_files(self._bytes(), self._words) as (model, words):
+        with tempfile.TemporaryDirectory() as folder, as_files(self._bytes(), self._options) as (model, options):
             results = Path(folder, "audit") if out is None else Path(out)
             paths = self._files(x, y, Path(folder))
-            asked = model, words, paths, results, _words(method), images, _seed(seed), _settings(set), force
+            asked = model, options, paths, results, _strings(method), images, _seed(seed), _settings(set), force
             notes, left_out = _images.told_of({"x, y": Path(folder, "data.npz")}, lambda: _heatlens.audit(*asked))
             return Audit(json.loads((results / "audit.json").read_text("utf-8")), notes, left_out)
 
     def _files(self, x: Any, y: Any, folder: Path) -> list[str]:
-        """The images as the command line reads them."""
+        """Returns paths that the command line's reader accepts; arrays are written to ``folder``."""
         if isinstance(x, (str, os.PathLike)) or _list(x) and all(isinstance(path, (str, os.PathLike)) for path in _list(x)):
             if y is not None:
                 raise Error("files have their classes from their folders: leave out y")
@@ -271,7 +270,7 @@ class Model:
         score: str = "logit",
         image_size: bool = False,
     ) -> None:
-        """Writes an ONNX file with one more output, ``explanation``, which any runtime computes: the map of a method."""
+        """Writes an ONNX file with the additional output ``explanation``: the map of a method, which any runtime computes."""
         name = None if layer is None else self._layer(layer)
         Path(path).write_bytes(self._core.with_explanation(method, name, str(target), score, image_size))
 
@@ -284,7 +283,7 @@ class Model:
         raise Error(f"this model has no layer {layer!r}: give its name, one of {', '.join(self.layers)}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model, (self._bytes(), self._words, None, self._as_given)
+        return Model, (self._bytes(), self._options, None, self._as_given)
 
     def _bytes(self) -> bytes:
         if isinstance(self._source, bytes):
@@ -323,7 +322,7 @@ def open(
     The other arguments are those of the command line. ``labels`` may also be a list of names. ``feed`` gives further inputs, by
     their names, as arrays or ``.npy`` files. ``reference`` and ``region`` may also be given to :meth:`Model.explain`.
     """
-    words = {
+    options = {
         "preset": _text(preset),
         "labels": os.fspath(labels) if isinstance(labels, (str, os.PathLike)) else _names(labels),
         "input": _text(input),
@@ -340,28 +339,28 @@ def open(
         "std": _numbers(std),
     }
     if isinstance(model, (str, os.PathLike)):
-        return Model(os.fspath(model), words)
+        return Model(os.fspath(model), options)
     if isinstance(model, (bytes, bytearray, memoryview)):
-        return Model(bytes(model), words)
+        return Model(bytes(model), options)
     if _live.is_torch(model):
-        opened: Model = _live.open_torch(model, example, words, Model)
+        opened: Model = _live.open_torch(model, example, options, Model)
         return opened
     if _live.is_keras(model):
-        of_keras: Model = _live.open_keras(model, words, Model)
+        of_keras: Model = _live.open_keras(model, options, Model)
         return of_keras
     raise Error(f"expected a path, bytes, a Keras model or a torch module, found {type(model).__name__}")
 
 
-def _open(source: Path | bytes, words: dict[str, Any]) -> Core:
-    with as_files(source, words) as (path, words):
-        return Core(path, words)
+def _open(source: Path | bytes, options: dict[str, Any]) -> Core:
+    with as_files(source, options) as (path, options):
+        return Core(path, options)
 
 
 def _region(region: Any) -> str | None:
-    words, _, mask = _target.region(region)
+    name, _, mask = _target.region(region)
     if mask is not None:
-        raise Error("region: a model is opened with words or the file of a mask; give an array to explain")
-    return words
+        raise Error("region: a model is opened with a name or the file of a mask; give an array to explain")
+    return name
 
 
 def _names(labels: Sequence[str] | None) -> list[str] | None:
@@ -380,7 +379,7 @@ def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _words(value: Any) -> list[str]:
+def _strings(value: Any) -> list[str]:
     found = _list(value)
     if not all(isinstance(word, str) for word in found):
         raise Error(f"expected names, found {value!r}")
@@ -388,7 +387,7 @@ def _words(value: Any) -> list[str]:
 
 
 def _settings(set: Mapping[str, object] | Sequence[str] | None) -> list[str]:
-    return [f"{key}={value}" for key, value in set.items()] if isinstance(set, Mapping) else _words(set)
+    return [f"{key}={value}" for key, value in set.items()] if isinstance(set, Mapping) else _strings(set)
 
 
 def _seed(seed: int) -> int:

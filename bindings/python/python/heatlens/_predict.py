@@ -17,7 +17,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
-    """The model's answer for one image, as in :class:`Explanation`."""
+    """The prediction for one image, with the same fields as :class:`Explanation`."""
 
     logits: NDArray[np.float32]
     probabilities: NDArray[np.float64]
@@ -30,19 +30,19 @@ class Prediction:
 
 
 class Predictions(Answers[Prediction]):
-    """The model's answers for several images: a list that also has what each of them has, stacked."""
+    """A list of predictions, in the order of the images. The fields of :class:`Prediction` are stacked along a first axis."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detections:
-    """The boxes that a detector finds in one image, the most confident first: ``detection=1`` explains the first."""
+    """The boxes detected in one image, the most confident first. ``detection=1`` explains the first."""
 
     boxes: NDArray[np.float64]
     """Left, top, right and bottom of each box, in pixels of the image."""
     scores: NDArray[np.float64]
     """The probability of each box's class."""
     labels: NDArray[np.int64]
-    """The number of each box's class."""
+    """The index of each box's class."""
     label_names: list[str]
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Explaining rows of tables: one row in, one row out, always."""
+"""Explanations of the rows of a table: always one row out for one row in."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Rows:
         isa: str | None = None,
         threads: int | None = None,
         on_error: str = "row",
-        open_words: Mapping[str, Any] | None = None,
-        **explain_words: Any,
+        open_options: Mapping[str, Any] | None = None,
+        **explain_options: Any,
     ) -> None:
         if on_error not in ("row", "raise"):
             raise Error(f"on_error: expected row or raise, found {on_error!r}")
-        if several := _several(explain_words):
+        if several := _several(explain_options):
             raise Error(f"one row in is one row out: {several} gives several explanations of an image")
         if not isinstance(model, bytes):
             with open(model, "rb") as file:
@@ -45,27 +45,27 @@ class Rows:
         self.model_bytes, self.image, self.id = model, image, id
         self.method = [method] if isinstance(method, str) else list(method)
         self.isa, self.threads, self.on_error = isa, threads, on_error
-        self.open_words, self.explain_words = dict(open_words or {}), explain_words
+        self.open_options, self.explain_options = dict(open_options or {}), explain_options
         self.model_sha256 = hashlib.sha256(model).hexdigest()
-        options = {"method": self.method, "open": self.open_words, "explain": self.explain_words}
+        options = {"method": self.method, "open": self.open_options, "explain": self.explain_options}
         self.options_sha256 = hashlib.sha256(json.dumps(options, sort_keys=True, default=_plain).encode()).hexdigest()
 
     def model(self) -> Model:
-        """The model of this process."""
+        """Returns this process's copy of the model."""
         key = self.model_sha256 + self.options_sha256
         if key not in _MODELS:
             if self.isa is not None:
                 _heatlens.pin_instruction_set(self.isa)
             if self.threads is not None:
                 _heatlens.set_threads(self.threads)
-            words = {name: value for name, value in self.open_words.items()}
+            options = {name: value for name, value in self.open_options.items()}
             from ._model import open as open_model
 
-            _MODELS[key] = open_model(self.model_bytes, **words)
+            _MODELS[key] = open_model(self.model_bytes, **options)
         return _MODELS[key]
 
     def row(self, value: Any, id: Any = None) -> dict[str, Any]:
-        """One image: an array, encoded bytes (PNG, JPEG, …), a path, or a struct with ``bytes``."""
+        """Explains one image: an array, encoded bytes (PNG, JPEG, …), a path, or a struct with ``bytes``."""
         row: dict[str, Any] = {
             "id": None if id is None else str(id),
             "input_sha256": None,
@@ -83,7 +83,7 @@ class Rows:
             image, content = decoded(value)
             row["input_sha256"] = hashlib.sha256(content).hexdigest()
             row["id"] = row["id"] or row["input_sha256"]
-            found = self.model().explain(image, method=self.method, **self.explain_words)
+            found = self.model().explain(image, method=self.method, **self.explain_options)
             if isinstance(found, list):
                 found = found[0]
             maps = found.maps
@@ -131,25 +131,25 @@ class Rows:
         return pa.schema(fields)
 
 
-def _several(words: Mapping[str, Any]) -> str | None:
-    """An option that asks for more than one explanation of an image."""
-    if words.get("detection") == "all":
+def _several(options: Mapping[str, Any]) -> str | None:
+    """Returns an option that requests more than one explanation per image, if there is one."""
+    if options.get("detection") == "all":
         return 'detection="all"'
-    target = words.get("target")
+    target = options.get("target")
     if _target.each(target) is not None or (word := _target.one(target)) == "all" or word.startswith("above:"):
         return f"target={target!r}"
     return None
 
 
 def _plain(value: Any) -> Any:
-    """What stands for a value in the hash of the options: for an array, a hash of its own."""
+    """Returns the representation of a value in the hash of the options: for an array, its own hash."""
     if isinstance(value, np.ndarray):
         return [value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
     return str(value)
 
 
 def decoded(value: Any) -> tuple[Any, bytes]:
-    """An image as :meth:`Model.explain` takes it, and the bytes that its hash is of."""
+    """Returns an image for :meth:`Model.explain`, and the bytes to be hashed."""
     if isinstance(value, Mapping) and "bytes" in value:
         value = value["bytes"]
     if isinstance(value, (bytes, bytearray, memoryview)):

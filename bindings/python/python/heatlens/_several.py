@@ -1,4 +1,4 @@
-"""What several images have in common: what each of them has, stacked to one array."""
+"""Stacked results of several images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def stacked(arrays: Sequence[NDArray[Any]], what: str) -> NDArray[Any]:
-    """The arrays along a new first axis. An error if their shapes differ; ``what`` is how one of them is taken."""
+    """Stacks arrays along a new first axis. ``what`` is the attribute that the error about different shapes recommends."""
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise Error(f"the images differ in shape ({shapes[0]}, {shapes[1]}), so they do not stack: take one, as in found[0].{what}")
@@ -52,7 +52,7 @@ class Answers(list[One]):
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """The number of each image's most probable class."""
+        """The index of each image's most probable class."""
         return np.array([answer.predicted for answer in self], np.int64)
 
     @property

@@ -1,4 +1,4 @@
-"""Explanations in the tools in which people look at them. None of these is imported before it is asked for."""
+"""Explanations in other tools. Each is imported on first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ._heatlens import Explanation
 
 
 def pictures(explanation: Explanation) -> dict[str, Any]:
-    """The image, and for each map its overlay, or its picture where it is one of pixels."""
+    """Returns the image and, for each map, its overlay, or its picture if it has the resolution of the input."""
     found: dict[str, Any] = {explanation.name: explanation.image}
     for id, values in explanation.maps.items():
         of_pixels = values.ndim == 3 and values.shape[0] in (1, 3)
@@ -18,7 +18,7 @@ def pictures(explanation: Explanation) -> dict[str, Any]:
 
 
 def plot(explanations: Sequence[Explanation]) -> Any:
-    """A matplotlib figure: a row for each image, a column for each map."""
+    """Returns a matplotlib figure with a row for each image and a column for each map."""
     from matplotlib.figure import Figure
 
     rows = [pictures(explanation) for explanation in explanations]
@@ -37,14 +37,14 @@ def plot(explanations: Sequence[Explanation]) -> Any:
 
 
 def to_wandb(explanation: Explanation) -> list[Any]:
-    """Pictures for ``wandb.log({"explanation": …})``."""
+    """Returns pictures for ``wandb.log({"explanation": …})``."""
     import wandb
 
     return [wandb.Image(picture, caption=caption) for caption, picture in pictures(explanation).items()]
 
 
 def to_tensorboard(explanation: Explanation, writer: Any, step: int) -> None:
-    """Adds the pictures to a ``SummaryWriter``, under the name of the image: others of the same step stay."""
+    """Adds the pictures to a ``SummaryWriter``. Their tags contain the image's name, so that several images can be added in one step."""
     for caption, picture in pictures(explanation).items():
         title = "image" if caption == explanation.name else caption
         writer.add_image(f"heatlens/{explanation.name}/{title}", picture, step, dataformats="HWC")
@@ -59,7 +59,7 @@ def to_mlflow(explanation: Explanation, folder: str = "heatlens") -> None:
 
 
 def to_fiftyone(explanation: Explanation, id: str | None = None) -> Any:
-    """A ``fiftyone.Heatmap`` of the heat from 0 to 1."""
+    """Returns a ``fiftyone.Heatmap`` of the heat, from 0 to 1."""
     import fiftyone
 
     return fiftyone.Heatmap(map=explanation.heat(id), range=[0, 1])

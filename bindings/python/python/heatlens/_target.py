@@ -1,4 +1,4 @@
-"""What is explained, in the words of the command line."""
+"""Conversion of targets to the command line's syntax."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Region: TypeAlias = tuple[str | None, tuple[int, int] | None, tuple[tuple[int, i
 
 
 def one(target: Any) -> str:
-    """The value of ``--class``."""
+    """Returns the value of ``--class``."""
     if target is None:
         return "predicted"
     if isinstance(target, Mapping):
@@ -27,7 +27,7 @@ def one(target: Any) -> str:
 
 
 def each(target: Any) -> list[str] | None:
-    """The values of a target for each image; ``None`` if there is one for all."""
+    """Returns the value of ``--class`` for each image; ``None`` if there is one for all."""
     if isinstance(target, (list, tuple)):
         values = list(target)
     elif target is None or isinstance(target, (str, Mapping)) or np.ndim(_images.plain(target)) == 0:
@@ -41,7 +41,7 @@ def each(target: Any) -> list[str] | None:
 
 
 def detection(value: Any) -> str | None:
-    """The value of ``--detection``."""
+    """Returns the value of ``--detection``."""
     if value is None or isinstance(value, str):
         return value
     if np.ndim(value) != 0:
@@ -50,12 +50,12 @@ def detection(value: Any) -> str | None:
 
 
 def depends_on_images(target: str, detection: str | None) -> bool:
-    """Whether images have different numbers of explanations."""
+    """Returns True if the number of explanations differs from image to image."""
     return detection == "all" or detection is None and target.startswith("above:")
 
 
 def region(value: Any) -> Region:
-    """Words, a path, row and column, or a mask."""
+    """Converts the name of a region, a path, a row and column, or a mask."""
     if value is None:
         return None, None, None
     if isinstance(value, (str, os.PathLike)):
@@ -67,13 +67,13 @@ def region(value: Any) -> Region:
     if pixels.ndim == 3 and 1 in (pixels.shape[0], pixels.shape[-1]):
         pixels = pixels[0] if pixels.shape[0] == 1 else pixels[..., 0]
     if pixels.ndim != 2:
-        raise Error(f"region: expected words, row and column, or a mask of rows × columns, found shape {pixels.shape}")
+        raise Error(f"region: expected a name, row and column, or a mask of rows × columns, found shape {pixels.shape}")
     inside = np.ascontiguousarray(is_white(pixels))
     return None, None, ((inside.shape[0], inside.shape[1]), inside.tobytes())
 
 
 def is_white(pixels: _images.Array) -> _images.Array:
-    """The pixels inside a mask: those that are true, 1, or nearer to white than to black."""
+    """Returns the pixels inside a mask: those that are true, 1, or nearer to white than to black."""
     if pixels.dtype.kind in "bui" and ((pixels == 0) | (pixels == 1)).all():
         return np.equal(pixels, 1)
     if pixels.dtype == np.uint8:
@@ -84,7 +84,7 @@ def is_white(pixels: _images.Array) -> _images.Array:
 
 
 def embedding(reference: Any) -> _images.Array | None:
-    """The numbers of a reference that is an embedding; ``None`` if it is something else."""
+    """Returns a reference that is an embedding as an array; ``None`` for anything else."""
     if getattr(reference, "ndim", None) == 1 or isinstance(reference, (list, tuple)) and np.ndim(reference) == 1:
         return np.ascontiguousarray(_images.array(reference), np.float32)
     return None

@@ -1,4 +1,4 @@
-"""Training a small network on images in two classes or more."""
+"""Training of a small network on images in two or more classes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ._model import Model, PathLike
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, and what was found on the images that were held out."""
+    """A trained model with its evaluation on the held-out images."""
 
     model: Model
     report: dict[str, Any]
     """The content of ``metrics.json``."""
     notes: list[str]
-    """What was assumed about the images."""
+    """Assumptions about the images."""
     left_out: list[str]
-    """The images that could not be read and took no part, with the reasons."""
+    """The images that could not be read, with the reasons."""
 
     def __repr__(self) -> str:
         left_out = f"; {len(self.left_out)} left out" if self.left_out else ""
@@ -52,10 +52,10 @@ def train(
     ``y`` holds numbers or names, in a list or array of N, of N × 1, or one-hot. Names without ``class_names`` are numbered in
     alphabetical order.
 
-    What is not given follows from the number of images, as on the command line. ``out`` keeps the command line's folder
-    (model, history, learning curve); Ctrl-C stops.
+    Options that are not given depend on the number of images, as on the command line. ``out`` is a folder for the command
+    line's files (model, history, learning curve). Ctrl-C stops the training.
     """
-    words = {
+    options = {
         "recipe": recipe,
         "arch": arch,
         "epochs": epochs,
@@ -81,7 +81,7 @@ def train(
         elif validation_data is not None:
             validation = _file(*validation_data, class_names, paths["validation_data"])
         results = Path(folder, "run") if out is None else Path(out)
-        notes, left_out = _images.told_of(paths, lambda: _heatlens.train(data, validation, results, words, force))
+        notes, left_out = _images.told_of(paths, lambda: _heatlens.train(data, validation, results, options, force))
         report = json.loads((results / "metrics.json").read_text("utf-8"))
         names = {"labels": class_names} if class_names else {}
         return Trained(Model((results / "model.onnx").read_bytes(), names), report, notes, left_out)

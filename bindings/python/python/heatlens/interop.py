@@ -1,4 +1,4 @@
-"""heatlens in the place of other libraries' explanations."""
+"""Replacements for the explanations of other libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPENED: weakref.WeakKeyDictionary[Any, tuple[int, Model]] = weakref.WeakKeyDict
 
 
 def opened(model: Any, example: Any) -> Model:
-    """The model, opened once as long as it lives and its weights stay as they are: metrics write random ones into it."""
+    """Opens a model once, and again if its weights have changed: some metrics randomise them."""
     if isinstance(model, Model):
         return model
     weights = _weights(model)
@@ -29,7 +29,7 @@ def opened(model: Any, example: Any) -> Model:
 
 
 def _weights(model: Any) -> int:
-    """A checksum of all weights."""
+    """Returns a checksum of all weights."""
     found = model.state_dict().values() if hasattr(model, "state_dict") else model.get_weights()
     total = 0
     for weight in found:
@@ -41,18 +41,18 @@ def _weights(model: Any) -> int:
 class quantus:
     """An ``explain_func`` for Quantus: called with model, inputs and targets, it gives maps of the size of the inputs.
 
-    ``quantus("grad_cam", layer="features.12")``; further words as :meth:`Model.explain` takes them. Maps of layers are
+    ``quantus("grad_cam", layer="features.12")``; further options are those of :meth:`Model.explain`. Maps of layers are
     placed and enlarged, N×1×H×W; those of pixels are N×C×H×W. Signed, unless ``absolute``. Of a Keras model Quantus hands
     over the images now with the channels last, now with them first; its maps of pixels are summed over the channels.
     """
 
-    def __init__(self, method: str = "grad_cam", absolute: bool = False, **words: Any) -> None:
-        self.method, self.absolute, self.words = method, absolute, words
+    def __init__(self, method: str = "grad_cam", absolute: bool = False, **options: Any) -> None:
+        self.method, self.absolute, self.options = method, absolute, options
 
     def __call__(self, model: Any, inputs: Any, targets: Any, **_: Any) -> NDArray[np.float32]:
         x = np.ascontiguousarray(_numpy(inputs), np.float32)
         open_model = opened(model, _like(model, x[:1]))
-        found = _explain(open_model, x, targets, self.method, self.words)
+        found = _explain(open_model, x, targets, self.method, self.options)
         maps = np.stack([_full(explanation, open_model.input_shape[1:]) for explanation in found])
         maps = np.abs(maps) if self.absolute else maps
         return maps.sum(1, keepdims=True) if _live.is_keras(model) else maps
@@ -71,8 +71,8 @@ class LayerGradCam:
 
     def attribute(self, inputs: Any, target: Any = None, relu_attributions: bool = False) -> Any:
         x = np.ascontiguousarray(_numpy(inputs), np.float32)
-        words = {} if self.layer is None else {"layer": self.layer}
-        found = _explain(opened(self.model, inputs[:1]), x, target, self.method, words)
+        options = {} if self.layer is None else {"layer": self.layer}
+        found = _explain(opened(self.model, inputs[:1]), x, target, self.method, options)
         maps = np.stack([next(iter(explanation.maps.values())) for explanation in found])
         maps = maps if maps.ndim == 4 else maps[:, None]
         result = inputs.new_tensor(maps) if hasattr(inputs, "new_tensor") else maps
@@ -101,12 +101,12 @@ class GuidedBackprop(LayerGradCam):
         super().__init__(model)
 
 
-def _explain(model: Model, x: NDArray[np.float32], targets: Any, method: str, words: dict[str, Any]) -> list[Explanation]:
-    """One explanation for each image, for its own target or for that of all."""
+def _explain(model: Model, x: NDArray[np.float32], targets: Any, method: str, options: dict[str, Any]) -> list[Explanation]:
+    """Explains each image for its own target, or all for the same."""
     if targets is not None:
         wanted = _numpy(targets).astype(np.int64).ravel()
         targets = int(wanted[0]) if wanted.size == 1 else wanted.tolist()
-    return list(model.explain(x, method=method, target=targets, layout=_layout(model, x), **words))
+    return list(model.explain(x, method=method, target=targets, layout=_layout(model, x), **options))
 
 
 def _layout(model: Model, x: NDArray[np.float32]) -> str:
@@ -115,7 +115,7 @@ def _layout(model: Model, x: NDArray[np.float32]) -> str:
 
 
 def _full(explanation: Explanation, size: tuple[int, ...]) -> NDArray[np.float32]:
-    """The signed map in the size of the input."""
+    """Returns the signed map at the size of the input."""
     values = next(iter(explanation.maps.values()))
     if values.shape[-2:] == tuple(size):
         return values if values.ndim == 3 else values[None]
@@ -127,7 +127,7 @@ def _numpy(x: Any) -> NDArray[Any]:
 
 
 def _like(model: Any, x: NDArray[np.float32]) -> Any:
-    """The first image as the model's own library has it."""
+    """Converts the first image to the type of the model's library."""
     if not type(model).__module__.startswith(("keras", "tensorflow")) and hasattr(model, "parameters"):
         import torch
 

@@ -34,7 +34,7 @@ SAME_RUN = ("model_sha256", "options_sha256")
 
 @dataclass
 class Merged:
-    """The number of rows written, of equal rows dropped, and the ids and texts of rows with an error."""
+    """The numbers of rows written and of equal rows dropped, and the rows with an error: id and message."""
 
     rows: int = 0
     dropped: int = 0
@@ -72,7 +72,7 @@ def merge(inputs: PathLike | Sequence[PathLike], out: PathLike, ids: Iterable[st
 
 
 def _files(path: Path) -> list[Path]:
-    """The Parquet files of a folder, without those that an engine keeps for itself."""
+    """Returns the Parquet files of a folder, without an engine's temporary files."""
     if path.is_file():
         return [path]
     if not path.exists():
@@ -126,7 +126,7 @@ class _Runs:
 
 
 class _Reader:
-    """The rows of a row group, from the first to the last."""
+    """Yields the rows of a row group in order."""
 
     def __init__(self, file: Any, group: int) -> None:
         self.batches = file.iter_batches(batch_size=64, row_groups=[group])
@@ -147,7 +147,7 @@ class _Reader:
 
 
 def _schema(files: list[Path]) -> Any:
-    """The columns of all files."""
+    """Returns the columns of all files."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -186,7 +186,7 @@ def _rows(file: Any, group: int, schema: Any) -> Any:
 
 
 def _check(found: Any, expected: Iterable[str] | None) -> None:
-    """Refuses other ids than those that are expected."""
+    """Raises an error for unexpected or missing ids."""
     if expected is None:
         return
     wanted, own = {str(id) for id in expected}, set(found.to_pylist())
@@ -216,7 +216,7 @@ def _one(name: str, values: set[str]) -> None:
 
 
 def _differences(table: Any, a: int, b: int) -> list[str]:
-    """The columns in which two rows differ, to the last bit."""
+    """Returns the columns in which two rows differ in any bit."""
     compared = [name for name in table.column_names if name != PROVENANCE]
     return [name for name in compared if not _same(table.column(name)[a], table.column(name)[b])]
 
@@ -244,7 +244,7 @@ def _some(names: list[str]) -> str:
 
 
 def _expected(path: str | None) -> list[str] | None:
-    """The ids of a text file, one a line, or those of the column ``id`` of Parquet files."""
+    """Returns the ids of a text file with one per line, or of the column ``id`` of Parquet files."""
     if path is None:
         return None
     if os.path.isdir(path) or path.endswith(".parquet"):

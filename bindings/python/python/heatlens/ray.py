@@ -1,4 +1,4 @@
-"""Explaining images on Ray Data.
+"""Explanations on Ray Data.
 
     from heatlens.ray import Explain
     data = ray.data.read_parquet("images").repartition(target_num_rows_per_block=64).map_batches(
@@ -21,14 +21,14 @@ from ._rows import Rows
 
 
 class Explain:
-    """An actor for ``map_batches``: one row for each row of the batch. The words are those of ``heatlens.ray.Rows``."""
+    """An actor for ``map_batches``: one row for each row of the batch. The options are those of ``heatlens.ray.Rows``."""
 
-    def __init__(self, model: Any, method: Any = "grad_cam", **words: Any) -> None:
+    def __init__(self, model: Any, method: Any = "grad_cam", **options: Any) -> None:
         if not isinstance(model, (bytes, str)):
             import ray
 
             model = ray.get(model)
-        self.rows = Rows(model, method, **words)
+        self.rows = Rows(model, method, **options)
 
     def __call__(self, batch: Mapping[str, Any]) -> Any:
         import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Explaining images on Spark.
+"""Explanations on Spark.
 
     import heatlens.spark as hs
     explain = hs.explain(model_bytes, method=["grad_cam"], image="content", id="path")
@@ -17,10 +17,10 @@ from ._rows import Rows
 
 
 class explain:
-    """A function for ``mapInArrow``: one row for each row. The words are those of ``heatlens.ray.Explain``."""
+    """A function for ``mapInArrow``: one row for each row. The options are those of ``heatlens.ray.Explain``."""
 
-    def __init__(self, model: bytes | str, method: Any = "grad_cam", **words: Any) -> None:
-        self.rows = Rows(model, method, **words)
+    def __init__(self, model: bytes | str, method: Any = "grad_cam", **options: Any) -> None:
+        self.rows = Rows(model, method, **options)
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
         import pyarrow as pa
@@ -33,7 +33,7 @@ class explain:
 
 
 def schema(function: explain) -> str:
-    """The rows that the function gives, as Spark writes types."""
+    """Returns the schema of the function's rows in Spark's syntax."""
     types = {"string": "string", "int64": "bigint", "list<item: float>": "array<float>"}
     types |= {"list<item: double>": "array<double>", "list<item: int64>": "array<bigint>"}
     return ", ".join(f"`{field.name}` {types[str(field.type).replace('element', 'item')]}" for field in function.rows.schema())

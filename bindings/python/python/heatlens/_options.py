@@ -1,4 +1,4 @@
-"""Options of a model file, where some of them are in memory."""
+"""Options of a model, some of which are in memory instead of files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ._heatlens import Core, Error
 
 
 @contextlib.contextmanager
-def as_files(source: Path | bytes, words: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The model and its options as the library reads them. What is in memory is written to files, which nobody gets to see."""
+def as_files(source: Path | bytes, options: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yields the path of the model and its options for the library; values in memory are written to temporary files."""
     kinds = (list, bytes, np.ndarray)
-    in_memory = words.get("feed") or any(isinstance(words.get(word), kinds) for word in ("labels", "region", "reference"))
+    in_memory = options.get("feed") or any(isinstance(options.get(key), kinds) for key in ("labels", "region", "reference"))
     if isinstance(source, Path) and not in_memory:
-        yield source, {**words, "feed": []}
+        yield source, {**options, "feed": []}
         return
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            yield _model(source, folder), {**words, **_written(words, folder)}
+            yield _model(source, folder), {**options, **_written(options, folder)}
         except Error as error:
             raise Error(str(error).replace(name + os.sep, "")) from None
 
@@ -38,17 +38,17 @@ def _model(source: Path | bytes, folder: Path) -> Path:
     return folder / "model"
 
 
-def _written(words: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _written(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     import json
 
-    found: dict[str, Any] = {"feed": [f"{name}={file}" for name, file in _feeds(words.get("feed") or {}, folder)]}
-    if isinstance(labels := words.get("labels"), list):
+    found: dict[str, Any] = {"feed": [f"{name}={file}" for name, file in _feeds(options.get("feed") or {}, folder)]}
+    if isinstance(labels := options.get("labels"), list):
         (folder / "labels").write_text(json.dumps(labels), "utf-8")
         found["labels"] = str(folder / "labels")
-    if isinstance(region := words.get("region"), bytes):
+    if isinstance(region := options.get("region"), bytes):
         (folder / "region").write_bytes(region)
         found["region"] = str(folder / "region")
-    if isinstance(reference := words.get("reference"), np.ndarray):
+    if isinstance(reference := options.get("reference"), np.ndarray):
         np.save(folder / "reference.npy", reference)
         found["reference"] = str(folder / "reference.npy")
     return found
@@ -63,17 +63,17 @@ def _feeds(feed: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
         yield name, str(folder / f"feed-{at}.npy")
 
 
-def without_files(words: dict[str, Any], core: Core) -> dict[str, Any]:
-    """The options with the content of the files that they name, which may not be where a copy of the model goes."""
-    found = dict(words)
-    if words.get("labels") is not None:
+def without_files(options: dict[str, Any], core: Core) -> dict[str, Any]:
+    """Returns the options with the content of files instead of their paths, so that a copy of the model can be used on another machine."""
+    found = dict(options)
+    if options.get("labels") is not None:
         found["labels"] = core.class_names
-    if words.get("reference") is not None:
+    if options.get("reference") is not None:
         found["reference"] = core.reference
-    if (region := words.get("region")) is not None and os.path.isfile(region):
+    if (region := options.get("region")) is not None and os.path.isfile(region):
         found["region"] = Path(region).read_bytes()
     found["feed"] = {
         name: np.load(value) if isinstance(value, (str, os.PathLike)) else value
-        for name, value in (words.get("feed") or {}).items()
+        for name, value in (options.get("feed") or {}).items()
     }
     return found
