@@ -26,6 +26,8 @@ create_exception!(
     "An error of heatlens, with the message of the command line."
 );
 
+create_exception!(heatlens, UnreadableModel, Error, "The file cannot be read as a model.");
+
 /// Converts an error of the library to a Python exception.
 fn error(cause: impl Display) -> PyErr {
     Error::new_err(cause.to_string())
@@ -52,6 +54,7 @@ fn methods() -> Vec<&'static str> {
 #[pymodule]
 fn _heatlens(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Error", module.py().get_type::<Error>())?;
+    module.add("UnreadableModel", module.py().get_type::<UnreadableModel>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<model::Core>()?;
     module.add_class::<data::Data>()?;

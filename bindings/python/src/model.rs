@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use heatlens::data::{ElementType, Layout, OpenOptions, Raster, open_inputs};
 use heatlens::explain::Target;
+use heatlens::model::ModelError;
 use heatlens::predict::{self, Predictor};
-use heatlens::run::{ChosenTarget, ModelRequest, Monitor, choose_target, compared};
+use heatlens::run::{ChosenTarget, ModelRequest, Monitor, RunError, choose_target, compared};
 use heatlens::{Explainer, Model};
 use heatlens::{export, method};
 use numpy::{PyArray1, PyReadonlyArray3, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -14,12 +15,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::data::Data;
-use crate::error;
 use crate::explanation::{Explanation, Set};
 use crate::pictures::Pictures;
 use crate::pool::{Watch, compute, watched, watched_unless};
 use crate::prediction::{Answer, Boxes, Compiled};
 use crate::question::Question;
+use crate::{UnreadableModel, error};
 
 /// Maximum number of compiled explainers kept.
 const KEPT: usize = 8;
@@ -50,7 +51,7 @@ impl Core {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let request = request(path, options)?;
-        let open = || -> Result<Self, heatlens::run::RunError> {
+        let open = || -> Result<Self, RunError> {
             let base = Arc::new(request.open_base()?);
             let (reference, region) = (request.reference_embedding(&base)?, request.region);
             let mut model = Arc::clone(&base);
@@ -63,7 +64,10 @@ impl Core {
             let (explainers, compiled) = (Mutex::default(), Compiled::new());
             Ok(Self { base, model, reference, region, explainers, compiled })
         };
-        compute(py, open)?.map_err(error)
+        compute(py, open)?.map_err(|reason| match reason {
+            RunError::Model(ModelError::File { .. }) => UnreadableModel::new_err(reason.to_string()),
+            _ => error(reason),
+        })
     }
 
     /// The meaning of the scores, as the command line names it.

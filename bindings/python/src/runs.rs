@@ -25,10 +25,10 @@ impl Observer for &Watch {
     fn epoch(&mut self, _: &EpochRecord) {}
 }
 
-/// Remarks, and the inputs that could not be read and took no part.
-type Told = (Vec<String>, Vec<String>);
+/// Remarks, and the inputs that could not be read.
+type Messages = (Vec<String>, Vec<String>);
 
-fn told(watch: &Watch) -> Told {
+fn messages(watch: &Watch) -> Messages {
     (watch.take_remarks(), watch.take_left_out())
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn audit(
     seed: u64,
     set: Vec<String>,
     force: bool,
-) -> PyResult<Told> {
+) -> PyResult<Messages> {
     let asked = AuditRequest {
         model: request(model, options)?,
         data: DataRequest { paths, ..DataRequest::default() },
@@ -61,7 +61,7 @@ pub(crate) fn audit(
     };
     let options =
         RunOptions { out, force, command: "heatlens.Model.audit".to_owned(), ..RunOptions::default() };
-    let work = |watch: &Watch| run::audit(&asked, &options, watch).map(|_| told(watch));
+    let work = |watch: &Watch| run::audit(&asked, &options, watch).map(|_| messages(watch));
     watched(py, work)?.map_err(error)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn train(
     out: PathBuf,
     options: &Bound<'_, PyDict>,
     force: bool,
-) -> PyResult<Told> {
+) -> PyResult<Messages> {
     let given = |key: &str| Ok::<_, PyErr>(options.get_item(key)?.filter(|value| !value.is_none()));
     let text = |key: &str| given(key)?.map(|value| value.extract::<String>()).transpose();
     let whole = |key: &str| given(key)?.map(|value| value.extract::<u64>()).transpose();
@@ -101,7 +101,7 @@ pub(crate) fn train(
     let open =
         OpenOptions { numbers: run::numbers(scale.as_deref()).map_err(error)?, ..OpenOptions::default() };
     let options = RunOptions { out, force, command: "heatlens.train".to_owned(), ..RunOptions::default() };
-    let train = |mut watch: &Watch| -> Result<Told, String> {
+    let train = |mut watch: &Watch| -> Result<Messages, String> {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let source = Source::find(&data, validation.as_deref()).map_err(|e| text(&e))?;
         let plan = TrainingPlan::new(&source, &open, recipe, &choices, watch).map_err(|e| text(&e))?;
@@ -109,7 +109,7 @@ pub(crate) fn train(
         let _lock = plan.begin(&options, kept).map_err(|e| text(&e))?;
         let (settings, set) = (plan.settings.clone(), &plan.set);
         let done = heatlens::train::run::train(settings, set, &options.out, false, &mut watch);
-        done.map(|_| told(watch)).map_err(|e| text(&e))
+        done.map(|_| messages(watch)).map_err(|e| text(&e))
     };
     watched(py, train)?.map_err(error)
 }

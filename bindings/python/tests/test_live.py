@@ -345,6 +345,21 @@ def test_keras_is_refused_where_the_export_parts():
         net(x)
         with pytest.raises(hl.Error, match=words):
             hl.open(net)
+    unknown = own_keras_model(keras, lambda self, x: self.dense(self.pool(self.first(x))) + np.float32("nan"))
+    unknown(x)
+    with pytest.raises(hl.Error, match="answers random images with NaN"):
+        hl.open(unknown)
+
+
+def test_keras_models_are_exported_only_if_their_file_cannot_be_read(monkeypatch):
+    keras = pytest.importorskip("keras")
+    hidden = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    net = keras.Sequential([keras.Input((20, 20, 1)), *hidden, keras.layers.Dense(1)])
+    monkeypatch.setattr(net, "export", lambda *_, **__: pytest.fail("exported"))
+    with pytest.raises(hl.Error, match='^--preset: expected imagenet.*found "nix"$'):
+        hl.open(net, preset="nix")
+    with pytest.raises(hl.Error, match="found 3 names"):
+        hl.open(net, labels=["a", "b", "c"])
 
 
 def test_arrays_go_into_a_live_model_as_its_library_takes_them():

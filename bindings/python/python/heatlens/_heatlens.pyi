@@ -12,6 +12,7 @@ __all__ = [
     "Error",
     "Explanation",
     "Focus",
+    "UnreadableModel",
     "__version__",
     "audit",
     "instruction_set",
@@ -24,6 +25,9 @@ __all__ = [
 
 class Error(Exception):
     """An error of heatlens, with the message of the command line."""
+
+class UnreadableModel(Error):
+    """The file cannot be read as a model."""
 
 def methods() -> list[str]: ...
 def instruction_set() -> str: ...

@@ -64,7 +64,7 @@ def archive(x: Any, y: Any, class_names: list[str], path: Path) -> str:
     return str(path)
 
 
-def told_of(paths: dict[str, Path], run: Callable[[], tuple[list[str], list[str]]]) -> tuple[list[str], list[str]]:
+def run_on_files(paths: dict[str, Path], run: Callable[[], tuple[list[str], list[str]]]) -> tuple[list[str], list[str]]:
     """Runs an audit or a training; returns its notes and the images left out. Messages name the arguments instead of the files."""
 
     def with_arguments(text: str) -> str:
@@ -90,8 +90,11 @@ def classes(y: Any) -> Array:
 
 def plain(x: Any) -> Any:
     """Converts a tensor to an array; returns anything else unchanged."""
-    if isinstance(x, np.ndarray) or not (hasattr(x, "dtype") and hasattr(x, "shape")):
-        return x
+    return to_numpy(x) if hasattr(x, "dtype") and hasattr(x, "shape") else x
+
+
+def to_numpy(x: Any) -> Array:
+    """Converts a tensor or an array-like object to an array."""
     return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._heatlens import Error
+from ._heatlens import Error, UnreadableModel
+from ._images import to_numpy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def open_keras(model: Any, options: dict[str, Any], make: Callable[..., Any]) ->
     """Opens a Keras model from its saved bytes. If it has custom code, it is exported to ONNX by Keras and its scores are checked."""
     try:
         return make(_keras_bytes(model), options, as_given=True)
-    except Error as error:
+    except UnreadableModel as error:
         refusal = error
     try:
         data = _written(lambda path: _export_keras(model, path), "model.onnx")
@@ -89,12 +90,16 @@ def _written(write: Callable[[str], object], name: str) -> bytes:
 def _compare_keras(model: Any, opened: Any) -> None:
     """Raises an error if the scores of the exported model differ from those of Keras on random images."""
     pixels = np.random.default_rng(0).random((2, *opened.input_shape), dtype=np.float32)
+    last = sys.modules["keras"].config.image_data_format() == "channels_last"
+    compared = []
     for given in (pixels, pixels * np.float32(255)):
         try:
-            answer = model(given.transpose(0, 2, 3, 1), training=False)
-        except Exception:  # channels first
-            answer = model(given, training=False)
-        _compare(opened, "Keras", answer, given)
+            answer = model(given.transpose(0, 2, 3, 1) if last else given, training=False)
+        except Exception as error:
+            raise Error(f"Keras cannot compute images of {given.shape[1:]}, the shape that was exported: {error}") from error
+        compared.append(_compare(opened, "Keras", answer, given))
+    if not any(compared):
+        raise Error("Keras answers random images with NaN or infinity, so the exported model cannot be checked")
 
 
 def _names_of_layers(model: Any, names: list[str]) -> dict[int | str, str]:
@@ -104,12 +109,12 @@ def _names_of_layers(model: Any, names: list[str]) -> dict[int | str, str]:
     the first one with a number appended: a name that only one layer can have is removed from the candidates of the others.
     """
     layers = {layer.name: layer for layer in model._flatten_layers()}
-    open_ = {own: {name for name in names if re.fullmatch(rf"(.*/)?{re.escape(own)}(_\d+)?", name)} for own in layers}
+    candidates = {own: {name for name in names if re.fullmatch(rf"(.*/)?{re.escape(own)}(_\d+)?", name)} for own in layers}
     found: dict[int | str, str] = {}
-    while own := next((own for own, left in open_.items() if len(left) == 1), None):
-        name = open_.pop(own).pop()
+    while own := next((own for own, left in candidates.items() if len(left) == 1), None):
+        name = candidates.pop(own).pop()
         found[id(layers[own])] = found[own] = name
-        for left in open_.values():
+        for left in candidates.values():
             left.discard(name)
     return found
 
@@ -140,7 +145,7 @@ def open_torch(model: Any, example: Any, options: dict[str, Any], make: Callable
     opened = make(data, options, {id(module): name for name, module in model.named_modules() if name}, as_given=True)
     opened._module = model
     for one, answer in zip(examples, expected):
-        pixels = np.ascontiguousarray(_values(one), dtype=np.float32)
+        pixels = np.ascontiguousarray(to_numpy(one), dtype=np.float32)
         if not _compare(opened, "torch", answer, pixels) and one is example:
             raise Error("torch answers the example with NaN or infinity, so nothing can be compared: give another image")
     return opened
@@ -228,13 +233,9 @@ def _outputs(answer: Any) -> list[Any]:
     return [one for part in answer for one in _outputs(part)] if isinstance(answer, (tuple, list)) else [answer]
 
 
-def _values(tensor: Any) -> NDArray[Any]:
-    return np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor)
-
-
 def _compare(opened: Any, library: str, expected: Any, pixels: NDArray[np.float32]) -> bool:
     """Raises an error if the scores of the opened model differ from those of its library. Returns False if the latter are not finite."""
-    outputs = [_values(one).astype(np.float64) for one in _outputs(expected)]
+    outputs = [to_numpy(one).astype(np.float64) for one in _outputs(expected)]
     if opened._options.get("output") is not None and len(outputs) > 1:
         return True  # one of several, which the library does not name
     if opened.head in ("segmentation", "detection"):
@@ -253,7 +254,7 @@ def _compare_places(library: str, outputs: list[NDArray[np.float64]], found: NDA
     if not apart <= MOST:
         raise Error(
             f"the exported model answers otherwise than {library}: its scores for the example differ by {apart:.1e} of the largest, "
-            f"{MOST:.0e} is allowed; does the module depend on random numbers or on the values of its input?"
+            f"{MOST:.0e} is allowed; does it depend on random numbers or on the values of its input?"
         )
     return True
 
@@ -275,7 +276,7 @@ def _compare_scores(library: str, expected: NDArray[np.float64], found: NDArray[
         at = int(np.abs(z - wanted).argmax())
         raise Error(
             f"the exported model answers otherwise than {library}: score {at} of the example is {z[at]:.6g} instead of "
-            f"{wanted[at]:.6g} ({min(apart):.1e} of the largest, {MOST:.0e} is allowed); does the module depend on "
+            f"{wanted[at]:.6g} ({min(apart):.1e} of the largest, {MOST:.0e} is allowed); does it depend on "
             "random numbers or on the values of its input?"
         )
     return True

@@ -248,7 +248,7 @@ class Model:
             results = Path(folder, "audit") if out is None else Path(out)
             paths = self._files(x, y, Path(folder))
             asked = model, options, paths, results, _strings(method), images, _seed(seed), _settings(set), force
-            notes, left_out = _images.told_of({"x, y": Path(folder, "data.npz")}, lambda: _heatlens.audit(*asked))
+            notes, left_out = _images.run_on_files({"x, y": Path(folder, "data.npz")}, lambda: _heatlens.audit(*asked))
             return Audit(json.loads((results / "audit.json").read_text("utf-8")), notes, left_out)
 
     def _files(self, x: Any, y: Any, folder: Path) -> list[str]:
@@ -346,8 +346,8 @@ def open(
         opened: Model = _live.open_torch(model, example, options, Model)
         return opened
     if _live.is_keras(model):
-        of_keras: Model = _live.open_keras(model, options, Model)
-        return of_keras
+        opened = _live.open_keras(model, options, Model)
+        return opened
     raise Error(f"expected a path, bytes, a Keras model or a torch module, found {type(model).__name__}")
 
 

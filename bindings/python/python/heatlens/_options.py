@@ -28,7 +28,7 @@ def as_files(source: Path | bytes, options: dict[str, Any]) -> Iterator[tuple[Pa
         try:
             yield _model(source, folder), {**options, **_written(options, folder)}
         except Error as error:
-            raise Error(str(error).replace(name + os.sep, "")) from None
+            raise type(error)(str(error).replace(name + os.sep, "")) from None
 
 
 def _model(source: Path | bytes, folder: Path) -> Path:

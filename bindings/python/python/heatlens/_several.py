@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from ._heatlens import Error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ._heatlens import Explanation
+    from ._predict import Prediction
 
 
 def stacked(arrays: Sequence[NDArray[Any]], what: str) -> NDArray[Any]:
@@ -21,24 +24,11 @@ def stacked(arrays: Sequence[NDArray[Any]], what: str) -> NDArray[Any]:
     return np.stack(arrays) if arrays else np.empty(0, np.float32)
 
 
-class Answer(Protocol):
-    """The model's answer for one image."""
-
-    @property
-    def logits(self) -> NDArray[np.float32]: ...
-    @property
-    def probabilities(self) -> NDArray[np.float64]: ...
-    @property
-    def predicted(self) -> int: ...
-    @property
-    def predicted_name(self) -> str: ...
-
-
-One = TypeVar("One", bound=Answer)
+One = TypeVar("One", "Explanation", "Prediction")
 
 
 class Answers(list[One]):
-    """The model's answers for several images."""
+    """A list of explanations or predictions. The model's answers are stacked along a first axis."""
 
     @property
     def logits(self) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ def train(
         elif validation_data is not None:
             validation = _file(*validation_data, class_names, paths["validation_data"])
         results = Path(folder, "run") if out is None else Path(out)
-        notes, left_out = _images.told_of(paths, lambda: _heatlens.train(data, validation, results, options, force))
+        notes, left_out = _images.run_on_files(paths, lambda: _heatlens.train(data, validation, results, options, force))
         report = json.loads((results / "metrics.json").read_text("utf-8"))
         names = {"labels": class_names} if class_names else {}
         return Trained(Model((results / "model.onnx").read_bytes(), names), report, notes, left_out)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from . import _live
 from ._heatlens import Explanation
+from ._images import to_numpy
 from ._model import Model, open
 
 # Live models, what their weights were when they were opened, and what was opened.
@@ -34,7 +35,7 @@ def _weights(model: Any) -> int:
     total = 0
     for weight in found:
         with contextlib.suppress(TypeError):  # of a type that NumPy does not have: opening says so
-            total = zlib.crc32(np.ascontiguousarray(_numpy(weight)).view(np.uint8).data, total)
+            total = zlib.crc32(np.ascontiguousarray(to_numpy(weight)).view(np.uint8).data, total)
     return total
 
 
@@ -50,7 +51,7 @@ class quantus:
         self.method, self.absolute, self.options = method, absolute, options
 
     def __call__(self, model: Any, inputs: Any, targets: Any, **_: Any) -> NDArray[np.float32]:
-        x = np.ascontiguousarray(_numpy(inputs), np.float32)
+        x = np.ascontiguousarray(to_numpy(inputs), np.float32)
         open_model = opened(model, _like(model, x[:1]))
         found = _explain(open_model, x, targets, self.method, self.options)
         maps = np.stack([_full(explanation, open_model.input_shape[1:]) for explanation in found])
@@ -70,7 +71,7 @@ class LayerGradCam:
         self.model, self.layer = model, layer
 
     def attribute(self, inputs: Any, target: Any = None, relu_attributions: bool = False) -> Any:
-        x = np.ascontiguousarray(_numpy(inputs), np.float32)
+        x = np.ascontiguousarray(to_numpy(inputs), np.float32)
         options = {} if self.layer is None else {"layer": self.layer}
         found = _explain(opened(self.model, inputs[:1]), x, target, self.method, options)
         maps = np.stack([next(iter(explanation.maps.values())) for explanation in found])
@@ -104,7 +105,7 @@ class GuidedBackprop(LayerGradCam):
 def _explain(model: Model, x: NDArray[np.float32], targets: Any, method: str, options: dict[str, Any]) -> list[Explanation]:
     """Explains each image for its own target, or all for the same."""
     if targets is not None:
-        wanted = _numpy(targets).astype(np.int64).ravel()
+        wanted = to_numpy(targets).astype(np.int64).ravel()
         targets = int(wanted[0]) if wanted.size == 1 else wanted.tolist()
     return list(model.explain(x, method=method, target=targets, layout=_layout(model, x), **options))
 
@@ -122,14 +123,10 @@ def _full(explanation: Explanation, size: tuple[int, ...]) -> NDArray[np.float32
     return explanation.projected()[None]
 
 
-def _numpy(x: Any) -> NDArray[Any]:
-    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
-
-
 def _like(model: Any, x: NDArray[np.float32]) -> Any:
     """Converts the first image to the type of the model's library."""
     if not type(model).__module__.startswith(("keras", "tensorflow")) and hasattr(model, "parameters"):
         import torch
 
-        return torch.from_numpy(x).to(next(iter(model.parameters()), torch.zeros(0)).device)
+        return torch.fromto_numpy(x).to(next(iter(model.parameters()), torch.zeros(0)).device)
     return x

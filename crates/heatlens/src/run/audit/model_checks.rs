@@ -21,6 +21,7 @@ const TOGETHER: usize = 32;
 /// Maximum number of duplicate pairs listed by name.
 const NAMED: usize = 3;
 
+/// Judges the model on the images, and the images themselves.
 pub(super) fn judge(work: &Work<'_>, request: &AuditRequest) -> Result<ModelVerdict, RunError> {
     let Work { data, clock, .. } = work;
     let seen = clock.time("model", || look_at(work))?;
@@ -64,7 +65,7 @@ fn look_at(work: &Work<'_>) -> Result<Seen, RunError> {
     for start in (0..total).step_by(TOGETHER) {
         let items: Vec<usize> = (start..total.min(start + TOGETHER)).collect();
         let batch = Batch::read(data, &items);
-        batch.broken.iter().for_each(|(item, reason)| work.tell_broken(*item, reason));
+        batch.broken.iter().for_each(|(item, reason)| work.report_broken(*item, reason));
         let still = ACTIVITY_IMAGES.saturating_sub(seen.items.len());
         seen.pixels.extend(batch.samples.iter().take(still).flat_map(|sample| &sample.pixels));
         seen.logits.extend(auditor.logits(&batch.pixels(), batch.items.len())?);

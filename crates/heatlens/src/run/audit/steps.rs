@@ -36,7 +36,7 @@ impl<'w> Work<'w> {
     }
 
     /// Reports an image that cannot be read, once for all parts of the audit.
-    pub(super) fn tell_broken(&self, item: usize, reason: &DataError) {
+    pub(super) fn report_broken(&self, item: usize, reason: &DataError) {
         if self.broken.borrow_mut().insert(item) {
             self.monitor.broken(&self.data.source(item), &reason.to_string());
         }
@@ -158,7 +158,7 @@ impl<'w> Work<'w> {
             let sample = match self.data.load(item) {
                 Ok(sample) => sample,
                 Err(reason) => {
-                    self.tell_broken(item, &reason);
+                    self.report_broken(item, &reason);
                     continue;
                 }
             };
